@@ -1,0 +1,1 @@
+"""The protocol: every message (`types`) and its encoding (`wire`). See docs/protocol.md."""

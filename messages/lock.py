@@ -1,0 +1,67 @@
+"""A lock file: one holder at a time, known by name, let go when its last process is gone.
+
+The lock is a `flock`, so it belongs to the open file and not to the process: a child that inherits the
+descriptor goes on holding it after its parent died. That is on purpose; it keeps a new worker from starting
+beside an orphaned task.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+
+class Locked(Exception):
+    """Somebody else holds the lock; `holder` is what they wrote about themselves."""
+
+    def __init__(self, path: Path, holder: str) -> None:
+        super().__init__(f"{path} is locked by {holder or 'a process that did not say which it is'}")
+        self.path = path
+        self.holder = holder
+
+
+class Lock:
+    """A held lock. `previous` is what the last holder wrote (empty at first, or after an orderly end)."""
+
+    def __init__(self, path: Path, fd: int, previous: str) -> None:
+        self.path = path
+        self.fd = fd
+        self.previous = previous
+
+    def write(self, holder: str) -> None:
+        """Says who holds the lock: one line, for people and for the next one who tries."""
+        line = holder.encode() + b"\n"
+        os.pwrite(self.fd, line, 0)
+        os.ftruncate(self.fd, len(line))
+
+    def release(self) -> None:
+        """Lets the lock go in an orderly way. The file stays: removing it would let two hold 'the' lock."""
+        os.ftruncate(self.fd, 0)
+        os.close(self.fd)
+
+
+def acquire(path: Path) -> Lock:
+    """The lock at `path`, made with its folder (0700) where missing.
+
+    Raises Locked when somebody else holds it, OSError when the file cannot be made.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        written = os.pread(fd, 4096, 0).decode(errors="replace").strip()
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        written = os.pread(fd, 4096, 0).decode(errors="replace").strip()
+    except BlockingIOError:
+        os.close(fd)
+        raise Locked(path, written) from None
+    except BaseException:
+        os.close(fd)
+        raise
+    return Lock(path, fd, written)
+
+
+def state_directory() -> Path:
+    """Where journals and locks live unless the user says otherwise (XDG base directories)."""
+    base = os.environ.get("XDG_STATE_HOME", "")
+    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "zjobs"

@@ -1,0 +1,402 @@
+"""Every message of the protocol, as immutable named tuples, and the closed lists they draw from.
+
+docs/protocol.md explains each field; the shapes that a peer's message must have are in `wire`.
+Fields ending in `_at` are wall clock times in milliseconds since 1970 (UTC), those in `_ms` and `_us`
+are durations, those in `_bytes` sizes. Named tuples and not dataclasses: a broker makes about 100,000 a
+second, a frozen dataclass costs three times as much to make, and importing `dataclasses` slows every
+start of `zclient`.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple, Union
+
+PROTOCOL_VERSION = 1
+
+
+class JobState(str, Enum):
+    """The state of a job as everybody sees it; the arrows between them are in `broker/jobs.py`."""
+
+    QUEUED = "queued"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        return self in FINAL_STATES
+
+
+FINAL_STATES = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
+
+
+class ErrorCode(str, Enum):
+    """Why a request was not carried out: the whole list."""
+
+    BAD_REQUEST = "bad_request"
+    UNSUPPORTED_VERSION = "unsupported_version"
+    UNKNOWN_OP = "unknown_op"
+    UNKNOWN_TYPE = "unknown_type"
+    TOO_LARGE = "too_large"
+    QUEUE_FULL = "queue_full"
+    KEY_CONFLICT = "key_conflict"
+    NOT_FOUND = "not_found"
+    EXPIRED = "expired"
+    NOT_FINISHED = "not_finished"
+    STORAGE = "storage"
+    READ_ONLY = "read_only"
+    INTERNAL = "internal"
+
+
+class FailReason(str, Enum):
+    """Why a job failed: the whole list. A sentence for people goes with each."""
+
+    RAISED = "raised"
+    BAD_DATA = "bad_data"
+    BAD_RESULT = "bad_result"
+    TASK_DIED = "task_died"
+    WORKER_LOST = "worker_lost"
+
+
+class Outcome(str, Enum):
+    """How a run ended, as the worker reports it. `interrupted`: the worker was told to stop at once."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+class WorkerState(str, Enum):
+    """What the broker knows of its worker."""
+
+    ABSENT = "absent"
+    READY = "ready"
+    SILENT = "silent"
+    STOPPING = "stopping"
+    FOREIGN = "foreign"
+
+
+class Limits(NamedTuple):
+    """Bounds that the broker holds its peers to."""
+
+    data_bytes: int = 1 << 20
+    result_bytes: int = 16 << 20
+    request_bytes: int = 16 << 20
+    request_jobs: int = 10_000
+    queued_jobs: int = 2_000_000
+    frames: int = 16
+
+
+class TaskType(NamedTuple):
+    """A task type as the worker announces it."""
+
+    name: str
+    description: str = ""
+    max_attempts: int = 1
+    max_reruns: int = 0
+
+
+class BrokerName(NamedTuple):
+    """Who a worker serves: enough to recognise one's own worker, and to name the other broker."""
+
+    host: str
+    frontend: str
+    journal: str
+
+
+# --- requests (client to broker) and their replies -----------------------------------------------
+
+
+class Hello(NamedTuple):
+    pass
+
+
+class HelloReply(NamedTuple):
+    journal: str
+    server: str
+    events: str
+    limits: Limits
+
+
+class NewJob(NamedTuple):
+    """One job to be queued. `data` is one msgpack value, packed; None is 'no data'."""
+
+    type: str
+    data: bytes | None = None
+
+
+class Submit(NamedTuple):
+    key: str
+    jobs: tuple[NewJob, ...]
+
+
+class SubmitReply(NamedTuple):
+    """The ids are first_id … first_id + count - 1. `checked`: the types were compared with a worker's."""
+
+    journal: str
+    first_id: int
+    count: int
+    checked: bool
+
+
+class Status(NamedTuple):
+    """No ids: the running job and the next 20."""
+
+    ids: tuple[int, ...] = ()
+
+
+class JobStatus(NamedTuple):
+    """`ahead`: how many jobs must end first, for a queued job alone. (version, progress) orders the news of a job."""
+
+    id: int
+    type: str
+    state: JobState
+    version: int
+    progress: int
+    submitted_at: int
+    attempts: int
+    reruns: int
+    ahead: int | None = None
+    elapsed_ms: int | None = None
+    started_at: int | None = None
+    ended_at: int | None = None
+    reason: FailReason | None = None
+    message: str | None = None
+
+
+class Missing(NamedTuple):
+    """An id without a job; `code` is not_found or expired."""
+
+    id: int
+    code: ErrorCode
+
+
+class StatusReply(NamedTuple):
+    journal: str
+    jobs: tuple[JobStatus, ...]
+    missing: tuple[Missing, ...]
+    queued: int
+    worker: WorkerState
+
+
+class Result(NamedTuple):
+    """`offset`: where in the packed result the piece shall begin."""
+
+    id: int
+    offset: int = 0
+
+
+class ResultReply(NamedTuple):
+    """A piece of a finished job's result; failed and cancelled jobs have none (size 0, empty body)."""
+
+    journal: str
+    id: int
+    state: JobState
+    size_bytes: int
+    offset: int
+    body: bytes
+    reason: FailReason | None = None
+    message: str | None = None
+
+
+class Show(NamedTuple):
+    id: int
+
+
+class Attempt(NamedTuple):
+    """A run of the job that did not complete it. `detail`: a traceback or other evidence, for people."""
+
+    number: int
+    outcome: Outcome
+    started_at: int | None
+    ended_at: int
+    reason: FailReason | None
+    message: str
+    detail: str
+
+
+class ShowReply(NamedTuple):
+    journal: str
+    job: JobStatus
+    key: str
+    data_bytes: int | None
+    result_bytes: int | None
+    attempts: tuple[Attempt, ...]
+
+
+class Types(NamedTuple):
+    pass
+
+
+class TypesReply(NamedTuple):
+    """`known` is false until a worker has announced its types to this journal."""
+
+    journal: str
+    known: bool
+    types: tuple[TaskType, ...]
+
+
+class Info(NamedTuple):
+    pass
+
+
+class WorkerInfo(NamedTuple):
+    """`note`: a sentence, when something keeps the worker from being given jobs."""
+
+    state: WorkerState
+    since_ms: int
+    host: str | None = None
+    pid: int | None = None
+    running: int | None = None
+    note: str | None = None
+
+
+class InfoReply(NamedTuple):
+    journal: str
+    server: str
+    libzmq: str
+    sqlite: str
+    python: str
+    pid: int
+    uptime_ms: int
+    journal_file: str
+    journal_bytes: int
+    read_only: str | None
+    worker: WorkerInfo
+    queued: int
+    in_progress: int
+    completed: int
+    failed: int
+    cancelled: int
+    limits: Limits
+
+
+class Error(NamedTuple):
+    """The reply to a request that was not carried out. `message` is a sentence for people."""
+
+    code: ErrorCode
+    message: str
+
+
+# --- events (broker to watchers) ------------------------------------------------------------------
+
+
+class JobEvent(NamedTuple):
+    """What became of a job. `change` counts journaled changes of all jobs; None on what is not journaled."""
+
+    journal: str
+    job: JobStatus
+    change: int | None
+    worker: WorkerState
+
+
+# --- the hand-over: pipe (broker to worker) -------------------------------------------------------
+
+
+class StartSession(NamedTuple):
+    incarnation: str
+    session: str
+    broker: BrokerName
+    result_bytes: int
+
+
+class HandedJob(NamedTuple):
+    id: int
+    type: str
+    data: bytes | None
+    attempt: int
+
+
+class Jobs(NamedTuple):
+    """Jobs with the numbers first, first + 1, … of the session."""
+
+    session: str
+    first: int
+    jobs: tuple[HandedJob, ...]
+
+
+class Ack(NamedTuple):
+    """Reports up to `reports` are on disk; after a return the worker goes on with number `resume`."""
+
+    session: str
+    reports: int
+    resume: int
+
+
+class TakeOver(NamedTuple):
+    """The broker does not know the session of this incarnation: give it up and start anew."""
+
+    incarnation: str
+
+
+# --- the hand-over: reports (worker to broker) ----------------------------------------------------
+
+
+class Running(NamedTuple):
+    n: int
+    id: int
+    elapsed_ms: int
+
+
+class Beat(NamedTuple):
+    """The worker as it is now: sent every second, at once on a subscription, and on each new session."""
+
+    incarnation: str
+    session: str | None
+    taken: int
+    acked: int
+    stopping: bool
+    running: Running | None
+    types: tuple[TaskType, ...]
+    broker: BrokerName | None
+    host: str
+    pid: int
+
+
+class Started(NamedTuple):
+    session: str
+    n: int
+    id: int
+
+
+class Ended(NamedTuple):
+    """`result` is one packed msgpack value when completed; reason, message and detail when not."""
+
+    n: int
+    outcome: Outcome
+    elapsed_us: int
+    result: bytes | None = None
+    reason: FailReason | None = None
+    message: str = ""
+    detail: str = ""
+
+
+class Returned(NamedTuple):
+    """Nothing from number n on was begun, nor will be until the broker says where to go on.
+
+    `stopping`: the worker will take no more at all.
+    """
+
+    n: int
+    stopping: bool
+
+
+Report = Union[Ended, Returned]
+
+
+class Reports(NamedTuple):
+    """Reports with the numbers first, first + 1, … of the session."""
+
+    session: str
+    first: int
+    reports: tuple[Report, ...]
+
+
+Request = Union[Hello, Submit, Status, Result, Show, Types, Info]
+Reply = Union[
+    HelloReply, SubmitReply, StatusReply, ResultReply, ShowReply, TypesReply, InfoReply, Error
+]
+PipeMessage = Union[StartSession, Jobs, Ack, TakeOver]
+WorkerMessage = Union[Beat, Started, Reports]

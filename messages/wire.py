@@ -1,0 +1,433 @@
+"""Messages to bytes and back: one msgpack map a message, checked field by field.
+
+`SHAPES` is the one table of what each message may contain; `encode` and `decode` follow it.
+Whatever bytes come in, `decode` answers with a message or raises `DecodeError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, TypeVar
+
+import msgpack
+
+from zjobs.messages import types as m
+from zjobs.messages.types import ErrorCode, PROTOCOL_VERSION
+
+MAX_KEY_CHARS = 64
+MAX_TYPE_CHARS = 128
+MAX_ID = 2**63 - 1
+
+Check = Callable[[Any], Any]
+Message = TypeVar("Message")
+
+
+class DecodeError(Exception):
+    """A peer's bytes are not a message of this protocol. `code` says what kind of mistake it is."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class _Bad(Exception):
+    """What a field had to be; the caller adds which field it was."""
+
+
+# --- checks: each takes an unpacked value and returns what the message holds, or raises _Bad -----------
+
+
+def integer(low: int, high: int = MAX_ID) -> Check:
+    def check(value: Any) -> int:
+        if type(value) is not int or not low <= value <= high:
+            raise _Bad(f"an integer from {low} to {high}")
+        return value
+
+    return check
+
+
+def text(low: int = 0, high: int = 1 << 20) -> Check:
+    def check(value: Any) -> str:
+        if type(value) is not str or not low <= len(value) <= high:
+            raise _Bad(f"text of {low} to {high} characters")
+        return value
+
+    return check
+
+
+def binary(value: Any) -> bytes:
+    if type(value) is not bytes:
+        raise _Bad("binary data")
+    return value
+
+
+def boolean(value: Any) -> bool:
+    if type(value) is not bool:
+        raise _Bad("true or false")
+    return value
+
+
+def optional(inner: Check) -> Check:
+    def check(value: Any) -> Any:
+        return None if value is None else inner(value)
+
+    return check
+
+
+def one_of(kind: type[Enum]) -> Check:
+    members = {member.value: member for member in kind}
+
+    def check(value: Any) -> Enum:
+        try:
+            return members[value]
+        except (KeyError, TypeError):
+            raise _Bad("one of " + ", ".join(members)) from None
+
+    return check
+
+
+def listed(inner: Check, high: int = 1_000_000, low: int = 0) -> Check:
+    def check(value: Any) -> tuple[Any, ...]:
+        if type(value) is not list or not low <= len(value) <= high:
+            raise _Bad(f"a list of {low} to {high} items")
+        return tuple(map(inner, value))
+
+    return check
+
+
+def record(kind: type) -> Check:
+    shape = SHAPES[kind]
+
+    def check(value: Any) -> Any:
+        if type(value) is not dict:
+            raise _Bad("a map")
+        return _fill(kind, shape, value)
+
+    return check
+
+
+def report(value: Any) -> m.Report:
+    kind = value.get("kind") if type(value) is dict else None
+    if kind == "ended":
+        return _ended(value)  # type: ignore[no-any-return]
+    if kind == "returned":
+        return _returned(value)  # type: ignore[no-any-return]
+    raise _Bad("a map whose kind is ended or returned")
+
+
+def _fill(kind: type[Message], shape: Mapping[str, Check], value: Mapping[str, Any]) -> Message:
+    fields = []
+    get = value.get
+    for name, check in shape.items():
+        try:
+            fields.append(check(get(name)))
+        except _Bad as bad:
+            raise _Bad(f"{name}: {bad}" if ": " in str(bad) else f"{name} must be {bad}") from None
+    return kind(*fields)
+
+
+# --- the shapes ----------------------------------------------------------------------------------------
+
+_number = integer(0)
+_id = integer(1)
+_name = text(1, MAX_TYPE_CHARS)
+_short = text(0, 256)
+_state = one_of(m.JobState)
+_worker = one_of(m.WorkerState)
+_reason = optional(one_of(m.FailReason))
+_outcome = one_of(m.Outcome)
+
+SHAPES: dict[type, dict[str, Check]] = {
+    m.Limits: dict.fromkeys(m.Limits._fields, integer(1)),
+    m.TaskType: {
+        "name": _name,
+        "description": text(),
+        "max_attempts": integer(1),
+        "max_reruns": _number,
+    },
+    m.BrokerName: {"host": _short, "frontend": text(), "journal": _short},
+    m.NewJob: {"type": _name, "data": optional(binary)},
+    m.JobStatus: {
+        "id": _id,
+        "type": _name,
+        "state": _state,
+        "version": _number,
+        "progress": _number,
+        "submitted_at": _number,
+        "attempts": _number,
+        "reruns": _number,
+        "ahead": optional(_number),
+        "elapsed_ms": optional(_number),
+        "started_at": optional(_number),
+        "ended_at": optional(_number),
+        "reason": _reason,
+        "message": optional(text()),
+    },
+    m.Missing: {"id": _id, "code": one_of(ErrorCode)},
+    m.Attempt: {
+        "number": _number,
+        "outcome": _outcome,
+        "started_at": optional(_number),
+        "ended_at": _number,
+        "reason": _reason,
+        "message": text(),
+        "detail": text(),
+    },
+    m.WorkerInfo: {
+        "state": _worker,
+        "since_ms": _number,
+        "host": optional(_short),
+        "pid": optional(_number),
+        "running": optional(_id),
+        "note": optional(text()),
+    },
+    m.HandedJob: {"id": _id, "type": _name, "data": optional(binary), "attempt": _id},
+    m.Running: {"n": _id, "id": _id, "elapsed_ms": _number},
+    m.Ended: {
+        "n": _id,
+        "outcome": _outcome,
+        "elapsed_us": _number,
+        "result": optional(binary),
+        "reason": _reason,
+        "message": text(),
+        "detail": text(),
+    },
+    m.Returned: {"n": _id, "stopping": boolean},
+}
+_ended = record(m.Ended)
+_returned = record(m.Returned)
+
+SHAPES |= {
+    # requests
+    m.Hello: {},
+    m.Submit: {"key": text(1, MAX_KEY_CHARS), "jobs": listed(record(m.NewJob), low=1)},
+    m.Status: {"ids": listed(_id, high=10_000)},
+    m.Result: {"id": _id, "offset": _number},
+    m.Show: {"id": _id},
+    m.Types: {},
+    m.Info: {},
+    # replies
+    m.HelloReply: {
+        "journal": _short,
+        "server": _short,
+        "events": text(),
+        "limits": record(m.Limits),
+    },
+    m.SubmitReply: {"journal": _short, "first_id": _id, "count": _id, "checked": boolean},
+    m.StatusReply: {
+        "journal": _short,
+        "jobs": listed(record(m.JobStatus)),
+        "missing": listed(record(m.Missing)),
+        "queued": _number,
+        "worker": _worker,
+    },
+    m.ResultReply: {
+        "journal": _short,
+        "id": _id,
+        "state": _state,
+        "size_bytes": _number,
+        "offset": _number,
+        "body": binary,
+        "reason": _reason,
+        "message": optional(text()),
+    },
+    m.ShowReply: {
+        "journal": _short,
+        "job": record(m.JobStatus),
+        "key": _short,
+        "data_bytes": optional(_number),
+        "result_bytes": optional(_number),
+        "attempts": listed(record(m.Attempt)),
+    },
+    m.TypesReply: {"journal": _short, "known": boolean, "types": listed(record(m.TaskType))},
+    m.InfoReply: {
+        "journal": _short,
+        "server": _short,
+        "libzmq": _short,
+        "sqlite": _short,
+        "python": _short,
+        "pid": _number,
+        "uptime_ms": _number,
+        "journal_file": text(),
+        "journal_bytes": _number,
+        "read_only": optional(text()),
+        "worker": record(m.WorkerInfo),
+        "queued": _number,
+        "in_progress": _number,
+        "completed": _number,
+        "failed": _number,
+        "cancelled": _number,
+        "limits": record(m.Limits),
+    },
+    m.Error: {"code": one_of(ErrorCode), "message": text()},
+    # events
+    m.JobEvent: {
+        "journal": _short,
+        "job": record(m.JobStatus),
+        "change": optional(_number),
+        "worker": _worker,
+    },
+    # pipe
+    m.StartSession: {
+        "incarnation": _short,
+        "session": _short,
+        "broker": record(m.BrokerName),
+        "result_bytes": _id,
+    },
+    m.Jobs: {"session": _short, "first": _id, "jobs": listed(record(m.HandedJob))},
+    m.Ack: {"session": _short, "reports": _number, "resume": _id},
+    m.TakeOver: {"incarnation": _short},
+    # reports
+    m.Beat: {
+        "incarnation": _short,
+        "session": optional(_short),
+        "taken": _number,
+        "acked": _number,
+        "stopping": boolean,
+        "running": optional(record(m.Running)),
+        "types": listed(record(m.TaskType)),
+        "broker": optional(record(m.BrokerName)),
+        "host": _short,
+        "pid": _number,
+    },
+    m.Started: {"session": _short, "n": _id, "id": _id},
+    m.Reports: {"session": _short, "first": _id, "reports": listed(report)},
+}
+
+Ops = Mapping[str, "type[Any]"]
+
+REQUESTS: Ops = {
+    "hello": m.Hello,
+    "submit": m.Submit,
+    "status": m.Status,
+    "result": m.Result,
+    "show": m.Show,
+    "types": m.Types,
+    "info": m.Info,
+}
+REPLIES: Ops = {
+    "hello": m.HelloReply,
+    "submit": m.SubmitReply,
+    "status": m.StatusReply,
+    "result": m.ResultReply,
+    "show": m.ShowReply,
+    "types": m.TypesReply,
+    "info": m.InfoReply,
+    "error": m.Error,
+}
+EVENTS: Ops = {"job": m.JobEvent}
+PIPE: Ops = {
+    "session": m.StartSession,
+    "jobs": m.Jobs,
+    "ack": m.Ack,
+    "take_over": m.TakeOver,
+}
+REPORTS: Ops = {"beat": m.Beat, "started": m.Started, "reports": m.Reports}
+
+_OPS = {kind: op for ops in (REQUESTS, REPLIES, EVENTS, PIPE, REPORTS) for op, kind in ops.items()}
+_KINDS = {m.Ended: "ended", m.Returned: "returned"}
+
+
+# --- encode and decode -----------------------------------------------------------------------------------
+
+
+def _plain(value: Any) -> Any:
+    """What msgpack does not take as it is: our records, tuples and enumerations."""
+    kind = type(value)
+    if kind in SHAPES:
+        fields = dict(zip(kind._fields, value))
+        if kind in _KINDS:
+            fields["kind"] = _KINDS[kind]
+        return fields
+    if kind is tuple:
+        return list(value)
+    return value.value
+
+
+def encode(message: Any) -> bytes:
+    """The frame that carries `message`."""
+    kind = type(message)
+    fields = {"v": PROTOCOL_VERSION, "op": _OPS[kind]}
+    fields.update(zip(kind._fields, message))
+    return msgpack.packb(fields, default=_plain, strict_types=True)  # type: ignore[no-any-return]
+
+
+def decode(frame: bytes, ops: Ops) -> Any:
+    """The message in `frame`, which must be one of `ops` (such as REQUESTS).
+
+    Fields that this version does not know are ignored. Raises DecodeError, and nothing else.
+    """
+    fields = _unpack_map(frame)
+    version = fields.get("v")
+    if version != PROTOCOL_VERSION or type(version) is not int:
+        raise DecodeError(
+            ErrorCode.UNSUPPORTED_VERSION,
+            f"this side speaks version {PROTOCOL_VERSION} of the protocol (field v), not {_shown(version)}",
+        )
+    op = fields.get("op")
+    kind = ops.get(op) if type(op) is str else None
+    if kind is None:
+        raise DecodeError(
+            ErrorCode.UNKNOWN_OP, f"no such op: {_shown(op)}; there are {', '.join(ops)}"
+        )
+    try:
+        return _fill(kind, SHAPES[kind], fields)
+    except _Bad as bad:
+        raise DecodeError(ErrorCode.BAD_REQUEST, f"{op}: {bad}") from None
+
+
+def _unpack_map(frame: bytes) -> dict[Any, Any]:
+    if not frame:
+        raise DecodeError(ErrorCode.BAD_REQUEST, "the body frame is empty; a msgpack map is expected")
+    try:
+        fields = msgpack.unpackb(frame, ext_hook=_no_extension)
+    except Exception as error:  # unpackb raises whatever its input leads it to, OverflowError included
+        raise DecodeError(
+            ErrorCode.BAD_REQUEST,
+            f"the body is not one msgpack map with text keys: {error or type(error).__name__}",
+        ) from None
+    if type(fields) is not dict:
+        raise DecodeError(ErrorCode.BAD_REQUEST, "the body is msgpack, but not a map")
+    return fields
+
+
+def _no_extension(code: int, data: bytes) -> Any:
+    raise ValueError(f"msgpack extension type {code} is not allowed")
+
+
+def _shown(value: Any) -> str:
+    """A peer's value for an error message: short, and printable whatever it is."""
+    if value is None:
+        return "nothing"
+    shown = ascii(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."
+
+
+# --- values: a job's data and result ---------------------------------------------------------------------
+
+
+def pack_value(value: Any) -> bytes:
+    """One value as a job's data or result: None, bool, int, float, str, bytes, lists and maps of them.
+
+    Raises TypeError, ValueError or OverflowError for what msgpack cannot hold.
+    """
+    return msgpack.packb(value)  # type: ignore[no-any-return]
+
+
+def unpack_value(body: bytes) -> Any:
+    """The value in `body`. Raises ValueError when it is not exactly one msgpack value."""
+    try:
+        return msgpack.unpackb(body, ext_hook=_no_extension, strict_map_key=False)
+    except Exception as error:  # see _unpack_map
+        raise ValueError(f"not a msgpack value: {error or type(error).__name__}") from None
+
+
+# --- frames of the frontend --------------------------------------------------------------------------------
+
+def job_topic(job_id: int) -> bytes:
+    """The topic to subscribe to for one job; the final dot keeps job 1 apart from job 17."""
+    return b"job.%d." % job_id
+
+
+ALL_JOBS_TOPIC = b"jobs."

@@ -1,0 +1,50 @@
+"""One distribution, `zjobs`: the top-level folders are installed as packages of that name."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+FOLDERS = ["broker", "worker", "client", "messages"]
+
+version = re.search(r'^VERSION = "(.+)"$', (HERE / "messages/version.py").read_text(), re.M)
+assert version is not None
+
+setup(
+    name="zjobs",
+    version=version[1],
+    description="A job queue over ZeroMQ: jobs run strictly in turn, one at a time, and are never lost",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10",
+    packages=[f"zjobs.{folder}" for folder in FOLDERS],
+    package_dir={f"zjobs.{folder}": folder for folder in FOLDERS},
+    package_data={f"zjobs.{folder}": ["py.typed"] for folder in FOLDERS},
+    install_requires=[
+        # 27.0: the first release with wheels of libzmq 4.3.5 for Python 3.10 to 3.14
+        "pyzmq>=27.0",
+        # 1.2.1: bounds that stop crafted input from exhausting memory in the unpacker
+        "msgpack>=1.2.1",
+        # docopt-ng is the maintained docopt; 0.9 has no syntax that Python 3.12 warns of
+        "docopt-ng>=0.9",
+        # Unicode's own rules for what a person sees as one character (\X); the standard library has none
+        "regex>=2024.4.16",
+    ],
+    extras_require={
+        "test": ["pytest>=8", "hypothesis>=6.100", "mypy>=1.10", "ruff>=0.6"],
+    },
+    entry_points={
+        "console_scripts": [
+            "zbroker = zjobs.broker.__main__:main",
+            "zworker = zjobs.worker.__main__:main",
+            "zclient = zjobs.client.__main__:main",
+        ]
+    },
+    classifiers=[
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Topic :: System :: Distributed Computing",
+    ],
+)
