@@ -1,0 +1,209 @@
+"""The command line, the same for zbroker, zworker and zclient: options, words, durations, sizes.
+
+docopt reads the usage text and fills in the values; what it makes of a mistake (the usage page, without a
+word on what is wrong) is not good enough for people, so the mistakes are found and named here first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple, NoReturn
+
+from docopt import DocoptExit, docopt
+
+_OPTION_LINE = re.compile(r"^[ \t]*(-\S.*)$", re.MULTILINE)
+_OPTION_NAME = re.compile(r"(?:^|[\s,])(--?\w[\w-]*)(?:[ =]([A-Z<]\S*))?")
+_REPEATED = re.compile(r"(--[\w-]+)[^\]]*\]\.\.\.")
+_USAGE = re.compile(r"usage:\s*(\S.*?)(?:\n[ \t]*\n|\Z)", re.IGNORECASE | re.DOTALL)
+_USAGE_WORD = re.compile(r"(\[?)([A-Za-z<][\w<>-]*)(\]?)(\.\.\.)?")
+
+# docopt must not look at words that begin with a dash again: they travel under this name and a number.
+_PLACEHOLDER = "\0"
+
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST_S = 36500 * 86400
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+class UsageError(Exception):
+    """The command line is wrong; the text is a sentence for people (and the usage line where it helps)."""
+
+
+class Option(NamedTuple):
+    """An option as the help text has it: `name` is the long spelling, `value` what its value is called."""
+
+    name: str
+    value: str | None
+    repeatable: bool
+
+
+def parse(doc: str, argv: list[str], version: str) -> dict[str, Any]:
+    """What `argv` says by the usage text `doc`: docopt's values under `--option`, `WORD` and `command`.
+
+    Options may stand before, between and after the words, as `--option value` or `--option=value`; the last
+    one counts, unless the usage line repeats it (`[--arg VALUE]...`: a list). `--` ends the options. `--help`
+    prints `doc`, `--version` prints `version` as it is; both raise SystemExit(0). Raises UsageError.
+    """
+    before_words = argv[: argv.index("--")] if "--" in argv else argv
+    if "--help" in before_words or "-h" in before_words:
+        _print_and_leave(doc.strip("\n"))
+    if "--version" in before_words:
+        _print_and_leave(version)
+    table = options_of(doc)
+    given, words = _split(argv, table)
+    hidden = [f"{_PLACEHOLDER}{n}" if word.startswith("-") and word != "-" else word for n, word in enumerate(words)]
+    try:
+        values = docopt(doc, [*_spelled(given), *hidden], default_help=False)
+    except DocoptExit:
+        raise UsageError(_word_mistake(usage_line(doc), words)) from None
+    shown = {name: _shown(value, words) for name, value in values.items()}
+    return {name: value for name, value in shown.items() if name not in ("--", "--help", "--version")}
+
+
+def options_of(doc: str) -> dict[str, Option]:
+    """The options that the help text `doc` describes, by each of their spellings."""
+    usage = _USAGE.search(doc)
+    repeatable = set(_REPEATED.findall(usage[1] if usage else ""))
+    table = {}
+    for line in _OPTION_LINE.findall(doc):
+        spellings = _OPTION_NAME.findall(line.split("  ")[0])
+        value = next((value for _, value in spellings if value), None)
+        name = spellings[-1][0]
+        table.update({spelling: Option(name, value, name in repeatable) for spelling, _ in spellings})
+    return table
+
+
+def first_word(argv: list[str], table: dict[str, Option]) -> str | None:
+    """The first word of `argv` that is neither an option nor the value of one."""
+    words = iter(argv)
+    for word in words:
+        if word == "--":
+            return next(words, None)
+        if not word.startswith("-") or word == "-":
+            return word
+        option = table.get(word)
+        if option is not None and option.value is not None:
+            next(words, None)
+    return None
+
+
+def usage_line(doc: str) -> str:
+    """The usage of the help text `doc`, on one line."""
+    match = _USAGE.search(doc)
+    return " ".join(match[1].split()) if match else ""
+
+
+def nearest(word: str, words: Iterable[str]) -> str | None:
+    """The one of `words` that somebody who wrote `word` most likely meant."""
+    import difflib  # only for those who erred: it costs every other start a few milliseconds
+
+    return next(iter(difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)), None)
+
+
+def _print_and_leave(text: str) -> NoReturn:
+    print(text)
+    raise SystemExit(0)
+
+
+def _split(argv: list[str], table: dict[str, Option]) -> tuple[dict[str, list[str | None]], list[str]]:
+    """(the values given to each option, the words)."""
+    given: dict[str, list[str | None]] = {}
+    words: list[str] = []
+    rest = list(reversed(argv))
+    while rest:
+        word = rest.pop()
+        if word == "--":
+            return given, words + rest[::-1]
+        if not word.startswith("-") or word == "-":
+            words.append(word)
+            continue
+        name, equals, attached = word.partition("=")
+        option = _known(name, table)
+        value = _value(option, attached if equals else None, rest)
+        given[option.name] = [*given.get(option.name, []), value] if option.repeatable else [value]
+    return given, words
+
+
+def _known(name: str, table: dict[str, Option]) -> Option:
+    if name in table:
+        return table[name]
+    near = nearest(name, table)
+    hint = f"did you mean {near}?" if near else "words that begin with a dash go after --"
+    raise UsageError(f"there is no option {name}; {hint}")
+
+
+def _value(option: Option, attached: str | None, rest: list[str]) -> str | None:
+    """The option's value, taken from `rest` (which is reversed) where it is not attached."""
+    if option.value is None:
+        if attached is not None:
+            raise UsageError(f"{option.name} takes no value")
+        return None
+    if attached is not None:
+        return attached
+    if not rest:
+        raise UsageError(f"{option.name} needs a value: {option.name} {option.value}")
+    if rest[-1].startswith("-") and rest[-1] != "-":
+        raise UsageError(
+            f"{option.name} needs a value: {option.name} {option.value}"
+            f" (a value that begins with a dash is written {option.name}={rest[-1]})"
+        )
+    return rest.pop()
+
+
+def _spelled(given: dict[str, list[str | None]]) -> list[str]:
+    return [name if value is None else f"{name}={value}" for name, values in given.items() for value in values]
+
+
+def _shown(value: Any, words: list[str]) -> Any:
+    """A value of docopt's, with the words that were hidden from it put back."""
+    if isinstance(value, list):
+        return [_shown(item, words) for item in value]
+    if isinstance(value, str) and value.startswith(_PLACEHOLDER):
+        return words[int(value[1:])]
+    return value
+
+
+def _word_mistake(usage: str, words: list[str]) -> str:
+    """What is wrong with the number of `words`, by the usage line."""
+    wanted = _USAGE_WORD.findall(re.sub(r"\[-[^\]]*\](\.\.\.)?|\[options\]", "", usage))[1:]
+    for word, (bracket, name, _, _) in zip(words, wanted):
+        if not bracket and name.islower() and word != name:
+            return f"{name} was expected, not {word}\nusage: {usage}"
+    required = [name for bracket, name, _, _ in wanted if not bracket]
+    if len(words) < len(required):
+        missing = required[len(words) :]
+        return f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing\nusage: {usage}"
+    extra = words[len(wanted) :]
+    return f"too many words: {' '.join(extra)}\nusage: {usage}" if extra else f"usage: {usage}"
+
+
+# --- values ----------------------------------------------------------------------------------------------
+
+
+def duration(text: str) -> float:
+    """Seconds: `90`, `90s`, `1.5m`, `2h`, `7d`; a bare number is seconds. Raises ValueError with a sentence."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)([smhd]?)", text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration such as 90, 90s, 5m, 2h or 7d")
+    seconds = float(match[1]) * _SECONDS[match[2]]
+    if seconds > _LONGEST_S:
+        raise ValueError(f"{text!r} is more than 100 years")
+    return seconds
+
+
+def size(text: str) -> int:
+    """Bytes: `1048576`, `64KiB`, `1.5M`, `2GiB`. `K` is `KiB`, 1024; `kB` is 1000. Raises ValueError."""
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([kmgt]?)(ib|b)?", text.strip(), re.IGNORECASE)
+    if match is None or (not match[2] and match[3] in ("iB", "ib", "IB", "Ib")):
+        raise ValueError(f"{text!r} is not a size such as 1048576, 64KiB, 1MiB or 2GiB")
+    number, power = match[1], _POWERS[match[2].lower()]
+    base = 1000 if power and (match[3] or "").lower() == "b" else 1024
+    return int(float(number) * base**power) if "." in number else int(number) * base**power
+
+
+def integer(text: str, low: int, high: int) -> int:
+    """A whole number from `low` to `high`. Raises ValueError with a sentence."""
+    if not re.fullmatch(r"[+-]?[0-9]{1,19}", text.strip()) or not low <= int(text) <= high:
+        raise ValueError(f"{text!r} is not a whole number from {low} to {high}")
+    return int(text)
