@@ -1,0 +1,413 @@
+"""The worker's side of the hand-over (docs/protocol.md, part 2): no sockets, clocks, files or randomness in here.
+
+Messages and events go in through the `on_…` methods, `stop` and `stop_at_once`; each only changes the state. Then
+`turn(now_ms)` says what is to be done, in order; the shell does it at once, answers a `TakeBack` with
+`on_taken_back`, and calls `turn` again until nothing more comes. `next_deadline_ms` is when to call it otherwise.
+
+What the worker does with what it hears, by state (a state that is not named behaves like running):
+
+              | no session        | running                  | returning            | stopping
+  ------------+-------------------+--------------------------+----------------------+---------------------------
+  session     | -> running        | drop                     | drop                 | drop
+  jobs        | drop              | take the next numbers    | drop                 | drop
+  ack         | drop              | forget reports           | the same; when it    | the same; when nothing is
+              |                   |                          | covers the return:   | left to run or to report:
+              |                   |                          | -> running (resume)  | exit
+  take_over   | new incarnation, everything forgotten, -> no session (stopping: exit)
+  ran 50 ms   |                   | with jobs behind it:     |                      |
+              |                   | return, -> returning     |                      |
+  stop        | exit              | return, -> stopping      | return again,        | stop at once
+              |                   |                          | -> stopping          |
+
+Numbers: `_jobs` holds what was taken and has neither ended nor been returned, in order of its numbers. Of these, all
+up to `_offered` are with the task process, and the first of them is the one that runs.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+from typing import NamedTuple, Union
+
+from zjobs.messages.types import (
+    Ack,
+    Beat,
+    BrokerName,
+    Ended,
+    FailReason,
+    HandedJob,
+    Jobs,
+    Outcome,
+    PipeMessage,
+    Report,
+    Reports,
+    Returned,
+    Running,
+    Started,
+    StartSession,
+    TakeOver,
+    TaskType,
+    WorkerMessage,
+)
+
+BEAT_MS = 1000
+REPEAT_MS = 1000
+RETURN_AFTER_MS = 50
+GIVE_UP_MS = 2000
+UNACKNOWLEDGED_BYTES = 4 << 20
+MESSAGE_BYTES = 1 << 20
+
+
+class Publish(NamedTuple):
+    """Send this to the broker."""
+
+    message: WorkerMessage
+
+
+class Offer(NamedTuple):
+    """Give this job to the task process, behind those it has."""
+
+    n: int
+    job: HandedJob
+    result_bytes: int
+
+
+class TakeBack(NamedTuple):
+    """Take back what the task process has not begun, and answer with `on_taken_back`."""
+
+
+class KillTask(NamedTuple):
+    """Kill the task process; its end comes as `on_task_process_died`."""
+
+
+class Renew(NamedTuple):
+    """Kill the task process and forget what it was doing; the next one carries this incarnation."""
+
+    incarnation: str
+
+
+class Say(NamedTuple):
+    """Tell the people."""
+
+    sentence: str
+
+
+class Exit(NamedTuple):
+    """The worker is done."""
+
+
+Effect = Union[Publish, Offer, TakeBack, KillTask, Renew, Say, Exit]
+
+
+class WorkerCore:
+    """The state of one worker; it begins with a task process that has announced `types`."""
+
+    def __init__(self, incarnation: str, types: tuple[TaskType, ...], host: str, pid: int) -> None:
+        self.types = types
+        self.stopping = False
+        self._host = host
+        self._pid = pid
+        self._ready = True
+        self._killing = False
+        self._exited = False
+        self._effects: list[Effect] = []
+        self._renew(incarnation)
+
+    def _renew(self, incarnation: str) -> None:
+        self.incarnation = incarnation
+        self.session: str | None = None
+        self.taken = 0
+        self.acked = 0
+        self._broker: BrokerName | None = None
+        self._result_bytes = 0
+        self._jobs: dict[int, HandedJob] = {}
+        self._offered = 0
+        self._started_ms = 0
+        # Reports acked + 1 … reported are kept here; those up to _sent have been sent at least once.
+        self._reports: deque[Report] = deque()
+        self._reports_bytes = 0
+        self._reported = 0
+        self._sent = 0
+        # The number of the report that returned, until it is acknowledged, and from where it did.
+        self._returning: int | None = None
+        self._returned_from = 0
+        self._taking_back = False
+        self._keep_taken_back = False
+        self._asked_for: dict[bool, tuple[int, int]] = {}
+        self._stop_untold = False
+        self._beat_at_ms = 0
+        self._repeat_at_ms = 0
+        self._quiet_since_ms = 0
+        self._said_waiting = False
+
+    # --- what the broker sends -------------------------------------------------------------------------
+
+    def on_pipe(self, message: PipeMessage, now_ms: int, next_incarnation: str) -> None:
+        """A message of the broker. `next_incarnation` is used when it makes the worker start anew."""
+        if isinstance(message, Jobs):
+            self._take(message)
+        elif isinstance(message, Ack):
+            self._acknowledge(message, now_ms)
+        elif isinstance(message, StartSession):
+            self._start_session(message, now_ms)
+        elif message.incarnation == self.incarnation:
+            assert isinstance(message, TakeOver)
+            self._renew(next_incarnation)
+            self._ready = False
+            self._beat_at_ms = now_ms
+            self._effects.append(Renew(next_incarnation))
+
+    def on_subscription(self, now_ms: int) -> None:
+        """A broker listens anew: it may have missed everything."""
+        self._beat_at_ms = now_ms
+        self._repeat_at_ms = now_ms
+
+    def _start_session(self, message: StartSession, now_ms: int) -> None:
+        if message.incarnation != self.incarnation or self.session is not None or self.stopping:
+            return
+        self.session = message.session
+        self._broker = message.broker
+        self._result_bytes = message.result_bytes
+        self._beat_at_ms = now_ms
+
+    def _take(self, message: Jobs) -> None:
+        if message.session != self.session or self.stopping or self._returning is not None:
+            return
+        known = self.taken + 1 - message.first
+        if known < 0:
+            return
+        for job in message.jobs[known:]:
+            self.taken += 1
+            self._jobs[self.taken] = job
+
+    def _acknowledge(self, message: Ack, now_ms: int) -> None:
+        if message.session != self.session or not self.acked <= message.reports <= self._reported:
+            return
+        if message.reports > self.acked:
+            for _ in range(message.reports - self.acked):
+                self._reports_bytes -= _weight(self._reports.popleft())
+            self.acked = message.reports
+            self._sent = max(self._sent, self.acked)
+            self._repeat_at_ms = now_ms + REPEAT_MS
+            self._quiet_since_ms = now_ms
+        if self._returning is not None and message.reports >= self._returning and message.resume >= self._returned_from:
+            self._returning = None
+            self.taken = self._offered = message.resume - 1
+
+    # --- what the task process does --------------------------------------------------------------------
+
+    def on_ready(self, types: tuple[TaskType, ...], now_ms: int) -> None:
+        """A new task process has announced its types."""
+        self._ready = True
+        if types != self.types:
+            self.types = types
+            self._beat_at_ms = now_ms
+
+    def on_ended(self, ended: Ended, now_ms: int) -> None:
+        """The first of the jobs offered has ended."""
+        assert ended.n == self._running(), (ended.n, self._running())
+        del self._jobs[ended.n]
+        self._report(ended)
+        self._started_ms = now_ms  # of the next one
+        self._quiet_since_ms = now_ms
+
+    def on_task_process_died(self, lost: list[int], unbegun: list[int], how: str, now_ms: int) -> None:
+        """It is dead; all its results went to `on_ended` before. `lost` had begun, `unbegun` had not."""
+        for n in lost:
+            self.on_ended(self._end_of_lost(n, how, now_ms), now_ms)
+        self._rewind(unbegun)
+        self._ready = False
+
+    def on_taken_back(self, numbers: list[int], now_ms: int) -> None:
+        """The answer to `TakeBack`: the jobs offered that have not begun."""
+        self._taking_back = False
+        self._rewind(numbers)
+        if self._keep_taken_back:
+            return
+        unbegun = [n for n in self._jobs if n > self._offered]
+        if unbegun or self._stop_untold:
+            for n in unbegun:
+                del self._jobs[n]
+            if self._returning is None:
+                self._returned_from = self._offered + 1
+            self._report(Returned(self._returned_from, self.stopping))
+            self._returning = self._reported
+            self._stop_untold = False
+            self._quiet_since_ms = now_ms
+
+    def _rewind(self, numbers: list[int]) -> None:
+        if numbers:
+            self._offered = min(numbers) - 1
+
+    def _end_of_lost(self, n: int, how: str, now_ms: int) -> Ended:
+        elapsed_us = max(0, now_ms - self._started_ms) * 1000
+        if self._killing:
+            message = "the worker was told to stop at once while running it"
+            return Ended(n, Outcome.INTERRUPTED, elapsed_us, message=message)
+        return Ended(n, Outcome.FAILED, elapsed_us, reason=FailReason.TASK_DIED, message=how)
+
+    # --- what people want --------------------------------------------------------------------------------
+
+    def stop(self, now_ms: int) -> None:
+        """Finish the running job, return the rest, and exit when all is acknowledged. The second time: at once."""
+        if self.stopping:
+            self.stop_at_once(now_ms)
+            return
+        self.stopping = True
+        self._stop_untold = self.session is not None
+        self._beat_at_ms = self._quiet_since_ms = now_ms
+
+    def stop_at_once(self, now_ms: int) -> None:
+        """Kill the running job; the broker puts it back. Exit when that is acknowledged, or soon."""
+        if not self.stopping:
+            self.stop(now_ms)
+        if self._killing:
+            return
+        self._killing = True
+        self._quiet_since_ms = now_ms
+        if self._running() is not None:
+            self._effects.append(KillTask())
+
+    # --- what is to be done --------------------------------------------------------------------------------
+
+    def turn(self, now_ms: int) -> list[Effect]:
+        """What is to be done now, in this order."""
+        if not self._taking_back:
+            self._take_back_if_due(now_ms)
+        if not self._taking_back:
+            self._offer(now_ms)
+        if now_ms >= self._beat_at_ms:
+            self._beat_at_ms = now_ms + BEAT_MS
+            self._effects.append(Publish(self._beat(now_ms)))
+        self._send_reports(now_ms)
+        self._end(now_ms)
+        effects, self._effects = self._effects, []
+        return effects
+
+    def next_deadline_ms(self) -> int:
+        """When `turn` has something to do although nothing happened."""
+        times = [self._beat_at_ms]
+        if self._reports:
+            times.append(self._repeat_at_ms)
+        if self._return_wanted():
+            times.append(self._started_ms + RETURN_AFTER_MS)
+        if self.stopping and not self._jobs:
+            waited = self._quiet_since_ms + GIVE_UP_MS
+            times += [] if self._said_waiting and not self._may_give_up() else [waited]
+        return min(times)
+
+    def _running(self) -> int | None:
+        """The number of the job that runs."""
+        n = next(iter(self._jobs), None)
+        return n if n is not None and n <= self._offered and self._ready else None
+
+    def _return_wanted(self) -> bool:
+        """Whether something waits behind the running job that has not been asked back yet."""
+        n = self._running()
+        return n is not None and len(self._jobs) > 1 and self._asked_for.get(False) != (n, self.taken)
+
+    def _take_back_if_due(self, now_ms: int) -> None:
+        n = self._running()
+        if self._stop_untold or (self._return_wanted() and now_ms >= self._started_ms + RETURN_AFTER_MS):
+            self._take_back(keep=False)
+        elif (
+            self._reports_bytes > UNACKNOWLEDGED_BYTES
+            and n is not None
+            and self._offered > n
+            and self._asked_for.get(True) != (n, self.taken)
+        ):
+            self._take_back(keep=True)
+
+    def _take_back(self, keep: bool) -> None:
+        """Asks for the jobs that have not begun, to return them or to keep them for later.
+
+        Once for each running job and what is behind it: it may be that all had begun and only their ends are
+        still to be read.
+        """
+        self._taking_back = True
+        self._keep_taken_back = keep
+        self._asked_for[keep] = (self._running() or 0, self.taken)
+        self._effects.append(TakeBack())
+
+    def _offer(self, now_ms: int) -> None:
+        if not self._ready or self._returning is not None or self._reports_bytes > UNACKNOWLEDGED_BYTES:
+            return
+        while self._offered < self.taken:
+            idle = self._running() is None
+            self._offered += 1
+            n, job = self._offered, self._jobs[self._offered]
+            self._effects.append(Offer(n, job, self._result_bytes))
+            if idle:  # nothing ended before it, so the broker cannot know
+                assert self.session is not None
+                self._started_ms = now_ms
+                self._effects.append(Publish(Started(self.session, n, job.id)))
+
+    def _beat(self, now_ms: int) -> Beat:
+        n = self._running()
+        running = None if n is None else Running(n, self._jobs[n].id, max(0, now_ms - self._started_ms))
+        return Beat(
+            self.incarnation,
+            self.session,
+            self.taken,
+            self.acked,
+            self.stopping,
+            running,
+            self.types,
+            self._broker,
+            self._host,
+            self._pid,
+        )
+
+    def _report(self, report: Report) -> None:
+        self._reported += 1
+        self._reports.append(report)
+        self._reports_bytes += _weight(report)
+
+    def _send_reports(self, now_ms: int) -> None:
+        """Sends what is new, or all that is not acknowledged when its time has come."""
+        if not self._reports:
+            return
+        if self._sent == self.acked:  # nothing on its way yet
+            self._repeat_at_ms = now_ms + REPEAT_MS
+        elif now_ms >= self._repeat_at_ms:
+            self._repeat_at_ms = now_ms + REPEAT_MS
+            self._sent = self.acked
+        assert self.session is not None
+        while self._sent < self._reported:
+            batch = self._batch()
+            self._effects.append(Publish(Reports(self.session, self._sent + 1, batch)))
+            self._sent += len(batch)
+
+    def _batch(self) -> tuple[Report, ...]:
+        """The reports after `_sent`, as many as make a message of about MESSAGE_BYTES, at least one."""
+        batch: list[Report] = []
+        weight = 0
+        for report in islice(self._reports, self._sent - self.acked, None):
+            weight += _weight(report)
+            if batch and weight > MESSAGE_BYTES:
+                break
+            batch.append(report)
+        return tuple(batch)
+
+    def _may_give_up(self) -> bool:
+        """Nothing is lost that the broker does not find out by itself (or somebody wanted it so)."""
+        return self._killing or all(isinstance(report, Returned) for report in self._reports)
+
+    def _end(self, now_ms: int) -> None:
+        if not self.stopping or self._jobs or self._stop_untold or self._exited:
+            return
+        waited = now_ms >= self._quiet_since_ms + GIVE_UP_MS
+        if not self._reports or (waited and self._may_give_up()):
+            self._exited = True
+            self._effects.append(Exit())
+        elif waited and not self._said_waiting:
+            self._said_waiting = True
+            sentence = "waiting for the broker to take the last result; a second signal gives it up"
+            self._effects.append(Say(sentence))
+
+
+def _weight(report: Report) -> int:
+    """About how many bytes it takes."""
+    if isinstance(report, Returned):
+        return 32
+    return 96 + len(report.result or b"") + len(report.message) + len(report.detail)

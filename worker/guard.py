@@ -1,0 +1,89 @@
+"""One worker at a pipe address: the lock file, and what a dead worker has left behind.
+
+The task process inherits the lock, so while an orphan of a dead worker lives, no new worker starts beside it. The
+holder's line tells which incarnation that was, and everything its tasks started carries the incarnation as a mark:
+so what is left of the predecessor can be found and ended before anything is bound.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from pathlib import Path
+
+from zjobs.messages import endpoints, lock
+from zjobs.worker import host
+
+ORPHAN_WAIT_S = 5.0
+_RETRY_S = 0.05
+
+
+class Taken(Exception):
+    """Another worker has the address; the text is a sentence that names it."""
+
+
+def lock_path(pipe: str) -> Path:
+    """The lock file of a pipe endpoint. Raises OSError when its host has no address."""
+    address = endpoints.address(pipe)
+    readable = re.sub(r"[^A-Za-z0-9.]+", "-", address)[-80:].strip("-")
+    # the digest keeps ipc:///a/b apart from ipc:///a-b
+    digest = hashlib.sha256(address.encode()).hexdigest()[:8]
+    return lock.state_directory() / f"worker-{readable}-{digest}.lock"
+
+
+def holder_line(incarnation: str, pipe: str) -> str:
+    """What this worker writes into the lock about itself."""
+    pid = os.getpid()
+    return f"pid {pid} start {host.start_time(pid)} incarnation {incarnation} pipe {pipe}"
+
+
+def acquire(pipe: str, incarnation: str, wait_s: float = ORPHAN_WAIT_S) -> lock.Lock:
+    """The lock for `pipe`, after ending whatever a dead predecessor left behind.
+
+    A living worker is refused at once; an orphan is killed and its end waited for, `wait_s` at most.
+    Raises Taken with a sentence, OSError when the file cannot be made.
+    """
+    path = lock_path(pipe)
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            held = lock.acquire(path)
+            break
+        except lock.Locked as locked:
+            _wait_for_orphan(locked, deadline)
+    predecessor = _Holder(held.previous)
+    if predecessor.incarnation and not predecessor.alive:
+        host.kill_marked(predecessor.incarnation)
+    held.write(holder_line(incarnation, pipe))
+    return held
+
+
+def _wait_for_orphan(locked: lock.Locked, deadline: float) -> None:
+    """One step of waiting for a lock that a dead worker's task still holds. Raises Taken."""
+    holder = _Holder(locked.holder)
+    if holder.alive:
+        raise Taken(f"a worker (pid {holder.pid}) already serves {holder.pipe}; its lock is {locked.path}")
+    if time.monotonic() >= deadline:
+        raise Taken(f"what a dead worker ({locked.holder or 'unknown'}) left running still holds {locked.path}")
+    if holder.incarnation:
+        host.kill_marked(holder.incarnation)
+    time.sleep(_RETRY_S)
+
+
+class _Holder:
+    """A holder's line, read; whatever is missing from it is empty."""
+
+    def __init__(self, line: str) -> None:
+        words = line.split(" ", 7)
+        fields = dict(zip(words[::2], words[1::2]))
+        self.pid = fields.get("pid", "")
+        self.incarnation = fields.get("incarnation", "")
+        self.pipe = fields.get("pipe", "")
+        self._start = fields.get("start", "")
+
+    @property
+    def alive(self) -> bool:
+        # the start time, because the pid may belong to somebody else by now
+        return self.pid.isdigit() and bool(self._start) and host.start_time(int(self.pid)) == self._start

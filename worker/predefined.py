@@ -1,0 +1,51 @@
+"""The predefined tasks. A "character" is what a person sees: marks and joined emoji stay with their base."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import regex
+
+from zjobs.worker.tasks import register
+
+SECONDS = {"reverse": 2, "swap": 5, "repeat": 7}
+MAX_RERUNS = 2
+
+# Python's own `re` has no \X (extended grapheme cluster), and the rules behind it are a table of their own.
+_characters: Callable[[str], list[str]] = regex.compile(r"\X").findall
+
+
+def reverse(text: str) -> str:
+    """The text backwards."""
+    return "".join(reversed(_characters(text)))
+
+
+def swap(text: str) -> str:
+    """Neighbours change places, pair by pair; an odd last one stays."""
+    characters = _characters(text)
+    for i in range(0, len(characters) - 1, 2):
+        characters[i], characters[i + 1] = characters[i + 1], characters[i]
+    return "".join(characters)
+
+
+def repeat(text: str) -> str:
+    """The n-th character n times, counted from 1."""
+    return "".join(character * n for n, character in enumerate(_characters(text), 1))
+
+
+def register_all(time_scale: float) -> None:
+    """Registers the three, each with its simulated duration times `time_scale`."""
+    for function in (reverse, swap, repeat):
+        name = function.__name__
+        timed = _taking(SECONDS[name] * time_scale, function)
+        register(timed, name, function.__doc__, max_reruns=MAX_RERUNS)
+
+
+def _taking(seconds: float, function: Callable[[str], str]) -> Callable[[str], str]:
+    def timed(text: str) -> str:
+        if seconds:
+            time.sleep(seconds)
+        return function(text)
+
+    return timed

@@ -1,0 +1,304 @@
+"""The worker's sockets and its loop; it decides nothing, `core` does.
+
+One thread. A turn reads what is waiting (bounded), lets the core decide, does what it says, and sleeps until the
+core's next deadline or the next news. Reading comes before any look at the clock: after a pause of the whole process
+a timer that has run out means nothing while news is unread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import secrets
+import signal
+import socket
+import time
+from typing import NamedTuple
+
+import zmq
+
+from zjobs.messages import lock, wire
+from zjobs.messages.types import TaskType
+from zjobs.worker import core as c
+from zjobs.worker import guard
+from zjobs.worker.core import WorkerCore
+from zjobs.worker.runner import Death, Runner
+
+log = logging.getLogger("zworker")
+
+MESSAGES_A_TURN = 256
+PIPE_FRAME_BYTES = 64 << 20
+TOPIC_BYTES = 1024
+HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 1000, 3000
+FAREWELL_MS = 500
+DEATH_CHECK_MS = 100
+
+
+class Config(NamedTuple):
+    """What a worker is told by its command line."""
+
+    pipe: str
+    reports: str
+    time_scale: float
+    tasks: tuple[str, ...]
+
+
+class Unbindable(Exception):
+    """A socket cannot be bound; the text is a sentence. `in_use`: because somebody else has the address."""
+
+    def __init__(self, message: str, in_use: bool) -> None:
+        super().__init__(message)
+        self.in_use = in_use
+
+
+class Unstartable(Exception):
+    """The task process does not come up; the text is a sentence."""
+
+
+class _Stopped(Exception):
+    """A signal came before the worker was ready."""
+
+
+def serve(config: Config) -> None:
+    """Runs a worker until it is told to stop. Raises guard.Taken, Unbindable, Unstartable, OSError."""
+    incarnation = secrets.token_hex(16)
+    held = guard.acquire(config.pipe, incarnation)
+    with contextlib.ExitStack() as stack:
+        stack.callback(held.release)
+        signals = stack.enter_context(_Signals())
+        context = zmq.Context()
+        stack.callback(context.term)
+        pipe = stack.enter_context(_bound(context, zmq.PULL, config.pipe))
+        reports = stack.enter_context(_bound(context, zmq.XPUB, config.reports))
+        runner = Runner(config.tasks, config.time_scale, held.fd)
+        stack.callback(runner.close)
+        runner.start(incarnation)
+        try:
+            _Loop(config, held, signals, pipe, reports, runner).run(incarnation)
+        except _Stopped:
+            log.info("stopped before it was ready")
+
+
+def _bound(context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str) -> zmq.Socket[bytes]:
+    """A socket bound to `endpoint`. Raises Unbindable."""
+    sock = context.socket(kind)
+    sock.linger = 0
+    sock.sndhwm = sock.rcvhwm = 0  # the window bounds these channels
+    sock.heartbeat_ivl, sock.heartbeat_timeout = HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS
+    sock.maxmsgsize = PIPE_FRAME_BYTES if kind == zmq.PULL else TOPIC_BYTES
+    sock.ipv6 = "[" in endpoint
+    if kind == zmq.XPUB:
+        sock.xpub_verbose = 1  # a broker that comes back subscribes to what its old connection still has
+    try:
+        sock.bind(endpoint)
+    except zmq.ZMQError as error:
+        sock.close()
+        in_use = error.errno == errno.EADDRINUSE
+        why = "it is in use by another program" if in_use else str(error)
+        raise Unbindable(f"cannot bind {endpoint}: {why}", in_use) from None
+    return sock
+
+
+class _Signals:
+    """SIGTERM and SIGINT, readable from a descriptor: a handler alone does not wake a poll."""
+
+    def __enter__(self) -> _Signals:
+        self._reader, writer = socket.socketpair()
+        self._reader.setblocking(False)
+        writer.setblocking(False)
+        self._writer = writer
+        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        self._previous = {number: signal.signal(number, _noted) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(-1)
+        self._reader.close()
+        self._writer.close()
+
+    def fileno(self) -> int:
+        return self._reader.fileno()
+
+    def received(self) -> list[str]:
+        """The names of the signals that came since."""
+        try:
+            numbers = self._reader.recv(64)
+        except BlockingIOError:
+            return []
+        return [signal.Signals(number).name for number in numbers if number in self._previous]
+
+
+def _noted(number: int, frame: object) -> None:
+    """Python needs a handler for the wakeup descriptor to be written to."""
+
+
+class _Loop:
+    def __init__(
+        self,
+        config: Config,
+        held: lock.Lock,
+        signals: _Signals,
+        pipe: zmq.Socket[bytes],
+        reports: zmq.Socket[bytes],
+        runner: Runner,
+    ) -> None:
+        self._config = config
+        self._held = held
+        self._signals = signals
+        self._pipe = pipe
+        self._reports = reports
+        self._runner = runner
+        self._core: WorkerCore
+        self._told_of_garbage = False
+        self._done = False
+        self._poller = zmq.Poller()
+        self._registered: list[int] = []
+        for source in (pipe, reports, signals.fileno()):
+            self._poller.register(source, zmq.POLLIN)
+
+    def run(self, incarnation: str) -> None:
+        self._core = WorkerCore(incarnation, self._announced_types(), socket.gethostname()[:256], os.getpid())
+        _print_ready(self._config)
+        log.info("ready, pipe %s, reports %s", self._config.pipe, self._config.reports)
+        while not self._done:
+            self._turn()
+            if not self._done:
+                self._poll(self._deadline_ms())
+        self._reports.linger = FAREWELL_MS
+        log.info("stopped")
+
+    def _announced_types(self) -> tuple[TaskType, ...]:
+        """What the first task process announces. Raises Unstartable, _Stopped."""
+        while True:
+            self._runner.results()
+            if self._runner.types is not None:
+                return self._runner.types
+            if self._signals.received():
+                raise _Stopped
+            death = self._runner.died(_now_ms())
+            if death is not None:
+                raise Unstartable(self._runner.refusal or f"{death.how} before it was ready")
+            self._poll(_now_ms() + c.BEAT_MS)
+
+    # --- one turn ----------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        # The task process first: after a take_over, what it did before is no longer known to the core.
+        self._hear_task_process()
+        self._hear_broker()
+        now_ms = _now_ms()
+        for name in self._signals.received():
+            log.info("%s: %s", name, "stopping at once" if self._core.stopping else "stopping after the running job")
+            self._core.stop(now_ms)
+        while effects := self._core.turn(now_ms):
+            for effect in effects:
+                self._do(effect, now_ms)
+        self._runner.feed()
+
+    def _hear_task_process(self) -> None:
+        now_ms = _now_ms()
+        if not self._runner.alive:
+            if now_ms >= self._runner.restart_at_ms and not self._core.stopping:
+                self._start_task_process()
+            return
+        announced = self._runner.types is not None
+        for ended in self._runner.results():
+            self._core.on_ended(ended, now_ms)
+        if self._runner.types is not None and not announced:
+            self._core.on_ready(self._runner.types, now_ms)
+        death = self._runner.died(now_ms)
+        if death is not None:
+            self._bury(death, now_ms)
+
+    def _bury(self, death: Death, now_ms: int) -> None:
+        for ended in death.ended:
+            self._core.on_ended(ended, now_ms)
+        self._core.on_task_process_died(death.lost, death.unbegun, death.how, now_ms)
+        log.warning("%s", self._runner.refusal or death.how)
+        if self._runner.restart_at_ms <= now_ms and not self._core.stopping:
+            self._start_task_process()
+
+    def _start_task_process(self) -> None:
+        incarnation = self._core.incarnation
+        # before it starts: whoever finds the lock must find by it all that was ever started
+        self._held.write(guard.holder_line(incarnation, self._config.pipe))
+        self._runner.start(incarnation)
+
+    def _hear_broker(self) -> None:
+        now_ms = _now_ms()
+        with contextlib.suppress(zmq.Again):
+            for _ in range(MESSAGES_A_TURN):
+                self._hear_message(self._pipe.recv(zmq.NOBLOCK), now_ms)
+        with contextlib.suppress(zmq.Again):
+            for _ in range(MESSAGES_A_TURN):
+                if self._reports.recv(zmq.NOBLOCK).startswith(b"\x01"):
+                    self._core.on_subscription(now_ms)
+
+    def _hear_message(self, frame: bytes, now_ms: int) -> None:
+        try:
+            message = wire.decode(frame, wire.PIPE)
+        except wire.DecodeError as error:
+            if not self._told_of_garbage:  # once: somebody who sends one sends many
+                self._told_of_garbage = True
+                log.warning("dropped a message on %s: %s", self._config.pipe, error)
+            return
+        self._core.on_pipe(message, now_ms, secrets.token_hex(16))
+
+    def _do(self, effect: c.Effect, now_ms: int) -> None:
+        if isinstance(effect, c.Publish):
+            self._reports.send(wire.encode(effect.message), zmq.NOBLOCK)
+        elif isinstance(effect, c.Offer):
+            self._runner.offer(*effect)
+        elif isinstance(effect, c.TakeBack):
+            self._core.on_taken_back(self._runner.take_back(), now_ms)
+        elif isinstance(effect, c.KillTask):
+            self._runner.kill()
+        elif isinstance(effect, c.Renew):
+            log.warning("the broker takes over: everything is forgotten, new incarnation %s", effect.incarnation)
+            self._runner.forget()
+        elif isinstance(effect, c.Say):
+            log.warning("%s", effect.sentence)
+        else:
+            self._done = True
+
+    # --- waiting -------------------------------------------------------------------------------------------
+
+    def _deadline_ms(self) -> int:
+        deadline_ms = self._core.next_deadline_ms()
+        if not self._runner.alive and not self._core.stopping:
+            deadline_ms = min(deadline_ms, self._runner.restart_at_ms)
+        return deadline_ms
+
+    def _poll(self, deadline_ms: int) -> None:
+        """Sleeps until something can be read, or the deadline."""
+        descriptors = self._runner.descriptors()
+        if descriptors != self._registered:
+            for descriptor in self._registered:
+                self._poller.unregister(descriptor)
+            for descriptor in descriptors:
+                self._poller.register(descriptor, zmq.POLLIN)
+            self._registered = descriptors
+        timeout_ms = max(0, deadline_ms - _now_ms())
+        self._poller.poll(min(timeout_ms, DEATH_CHECK_MS) if self._runner.silent_death else timeout_ms)
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+def _print_ready(config: Config) -> None:
+    """The one line on stdout. A launcher that does not listen is no reason to fail."""
+    try:
+        print(f"zworker ready {config.pipe} {config.reports}", flush=True)
+    except OSError:
+        _silence_stdout()
+
+
+def _silence_stdout() -> None:
+    # what is left in Python's buffer would fail again, loudly, at exit
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
