@@ -69,5 +69,5 @@ def address(endpoint: str) -> str:
         return endpoint
     host = match["host"].strip("[]")
     if host != "*":
-        host = socket.getaddrinfo(host, None)[0][4][0]  # type: ignore[assignment]
+        host = socket.getaddrinfo(host, None)[0][4][0]
     return f"tcp://{host}:{match['port']}"

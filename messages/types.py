@@ -137,7 +137,7 @@ class SubmitReply(NamedTuple):
 
     journal: str
     first_id: int
-    count: int
+    count: int  # type: ignore[assignment]  # a tuple method of that name is hidden; nobody calls it
     checked: bool
 
 
@@ -395,8 +395,6 @@ class Reports(NamedTuple):
 
 
 Request = Union[Hello, Submit, Status, Result, Show, Types, Info]
-Reply = Union[
-    HelloReply, SubmitReply, StatusReply, ResultReply, ShowReply, TypesReply, InfoReply, Error
-]
+Reply = Union[HelloReply, SubmitReply, StatusReply, ResultReply, ShowReply, TypesReply, InfoReply, Error]
 PipeMessage = Union[StartSession, Jobs, Ack, TakeOver]
 WorkerMessage = Union[Beat, Started, Reports]

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgpack
 
 from zjobs.messages import types as m
-from zjobs.messages.types import ErrorCode, PROTOCOL_VERSION
+from zjobs.messages.types import PROTOCOL_VERSION, ErrorCode
 
 MAX_KEY_CHARS = 64
 MAX_TYPE_CHARS = 128
@@ -119,9 +119,14 @@ def report(value: Any) -> m.Report:
 def _fill(kind: type[Message], shape: Mapping[str, Check], value: Mapping[str, Any]) -> Message:
     fields = []
     get = value.get
+    defaults = kind._field_defaults  # type: ignore[attr-defined]
     for name, check in shape.items():
+        item = get(name)
+        if item is None and name in defaults:
+            fields.append(defaults[name])
+            continue
         try:
-            fields.append(check(get(name)))
+            fields.append(check(item))
         except _Bad as bad:
             raise _Bad(f"{name}: {bad}" if ": " in str(bad) else f"{name} must be {bad}") from None
     return kind(*fields)
@@ -368,9 +373,7 @@ def decode(frame: bytes, ops: Ops) -> Any:
     op = fields.get("op")
     kind = ops.get(op) if type(op) is str else None
     if kind is None:
-        raise DecodeError(
-            ErrorCode.UNKNOWN_OP, f"no such op: {_shown(op)}; there are {', '.join(ops)}"
-        )
+        raise DecodeError(ErrorCode.UNKNOWN_OP, f"no such op: {_shown(op)}; there are {', '.join(ops)}")
     try:
         return _fill(kind, SHAPES[kind], fields)
     except _Bad as bad:
@@ -423,11 +426,20 @@ def unpack_value(body: bytes) -> Any:
         raise ValueError(f"not a msgpack value: {error or type(error).__name__}") from None
 
 
-# --- frames of the frontend --------------------------------------------------------------------------------
+# --- topics of the events socket -----------------------------------------------------------------------
+
+ALL_JOBS_TOPIC = b"jobs."
+
 
 def job_topic(job_id: int) -> bytes:
     """The topic to subscribe to for one job; the final dot keeps job 1 apart from job 17."""
     return b"job.%d." % job_id
 
 
-ALL_JOBS_TOPIC = b"jobs."
+def watched_job(topic: bytes) -> int | None:
+    """The id in a topic that `job_topic` could have made, else None."""
+    word, _, rest = topic.partition(b".")
+    digits = rest[:-1]
+    if word != b"job" or rest[-1:] != b"." or not digits.isdigit() or len(digits) > 19 or digits[:1] == b"0":
+        return None
+    return int(digits)

@@ -1,0 +1,191 @@
+"""The command line of zbroker: options, exit codes, the lock on the journal."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from zjobs.broker.journal import MEMORY, CannotCreate, Journal, JournalError
+from zjobs.broker.shell import Broker
+from zjobs.broker.sockets import CannotBind, Config
+from zjobs.messages import endpoints, lock, options
+from zjobs.messages.types import Limits
+from zjobs.messages.version import VERSION
+
+USAGE = """
+zbroker: keeps jobs in a journal, answers requests, and hands the jobs to one worker, one after another.
+
+Usage:
+  zbroker [options]
+
+Options:
+  --listen ENDPOINT      where clients send requests [default: tcp://127.0.0.1:5570]
+  --events ENDPOINT      where clients watch jobs; if omitted, the port after --listen
+  --pipe ENDPOINT        where the worker takes jobs; if omitted, the second port after --listen
+  --reports ENDPOINT     where the worker reports; if omitted, the third port after --listen
+  --journal FILE         where jobs are kept, or :memory: to keep nothing; if omitted, journal.db
+                         in the folder zjobs of your state directory (~/.local/state)
+  --max-data SIZE        a job's data [default: 1MiB]
+  --max-result SIZE      a job's result [default: 16MiB]
+  --max-request SIZE     one request [default: 16MiB]
+  --max-jobs NUMBER      jobs in one request [default: 10000]
+  --max-queued NUMBER    jobs that may be queued [default: 2000000]
+  --max-frames NUMBER    frames in one request [default: 16]
+  --log-level LEVEL      debug, info, warning or error [default: info]
+  -h, --help             show this text
+  --version              show the version
+
+ENDPOINT is tcp://HOST:PORT or ipc://PATH. --listen and --events may have the port *, any free one; the others
+may not, because the broker dials them. SIZE is such as 65536, 64KiB or 1MiB.
+
+When it takes requests it prints one line: zbroker ready ENDPOINT. It ends on SIGTERM or Ctrl+C, after it has
+answered what it has taken. No job is lost whatever ends it.
+
+Exit codes: 0 ended as told; 64 wrong usage; 69 an address is in use; 73 the journal or a socket cannot be
+created; 74 the journal is damaged or unreadable; 75 another broker has the journal open; 78 refused configuration.
+"""
+
+LARGEST = 1 << 31
+
+OK, USAGE_ERROR, ADDRESS_IN_USE, CANNOT_CREATE, DAMAGED, LOCKED, REFUSED = 0, 64, 69, 73, 74, 75, 78
+
+log = logging.getLogger("zjobs.broker")
+
+
+class Refused(Exception):
+    """The program will not start, for the reason in the text; `code` is its exit code."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs the broker until a signal ends it. Returns the exit code."""
+    try:
+        values = options.parse(USAGE, list(argv), f"zbroker {VERSION}")
+        _start_logging(values["--log-level"])
+        return _serve(_config(values), _journal_file(values))
+    except options.UsageError as error:
+        return _refuse(USAGE_ERROR, error)
+    except Refused as error:
+        return _refuse(error.code, error)
+    except JournalError as error:
+        return _refuse(CANNOT_CREATE if isinstance(error, CannotCreate) else DAMAGED, error)
+    except CannotBind as error:
+        return _refuse(ADDRESS_IN_USE if error.in_use else CANNOT_CREATE, error)
+
+
+def _serve(config: Config, journal_file: str) -> int:
+    held = None if journal_file == MEMORY else _lock(journal_file, config.listen)
+    journal = Journal.open(journal_file, os.urandom(8).hex())
+    try:
+        broker = Broker(config, journal)
+        try:
+            _stop_on_signals(broker)
+            _say_ready(broker)
+            broker.run()
+        finally:
+            signal.set_wakeup_fd(-1)
+            broker.close()
+    finally:
+        journal.close()
+        if held is not None:
+            held.release()
+    log.info("ended")
+    return OK
+
+
+def _stop_on_signals(broker: Broker) -> None:
+    """A handler that only set a flag would not wake the poller; the byte that goes with it does."""
+    signal.set_wakeup_fd(broker.sockets.wakeup_sender.fileno(), warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: broker.stop())
+
+
+def _say_ready(broker: Broker) -> None:
+    at = broker.sockets
+    log.info(
+        "requests at %s, events at %s, worker at %s and %s", at.frontend_at, at.events_at, at.pipe_at, at.reports_at
+    )
+    with contextlib.suppress(BrokenPipeError):
+        print(f"zbroker ready {at.frontend_at}", flush=True)
+
+
+def _lock(journal_file: str, listen: str) -> lock.Lock:
+    path = Path(journal_file + ".lock")
+    try:
+        held = lock.acquire(path)
+    except lock.Locked as error:
+        who = error.holder or "another process"
+        raise Refused(LOCKED, f"the journal {journal_file} is open in another broker: {who}") from error
+    except OSError as error:
+        raise Refused(CANNOT_CREATE, f"the lock {path} cannot be made: {error.strerror}") from error
+    held.write(f"pid {os.getpid()}, listening at {listen}")
+    return held
+
+
+def _config(values: dict[str, Any]) -> Config:
+    limits = Limits(
+        data_bytes=_number(options.size, values, "--max-data"),
+        result_bytes=_number(options.size, values, "--max-result"),
+        request_bytes=_number(options.size, values, "--max-request"),
+        request_jobs=_number(int, values, "--max-jobs"),
+        queued_jobs=_number(int, values, "--max-queued"),
+        frames=_number(int, values, "--max-frames"),
+    )
+    if limits.request_bytes < limits.data_bytes + 1024:
+        raise Refused(
+            REFUSED, "--max-request must be at least 1 KiB more than --max-data, or such a job cannot be sent"
+        )
+    config = Config(values["--listen"], values["--events"], values["--pipe"], values["--reports"], limits)
+    try:
+        for endpoint, free_port in zip(config[:4], (True, True, False, False)):
+            if endpoint is not None:
+                endpoints.checked(endpoint, free_port)
+        for places in (endpoints.EVENTS, endpoints.PIPE, endpoints.REPORTS):
+            endpoints.after(config.listen, places)
+    except ValueError as error:
+        raise options.UsageError(str(error)) from None
+    return config
+
+
+def _number(read: Any, values: dict[str, Any], name: str) -> int:
+    try:
+        number = int(read(values[name]))
+    except ValueError as error:
+        raise options.UsageError(f"{name}: {error}") from None
+    if not 1 <= number <= LARGEST:
+        raise options.UsageError(f"{name} must be from 1 to {LARGEST}")
+    return number
+
+
+def _journal_file(values: dict[str, Any]) -> str:
+    given = values["--journal"]
+    if given is not None:
+        return str(given)
+    directory = lock.state_directory()
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refused(CANNOT_CREATE, f"the folder {directory} cannot be made: {error.strerror}") from error
+    return str(directory / "journal.db")
+
+
+def _start_logging(level: str) -> None:
+    if level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise options.UsageError(f"--log-level must be debug, info, warning or error, not {level!r}")
+    logging.basicConfig(
+        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)-7s zbroker: %(message)s"
+    )
+
+
+def _refuse(code: int, error: Exception) -> int:
+    print(f"zbroker: {error}", file=sys.stderr)
+    return code

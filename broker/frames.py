@@ -1,0 +1,45 @@
+"""Requests as frames: the envelope that must come back as it was, and the body."""
+
+from __future__ import annotations
+
+import zmq
+
+from zjobs.broker.jobs import Envelope
+from zjobs.messages.types import ErrorCode
+from zjobs.messages.wire import DecodeError
+
+
+def receive(socket: zmq.Socket[bytes], most: int) -> tuple[list[bytes], int]:
+    """The frames of the next message, and how many there were: those past `most` are read and dropped.
+
+    Frame by frame, since recv_multipart would gather a message of any number. Raises zmq.Again when none waits.
+    """
+    frames = [socket.recv(zmq.NOBLOCK)]
+    count = 1
+    while socket.getsockopt(zmq.RCVMORE):
+        frame = socket.recv(zmq.NOBLOCK)
+        count += 1
+        if count <= most:
+            frames.append(frame)
+    return frames, count
+
+
+def split(frames: list[bytes], count: int, most: int) -> tuple[Envelope, bytes | DecodeError]:
+    """The envelope of a request, and its body or what is wrong with its frames.
+
+    `frames` begins with the identity that the ROUTER put there, which `most` counts as well.
+    """
+    try:
+        empty = frames.index(b"", 1)
+    except ValueError:
+        return (frames[0], b""), _bad("an empty frame must stand before the body")
+    envelope = tuple(frames[: empty + 1])
+    if count > most:
+        return envelope, _bad(f"{count - 1} frames; the limit is {most - 1}")
+    if count != empty + 2:
+        return envelope, _bad(f"exactly one body frame must follow the empty frame, not {count - empty - 1}")
+    return envelope, frames[-1]
+
+
+def _bad(message: str) -> DecodeError:
+    return DecodeError(ErrorCode.BAD_REQUEST, message)

@@ -1,0 +1,135 @@
+"""A job, the arrows between its states, and what one turn of the broker writes down."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from zjobs.messages.types import (
+    Attempt,
+    FailReason,
+    JobState,
+    TaskType,
+)
+
+# Everything before the body of a request, its sender's identity first; its reply begins with the same frames.
+Envelope = tuple[bytes, ...]
+
+
+class Step(str, Enum):
+    """What can happen to a job."""
+
+    HAND_OVER = "hand_over"
+    RETURN = "return"
+    COMPLETE = "complete"
+    FAIL = "fail"
+    RETRY = "retry"
+    RERUN = "rerun"
+    LOSE = "lose"
+
+
+# Every arrow there is; a step that is not in here is a bug. To this table a job is in progress from its
+# hand-over on: from then on the worker alone can say how it ends. People see `in_progress` once it began.
+TRANSITIONS: dict[tuple[JobState, Step], JobState] = {
+    (JobState.QUEUED, Step.HAND_OVER): JobState.IN_PROGRESS,
+    (JobState.IN_PROGRESS, Step.RETURN): JobState.QUEUED,  # certainly not begun: back to its place, uncounted
+    (JobState.IN_PROGRESS, Step.COMPLETE): JobState.COMPLETED,
+    (JobState.IN_PROGRESS, Step.FAIL): JobState.FAILED,
+    (JobState.IN_PROGRESS, Step.RETRY): JobState.QUEUED,  # it failed, attempts < max_attempts
+    (JobState.IN_PROGRESS, Step.RERUN): JobState.QUEUED,  # its worker was lost, reruns < max_reruns
+    (JobState.IN_PROGRESS, Step.LOSE): JobState.FAILED,  # its worker was lost once too often
+}
+
+
+class Job(NamedTuple):
+    """What the journal's table `job` holds. `state` is there `queued` until it is final: whether a queued job
+    was handed over stands in the table `hand`, whether it began only the worker knows."""
+
+    id: int
+    type: str
+    state: JobState
+    attempts: int
+    reruns: int
+    version: int
+    data_bytes: int
+    submitted_at: int
+    started_at: int | None = None
+    ended_at: int | None = None
+    elapsed_ms: int | None = None
+    reason: FailReason | None = None
+    message: str | None = None
+
+
+class Submitted(NamedTuple):
+    """A submit that was taken: its key, the ids it got, and a digest of its jobs."""
+
+    key: str
+    first_id: int
+    count: int  # type: ignore[assignment]  # hides a tuple method that nobody calls
+    digest: bytes
+
+
+class Session(NamedTuple):
+    """What the journal knows of its worker. Hand-over numbers below `next_n` were given out; reports up to
+    `reports_done` are in the journal; `resume` is where the worker goes on after its last return."""
+
+    incarnation: str
+    session: str
+    next_n: int
+    reports_done: int
+    resume: int
+
+
+class Counters(NamedTuple):
+    """The journal's totals. Ids below `next_id` were given out; `change` counts changes of all jobs."""
+
+    next_id: int = 1
+    change: int = 0
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+
+class Loaded(NamedTuple):
+    """A journal as the core takes it up. `queued` includes the jobs in `handed`. `types` None: never announced."""
+
+    journal: str
+    counters: Counters
+    queued: list[int]
+    handed: dict[int, Job]
+    session: Session | None
+    types: dict[str, TaskType] | None
+
+
+class Changes:
+    """What one turn writes down, in one commit. Empty lists and None: nothing of that kind."""
+
+    __slots__ = (
+        "added",
+        "attempts",
+        "changed",
+        "counters",
+        "data",
+        "forget_hands",
+        "hands",
+        "results",
+        "session",
+        "submitted",
+        "types",
+    )
+
+    def __init__(self) -> None:
+        self.added: dict[int, Job] = {}
+        self.changed: dict[int, Job] = {}
+        self.data: list[tuple[int, bytes]] = []
+        self.results: list[tuple[int, bytes]] = []
+        self.attempts: list[tuple[int, Attempt]] = []
+        self.submitted: dict[str, Submitted] = {}
+        self.forget_hands: list[tuple[int]] = []
+        self.hands: list[tuple[int, int]] = []
+        self.session: Session | None = None
+        self.types: dict[str, TaskType] | None = None
+        self.counters: Counters | None = None
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, name) for name in self.__slots__)

@@ -1,0 +1,120 @@
+"""What the broker believes of its worker: nothing of it is journaled, each beat tells it again."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from zjobs.messages.types import Beat, BrokerName, WorkerInfo, WorkerState
+
+SILENT_AFTER_MS = 3_000
+
+
+class Now(NamedTuple):
+    """The time, twice: `mono_ms` for intervals, `wall_ms` (since 1970, UTC) for what people are shown."""
+
+    mono_ms: int
+    wall_ms: int
+
+
+class WorkerView:
+    """`known`: it speaks in the journal's session, so its messages count. `running_n`: the hand-over number it runs.
+    `note`: a sentence on what keeps it from being given jobs."""
+
+    def __init__(self, now_ms: int) -> None:
+        self.known = False
+        self.stopping = False
+        self.running_n: int | None = None
+        self.running_since_ms = 0
+        self.note: str | None = None
+        self._beat: Beat | None = None
+        self._beat_at_ms = now_ms
+        self._foreign = False
+        self._silent = False
+        self._behind_at: int | None = None
+        self._state = WorkerState.ABSENT
+        self._since_ms = now_ms
+
+    @property
+    def state(self) -> WorkerState:
+        return self._state
+
+    @property
+    def accepts(self) -> bool:
+        """Whether jobs may be handed to it."""
+        return self.known and self._state is WorkerState.READY
+
+    def heard(self, beat: Beat, now_ms: int) -> None:
+        if self._beat is None or beat.incarnation != self._beat.incarnation:
+            self.known = False
+        self._beat = beat
+        self._beat_at_ms = now_ms
+        self._silent = False
+        self._foreign = False
+        self.note = None
+        self.stopping = beat.stopping
+        self._settle_state(now_ms)
+
+    def serves(self, other: BrokerName | None, now_ms: int) -> None:
+        """It belongs to another broker."""
+        self._foreign = True
+        whom = "a broker it does not name"
+        if other is not None:
+            whom = f"the broker at {other.frontend} on {other.host} (journal {other.journal})"
+        self.note = f"the worker already serves {whom}: nothing is handed over; stop one of the two, or the worker"
+        self._settle_state(now_ms)
+
+    def gone(self, now_ms: int) -> None:
+        """Its connection is lost."""
+        self.known = False
+        self._beat = None
+        self._behind_at = None
+        self.note = None
+        self._settle_state(now_ms)
+
+    def runs(self, n: int, since_ms: int) -> None:
+        self.running_n = n
+        self.running_since_ms = since_ms
+
+    def missed_hand_overs(self, taken: int, handed: int) -> bool:
+        """Whether this beat and the one before it both show `taken`, while more had been handed over."""
+        behind = taken < handed
+        missed = behind and self._behind_at == taken
+        self._behind_at = taken if behind else None
+        return missed
+
+    def silent_at_ms(self) -> int | None:
+        """When it counts as silent unless a beat comes before."""
+        return None if self._beat is None or self._silent else self._beat_at_ms + SILENT_AFTER_MS
+
+    def check(self, now_ms: int) -> None:
+        """Notices silence, and what was changed from outside."""
+        at = self.silent_at_ms()
+        if at is not None and now_ms >= at:
+            self._silent = True
+        self._settle_state(now_ms)
+
+    def info(self, running: int | None, now_ms: int) -> WorkerInfo:
+        beat = self._beat
+        return WorkerInfo(
+            self._state,
+            now_ms - self._since_ms,
+            beat.host if beat else None,
+            beat.pid if beat else None,
+            running,
+            self.note,
+        )
+
+    def _settle_state(self, now_ms: int) -> None:
+        if self._beat is None:
+            state = WorkerState.ABSENT
+        elif self._foreign:
+            state = WorkerState.FOREIGN
+        elif self._silent:
+            state = WorkerState.SILENT
+        elif self.stopping:
+            state = WorkerState.STOPPING
+        else:
+            state = WorkerState.READY
+        if state is not self._state:
+            self._state = state
+            self._since_ms = now_ms
