@@ -1,0 +1,20 @@
+"""The start of `zclient`: makes Ctrl+C quiet before anything that takes time is imported."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored, as under nohup
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs zclient with `argv` (by default the process's own); returns the exit code."""
+    from zjobs.client import cli  # only now: see above
+
+    return cli.main(sys.argv[1:] if argv is None else argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,310 @@
+"""The client library: submit jobs, ask for them, wait for them.
+
+    with Client() as client:
+        job = client.submit("reverse", "example")
+        print(job.id, job.status().state, job.result(timeout=60))
+
+A `Client` may be shared by threads and used on both sides of a fork.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
+from time import monotonic
+from typing import Any, TypeVar
+
+from zjobs.client import errors
+from zjobs.client.connection import Connection
+from zjobs.client.errors import ZjobsError
+from zjobs.client.watch import Watch, gone
+from zjobs.messages import endpoints, wire
+from zjobs.messages import types as m
+
+# Up to here a body is below the limits of any broker; above, they are asked for first, because a frame that is
+# much too large ends the connection without a reply.
+SMALL_BYTES = 64 << 10
+
+# What a job adds to a request beside its type and data: the names of the fields and the lengths, at most.
+JOB_OVERHEAD_BYTES = 32
+REQUEST_OVERHEAD_BYTES = 256
+
+# Room in the key for the number of the request, when there may be several.
+KEY_SUFFIX_CHARS = 8
+
+# Ids a request for status, although the protocol allows more: the reply stays small and quick to write.
+IDS_A_REQUEST = 1000
+
+# How long a wait outlasts a lost broker: longer than a restart takes, with a large journal too.
+PATIENCE_S = 60.0
+
+ReplyT = TypeVar("ReplyT")
+
+
+class NoData(Enum):
+    """The job gets no data, which is not the same as None or an empty text."""
+
+    NO_DATA = "no data"
+
+
+NO_DATA = NoData.NO_DATA
+
+
+def new_key() -> str:
+    """A key for a submit: 32 characters, the time first, so that the journal's index grows at its end."""
+    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
+
+
+def ids_of(accepted: m.SubmitReply) -> range:
+    """The ids that the jobs of a request were given."""
+    return range(accepted.first_id, accepted.first_id + accepted.count)
+
+
+class Client:
+    """A broker's client.
+
+    broker: its endpoint; by default the environment variable ZJOBS_BROKER, else tcp://127.0.0.1:5570.
+    timeout: seconds for one answer, repeated attempts included; it never bounds a job.
+    patience: seconds for which a wait outlasts a lost broker.
+
+    Every method raises BrokerUnreachable when no answer comes in time, and the ZjobsError that belongs to the
+    code when the answer is an error. Raises BadAddress for what is no endpoint.
+    """
+
+    def __init__(self, broker: str | None = None, timeout: float = 5.0, patience: float = PATIENCE_S) -> None:
+        address = broker or os.environ.get(endpoints.ENVIRONMENT_VARIABLE) or endpoints.FRONTEND
+        try:
+            self.address = endpoints.checked(address)
+        except ValueError as error:
+            raise errors.BadAddress(str(error)) from None
+        self.timeout = timeout
+        self.patience = patience
+        self.connection = Connection(self.address, timeout)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections; calls that other threads are in end as they would have."""
+        self.connection.close()
+
+    # --- submit ------------------------------------------------------------------------------------------
+
+    def submit(self, type: str, data: Any = NO_DATA, *, key: str | None = None) -> Job:
+        """Queues one job; when this returns, it is on the broker's disk.
+
+        data: what msgpack can hold (None, bool, int, float, str, bytes, lists and dicts of them).
+        key: the same key with the same job again returns the same job; by default a new one. An exception
+        after which the job may have been taken all the same carries it as `key`.
+        Raises UnknownType, TooLarge, QueueFull, KeyConflict, StorageFailed, ReadOnly; TypeError, ValueError or
+        OverflowError for data that msgpack cannot hold.
+        """
+        return self._jobs(type, [data], new_key() if key is None else key)[0]
+
+    def submit_many(self, type: str, datas: Iterable[Any], *, key: str | None = None) -> list[Job]:
+        """Queues a job of this type for each of `datas`, in as few requests as the limits allow.
+
+        Each request is taken all or none. After an exception, repeating with the exception's `key` and the
+        same `datas` makes no second jobs.
+        """
+        key = new_key() if key is None else key
+        try:
+            return self._jobs(type, datas, key)
+        except ZjobsError as error:
+            error.key = key
+            raise
+
+    def submit_in_parts(self, type: str, datas: Iterable[Any], key: str) -> Iterator[m.SubmitReply]:
+        """As submit_many, but yields what is accepted with every request. `datas` is read as it goes.
+
+        The requests have the keys `key`, `key.2`, `key.3`, …: the same `datas` fall into the same requests.
+        What cannot be sent (or an exception of `datas`) is raised after everything before it was accepted.
+        """
+        one = isinstance(datas, Sequence) and len(datas) == 1
+        most = wire.MAX_KEY_CHARS - (0 if one else KEY_SUFFIX_CHARS)
+        if not 1 <= len(key) <= most:
+            raise errors.BadRequest(f"a key has 1 to {most} characters here, not {len(key)}")
+        for number, jobs in enumerate(self._parts(type, datas), start=1):
+            part_key = key if number == 1 else f"{key}.{number}"
+            yield self._submit(m.Submit(part_key, tuple(jobs)))
+
+    def _jobs(self, type: str, datas: Iterable[Any], key: str) -> list[Job]:
+        parts = self.submit_in_parts(type, datas, key)
+        return [Job(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]
+
+    def _submit(self, request: m.Submit) -> m.SubmitReply:
+        try:
+            return self._ask(request, m.SubmitReply)
+        except (errors.BrokerUnreachable, errors.StorageFailed, errors.ReadOnly) as error:
+            error.key = request.key
+            raise
+
+    def _parts(self, type: str, datas: Iterable[Any]) -> Iterator[list[m.NewJob]]:
+        """`datas` as jobs, in lists that fit into a request."""
+        limits: m.Limits | None = None
+        part: list[m.NewJob] = []
+        part_bytes, problem = 0, None
+        jobs = (m.NewJob(type, None if data is NO_DATA else wire.pack_value(data)) for data in datas)
+        try:
+            for job in jobs:
+                job_bytes = len(job.type) * 4 + len(job.data or b"") + JOB_OVERHEAD_BYTES
+                if limits is None and (part or job_bytes > SMALL_BYTES):
+                    limits = self.hello().limits
+                if limits is not None:
+                    _check_size(job, job_bytes, limits)
+                    room = limits.request_bytes - REQUEST_OVERHEAD_BYTES - part_bytes
+                    if job_bytes > room or len(part) == limits.request_jobs:
+                        yield part
+                        part, part_bytes = [], 0
+                part.append(job)
+                part_bytes += job_bytes
+        except Exception as error:  # raised once the jobs before it are sent
+            problem = error
+        if part:
+            yield part
+        if problem is not None:
+            raise problem
+
+    # --- ask -----------------------------------------------------------------------------------------------
+
+    def job(self, id: int) -> Job:
+        """The job of this id, as told by `submit` earlier or elsewhere. Asks nobody."""
+        return Job(self, id, None)
+
+    def status(self, ids: Sequence[int] = (), *, timeout: float | None = None) -> m.StatusReply:
+        """The status of these jobs, in this order, and which ids have none; no ids: what runs and comes next."""
+        reply = self._ask(m.Status(tuple(ids[:IDS_A_REQUEST])), m.StatusReply, timeout)
+        for start in range(IDS_A_REQUEST, len(ids), IDS_A_REQUEST):
+            more = self._ask(m.Status(tuple(ids[start : start + IDS_A_REQUEST])), m.StatusReply, timeout)
+            self._check_journal(more.journal, reply.journal)
+            reply = more._replace(jobs=reply.jobs + more.jobs, missing=reply.missing + more.missing)
+        return reply
+
+    def result(self, id: int, *, journal: str | None = None) -> Any:
+        """The result of a completed job, as often as asked.
+
+        journal: the journal the id belongs to, where known. Raises NotFinished, NotFound, Expired; JobFailed
+        or JobCancelled when the job ended without a result.
+        """
+        pieces: list[bytes] = []
+        offset = 0
+        while True:
+            piece = self._ask(m.Result(id, offset), m.ResultReply)
+            journal = journal or piece.journal
+            self._check_journal(piece.journal, journal)
+            if piece.state is not m.JobState.COMPLETED:
+                raise ended_without_result(self._status_of(id))
+            pieces.append(piece.body)
+            offset += len(piece.body)
+            if offset >= piece.size_bytes:
+                return self._unpacked(b"".join(pieces))
+            if not piece.body:
+                raise errors.BadReply(f"{self.address} sent an empty piece of the result of job {id}")
+
+    def show(self, id: int) -> m.ShowReply:
+        """Everything that is known of a job but its data and result."""
+        return self._ask(m.Show(id), m.ShowReply)
+
+    def types(self) -> m.TypesReply:
+        """The task types that the worker has announced."""
+        return self._ask(m.Types(), m.TypesReply)
+
+    def info(self) -> m.InfoReply:
+        """The broker: versions, journal, worker, counts."""
+        return self._ask(m.Info(), m.InfoReply)
+
+    def hello(self) -> m.HelloReply:
+        """The journal's identity, the limits and where the events are."""
+        return self._ask(m.Hello(), m.HelloReply)
+
+    def watch(self, ids: Iterable[int], *, journal: str | None = None) -> Watch:
+        """The news of these jobs as they come; see Watch. For `with`."""
+        return Watch(self, iter(ids), journal, self.patience)
+
+    def _status_of(self, id: int, journal: str | None = None) -> m.JobStatus:
+        reply = self.status([id])
+        self._check_journal(reply.journal, journal or reply.journal)
+        for missing in reply.missing:
+            raise gone(missing)
+        return reply.jobs[0]
+
+    def _ask(self, request: Any, kind: type[ReplyT], timeout: float | None = None) -> ReplyT:
+        """The reply to `request`, which must be a `kind`."""
+        frame = self.connection.request(wire.encode(request), timeout)
+        try:
+            reply = wire.decode(frame, wire.REPLIES)
+        except wire.DecodeError as error:
+            raise errors.BadReply(f"{self.address} does not answer as a broker of zjobs does: {error}") from error
+        if isinstance(reply, m.Error):
+            raise errors.BY_CODE[reply.code.value](reply.message)
+        if not isinstance(reply, kind):
+            raise errors.BadReply(f"{self.address} answered a {kind.__name__} with a {type(reply).__name__}")
+        return reply
+
+    def _check_journal(self, heard: str, expected: str) -> None:
+        if heard != expected:
+            raise errors.BrokerChanged(self.address)
+
+    def _unpacked(self, body: bytes) -> Any:
+        try:
+            return wire.unpack_value(body)
+        except ValueError as error:
+            raise errors.BadReply(f"the result from {self.address} is damaged: {error}") from error
+
+
+class Job:
+    """A job by its id. `journal` is the journal that the id belongs to, None until something was heard of it."""
+
+    def __init__(self, client: Client, id: int, journal: str | None) -> None:
+        self._client = client
+        self.id = id
+        self.journal = journal
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id} of {self._client.address}>"
+
+    def status(self) -> m.JobStatus:
+        """The job's status at present. Raises NotFound, Expired, BrokerChanged."""
+        return self._client._status_of(self.id, self.journal)
+
+    def wait(self, timeout: float | None = None) -> m.JobStatus:
+        """Waits until the job has ended, at most `timeout` seconds, and returns its final status.
+
+        Raises WaitTimeout; NotFound, Expired, BrokerChanged; BrokerUnreachable when the broker is lost for
+        longer than the client's patience.
+        """
+        deadline = None if timeout is None else monotonic() + timeout
+        with self._client.watch([self.id], journal=self.journal) as watch:
+            self.journal = watch.journal
+            while watch.unfinished:
+                left = 3600.0 if deadline is None else deadline - monotonic()
+                if timeout is not None and left <= 0:
+                    raise errors.WaitTimeout(watch.known[self.id], timeout)
+                watch.next(left)
+            return watch.known[self.id]
+
+    def result(self, timeout: float | None = None) -> Any:
+        """The job's result, waited for as `wait` does. Raises JobFailed or JobCancelled when there is none."""
+        status = self.wait(timeout)
+        if status.state is not m.JobState.COMPLETED:
+            raise ended_without_result(status)
+        return self._client.result(self.id, journal=self.journal)
+
+
+def ended_without_result(status: m.JobStatus) -> errors.JobEndedWithoutResult:
+    """The exception for a job that failed or was cancelled."""
+    kind = errors.JobFailed if status.state is m.JobState.FAILED else errors.JobCancelled
+    return kind(status)
+
+
+def _check_size(job: m.NewJob, job_bytes: int, limits: m.Limits) -> None:
+    data_bytes = len(job.data or b"")
+    if data_bytes > limits.data_bytes:
+        raise errors.TooLarge(f"the data has {data_bytes} bytes when packed, the limit is {limits.data_bytes}")
+    if job_bytes + REQUEST_OVERHEAD_BYTES > limits.request_bytes:
+        raise errors.TooLarge(f"the job needs a request of {job_bytes} bytes, the limit is {limits.request_bytes}")

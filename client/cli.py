@@ -1,0 +1,119 @@
+"""zclient: reads the command line, runs the command, and turns every error into a sentence and an exit code."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+from zjobs.client import exits, help
+from zjobs.client.errors import JobEndedWithoutResult, ZjobsError
+from zjobs.client.output import Output, silence
+from zjobs.messages import options
+from zjobs.messages.options import UsageError
+from zjobs.messages.version import VERSION
+
+VERSION_LINE = f"zclient {VERSION}"
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command; returns the exit code. No exception leaves but SystemExit for --help and --version."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        if before != signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        return _run_and_flush(argv)
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _run_and_flush(argv: list[str]) -> int:
+    as_json = "--json" in (argv[: argv.index("--")] if "--" in argv else argv)
+    output = Output(as_json)
+    try:
+        try:
+            return _run(argv, output)
+        finally:
+            output.flush()
+    except BrokenPipeError:
+        silence(sys.stdout)
+        silence(sys.stderr)
+        return exits.BROKEN_PIPE
+    except OSError as error:
+        silence(sys.stdout)
+        output.error("output", f"cannot write: {error.strerror}")
+        return exits.NO_OUTPUT
+
+
+def _run(argv: list[str], output: Output) -> int:
+    try:
+        return _command(argv, output)
+    except UsageError as error:
+        output.error("usage", str(error))
+        return exits.USAGE
+    except JobEndedWithoutResult as error:
+        output.error(error.code, str(error), prefix="", id=error.status.id)
+        return exits.code_of(error)
+    except ZjobsError as error:
+        _say(error, output)
+        return exits.code_of(error)
+    except RecursionError:
+        output.error("too_deep", "the value is nested too deeply to be shown")
+        return exits.USAGE
+
+
+def _say(error: ZjobsError, output: Output) -> None:
+    from zjobs.client.commands import repeat_hint
+
+    if error.key is None:
+        output.error(error.code, str(error))
+    elif output.as_json:
+        output.error(error.code, str(error), key=error.key)
+    else:
+        output.error(error.code, f"{error}; {repeat_hint(error.key)}")
+
+
+def _command(argv: list[str], output: Output) -> int:
+    name = _name(argv)
+    args = options.parse(help.COMMANDS[name], argv, VERSION_LINE)
+    timeout = _timeout(args["--timeout"])
+
+    from zjobs.client import commands, waiting  # after the help and the mistakes, which need no ZeroMQ
+    from zjobs.client.api import Client
+
+    run = {
+        "submit": commands.submit,
+        "status": commands.status,
+        "result": waiting.result,
+        "batch": waiting.batch,
+        "show": commands.show,
+        "types": commands.types,
+        "info": commands.info,
+    }[name]
+    with Client(args["--broker"], timeout) as client:
+        return run(commands.Call(args, client, output))
+
+
+def _name(argv: list[str]) -> str:
+    """The command's name. Prints the general help where no command is named."""
+    table = {key: option for doc in help.COMMANDS.values() for key, option in options.options_of(doc).items()}
+    name = options.first_word(argv, table)
+    if name in help.COMMANDS:
+        return name
+    if name is None or "--help" in argv or "-h" in argv:
+        options.parse(help.GENERAL, argv or ["--help"], VERSION_LINE)
+        raise UsageError("a command is missing")
+    near = options.nearest(name, help.COMMANDS)
+    hint = f"did you mean {near}?" if near else f"there are {', '.join(help.COMMANDS)}"
+    raise UsageError(f"there is no command {name}; {hint}")
+
+
+def _timeout(given: str) -> float:
+    try:
+        timeout_s = options.duration(given)
+    except ValueError as error:
+        raise UsageError(f"--timeout: {error}") from None
+    if timeout_s <= 0:
+        raise UsageError("--timeout must be more than 0")
+    return timeout_s

@@ -1,0 +1,195 @@
+"""The commands of zclient that ask or submit; `batch` and `result`, which wait, are in `waiting`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from zjobs.client import exits, text
+from zjobs.client.api import NO_DATA, Client, ids_of, new_key
+from zjobs.client.errors import ZjobsError
+from zjobs.client.output import Output
+from zjobs.client.watch import gone
+from zjobs.messages import wire
+from zjobs.messages.options import UsageError, integer
+from zjobs.messages.types import SubmitReply
+
+
+class Call(NamedTuple):
+    """One run of zclient: the options and words as parsed, the broker's client, where to write."""
+
+    args: dict[str, Any]
+    client: Client
+    output: Output
+
+
+def submit(call: Call) -> int:
+    for accepted in submitted(call, chosen_key(call)):
+        for job_id in ids_of(accepted):
+            call.output.line(str(job_id), {"id": job_id})
+        call.output.flush()
+    return exits.DONE
+
+
+def status(call: Call) -> int:
+    ids = [job_id_of(word) for word in call.args["ID"]]
+    reply = call.client.status(ids)
+    for job in reply.jobs:
+        call.output.line(text.status_line(job, reply.worker), {**job._asdict(), "worker": reply.worker})
+    if not ids and reply.queued > len(reply.jobs):
+        call.output.note(f"{reply.queued} jobs are queued in all")
+    elif not ids and not reply.jobs:
+        call.output.note("no job is queued or in progress")
+    for missing in reply.missing:
+        call.output.flush()
+        call.output.error(missing.code.value, str(gone(missing)), id=missing.id)
+    return exits.NO_SUCH_JOB if reply.missing else exits.DONE
+
+
+def show(call: Call) -> int:
+    reply = call.client.show(job_id_of(call.args["ID"]))
+    if call.output.as_json:
+        call.output.line("", reply)
+        return exits.DONE
+    worker = call.client.status([reply.job.id]).worker
+    for line in text.show_lines(reply, worker):
+        call.output.line(line, None)
+    return exits.DONE
+
+
+def types(call: Call) -> int:
+    reply = call.client.types()
+    if not reply.known:
+        call.output.note("no worker has announced its types yet")
+    for task, line in zip(reply.types, text.type_lines(reply.types)):
+        call.output.line(line, task)
+    return exits.DONE
+
+
+def info(call: Call) -> int:
+    reply = call.client.info()
+    if call.output.as_json:
+        call.output.line("", reply)
+        return exits.DONE
+    for line in text.info_lines(reply, call.client.address):
+        call.output.line(line, None)
+    return exits.DONE
+
+
+def job_id_of(word: str) -> int:
+    try:
+        return integer(word, 1, wire.MAX_ID)
+    except ValueError:
+        raise UsageError(f"{word!r} is not a job's id: those are whole numbers from 1 on") from None
+
+
+# --- submitting, for `batch` too -----------------------------------------------------------------------------
+
+
+def chosen_key(call: Call) -> str:
+    key = call.args["--key"]
+    return new_key() if key is None else str(key)
+
+
+def submitted(call: Call, key: str) -> Iterator[SubmitReply]:
+    """Submits what the command line says; yields what is accepted, request by request.
+
+    An error names the line of --lines that was not taken.
+    """
+    taken = 0
+    checked = True
+    try:
+        for accepted in call.client.submit_in_parts(call.args["TYPE"], _datas(call.args), key):
+            if checked and not accepted.checked:
+                call.output.note("no worker has announced its types yet: the type was not checked")
+            checked = accepted.checked
+            taken += accepted.count
+            yield accepted
+    except (ZjobsError, UsageError) as error:
+        if call.args["--lines"] is not None:
+            error.args = (f"line {taken + 1}: {error}",)
+            if isinstance(error, ZjobsError) and error.key is not None:
+                error.key = key  # the key of the whole: under it everything is repeated
+        raise
+    except KeyboardInterrupt:
+        call.output.note(f"interrupted before an answer; {repeat_hint(key)}")
+        raise
+
+
+def repeat_hint(key: str) -> str:
+    return f"repeat with --key {key} to know: that makes no second job"
+
+
+def _datas(args: dict[str, Any]) -> Iterable[Any]:
+    """What the jobs get: the one thing that DATA or --arg say, or the lines of --lines, read as they are used."""
+    data, arguments, lines = args["DATA"], args["--arg"], args["--lines"]
+    if (data is not None) + bool(arguments) + (lines is not None) > 1:
+        raise UsageError("DATA, --arg and --lines exclude each other")
+    for value in (args["TYPE"], args["--key"], data, *arguments):
+        _check_text(value)
+    if lines is not None:
+        return _lines(lines)
+    if arguments:
+        return [_named(arguments)]
+    if data == "-":
+        return [_utf8(_open("-").read(), "standard input")]
+    return [NO_DATA if data is None else data]
+
+
+def _check_text(value: str | None) -> None:
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{value!a} is not UTF-8 text") from None
+
+
+def _named(arguments: list[str]) -> dict[str, Any]:
+    """The map that `NAME=VALUE` words make: values are JSON where they parse as such, else text."""
+    import json  # not needed to submit text
+
+    named: dict[str, Any] = {}
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not name or not equals:
+            raise UsageError(f"--arg {argument}: NAME=VALUE is expected")
+        if name in named:
+            raise UsageError(f"--arg {name} is given twice")
+        try:
+            named[name] = json.loads(value)
+        except (ValueError, RecursionError):
+            named[name] = value
+    try:
+        wire.pack_value(named)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"--arg: {error}") from None
+    return named
+
+
+def _open(path: str) -> Any:
+    """The file to read bytes from; `-` is standard input."""
+    if path == "-":
+        if sys.stdin is None:
+            raise UsageError("standard input is closed")
+        return sys.stdin.buffer
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _lines(path: str) -> Iterator[str]:
+    """Each line without its newline; only a newline ends a line."""
+    with _open(path) as file:
+        try:
+            for line in file:
+                yield _utf8(line.removesuffix(b"\n"), path)
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _utf8(data: bytes, where: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{where} is not UTF-8 text (byte {error.start})") from None

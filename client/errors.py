@@ -1,0 +1,152 @@
+"""What can go wrong, as exceptions: one for each error code of the protocol, and those of the client itself."""
+
+from __future__ import annotations
+
+from zjobs.messages.types import ErrorCode, JobStatus
+
+
+class ZjobsError(Exception):
+    """The base of them all. `code` is for programs, the text a sentence for people.
+
+    `key`, where set, is the key of a submit that was not answered or not promised: submitting the same once
+    more under this key makes no second job.
+    """
+
+    code = "error"
+    key: str | None = None
+
+
+# --- what the broker answers ---------------------------------------------------------------------------
+
+
+class BadRequest(ZjobsError):
+    code = ErrorCode.BAD_REQUEST.value
+
+
+class UnsupportedVersion(ZjobsError):
+    code = ErrorCode.UNSUPPORTED_VERSION.value
+
+
+class UnknownOp(ZjobsError):
+    code = ErrorCode.UNKNOWN_OP.value
+
+
+class UnknownType(ZjobsError):
+    code = ErrorCode.UNKNOWN_TYPE.value
+
+
+class TooLarge(ZjobsError):
+    code = ErrorCode.TOO_LARGE.value
+
+
+class QueueFull(ZjobsError):
+    code = ErrorCode.QUEUE_FULL.value
+
+
+class KeyConflict(ZjobsError):
+    code = ErrorCode.KEY_CONFLICT.value
+
+
+class NotFound(ZjobsError):
+    code = ErrorCode.NOT_FOUND.value
+
+
+class Expired(ZjobsError):
+    code = ErrorCode.EXPIRED.value
+
+
+class NotFinished(ZjobsError):
+    code = ErrorCode.NOT_FINISHED.value
+
+
+class StorageFailed(ZjobsError):
+    code = ErrorCode.STORAGE.value
+
+
+class ReadOnly(ZjobsError):
+    code = ErrorCode.READ_ONLY.value
+
+
+class InternalError(ZjobsError):
+    code = ErrorCode.INTERNAL.value
+
+
+BY_CODE: dict[str, type[ZjobsError]] = {
+    kind.code: kind
+    for kind in (
+        BadRequest,
+        UnsupportedVersion,
+        UnknownOp,
+        UnknownType,
+        TooLarge,
+        QueueFull,
+        KeyConflict,
+        NotFound,
+        Expired,
+        NotFinished,
+        StorageFailed,
+        ReadOnly,
+        InternalError,
+    )
+}
+
+
+# --- what the client finds itself ------------------------------------------------------------------------
+
+
+class BrokerUnreachable(ZjobsError):
+    """No answer in time; `address` is where it was expected."""
+
+    code = "unreachable"
+
+    def __init__(self, address: str, seconds: float) -> None:
+        super().__init__(f"no answer from {address} within {seconds:g} s")
+        self.address = address
+
+
+class BadAddress(ZjobsError, ValueError):
+    """What should be the broker's endpoint is none."""
+
+    code = "bad_address"
+
+
+class BadReply(ZjobsError):
+    """Something answers at the address, but not in the way of a broker."""
+
+    code = "bad_reply"
+
+
+class BrokerChanged(ZjobsError):
+    """The broker runs on another journal than the job's: its ids mean other jobs."""
+
+    code = "broker_changed"
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"the broker at {address} runs on another journal now: it does not know this job")
+        self.address = address
+
+
+class WaitTimeout(ZjobsError, TimeoutError):
+    """The job was not finished in time; it goes on. `status` is the last that was heard of it."""
+
+    code = "wait_timeout"
+
+    def __init__(self, status: JobStatus, seconds: float) -> None:
+        super().__init__(f"job {status.id} is not finished after {seconds:g} s")
+        self.status = status
+
+
+class JobEndedWithoutResult(ZjobsError):
+    """`status` is the job's final status."""
+
+    def __init__(self, status: JobStatus) -> None:
+        super().__init__(f"{status.id} {status.state.value}" + (f": {status.message}" if status.message else ""))
+        self.status = status
+
+
+class JobFailed(JobEndedWithoutResult):
+    code = "failed"
+
+
+class JobCancelled(JobEndedWithoutResult):
+    code = "cancelled"

@@ -1,0 +1,99 @@
+"""What zclient writes: results on stdout; statuses, notes and errors on stderr, with one live line on a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, TextIO
+
+from zjobs.client import text
+
+
+class Output:
+    """Both streams of the program. as_json: everything is one JSON object a line."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self.live = not as_json and _is_terminal(sys.stderr)
+        self._live_shown = False
+        for stream in (sys.stdout, sys.stderr):
+            # a locale that cannot show a character is no reason to fail
+            if stream is not None and hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")
+
+    # --- stdout --------------------------------------------------------------------------------------------
+
+    def line(self, line: str, fields: Any) -> None:
+        """`line` for people; `fields` (a map or record) with --json."""
+        self._clear()
+        print(text.json_text(fields) if self.as_json else line)
+
+    def result(self, value: Any, fields: dict[str, Any]) -> None:
+        """A result: bytes raw, text as it is, everything else as JSON; `fields` with --json."""
+        if self.as_json or not isinstance(value, bytes):
+            self.line("" if self.as_json else text.result_text(value), fields)
+            return
+        self._clear()
+        self.flush()
+        if sys.stdout is not None:
+            sys.stdout.buffer.write(value)
+
+    def flush(self) -> None:
+        """What is printed leaves now: before waiting, so that an interruption cannot swallow it."""
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+    # --- stderr --------------------------------------------------------------------------------------------
+
+    def note(self, sentence: str) -> None:
+        """Something worth knowing that is no error."""
+        self._say(f"zclient: {sentence}", {"note": sentence})
+
+    def change(self, line: str, fields: Any) -> None:
+        """A change of a job, as a line of its own."""
+        self._say(line, fields)
+
+    def error(self, code: str, sentence: str, prefix: str = "zclient: ", **more: Any) -> None:
+        self._say(prefix + sentence, {"error": {"code": code, "message": sentence, **more}})
+
+    def show_live(self, line: str) -> None:
+        """Rewrites the live line (only where `live`). Cut to the width, as a wrapped line cannot be rewritten."""
+        if sys.stderr is None:
+            return
+        cut = text.printable(line)[: max(1, _columns() - 1)]
+        sys.stderr.write(f"\r{cut}\x1b[K")
+        sys.stderr.flush()
+        self._live_shown = True
+
+    def _say(self, line: str, fields: Any) -> None:
+        self._clear()
+        if sys.stderr is not None:
+            print(text.json_text(fields) if self.as_json else line, file=sys.stderr, flush=True)
+
+    def _clear(self) -> None:
+        if self._live_shown and sys.stderr is not None:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._live_shown = False
+
+
+def silence(stream: TextIO | None) -> None:
+    """Nothing more is written to `stream`: what is left in its buffer must not fail at the exit once more."""
+    try:
+        if stream is not None:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
+    except (OSError, ValueError):
+        pass  # it has no file descriptor, so nothing can fail
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80

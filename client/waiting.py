@@ -1,0 +1,221 @@
+"""The commands of zclient that wait: `result --wait` and `batch`."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+from zjobs.client import exits, text
+from zjobs.client.api import ended_without_result, ids_of
+from zjobs.client.commands import Call, chosen_key, job_id_of, submitted
+from zjobs.client.errors import BrokerUnreachable, JobEndedWithoutResult, WaitTimeout, ZjobsError
+from zjobs.client.watch import Watch
+from zjobs.messages.endpoints import FRONTEND
+from zjobs.messages.options import UsageError, duration
+from zjobs.messages.types import JobState, JobStatus, SubmitReply
+
+# How often the live line is rewritten, and how often a counter is printed where there is none.
+LIVE_S = 0.2
+COUNTER_S = 2.0
+
+
+def result(call: Call) -> int:
+    job_id = job_id_of(call.args["ID"])
+    if call.args["--wait"] or call.args["--max-wait"] is not None:
+        with call.client.watch([job_id]) as watch:
+            _wait(call, watch, _OneJob(call, watch, say_changes=False))
+            _print_result(call, watch.known[job_id], watch.journal)
+        return exits.DONE
+    value = call.client.result(job_id)
+    call.output.result(value, _fields(job_id, value))
+    return exits.DONE
+
+
+def batch(call: Call) -> int:
+    max_wait_s(call)  # a mistake in it must show before anything is submitted
+    key = chosen_key(call)
+    if call.args["--lines"] is not None:
+        return _batch_of_lines(call, key)
+    (accepted,) = submitted(call, key)
+    job_id = accepted.first_id
+    call.output.line(str(job_id), {"id": job_id})
+    call.output.flush()
+    with _Goes(call, [accepted]), call.client.watch([job_id], journal=accepted.journal) as watch:
+        _wait(call, watch, _OneJob(call, watch, say_changes=True))
+        _print_result(call, watch.known[job_id], watch.journal)
+    return exits.DONE
+
+
+def _batch_of_lines(call: Call, key: str) -> int:
+    accepted: list[SubmitReply] = []
+    try:
+        for part in submitted(call, key):
+            accepted.append(part)
+    except (ZjobsError, UsageError) as error:
+        if accepted:
+            error.args = (f"{error}; the lines before it are {_go_on(call, accepted)}",)
+        raise
+    if not accepted:
+        return exits.DONE
+    ids = [job_id for part in accepted for job_id in ids_of(part)]
+    with _Goes(call, accepted), call.client.watch(ids, journal=accepted[0].journal) as watch:
+        lines = _Lines(call, watch, ids)
+        _wait(call, watch, lines)
+    return exits.JOB_FAILED if lines.failed else exits.DONE
+
+
+def max_wait_s(call: Call) -> float | None:
+    """--max-wait in seconds."""
+    given = call.args["--max-wait"]
+    try:
+        return None if given is None else duration(given)
+    except ValueError as error:
+        raise UsageError(f"--max-wait: {error}") from None
+
+
+class _Goes:
+    """Around a wait: however it ends early, the user is told that the jobs go on and how to get the results."""
+
+    def __init__(self, call: Call, accepted: list[SubmitReply]) -> None:
+        self._call = call
+        self._accepted = accepted
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        hint = _go_on(self._call, self._accepted)
+        if isinstance(error, KeyboardInterrupt):
+            self._call.output.note(f"interrupted: {hint}")
+        elif isinstance(error, (BrokerUnreachable, WaitTimeout)):
+            error.args = (f"{error}; {hint}",)
+
+
+def _go_on(call: Call, accepted: list[SubmitReply]) -> str:
+    first = accepted[0].first_id
+    last = ids_of(accepted[-1])[-1]
+    which = f"job {first} goes on" if first == last else f"jobs {first} to {last} go on"
+    return f"{which}; see {resume_command(call, first)}"
+
+
+def resume_command(call: Call, job_id: int) -> str:
+    broker = call.args["--broker"]
+    option = f" --broker {broker}" if broker and broker != FRONTEND else ""
+    return f"zclient{option} result {job_id} --wait"
+
+
+# --- what is shown meanwhile ---------------------------------------------------------------------------------
+
+
+class _OneJob:
+    """Shows one job: on a terminal as a live line, elsewhere (if wanted) each change as a line."""
+
+    def __init__(self, call: Call, watch: Watch, say_changes: bool) -> None:
+        self._output = call.output
+        self._watch = watch
+        self._say_changes = say_changes
+        self._since = monotonic()
+        self._heard = self._since
+        self._said = ""
+
+    def changed(self, job: JobStatus) -> None:
+        self._heard = monotonic()
+        if self._output.live and not job.state.final:
+            self.tick()
+        elif self._say_changes:
+            self._say(job)
+
+    def tick(self) -> None:
+        for job in self._watch.known.values():
+            now = monotonic()
+            line = text.status_line(job, self._watch.worker, now - self._heard)
+            queued = job.state is JobState.QUEUED
+            self._output.show_live(f"{line} ({text.seconds(now - self._since)})" if queued else line)
+
+    def _say(self, job: JobStatus) -> None:
+        # An elapsed time does not belong into a line that stays, and is no change.
+        line = text.status_line(job._replace(elapsed_ms=None), self._watch.worker)
+        failed = job.state.final and job.state is not JobState.COMPLETED
+        if line != self._said and not failed:  # how it failed is told as the error
+            self._output.change(line, {**job._asdict(), "worker": self._watch.worker})
+            self._said = line
+
+
+class _Lines:
+    """Prints the results of many jobs in their order, and counts them on stderr."""
+
+    def __init__(self, call: Call, watch: Watch, ids: list[int]) -> None:
+        self.failed = 0
+        self._call = call
+        self._watch = watch
+        self._ids = ids
+        self._printed = 0
+        self._counted_at = monotonic()
+
+    def changed(self, job: JobStatus) -> None:
+        if not job.state.final:
+            return
+        while self._printed < len(self._ids) and self._ids[self._printed] not in self._watch.unfinished:
+            self._print(self._ids[self._printed])
+            self._printed += 1
+        if not self._call.output.live and (self._at_end or monotonic() - self._counted_at > COUNTER_S):
+            self._counted_at = monotonic()
+            self._call.output.change(self._counter, {"done": self._printed, "of": len(self._ids)})
+
+    def tick(self) -> None:
+        self._call.output.show_live(self._counter)
+
+    @property
+    def _at_end(self) -> bool:
+        return self._printed == len(self._ids)
+
+    @property
+    def _counter(self) -> str:
+        return f"{self._printed}/{len(self._ids)}"
+
+    def _print(self, job_id: int) -> None:
+        output = self._call.output
+        job = self._watch.known[job_id]
+        if job.state is not JobState.COMPLETED:
+            self.failed += 1
+            failure = ended_without_result(job)
+            output.error(failure.code, str(failure), prefix=f"line {self._printed + 1}: ", id=job_id)
+            return
+        value = self._call.client.result(job_id, journal=self._watch.journal)
+        shown = text.json_text(value) if isinstance(value, bytes) else text.result_text(value)
+        output.line(f"{job_id}\t{text.escaped(shown)}", _fields(job_id, value))
+        output.flush()
+
+
+def _wait(call: Call, watch: Watch, shown: _OneJob | _Lines) -> None:
+    """Waits for the end of all jobs of `watch`. Raises WaitTimeout after --max-wait."""
+    limit = max_wait_s(call)
+    deadline = float("inf") if limit is None else monotonic() + limit
+    while True:
+        step = LIVE_S if call.output.live else COUNTER_S
+        news = watch.next(min(step, deadline - monotonic()))
+        if news is None and not watch.unfinished:
+            return
+        if limit is not None and watch.unfinished and monotonic() >= deadline:
+            raise WaitTimeout(watch.known[next(iter(watch.unfinished))], limit)
+        if news is not None and news.job is not None:
+            shown.changed(news.job)
+        elif news is not None:
+            call.output.note(f"{call.client.address} {'answers again' if news.link else 'is lost: waiting for it'}")
+        elif call.output.live:
+            shown.tick()
+
+
+def _print_result(call: Call, job: JobStatus, journal: str) -> None:
+    """Prints the job's result. Raises JobFailed or JobCancelled when there is none."""
+    if job.state is not JobState.COMPLETED:
+        raise ended_without_result(job)
+    value = call.client.result(job.id, journal=journal)
+    call.output.result(value, _fields(job.id, value))
+
+
+def _fields(job_id: int, value: Any) -> dict[str, Any]:
+    return {"id": job_id, "state": JobState.COMPLETED, "result": value}
+
+
+__all__ = ["JobEndedWithoutResult", "batch", "max_wait_s", "result"]

@@ -1,0 +1,183 @@
+"""Waiting for jobs: their news as the broker pushes them, with a request now and then in case a push was lost."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+
+from zjobs.client.connection import Feed
+from zjobs.client.errors import BY_CODE, BrokerChanged, BrokerUnreachable
+from zjobs.client.view import View
+from zjobs.messages import wire
+from zjobs.messages.endpoints import seen_from
+from zjobs.messages.types import ErrorCode, JobEvent, JobStatus, Missing, WorkerState
+
+if TYPE_CHECKING:
+    from zjobs.client.api import Client
+
+# Events are dropped when a watcher does not keep up; a request every few seconds finds what they would have told.
+CHECK_EVERY_S = 5.0
+CHECK_TIMEOUT_S = 2.0
+# Once the broker is lost, it is asked more often, so that its return is noticed soon.
+LOST_CHECK_EVERY_S = 0.5
+
+# Jobs end in the order of their ids, so watching the first of many is enough; the broker keeps 1.5 kB a topic.
+MOST_TOPICS = 500
+
+
+class News(NamedTuple):
+    """A job's new status, or that the broker was lost (`link` False) or answers again (`link` True)."""
+
+    job: JobStatus | None = None
+    link: bool | None = None
+
+
+class Watch:
+    """The news of some jobs until each has ended. Belongs to the thread and process that made it.
+
+    `known` has the newest status of each job, `unfinished` the ids of those that go on, in order; `worker` is
+    the state of the worker as last heard. Raises NotFound or Expired for an id without a job, BrokerChanged
+    when the broker's journal is not `journal` (None: whichever it is at first), and BrokerUnreachable when the
+    broker was lost for `patience` seconds.
+    """
+
+    def __init__(self, client: Client, ids: Iterator[int], journal: str | None, patience: float) -> None:
+        self._client = client
+        self._patience = patience
+        self._view = View(ids)
+        self._topics: set[int] = set()
+        self._news: deque[News] = deque()
+        self._lost_at: float | None = None
+        self.worker = WorkerState.READY
+        welcome = client.hello()
+        self.journal = journal or welcome.journal
+        self._feed = self._open(welcome.events)
+        try:
+            if self._view.unfinished:
+                self._subscribe()
+                self._ask(client.timeout)
+        except BaseException:
+            self._feed.close()
+            raise
+        self._next_check = monotonic() + CHECK_EVERY_S
+
+    @property
+    def known(self) -> dict[int, JobStatus]:
+        return self._view.known
+
+    @property
+    def unfinished(self) -> dict[int, None]:
+        return self._view.unfinished
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._feed.close()
+
+    def next(self, seconds: float) -> News | None:
+        """The next news; None after `seconds` without any (a few more while the broker is lost), or at the end."""
+        deadline = monotonic() + seconds
+        while not self._news and self._view.unfinished:
+            now = monotonic()
+            if now >= self._next_check:
+                self._check(now)
+            elif now >= deadline:
+                break
+            else:
+                self._read(min(deadline, self._next_check) - now)
+        return self._news.popleft() if self._news else None
+
+    def _open(self, events: str) -> Feed:
+        return self._client.connection.feed(seen_from(events, self._client.address))
+
+    def _subscribe(self) -> None:
+        """Keeps the first unfinished jobs subscribed; in large steps, so that each job costs little."""
+        ended = self._topics - self._view.unfinished.keys()
+        if self._topics and len(self._topics) - len(ended) > MOST_TOPICS // 2:
+            return
+        for job_id in ended:
+            self._feed.unsubscribe(wire.job_topic(job_id))
+        self._topics -= ended
+        for job_id in self._first():
+            if job_id not in self._topics:
+                self._feed.subscribe(wire.job_topic(job_id))
+                self._topics.add(job_id)
+
+    def _first(self) -> list[int]:
+        return list(islice(self._view.unfinished, MOST_TOPICS))
+
+    def _read(self, seconds: float) -> None:
+        bodies, disconnected = self._feed.read(seconds)
+        for body in bodies:
+            try:
+                event: JobEvent = wire.decode(body, wire.EVENTS)
+            except wire.DecodeError:
+                continue  # the next request tells what it was, or what is wrong
+            self._check_journal(event.journal)
+            self.worker = event.worker
+            self._take(event.job)
+        self._subscribe()
+        if disconnected:
+            self._next_check = monotonic()
+
+    def _take(self, job: JobStatus) -> None:
+        if self._view.take(job):
+            self._news.append(News(job=job))
+
+    def _check(self, now: float) -> None:
+        """Asks for the jobs' status: the backstop for lost events, and the test whether the broker is there."""
+        try:
+            self._ask(CHECK_TIMEOUT_S)
+        except BrokerUnreachable:
+            self._lost(now)
+            return
+        self._next_check = monotonic() + CHECK_EVERY_S
+        if self._lost_at is not None:
+            self._back()
+
+    def _ask(self, timeout: float) -> None:
+        reply = self._client.status(self._first(), timeout=timeout)
+        self._check_journal(reply.journal)
+        self.worker = reply.worker
+        for missing in reply.missing:
+            raise gone(missing)
+        for job in reply.jobs:
+            self._take(job)
+        self._subscribe()
+
+    def _check_journal(self, journal: str) -> None:
+        if journal != self.journal:
+            raise BrokerChanged(self._client.address)
+
+    def _lost(self, now: float) -> None:
+        if self._lost_at is None:
+            self._lost_at = now
+            self._news.append(News(link=False))
+        elif now - self._lost_at > self._patience:
+            raise BrokerUnreachable(self._client.address, self._patience)
+        self._next_check = monotonic() + LOST_CHECK_EVERY_S
+
+    def _back(self) -> None:
+        """The SUB socket finds its way back by itself, unless the broker has moved its events elsewhere."""
+        self._lost_at = None
+        self._news.append(News(link=True))
+        events = self._client.hello().events
+        if seen_from(events, self._client.address) != self._feed.endpoint:
+            self._feed.close()
+            self._feed = self._open(events)
+            self._topics.clear()
+            self._subscribe()
+
+
+def gone(missing: Missing) -> Exception:
+    """The exception for an id without a job."""
+    expired = missing.code is ErrorCode.EXPIRED
+    sentence = f"job {missing.id} was dropped since" if expired else f"there is no job {missing.id}"
+    return BY_CODE[missing.code.value](sentence)
