@@ -1,0 +1,23 @@
+# Sourced by the other scripts: makes a virtual environment with zjobs installed in it, as users install it.
+
+# make_environment FOLDER REQUIREMENT: installs again only when something in the tree changed since.
+make_environment() {
+    local folder=$1 requirement=$2 stamp=$1/.installed
+    if [ ! -x "$folder/bin/python" ]; then
+        echo "making $folder" >&2
+        "${PYTHON:-python3}" -m venv "$folder" || {
+            echo "cannot make a virtual environment: is Python's venv module installed (Debian: python3-venv)?" >&2
+            return 1
+        }
+    fi
+    if [ ! -e "$stamp" ] || [ -n "$(find "$ROOT"/setup.py "$ROOT"/{broker,worker,client,messages} \
+        -name '*.py' -newer "$stamp" -print -quit)" ]; then
+        echo "installing zjobs into $folder" >&2
+        # setuptools would install modules that an earlier build left here, even if they are gone from the tree
+        rm -rf "$ROOT/build" "$ROOT/zjobs.egg-info"
+        "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$requirement" >&2
+        "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall "$ROOT" >&2
+        rm -rf "$ROOT/build" "$ROOT/zjobs.egg-info"
+        touch "$stamp"
+    fi
+}

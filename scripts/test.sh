@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Checks everything: ruff, mypy over the installed package, pytest. Arguments go to pytest.
+# The environment .venv-test is its own, with a normal install: what is tested is what users get.
+set -euo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$ROOT"
+. scripts/environment.sh
+make_environment "$ROOT/.venv-test" "$ROOT[test]"
+bin=$ROOT/.venv-test/bin
+"$bin/ruff" check .
+"$bin/ruff" format --check .
+"$bin/mypy" -p zjobs.broker -p zjobs.worker -p zjobs.client -p zjobs.messages
+"$bin/python" -m pytest -q "$@"
