@@ -1,15 +1,17 @@
 """`python -m zjobs.worker`, and what the command `zworker` calls. Tiny, so that Ctrl+C finds no traceback to print."""
 
+from __future__ import annotations
+
 import signal
 import sys
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     # Until the loop has its own handler, Ctrl+C just ends us; imports take long enough to be interrupted.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from zjobs.worker import cli
 
-    return cli.main()
+    return cli.main(argv)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def load(time_scale: float, modules: list[str]) -> None:
         try:
             importlib.import_module(module)
         except BaseException as error:  # a module may do anything, SystemExit included
-            what = str(error) if isinstance(error, tasks.TaskError) else _headline(error)
+            what = str(error) if isinstance(error, tasks.TaskError) else _import_headline(error)
             raise tasks.TaskError(f"--tasks {module}: {what}{_place(error)}") from None
 
 
@@ -117,6 +117,11 @@ def _headline(error: BaseException) -> str:
         text = "(its text cannot be shown)"
     name = type(error).__name__
     return f"{name}: {text}" if text else name
+
+
+def _import_headline(error: BaseException) -> str:
+    # str() of a SyntaxError has the short name of the file; `_place` tells it in full
+    return f"{type(error).__name__}: {error.msg}" if isinstance(error, SyntaxError) else _headline(error)
 
 
 def _traceback(error: BaseException) -> str:

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import islice
-from typing import NamedTuple, Union
 
 from zjobs.messages.types import (
     Ack,
@@ -47,8 +46,8 @@ from zjobs.messages.types import (
     StartSession,
     TakeOver,
     TaskType,
-    WorkerMessage,
 )
+from zjobs.worker.effects import Effect, Exit, KillTask, Offer, Publish, Renew, Say, TakeBack
 
 BEAT_MS = 1000
 REPEAT_MS = 1000
@@ -56,47 +55,6 @@ RETURN_AFTER_MS = 50
 GIVE_UP_MS = 2000
 UNACKNOWLEDGED_BYTES = 4 << 20
 MESSAGE_BYTES = 1 << 20
-
-
-class Publish(NamedTuple):
-    """Send this to the broker."""
-
-    message: WorkerMessage
-
-
-class Offer(NamedTuple):
-    """Give this job to the task process, behind those it has."""
-
-    n: int
-    job: HandedJob
-    result_bytes: int
-
-
-class TakeBack(NamedTuple):
-    """Take back what the task process has not begun, and answer with `on_taken_back`."""
-
-
-class KillTask(NamedTuple):
-    """Kill the task process; its end comes as `on_task_process_died`."""
-
-
-class Renew(NamedTuple):
-    """Kill the task process and forget what it was doing; the next one carries this incarnation."""
-
-    incarnation: str
-
-
-class Say(NamedTuple):
-    """Tell the people."""
-
-    sentence: str
-
-
-class Exit(NamedTuple):
-    """The worker is done."""
-
-
-Effect = Union[Publish, Offer, TakeBack, KillTask, Renew, Say, Exit]
 
 
 class WorkerCore:

@@ -66,7 +66,10 @@ class Runner:
         return self._process.pid if self._process else None
 
     def start(self, incarnation: str) -> None:
-        """Starts a task process that carries `incarnation`. It announces its types later, through `results`."""
+        """Starts a task process that carries `incarnation`; `results` tells when it has announced its types.
+
+        Raises OSError.
+        """
         assert self._process is None
         self._reset()
         self._incarnation = incarnation
@@ -74,17 +77,20 @@ class Runner:
         numbers = (self._child_end.fileno(), self._lock_fd, os.getpid())
         # -P: without it the user's current directory would come before the standard library
         safe_path = ("-P",) if sys.version_info >= (3, 11) else ()
-        self._process = subprocess.Popen(
-            [
-                *(sys.executable, *safe_path, "-m", "zjobs.worker.child"),
-                *(*map(str, numbers), repr(self._time_scale), *self._modules),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=2,  # our own stdout carries the ready line alone
-            env={**os.environ, host.MARKER: incarnation},
-            pass_fds=numbers[:2],
-            start_new_session=True,
-        )
+        program = (sys.executable, *safe_path, "-m", "zjobs.worker.child")
+        try:
+            self._process = subprocess.Popen(
+                [*program, *map(str, numbers), repr(self._time_scale), *self._modules],
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # our own stdout carries the ready line alone
+                env={**os.environ, host.MARKER: incarnation},
+                pass_fds=numbers[:2],
+                start_new_session=True,
+            )
+        except OSError:
+            self._socket.close()
+            self._child_end.close()
+            raise
         self._death_fd = host.death_descriptor(self._process.pid)
 
     def descriptors(self) -> list[int]:
@@ -118,31 +124,32 @@ class Runner:
     def results(self, most: int = RESULTS_A_TURN) -> list[Ended]:
         """The jobs that have ended since, in order, at most `most` of them."""
         ended: list[Ended] = []
-        while self._process is not None and not self._broken and len(ended) < most:
+        for _ in range(most):
+            if self._process is None or self._broken:
+                break
             try:
-                packet = packets.receive(self._socket, socket.MSG_DONTWAIT)
-                self._understand(packet or [], ended)
+                packet = packets.receive(self._socket, socket.MSG_DONTWAIT) or []
+                if self.types is None:
+                    self._announced(*packet)
+                else:
+                    ended.append(self._ended(*packet))
             except BlockingIOError:
                 break
-            except (OSError, packets.Garbled) as error:
-                self._break(f"sent what is not a result ({error})")
+            except (OSError, packets.Garbled, TypeError, ValueError):
+                continue  # a task has written to our socket; its own end is still to come
         return [] if self._forgotten else ended
 
-    def _understand(self, packet: list[Any], ended: list[Ended]) -> None:
-        try:
-            if self.types is None:
-                self._announced(*packet)
-                return
-            n, outcome, elapsed_us, result, reason, message, detail = packet
-            reason = None if reason is None else FailReason(reason)
-            report = Ended(n, Outcome(outcome), elapsed_us, result, reason, message, detail)
-        except (TypeError, ValueError) as error:
-            raise packets.Garbled(str(error)) from None
+    def _ended(self, n: int, outcome: str, elapsed_us: int, result: bytes | None, reason: Any, *texts: str) -> Ended:
+        """A result as a report. Raises TypeError or ValueError when it is none."""
+        ended = Ended(n, Outcome(outcome), elapsed_us, result, reason and FailReason(reason), *texts)
         if not self._sent or n != self._sent[0]:
-            raise packets.Garbled(f"the end of job number {n}, which is not running")
+            # A task has read or forged what is not its own, so nobody knows any more which job runs.
+            self._broken = f"ended job number {n}, which is not running,"
+            self.kill()
+            raise ValueError(self._broken)
         self._sent.popleft()
         self._quick_deaths = 0
-        ended.append(report)
+        return ended
 
     def _announced(self, kind: str, what: Any) -> None:
         if kind == "types":
@@ -150,10 +157,6 @@ class Runner:
             self.refusal = None
         else:
             self.refusal = str(what)
-
-    def _break(self, why: str) -> None:
-        self._broken = why
-        self.kill()
 
     def take_back(self) -> list[int]:
         """The numbers of all jobs offered that have not begun, and now never will unless offered again."""
@@ -195,7 +198,10 @@ class Runner:
         unbegun = self.take_back()
         death = Death(self._how(code), ended, [] if self._forgotten else list(self._sent), unbegun)
         self._close()
-        self._plan_restart(now_ms, wanted=self._forgotten or bool(death.lost))
+        if self._forgotten or death.lost:
+            self._quick_deaths, self.restart_at_ms = 0, now_ms
+        else:
+            self.postpone(now_ms)
         return death
 
     def _how(self, code: int) -> str:
@@ -215,11 +221,11 @@ class Runner:
             os.close(self._death_fd)
         self._process = None
 
-    def _plan_restart(self, now_ms: int, wanted: bool) -> None:
-        """At once when a task took its process along; a process that dies by itself comes back less and less often."""
-        self._quick_deaths = 0 if wanted else self._quick_deaths + 1
-        delay_ms = RESTART_FIRST_MS << min(self._quick_deaths - 1, 10) if self._quick_deaths else 0
-        self.restart_at_ms = now_ms + min(delay_ms, RESTART_LAST_MS)
+    def postpone(self, now_ms: int) -> None:
+        """The next start waits, longer each time: this one failed, or ended without a task being to blame."""
+        delay_ms = min(RESTART_FIRST_MS << min(self._quick_deaths, 10), RESTART_LAST_MS)
+        self._quick_deaths += 1
+        self.restart_at_ms = now_ms + delay_ms
 
     def close(self) -> None:
         """Ends the task process and waits for that. Only for the end of the worker."""

@@ -21,9 +21,9 @@ import zmq
 
 from zjobs.messages import lock, wire
 from zjobs.messages.types import TaskType
-from zjobs.worker import core as c
+from zjobs.worker import effects as e
 from zjobs.worker import guard
-from zjobs.worker.core import WorkerCore
+from zjobs.worker.core import BEAT_MS, WorkerCore
 from zjobs.worker.runner import Death, Runner
 
 log = logging.getLogger("zworker")
@@ -96,7 +96,7 @@ def _bound(context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str) ->
     except zmq.ZMQError as error:
         sock.close()
         in_use = error.errno == errno.EADDRINUSE
-        why = "it is in use by another program" if in_use else str(error)
+        why = "it is in use by another program" if in_use else zmq.strerror(error.errno or 0)
         raise Unbindable(f"cannot bind {endpoint}: {why}", in_use) from None
     return sock
 
@@ -182,7 +182,7 @@ class _Loop:
             death = self._runner.died(_now_ms())
             if death is not None:
                 raise Unstartable(self._runner.refusal or f"{death.how} before it was ready")
-            self._poll(_now_ms() + c.BEAT_MS)
+            self._poll(_now_ms() + BEAT_MS)
 
     # --- one turn ----------------------------------------------------------------------------------------
 
@@ -224,9 +224,13 @@ class _Loop:
 
     def _start_task_process(self) -> None:
         incarnation = self._core.incarnation
-        # before it starts: whoever finds the lock must find by it all that was ever started
-        self._held.write(guard.holder_line(incarnation, self._config.pipe))
-        self._runner.start(incarnation)
+        try:
+            # before it starts: whoever finds the lock must find by it all that was ever started
+            self._held.write(guard.holder_line(incarnation, self._config.pipe))
+            self._runner.start(incarnation)
+        except OSError as error:  # such as no processes, descriptors or memory left at present
+            self._runner.postpone(_now_ms())
+            log.warning("cannot start a task process: %s", error)
 
     def _hear_broker(self) -> None:
         now_ms = _now_ms()
@@ -248,19 +252,19 @@ class _Loop:
             return
         self._core.on_pipe(message, now_ms, secrets.token_hex(16))
 
-    def _do(self, effect: c.Effect, now_ms: int) -> None:
-        if isinstance(effect, c.Publish):
+    def _do(self, effect: e.Effect, now_ms: int) -> None:
+        if isinstance(effect, e.Publish):
             self._reports.send(wire.encode(effect.message), zmq.NOBLOCK)
-        elif isinstance(effect, c.Offer):
-            self._runner.offer(*effect)
-        elif isinstance(effect, c.TakeBack):
+        elif isinstance(effect, e.Offer):
+            self._runner.offer(effect.n, effect.job, effect.result_bytes)
+        elif isinstance(effect, e.TakeBack):
             self._core.on_taken_back(self._runner.take_back(), now_ms)
-        elif isinstance(effect, c.KillTask):
+        elif isinstance(effect, e.KillTask):
             self._runner.kill()
-        elif isinstance(effect, c.Renew):
+        elif isinstance(effect, e.Renew):
             log.warning("the broker takes over: everything is forgotten, new incarnation %s", effect.incarnation)
             self._runner.forget()
-        elif isinstance(effect, c.Say):
+        elif isinstance(effect, e.Say):
             log.warning("%s", effect.sentence)
         else:
             self._done = True

@@ -1,0 +1,83 @@
+"""Real task processes and a worker's surroundings, cleaned up whatever a test does."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from zjobs.messages.types import Ended, HandedJob
+from zjobs.messages.wire import pack_value
+from zjobs.worker.runner import Death, Runner
+
+LIMIT_S = 20.0
+
+
+class Bench:
+    """A runner under test, with what the worker's loop would do around it."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self.ended: list[Ended] = []
+        self.death: Death | None = None
+        self._next = 1
+
+    def turn(self) -> None:
+        self.ended += self.runner.results()
+        death = self.runner.died(0)
+        if death is not None:
+            self.death = death
+            self.ended += death.ended
+        self.runner.feed()
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Turns until the condition holds; fails after LIMIT_S."""
+        deadline = time.monotonic() + LIMIT_S
+        self.turn()
+        while not condition():
+            assert time.monotonic() < deadline, (self.ended, self.death, self.runner.refusal)
+            if self.runner.alive:
+                select.select(self.runner.descriptors(), [], [], 0.2)
+            self.turn()
+
+    def offer(self, name: str, *data: object, result_bytes: int = 1 << 24) -> int:
+        """Offers one job, with at most one datum; returns its number."""
+        n, self._next = self._next, self._next + 1
+        body = pack_value(data[0]) if data else None
+        self.runner.offer(n, HandedJob(1000 + n, name, body, 1), result_bytes)
+        return n
+
+    def run(self, name: str, *data: object, result_bytes: int = 1 << 24) -> Ended:
+        """Runs one job to its end."""
+        n = self.offer(name, *data, result_bytes=result_bytes)
+        self.until(lambda: any(ended.n == n for ended in self.ended))
+        return next(ended for ended in self.ended if ended.n == n)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
+    """Starts a task process that has the given source as the tasks of a module."""
+    monkeypatch.chdir(tmp_path)
+    lock_fd = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    runners: list[Runner] = []
+
+    def start(source: str = "", wait: bool = True, incarnation: str = "test-incarnation") -> Bench:
+        if source:
+            header = "import os, signal, sys\nfrom zjobs.worker.tasks import task\n"
+            (tmp_path / "mine.py").write_text(header + source)
+        runner = Runner(("mine",) if source else (), 0, lock_fd)
+        runners.append(runner)
+        runner.start(incarnation)
+        it = Bench(runner)
+        if wait:
+            it.until(lambda: runner.types is not None)
+        return it
+
+    yield start
+    for runner in runners:
+        runner.close()
+    os.close(lock_fd)

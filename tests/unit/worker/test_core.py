@@ -1,0 +1,513 @@
+"""The worker's state machine: every input against every state, then the rules one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from zjobs.messages.types import (
+    Ack,
+    Beat,
+    BrokerName,
+    Ended,
+    FailReason,
+    HandedJob,
+    Jobs,
+    Outcome,
+    Reports,
+    Returned,
+    Started,
+    StartSession,
+    TakeOver,
+    TaskType,
+)
+from zjobs.worker import core as c
+from zjobs.worker import effects as e
+
+OWN, NEXT, SESSION = "own", "next", "session"
+BROKER = BrokerName("host", "tcp://127.0.0.1:5570", "journal")
+TYPES = (TaskType("t"),)
+
+
+class Worker:
+    """A core with a task process that begins each job as soon as it is offered and ends it when the test says so."""
+
+    def __init__(self) -> None:
+        self.core = c.WorkerCore(OWN, TYPES, "host", 17)
+        self.now = 1000
+        self.at_task: list[int] = []
+        self.sent: list[Any] = []
+        self.done: list[e.Effect] = []
+        self.turn()
+
+    def turn(self, after_ms: int = 0) -> list[e.Effect]:
+        """One turn of the loop; returns all effects, and notes what was sent."""
+        self.now += after_ms
+        turn: list[e.Effect] = []
+        while effects := self.core.turn(self.now):
+            turn += effects
+            for effect in effects:
+                if isinstance(effect, e.Offer):
+                    self.at_task.append(effect.n)
+                elif isinstance(effect, e.TakeBack):
+                    self.core.on_taken_back(self.at_task[1:], self.now)
+                    del self.at_task[1:]
+                elif isinstance(effect, e.Renew):
+                    self.at_task.clear()
+        self.sent = [effect.message for effect in turn if isinstance(effect, e.Publish)]
+        self.done += turn
+        return turn
+
+    def pipe(self, message: Any) -> list[e.Effect]:
+        self.core.on_pipe(message, self.now, NEXT)
+        return self.turn()
+
+    def session(self) -> Worker:
+        self.pipe(StartSession(OWN, SESSION, BROKER, 1000))
+        return self
+
+    def jobs(self, first: int, count: int) -> list[e.Effect]:
+        return self.pipe(jobs(first, count))
+
+    def end(self, result: bytes = b"\xc0") -> list[e.Effect]:
+        self.core.on_ended(ended(self.at_task.pop(0), result), self.now)
+        return self.turn()
+
+    def die(self) -> list[e.Effect]:
+        """The task process dies while running a job."""
+        self.core.on_task_process_died(self.at_task[:1], self.at_task[1:], "it died", self.now)
+        self.at_task.clear()
+        return self.turn()
+
+    def reports(self) -> list[Any]:
+        """What the last turn reported."""
+        return [report for message in self.sent if isinstance(message, Reports) for report in message.reports]
+
+    def beats(self) -> list[Beat]:
+        return [message for message in self.sent if isinstance(message, Beat)]
+
+
+def jobs(first: int, count: int, session: str = SESSION) -> Jobs:
+    return Jobs(session, first, tuple(HandedJob(100 + first + i, "t", None, 1) for i in range(count)))
+
+
+def ended(n: int, result: bytes = b"\xc0") -> Ended:
+    return Ended(n, Outcome.COMPLETED, 5, result)
+
+
+# --- every input against every state -------------------------------------------------------------------
+
+
+def no_session() -> Worker:
+    return Worker()
+
+
+def idle() -> Worker:
+    return Worker().session()
+
+
+def running() -> Worker:
+    """Number 1 has ended, 2 runs, 3 is behind it; report 1 is not acknowledged."""
+    worker = idle()
+    worker.jobs(1, 3)
+    worker.end()
+    return worker
+
+
+def returning() -> Worker:
+    """2 runs, 3 was returned by report 2."""
+    worker = running()
+    worker.turn(50)
+    return worker
+
+
+def stopping() -> Worker:
+    """2 runs, 3 was returned by report 2, and no more will be taken."""
+    worker = running()
+    worker.core.stop(worker.now)
+    worker.turn()
+    return worker
+
+
+def at_once() -> Worker:
+    """2 is being killed."""
+    worker = stopping()
+    worker.core.stop(worker.now)
+    worker.turn()
+    return worker
+
+
+STATES = [no_session, idle, running, returning, stopping, at_once]
+
+INPUTS: dict[str, Any] = {
+    "session": StartSession(OWN, "new", BROKER, 1000),
+    "session of another": StartSession("other", "new", BROKER, 1000),
+    "take_over": TakeOver(OWN),
+    "take_over of another": TakeOver("other"),
+    "next jobs": "next",
+    "jobs known in part": "overlap",
+    "jobs after a gap": "gap",
+    "jobs known": "known",
+    "jobs of another": jobs(1, 9, "other"),
+    "ack": Ack(SESSION, 1, 4),
+    "ack of the return": Ack(SESSION, 2, 10),
+    "ack of nothing": Ack(SESSION, 0, 1),
+    "ack of the future": Ack(SESSION, 99, 10),
+    "ack of another": Ack("other", 1, 4),
+}
+
+# What happens; all that is not here is dropped: nothing changes and nothing is sent.
+TABLE: dict[tuple[str, str], str] = {
+    ("no_session", "session"): "starts session",
+    **{(state.__name__, "take_over"): "starts anew" for state in STATES},
+    **{(state, "next jobs"): "takes 2" for state in ("idle", "running")},
+    **{(state, "jobs known in part"): "takes 1" for state in ("idle", "running")},
+    **{(state, "ack"): "forgets report" for state in ("running", "returning", "stopping", "at_once")},
+    ("returning", "ack of the return"): "resumes",
+    ("stopping", "ack of the return"): "resumes",
+    ("at_once", "ack of the return"): "resumes",
+}
+
+
+def message_for(worker: Worker, message: Any) -> Any:
+    """The jobs messages depend on the last number taken."""
+    after = worker.core.taken + 1
+    made = {"next": jobs(after, 2), "gap": jobs(after + 1, 2), "overlap": jobs(max(1, after - 3), min(4, after))}
+    if message == "known":
+        return jobs(1, max(0, after - 1))
+    return made.get(message, message) if isinstance(message, str) else message
+
+
+def snapshot(worker: Worker) -> dict[str, Any]:
+    return {name: str(value) for name, value in vars(worker.core).items()}
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+@pytest.mark.parametrize("name", INPUTS)
+def test_every_input_in_every_state(state: Callable[[], Worker], name: str) -> None:
+    """What the table says happens, and whatever it does not mention changes nothing."""
+    worker = state()
+    before, taken, acked = snapshot(worker), worker.core.taken, worker.core.acked
+    effects = worker.pipe(message_for(worker, INPUTS[name]))
+    match TABLE.get((state.__name__, name), "drop"):
+        case "drop":
+            assert (effects, snapshot(worker)) == ([], before)
+        case "starts session":
+            assert worker.core.session == "new" and worker.beats()[0].session == "new"
+        case "starts anew":
+            assert e.Renew(NEXT) in effects
+            assert (worker.core.incarnation, worker.core.session, worker.core.taken) == (NEXT, None, 0)
+            assert worker.beats()[0].incarnation == NEXT
+            assert (e.Exit() in effects) == worker.core.stopping
+        case "forgets report":
+            assert (worker.core.acked, worker.core.taken) == (acked + 1, taken)
+        case "resumes":
+            assert worker.core.taken == 9 and worker.reports() == []
+        case takes:
+            assert worker.core.taken == taken + int(takes.split()[1])
+
+
+def test_table_is_of_this_test() -> None:
+    """No entry of the table is misspelt, so none of them is idle."""
+    assert {state for state, _ in TABLE} <= {state.__name__ for state in STATES}
+    assert {name for _, name in TABLE} <= set(INPUTS)
+
+
+# --- beats ---------------------------------------------------------------------------------------------
+
+
+def test_beats_each_second_and_on_a_subscription() -> None:
+    """A beat a second, at once for whoever subscribes, and none in between."""
+    worker = idle()
+    assert worker.core.next_deadline_ms() == worker.now + c.BEAT_MS
+    assert worker.turn(c.BEAT_MS - 1) == []
+    worker.turn(1)
+    assert len(worker.beats()) == 1
+    worker.core.on_subscription(worker.now)
+    worker.turn()
+    assert len(worker.beats()) == 1
+
+
+def test_beat_tells_what_runs() -> None:
+    """A beat tells the running job and since when, whom the worker serves, and what it has taken."""
+    worker = running()
+    worker.turn(20)
+    worker.core.on_subscription(worker.now)
+    worker.turn()
+    beat = worker.beats()[0]
+    assert beat.running == (2, 102, 20)
+    assert beat[:5] == (OWN, SESSION, 3, 0, False) and beat[6:] == (TYPES, BROKER, "host", 17)
+
+
+def test_new_types_are_told() -> None:
+    """A task process with other types than the last makes for a beat."""
+    worker = idle()
+    worker.die()
+    worker.core.on_ready((), worker.now)
+    worker.turn()
+    assert worker.beats()[0].types == ()
+
+
+# --- starts and reports ----------------------------------------------------------------------------------
+
+
+def test_start_is_told_when_it_is_not_implied() -> None:
+    """The first job after idleness is announced; one that follows an end is not."""
+    worker = idle()
+    worker.jobs(1, 2)
+    assert worker.sent == [Started(SESSION, 1, 101)]
+    worker.end()
+    assert worker.sent == [Reports(SESSION, 1, (ended(1),))]
+    worker.end()
+    worker.jobs(3, 1)
+    assert worker.sent == [Started(SESSION, 3, 103)]
+
+
+def test_reports_of_a_turn_go_together() -> None:
+    """What ends between two turns goes out as one message."""
+    worker = idle()
+    worker.jobs(1, 3)
+    for n in (1, 2, 3):
+        worker.core.on_ended(ended(n), worker.now)
+    worker.turn()
+    assert worker.sent == [Reports(SESSION, 1, (ended(1), ended(2), ended(3)))]
+
+
+def test_reports_are_repeated_until_acknowledged() -> None:
+    """After a second, and on a subscription, all that is not acknowledged goes out again, under its numbers."""
+    worker = running()
+    worker.end()
+    worker.core.on_subscription(worker.now)
+    worker.turn()
+    assert Reports(SESSION, 1, (ended(1), ended(2))) in worker.sent
+    worker.pipe(Ack(SESSION, 1, 4))
+    worker.turn(c.REPEAT_MS - 1)
+    assert ended(2) not in worker.reports()
+    worker.turn(1)
+    assert Reports(SESSION, 2, (ended(2),)) in worker.sent
+    worker.pipe(Ack(SESSION, 3 - 1, 4))
+    worker.turn(10 * c.REPEAT_MS)
+    assert ended(2) not in worker.reports()
+
+
+def test_fresh_reports_do_not_put_off_a_repeat() -> None:
+    """A report that was lost is repeated after a second even when others follow it all the time."""
+    worker = idle()
+    worker.jobs(1, 30)
+    repeated = False
+    for _ in range(29):
+        worker.end()
+        worker.turn(c.RETURN_AFTER_MS - 10)
+        repeated = repeated or ended(1) in worker.reports()
+    assert repeated
+
+
+def test_large_reports_are_split() -> None:
+    """A repeat of much goes out in messages of about a mebibyte, one report at least in each."""
+    worker = idle()
+    worker.jobs(1, 5)
+    for n in range(1, 6):
+        worker.core.on_ended(ended(n, b"x" * 400_000), worker.now)
+    worker.turn()
+    assert [(message.first, len(message.reports)) for message in worker.sent] == [(1, 2), (3, 2), (5, 1)]
+
+
+def test_nothing_starts_above_the_bound() -> None:
+    """With too much unacknowledged the jobs behind are taken back and kept, and go on after the acknowledgement."""
+    worker = idle()
+    worker.jobs(1, 4)
+    worker.end(b"x" * (c.UNACKNOWLEDGED_BYTES + 1))
+    assert worker.at_task == [2]
+    worker.end()
+    assert worker.at_task == [] and worker.core.taken == 4
+    effects = worker.pipe(Ack(SESSION, 1, 5))
+    assert worker.at_task == [3, 4] and e.Publish(Started(SESSION, 3, 103)) in effects
+
+
+# --- return ------------------------------------------------------------------------------------------------
+
+
+def test_long_job_returns_what_is_behind_it() -> None:
+    """After 50 ms what has not begun goes back, once, and not a moment earlier."""
+    worker = running()
+    assert worker.core.next_deadline_ms() == worker.now + c.RETURN_AFTER_MS
+    worker.turn(c.RETURN_AFTER_MS - 1)
+    assert worker.reports() == []
+    worker.turn(1)
+    assert worker.reports() == [Returned(3, False)]
+    assert worker.core.next_deadline_ms() > worker.now
+
+
+def test_a_job_alone_returns_nothing() -> None:
+    """A long job with nothing behind it is no reason to return."""
+    worker = idle()
+    worker.jobs(1, 1)
+    assert e.TakeBack() not in worker.turn(500)
+
+
+def test_all_begun_returns_nothing() -> None:
+    """When the task process has begun everything, there is nothing to return, and it is not asked again and again."""
+    worker = running()
+    worker.now += c.RETURN_AFTER_MS
+    assert e.TakeBack() in worker.core.turn(worker.now)
+    worker.core.on_taken_back([], worker.now)
+    assert worker.core.turn(worker.now) == []
+    assert worker.core.next_deadline_ms() > worker.now
+
+
+def test_resume() -> None:
+    """After the acknowledgement of a return the worker takes the number the broker names, and no other."""
+    worker = returning()
+    worker.pipe(Ack(SESSION, 2, 10))
+    worker.jobs(4, 1)
+    assert worker.core.taken == 9
+    worker.end()
+    worker.jobs(10, 2)
+    assert worker.at_task == [10, 11]
+
+
+def test_job_after_a_long_wait_is_returned_at_once() -> None:
+    """What arrives behind a job that has run for long goes back at once."""
+    worker = idle()
+    worker.jobs(1, 1)
+    worker.turn(500)
+    worker.jobs(2, 1)
+    assert worker.reports() == [Returned(2, False)]
+
+
+# --- death of the task process ----------------------------------------------------------------------------
+
+
+def test_death_fails_one_job() -> None:
+    """The job that ran fails with task_died; those behind it are offered to the next process, and it is told."""
+    worker = running()
+    worker.turn(3)
+    worker.die()
+    report = worker.reports()[0]
+    assert (report.n, report.outcome, report.reason, report.message) == (
+        2,
+        Outcome.FAILED,
+        FailReason.TASK_DIED,
+        "it died",
+    )
+    assert report.elapsed_us == 3000 and worker.at_task == []
+    worker.core.on_ready(TYPES, worker.now)
+    effects = worker.turn()
+    assert worker.at_task == [3] and e.Publish(Started(SESSION, 3, 103)) in effects
+
+
+def test_nothing_is_offered_to_a_dead_process() -> None:
+    """Jobs that come while there is no task process wait for it."""
+    worker = idle()
+    worker.die()
+    worker.jobs(1, 2)
+    assert worker.at_task == []
+    worker.core.on_ready(TYPES, worker.now)
+    worker.turn()
+    assert worker.at_task == [1, 2]
+
+
+def test_take_over_waits_for_the_next_process() -> None:
+    """After a take-over a new session may come at once; its jobs wait for a process of the new incarnation."""
+    worker = running()
+    worker.pipe(TakeOver(OWN))
+    worker.pipe(StartSession(NEXT, "new", BROKER, 1000))
+    worker.pipe(jobs(1, 1, "new"))
+    assert worker.at_task == []
+    worker.core.on_task_process_died([], [], "killed", worker.now)
+    worker.core.on_ready(TYPES, worker.now)
+    worker.turn()
+    assert worker.at_task == [1]
+
+
+# --- stop ------------------------------------------------------------------------------------------------
+
+
+def test_stop_without_session() -> None:
+    """Nothing to finish, nobody to tell: exit at once."""
+    worker = no_session()
+    worker.core.stop(worker.now)
+    assert worker.turn()[-1] == e.Exit()
+
+
+def test_stop_finishes_the_running_job() -> None:
+    """The rest is returned at once, the running job ends, and the exit waits for the acknowledgement of all."""
+    worker = running()
+    worker.core.stop(worker.now)
+    worker.turn()
+    assert worker.reports() == [Returned(3, True)] and worker.beats()[0].stopping
+    worker.end()
+    worker.pipe(Ack(SESSION, 2, 10))
+    assert e.Exit() not in worker.done
+    worker.pipe(Ack(SESSION, 3, 10))
+    assert worker.done[-1] == e.Exit()
+
+
+def test_stop_while_returning() -> None:
+    """The broker is told again, from the same number, now that no more will be taken."""
+    worker = returning()
+    worker.core.stop(worker.now)
+    worker.turn()
+    assert worker.reports() == [Returned(3, True)]
+
+
+def test_idle_stop_gives_up_after_two_seconds() -> None:
+    """A return that no broker takes is not waited for long: it loses nothing."""
+    worker = idle()
+    worker.core.stop(worker.now)
+    worker.turn()
+    assert worker.reports() == [Returned(1, True)]
+    worker.turn(c.GIVE_UP_MS - 1)
+    assert e.Exit() not in worker.done
+    worker.turn(1)
+    assert worker.done[-1] == e.Exit()
+
+
+def test_stop_waits_for_a_result_to_be_taken() -> None:
+    """A result is not given up by itself: people are told once; the second signal gives it up, two seconds later."""
+    worker = idle()
+    worker.jobs(1, 1)
+    worker.core.stop(worker.now)
+    worker.end()
+    for _ in range(10):
+        worker.turn(c.GIVE_UP_MS)
+    assert sum(isinstance(effect, e.Say) for effect in worker.done) == 1 and e.Exit() not in worker.done
+    worker.core.stop(worker.now)
+    worker.turn()
+    assert e.Exit() not in worker.done and e.KillTask() not in worker.done
+    worker.turn(c.GIVE_UP_MS)
+    assert worker.done[-1] == e.Exit()
+
+
+def test_second_stop_interrupts() -> None:
+    """The running job is killed and reported as interrupted, for the broker to put it back."""
+    worker = stopping()
+    worker.core.stop(worker.now)
+    assert worker.turn() == [e.KillTask()]
+    worker.core.stop(worker.now)
+    assert worker.turn() == []
+    worker.die()
+    assert [(report.n, report.outcome) for report in worker.reports()] == [(2, Outcome.INTERRUPTED)]
+    worker.pipe(Ack(SESSION, 3, 10))
+    assert worker.done[-1] == e.Exit()
+
+
+def test_stop_at_once_from_running() -> None:
+    """Both steps in one: the rest is returned, the running job killed."""
+    worker = running()
+    worker.core.stop_at_once(worker.now)
+    assert e.KillTask() in worker.turn()
+    assert worker.reports() == [Returned(3, True)]
+    worker.die()
+    assert worker.reports()[0].outcome is Outcome.INTERRUPTED
+
+
+def test_death_while_stopping() -> None:
+    """A task process that dies by itself while the worker stops fails its job; the worker exits when that is taken."""
+    worker = stopping()
+    worker.die()
+    assert worker.reports()[0].reason is FailReason.TASK_DIED
+    worker.pipe(Ack(SESSION, 3, 10))
+    assert worker.done[-1] == e.Exit()

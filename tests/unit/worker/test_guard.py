@@ -1,0 +1,126 @@
+"""One worker at an address: the lock, orphans that hold it, and what the dead left behind."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from zjobs.messages import lock
+from zjobs.worker import guard, host
+
+PIPE = "tcp://127.0.0.1:5572"
+OLD = "0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def dead_holder() -> str:
+    """The line of a holder that lives no more."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    start = host.start_time(process.pid)
+    process.wait()
+    return f"pid {process.pid} start {start} incarnation {OLD} pipe {PIPE}"
+
+
+@pytest.fixture
+def orphan() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts a process that carries an incarnation and, perhaps, the lock."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(incarnation: str, *descriptors: int) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, host.MARKER: incarnation}
+        program = [sys.executable, "-c", "import time; print(flush=True); time.sleep(1000)"]
+        process = subprocess.Popen(program, env=environment, pass_fds=descriptors, stdout=subprocess.PIPE)
+        started.append(process)
+        assert process.stdout is not None
+        process.stdout.readline()  # it runs, so its environment can be read
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def ended(process: subprocess.Popen[bytes]) -> bool:
+    """Waits for the end of a process, 10 seconds at most."""
+    assert process.stdout is not None
+    return bool(select.select([process.stdout], [], [], 10)[0])
+
+
+def test_living_worker_is_refused_at_once() -> None:
+    """The sentence names the worker and what it serves; there is nothing to wait for."""
+    held = guard.acquire(PIPE, "first")
+    with pytest.raises(guard.Taken, match=rf"worker \(pid {os.getpid()}\) already serves {PIPE}"):
+        guard.acquire(PIPE, "second", wait_s=1000)
+    held.release()
+    guard.acquire(PIPE, "third").release()
+
+
+def test_other_address_is_free() -> None:
+    """Workers at other addresses do not meet, and neither do names that look alike as file names."""
+    held = [guard.acquire(pipe, "x") for pipe in (PIPE, "tcp://127.0.0.1:5573", "ipc:///a/b", "ipc:///a-b")]
+    for one in held:
+        one.release()
+
+
+def test_orphan_that_holds_the_lock_is_killed(dead_holder: str, orphan: Callable[..., subprocess.Popen[bytes]]) -> None:
+    """The task of a dead worker holds the lock: it is ended, and then the lock is ours."""
+    old = lock.acquire(guard.lock_path(PIPE))
+    old.write(dead_holder)
+    process = orphan(OLD, old.fd)
+    os.close(old.fd)  # what the death of the worker does
+    held = guard.acquire(PIPE, "new")
+    assert ended(process)
+    assert held.path.read_text().strip() == guard.holder_line("new", PIPE)
+    held.release()
+
+
+def test_leftover_without_the_lock_is_killed(dead_holder: str, orphan: Callable[..., subprocess.Popen[bytes]]) -> None:
+    """What a dead worker's task had started is ended too, before anything is bound; others are left alone."""
+    old = lock.acquire(guard.lock_path(PIPE))
+    old.write(dead_holder)
+    mine, other = orphan(OLD), orphan(OLD + "0")
+    os.close(old.fd)
+    guard.acquire(PIPE, "new").release()
+    assert ended(mine) and other.poll() is None
+
+
+def test_unknown_holder_is_waited_for_and_then_named(dead_holder: str) -> None:
+    """A lock that nobody lets go in time is refused with a sentence."""
+    held = lock.acquire(guard.lock_path(PIPE))
+    held.write(dead_holder)
+    with pytest.raises(guard.Taken, match=r"what a dead worker .* left running still holds"):
+        guard.acquire(PIPE, "new", wait_s=0.1)
+    held.write("nonsense")
+    with pytest.raises(guard.Taken, match="nonsense"):
+        guard.acquire(PIPE, "new", wait_s=0)
+    held.release()
+
+
+def test_reused_pid_is_not_the_holder() -> None:
+    """A living process with the holder's pid but another start time is somebody else."""
+    held = lock.acquire(guard.lock_path(PIPE))
+    held.write(f"pid {os.getpid()} start 1 incarnation {OLD} pipe {PIPE}")
+    with pytest.raises(guard.Taken, match="dead worker"):
+        guard.acquire(PIPE, "new", wait_s=0)
+    held.release()
+
+
+def test_orderly_end_leaves_no_holder() -> None:
+    """After an orderly release the file names nobody, so nobody is looked for."""
+    held = guard.acquire(PIPE, "one")
+    held.release()
+    again = lock.acquire(held.path)
+    assert again.previous == ""
+    again.release()

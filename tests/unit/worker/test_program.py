@@ -1,0 +1,235 @@
+"""zworker as a program, with a test in the broker's place."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+
+from zjobs.messages import wire
+from zjobs.messages.types import (
+    Ack,
+    Beat,
+    BrokerName,
+    HandedJob,
+    Jobs,
+    Outcome,
+    Reports,
+    Returned,
+    StartSession,
+    TakeOver,
+)
+from zjobs.worker import cli, guard
+
+LIMIT_MS = 20_000
+TASKS = """
+from zjobs.worker.tasks import task
+@task
+def wait(fifo: str):
+    with open(fifo) as file:
+        return file.read()
+"""
+
+
+class Broker:
+    """The broker's two sockets, and the numbers of one session."""
+
+    def __init__(self, context: zmq.Context[Any], pipe: str, reports: str) -> None:
+        self.push, self.sub = context.socket(zmq.PUSH), context.socket(zmq.SUB)
+        self.push.immediate = 1
+        self.push.sndtimeo = self.sub.rcvtimeo = LIMIT_MS
+        self.sub.subscribe(b"")
+        self.push.connect(pipe)
+        self.sub.connect(reports)
+
+    def send(self, message: Any) -> None:
+        self.push.send(wire.encode(message))
+
+    def hear(self, kind: type, condition: Callable[[Any], Any] = lambda message: True) -> Any:
+        """The next message of a kind for which the condition holds."""
+        while True:
+            message = wire.decode(self.sub.recv(), wire.REPORTS)
+            if isinstance(message, kind) and condition(message):
+                return message
+
+    def session(self, name: str) -> Beat:
+        beat = self.hear(Beat, lambda beat: beat.session is None)
+        self.send(StartSession(beat.incarnation, name, BrokerName("h", "f", "j"), 1 << 20))
+        heard: Beat = self.hear(Beat, lambda beat: beat.session == name)
+        return heard
+
+    def job(self, session: str, n: int, name: str, data: Any) -> None:
+        self.send(Jobs(session, n, (HandedJob(100 + n, name, wire.pack_value(data), 1),)))
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """An address of its own, and a directory with a FIFO and tasks."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(TASKS)
+    os.mkfifo(tmp_path / "fifo")
+    return f"ipc://{tmp_path}/w.pipe", f"ipc://{tmp_path}/w.reports"
+
+
+@pytest.fixture
+def start(place: tuple[str, str]) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts zworker and waits for its ready line."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*options: str) -> subprocess.Popen[str]:
+        program = [sys.executable, "-m", "zjobs.worker", "--pipe", place[0], "--time-scale", "0", "--tasks", "mine"]
+        process = subprocess.Popen([*program, *options], stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"zworker ready {place[0]} {place[1]}\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+@pytest.fixture
+def broker(place: tuple[str, str]) -> Iterator[Broker]:
+    context: zmq.Context[Any] = zmq.Context()
+    it = Broker(context, *place)
+    yield it
+    context.destroy(linger=0)
+
+
+def test_jobs_to_the_end(start: Callable[..., subprocess.Popen[str]], broker: Broker) -> None:
+    """A session, a job, its report, the acknowledgement, and an exit in order; junk in between is dropped."""
+    worker = start()
+    broker.session("s")
+    broker.push.send(b"junk")
+    broker.job("s", 1, "reverse", "example")
+    ended = broker.hear(Reports).reports[0]
+    assert wire.unpack_value(ended.result) == "elpmaxe"
+    broker.send(Ack("s", 1, 2))
+    worker.terminate()
+    assert broker.hear(Reports).reports == (Returned(2, True),)
+    broker.send(Ack("s", 2, 2))
+    assert worker.wait(20) == 0
+    assert worker.stdout is not None and worker.stdout.read() == ""
+
+
+def test_stop_without_broker(start: Callable[..., subprocess.Popen[str]]) -> None:
+    """Ctrl+C on a worker that nobody serves ends it at once, in order."""
+    worker = start()
+    worker.send_signal(signal.SIGINT)
+    assert worker.wait(20) == 0
+
+
+def test_second_signal_interrupts(
+    start: Callable[..., subprocess.Popen[str]], broker: Broker, place: tuple[str, str]
+) -> None:
+    """The first signal lets the running job go on, the second kills it; it is reported as interrupted."""
+    worker = start()
+    broker.session("s")
+    broker.job("s", 1, "wait", "fifo")
+    with open("fifo", "w"):
+        worker.terminate()
+        assert broker.hear(Reports).reports == (Returned(2, True),)
+        worker.terminate()
+        reports = broker.hear(Reports, lambda message: len(message.reports) + message.first > 2).reports
+        assert reports[-1].outcome is Outcome.INTERRUPTED
+        broker.send(Ack("s", 2, 2))
+        assert worker.wait(20) == 0
+
+
+def test_killed_worker_is_replaced(start: Callable[..., subprocess.Popen[str]], broker: Broker) -> None:
+    """After kill -9 the next worker starts at the same address, and the task of the first is gone by then."""
+    worker = start()
+    first = broker.session("s")
+    broker.job("s", 1, "wait", "fifo")
+    fifo = os.open("fifo", os.O_WRONLY)
+    worker.kill()
+    start()
+    with pytest.raises(BrokenPipeError):  # nobody reads: the task that did is dead
+        os.write(fifo, b"x")
+    os.close(fifo)
+    assert broker.session("t").incarnation != first.incarnation
+
+
+def test_take_over(start: Callable[..., subprocess.Popen[str]], broker: Broker) -> None:
+    """The running job is killed, and the worker goes on as a new incarnation, which the lock names too."""
+    start()
+    first = broker.session("s")
+    broker.job("s", 1, "wait", "fifo")
+    with open("fifo", "w"):
+        broker.send(TakeOver(first.incarnation))
+        second = broker.session("t")
+    assert second.incarnation != first.incarnation
+    broker.job("t", 1, "reverse", "ab")
+    assert wire.unpack_value(broker.hear(Reports).reports[0].result) == "ba"
+    lock_file = next(Path().glob("zjobs/worker-*.lock"))
+    assert f"incarnation {second.incarnation}" in lock_file.read_text()
+
+
+def test_second_worker_is_refused(
+    start: Callable[..., subprocess.Popen[str]], place: tuple[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Another worker at the same address exits with 75 and names the first."""
+    worker = start()
+    assert cli.main(["--pipe", place[0]]) == 75
+    assert f"a worker (pid {worker.pid}) already serves {place[0]}" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "sentence"),
+    [
+        (["--pip", "x"], 64, "did you mean --pipe?"),
+        (["--pipe", "nonsense"], 64, "is not an endpoint"),
+        (["--pipe", "tcp://127.0.0.1:*"], 64, "the port must be a number"),
+        (["--pipe", "tcp://127.0.0.1:65535"], 64, "a port is a number"),
+        (["--pipe", "ipc:///x", "--reports", "ipc:///x"], 64, "must differ"),
+        (["--time-scale", "-1"], 64, "--time-scale must be a number from 0"),
+        (["--time-scale", "nan"], 64, "--time-scale must be a number from 0"),
+        (["--log-level", "loud"], 64, "--log-level must be one of"),
+        (["--pipe", "ipc:///nonexistent/folder/w"], 73, "cannot bind ipc:///nonexistent/folder/w: No such file"),
+    ],
+)
+@pytest.mark.usefixtures("place")
+def test_refusals(argv: list[str], code: int, sentence: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Whatever is wrong ends with its exit code and one sentence on stderr, nothing on stdout."""
+    if argv[0] in ("--time-scale", "--log-level"):
+        argv = [f"{argv[0]}={argv[1]}"]
+    assert cli.main(argv) == code
+    captured = capfd.readouterr()
+    assert captured.out == "" and sentence in captured.err and "Traceback" not in captured.err
+
+
+def test_unloadable_tasks(place: tuple[str, str], capfd: pytest.CaptureFixture[str]) -> None:
+    """Tasks that cannot be loaded end the worker with 78 and a sentence that names the module."""
+    assert cli.main(["--pipe", place[0], "--tasks", "nonexistent"]) == 78
+    assert "zworker: --tasks nonexistent: ModuleNotFoundError" in capfd.readouterr().err
+    guard.acquire(place[0], "the lock is free again").release()
+
+
+def test_address_in_use(place: tuple[str, str], capfd: pytest.CaptureFixture[str]) -> None:
+    """An address that another program has is named, with exit code 69."""
+    with zmq.Context() as context, context.socket(zmq.PULL) as other:
+        port = other.bind_to_random_port("tcp://127.0.0.1")
+        assert cli.main(["--pipe", place[0], "--reports", f"tcp://127.0.0.1:{port}"]) == 69
+    assert f"cannot bind tcp://127.0.0.1:{port}: it is in use by another program" in capfd.readouterr().err
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """Both go to stdout and exit with 0; the help has the exit codes and what may run twice."""
+    for option in ("--help", "--version"):
+        with pytest.raises(SystemExit) as exit_info:
+            cli.main([option])
+        assert not exit_info.value.code
+    out = capsys.readouterr().out
+    assert "max_reruns" in out and "75 another worker" in out and "zworker 0." in out

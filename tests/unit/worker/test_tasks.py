@@ -1,0 +1,224 @@
+"""The decorator, how data reaches a function, and the predefined tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from zjobs.messages.types import TaskType
+from zjobs.messages.wire import pack_value
+from zjobs.worker import predefined, tasks
+
+
+@pytest.fixture(autouse=True)
+def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, tasks.Task]]:
+    """An empty registry for each test."""
+    empty: dict[str, tasks.Task] = {}
+    monkeypatch.setattr(tasks, "REGISTRY", empty)
+    yield empty
+
+
+FAMILY = "\U0001f468‍\U0001f469‍\U0001f467"
+FLAG = "\U0001f1e9\U0001f1ea"
+E_ACUTE = "e\u0301"
+
+
+@pytest.mark.parametrize(
+    ("text", "backwards", "swapped", "repeated"),
+    [
+        ("example", "elpmaxe", "xemalpe", "exxaaammmmppppplllllleeeeeee"),
+        ("cat", "tac", "act", "caattt"),
+        ("primer", "remirp", "rpmire", "prriiimmmmeeeeerrrrrr"),
+        ("kot", "tok", "okt", "koottt"),
+        ("", "", "", ""),
+        ("x", "x", "x", "x"),
+        (f"a{E_ACUTE}z", f"z{E_ACUTE}a", f"{E_ACUTE}az", f"a{E_ACUTE}{E_ACUTE}zzz"),
+        (f"a{FAMILY}", f"{FAMILY}a", f"{FAMILY}a", f"a{FAMILY}{FAMILY}"),
+        (f"{FLAG}b", f"b{FLAG}", f"b{FLAG}", f"{FLAG}bb"),
+        ("שלום", "םולש", "לשםו", "שללוווםםםם"),
+    ],
+)
+def test_predefined(text: str, backwards: str, swapped: str, repeated: str) -> None:
+    """The predefined tasks work on what a person sees as one character."""
+    assert predefined.reverse(text) == backwards
+    assert predefined.swap(text) == swapped
+    assert predefined.repeat(text) == repeated
+
+
+def test_predefined_types(registry: dict[str, tasks.Task]) -> None:
+    """The three announce themselves with a description, one attempt and two reruns."""
+    predefined.register_all(0)
+    assert list(registry) == ["reverse", "swap", "repeat"]
+    for task in registry.values():
+        assert task.type.description and (task.type.max_attempts, task.type.max_reruns) == (1, 2)
+
+
+def test_predefined_durations(monkeypatch: pytest.MonkeyPatch, registry: dict[str, tasks.Task]) -> None:
+    """They last 2, 5 and 7 seconds times the scale."""
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    predefined.register_all(0.5)
+    assert [registry[name].function("ab") for name in ("reverse", "swap", "repeat")] == ["ba", "ba", "abb"]
+    assert slept == [1, 2.5, 3.5]
+
+
+def test_bare_decorator(registry: dict[str, tasks.Task]) -> None:
+    """@task alone takes name and description from the function, and leaves the function as it is."""
+
+    @tasks.task
+    def greet(name: str) -> str:
+        """Says hello.
+
+        At length.
+        """
+        return "hello " + name
+
+    assert registry["greet"].type == TaskType("greet", "Says hello.", 1, 0)
+    assert greet("you") == "hello you"
+
+
+def test_decorator_with_options(registry: dict[str, tasks.Task]) -> None:
+    """What @task(...) says goes before what the function says."""
+
+    @tasks.task(name="other", description="D", max_attempts=3, max_reruns=4)
+    def greet() -> None:
+        """Says hello."""
+
+    assert list(registry) == ["other"]
+    assert registry["other"].type == TaskType("other", "D", 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"name": ""}, "1 to 128 characters"),
+        ({"name": "x" * 129}, "1 to 128 characters"),
+        ({"max_attempts": 0}, "max_attempts must be"),
+        ({"max_attempts": True}, "max_attempts must be"),
+        ({"max_reruns": -1}, "max_reruns must be"),
+    ],
+)
+def test_refused_options(options: dict[str, Any], sentence: str) -> None:
+    """Options that make no sense are refused when the module is imported, with a sentence."""
+    with pytest.raises(tasks.TaskError, match=sentence):
+        tasks.register(lambda: None, **options)
+
+
+def test_duplicates_refused() -> None:
+    """Two tasks of one name are refused, and the sentence says where the first is."""
+    tasks.register(lambda: None, "one")
+    with pytest.raises(tasks.TaskError, match=r"already a task named 'one' \(.*test_tasks.py, line \d+\)"):
+        tasks.register(lambda: None, "one")
+
+
+def test_async_refused() -> None:
+    """An async function would return a coroutine that nobody runs."""
+
+    async def later() -> None: ...
+
+    with pytest.raises(tasks.TaskError, match="async"):
+        tasks.register(later)
+
+
+def call(function: Any, *data: Any) -> Any:
+    caller = tasks.Caller(tasks.Task(TaskType("it"), function))
+    return caller.run(caller.bound(pack_value(data[0]) if data else None))
+
+
+def test_no_data_calls_without_arguments() -> None:
+    """No data is not the same as an empty text, nor as a nil that somebody packed."""
+
+    def it(*arguments: Any) -> Any:
+        return arguments
+
+    assert call(it) == ()
+    assert call(it, "") == ("",)
+    assert call(it, None) == (None,)
+
+
+def test_map_becomes_keywords() -> None:
+    """A map fills the parameters by name, defaults included."""
+
+    def it(a: int, b: str = "b", **rest: Any) -> Any:
+        return a, b, rest
+
+    assert call(it, {"a": 1}) == (1, "b", {})
+    assert call(it, {"a": 1, "b": "x", "c": 2}) == (1, "x", {"c": 2})
+
+
+def test_anything_else_is_the_one_argument() -> None:
+    """A list is not spread over the parameters."""
+
+    def it(a: Any) -> Any:
+        return a
+
+    for value in (1, "x", [1, 2], b"b", 1.5, False):
+        assert call(it, value) == value
+
+
+@pytest.mark.parametrize(
+    ("annotation", "good", "bad"),
+    [
+        ("str", ["x"], [1, b"x"]),
+        ("int", [1], [True, 1.0, "1"]),
+        ("float", [1.5, 1], [True, "1"]),
+        ("bool", [True], [1]),
+        ("list", [[1]], ["x"]),
+        ("bytes", [b"x"], ["x"]),
+    ],
+)
+def test_simple_annotations_are_checked(annotation: str, good: list[Any], bad: list[Any]) -> None:
+    """A parameter annotated with a plain type takes that type alone, or the job fails without running."""
+    ran: list[Any] = []
+    function: Any = ran.append
+
+    def it(a: Any) -> None:
+        function(a)
+
+    it.__annotations__["a"] = annotation
+    for value in good:
+        call(it, value)
+    assert ran == good
+    for value in bad:
+        with pytest.raises(tasks.BadData, match=f"takes {annotation} for a, not"):
+            call(it, value)
+    assert ran == good
+
+
+@pytest.mark.parametrize("annotation", ["NoSuchName", "list[int]", "'str | None'", "1"])
+def test_other_annotations_are_not(annotation: str) -> None:
+    """What is no plain type, or cannot be read, stops nobody."""
+
+    def it(a: Any) -> Any:
+        return a
+
+    it.__annotations__["a"] = annotation
+    assert call(it, {"a": b"anything"}) == b"anything"
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ((), "missing a required argument: 'a'"),
+        (({"b": 1},), "required argument: 'a'"),
+        (({"a": 1, "b": 1},), "unexpected keyword argument 'b'"),
+        (({1: 1},), "text keys"),
+    ],
+)
+def test_data_that_does_not_fit(data: tuple[Any, ...], sentence: str) -> None:
+    """Data that the signature cannot take is bad_data, with a sentence that says why."""
+
+    def it(a: Any) -> Any:
+        return a
+
+    with pytest.raises(tasks.BadData, match=sentence):
+        call(it, *data)
+
+
+def test_data_that_is_no_value() -> None:
+    """Bytes that are not one msgpack value are bad_data as well."""
+    caller = tasks.Caller(tasks.Task(TaskType("it"), lambda a: a))
+    with pytest.raises(tasks.BadData, match="msgpack"):
+        caller.bound(b"\xc1")

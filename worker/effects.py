@@ -1,0 +1,58 @@
+"""What the worker's core wants done. The shell does it at once, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Union
+
+from zjobs.messages.types import HandedJob, WorkerMessage
+
+# Not named tuples: those without fields would all be equal, and `Exit() == TakeBack()` is a trap.
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Send this to the broker."""
+
+    message: WorkerMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Give this job to the task process, behind those it has."""
+
+    n: int
+    job: HandedJob
+    result_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBack:
+    """Take back what the task process has not begun, and answer with `on_taken_back`."""
+
+
+@dataclass(frozen=True, slots=True)
+class KillTask:
+    """Kill the task process; its end comes as `on_task_process_died`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Kill the task process and forget what it was doing; the next one carries this incarnation."""
+
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Tell the people."""
+
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """The worker is done."""
+
+
+Effect = Union[Publish, Offer, TakeBack, KillTask, Renew, Say, Exit]
