@@ -102,8 +102,8 @@ def _name(argv: list[str]) -> str:
     if name in help.COMMANDS:
         return name
     if name is None or "--help" in argv or "-h" in argv:
-        options.parse(help.GENERAL, argv or ["--help"], VERSION_LINE)
-        raise UsageError("a command is missing")
+        options.parse(help.GENERAL, argv, VERSION_LINE) if argv else None
+        raise UsageError("a command is missing; zclient --help lists them")
     near = options.nearest(name, help.COMMANDS)
     hint = f"did you mean {near}?" if near else f"there are {', '.join(help.COMMANDS)}"
     raise UsageError(f"there is no command {name}; {hint}")

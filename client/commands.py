@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from zjobs.client import exits, text
 from zjobs.client.api import NO_DATA, Client, ids_of, new_key
@@ -97,10 +97,11 @@ def submitted(call: Call, key: str) -> Iterator[SubmitReply]:
 
     An error names the line of --lines that was not taken.
     """
+    datas = _datas(call.args)
     taken = 0
     checked = True
     try:
-        for accepted in call.client.submit_in_parts(call.args["TYPE"], _datas(call.args), key):
+        for accepted in call.client.submit_in_parts(call.args["TYPE"], datas, key):
             if checked and not accepted.checked:
                 call.output.note("no worker has announced its types yet: the type was not checked")
             checked = accepted.checked
@@ -129,7 +130,7 @@ def _datas(args: dict[str, Any]) -> Iterable[Any]:
     for value in (args["TYPE"], args["--key"], data, *arguments):
         _check_text(value)
     if lines is not None:
-        return _lines(lines)
+        return _lines(_open(lines), lines)
     if arguments:
         return [_named(arguments)]
     if data == "-":
@@ -166,7 +167,7 @@ def _named(arguments: list[str]) -> dict[str, Any]:
     return named
 
 
-def _open(path: str) -> Any:
+def _open(path: str) -> BinaryIO:
     """The file to read bytes from; `-` is standard input."""
     if path == "-":
         if sys.stdin is None:
@@ -178,9 +179,9 @@ def _open(path: str) -> Any:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _lines(path: str) -> Iterator[str]:
+def _lines(file: BinaryIO, path: str) -> Iterator[str]:
     """Each line without its newline; only a newline ends a line."""
-    with _open(path) as file:
+    with file:
         try:
             for line in file:
                 yield _utf8(line.removesuffix(b"\n"), path)

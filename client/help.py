@@ -85,7 +85,8 @@ Options:
 
 BATCH = f"""\
 Submit a job, wait for it while showing its status on stderr, and print its id and its result.
-With --lines: ID, a tab and RESULT for each line, in order; \\\\, \\n, \\r and \\t stand for what would break the line.
+With --lines: ID, a tab and RESULT for each line, in order; backslash, newline, carriage return and tab
+are written as \\\\, \\n, \\r and \\t there.
 Ctrl+C ends only the wait: the job goes on.
 
 Usage:

@@ -8,7 +8,7 @@ from typing import Any
 from zjobs.client import exits, text
 from zjobs.client.api import ended_without_result, ids_of
 from zjobs.client.commands import Call, chosen_key, job_id_of, submitted
-from zjobs.client.errors import BrokerUnreachable, JobEndedWithoutResult, WaitTimeout, ZjobsError
+from zjobs.client.errors import BrokerUnreachable, WaitTimeout, ZjobsError
 from zjobs.client.watch import Watch
 from zjobs.messages.endpoints import FRONTEND
 from zjobs.messages.options import UsageError, duration
@@ -21,8 +21,9 @@ COUNTER_S = 2.0
 
 def result(call: Call) -> int:
     job_id = job_id_of(call.args["ID"])
+    max_wait_s(call)  # so that a mistake in it shows before anything is asked
     if call.args["--wait"] or call.args["--max-wait"] is not None:
-        with call.client.watch([job_id]) as watch:
+        with _Resumable(call, job_id, job_id), call.client.watch([job_id]) as watch:
             _wait(call, watch, _OneJob(call, watch, say_changes=False))
             _print_result(call, watch.known[job_id], watch.journal)
         return exits.DONE
@@ -32,7 +33,7 @@ def result(call: Call) -> int:
 
 
 def batch(call: Call) -> int:
-    max_wait_s(call)  # a mistake in it must show before anything is submitted
+    max_wait_s(call)  # so that a mistake in it shows before anything is submitted
     key = chosen_key(call)
     if call.args["--lines"] is not None:
         return _batch_of_lines(call, key)
@@ -40,7 +41,7 @@ def batch(call: Call) -> int:
     job_id = accepted.first_id
     call.output.line(str(job_id), {"id": job_id})
     call.output.flush()
-    with _Goes(call, [accepted]), call.client.watch([job_id], journal=accepted.journal) as watch:
+    with _Resumable(call, job_id, job_id), call.client.watch([job_id], journal=accepted.journal) as watch:
         _wait(call, watch, _OneJob(call, watch, say_changes=True))
         _print_result(call, watch.known[job_id], watch.journal)
     return exits.DONE
@@ -53,12 +54,13 @@ def _batch_of_lines(call: Call, key: str) -> int:
             accepted.append(part)
     except (ZjobsError, UsageError) as error:
         if accepted:
-            error.args = (f"{error}; the lines before it are {_go_on(call, accepted)}",)
+            first, last = accepted[0].first_id, ids_of(accepted[-1])[-1]
+            error.args = (f"{error}; before it, {_go_on(call, first, last)}",)
         raise
     if not accepted:
         return exits.DONE
     ids = [job_id for part in accepted for job_id in ids_of(part)]
-    with _Goes(call, accepted), call.client.watch(ids, journal=accepted[0].journal) as watch:
+    with _Resumable(call, ids[0], ids[-1]), call.client.watch(ids, journal=accepted[0].journal) as watch:
         lines = _Lines(call, watch, ids)
         _wait(call, watch, lines)
     return exits.JOB_FAILED if lines.failed else exits.DONE
@@ -73,29 +75,26 @@ def max_wait_s(call: Call) -> float | None:
         raise UsageError(f"--max-wait: {error}") from None
 
 
-class _Goes:
-    """Around a wait: however it ends early, the user is told that the jobs go on and how to get the results."""
+class _Resumable:
+    """Around a wait: however it ends early, the user is told that the jobs go on, and how to get the results."""
 
-    def __init__(self, call: Call, accepted: list[SubmitReply]) -> None:
+    def __init__(self, call: Call, first: int, last: int) -> None:
         self._call = call
-        self._accepted = accepted
+        self._hint = _go_on(call, first, last)
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
-        hint = _go_on(self._call, self._accepted)
         if isinstance(error, KeyboardInterrupt):
-            self._call.output.note(f"interrupted: {hint}")
+            self._call.output.note(f"interrupted; {self._hint}")
         elif isinstance(error, (BrokerUnreachable, WaitTimeout)):
-            error.args = (f"{error}; {hint}",)
+            error.args = (f"{error}; {self._hint}",)
 
 
-def _go_on(call: Call, accepted: list[SubmitReply]) -> str:
-    first = accepted[0].first_id
-    last = ids_of(accepted[-1])[-1]
+def _go_on(call: Call, first: int, last: int) -> str:
     which = f"job {first} goes on" if first == last else f"jobs {first} to {last} go on"
-    return f"{which}; see {resume_command(call, first)}"
+    return f"{which}: {resume_command(call, first)}"
 
 
 def resume_command(call: Call, job_id: int) -> str:
@@ -153,21 +152,17 @@ class _Lines:
         self._counted_at = monotonic()
 
     def changed(self, job: JobStatus) -> None:
-        if not job.state.final:
-            return
+        before = self._printed
         while self._printed < len(self._ids) and self._ids[self._printed] not in self._watch.unfinished:
             self._print(self._ids[self._printed])
             self._printed += 1
-        if not self._call.output.live and (self._at_end or monotonic() - self._counted_at > COUNTER_S):
+        due = self._printed == len(self._ids) or monotonic() - self._counted_at > COUNTER_S
+        if self._printed > before and due and not self._call.output.live:
             self._counted_at = monotonic()
             self._call.output.change(self._counter, {"done": self._printed, "of": len(self._ids)})
 
     def tick(self) -> None:
         self._call.output.show_live(self._counter)
-
-    @property
-    def _at_end(self) -> bool:
-        return self._printed == len(self._ids)
 
     @property
     def _counter(self) -> str:
@@ -216,6 +211,3 @@ def _print_result(call: Call, job: JobStatus, journal: str) -> None:
 
 def _fields(job_id: int, value: Any) -> dict[str, Any]:
     return {"id": job_id, "state": JobState.COMPLETED, "result": value}
-
-
-__all__ = ["JobEndedWithoutResult", "batch", "max_wait_s", "result"]

@@ -1,0 +1,178 @@
+"""A scripted broker on real sockets: enough of the protocol for the client's tests, and faults on request."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import zmq
+
+from zjobs.client import Client
+from zjobs.messages import types as m
+from zjobs.messages import wire
+
+QUEUED, COMPLETED = m.JobState.QUEUED, m.JobState.COMPLETED
+
+
+class FakeBroker:
+    """Answers in a thread of its own. What it knows (`jobs`, `results`, …) may be changed by tests between requests.
+
+    `script`: functions called with the next requests, one each, in place of the usual answer; what they return
+    is the reply, None drops it.
+    """
+
+    def __init__(self) -> None:
+        self.journal = "journal-1"
+        self.limits = m.Limits()
+        self.worker = m.WorkerState.READY
+        self.checked = True
+        self.jobs: dict[int, m.JobStatus] = {}
+        self.results: dict[int, bytes] = {}
+        self.keys: dict[str, m.SubmitReply] = {}
+        self.requests: list[Any] = []
+        self.frames: list[bytes] = []
+        self.script: list[Callable[[Any], Any]] = []
+        self.subscribed: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self.address = self.events = "tcp://127.0.0.1:*"
+        self.start()
+
+    # --- what tests do ---------------------------------------------------------------------------------------
+
+    def add(self, job_id: int, state: m.JobState = QUEUED, result: Any = None, **fields: Any) -> m.JobStatus:
+        """A job as the broker has it from now on; with its event when it was there before."""
+        known = self.jobs.get(job_id)
+        version = known.version + 1 if known else 0
+        job = m.JobStatus(job_id, "reverse", state, version, 0, 1_700_000_000_000, 0, 0)._replace(**fields)
+        self.jobs[job_id] = job
+        if state is COMPLETED:
+            self.results[job_id] = wire.pack_value(result)
+        if known is not None:
+            self.emit(job)
+        return job
+
+    def emit(self, job: m.JobStatus) -> None:
+        self._todo.put(lambda: self._publish(job))
+
+    def asked(self, kind: type) -> list[Any]:
+        return [request for request in self.requests if isinstance(request, kind)]
+
+    def start(self) -> None:
+        """Binds, to the same ports as before a `stop`."""
+        self._todo: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._ending = threading.Event()
+        bound = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(bound,))
+        self._thread.start()
+        assert bound.wait(10)
+
+    def stop(self) -> None:
+        self._ending.set()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+    # --- the thread ------------------------------------------------------------------------------------------
+
+    def _run(self, bound: threading.Event) -> None:
+        with contextlib.ExitStack() as stack:
+            context = stack.enter_context(zmq.Context())
+            self._router = stack.enter_context(context.socket(zmq.ROUTER))
+            self._xpub = stack.enter_context(context.socket(zmq.XPUB))
+            self._xpub.setsockopt(zmq.XPUB_VERBOSE, 1)
+            for socket in (self._router, self._xpub):
+                socket.setsockopt(zmq.LINGER, 0)
+            self._router.bind(self.address)
+            self._xpub.bind(self.events)
+            self.address = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
+            self.events = self._xpub.getsockopt_string(zmq.LAST_ENDPOINT)
+            bound.set()
+            while not self._ending.is_set():
+                self._turn()
+
+    def _turn(self) -> None:
+        while not self._todo.empty():
+            self._todo.get()()
+        if self._router.poll(5):
+            *envelope, frame = self._router.recv_multipart()
+            self.frames.append(frame)
+            self.requests.append(wire.decode(frame, wire.REQUESTS))
+            reply = self._scripted(self.requests[-1])
+            if reply is not None:
+                self._router.send_multipart([*envelope, reply if isinstance(reply, bytes) else wire.encode(reply)])
+        while self._xpub.poll(0):
+            message = self._xpub.recv()
+            self.subscribed.put(message)
+            if message.startswith(b"\x01job."):
+                job = self.jobs.get(int(message.split(b".")[1]))
+                if job is not None:
+                    self._publish(job)
+
+    def _publish(self, job: m.JobStatus) -> None:
+        event = m.JobEvent(self.journal, job, None, self.worker)
+        self._xpub.send_multipart([wire.job_topic(job.id), wire.encode(event)])
+
+    def _scripted(self, request: Any) -> Any:
+        return self.script.pop(0)(request) if self.script else self.answer(request)
+
+    def answer(self, request: Any) -> Any:
+        """The usual answer."""
+        return getattr(self, "_" + type(request).__name__.lower())(request)
+
+    def _hello(self, _: m.Hello) -> Any:
+        return m.HelloReply(self.journal, "fake 1", self.events, self.limits)
+
+    def _submit(self, request: m.Submit) -> Any:
+        if request.key not in self.keys:
+            first = max(self.jobs, default=0) + 1
+            for job_id, job in enumerate(request.jobs, start=first):
+                self.jobs[job_id] = m.JobStatus(job_id, job.type, QUEUED, 0, 0, 1, 0, 0, ahead=0)
+            self.keys[request.key] = m.SubmitReply(self.journal, first, len(request.jobs), self.checked)
+        return self.keys[request.key]
+
+    def _status(self, request: m.Status) -> Any:
+        ids = request.ids or tuple(self.jobs)
+        jobs = tuple(self.jobs[job_id] for job_id in ids if job_id in self.jobs)
+        missing = tuple(m.Missing(job_id, m.ErrorCode.NOT_FOUND) for job_id in ids if job_id not in self.jobs)
+        return m.StatusReply(self.journal, jobs, missing, len(self.jobs), self.worker)
+
+    def _result(self, request: m.Result) -> Any:
+        job = self.jobs.get(request.id)
+        if job is None:
+            return m.Error(m.ErrorCode.NOT_FOUND, f"there is no job {request.id}")
+        if not job.state.final:
+            return m.Error(m.ErrorCode.NOT_FINISHED, f"job {request.id} has not ended yet")
+        whole = self.results.get(request.id, b"")
+        piece = whole[request.offset : request.offset + (256 << 10)]
+        return m.ResultReply(self.journal, job.id, job.state, len(whole), request.offset, piece)
+
+    def _show(self, request: m.Show) -> Any:
+        attempt = m.Attempt(
+            1, m.Outcome.FAILED, 1, 2, m.FailReason.RAISED, "ValueError: odd\x1b[2J", "Traceback\n  line\n"
+        )
+        return m.ShowReply(self.journal, self.jobs[request.id], "key-1", 9, None, (attempt,))
+
+    def _types(self, _: m.Types) -> Any:
+        return m.TypesReply(self.journal, self.checked, (m.TaskType("reverse", "the text backwards"),))
+
+    def _info(self, _: m.Info) -> Any:
+        worker = m.WorkerInfo(m.WorkerState.READY, 1500, "host", 12, 17, "a note")
+        counts = (1, 1, 2, 3, 4)
+        return m.InfoReply(
+            self.journal, "fake 1", "4", "3", "3.11", 11, 61000, "/j", 2048, None, worker, *counts, self.limits
+        )
+
+
+@pytest.fixture
+def broker() -> Iterator[FakeBroker]:
+    fake = FakeBroker()
+    yield fake
+    fake.stop()
+
+
+@pytest.fixture
+def client(broker: FakeBroker) -> Iterator[Client]:
+    with Client(broker.address, timeout=10) as client:
+        yield client
