@@ -1,0 +1,329 @@
+"""Real programs for the process and contract tests: started, waited for, and ended by their pids.
+
+Everything a test starts carries a variable of that test in its environment, so what it leaves behind is found.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+import zmq
+
+from zjobs.client import Client
+from zjobs.messages.types import JobState, WorkerState
+
+HARD_LIMIT_S = 120  # for one test, whatever it waits for
+PATIENCE_S = 20.0  # for one condition
+POLL_S = 0.005
+MARK = "ZJOBS_TEST"
+HERE = Path(__file__).parent
+OWN_TASKS = HERE / "process/own_tasks.py"
+FATAL = HERE / "process/fatal.py"
+
+Condition = Callable[[], Any]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """No test hangs: one that takes too long fails, with the stack of where it was."""
+
+    def expired(*_: object) -> None:
+        pytest.fail(f"not done after {HARD_LIMIT_S} s")
+
+    before = signal.signal(signal.SIGALRM, expired)
+    signal.alarm(HARD_LIMIT_S)
+    try:
+        return (yield)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def wait_until(condition: Condition, what: str, explain: Callable[[], str] = str, deadline_s: float = PATIENCE_S) -> Any:
+    """Waits until `condition()` is true and returns its value; fails with what `explain()` says."""
+    deadline = time.monotonic() + deadline_s
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what}: not within {deadline_s:g} s\n{explain()}")
+        time.sleep(POLL_S)
+    return value
+
+
+class Program:
+    """A program that was started. `log` is its stderr, and what its tasks print."""
+
+    def __init__(self, name: str, argv: list[str], env: dict[str, str], cwd: Path, log: Path) -> None:
+        self.name = name
+        self.log_file = log
+        with log.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, cwd=cwd, env=env
+            )
+        self.pid = self.process.pid
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace")[-20_000:]
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def ready(self) -> list[str]:
+        """The words of the ready line after `ready`; fails when there is none."""
+        assert self.process.stdout is not None
+        readable, _, _ = select.select([self.process.stdout], [], [], PATIENCE_S)
+        line = self.process.stdout.readline().decode() if readable else ""
+        if not line.startswith(f"{self.name} ready "):
+            pytest.fail(f"{self.name} is not ready, it said {line!r}\n{self.log}")
+        return line.split()[2:]
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """kill -9, and its end."""
+        self.process.kill()
+        self.ended()
+
+    def ended(self) -> int:
+        """Waits for its end; returns the exit code (negative: the signal)."""
+        try:
+            code = self.process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"{self.name} does not end\n{self.log}")
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return code
+
+    def insist(self) -> bool:
+        """Asks it to stop, again and again, until it has; kill -9 is the last resort (then False)."""
+        deadline = time.monotonic() + PATIENCE_S
+        while self.alive and time.monotonic() < deadline:
+            self.signal(signal.SIGCONT)
+            self.signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.5)
+        in_order = not self.alive
+        self.process.kill()
+        self.ended()
+        return in_order
+
+
+class Service:
+    """A broker and a worker in a folder of their own; more of each can be started beside them.
+
+    The frontend is ipc, so that a broker can be started again at the same place, unless `listen` says otherwise.
+    """
+
+    def __init__(self, place: Path, mark: str, listen: str | None = None) -> None:
+        self.place = place
+        self.mark = mark
+        self.listen = listen or f"ipc://{place}/f"
+        self.pipe, self.reports = f"ipc://{place}/f.pipe", f"ipc://{place}/f.reports"
+        self.journal = str(place / "journal.db")
+        self.runs_file = place / "runs"
+        self.programs: list[Program] = []
+        self.clients: list[Client] = []
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.broker: Program
+        self.worker: Program
+        self.endpoint = self.listen
+        for folder in ("home", "work", "tmp"):
+            (place / folder).mkdir()
+        shutil.copy(OWN_TASKS, place / "work")
+        self.env = {
+            **os.environ,
+            MARK: mark,
+            "HOME": str(place / "home"),
+            "XDG_STATE_HOME": str(place / "home/state"),
+            "TMPDIR": str(place / "tmp"),
+            "RUNS_FILE": str(self.runs_file),
+            "ZJOBS_BROKER": self.endpoint,
+        }
+
+    # --- programs ----------------------------------------------------------------------------------------
+
+    def start(self, package: str, *options: str, fatal: tuple[object, ...] = ()) -> Program:
+        """Starts zbroker or zworker. fatal: where `fatal.py` shall end it."""
+        how = [str(FATAL), package, *map(str, fatal)] if fatal else ["-m", f"zjobs.{package}"]
+        log = self.place / f"{package}{len(self.programs)}.log"
+        program = Program(f"z{package}", [sys.executable, *how, *options], self.env, self.place / "work", log)
+        self.programs.append(program)
+        return program
+
+    def start_broker(self, *options: str, journal: str | None = None, fatal: tuple[object, ...] = ()) -> Program:
+        """Starts the broker (again) and waits until it takes requests."""
+        own = ("--listen", self.listen, "--pipe", self.pipe, "--reports", self.reports)
+        self.broker = self.start("broker", *own, "--journal", journal or self.journal, *options, fatal=fatal)
+        (self.endpoint,) = self.broker.ready()
+        self.env["ZJOBS_BROKER"] = self.endpoint
+        return self.broker
+
+    def start_worker(
+        self, *options: str, time_scale: float = 0, tasks: bool = True, fatal: tuple[object, ...] = ()
+    ) -> Program:
+        """Starts the worker (again) and waits until it is ready."""
+        own = ["--pipe", self.pipe, "--reports", self.reports, "--time-scale", str(time_scale)]
+        own += ["--tasks", "own_tasks"] if tasks else []
+        self.worker = self.start("worker", *own, *options, fatal=fatal)
+        self.worker.ready()
+        return self.worker
+
+    def run(self, package: str, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Runs a program to its end."""
+        argv = [sys.executable, "-m", f"zjobs.{package}", *words]
+        return subprocess.run(
+            argv, input=stdin, capture_output=True, text=True, env=self.env, cwd=self.place / "work", timeout=60
+        )
+
+    def zclient(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return self.run("client", *words, stdin=stdin)
+
+    # --- asking --------------------------------------------------------------------------------------------
+
+    def client(self, timeout: float = 5.0) -> Client:
+        client = Client(self.endpoint, timeout)
+        self.clients.append(client)
+        return client
+
+    def dealer(self) -> zmq.Socket[bytes]:
+        """A DEALER connected to the frontend."""
+        socket = self.context.socket(zmq.DEALER)
+        socket.linger = 0
+        socket.rcvtimeo = int(PATIENCE_S * 1000)
+        socket.connect(self.endpoint)
+        return socket
+
+    def ask(self, op: str, **fields: Any) -> dict[str, Any]:
+        """The reply to one request, from a connection of its own."""
+        with self.dealer() as socket:
+            socket.send_multipart([b"", msgpack.packb({"v": 1, "op": op, **fields})])
+            reply: dict[str, Any] = msgpack.unpackb(socket.recv_multipart()[-1])
+        return reply
+
+    # --- waiting -------------------------------------------------------------------------------------------
+
+    def until(self, condition: Condition, what: str) -> Any:
+        return wait_until(condition, what, self.logs)
+
+    def until_state(self, job_id: int, state: JobState | str) -> None:
+        client = self.client()
+        self.until(lambda: client.job(job_id).status().state == state, f"job {job_id} is {state}")
+
+    def until_worker(self, state: WorkerState | str) -> None:
+        client = self.client()
+        self.until(lambda: client.info().worker.state == state, f"the worker is {state}")
+
+    def logs(self) -> str:
+        runs = self.runs_file.read_text()[-4000:] if self.runs_file.exists() else ""
+        return "\n".join([f"--- {p.name} {p.pid}\n{p.log}" for p in self.programs] + [f"--- runs\n{runs}"])
+
+    # --- what the tasks of own_tasks.py did ------------------------------------------------------------------
+
+    def runs(self, *events: str) -> list[str]:
+        """The names that the runs noted with one of these events (start, end, overlap), in order."""
+        lines = self.runs_file.read_text().splitlines() if self.runs_file.exists() else []
+        return [name for event, name in (line.split(" ", 1) for line in lines) if event in events]
+
+    def open_gate(self, name: str) -> None:
+        """Lets the task that waits at the gate `name` go on."""
+        (self.place / "work" / f"gate-{name}").touch()
+
+    # --- the end -------------------------------------------------------------------------------------------
+
+    def marked(self) -> list[int]:
+        """The pids of all processes that were started by this test, directly or not."""
+        mark = f"{MARK}={self.mark}".encode()
+        return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if mark in _environment(pid)]
+
+    def end(self) -> list[str]:
+        """Ends everything; returns what is wrong with how it ended."""
+        for client in self.clients:
+            client.close()
+        self.context.destroy(linger=0)
+        workers_first = sorted(self.programs, key=lambda program: program.name, reverse=True)
+        wrong = [f"{p.name} {p.pid} had to be killed" for p in workers_first if not p.insist()]
+        deadline = time.monotonic() + 5
+        while (left := self.marked()) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        for pid in left:
+            wrong.append(f"process {pid} was left: {Path(f'/proc/{pid}/cmdline').read_bytes()!r}")
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wrong += [f"the file {path} was left" for path in (self.place / "tmp").rglob("*")]
+        wrong += [f"the log has a traceback:\n{p.log}" for p in self.programs if "Traceback" in p.log]
+        return wrong
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:  # ended meanwhile
+        return []
+
+
+@contextlib.contextmanager
+def _factory() -> Iterator[Callable[..., Service]]:
+    services: list[Service] = []
+    with contextlib.ExitStack() as stack:
+
+        def make(listen: str | None = None) -> Service:
+            # not tmp_path: the path of a Unix socket has at most 107 bytes
+            place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zj", dir="/tmp")))
+            service = Service(place, uuid.uuid4().hex, listen)
+            services.append(service)
+            return service
+
+        yield make
+        wrong = list(itertools.chain.from_iterable(service.end() for service in services))
+        assert not wrong, "\n".join(wrong)
+
+
+@pytest.fixture
+def new_service() -> Iterator[Callable[..., Service]]:
+    """Makes services of which nothing is started yet."""
+    with _factory() as make:
+        yield make
+
+
+@pytest.fixture
+def service(new_service: Callable[..., Service]) -> Service:
+    """A broker and a worker with the tasks of own_tasks.py, in a folder of their own, at time scale 0."""
+    service = new_service()
+    service.start_broker()
+    service.start_worker()
+    return service
+
+
+@pytest.fixture(scope="module")
+def shared_service() -> Iterator[Service]:
+    """One for all tests of a module, on TCP ports: for those that do not stop or restart anything."""
+    with _factory() as make:
+        service = make("tcp://127.0.0.1:*")
+        service.start_broker(journal=":memory:")
+        service.start_worker()
+        service.until_worker("ready")
+        yield service
+
+
+@pytest.fixture
+def json_lines() -> Callable[[str], list[Any]]:
+    """Reads output that has one JSON object a line."""
+    return lambda text: [json.loads(line) for line in text.splitlines()]

@@ -1,0 +1,169 @@
+"""The tasks of the process tests (`zworker --tasks own_tasks`). What runs is noted, a line at a time, in RUNS_FILE."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from zjobs.worker.tasks import task
+
+
+def note(event: str, name: str) -> None:
+    with open(os.environ["RUNS_FILE"], "a") as file:
+        file.write(f"{event} {name}\n")
+
+
+@contextlib.contextmanager
+def noted(name: str) -> Iterator[None]:
+    """Notes start and end, and an overlap when any other job is between its own two at the time."""
+    with open(os.environ["RUNS_FILE"] + ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            note("overlap", name)
+        note("start", name)
+        yield
+        note("end", name)
+
+
+def wait_at_gate(name: str) -> None:
+    while not Path(f"gate-{name}").exists():
+        time.sleep(0.005)
+
+
+@task(max_reruns=1000)
+def safe(name: str) -> str:
+    """May run again as often as its worker is lost."""
+    with noted(name):
+        return name
+
+
+@task(max_reruns=1000)
+def safe_gate(name: str) -> str:
+    """Waits at a gate; may run again."""
+    with noted(name):
+        wait_at_gate(name)
+        return name
+
+
+@task
+def once(name: str) -> str:
+    """Never runs again."""
+    with noted(name):
+        return name
+
+
+@task
+def once_gate(name: str) -> str:
+    """Waits at a gate; never runs again."""
+    with noted(name):
+        wait_at_gate(name)
+        return name
+
+
+@task(max_attempts=3)
+def third_time(name: str) -> int:
+    """Fails twice."""
+    with noted(name):
+        runs = Path(os.environ["RUNS_FILE"]).read_text().splitlines().count(f"start {name}")
+    if runs < 3:
+        raise ValueError(f"run {runs}")
+    return runs
+
+
+@task
+def echo(value: Any = "no data") -> Any:
+    """Gives back what it gets."""
+    return value
+
+
+@task
+def pair(left: int, right: int = 0) -> list[int]:
+    """Takes named parameters."""
+    return [left, right]
+
+
+# --- tasks that misbehave ----------------------------------------------------------------------------------
+
+
+@task
+def killed() -> None:
+    """kill -9 of the task process."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task
+def segfault() -> None:
+    """Reads where there is nothing."""
+    with contextlib.suppress(AttributeError):
+        import faulthandler
+
+        faulthandler.disable()
+    ctypes.string_at(8)
+
+
+@task
+def exits(how: str) -> None:
+    """Leaves, politely or not."""
+    if how == "at once":
+        os._exit(3)
+    sys.exit(4)
+
+
+@task
+def closes_descriptors() -> None:
+    """Closes what is not its own."""
+    os.closerange(3, 1024)
+
+
+@task
+def interrupts() -> None:
+    """Raises what is no Exception."""
+    raise KeyboardInterrupt
+
+
+@task
+def unpackable() -> object:
+    """Has a result that cannot travel."""
+    return object()
+
+
+@task
+def prints(megabytes: int) -> int:
+    """Prints a lot, to both streams."""
+    for _ in range(megabytes * 8):
+        print("x" * 65536)
+        print("y" * 65536, file=sys.stderr)
+    return megabytes
+
+
+@task
+def leaves_others(name: str) -> list[int]:
+    """Starts programs that outlive it: in its group, in another session, and a fork that holds all it has open."""
+    sleepers = [subprocess.Popen(["sleep", "1000"], start_new_session=new).pid for new in (False, True)]
+    forked = os.fork()
+    if forked == 0:
+        os.setsid()
+        while True:
+            time.sleep(1000)
+    wait_at_gate(name)
+    return [*sleepers, forked]
+
+
+@task(max_reruns=1000)
+def stubborn(name: str) -> str:
+    """Ignores every signal that can be ignored, and never ends by itself."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    with noted(name):
+        wait_at_gate(name)
+        return name
