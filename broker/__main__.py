@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+from typing import NoReturn
 
 
-def main() -> int:
+def main() -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from zjobs.broker.cli import run
 
-    return run(sys.argv[1:])
+    code = run(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not an ordinary exit: that would close journals that were looked into or found damaged, and closing writes.
+    os._exit(code)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

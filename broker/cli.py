@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from zjobs.broker import upkeep
 from zjobs.broker.journal import MEMORY, CannotCreate, Journal, JournalError
 from zjobs.broker.shell import Broker
 from zjobs.broker.sockets import CannotBind, Config
@@ -23,6 +24,11 @@ zbroker: keeps jobs in a journal, answers requests, and hands the jobs to one wo
 
 Usage:
   zbroker [options]
+  zbroker check FILE
+  zbroker backup FILE TARGET
+
+  check       looks through the journal FILE, which no broker may have open, and changes nothing
+  backup      copies the journal FILE to TARGET, also while a broker runs on it, and checks the copy
 
 Options:
   --listen ENDPOINT      where clients send requests [default: tcp://127.0.0.1:5570]
@@ -48,7 +54,7 @@ When it takes requests it prints one line: zbroker ready ENDPOINT. It ends on SI
 answered what it has taken. No job is lost whatever ends it.
 
 Exit codes: 0 ended as told; 64 wrong usage; 69 an address is in use; 73 the journal or a socket cannot be
-created; 74 the journal is damaged or unreadable; 75 another broker has the journal open; 78 refused configuration.
+created; 74 the journal is damaged or unreadable; 75 a running broker has the journal open; 78 refused configuration.
 """
 
 LARGEST = 1 << 31
@@ -71,6 +77,8 @@ def run(argv: Sequence[str]) -> int:
     try:
         values = options.parse(USAGE, list(argv), f"zbroker {VERSION}")
         _start_logging(values["--log-level"])
+        if values["check"] or values["backup"]:
+            return _upkeep(values)
         return _serve(_config(values), _journal_file(values))
     except options.UsageError as error:
         return _refuse(USAGE_ERROR, error)
@@ -82,12 +90,25 @@ def run(argv: Sequence[str]) -> int:
         return _refuse(ADDRESS_IN_USE if error.in_use else CANNOT_CREATE, error)
 
 
+def _upkeep(values: dict[str, Any]) -> int:
+    file, target = values["FILE"], values["TARGET"]
+    try:
+        print(upkeep.backup(file, target) if values["backup"] else upkeep.check(file))
+    except upkeep.UpkeepError as error:
+        raise Refused(LOCKED if error.held else CANNOT_CREATE, str(error)) from error
+    except OSError as error:
+        raise Refused(CANNOT_CREATE, f"{error.filename or file}: {error.strerror}") from error
+    return OK
+
+
 def _serve(config: Config, journal_file: str) -> int:
-    held = None if journal_file == MEMORY else _lock(journal_file, config.listen)
+    held = None if journal_file == MEMORY else _lock(journal_file)
     journal = Journal.open(journal_file, os.urandom(8).hex())
     try:
         broker = Broker(config, journal)
         try:
+            if held is not None:
+                held.write(f"pid {os.getpid()}, listening at {broker.sockets.frontend_at}")
             _stop_on_signals(broker)
             _say_ready(broker)
             broker.run()
@@ -118,7 +139,7 @@ def _say_ready(broker: Broker) -> None:
         print(f"zbroker ready {at.frontend_at}", flush=True)
 
 
-def _lock(journal_file: str, listen: str) -> lock.Lock:
+def _lock(journal_file: str) -> lock.Lock:
     path = Path(journal_file + ".lock")
     try:
         held = lock.acquire(path)
@@ -127,7 +148,7 @@ def _lock(journal_file: str, listen: str) -> lock.Lock:
         raise Refused(LOCKED, f"the journal {journal_file} is open in another broker: {who}") from error
     except OSError as error:
         raise Refused(CANNOT_CREATE, f"the lock {path} cannot be made: {error.strerror}") from error
-    held.write(f"pid {os.getpid()}, listening at {listen}")
+    held.write(f"pid {os.getpid()}")
     return held
 
 

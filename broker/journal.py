@@ -7,12 +7,14 @@ this one connection: SQLite before 3.51.3 can damage a WAL that two connections 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from zjobs.broker import wal
 from zjobs.broker.jobs import Changes, Counters, Job, Loaded, Session, Submitted
 from zjobs.messages.types import Attempt, FailReason, JobState, Outcome, TaskType
 
@@ -20,6 +22,8 @@ MEMORY = ":memory:"
 APPLICATION_ID = 0x7A6A6F62  # "zjob": the file says whose it is (sqlite.org/pragma.html#pragma_application_id)
 SCHEMA_VERSION = 1
 PAGE_CACHE_KIB = 16_384
+CHECKPOINT_PAGES = 1_000
+CHECKED_AT_START_BYTES = 64 << 20
 
 SCHEMA = """
 -- one row: the journal's identity, its totals, and whether a broker has it open
@@ -50,6 +54,17 @@ CREATE TABLE type(
 CREATE TABLE announced(at INTEGER PRIMARY KEY);
 """
 
+# What must hold beyond SQLite's own structure: a sentence, and a query for what breaks it.
+CHECKS = {
+    "a job is handed over that does not exist": "SELECT id FROM hand WHERE id NOT IN (SELECT id FROM job)",
+    "a job is handed over that has ended": "SELECT id FROM hand JOIN job USING (id) WHERE state <> 'queued' LIMIT 1",
+    "an id was given that is not counted": "SELECT id FROM job WHERE id >= (SELECT next_id FROM journal) LIMIT 1",
+    "a completed job has no result": "SELECT id FROM job WHERE state = 'completed' "
+    "AND id NOT IN (SELECT id FROM result) LIMIT 1",
+    "a job's data has another size than its record says": "SELECT id FROM job JOIN data USING (id) "
+    "WHERE length(body) <> data_bytes LIMIT 1",
+}
+
 JOB_COLUMNS = ", ".join(Job._fields)
 JOB_PLACES = ", ".join("?" * len(Job._fields))
 CHANGEABLE = [name for name in Job._fields if name not in ("id", "type", "data_bytes", "submitted_at")]
@@ -78,36 +93,55 @@ class Journal:
         self._db = connection
         self.file = file
         self.read_only: str | None = None
+        self._taken_up = False
+        self._undisturbed = False
         self.journal_id: str = self._one("SELECT id FROM journal")[0]
 
     @classmethod
     def open(cls, file: str, new_id: str) -> Journal:
         """Opens or creates the journal in `file`; a new one gets the identity `new_id`.
 
-        Raises CannotCreate and JournalError. A file that is not a sound journal is not touched.
+        Raises CannotCreate and JournalError. Nothing is written to an existing file before `take_up`.
         """
-        try:
-            if file == MEMORY:
-                connection = _create(MEMORY, new_id)
-            else:
-                if not _has_content(file):
-                    _create_file(file, new_id)
-                _check_header(file)
-                connection = _connect(file)
+        if file == MEMORY:
+            return cls(_create(MEMORY, new_id), file)
+        if not _has_content(file):
+            _create_file(file, new_id)
+        with _damage(file):
+            _check_header(file)
+            connection = _connect(file)
+            _unclosed.append(connection)
             journal = cls(connection, file)
-            journal._take_up()
-        except (sqlite3.Error, StorageError) as error:
-            raise JournalError(f"the journal {file} cannot be used: {error}") from error
+            if Path(file).stat().st_size <= CHECKED_AT_START_BYTES:
+                journal.check()
         return journal
+
+    def check(self) -> None:
+        """Looks through the whole file. Raises JournalError with what is wrong; takes seconds for a gigabyte."""
+        problems = [row[0] for row in self._all("PRAGMA integrity_check(3)") if row[0] != "ok"]
+        for sentence, query in CHECKS.items():
+            problems += [f"{sentence} ({row[0]})" for row in self._all(query)]
+        if problems:
+            raise JournalError(f"the journal {self.file} is damaged: {'; '.join(problems)}")
+
+    def take_up(self) -> None:
+        """Marks the file itself as in use, so that a log that vanishes later is missed (see _check_header).
+
+        Raises JournalError. From here on `close` is the way to end.
+        """
+        with _damage(self.file):
+            self._db.execute("UPDATE journal SET in_use = 1")
+            if self.file != MEMORY:
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                _unclosed.remove(self._db)
+        self._taken_up = True
 
     # --- reading -------------------------------------------------------------------------------------------
 
     def load(self) -> Loaded:
         """Everything the core keeps in memory. Raises JournalError when the file turns out to be damaged."""
-        try:
+        with _damage(self.file):
             return self._load()
-        except (StorageError, ValueError, TypeError) as error:
-            raise JournalError(f"the journal {self.file} is damaged: {error}") from error
 
     def _load(self) -> Loaded:
         counters = Counters(*self._one("SELECT next_id, change, completed, failed, cancelled FROM journal"))
@@ -199,6 +233,7 @@ class Journal:
         """
         try:
             self._roll_back()
+            self._undisturbed = False
             if self.file != MEMORY and self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 raise StorageError("the checkpoint was not completed")
             self._db.execute("UPDATE journal SET in_use = 1")
@@ -207,8 +242,24 @@ class Journal:
             raise StorageError(str(error)) from error
         self.read_only = None
 
+    def hold_checkpoints(self) -> None:
+        """From now on the file stays as it is and only the log grows, so that both can be copied."""
+        self._all("PRAGMA wal_autocheckpoint = 0")
+        self._undisturbed = True
+
+    def release_checkpoints(self) -> bool:
+        """Ends a hold. Returns whether the file really stayed as it was."""
+        self._all(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        undisturbed, self._undisturbed = self._undisturbed, False
+        return undisturbed
+
     def close(self) -> None:
-        """Ends in an orderly way: everything in the one file, no log beside it. Raises StorageError."""
+        """Ends in an orderly way: everything in the one file, no log beside it. Raises StorageError.
+
+        A journal that was not taken up stays as it is.
+        """
+        if not self._taken_up:
+            return
         try:
             self._db.execute("UPDATE journal SET in_use = 0")
             self._db.close()
@@ -253,12 +304,6 @@ class Journal:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
-    def _take_up(self) -> None:
-        """Marks the file itself as in use, so that a log that vanishes later is missed (see _check_header)."""
-        self._db.execute("UPDATE journal SET in_use = 1")
-        if self.file != MEMORY:
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
     def _one(self, query: str, *values: Any) -> Any:
         rows = self._all(query, *values)
         return rows[0] if rows else None
@@ -270,17 +315,33 @@ class Journal:
             raise StorageError(str(error)) from error
 
 
+# Connections to files that turned out to be damaged, or were not taken up yet. SQLite moves the log into the file
+# when a connection is closed; a damaged journal shall stay as it is, so these never are (the program ends anyway).
+_unclosed: list[sqlite3.Connection] = []
+
+
+@contextlib.contextmanager
+def _damage(file: str) -> Iterator[None]:
+    """Says JournalError for whatever reading a damaged file leads to."""
+    try:
+        yield
+    except (sqlite3.Error, StorageError, ValueError, TypeError) as error:
+        raise JournalError(f"the journal {file} is damaged or unreadable: {error}") from error
+
+
 def _connect(file: str) -> sqlite3.Connection:
     connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     connection.execute("PRAGMA temp_store = MEMORY")
     return connection
 
 
 def _create(file: str, new_id: str) -> sqlite3.Connection:
     connection = _connect(file)
+    connection.execute(f"PRAGMA page_size = {wal.PAGE_BYTES}")
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -338,6 +399,9 @@ def _check_header(file: str) -> None:
             raise JournalError(f"the journal {file} was in use, but its log {file}-wal is gone, and jobs with it")
     finally:
         connection.close()
+    lost = wal.lost_commits(Path(file + "-wal"))
+    if lost:
+        raise JournalError(f"the log {file}-wal is damaged: {lost} commits stand behind the broken place")
 
 
 def _files(file: str) -> list[Path]:

@@ -22,12 +22,14 @@ from zjobs.broker import frames
 from zjobs.broker.core import Core, Effects, Handed, News
 from zjobs.broker.events import Events
 from zjobs.broker.jobs import Envelope
-from zjobs.broker.journal import Journal, StorageError
+from zjobs.broker.journal import MEMORY, Journal, StorageError
 from zjobs.broker.queries import Service, answer, job_status
 from zjobs.broker.sockets import Config, Sockets
 from zjobs.broker.workerview import Now
 from zjobs.messages import wire
 from zjobs.messages.types import (
+    Backup,
+    BackupReply,
     Beat,
     BrokerName,
     Error,
@@ -70,9 +72,11 @@ class Broker:
         self._service = Service(config.limits, self.sockets.events_at, zmq.zmq_version(), now.mono_ms)
         self._name = BrokerName(os_sockets.gethostname(), self.sockets.frontend_at, journal.journal_id)
         self._core = self._load_core(now)
+        journal.take_up()
         self._outbox: deque[bytes] = deque()
         self._stopping = False
         self._retry_writing_ms = 0
+        self._held_until_ms: int | None = None
         self._said_of_worker = ""
 
     def run(self) -> None:
@@ -109,6 +113,8 @@ class Broker:
                 self._start_anew(error, now)
                 self._refuse_submits(requests, ErrorCode.STORAGE, str(error))
         self._answer_queries(requests, now)
+        if self._held_until_ms is not None and now.mono_ms >= self._held_until_ms:
+            self._hold(0, now)
         self._flush_outbox()
         self._events.take_subscriptions(lambda job_id: self._snapshot(job_id, now), TURN_SUBSCRIPTIONS)
         self._log_worker()
@@ -224,7 +230,9 @@ class Broker:
                 pass
 
     def _patience_ms(self) -> int:
-        deadlines = [self._core.next_deadline_ms(), self._retry_writing_ms if self._journal.read_only else None]
+        deadlines = [self._core.next_deadline_ms(), self._held_until_ms]
+        if self._journal.read_only:
+            deadlines.append(self._retry_writing_ms)
         now_ms = clock().mono_ms
         return min((max(0, at - now_ms) for at in deadlines if at is not None), default=IDLE_MS)
 
@@ -237,11 +245,26 @@ class Broker:
     def _answer_queries(self, requests: list[tuple[Envelope, Request]], now: Now) -> None:
         for envelope, request in requests:
             if not isinstance(request, Submit):
+                reply: Reply
                 try:
-                    reply = answer(request, self._core, self._journal, self._service, now)
+                    if isinstance(request, Backup):
+                        reply = self._hold(request.hold_ms, now)
+                    else:
+                        reply = answer(request, self._core, self._journal, self._service, now)
                 except StorageError as error:
                     reply = Error(ErrorCode.STORAGE, f"the journal cannot be read: {error}")
                 self._reply(envelope, reply)
+
+    def _hold(self, hold_ms: int, now: Now) -> Reply:
+        """Keeps the journal's file as it is for a while, for somebody who copies it."""
+        if self._journal.file == MEMORY:
+            return Error(ErrorCode.STORAGE, "the journal is in memory; there is nothing to copy")
+        undisturbed = self._journal.release_checkpoints()
+        self._held_until_ms = None
+        if hold_ms:
+            self._journal.hold_checkpoints()
+            self._held_until_ms = now.mono_ms + hold_ms
+        return BackupReply(self._core.journal, os.path.abspath(self._journal.file), undisturbed)
 
     def _jobs_messages(self, handed: list[Handed]) -> Iterator[Jobs]:
         """Messages of consecutive numbers, each of about a mebibyte at most."""

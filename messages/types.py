@@ -273,6 +273,20 @@ class InfoReply(NamedTuple):
     limits: Limits
 
 
+class Backup(NamedTuple):
+    """For so long the broker shall not move its log into its file, so that both can be copied; 0 ends that."""
+
+    hold_ms: int
+
+
+class BackupReply(NamedTuple):
+    """`undisturbed`: nothing was moved since the hold began, so what was copied meanwhile fits together."""
+
+    journal: str
+    journal_file: str
+    undisturbed: bool
+
+
 class Error(NamedTuple):
     """The reply to a request that was not carried out. `message` is a sentence for people."""
 
@@ -394,7 +408,7 @@ class Reports(NamedTuple):
     reports: tuple[Report, ...]
 
 
-Request = Union[Hello, Submit, Status, Result, Show, Types, Info]
-Reply = Union[HelloReply, SubmitReply, StatusReply, ResultReply, ShowReply, TypesReply, InfoReply, Error]
+Request = Union[Hello, Submit, Status, Result, Show, Types, Info, Backup]
+Reply = Union[HelloReply, SubmitReply, StatusReply, ResultReply, ShowReply, TypesReply, InfoReply, BackupReply, Error]
 PipeMessage = Union[StartSession, Jobs, Ack, TakeOver]
 WorkerMessage = Union[Beat, Started, Reports]

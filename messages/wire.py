@@ -18,6 +18,7 @@ from zjobs.messages.types import PROTOCOL_VERSION, ErrorCode
 MAX_KEY_CHARS = 64
 MAX_TYPE_CHARS = 128
 MAX_ID = 2**63 - 1
+MAX_HOLD_MS = 600_000
 
 Check = Callable[[Any], Any]
 Message = TypeVar("Message")
@@ -212,6 +213,7 @@ SHAPES |= {
     m.Show: {"id": _id},
     m.Types: {},
     m.Info: {},
+    m.Backup: {"hold_ms": integer(0, MAX_HOLD_MS)},
     # replies
     m.HelloReply: {
         "journal": _short,
@@ -265,6 +267,7 @@ SHAPES |= {
         "cancelled": _number,
         "limits": record(m.Limits),
     },
+    m.BackupReply: {"journal": _short, "journal_file": text(), "undisturbed": boolean},
     m.Error: {"code": one_of(ErrorCode), "message": text()},
     # events
     m.JobEvent: {
@@ -310,6 +313,7 @@ REQUESTS: Ops = {
     "show": m.Show,
     "types": m.Types,
     "info": m.Info,
+    "backup": m.Backup,
 }
 REPLIES: Ops = {
     "hello": m.HelloReply,
@@ -319,6 +323,7 @@ REPLIES: Ops = {
     "show": m.ShowReply,
     "types": m.TypesReply,
     "info": m.InfoReply,
+    "backup": m.BackupReply,
     "error": m.Error,
 }
 EVENTS: Ops = {"job": m.JobEvent}
