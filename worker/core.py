@@ -257,7 +257,7 @@ class WorkerCore:
     def _running(self) -> int | None:
         """The number of the job that runs."""
         n = next(iter(self._jobs), None)
-        return n if n is not None and n <= self._offered and self._ready else None
+        return n if n is not None and n <= self._offered else None
 
     def _return_wanted(self) -> bool:
         """Whether something waits behind the running job that has not been asked back yet."""

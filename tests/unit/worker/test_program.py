@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from zjobs.messages.types import (
     StartSession,
     TakeOver,
 )
-from zjobs.worker import cli, guard
+from zjobs.worker import cli, guard, shell
 
 LIMIT_MS = 20_000
 TASKS = """
@@ -160,6 +161,30 @@ def test_killed_worker_is_replaced(start: Callable[..., subprocess.Popen[str]], 
         os.write(fifo, b"x")
     os.close(fifo)
     assert broker.session("t").incarnation != first.incarnation
+
+
+def test_task_dies_with_its_worker(start: Callable[..., subprocess.Popen[str]], broker: Broker) -> None:
+    """After kill -9 of the worker its task ends by itself, be there a next worker or not."""
+    worker = start()
+    broker.session("s")
+    broker.job("s", 1, "wait", "fifo")
+    fifo = os.open("fifo", os.O_WRONLY)
+    worker.kill()
+    watch = select.poll()
+    watch.register(fifo, 0)  # an error is all that can come: the only reader is gone
+    assert watch.poll(LIMIT_MS) == [(fifo, select.POLLERR)]
+    os.close(fifo)
+
+
+def test_every_subscription_is_heard(place: tuple[str, str]) -> None:
+    """A broker that comes back is heard although its old connection still has the same subscription."""
+    with zmq.Context() as context, shell._bound(context, zmq.XPUB, place[1]) as reports:
+        reports.rcvtimeo = LIMIT_MS
+        with context.socket(zmq.SUB) as first, context.socket(zmq.SUB) as second:
+            for subscriber in (first, second):
+                subscriber.subscribe(b"")
+                subscriber.connect(place[1])
+                assert reports.recv() == b"\x01"
 
 
 def test_take_over(start: Callable[..., subprocess.Popen[str]], broker: Broker) -> None:
