@@ -214,8 +214,9 @@ class Core:
             else:
                 self._refuse(beat, now)
         elif beat.session is None:
-            self._learn_types(beat)
+            # First what the old worker leaves: how often that may run again says the old worker's list of types.
             self._begin(beat.incarnation, new_session, now)
+            self._learn_types(beat)
         else:
             self._refuse(beat, now)
 
@@ -272,6 +273,7 @@ class Core:
 
     def _begin(self, incarnation: str, session: str, now: Now) -> None:
         """A new worker: the old one is gone, and with it the certainty about what it was given."""
+        self._effects.hand_over.clear()  # repeats for the old worker, by its numbers; none of them was sent
         for n, job in list(self._handed.items()):
             if n == self.worker.running_n:
                 job = job._replace(started_at=now.wall_ms - (now.mono_ms - self.worker.running_since_ms))
@@ -362,6 +364,7 @@ class Core:
             self._effects.pipe.append(Ack(session.session, session.reports_done, session.resume))
         self._acknowledge = False
         effects, self._effects = self._effects, Effects()
+        effects.news = [news for news in effects.news if news.change is not None or news.job is self.running]
         if effects.changes:
             effects.changes.counters = self.counters
         return effects

@@ -29,13 +29,13 @@ def split(frames: list[bytes], count: int, most: int) -> tuple[Envelope, bytes |
 
     `frames` begins with the identity that the ROUTER put there, which `most` counts as well.
     """
+    if count > most:
+        return (frames[0], b""), _bad(f"the request has {count - 1} frames; the limit is {most - 1}")
     try:
         empty = frames.index(b"", 1)
     except ValueError:
         return (frames[0], b""), _bad("an empty frame must stand before the body")
     envelope = tuple(frames[: empty + 1])
-    if count > most:
-        return envelope, _bad(f"{count - 1} frames; the limit is {most - 1}")
     if count != empty + 2:
         return envelope, _bad(f"exactly one body frame must follow the empty frame, not {count - empty - 1}")
     return envelope, frames[-1]

@@ -240,6 +240,8 @@ class Broker:
 
     def _reply(self, envelope: Envelope, reply: Reply) -> None:
         """A ROUTER never blocks: what a client has no room for, or is gone for, is dropped."""
+        if isinstance(reply, Error):
+            reply = reply._replace(journal=self._journal.journal_id)
         self.sockets.frontend.send_multipart((*envelope, wire.encode(reply)), zmq.NOBLOCK)
 
     def _answer_queries(self, requests: list[tuple[Envelope, Request]], now: Now) -> None:

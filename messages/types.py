@@ -292,6 +292,7 @@ class Error(NamedTuple):
 
     code: ErrorCode
     message: str
+    journal: str = ""
 
 
 # --- events (broker to watchers) ------------------------------------------------------------------

@@ -33,7 +33,12 @@ class DecodeError(Exception):
 
 
 class _Bad(Exception):
-    """What a field had to be; the caller adds which field it was."""
+    """What a value had to be, and where in the message it stands: each level adds its part in front."""
+
+    def __init__(self, wanted: str, path: str = "") -> None:
+        super().__init__(wanted)
+        self.wanted = wanted
+        self.path = path
 
 
 # --- checks: each takes an unpacked value and returns what the message holds, or raises _Bad -----------
@@ -92,9 +97,21 @@ def listed(inner: Check, high: int = 1_000_000, low: int = 0) -> Check:
     def check(value: Any) -> tuple[Any, ...]:
         if type(value) is not list or not low <= len(value) <= high:
             raise _Bad(f"a list of {low} to {high} items")
-        return tuple(map(inner, value))
+        try:
+            return tuple(map(inner, value))
+        except _Bad as bad:
+            raise _Bad(bad.wanted, f"[{_first_bad(inner, value)}]{bad.path}") from None
 
     return check
+
+
+def _first_bad(inner: Check, values: list[Any]) -> int:
+    for place, value in enumerate(values):
+        try:
+            inner(value)
+        except _Bad:
+            return place
+    return len(values)
 
 
 def record(kind: type) -> Check:
@@ -129,7 +146,7 @@ def _fill(kind: type[Message], shape: Mapping[str, Check], value: Mapping[str, A
         try:
             fields.append(check(item))
         except _Bad as bad:
-            raise _Bad(f"{name}: {bad}" if ": " in str(bad) else f"{name} must be {bad}") from None
+            raise _Bad(bad.wanted, f".{name}{bad.path}") from None
     return kind(*fields)
 
 
@@ -268,7 +285,7 @@ SHAPES |= {
         "limits": record(m.Limits),
     },
     m.BackupReply: {"journal": _short, "journal_file": text(), "undisturbed": boolean},
-    m.Error: {"code": one_of(ErrorCode), "message": text()},
+    m.Error: {"code": one_of(ErrorCode), "message": text(), "journal": _short},
     # events
     m.JobEvent: {
         "journal": _short,
@@ -382,7 +399,8 @@ def decode(frame: bytes, ops: Ops) -> Any:
     try:
         return _fill(kind, SHAPES[kind], fields)
     except _Bad as bad:
-        raise DecodeError(ErrorCode.BAD_REQUEST, f"{op}: {bad}") from None
+        where = bad.path.lstrip(".")
+        raise DecodeError(ErrorCode.BAD_REQUEST, f"{op}: {where} must be {bad.wanted}") from None
 
 
 def _unpack_map(frame: bytes) -> dict[Any, Any]:
@@ -391,17 +409,27 @@ def _unpack_map(frame: bytes) -> dict[Any, Any]:
     try:
         fields = msgpack.unpackb(frame, ext_hook=_no_extension)
     except Exception as error:  # unpackb raises whatever its input leads it to, OverflowError included
-        raise DecodeError(
-            ErrorCode.BAD_REQUEST,
-            f"the body is not one msgpack map with text keys: {error or type(error).__name__}",
-        ) from None
+        raise DecodeError(ErrorCode.BAD_REQUEST, f"the body {_mistake(error)}") from None
     if type(fields) is not dict:
         raise DecodeError(ErrorCode.BAD_REQUEST, "the body is msgpack, but not a map")
     return fields
 
 
+def _mistake(error: Exception) -> str:
+    """What is wrong with bytes that msgpack refused with `error`, without its own vocabulary."""
+    if isinstance(error, msgpack.ExtraData):
+        return "goes on behind the end of the msgpack map"
+    if isinstance(error, msgpack.StackError):
+        return "is nested too deeply"
+    if "strict_map_key" in str(error):
+        return "has a map with a key that is not text"
+    if "extension type" in str(error):
+        return str(error)
+    return "is not msgpack, or ends too early"
+
+
 def _no_extension(code: int, data: bytes) -> Any:
-    raise ValueError(f"msgpack extension type {code} is not allowed")
+    raise ValueError(f"has the msgpack extension type {code}, which is not allowed")
 
 
 def _shown(value: Any) -> str:
