@@ -141,6 +141,7 @@ class Service:
         self.runs_file = place / "runs"
         self.programs: list[Program] = []
         self.clients: list[Client] = []
+        self.sockets: list[zmq.Socket[bytes]] = []
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.broker: Program
         self.worker: Program
@@ -205,10 +206,21 @@ class Service:
 
     def dealer(self) -> zmq.Socket[bytes]:
         """A DEALER connected to the frontend."""
-        socket = self.context.socket(zmq.DEALER)
+        return self._connected(zmq.DEALER, self.endpoint)
+
+    def subscriber(self, *topics: bytes) -> zmq.Socket[bytes]:
+        """A SUB socket connected to the events."""
+        socket = self._connected(zmq.SUB, self.ask("hello")["events"])
+        for topic in topics:
+            socket.subscribe(topic)
+        return socket
+
+    def _connected(self, kind: int, endpoint: str) -> zmq.Socket[bytes]:
+        socket = self.context.socket(kind)
+        self.sockets.append(socket)  # kept, so that it lives until the context ends it
         socket.linger = 0
         socket.rcvtimeo = int(PATIENCE_S * 1000)
-        socket.connect(self.endpoint)
+        socket.connect(endpoint)
         return socket
 
     def ask(self, op: str, **fields: Any) -> dict[str, Any]:

@@ -1,0 +1,88 @@
+"""Whatever a task does, it ends as one failed job with the reason; the next job starts."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from zjobs.client import JobFailed
+from zjobs.client.api import NO_DATA
+
+if TYPE_CHECKING:
+    from tests.conftest import Service
+
+FAILURES: dict[str, tuple[str, Any, str, str]] = {
+    "kill_9": ("killed", NO_DATA, "task_died", "SIGKILL"),
+    "segmentation_fault": ("segfault", NO_DATA, "task_died", "SIGSEGV"),
+    "exit_at_once": ("exits", "at once", "task_died", "code 3"),
+    "sys_exit": ("exits", "politely", "raised", "SystemExit: 4"),
+    "closed_descriptors": ("closes_descriptors", NO_DATA, "task_died", "exited with code"),
+    "keyboard_interrupt": ("interrupts", NO_DATA, "raised", "KeyboardInterrupt"),
+    "unpackable_result": ("unpackable", NO_DATA, "bad_result", "object"),
+    "missing_parameter": ("pair", NO_DATA, "bad_data", "left"),
+    "wrong_parameter": ("pair", {"left": 1, "up": 2}, "bad_data", "up"),
+    "wrong_kind": ("reverse", 17, "bad_data", "int"),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_failure_is_told_and_the_next_job_starts(name: str, shared_service: Service) -> None:
+    """The reason as a code and as a sentence that names it; one run, and no other job is harmed."""
+    kind, data, reason, words = FAILURES[name]
+    client = shared_service.client()
+    job, behind = client.submit(kind, data), client.submit("echo", name)
+    with pytest.raises(JobFailed, match=words):
+        job.result(timeout=20)
+    status = job.status()
+    assert (status.reason, status.attempts, status.reruns) == (reason, 1, 0)
+    assert behind.result(timeout=20) == name
+
+
+def test_a_result_that_is_too_large_fails_the_job(shared_service: Service) -> None:
+    """The limit and the size are in the message."""
+    client = shared_service.client()
+    job = client.submit("echo", "x")
+    assert job.result(timeout=20) == "x"
+    large = client.submit("repeat", "x" * 6000)
+    with pytest.raises(JobFailed, match="16,777,216"):
+        large.result(timeout=20)
+    assert large.status().reason == "bad_result"
+
+
+def test_a_task_that_prints_reaches_nobodys_protocol(shared_service: Service) -> None:
+    """Ten megabytes on both streams: the result is the result, and the broker answers meanwhile."""
+    client = shared_service.client()
+    job = client.submit("prints", 10)
+    assert client.info().worker.state == "ready"
+    assert job.result(timeout=20) == 10
+
+
+def test_a_task_process_killed_from_outside_fails_its_job_alone(shared_service: Service) -> None:
+    """kill -9 of the process that runs the job: `task_died`, and the next job starts in another one."""
+    client = shared_service.client()
+    task_process = shared_service.marked()
+    job = client.submit("once_gate", "never")
+    shared_service.until_state(job.id, "in_progress")
+    programs = {program.pid for program in shared_service.programs}
+    (pid,) = set(task_process) - programs
+    os.kill(pid, 9)
+    with pytest.raises(JobFailed, match="SIGKILL"):
+        job.result(timeout=20)
+    assert job.status().reason == "task_died"
+    assert client.submit("echo", 1).result(timeout=20) == 1
+
+
+def test_what_a_dead_task_left_is_ended_before_the_next_starts(service: Service) -> None:
+    """Two jobs must never overlap, and a sub-process of a task is part of its job."""
+    client = service.client()
+    programs = {service.broker.pid, service.worker.pid}
+    (task_process,) = set(service.marked()) - programs
+    job = client.submit("leaves_others", "never")
+    service.until(lambda: len(service.marked()) >= 6, "the task has started its others")
+    os.kill(task_process, 9)
+    with pytest.raises(JobFailed, match="SIGKILL"):
+        job.result(timeout=20)
+    assert client.submit("echo", 1).result(timeout=20) == 1
+    assert len(set(service.marked()) - programs) == 1
