@@ -57,6 +57,7 @@ class FailReason(str, Enum):
     BAD_DATA = "bad_data"
     BAD_RESULT = "bad_result"
     TASK_DIED = "task_died"
+    TIMED_OUT = "timed_out"
     WORKER_LOST = "worker_lost"
 
 
@@ -65,6 +66,7 @@ class Outcome(str, Enum):
 
     COMPLETED = "completed"
     FAILED = "failed"
+    CANCELLED = "cancelled"
     INTERRUPTED = "interrupted"
 
 
@@ -90,12 +92,16 @@ class Limits(NamedTuple):
 
 
 class TaskType(NamedTuple):
-    """A task type as the worker announces it."""
+    """A task type as the worker announces it. After failure n of a job, its next attempt waits `retry_delay_ms`
+    times 2 to the power of n - 1; a task told to end has `grace_ms` for that."""
 
     name: str
     description: str = ""
     max_attempts: int = 1
     max_reruns: int = 0
+    time_limit_ms: int | None = None
+    grace_ms: int = 2_000
+    retry_delay_ms: int = 1_000
 
 
 class BrokerName(NamedTuple):
@@ -121,10 +127,13 @@ class HelloReply(NamedTuple):
 
 
 class NewJob(NamedTuple):
-    """One job to be queued. `data` is one msgpack value, packed; None is 'no data'."""
+    """One job to be queued. `data` is one packed msgpack value, None is 'no data'. `time_limit_ms` None: the type's."""
 
     type: str
     data: bytes | None = None
+    priority: int = 0
+    delay_ms: int = 0
+    time_limit_ms: int | None = None
 
 
 class Submit(NamedTuple):
@@ -148,7 +157,10 @@ class Status(NamedTuple):
 
 
 class JobStatus(NamedTuple):
-    """`ahead`: how many jobs must end first, for a queued job alone. (version, progress) orders the news of a job."""
+    """`ahead`: how many jobs must end first, for a queued job that is ready; one that is not has `ready_at`.
+    (version, progress) orders the news of a job. `fraction`, `note`, `output_bytes`, `stuck_ms`: of a running job, what
+    its task reports, how much it has printed, since when its process has given no sign of life. Events have no `note`.
+    """
 
     id: int
     type: str
@@ -164,6 +176,13 @@ class JobStatus(NamedTuple):
     ended_at: int | None = None
     reason: FailReason | None = None
     message: str | None = None
+    priority: int = 0
+    ready_at: int | None = None
+    cancelling: bool = False
+    fraction: float | None = None
+    note: str | None = None
+    output_bytes: int = 0
+    stuck_ms: int | None = None
 
 
 class Missing(NamedTuple):
@@ -223,7 +242,115 @@ class ShowReply(NamedTuple):
     key: str
     data_bytes: int | None
     result_bytes: int | None
+    time_limit_ms: int | None
+    retry_of: int | None
+    retried_as: tuple[int, ...]
     attempts: tuple[Attempt, ...]
+
+
+class Cancel(NamedTuple):
+    ids: tuple[int, ...]
+
+
+class CancelReply(NamedTuple):
+    """The jobs as they are now: cancelled, cancelling, or ended before."""
+
+    journal: str
+    jobs: tuple[JobStatus, ...]
+    missing: tuple[Missing, ...]
+
+
+class Retry(NamedTuple):
+    """Submit copies of ended jobs; all or none."""
+
+    key: str
+    ids: tuple[int, ...]
+
+
+class RetryReply(NamedTuple):
+    """The copies have the ids first_id … first_id + count - 1, in the order asked."""
+
+    journal: str
+    first_id: int
+    count: int  # type: ignore[assignment]  # as in SubmitReply
+
+
+class Pause(NamedTuple):
+    """Nothing new starts until `Resume`; the running job goes on."""
+
+    reason: str = ""
+
+
+class Resume(NamedTuple):
+    pass
+
+
+class Paused(NamedTuple):
+    at: int
+    reason: str
+
+
+class PauseReply(NamedTuple):
+    journal: str
+    paused: Paused
+
+
+class ResumeReply(NamedTuple):
+    """`was`: the pause that was ended, None when there was none."""
+
+    journal: str
+    was: Paused | None
+
+
+class Log(NamedTuple):
+    """`offset`: where in all that the task has printed the piece shall begin."""
+
+    id: int
+    offset: int = 0
+
+
+class LogReply(NamedTuple):
+    """A piece of what the job's last run has printed. Of long output the end is kept: `offset` may be after the one
+    asked for. `size_bytes`: all that was printed."""
+
+    journal: str
+    id: int
+    state: JobState
+    size_bytes: int
+    offset: int
+    body: bytes
+
+
+class List(NamedTuple):
+    """Jobs, newest first, with ids below `before`."""
+
+    state: JobState | None = None
+    type: str | None = None
+    limit: int = 100
+    before: int | None = None
+
+
+class ListReply(NamedTuple):
+    """`before`: ask for the next page with it; None: there is none. A page may be shorter than asked for."""
+
+    journal: str
+    jobs: tuple[JobStatus, ...]
+    before: int | None
+
+
+class Forget(NamedTuple):
+    """Drop ended jobs with all that is kept of them."""
+
+    ids: tuple[int, ...]
+
+
+class ForgetReply(NamedTuple):
+    """`kept`: those that have not ended."""
+
+    journal: str
+    forgotten: tuple[int, ...]
+    kept: tuple[int, ...]
+    missing: tuple[Missing, ...]
 
 
 class Types(NamedTuple):
@@ -264,8 +391,10 @@ class InfoReply(NamedTuple):
     journal_file: str
     journal_bytes: int
     read_only: str | None
+    paused: Paused | None
     worker: WorkerInfo
     queued: int
+    waiting: int
     in_progress: int
     completed: int
     failed: int
@@ -298,6 +427,13 @@ class Error(NamedTuple):
 # --- events (broker to watchers) ------------------------------------------------------------------
 
 
+class Listening(NamedTuple):
+    """The answer to a subscription to all jobs: from now on, changes after `change` are told."""
+
+    journal: str
+    change: int
+
+
 class JobEvent(NamedTuple):
     """What became of a job. `change` counts journaled changes of all jobs; None on what is not journaled."""
 
@@ -322,6 +458,7 @@ class HandedJob(NamedTuple):
     type: str
     data: bytes | None
     attempt: int
+    time_limit_ms: int | None = None
 
 
 class Jobs(NamedTuple):
@@ -340,6 +477,19 @@ class Ack(NamedTuple):
     resume: int
 
 
+class CancelRun(NamedTuple):
+    """End hand-over `n`: return it if it has not begun, else tell its task to end."""
+
+    session: str
+    n: int
+
+
+class ReturnJobs(NamedTuple):
+    """Return whatever has not begun."""
+
+    session: str
+
+
 class TakeOver(NamedTuple):
     """The broker does not know the session of this incarnation: give it up and start anew."""
 
@@ -350,9 +500,12 @@ class TakeOver(NamedTuple):
 
 
 class Running(NamedTuple):
+    """`stuck_ms`: for how long the task process has given no sign of life, None when it does."""
+
     n: int
     id: int
     elapsed_ms: int
+    stuck_ms: int | None = None
 
 
 class Beat(NamedTuple):
@@ -376,8 +529,23 @@ class Started(NamedTuple):
     id: int
 
 
+class Progress(NamedTuple):
+    """News of the running job, which may be lost. `progress` counts them from 2 (1 is the start). `output`: what was
+    printed from `output_offset` on, as far as it was not told before; of much of it the end."""
+
+    session: str
+    n: int
+    id: int
+    progress: int
+    fraction: float | None
+    note: str | None
+    output_offset: int
+    output: bytes
+
+
 class Ended(NamedTuple):
-    """`result` is one packed msgpack value when completed; reason, message and detail when not."""
+    """`result` is one packed msgpack value when completed; reason, message and detail when not.
+    `output`: the end of what was printed; `output_bytes`: how much it was in all."""
 
     n: int
     outcome: Outcome
@@ -386,6 +554,8 @@ class Ended(NamedTuple):
     reason: FailReason | None = None
     message: str = ""
     detail: str = ""
+    output: bytes | None = None
+    output_bytes: int = 0
 
 
 class Returned(NamedTuple):
@@ -409,7 +579,26 @@ class Reports(NamedTuple):
     reports: tuple[Report, ...]
 
 
-Request = Union[Hello, Submit, Status, Result, Show, Types, Info, Backup]
-Reply = Union[HelloReply, SubmitReply, StatusReply, ResultReply, ShowReply, TypesReply, InfoReply, BackupReply, Error]
-PipeMessage = Union[StartSession, Jobs, Ack, TakeOver]
-WorkerMessage = Union[Beat, Started, Reports]
+Request = Union[
+    Hello, Submit, Status, Result, Show, Cancel, Retry, Pause, Resume, Log, List, Forget, Types, Info, Backup
+]
+Reply = Union[
+    HelloReply,
+    SubmitReply,
+    StatusReply,
+    ResultReply,
+    ShowReply,
+    CancelReply,
+    RetryReply,
+    PauseReply,
+    ResumeReply,
+    LogReply,
+    ListReply,
+    ForgetReply,
+    TypesReply,
+    InfoReply,
+    BackupReply,
+    Error,
+]
+PipeMessage = Union[StartSession, Jobs, Ack, CancelRun, ReturnJobs, TakeOver]
+WorkerMessage = Union[Beat, Started, Progress, Reports]

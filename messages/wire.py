@@ -19,6 +19,11 @@ MAX_KEY_CHARS = 64
 MAX_TYPE_CHARS = 128
 MAX_ID = 2**63 - 1
 MAX_HOLD_MS = 600_000
+MAX_PRIORITY = 1_000
+MAX_DURATION_MS = 100 * 366 * 86_400_000
+MAX_REASON_CHARS = 1_000
+MAX_IDS = 10_000
+MAX_PAGE = 1_000
 
 Check = Callable[[Any], Any]
 Message = TypeVar("Message")
@@ -49,6 +54,15 @@ def integer(low: int, high: int = MAX_ID) -> Check:
         if type(value) is not int or not low <= value <= high:
             raise _Bad(f"an integer from {low} to {high}")
         return value
+
+    return check
+
+
+def real(low: float, high: float) -> Check:
+    def check(value: Any) -> float:
+        if type(value) not in (int, float) or not low <= value <= high:
+            raise _Bad(f"a number from {low:g} to {high:g}")
+        return float(value)
 
     return check
 
@@ -160,6 +174,11 @@ _state = one_of(m.JobState)
 _worker = one_of(m.WorkerState)
 _reason = optional(one_of(m.FailReason))
 _outcome = one_of(m.Outcome)
+_ids = listed(_id, high=MAX_IDS)
+_some_ids = listed(_id, high=MAX_IDS, low=1)
+_priority = integer(-MAX_PRIORITY, MAX_PRIORITY)
+_duration = integer(0, MAX_DURATION_MS)
+_fraction = optional(real(0, 1))
 
 SHAPES: dict[type, dict[str, Check]] = {
     m.Limits: dict.fromkeys(m.Limits._fields, integer(1)),
@@ -168,9 +187,18 @@ SHAPES: dict[type, dict[str, Check]] = {
         "description": text(),
         "max_attempts": integer(1),
         "max_reruns": _number,
+        "time_limit_ms": optional(_duration),
+        "grace_ms": _duration,
+        "retry_delay_ms": _duration,
     },
     m.BrokerName: {"host": _short, "frontend": text(), "journal": _short},
-    m.NewJob: {"type": _name, "data": optional(binary)},
+    m.NewJob: {
+        "type": _name,
+        "data": optional(binary),
+        "priority": _priority,
+        "delay_ms": _duration,
+        "time_limit_ms": optional(integer(1, MAX_DURATION_MS)),
+    },
     m.JobStatus: {
         "id": _id,
         "type": _name,
@@ -186,7 +214,15 @@ SHAPES: dict[type, dict[str, Check]] = {
         "ended_at": optional(_number),
         "reason": _reason,
         "message": optional(text()),
+        "priority": _priority,
+        "ready_at": optional(_number),
+        "cancelling": boolean,
+        "fraction": _fraction,
+        "note": optional(text()),
+        "output_bytes": _number,
+        "stuck_ms": optional(_number),
     },
+    m.Paused: {"at": _number, "reason": text(0, MAX_REASON_CHARS)},
     m.Missing: {"id": _id, "code": one_of(ErrorCode)},
     m.Attempt: {
         "number": _number,
@@ -205,8 +241,14 @@ SHAPES: dict[type, dict[str, Check]] = {
         "running": optional(_id),
         "note": optional(text()),
     },
-    m.HandedJob: {"id": _id, "type": _name, "data": optional(binary), "attempt": _id},
-    m.Running: {"n": _id, "id": _id, "elapsed_ms": _number},
+    m.HandedJob: {
+        "id": _id,
+        "type": _name,
+        "data": optional(binary),
+        "attempt": _id,
+        "time_limit_ms": optional(integer(1, MAX_DURATION_MS)),
+    },
+    m.Running: {"n": _id, "id": _id, "elapsed_ms": _number, "stuck_ms": optional(_number)},
     m.Ended: {
         "n": _id,
         "outcome": _outcome,
@@ -215,6 +257,8 @@ SHAPES: dict[type, dict[str, Check]] = {
         "reason": _reason,
         "message": text(),
         "detail": text(),
+        "output": optional(binary),
+        "output_bytes": _number,
     },
     m.Returned: {"n": _id, "stopping": boolean},
 }
@@ -225,9 +269,21 @@ SHAPES |= {
     # requests
     m.Hello: {},
     m.Submit: {"key": text(1, MAX_KEY_CHARS), "jobs": listed(record(m.NewJob), low=1)},
-    m.Status: {"ids": listed(_id, high=10_000)},
+    m.Status: {"ids": _ids},
     m.Result: {"id": _id, "offset": _number},
     m.Show: {"id": _id},
+    m.Cancel: {"ids": _some_ids},
+    m.Retry: {"key": text(1, MAX_KEY_CHARS), "ids": _some_ids},
+    m.Pause: {"reason": text(0, MAX_REASON_CHARS)},
+    m.Resume: {},
+    m.Log: {"id": _id, "offset": _number},
+    m.List: {
+        "state": optional(_state),
+        "type": optional(_name),
+        "limit": integer(1, MAX_PAGE),
+        "before": optional(_id),
+    },
+    m.Forget: {"ids": _some_ids},
     m.Types: {},
     m.Info: {},
     m.Backup: {"hold_ms": integer(0, MAX_HOLD_MS)},
@@ -262,8 +318,29 @@ SHAPES |= {
         "key": _short,
         "data_bytes": optional(_number),
         "result_bytes": optional(_number),
+        "time_limit_ms": optional(_duration),
+        "retry_of": optional(_id),
+        "retried_as": _ids,
         "attempts": listed(record(m.Attempt)),
     },
+    m.CancelReply: {
+        "journal": _short,
+        "jobs": listed(record(m.JobStatus)),
+        "missing": listed(record(m.Missing)),
+    },
+    m.RetryReply: {"journal": _short, "first_id": _id, "count": _id},
+    m.PauseReply: {"journal": _short, "paused": record(m.Paused)},
+    m.ResumeReply: {"journal": _short, "was": optional(record(m.Paused))},
+    m.LogReply: {
+        "journal": _short,
+        "id": _id,
+        "state": _state,
+        "size_bytes": _number,
+        "offset": _number,
+        "body": binary,
+    },
+    m.ListReply: {"journal": _short, "jobs": listed(record(m.JobStatus)), "before": optional(_id)},
+    m.ForgetReply: {"journal": _short, "forgotten": _ids, "kept": _ids, "missing": listed(record(m.Missing))},
     m.TypesReply: {"journal": _short, "known": boolean, "types": listed(record(m.TaskType))},
     m.InfoReply: {
         "journal": _short,
@@ -276,8 +353,10 @@ SHAPES |= {
         "journal_file": text(),
         "journal_bytes": _number,
         "read_only": optional(text()),
+        "paused": optional(record(m.Paused)),
         "worker": record(m.WorkerInfo),
         "queued": _number,
+        "waiting": _number,
         "in_progress": _number,
         "completed": _number,
         "failed": _number,
@@ -287,6 +366,7 @@ SHAPES |= {
     m.BackupReply: {"journal": _short, "journal_file": text(), "undisturbed": boolean},
     m.Error: {"code": one_of(ErrorCode), "message": text(), "journal": _short},
     # events
+    m.Listening: {"journal": _short, "change": _number},
     m.JobEvent: {
         "journal": _short,
         "job": record(m.JobStatus),
@@ -302,6 +382,8 @@ SHAPES |= {
     },
     m.Jobs: {"session": _short, "first": _id, "jobs": listed(record(m.HandedJob))},
     m.Ack: {"session": _short, "reports": _number, "resume": _id},
+    m.CancelRun: {"session": _short, "n": _id},
+    m.ReturnJobs: {"session": _short},
     m.TakeOver: {"incarnation": _short},
     # reports
     m.Beat: {
@@ -317,6 +399,16 @@ SHAPES |= {
         "pid": _number,
     },
     m.Started: {"session": _short, "n": _id, "id": _id},
+    m.Progress: {
+        "session": _short,
+        "n": _id,
+        "id": _id,
+        "progress": _number,
+        "fraction": _fraction,
+        "note": optional(text()),
+        "output_offset": _number,
+        "output": binary,
+    },
     m.Reports: {"session": _short, "first": _id, "reports": listed(report)},
 }
 
@@ -328,6 +420,13 @@ REQUESTS: Ops = {
     "status": m.Status,
     "result": m.Result,
     "show": m.Show,
+    "cancel": m.Cancel,
+    "retry": m.Retry,
+    "pause": m.Pause,
+    "resume": m.Resume,
+    "log": m.Log,
+    "list": m.List,
+    "forget": m.Forget,
     "types": m.Types,
     "info": m.Info,
     "backup": m.Backup,
@@ -338,19 +437,28 @@ REPLIES: Ops = {
     "status": m.StatusReply,
     "result": m.ResultReply,
     "show": m.ShowReply,
+    "cancel": m.CancelReply,
+    "retry": m.RetryReply,
+    "pause": m.PauseReply,
+    "resume": m.ResumeReply,
+    "log": m.LogReply,
+    "list": m.ListReply,
+    "forget": m.ForgetReply,
     "types": m.TypesReply,
     "info": m.InfoReply,
     "backup": m.BackupReply,
     "error": m.Error,
 }
-EVENTS: Ops = {"job": m.JobEvent}
+EVENTS: Ops = {"job": m.JobEvent, "listening": m.Listening}
 PIPE: Ops = {
     "session": m.StartSession,
     "jobs": m.Jobs,
     "ack": m.Ack,
+    "cancel_run": m.CancelRun,
+    "return_jobs": m.ReturnJobs,
     "take_over": m.TakeOver,
 }
-REPORTS: Ops = {"beat": m.Beat, "started": m.Started, "reports": m.Reports}
+REPORTS: Ops = {"beat": m.Beat, "started": m.Started, "progress": m.Progress, "reports": m.Reports}
 
 _OPS = {kind: op for ops in (REQUESTS, REPLIES, EVENTS, PIPE, REPORTS) for op, kind in ops.items()}
 _KINDS = {m.Ended: "ended", m.Returned: "returned"}
