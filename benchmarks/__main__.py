@@ -1,0 +1,95 @@
+"""Benchmarks of zjobs, beside the floor (pyzmq and msgpack alone) and what people would use instead.
+
+Usage:
+  benchmarks [options]
+
+Options:
+  --only NAMES       the figures to measure, with commas between, or none [default: all]
+  --peers NAMES      the peers to measure, with commas between, or none [default: all]
+  --repeat NUMBER    how often everything is measured; the median counts [default: 3]
+  --quick            shorter and smaller: up to 100,000 jobs queued and not a million
+  --folder FOLDER    where journals are written; if omitted, the system's folder for temporary files
+  --json FILE        write what was measured into FILE
+  --from FILE        measure nothing, show what --json wrote into FILE
+  --write-docs       put the tables into docs/performance.md
+  -h, --help         show this text
+  --version          show the version
+
+Run it as `python -m benchmarks` in the root of the repository, where zjobs is installed, on a machine that does
+nothing else.
+Figures: {figures}. The floor is always measured.
+Peers: {peers}.
+What is missing of a peer (pip install 'zjobs[bench]', redis-server, beanstalkd) is said.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks import run, table
+from benchmarks.bench import FULL, QUICK, Bench, placements
+from benchmarks.program import ROOT
+from zjobs.messages import options
+from zjobs.messages.version import VERSION
+
+DOC = (__doc__ or "").format(figures=", ".join(run.FIGURES), peers=", ".join(run.PEERS))
+PAGE = ROOT / "docs" / "performance.md"
+MOST_REPETITIONS = 100
+
+
+def main(argv: list[str]) -> int:
+    """Runs the benchmarks; 0, or 64 for wrong usage."""
+    try:
+        values = options.parse(DOC, argv, f"benchmarks of zjobs {VERSION}")
+        record = _recorded(values) if values["--from"] else _measured(values)
+    except options.UsageError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 64
+    if values["--json"]:
+        Path(values["--json"]).write_text(json.dumps(record, indent=1) + "\n")
+    if values["--write-docs"]:
+        table.write_docs(record, PAGE)
+    print(table.text(record))
+    return 0
+
+
+def _recorded(values: dict[str, Any]) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(Path(values["--from"]).read_text())
+    except (OSError, ValueError) as error:
+        raise options.UsageError(f"--from: {error}") from None
+    return record
+
+
+def _measured(values: dict[str, Any]) -> dict[str, Any]:
+    figures = _chosen(values, "--only", run.FIGURES)
+    wanted = _chosen(values, "--peers", run.PEERS)
+    try:
+        repeat = options.integer(values["--repeat"], 1, MOST_REPETITIONS)
+    except ValueError as error:
+        raise options.UsageError(f"--repeat: {error}") from None
+    lacks = {peer: why for peer in wanted if (why := run.missing(peer)) is not None}
+    peers = [peer for peer in wanted if peer not in lacks]
+    with tempfile.TemporaryDirectory(prefix="zjobs-benchmarks.", dir=values["--folder"]) as folder:
+        bench = Bench(QUICK if values["--quick"] else FULL, Path(folder), *placements())
+        measured = run.measure(bench, figures, peers, repeat, lambda line: print(line, file=sys.stderr, flush=True))
+        return {**run.circumstances(bench, values["--quick"]), "missing": lacks, "figures": measured}
+
+
+def _chosen(values: dict[str, Any], option: str, names: tuple[str, ...]) -> list[str]:
+    """The names given, in the order they are measured in."""
+    given = {"all": list(names), "none": []}.get(values[option], values[option].split(","))
+    for name in given:
+        if name not in names:
+            near = options.nearest(name, names)
+            hint = f"did you mean {near}?" if near else f"there are {', '.join(names)}"
+            raise options.UsageError(f"{option}: there is no {name!r}; {hint}")
+    return [name for name in names if name in given]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,89 @@
+"""What is aimed at: each goal is a figure by a reference that was measured in the same repetition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+Values = Mapping[str, float]
+PYTHON_QUEUES = ("peer.huey_sqlite.drain", "peer.celery_redis.drain")
+
+
+class Goal(NamedTuple):
+    """`measure(values)` shall be `limit` at most, or at least; it raises KeyError for what was not measured."""
+
+    title: str
+    measure: Callable[[Values], float]
+    at_most: bool
+    limit: float
+
+    def reached(self, value: float) -> bool:
+        return value <= self.limit if self.at_most else value >= self.limit
+
+    def __str__(self) -> str:
+        return f"{'≤' if self.at_most else '≥'} {self.limit:g}"
+
+
+def over(figure: str, reference: str) -> Callable[[Values], float]:
+    return lambda values: values[figure] / values[reference]
+
+
+def trips(figure: str, floor: str) -> Callable[[Values], float]:
+    """A time in microseconds, in round trips of the floor."""
+    return lambda values: values[figure] * values[floor] / 1e6
+
+
+def _over_python_queues(values: Values) -> float:
+    measured = [values[name] for name in PYTHON_QUEUES if name in values]
+    if not measured:
+        raise KeyError(PYTHON_QUEUES[0])
+    return values["drain.disk"] / max(measured)
+
+
+def _flushes(placement: str) -> Callable[[Values], float]:
+    """What the journal adds to a job's latency, in disk flushes."""
+
+    def measure(values: Values) -> float:
+        extra_us = values[f"latency.disk.{placement}.p50"] - values[f"latency.memory.{placement}.p50"]
+        return extra_us / values["floor.flush_us"]
+
+    return measure
+
+
+def _growth(prefix: str) -> Callable[[Values], float]:
+    """Of the figures named `prefix` and a number: that of the largest number by that of the smallest."""
+
+    def measure(values: Values) -> float:
+        numbers = sorted(int(name.removeprefix(prefix)) for name in values if name.startswith(prefix))
+        if len(numbers) < 2:
+            raise KeyError(prefix)
+        return values[f"{prefix}{numbers[-1]}"] / values[f"{prefix}{numbers[0]}"]
+
+    return measure
+
+
+def _of_placement(name: str, cores: str) -> list[Goal]:
+    req = f"floor.req.{name}"
+    one_client, latency = f"submit.{{}}.one_client.{name}", f"latency.memory.{name}.p50"
+    return [
+        Goal(f"submits, one client, {cores}: journal ÷ REQ floor", over(one_client.format("disk"), req), False, 0.28),
+        Goal("the same: memory ÷ REQ floor", over(one_client.format("memory"), req), False, 0.75),
+        Goal(f"latency p50, {cores}: memory, in REQ round trips", trips(latency, req), True, 4),
+        Goal("the same: what the journal adds, in disk flushes", _flushes(name), True, 2),
+    ]
+
+
+GOALS = [
+    *_of_placement("one", "one core"),
+    *_of_placement("two", "two cores"),
+    Goal("submits, 100 in flight ÷ DEALER floor", over("submit.disk.in_flight", "floor.dealer"), False, 0.35),
+    Goal("submits, submit_many ÷ DEALER floor", over("submit.disk.many", "floor.dealer"), False, 1.0),
+    Goal("jobs drained ÷ DEALER floor", over("drain.disk", "floor.dealer"), False, 0.30),
+    Goal("jobs drained ÷ fastest Python task queue", _over_python_queues, False, 12),
+    Goal("jobs drained ÷ beanstalkd", over("drain.disk", "peer.beanstalk.drain"), False, 5),
+    Goal("zclient submit ÷ bare script", over("cold.submit_ms", "floor.bare_ms"), True, 2),
+    Goal("broker memory at the deepest, MB", lambda values: values["depth.broker_mb"], True, 150),
+    Goal("start to first reply at the deepest, s", lambda values: values["depth.start_s"], True, 1),
+    Goal("submits at the deepest ÷ at depth 0", _growth("depth.submit."), False, 0.85),
+    Goal("cost of a job, last ÷ first decade of a long drain", _growth("growth.us_per_job."), True, 1.15),
+]

@@ -1,0 +1,113 @@
+"""Processes of ours: started on chosen cores, waited for until they are ready, ended by their pid."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+READY_S = 60.0
+STOP_S = 30.0
+
+
+@contextlib.contextmanager
+def pinned(cores: frozenset[int]) -> Iterator[None]:
+    """This thread runs on `cores`, and so does what it starts meanwhile: processes and threads inherit them."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+class Program:
+    """A running process. For `with`: its end is that of the block."""
+
+    def __init__(
+        self, argv: Sequence[str], cores: frozenset[int], log: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Starts `argv`; what it writes to stderr is appended to `log`. Raises OSError."""
+        self._log = log
+        with pinned(cores), log.open("ab") as stderr:
+            self._process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                cwd=ROOT,
+                env={**os.environ, **(environment or {})},
+            )
+        self.pid = self._process.pid
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def ready_line(self) -> list[str]:
+        """The words of the first line on stdout. Raises RuntimeError when none comes."""
+        assert self._process.stdout is not None
+        if select.select([self._process.stdout], [], [], READY_S)[0]:
+            words = self._process.stdout.readline().decode().split()
+            if words:
+                return words
+        raise RuntimeError(f"{self._process.args!r} does not start; its log ends:\n{self._last_words()}")
+
+    def memory_bytes(self) -> int:
+        """What the process keeps in memory (its resident set)."""
+        pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    def stop(self) -> None:
+        """Asks it to end, and kills it when it does not."""
+        if self._process.returncode is None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def _last_words(self) -> str:
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-5:])
+
+
+def python(*arguments: str) -> list[str]:
+    """A command line for this interpreter."""
+    return [sys.executable, *arguments]
+
+
+def free_port() -> int:
+    """A port on the loopback interface that nobody uses at present."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def listens(port: int) -> bool:
+    """Whether a server takes connections at `port` on the loopback interface."""
+    with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, what: str, every_s: float = 0.01) -> float:
+    """Asks until `condition` holds; returns when that was (monotonic). Raises TimeoutError naming `what`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds:g} s")
+        time.sleep(every_s)
+    return time.monotonic()

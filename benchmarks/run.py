@@ -1,0 +1,106 @@
+"""A whole run: the floor, zjobs and the peers in turn, repeated, and what it was measured on."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import importlib.util
+import platform
+import shutil
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import zmq
+
+from benchmarks.bench import Bench, Measured
+from benchmarks.program import ROOT, pinned
+
+FIGURES = ("submit", "drain", "latency", "cold", "status", "watchers", "depth")
+PEERS = ("huey_sqlite", "celery_redis", "beanstalk")
+# What a peer needs: Python modules, and programs on PATH.
+NEEDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "huey_sqlite": (("huey",), ()),
+    "celery_redis": (("celery", "redis"), ("redis-server",)),
+    "beanstalk": (("greenstalk",), ("beanstalkd",)),
+}
+
+Say = Callable[[str], None]
+
+
+def missing(peer: str) -> str | None:
+    """What `peer` lacks to be measured here, as a sentence; None: nothing."""
+    modules, programs = NEEDS[peer]
+    lacking = [f"the Python package {name}" for name in modules if importlib.util.find_spec(name) is None]
+    lacking += [f"the program {name}" for name in programs if shutil.which(name) is None]
+    return f"{' and '.join(lacking)} not found" if lacking else None
+
+
+def measure(
+    bench: Bench, figures: Sequence[str], peers: Sequence[str], repeat: int, say: Say
+) -> dict[str, list[float]]:
+    """The values of each figure, one for each repetition.
+
+    A repetition measures everything once: so what is divided by each other was measured close together.
+    """
+    values: dict[str, list[float]] = {}
+    with pinned(bench.one_core.client):
+        for repetition in range(1, repeat + 1):
+            for name, measured in _parts(bench, figures, peers):
+                say(f"repetition {repetition} of {repeat}: {name}")
+                gc.collect()
+                for figure, value in measured:
+                    values.setdefault(figure, []).append(value)
+    return values
+
+
+def _parts(bench: Bench, figures: Sequence[str], peers: Sequence[str]) -> list[tuple[str, Measured]]:
+    parts = [("floor", importlib.import_module("benchmarks.floor").measure(bench))]
+    parts += [(name, importlib.import_module(f"benchmarks.figures.{name}").measure(bench)) for name in figures]
+    parts += [(name, _of_peer(name, bench)) for name in peers]
+    return parts
+
+
+def _of_peer(name: str, bench: Bench) -> Measured:
+    for figure, value in importlib.import_module(f"benchmarks.peers.{name}").measure(bench):
+        yield f"peer.{name}.{figure}", value
+
+
+def circumstances(bench: Bench, quick: bool) -> dict[str, Any]:
+    """When, where and on what it is measured."""
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "commit": _commit(),
+        "quick": quick,
+        "machine": f"{_processor()}, {len(bench.two_cores.client | bench.two_cores.server)} cores used, "
+        f"{platform.system()} {platform.release()}, files on {_file_system(bench.directory)}",
+        "versions": f"Python {platform.python_version()}, pyzmq {zmq.pyzmq_version()} (libzmq {zmq.zmq_version()}), "
+        f"msgpack {'.'.join(map(str, msgpack.version))}, SQLite {sqlite3.sqlite_version}",
+        "placement": [str(bench.one_core), str(bench.two_cores)],
+    }
+
+
+def _commit() -> str:
+    """The commit of this tree, with a + when something in it is not committed; '' outside of a repository."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return described.stdout.strip()
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _file_system(directory: Path) -> str:
+    """Its kind: on a tmpfs, a flush to disk costs nothing."""
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    holding = [words for words in mounts if directory.resolve().is_relative_to(words[1])]
+    return max(holding, key=lambda words: len(words[1]))[2]

@@ -1,0 +1,156 @@
+"""zjobs itself: a broker and a worker as users start them, and what the figures ask of them."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import zmq
+
+from benchmarks.bench import Bench, Placement
+from benchmarks.load import TEXT, TYPE, Peer, ask
+from benchmarks.program import Program, free_port, python, wait_until
+from zjobs.client import Client
+
+FINAL = ("completed", "failed", "cancelled")
+BATCH = 10_000
+
+
+class Service:
+    """A broker, and a worker when asked for, in a folder of their own. For `with`, which starts the broker."""
+
+    def __init__(self, bench: Bench, placement: Placement, journal: str = "disk", time_scale: float = 0) -> None:
+        """`journal`: "disk" or "memory"."""
+        self._patience_s = bench.size.patience_s
+        self._placement = placement
+        self._time_scale = time_scale
+        self._folder = Path(tempfile.mkdtemp(prefix="zjobs.", dir=bench.directory))
+        self._journal = ":memory:" if journal == "memory" else str(self._folder / "journal.db")
+        self._pipe, self._reports = (f"tcp://127.0.0.1:{free_port()}" for _ in range(2))
+        self._worker: Program | None = None
+
+    def __enter__(self) -> Service:
+        self.start_broker()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop_worker()
+        self.broker.stop()
+        shutil.rmtree(self._folder)
+
+    def start_broker(self) -> None:
+        options = ("--listen", "tcp://127.0.0.1:*", "--journal", self._journal, "--log-level", "warning")
+        self.broker = Program(
+            python("-m", "zjobs.broker", *options, "--pipe", self._pipe, "--reports", self._reports),
+            self._placement.server,
+            self._folder / "broker.log",
+        )
+        self.endpoint = self.broker.ready_line()[-1]
+
+    def start_worker(self) -> None:
+        """Returns when it is ready, but maybe not yet found by the broker."""
+        options = ("--time-scale", str(self._time_scale), "--log-level", "warning")
+        self._worker = Program(
+            python("-m", "zjobs.worker", "--pipe", self._pipe, "--reports", self._reports, *options),
+            self._placement.worker,
+            self._folder / "worker.log",
+        )
+        self._worker.ready_line()
+
+    def stop_worker(self) -> None:
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+
+    def await_worker(self) -> None:
+        """Starts a worker and waits until the broker gives it jobs."""
+        self.start_worker()
+        with self.client() as client:
+            wait_until(lambda: client.info().worker.state == "ready", self._patience_s, "the worker is found")
+
+    def learn_types(self) -> None:
+        """From now on the broker checks the types of jobs, though no worker runs any."""
+        self.await_worker()
+        self.stop_worker()
+
+    def client(self) -> Client:
+        return Client(self.endpoint, timeout=60)
+
+    def fill(self, count: int, text: str = TEXT) -> range:
+        """Queues `count` jobs; their ids."""
+        with self.client() as client:
+            first = client.submit(TYPE, text).id
+            for done in range(1, count, BATCH):
+                client.submit_many(TYPE, [text] * min(BATCH, count - done))
+        return range(first, first + count)
+
+    @contextlib.contextmanager
+    def events(self) -> Iterator[Events]:
+        with self.client() as client:
+            endpoint = client.hello().events
+        with Peer(zmq.SUB, endpoint) as socket:
+            socket.rcvtimeo = int(self._patience_s * 1000)
+            yield Events(socket)
+
+    def rate_of(self, ids: range) -> float:
+        """Jobs a second from the end of the first of the queued `ids` to that of the last, with a new worker."""
+        with self.events() as events:
+            events.watch((ids[0], ids[-1]))
+            self.start_worker()
+            begun = events.ended(ids[0])
+            ended = events.ended(ids[-1])
+        self.stop_worker()
+        return (len(ids) - 1) / (ended - begun)
+
+
+class Events:
+    """News of jobs, on an open SUB socket."""
+
+    def __init__(self, socket: zmq.Socket[bytes]) -> None:
+        self._socket = socket
+
+    def watch(self, ids: Sequence[int]) -> None:
+        """Returns when the broker watches for us: each job's present status has come."""
+        for job_id in ids:
+            self.subscribe(job_id)
+        waited = set(ids)
+        while waited:
+            waited.discard(self.next()["id"])
+
+    def subscribe(self, job_id: int) -> None:
+        self._socket.subscribe(b"job.%d." % job_id)
+
+    def unsubscribe(self, job_id: int) -> None:
+        self._socket.unsubscribe(b"job.%d." % job_id)
+
+    def next(self) -> dict[str, Any]:
+        """The next status that comes. Raises zmq.Again when none does."""
+        job: dict[str, Any] = msgpack.unpackb(self._socket.recv_multipart()[-1])["job"]
+        return job
+
+    def ended(self, job_id: int) -> float:
+        """Waits for the end of a job; when it came (monotonic). What comes before is dropped."""
+        while True:
+            job = self.next()
+            if job["id"] == job_id and job["state"] in FINAL:
+                if job["state"] != "completed":
+                    raise RuntimeError(f"job {job_id} failed: {job['message']}")
+                return time.monotonic()
+
+
+def submit_and_wait(requests: zmq.Socket[bytes], events: Events) -> None:
+    """One job from its submit over its final event to its result, on sockets that are open already."""
+    job = {"type": TYPE, "data": msgpack.packb(TEXT)}
+    job_id = ask(requests, op="submit", key=f"{time.time_ns():032x}", jobs=[job])["first_id"]
+    events.subscribe(job_id)
+    events.ended(job_id)
+    events.unsubscribe(job_id)
+    result = ask(requests, op="result", id=job_id)
+    if msgpack.unpackb(result["body"]) != TEXT[::-1]:
+        raise RuntimeError(f"a wrong result: {result}")

@@ -1,0 +1,97 @@
+"""Where the journal lies, and what may happen to it: a crash, a full disk, an older copy put in its place."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+from zjobs.broker.journal import MEMORY, Journal
+
+
+class MemoryStore:
+    """A journal in memory: what is committed outlives the broker that committed it."""
+
+    def __init__(self) -> None:
+        self._journal = Journal.open(MEMORY, "journal-1")
+        self._backup: sqlite3.Connection | None = None
+
+    def open(self) -> Journal:
+        self._journal = Journal(_connection(self._journal), MEMORY)
+        return self._journal
+
+    def crash(self) -> None:
+        pass
+
+    def backup(self) -> None:
+        self._backup = sqlite3.connect(MEMORY, isolation_level=None)
+        _connection(self._journal).backup(self._backup)
+
+    def restore(self) -> bool:
+        """Whether there was a copy."""
+        if self._backup is None:
+            return False
+        copy = sqlite3.connect(MEMORY, isolation_level=None)
+        self._backup.backup(copy)
+        _connection(self._journal).close()
+        self._journal = Journal(copy, MEMORY)
+        return True
+
+    def close(self) -> None:
+        _connection(self._journal).close()
+
+
+class FileStore:
+    """A journal in a file. A crash leaves what was in the file and in its log, as kill -9 does."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._number = 0
+        self._journal: Journal | None = None
+
+    def open(self) -> Journal:
+        self._journal = Journal.open(str(self._file), "journal-1")
+        self._journal.take_up()
+        return self._journal
+
+    @property
+    def _file(self) -> Path:
+        return self._folder / f"journal-{self._number}.db"
+
+    def crash(self) -> None:
+        """The files as they are now become the journal; what closing would do is not done to them."""
+        assert self._journal is not None
+        before = self._file
+        self._number += 1
+        shutil.copy(before, self._file)
+        shutil.copy(f"{before}-wal", f"{self._file}-wal")
+        self.close()
+        before.unlink()
+
+    def backup(self) -> None:
+        """Copies in memory are enough to try that."""
+
+    def restore(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        assert self._journal is not None
+        _connection(self._journal).close()
+
+
+def fill_disk(journal: Journal, full: bool) -> None:
+    """Commits fail, at their last step, until there is room again."""
+
+    def refuse(action: int, what: str | None, *_: object) -> int:
+        return sqlite3.SQLITE_DENY if action == 22 and what == "COMMIT" else sqlite3.SQLITE_OK
+
+    # 22: SQLITE_TRANSACTION, which the module does not name. None takes the authorizer away only from 3.11 on.
+    _connection(journal).set_authorizer(refuse if full else _allow)
+
+
+def _allow(*_: object) -> int:
+    return sqlite3.SQLITE_OK
+
+
+def _connection(journal: Journal) -> sqlite3.Connection:
+    return journal._db

@@ -1,0 +1,148 @@
+"""The task process and the worker's runner, as the worker's loop sees them: what runs when, and how it ends."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+from simulation.oracle import Oracle, result_of
+from zjobs.messages.types import Ended, FailReason, HandedJob, Outcome, TaskType
+
+JOBS_AHEAD = 8
+
+# What each type promises, and how long its jobs take.
+TYPES = {
+    "quick": (TaskType("quick", "", max_attempts=1, max_reruns=2), 0),
+    "retry": (TaskType("retry", "", max_attempts=3, max_reruns=1), 0),
+    "short": (TaskType("short", "", max_attempts=2, max_reruns=2), 5),
+    "long": (TaskType("long", "", max_attempts=2, max_reruns=1), 120),
+    "once": (TaskType("once", "", max_attempts=1, max_reruns=0), 0),
+    "mail": (TaskType("mail", "", max_attempts=2, max_reruns=0), 80),
+}
+FEW = ("quick", "once")  # what a worker has that was started without its --tasks
+
+# How a run ends, by the job's data (before a # and a mark of its request); those with _once end so the first time.
+BEHAVIOURS = ("ok", "fail", "fail_once", "bad", "die", "die_once")
+
+
+class Death(NamedTuple):
+    ended: list[Ended]
+    lost: list[int]
+    unbegun: list[int]
+
+
+class Item(NamedTuple):
+    n: int
+    job: HandedJob
+
+
+class Runner:
+    """A task process with the socket before it. It is gone once `died` has told so."""
+
+    def __init__(self, incarnation: str, oracle: Oracle) -> None:
+        self.incarnation = incarnation
+        self._oracle = oracle
+        self._waiting: deque[Item] = deque()
+        self._unread: deque[Item] = deque()
+        self._results: list[Ended] = []
+        self._current: Item | None = None
+        self._ends_at = 0
+        self._dead = False
+        self._killed = False
+        self._forgotten = False
+        self.announced = False
+
+    # --- what the worker's loop does ------------------------------------------------------------------
+
+    def offer(self, n: int, job: HandedJob) -> None:
+        self._waiting.append(Item(n, job))
+
+    def feed(self) -> None:
+        while self._waiting and len(self._unread) + len(self._results) + (self._current is not None) < JOBS_AHEAD:
+            self._unread.append(self._waiting.popleft())
+
+    def take_back(self) -> list[int]:
+        numbers = [item.n for item in (*self._unread, *self._waiting)]
+        self._unread.clear()
+        self._waiting.clear()
+        return [] if self._forgotten else numbers
+
+    def results(self) -> list[Ended]:
+        results, self._results = self._results, []
+        return [] if self._forgotten else results
+
+    def kill(self) -> None:
+        self._killed = True
+
+    def forget(self) -> None:
+        self._forgotten = True
+        self.kill()
+
+    def died(self) -> Death | None:
+        if not (self._dead or self._killed):
+            return None
+        lost = [] if self._current is None or self._forgotten else [self._current.n]
+        self.bury()
+        return Death(self.results(), lost, self.take_back())
+
+    # --- what it does by itself ------------------------------------------------------------------------
+
+    @property
+    def eager(self) -> bool:
+        """Whether the worker has something to hear from it."""
+        return bool(self._results) or self._dead or self._killed or not self.announced
+
+    def wakes_at(self, now: int) -> int | None:
+        """When it makes its next step by itself."""
+        if self._dead:
+            return None
+        if self._current is not None:
+            return self._ends_at
+        return now if self._unread else None
+
+    def step(self, now: int) -> bool:
+        """Begins the next job, or ends the present one. Whether there was anything to do."""
+        if self._dead:
+            return False
+        if self._current is None:
+            if not self._unread:
+                return False
+            self._current = self._unread.popleft()
+            self._oracle.begins(self._current.job, self.incarnation)
+            self._ends_at = now + TYPES[self._current.job.type][1]
+            return True
+        if now < self._ends_at:
+            return False
+        self._end(self._current)
+        return True
+
+    def die(self) -> None:
+        """Whatever it was doing, it is dead."""
+        if self._current is not None and not self._dead:
+            self._oracle.ends(self._current.job.id, "died")
+        self._dead = True
+
+    def bury(self) -> None:
+        """It is dead for sure: nothing of it runs any more."""
+        if self._current is not None and not self._dead:
+            self._oracle.ends(self._current.job.id, "killed")
+        self._dead = True
+        self._current = None
+
+    def _end(self, item: Item) -> None:
+        assert item.job.data is not None
+        word, _, once = item.job.data.decode().partition("#")[0].partition("_")
+        if once and item.job.attempt > 1:
+            word = "ok"
+        if word == "die":
+            self.die()
+            return
+        self._current = None
+        self._oracle.ends(item.job.id, word)
+        elapsed_us = 1000 * TYPES[item.job.type][1] or 100
+        if word == "ok":
+            result = result_of(item.job.id, item.job.data)
+            self._results.append(Ended(item.n, Outcome.COMPLETED, elapsed_us, result))
+        else:
+            reason = FailReason.RAISED if word == "fail" else FailReason.BAD_DATA
+            self._results.append(Ended(item.n, Outcome.FAILED, elapsed_us, reason=reason, message="no"))

@@ -1,0 +1,116 @@
+"""A Hypothesis state machine over the simulated world: it looks for a run of events that breaks a promise.
+
+Both cores, the journal and the encoding of messages are the real ones.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from simulation.schedule import TIMES_MS
+from simulation.store import FileStore, MemoryStore
+from simulation.tasks import BEHAVIOURS, TYPES
+from simulation.world import World
+
+FEW = st.sampled_from((0, 1, 2, 3, 8, 1000))
+JOB = st.builds(
+    "{}:{}*{}".format, st.sampled_from(list(TYPES)), st.sampled_from(BEHAVIOURS), st.sampled_from((1, 2, 12))
+)
+
+
+class Machine(RuleBasedStateMachine):
+    """Each rule is a line of a scenario; after the last one everything heals, and every job must end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(self.store())
+        self.whole = True
+
+    def store(self) -> MemoryStore | FileStore:
+        return MemoryStore()
+
+    def do(self, line: str) -> None:
+        try:
+            self.world.do(line)
+        except BaseException as error:
+            self.whole = False
+            raise AssertionError("\n".join([*self.world.lines, f"→ {error!r}"])) from error
+
+    def teardown(self) -> None:
+        try:
+            if self.whole:
+                self.do("drain")
+        finally:
+            self.world.close()
+
+    @initialize()
+    def begin(self) -> None:
+        self.do("worker starts")
+        self.do("run 0")
+
+    @rule(jobs=st.lists(JOB, min_size=1, max_size=3))
+    def submit(self, jobs: list[str]) -> None:
+        self.do(f"submit {' '.join(jobs)}")
+
+    @rule(few=FEW)
+    def repeat(self, few: int) -> None:
+        self.do(f"repeat {few}")
+
+    @rule(who=st.sampled_from(("broker", "worker", "worker stale", "task")), few=FEW)
+    def turn(self, who: str, few: int) -> None:
+        self.do(f"{who} {few}")
+
+    @rule(how=st.sampled_from(("wait", "run")), duration_ms=st.sampled_from(TIMES_MS))
+    def time_passes(self, how: str, duration_ms: int) -> None:
+        self.do(f"{how} {duration_ms}")
+
+    @rule(where=st.sampled_from(("before", "after")), few=FEW)
+    def broker_dies(self, where: str, few: int) -> None:
+        self.do(f"broker dies {where} {few}")
+
+    @rule(what=st.sampled_from(("broker starts", "worker starts", "worker starts few", "connect", "disk empties")))
+    def something_heals(self, what: str) -> None:
+        self.do(what)
+
+    @rule(what=st.sampled_from(("cut pipe", "cut reports", "worker dies")), few=FEW)
+    def something_breaks(self, what: str, few: int) -> None:
+        self.do(f"{what} {few}")
+
+    @rule(what=st.sampled_from(("disk fills", "worker stops", "worker stops at once", "task dies")))
+    def something_ends(self, what: str) -> None:
+        self.do(what)
+
+
+class RestoringMachine(Machine):
+    """Now and then an older copy of the journal is put in its place."""
+
+    @rule(what=st.sampled_from(("backup", "restore")))
+    def copies(self, what: str) -> None:
+        self.do(what)
+
+
+class FileMachine(Machine):
+    """The journal is a file, and a crash leaves its log as it was."""
+
+    def store(self) -> FileStore:
+        self.folder = tempfile.TemporaryDirectory()
+        return FileStore(Path(self.folder.name))
+
+    def teardown(self) -> None:
+        try:
+            super().teardown()
+        finally:
+            self.folder.cleanup()
+
+
+@pytest.mark.parametrize(("machine", "examples"), [(Machine, 150), (RestoringMachine, 100), (FileMachine, 12)])
+def test_no_run_of_events_breaks_a_promise(machine: type[Machine], examples: int) -> None:
+    """Whatever happens in whatever order, what `simulation.oracle` promises holds, and in the end every job is final."""
+    modest = settings(max_examples=examples, stateful_step_count=50, derandomize=True, database=None, deadline=None)
+    chosen = settings() if settings.get_current_profile_name() == "long" else modest
+    run_state_machine_as_test(machine, settings=settings(chosen, suppress_health_check=list(HealthCheck)))
