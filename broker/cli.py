@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from zjobs.broker import upkeep
+from zjobs.broker.core import Rules
 from zjobs.broker.journal import MEMORY, CannotCreate, Journal, JournalError
+from zjobs.broker.retention import Keep
 from zjobs.broker.shell import Broker
 from zjobs.broker.sockets import CannotBind, Config
 from zjobs.messages import endpoints, lock, options
@@ -43,12 +45,16 @@ Options:
   --max-jobs NUMBER      jobs in one request [default: 10000]
   --max-queued NUMBER    jobs that may be queued [default: 2000000]
   --max-frames NUMBER    frames in one request [default: 16]
+  --pause-on EVENT       pause by itself when a worker was lost (lost), when that or a job failed
+                         (failed), or never [default: never]
+  --keep DURATION        drop jobs so long after their end; if omitted, they are kept
+  --keep-jobs NUMBER     drop the oldest ended jobs above this number; if omitted, all are kept
   --log-level LEVEL      debug, info, warning or error [default: info]
   -h, --help             show this text
   --version              show the version
 
 ENDPOINT is tcp://HOST:PORT or ipc://PATH. --listen and --events may have the port *, any free one; the others
-may not, because the broker dials them. SIZE is such as 65536, 64KiB or 1MiB.
+may not, because the broker dials them. SIZE is such as 65536, 64KiB or 1MiB, DURATION such as 90s, 5m, 2h or 7d.
 
 When it takes requests it prints one line: zbroker ready ENDPOINT. It ends on SIGTERM or Ctrl+C, after it has
 answered what it has taken. No job is lost whatever ends it.
@@ -165,9 +171,13 @@ def _config(values: dict[str, Any]) -> Config:
         raise Refused(
             REFUSED, "--max-request must be at least 1 KiB more than --max-data, or such a job cannot be sent"
         )
-    config = Config(values["--listen"], values["--events"], values["--pipe"], values["--reports"], limits)
+    if values["--pause-on"] not in ("never", "lost", "failed"):
+        raise options.UsageError(f"--pause-on must be never, lost or failed, not {values['--pause-on']!r}")
+    rules = Rules(limits, values["--pause-on"])
+    at = values["--listen"], values["--events"], values["--pipe"], values["--reports"]
+    config = Config(*at, rules, _keep(values))
     try:
-        for endpoint, free_port in zip(config[:4], (True, True, False, False)):
+        for endpoint, free_port in zip(at, (True, True, False, False)):
             if endpoint is not None:
                 endpoints.checked(endpoint, free_port)
         for places in (endpoints.EVENTS, endpoints.PIPE, endpoints.REPORTS):
@@ -175,6 +185,15 @@ def _config(values: dict[str, Any]) -> Config:
     except ValueError as error:
         raise options.UsageError(str(error)) from None
     return config
+
+
+def _keep(values: dict[str, Any]) -> Keep:
+    age, number = values["--keep"], values["--keep-jobs"]
+    try:
+        for_ms = None if age is None else int(options.duration(age) * 1000)
+    except ValueError as error:
+        raise options.UsageError(f"--keep: {error}") from None
+    return Keep(for_ms, None if number is None else _number(int, values, "--keep-jobs"))
 
 
 def _number(read: Any, values: dict[str, Any], name: str) -> int:

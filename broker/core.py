@@ -4,52 +4,60 @@ The core is a function of its inputs. It gets requests, the worker's messages an
 `Effects`: what must be written down, and what may be said once that is on disk. It has no clock, socket, file, log or
 random numbers of its own; it reads committed records through `Records`. One turn of the broker is
 
-    for each thing that came in:  core.submit(…) | core.on_beat(…) | core.on_started(…) | core.on_reports(…)
+    for each thing that came in:  core.submit(…) | core.cancel(…) | … | core.on_beat(…) | core.on_reports(…)
     effects = core.end_turn(now)          hands over what the window has room for
     journal.commit(effects.changes)       if this fails, the core is thrown away and loaded anew
     send the rest of the effects
 
-Jobs wait in `Queue` by id. A job that is handed over leaves the queue and stands in `_handed` under its hand-over
-number until the worker reports how it ended (settled), returns it, or is lost. docs/protocol.md, part 2, has the rules
-of that exchange and what each of them is for.
+A job that has not ended is in exactly one of three places: it waits for its time (`_waiting`), it is ready (`_queue`),
+or it is with the worker (`_worker`, where sessions, numbers and acknowledgements are).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from zjobs.broker.jobs import TRANSITIONS, Changes, Envelope, Job, Loaded, Session, Step, Submitted
-from zjobs.broker.queue import Queue
-from zjobs.broker.window import Averages, Load, Weight, admits
+from zjobs.broker.effects import Effects, News
+from zjobs.broker.handover import HandOver
+from zjobs.broker.jobs import TRANSITIONS, Envelope, Job, Loaded, Step, Submitted
+from zjobs.broker.queue import Queue, Waiting
 from zjobs.broker.workerview import Now, WorkerView
 from zjobs.messages.types import (
-    Ack,
     Attempt,
     Beat,
     BrokerName,
+    Cancel,
     Ended,
     Error,
     ErrorCode,
     FailReason,
+    Forget,
+    ForgetReply,
     JobState,
     Limits,
+    Missing,
     NewJob,
     Outcome,
-    PipeMessage,
+    Pause,
+    Paused,
+    PauseReply,
+    Progress,
+    Reply,
     Reports,
-    Returned,
+    ResumeReply,
+    Retry,
+    RetryReply,
     Started,
-    StartSession,
     Submit,
     SubmitReply,
-    TakeOver,
     TaskType,
 )
 
 PREFETCH = 256
 DETERMINISTIC = frozenset({FailReason.BAD_DATA, FailReason.BAD_RESULT})  # a retry would end the same way
+LONGEST_RETRY_DELAY_MS = 3_600_000
 
 NIL = b"\xc0"  # msgpack: nothing
 LOST = "the worker died while running it"
@@ -59,343 +67,274 @@ INTERRUPTED = "the worker was told to stop at once while running it"
 class Records(Protocol):
     """What the core may read: committed records, and nothing else of the journal."""
 
+    def job(self, job_id: int) -> Job | None: ...
     def jobs(self, ids: Sequence[int]) -> list[Job]: ...
     def submitted(self, key: str) -> Submitted | None: ...
 
 
-class Handed(NamedTuple):
-    n: int
-    job: Job
+class Rules(NamedTuple):
+    """What the operator decided. `pause_on`: never, lost (its worker) or failed (that, or a job)."""
 
-
-class News(NamedTuple):
-    """A job as it was after a change; `change` None: it began, which is not journaled."""
-
-    job: Job
-    change: int | None
-
-
-class Effects:
-    """What a turn leads to. `changes` must be on disk before anything else of it leaves the process."""
-
-    def __init__(self) -> None:
-        self.changes = Changes()
-        self.replies: list[tuple[Envelope, SubmitReply | Error]] = []
-        self.pipe: list[PipeMessage] = []
-        self.hand_over: list[Handed] = []
-        self.news: list[News] = []
-        self.notes: list[str] = []
+    limits: Limits = Limits()
+    pause_on: str = "never"
 
 
 class Core:
-    """The state of one queue. `new_id()` makes the name of a session: 32 hex digits, never the same twice."""
+    """The state of one queue."""
 
-    def __init__(self, loaded: Loaded, records: Records, limits: Limits, name: BrokerName, now: Now) -> None:
+    def __init__(self, loaded: Loaded, records: Records, rules: Rules, name: BrokerName, now: Now) -> None:
         self.journal = loaded.journal
         self.counters = loaded.counters
-        self.types = loaded.types
-        self.worker = WorkerView(now.mono_ms)
+        self.paused = loaded.paused
         self._records = records
-        self._limits = limits
-        self._name = name
-        self._session = loaded.session
-        self._handed = dict(loaded.handed)
-        handed_ids = {job.id for job in self._handed.values()}
-        self._queue = Queue(job_id for job_id in loaded.queued if job_id not in handed_ids)
-        self._numbers = {job.id: n for n, job in self._handed.items()}
-        self._averages = Averages()
+        self._rules = rules
+        self._worker = HandOver(loaded, name, rules.limits.result_bytes, now)
+        self._effects = self._worker.effects
+        self._queue = Queue(loaded.ready)
+        self._waiting = Waiting(loaded.waiting)
         self._ahead: dict[int, Job] = {}
-        self._hold_until: int | None = None
-        self._acknowledge = False
-        self._effects = Effects()
+        for job in self._worker.jobs.values():
+            self._take_out(job)
 
-    # --- what is asked of the core -----------------------------------------------------------------------
+    # --- what is asked of the core -----------------------------------------------------------------------------
 
     @property
-    def queued(self) -> int:
-        """How many jobs have not ended and are not known to be running."""
-        return len(self._queue) + len(self._handed) - (self.running is not None)
+    def worker(self) -> WorkerView:
+        """What is believed of the worker."""
+        return self._worker.view
+
+    @property
+    def types(self) -> dict[str, TaskType] | None:
+        """The task types that a worker last announced, None when none ever did."""
+        return self._worker.types
 
     @property
     def running(self) -> Job | None:
         """The job that the worker last said it is running."""
-        n = self.worker.running_n
-        return None if n is None else self._handed.get(n)
+        return self._worker.running
 
     @property
     def session_name(self) -> str:
         """The session that hand-overs belong to; there are none without one."""
-        assert self._session is not None
-        return self._session.session
+        return self._worker.session_name
 
-    def ahead(self, job_id: int) -> int:
-        """How many jobs must end before `job_id` starts; it must be queued or handed over."""
-        n = self._numbers.get(job_id)
+    @property
+    def queued(self) -> int:
+        """How many jobs are ready, or with the worker and not known to be running."""
+        return len(self._queue) + len(self._worker.jobs) - (self.running is not None)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for a delay to end."""
+        return len(self._waiting)
+
+    def ahead(self, job: Job) -> int | None:
+        """How many jobs must end before this one starts; None when it waits for a delay, or has ended."""
+        n = self._worker.number_of(job.id)
         if n is not None:
-            return n - next(iter(self._handed))
-        return len(self._handed) + self._queue.ahead(job_id)
+            return self._worker.ahead(n)
+        if job.state.final or job.id in self._waiting:
+            return None
+        return len(self._worker.jobs) + self._queue.ahead(job.priority, job.id)
+
+    def waits(self, job_id: int) -> bool:
+        """Whether the job waits for its delay to end."""
+        return job_id in self._waiting
 
     def next_ids(self, count: int) -> list[int]:
-        """The ids of the jobs that start next, those handed over first; the running one is among them."""
-        ids = [job.id for job in self._handed.values()][:count]
+        """The ids of the jobs that start next, those with the worker first; the running one is among them."""
+        ids = [job.id for job in self._worker.jobs.values()][:count]
         return ids + self._queue.first(count - len(ids))
 
-    def next_deadline_ms(self) -> int | None:
+    def next_deadline_ms(self, now: Now) -> int | None:
         """When `end_turn` wants to be called next though nothing came in (monotonic)."""
-        return self.worker.silent_at_ms()
+        silent_at, ready_at = self.worker.silent_at_ms(), self._waiting.next_ready_at()
+        deadlines = [] if silent_at is None else [silent_at]
+        if ready_at is not None:
+            deadlines.append(now.mono_ms + ready_at - now.wall_ms)
+        return min(deadlines, default=None)
 
-    # --- requests ------------------------------------------------------------------------------------------
+    # --- requests ------------------------------------------------------------------------------------------------
 
     def submit(self, request: Submit, reply_to: Envelope, now: Now) -> None:
-        """Takes all jobs of the request or none. `reply_to` comes back beside the reply."""
-        self._effects.replies.append((reply_to, self._submit(request, now)))
-
-    def _submit(self, request: Submit, now: Now) -> SubmitReply | Error:
-        changes = self._effects.changes
+        """Takes all jobs of the request or none."""
         digest = _digest(request.jobs)
-        known = changes.submitted.get(request.key) or self._records.submitted(request.key)
-        if known is not None:
-            if known.digest != digest:
-                return Error(ErrorCode.KEY_CONFLICT, f"the key {request.key!r} was used for other jobs")
-            return SubmitReply(self.journal, known.first_id, known.count, self.types is not None)
-        refusal = self._refusal(request)
-        if refusal is not None:
-            return refusal
-        first_id = self.counters.next_id
-        count = len(request.jobs)
-        for job_id, new in enumerate(request.jobs, first_id):
-            size = 0 if new.data is None else len(new.data)
-            job = Job(job_id, new.type, JobState.QUEUED, 0, 0, 0, size, now.wall_ms)
-            changes.added[job_id] = job
-            if new.data is not None:
-                changes.data.append((job_id, new.data))
-            if len(self._ahead) < 2 * PREFETCH:
-                self._ahead[job_id] = job
-            self._queue.add(job_id)
-            self._tell(job)
-        self.counters = self.counters._replace(next_id=first_id + count)
-        changes.submitted[request.key] = Submitted(request.key, first_id, count, digest)
-        return SubmitReply(self.journal, first_id, count, self.types is not None)
+        known = self._known(request.key, digest) or self._submit_refusal(request.jobs)
+        if isinstance(known, Error):
+            self._reply(reply_to, known)
+            return
+        if known is None:
+            known = self._taken(request.key, len(request.jobs), digest)
+            for job_id, new in enumerate(request.jobs, known.first_id):
+                self._take(job_id, new, now)
+        self._reply(reply_to, SubmitReply(self.journal, known.first_id, known.count, self.types is not None))
 
-    def _refusal(self, request: Submit) -> Error | None:
-        limits = self._limits
-        jobs = request.jobs
-        if len(jobs) > limits.request_jobs:
-            return Error(ErrorCode.TOO_LARGE, f"{len(jobs)} jobs in one request; the limit is {limits.request_jobs}")
-        for place, job in enumerate(jobs):
-            if job.data is not None and len(job.data) > limits.data_bytes:
-                return Error(
-                    ErrorCode.TOO_LARGE,
-                    f"jobs[{place}] has {len(job.data)} bytes of data; the limit is {limits.data_bytes}",
-                )
-            if self.types is not None and job.type not in self.types:
-                known = ", ".join(sorted(self.types)) or "none"
-                return Error(
-                    ErrorCode.UNKNOWN_TYPE,
-                    f"jobs[{place}]: the worker has no task type {job.type!r}; it has: {known}",
-                )
-        if len(self._queue) + len(self._handed) + len(jobs) > limits.queued_jobs:
-            return Error(ErrorCode.QUEUE_FULL, f"{limits.queued_jobs} jobs may be queued, and that many are")
-        return None
+    def retry(self, request: Retry, reply_to: Envelope, now: Now) -> None:
+        """Submits copies of ended jobs, all or none."""
+        digest = blake2b(repr(("retry", request.ids)).encode(), digest_size=16).digest()
+        known = self._known(request.key, digest)
+        olds = [] if known is not None else [self._find(job_id) for job_id in request.ids]
+        known = known or self._retry_refusal(request.ids, olds)
+        if isinstance(known, Error):
+            self._reply(reply_to, known)
+            return
+        if known is None:
+            known = self._taken(request.key, len(olds), digest)
+            for job_id, old in enumerate(filter(None, olds), known.first_id):
+                self._take(job_id, NewJob(old.type, None, old.priority, 0, old.time_limit_ms), now, copy_of=old)
+        self._reply(reply_to, RetryReply(self.journal, known.first_id, known.count))
 
-    # --- the worker ----------------------------------------------------------------------------------------
+    def cancel(self, request: Cancel, now: Now) -> None:
+        """Ends jobs: at once where they are not with the worker, else by telling it. Others stay as they are."""
+        for job_id in request.ids:
+            job = self._find(job_id)
+            if job is None or job.state.final or job.cancelling:
+                continue
+            n = self._worker.number_of(job_id)
+            if n is None:
+                self._take_out(job)
+                self._step(job._replace(ended_at=now.wall_ms), Step.CANCEL, JobState.QUEUED)
+            else:
+                job = self._write(job._replace(cancelling=True))
+                self._worker.cancel(n, job)
+
+    def pause(self, request: Pause, reply_to: Envelope, now: Now) -> None:
+        """Nothing new starts until `resume`."""
+        paused = self._pause(request.reason, now)
+        self._reply(reply_to, PauseReply(self.journal, paused))
+
+    def resume(self, reply_to: Envelope) -> None:
+        """Ends a pause."""
+        self._reply(reply_to, ResumeReply(self.journal, self.paused))
+        if self.paused is not None:
+            self.paused = None
+            self._effects.changes.pauses.append(None)
+
+    def forget(self, request: Forget, reply_to: Envelope) -> None:
+        """Drops ended jobs and all that is kept of them."""
+        kept = []
+        missing = []
+        forgotten = []
+        for job_id in dict.fromkeys(request.ids):
+            job = self._find(job_id)
+            if job is None:
+                missing.append(Missing(job_id, self.why_missing(job_id)))
+            elif not job.state.final or not self.drop(job):
+                kept.append(job_id)
+            else:
+                forgotten.append(job_id)
+        self._reply(reply_to, ForgetReply(self.journal, tuple(forgotten), tuple(kept), tuple(missing)))
+
+    def drop(self, job: Job) -> bool:
+        """Drops one ended job. Returns whether it could be: not in the turn in which it ended."""
+        changes = self._effects.changes
+        if job.id in changes.changed or job.id in changes.added:
+            return False
+        changes.forgotten.add(job.id)
+        self._count(job.state, -1)
+        return True
+
+    def why_missing(self, job_id: int) -> ErrorCode:
+        """Why there is no such job."""
+        return ErrorCode.EXPIRED if job_id < self.counters.next_id else ErrorCode.NOT_FOUND
+
+    # --- the worker ------------------------------------------------------------------------------------------------
 
     def on_beat(self, beat: Beat, new_session: str, now: Now) -> None:
-        """The worker as it is now. `new_session`: the name for a session, if this beat leads to one."""
-        self.worker.heard(beat, now.mono_ms)
-        journaled = self._session
-        if journaled is not None and beat.incarnation == journaled.incarnation:
-            if beat.session is None:
-                self._learn_types(beat)
-                self._start_session()
-            elif self._is_known(beat, journaled):
-                self._learn_types(beat)
-                self._go_on(beat, journaled, now)
-            else:
-                self._refuse(beat, now)
-        elif beat.session is None:
-            # First what the old worker leaves: how often that may run again says the old worker's list of types.
-            self._begin(beat.incarnation, new_session, now)
-            self._learn_types(beat)
-        else:
-            self._refuse(beat, now)
+        """The worker as it is now. `new_session`: 32 hex digits never used before, if it comes to a session."""
+        for job in self._worker.on_beat(beat, new_session, now):
+            self._lost(job, LOST, "", now)
+        if self.paused is not None:
+            self._worker.call_back()
 
     def on_gone(self, now: Now) -> None:
         """The connection to the worker is lost; what it was running stays in doubt until one is heard again."""
         self.worker.gone(now.mono_ms)
 
     def on_started(self, message: Started, now: Now) -> None:
-        """The worker began a job; of use only to those who look on."""
-        if self._speaks(message.session) and self._settled_next(message.n):
-            self._began(message.n, now)
+        self._worker.on_started(message, now)
+
+    def on_progress(self, message: Progress) -> None:
+        self._worker.on_progress(message)
 
     def on_reports(self, message: Reports, now: Now) -> None:
-        """Takes the reports that come next, and each of them once."""
-        if not self._speaks(message.session):
-            return
-        assert self._session is not None
-        self._acknowledge = True
-        done = self._session.reports_done
-        for number, report in enumerate(message.reports, message.first):
-            if number != done + 1:
-                continue  # a repeat, or one whose predecessor was lost on the way
-            if isinstance(report, Returned):
-                self._on_returned(report)
-            elif self._settled_next(report.n):
-                self._on_ended(report, now)
+        """Settles the jobs that the worker tells the end of, and takes back those it returns."""
+        for job, ended in self._worker.on_reports(message, now):
+            if ended is not None:
+                self._ended(job, ended, now)
+            elif job.cancelling:
+                self._step(job._replace(ended_at=now.wall_ms), Step.CANCEL)
             else:
-                self._effects.notes.append(f"the worker reported the end of number {report.n} out of turn: taking over")
-                self._effects.pipe.append(TakeOver(self._session.incarnation))
-                break
-            done = number
-        self._change_session(reports_done=done)
+                _next_state(job, JobState.IN_PROGRESS, Step.RETURN)
+                self._line_up(job)
 
-    def _speaks(self, session: str) -> bool:
-        """Whether `session` is the present one, and its worker was heard since this broker started."""
-        return self._session is not None and session == self._session.session and self.worker.known
-
-    def _is_known(self, beat: Beat, journaled: Session) -> bool:
-        return (
-            beat.session == journaled.session and beat.taken < journaled.next_n and beat.acked <= journaled.reports_done
-        )
-
-    def _learn_types(self, beat: Beat) -> None:
-        types = {task_type.name: task_type for task_type in beat.types}
-        if types != self.types:
-            self.types = types
-            self._effects.changes.types = types
-
-    def _start_session(self) -> None:
-        assert self._session is not None
-        self._effects.pipe.append(
-            StartSession(self._session.incarnation, self._session.session, self._name, self._limits.result_bytes)
-        )
-
-    def _begin(self, incarnation: str, session: str, now: Now) -> None:
-        """A new worker: the old one is gone, and with it the certainty about what it was given."""
-        self._effects.hand_over.clear()  # repeats for the old worker, by its numbers; none of them was sent
-        for n, job in list(self._handed.items()):
-            if n == self.worker.running_n:
-                job = job._replace(started_at=now.wall_ms - (now.mono_ms - self.worker.running_since_ms))
-            self._unhand(n, job)
-            self._put_back_or_lose(job, LOST, "", now)
-        self._hold_until = None
-        self._session = self._effects.changes.session = Session(incarnation, session, 1, 0, 1)
-        self._start_session()
-
-    def _go_on(self, beat: Beat, journaled: Session, now: Now) -> None:
-        self.worker.known = True
-        self.worker.note = None
-        if beat.acked < journaled.reports_done:
-            self._acknowledge = True
-        if beat.running is not None and self._settled_next(beat.running.n):
-            self._began(beat.running.n, now, beat.running.elapsed_ms)
-        if self.worker.missed_hand_overs(beat.taken, journaled.next_n - 1):
-            self._effects.hand_over += [Handed(n, job) for n, job in self._handed.items() if n > beat.taken]
-
-    def _refuse(self, beat: Beat, now: Now) -> None:
-        """A worker with a session that this journal does not know."""
-        self.worker.known = False
-        other = beat.broker
-        if other is not None and (other.host, other.frontend) == (self._name.host, self._name.frontend):
-            self._effects.pipe.append(TakeOver(beat.incarnation))
-        else:
-            self.worker.serves(other, now.mono_ms)
-
-    def _on_ended(self, ended: Ended, now: Now) -> None:
-        job = self._handed[ended.n]
-        self._unhand(ended.n, job)
-        self._averages.took(job.type, ended.elapsed_us)
+    def _ended(self, job: Job, ended: Ended, now: Now) -> None:
         elapsed_ms = ended.elapsed_us // 1000
         started_at = max(0, now.wall_ms - elapsed_ms)
-        job = job._replace(elapsed_ms=elapsed_ms, started_at=started_at, ended_at=now.wall_ms)
+        job = job._replace(
+            elapsed_ms=elapsed_ms, started_at=started_at, ended_at=now.wall_ms, output_bytes=ended.output_bytes
+        )
+        if ended.output is not None:
+            self._effects.changes.outputs.append((job.id, ended.output))
         if ended.outcome is Outcome.COMPLETED:
             self._effects.changes.results.append((job.id, NIL if ended.result is None else ended.result))
             self._step(job._replace(attempts=job.attempts + 1, reason=None, message=None), Step.COMPLETE)
+        elif ended.outcome is Outcome.FAILED:
+            self._failed(job, ended, now)
         elif ended.outcome is Outcome.INTERRUPTED:
-            self._put_back_or_lose(job, INTERRUPTED, ended.detail, now)
+            self._lost(job, INTERRUPTED, ended.detail, now)
         else:
-            self._failed(job, ended)
-        if ended.n + 1 in self._handed:
-            self._began(ended.n + 1, now)
+            self._note_attempt(job, Outcome.CANCELLED, ended.message, ended.detail)
+            self._step(job, Step.CANCEL)
 
-    def _failed(self, job: Job, ended: Ended) -> None:
+    def _failed(self, job: Job, ended: Ended, now: Now) -> None:
         job = job._replace(attempts=job.attempts + 1, reason=ended.reason or FailReason.RAISED, message=ended.message)
-        self._note_attempt(job, Outcome.FAILED, ended.detail)
-        again = job.attempts < self._type(job).max_attempts and job.reason not in DETERMINISTIC
-        self._step(job, Step.RETRY if again else Step.FAIL)
+        self._note_attempt(job, Outcome.FAILED, ended.message, ended.detail)
+        task_type = self._worker.type_of(job)
+        if job.attempts < task_type.max_attempts and job.reason not in DETERMINISTIC and not job.cancelling:
+            delay_ms = min(task_type.retry_delay_ms << min(job.attempts - 1, 32), LONGEST_RETRY_DELAY_MS)
+            self._step(job._replace(ready_at=now.wall_ms + delay_ms), Step.RETRY)
+            return
+        self._step(job, Step.FAIL)
+        if self._rules.pause_on == "failed":
+            self._pause(f"job {job.id} failed: {job.message}", now)
 
-    def _put_back_or_lose(self, job: Job, message: str, detail: str, now: Now) -> None:
+    def _lost(self, job: Job, message: str, detail: str, now: Now) -> None:
         """A run came to nothing because of its worker: again, if that is allowed so often."""
-        again = job.reruns < self._type(job).max_reruns
+        again = job.reruns < self._worker.type_of(job).max_reruns
         job = job._replace(reruns=job.reruns + 1, ended_at=now.wall_ms, reason=FailReason.WORKER_LOST, message=message)
-        self._note_attempt(job, Outcome.INTERRUPTED, detail)
-        self._step(job, Step.RERUN if again else Step.LOSE)
+        self._note_attempt(job, Outcome.INTERRUPTED, message, detail)
+        if job.cancelling:
+            self._step(job._replace(reason=None, message=None), Step.CANCEL)
+        else:
+            self._step(job._replace(ready_at=None), Step.RERUN if again else Step.LOSE)
+        if self._rules.pause_on != "never":
+            self._pause(f"job {job.id}: {message}", now)
 
-    def _on_returned(self, returned: Returned) -> None:
-        """Voids the numbers from `returned.n` on; the worker goes on with a number never given out."""
-        assert self._session is not None
-        for n, job in list(self._handed.items()):
-            if n >= returned.n:
-                self._unhand(n, job)
-                self._queue.add(job.id)
-                self._ahead[job.id] = job
-        self._hold_until = returned.n if self._handed else None
-        self.worker.stopping = returned.stopping
-        self._change_session(resume=self._session.next_n)
-
-    def _began(self, n: int, now: Now, elapsed_ms: int = 0) -> None:
-        if self.worker.running_n != n:
-            self.worker.runs(n, now.mono_ms - elapsed_ms)
-            self._effects.news.append(News(self._handed[n], None))
-
-    def _settled_next(self, n: int) -> bool:
-        return n == next(iter(self._handed), None)
-
-    # --- the end of a turn: hand over --------------------------------------------------------------------
+    # --- the end of a turn -------------------------------------------------------------------------------------------
 
     def end_turn(self, now: Now) -> Effects:
         """Hands over what the window has room for, and gives out the effects of the whole turn."""
-        self.worker.check(now.mono_ms)
-        if self.worker.accepts:
-            self._hand_over()
-        if self._acknowledge and self._session is not None:
-            session = self._session
-            self._effects.pipe.append(Ack(session.session, session.reports_done, session.resume))
-        self._acknowledge = False
-        effects, self._effects = self._effects, Effects()
-        effects.news = [news for news in effects.news if news.change is not None or news.job is self.running]
+        for priority, job_id in self._waiting.take_ready(now.wall_ms):
+            self._queue.add(priority, job_id)
+        if self.paused is None:
+            for job in self._next_jobs():
+                if not self._worker.room_for(job):
+                    break
+                _next_state(job, JobState.QUEUED, Step.HAND_OVER)
+                self._take_out(job)
+                self._worker.hand(job)
+        self._worker.end_turn(now)
+        effects = self._effects
+        self._effects = self._worker.effects = Effects()
+        running = self.running
+        effects.news = [news for news in effects.news if news.change is not None or news.job is running]
         if effects.changes:
             effects.changes.counters = self.counters
         return effects
 
-    def _hand_over(self) -> None:
-        if self._hold_until is not None and self._handed:
-            return
-        self._hold_until = None
-        assert self._session is not None
-        load = Load()
-        for job in self._handed.values():
-            load = load.plus(self._weight(job))
-        n = self._session.next_n
-        for job in self._next_jobs():
-            if self.types is not None and job.type not in self.types:
-                self.worker.note = (
-                    f"job {job.id} is of the type {job.type!r}, which the worker does not have "
-                    f"(was it started without its --tasks?): nothing is handed over until it has"
-                )
-                break
-            weight = self._weight(job)
-            if not admits(load, weight):
-                break
-            load = load.plus(weight)
-            self._hand(n, job)
-            n += 1
-        if n > self._session.next_n:
-            self._change_session(next_n=n)
-
     def _next_jobs(self) -> Iterator[Job]:
-        """The waiting jobs in turn; each must leave the queue before the next is asked for."""
+        """The ready jobs in turn; each must leave the queue before the next is asked for."""
         while ids := self._queue.first(1):
             job = self._ahead.get(ids[0])
             if job is None:
@@ -404,70 +343,149 @@ class Core:
             yield job
 
     def _prefetch(self) -> None:
-        fresh = self._effects.changes
+        changes = self._effects.changes
         wanted = self._queue.first(PREFETCH)
         self._ahead = {job.id: job for job in self._records.jobs(wanted)}
         for job_id in wanted:
-            job = fresh.changed.get(job_id) or fresh.added.get(job_id)
+            job = changes.changed.get(job_id) or changes.added.get(job_id)
             if job is not None:
                 self._ahead[job_id] = job
 
-    def _hand(self, n: int, job: Job) -> None:
-        _next_state(job, JobState.QUEUED, Step.HAND_OVER)
-        self._queue.remove(job.id)
+    # --- taking jobs -------------------------------------------------------------------------------------------------
+
+    def _known(self, key: str, digest: bytes) -> Submitted | Error | None:
+        """What was submitted under this key before; an error when that was something else."""
+        known = self._effects.changes.submitted.get(key) or self._records.submitted(key)
+        if known is not None and known.digest != digest:
+            return Error(ErrorCode.KEY_CONFLICT, f"the key {key!r} was used for other jobs")
+        return known
+
+    def _taken(self, key: str, count: int, digest: bytes) -> Submitted:
+        """Gives out `count` ids."""
+        taken = Submitted(key, self.counters.next_id, count, digest)
+        self.counters = self.counters._replace(next_id=taken.first_id + count)
+        self._effects.changes.submitted[key] = taken
+        return taken
+
+    def _take(self, job_id: int, new: NewJob, now: Now, copy_of: Job | None = None) -> None:
+        size = 0 if new.data is None else len(new.data)
+        job = Job(job_id, new.type, JobState.QUEUED, 0, 0, 0, size, now.wall_ms, new.priority)
+        if new.delay_ms or new.time_limit_ms is not None:
+            ready_at = now.wall_ms + new.delay_ms if new.delay_ms else None
+            job = job._replace(ready_at=ready_at, time_limit_ms=new.time_limit_ms)
+        if copy_of is not None:
+            job = job._replace(data_bytes=copy_of.data_bytes, retry_of=copy_of.id)
+            self._effects.changes.data_copies.append((job_id, copy_of.id))
+        elif new.data is not None:
+            self._effects.changes.data.append((job_id, new.data))
+        self._effects.changes.added[job_id] = job
+        self._place(job)
+        self._tell(job)
+
+    def _submit_refusal(self, jobs: Sequence[NewJob]) -> Error | None:
+        limits = self._rules.limits
+        if len(jobs) > limits.request_jobs:
+            return Error(ErrorCode.TOO_LARGE, f"{len(jobs)} jobs in one request; the limit is {limits.request_jobs}")
+        for place, job in enumerate(jobs):
+            if job.data is not None and len(job.data) > limits.data_bytes:
+                what = f"jobs[{place}] has {len(job.data)} bytes of data; the limit is {limits.data_bytes}"
+                return Error(ErrorCode.TOO_LARGE, what)
+            if self.types is not None and job.type not in self.types:
+                return self._unknown_type(f"jobs[{place}]", job.type)
+        return self._full(len(jobs))
+
+    def _retry_refusal(self, ids: Sequence[int], jobs: Sequence[Job | None]) -> Error | None:
+        for job_id, job in zip(ids, jobs):
+            if job is None:
+                return Error(self.why_missing(job_id), f"there is no job {job_id}")
+            if not job.state.final:
+                return Error(ErrorCode.NOT_FINISHED, f"job {job_id} has not ended yet")
+            if self.types is not None and job.type not in self.types:
+                return self._unknown_type(f"job {job_id}", job.type)
+        return self._full(len(ids))
+
+    def _unknown_type(self, which: str, job_type: str) -> Error:
+        known = ", ".join(sorted(self.types or {})) or "none"
+        return Error(ErrorCode.UNKNOWN_TYPE, f"{which}: the worker has no task type {job_type!r}; it has: {known}")
+
+    def _full(self, more: int) -> Error | None:
+        most = self._rules.limits.queued_jobs
+        if len(self._queue) + len(self._waiting) + len(self._worker.jobs) + more > most:
+            return Error(ErrorCode.QUEUE_FULL, f"{more} more jobs would be more than the {most} that may be queued")
+        return None
+
+    # --- small parts -------------------------------------------------------------------------------------------------
+
+    def _find(self, job_id: int) -> Job | None:
+        """A job as it is by now, changes of this turn included."""
+        changes = self._effects.changes
+        if job_id in changes.forgotten:
+            return None
+        return changes.changed.get(job_id) or changes.added.get(job_id) or self._records.job(job_id)
+
+    def _take_out(self, job: Job) -> None:
+        """A job that is not with the worker leaves its place."""
+        if job.id in self._waiting:
+            self._waiting.remove(job.id)
+        else:
+            self._queue.remove(job.priority, job.id)
         self._ahead.pop(job.id, None)
-        self._handed[n] = job
-        self._numbers[job.id] = n
-        self._effects.changes.hands.append((n, job.id))
-        self._effects.hand_over.append(Handed(n, job))
 
-    # --- small parts -----------------------------------------------------------------------------------------
+    def _place(self, job: Job) -> None:
+        """A job takes its place: among the ready, or among those that wait for their time."""
+        if job.ready_at is not None:
+            self._waiting.add(job.ready_at, job.id, job.priority)
+        else:
+            self._line_up(job)
 
-    def _unhand(self, n: int, job: Job) -> None:
-        del self._handed[n], self._numbers[job.id]
-        if self.worker.running_n == n:
-            self.worker.running_n = None
-        self._effects.changes.forget_hands.append((n,))
+    def _line_up(self, job: Job) -> None:
+        self._queue.add(job.priority, job.id)
+        if len(self._ahead) < 2 * PREFETCH:
+            self._ahead[job.id] = job
 
-    def _step(self, job: Job, step: Step) -> None:
-        """Takes a job that was handed over along an arrow, writes it down and tells of it."""
-        state = _next_state(job, JobState.IN_PROGRESS, step)
-        job = job._replace(state=state, version=job.version + 1)
+    def _step(self, job: Job, step: Step, state: JobState = JobState.IN_PROGRESS) -> None:
+        """Takes a job along an arrow, writes it down and tells of it."""
+        state = _next_state(job, state, step)
+        job = self._write(job._replace(state=state, cancelling=job.cancelling and not state.final))
+        if state is JobState.QUEUED:
+            self._place(job)
+        else:
+            self._count(state, 1)
+
+    def _write(self, job: Job) -> Job:
+        """Writes a changed job down and tells of it; returns it with its new version."""
+        job = job._replace(version=job.version + 1)
         changes = self._effects.changes
         if job.id in changes.added:
             changes.added[job.id] = job
         else:
             changes.changed[job.id] = job
-        if state is JobState.QUEUED:
-            self._queue.add(job.id)
-            self._ahead[job.id] = job
-        elif state is JobState.COMPLETED:
-            self.counters = self.counters._replace(completed=self.counters.completed + 1)
-        elif state is JobState.FAILED:
-            self.counters = self.counters._replace(failed=self.counters.failed + 1)
         self._tell(job)
+        return job
 
     def _tell(self, job: Job) -> None:
         change = self.counters.change + 1
         self.counters = self.counters._replace(change=change)
         self._effects.news.append(News(job, change))
 
-    def _note_attempt(self, job: Job, outcome: Outcome, detail: str) -> None:
+    def _count(self, state: JobState, more: int) -> None:
+        count = getattr(self.counters, state.value) + more
+        self.counters = self.counters._replace(**{state.value: count})
+
+    def _note_attempt(self, job: Job, outcome: Outcome, message: str, detail: str) -> None:
         assert job.ended_at is not None
-        number = job.attempts + job.reruns
-        attempt = Attempt(number, outcome, job.started_at, job.ended_at, job.reason, job.message or "", detail)
+        number = job.attempts + job.reruns + (outcome is Outcome.CANCELLED)
+        attempt = Attempt(number, outcome, job.started_at, job.ended_at, job.reason, message, detail)
         self._effects.changes.attempts.append((job.id, attempt))
 
-    def _change_session(self, **fields: Any) -> None:
-        assert self._session is not None
-        self._session = self._effects.changes.session = self._session._replace(**fields)
+    def _pause(self, reason: str, now: Now) -> Paused:
+        self.paused = Paused(now.wall_ms, reason[:1000])
+        self._effects.changes.pauses.append(self.paused)
+        self._worker.call_back()
+        return self.paused
 
-    def _type(self, job: Job) -> TaskType:
-        return (self.types or {}).get(job.type) or TaskType(job.type)
-
-    def _weight(self, job: Job) -> Weight:
-        alone = job.reruns > 0 or self._type(job).max_reruns == 0
-        return Weight(self._averages.of(job.type), job.data_bytes, alone)
+    def _reply(self, reply_to: Envelope, reply: Reply) -> None:
+        self._effects.replies.append((reply_to, reply))
 
 
 def _next_state(job: Job, state: JobState, step: Step) -> JobState:
@@ -485,4 +503,6 @@ def _digest(jobs: Sequence[NewJob]) -> bytes:
         digest.update(b"%d %d " % (len(job.type.encode()), size))
         digest.update(job.type.encode())
         digest.update(job.data or b"")
+        if job[2:] != (0, 0, None):
+            digest.update(repr(job[2:]).encode())
     return digest.digest()

@@ -15,9 +15,9 @@ from collections.abc import Callable
 import zmq
 
 from zjobs.messages import wire
-from zjobs.messages.types import JobEvent
+from zjobs.messages.types import JobEvent, Listening
 
-Snapshot = Callable[[int], "JobEvent | None"]
+Snapshot = Callable[["int | None"], "JobEvent | Listening | None"]
 
 
 class Events:
@@ -45,7 +45,7 @@ class Events:
     def take_subscriptions(self, snapshot: Snapshot, most: int) -> bool:
         """Answers waiting subscriptions, `most` at the most. Returns whether there may be more.
 
-        `snapshot(job_id)` gives the present status of a job, or None when there is none to give.
+        `snapshot(job_id)` gives what the subscriber to a job is told first, `snapshot(None)` one to all jobs; or None.
         """
         for _ in range(most):
             try:
@@ -56,26 +56,23 @@ class Events:
         return True
 
     def _subscription(self, begins: bool, topic: bytes, snapshot: Snapshot) -> None:
+        job_id = wire.watched_job(topic)
         if topic == wire.ALL_JOBS_TOPIC:
             self._listeners += 1 if begins else -1
             self._set(begins, topic)
-            return
-        job_id = wire.watched_job(topic)
-        if job_id is None:
-            return
-        self._set(begins, topic + b"e")
-        if begins:
-            self._watchers[job_id] += 1
-            event = snapshot(job_id)
-            if event is not None:
-                once = topic + b"s%d" % next(self._nonces)
-                self._set(True, once)
-                self._send(once, wire.encode(event))
-                self._set(False, once)
-        else:
-            self._watchers[job_id] -= 1
+        elif job_id is not None:
+            self._watchers[job_id] += 1 if begins else -1
             if self._watchers[job_id] <= 0:
                 del self._watchers[job_id]
+            self._set(begins, topic + b"e")
+        else:
+            return
+        event = snapshot(job_id) if begins else None
+        if event is not None:
+            once = topic + b"s%d" % next(self._nonces)
+            self._set(True, once)
+            self._send(once, wire.encode(event))
+            self._set(False, once)
 
     def _set(self, begins: bool, topic: bytes) -> None:
         """Changes what the subscriber whose message was read last gets; it may be gone by now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from enum import Enum
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from zjobs.messages.types import (
     Attempt,
     FailReason,
     JobState,
+    Paused,
     TaskType,
 )
 
@@ -23,6 +25,7 @@ class Step(str, Enum):
     RETURN = "return"
     COMPLETE = "complete"
     FAIL = "fail"
+    CANCEL = "cancel"
     RETRY = "retry"
     RERUN = "rerun"
     LOSE = "lose"
@@ -32,9 +35,11 @@ class Step(str, Enum):
 # hand-over on: from then on the worker alone can say how it ends. People see `in_progress` once it began.
 TRANSITIONS: dict[tuple[JobState, Step], JobState] = {
     (JobState.QUEUED, Step.HAND_OVER): JobState.IN_PROGRESS,
+    (JobState.QUEUED, Step.CANCEL): JobState.CANCELLED,
     (JobState.IN_PROGRESS, Step.RETURN): JobState.QUEUED,  # certainly not begun: back to its place, uncounted
     (JobState.IN_PROGRESS, Step.COMPLETE): JobState.COMPLETED,
     (JobState.IN_PROGRESS, Step.FAIL): JobState.FAILED,
+    (JobState.IN_PROGRESS, Step.CANCEL): JobState.CANCELLED,
     (JobState.IN_PROGRESS, Step.RETRY): JobState.QUEUED,  # it failed, attempts < max_attempts
     (JobState.IN_PROGRESS, Step.RERUN): JobState.QUEUED,  # its worker was lost, reruns < max_reruns
     (JobState.IN_PROGRESS, Step.LOSE): JobState.FAILED,  # its worker was lost once too often
@@ -43,7 +48,8 @@ TRANSITIONS: dict[tuple[JobState, Step], JobState] = {
 
 class Job(NamedTuple):
     """What the journal's table `job` holds. `state` is there `queued` until it is final: whether a queued job
-    was handed over stands in the table `hand`, whether it began only the worker knows."""
+    was handed over stands in the table `hand`, whether it began only the worker knows. `ready_at`: None, or when its
+    delay ends or ended. `cancelling`: somebody wants it to end, and only the worker can say how it did."""
 
     id: int
     type: str
@@ -53,9 +59,15 @@ class Job(NamedTuple):
     version: int
     data_bytes: int
     submitted_at: int
+    priority: int = 0
+    ready_at: int | None = None
+    time_limit_ms: int | None = None
+    cancelling: bool = False
+    retry_of: int | None = None
     started_at: int | None = None
     ended_at: int | None = None
     elapsed_ms: int | None = None
+    output_bytes: int = 0
     reason: FailReason | None = None
     message: str | None = None
 
@@ -91,45 +103,38 @@ class Counters(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """A journal as the core takes it up. `queued` includes the jobs in `handed`. `types` None: never announced."""
+    """A journal as the core takes it up. `ready` and `waiting` include the jobs in `handed`. `types` None: never
+    announced."""
 
     journal: str
     counters: Counters
-    queued: list[int]
+    ready: dict[int, array[int]]  # by priority, ids ascending
+    waiting: list[tuple[int, int, int]]  # (ready_at, id, priority)
     handed: dict[int, Job]
     session: Session | None
     types: dict[str, TaskType] | None
+    paused: Paused | None
 
 
 class Changes:
     """What one turn writes down, in one commit. Empty lists and None: nothing of that kind."""
 
-    __slots__ = (
-        "added",
-        "attempts",
-        "changed",
-        "counters",
-        "data",
-        "forget_hands",
-        "hands",
-        "results",
-        "session",
-        "submitted",
-        "types",
-    )
-
     def __init__(self) -> None:
         self.added: dict[int, Job] = {}
         self.changed: dict[int, Job] = {}
+        self.forgotten: set[int] = set()
         self.data: list[tuple[int, bytes]] = []
+        self.data_copies: list[tuple[int, int]] = []  # (to, from)
         self.results: list[tuple[int, bytes]] = []
+        self.outputs: list[tuple[int, bytes]] = []
         self.attempts: list[tuple[int, Attempt]] = []
         self.submitted: dict[str, Submitted] = {}
         self.forget_hands: list[tuple[int]] = []
         self.hands: list[tuple[int, int]] = []
         self.session: Session | None = None
         self.types: dict[str, TaskType] | None = None
+        self.pauses: list[Paused | None] = []  # the last one holds
         self.counters: Counters | None = None
 
     def __bool__(self) -> bool:
-        return any(getattr(self, name) for name in self.__slots__)
+        return any(vars(self).values())

@@ -10,64 +10,27 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from zjobs.broker import wal
 from zjobs.broker.jobs import Changes, Counters, Job, Loaded, Session, Submitted
-from zjobs.messages.types import Attempt, FailReason, JobState, Outcome, TaskType
+from zjobs.broker.schema import APPLICATION_ID, CHECKS, MIGRATIONS, SCHEMA, SCHEMA_VERSION
+from zjobs.messages.types import Attempt, FailReason, JobState, Outcome, Paused, TaskType
 
 MEMORY = ":memory:"
-APPLICATION_ID = 0x7A6A6F62  # "zjob": the file says whose it is (sqlite.org/pragma.html#pragma_application_id)
-SCHEMA_VERSION = 1
 PAGE_CACHE_KIB = 16_384
 CHECKPOINT_PAGES = 1_000
 CHECKED_AT_START_BYTES = 64 << 20
 
-SCHEMA = """
--- one row: the journal's identity, its totals, and whether a broker has it open
-CREATE TABLE journal(
-    id TEXT NOT NULL, next_id INTEGER NOT NULL, change INTEGER NOT NULL,
-    completed INTEGER NOT NULL, failed INTEGER NOT NULL, cancelled INTEGER NOT NULL, in_use INTEGER NOT NULL);
-CREATE TABLE job(
-    id INTEGER PRIMARY KEY, type TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL,
-    reruns INTEGER NOT NULL, version INTEGER NOT NULL, data_bytes INTEGER NOT NULL, submitted_at INTEGER NOT NULL,
-    started_at INTEGER, ended_at INTEGER, elapsed_ms INTEGER, reason TEXT, message TEXT);
-CREATE INDEX queued ON job(id) WHERE state = 'queued';
-CREATE TABLE data(id INTEGER PRIMARY KEY, body BLOB NOT NULL);
-CREATE TABLE result(id INTEGER PRIMARY KEY, body BLOB NOT NULL);
--- runs that did not complete their job
-CREATE TABLE attempt(
-    job INTEGER NOT NULL, number INTEGER NOT NULL, outcome TEXT NOT NULL, started_at INTEGER, ended_at INTEGER NOT NULL,
-    reason TEXT, message TEXT NOT NULL, detail TEXT NOT NULL, PRIMARY KEY(job, number)) WITHOUT ROWID;
-CREATE TABLE request(
-    first_id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, count INTEGER NOT NULL, digest BLOB NOT NULL);
--- at most one row: the session with the worker; and the hand-overs of that session that are not settled
-CREATE TABLE session(
-    incarnation TEXT NOT NULL, session TEXT NOT NULL, next_n INTEGER NOT NULL, reports_done INTEGER NOT NULL,
-    resume INTEGER NOT NULL);
-CREATE TABLE hand(n INTEGER PRIMARY KEY, id INTEGER NOT NULL);
--- the task types that a worker last announced; `announced` has a row once one did
-CREATE TABLE type(
-    name TEXT PRIMARY KEY, description TEXT NOT NULL, max_attempts INTEGER NOT NULL, max_reruns INTEGER NOT NULL);
-CREATE TABLE announced(at INTEGER PRIMARY KEY);
-"""
-
-# What must hold beyond SQLite's own structure: a sentence, and a query for what breaks it.
-CHECKS = {
-    "a job is handed over that does not exist": "SELECT id FROM hand WHERE id NOT IN (SELECT id FROM job)",
-    "a job is handed over that has ended": "SELECT id FROM hand JOIN job USING (id) WHERE state <> 'queued' LIMIT 1",
-    "an id was given that is not counted": "SELECT id FROM job WHERE id >= (SELECT next_id FROM journal) LIMIT 1",
-    "a completed job has no result": "SELECT id FROM job WHERE state = 'completed' "
-    "AND id NOT IN (SELECT id FROM result) LIMIT 1",
-    "a job's data has another size than its record says": "SELECT id FROM job JOIN data USING (id) "
-    "WHERE length(body) <> data_bytes LIMIT 1",
-}
-
 JOB_COLUMNS = ", ".join(Job._fields)
 JOB_PLACES = ", ".join("?" * len(Job._fields))
-CHANGEABLE = [name for name in Job._fields if name not in ("id", "type", "data_bytes", "submitted_at")]
+FIXED = ("id", "type", "data_bytes", "submitted_at", "priority", "time_limit_ms", "retry_of")
+CHANGEABLE = [name for name in Job._fields if name not in FIXED]
+RARE = (JobState.FAILED, JobState.CANCELLED)
+REQUEST_OF = "SELECT first_id FROM request WHERE first_id <= ? ORDER BY first_id DESC LIMIT 1"
 UPDATE_JOB = f"UPDATE job SET {', '.join(f'{name} = ?' for name in CHANGEABLE)} WHERE id = ?"
 
 
@@ -98,10 +61,11 @@ class Journal:
         self.journal_id: str = self._one("SELECT id FROM journal")[0]
 
     @classmethod
-    def open(cls, file: str, new_id: str) -> Journal:
+    def open(cls, file: str, new_id: str, as_it_is: bool = False) -> Journal:
         """Opens or creates the journal in `file`; a new one gets the identity `new_id`.
 
-        Raises CannotCreate and JournalError. Nothing is written to an existing file before `take_up`.
+        Nothing is written to an existing file before `take_up`, except that one of an older format is brought up to
+        date; `as_it_is` refuses such a file instead. Raises CannotCreate and JournalError.
         """
         if file == MEMORY:
             return cls(_create(MEMORY, new_id), file)
@@ -112,6 +76,7 @@ class Journal:
             connection = _connect(file)
             _unclosed.append(connection)
             journal = cls(connection, file)
+            journal._bring_up_to_date(as_it_is)
             if Path(file).stat().st_size <= CHECKED_AT_START_BYTES:
                 journal.check()
         return journal
@@ -123,6 +88,16 @@ class Journal:
             problems += [f"{sentence} ({row[0]})" for row in self._all(query)]
         if problems:
             raise JournalError(f"the journal {self.file} is damaged: {'; '.join(problems)}")
+
+    def _bring_up_to_date(self, refuse: bool) -> None:
+        version = self._one("PRAGMA user_version")[0]
+        if version < SCHEMA_VERSION and refuse:
+            raise JournalError(
+                f"{self.file} has the older format {version}; check a backup, which gets the present one"
+            )
+        if version < SCHEMA_VERSION:
+            steps = "".join(MIGRATIONS[old] for old in range(version, SCHEMA_VERSION))
+            self._db.executescript(f"BEGIN;{steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
 
     def take_up(self) -> None:
         """Marks the file itself as in use, so that a log that vanishes later is missed (see _check_header).
@@ -148,15 +123,25 @@ class Journal:
         handed = self._all(f"SELECT n, {JOB_COLUMNS} FROM hand JOIN job USING (id) ORDER BY n")
         session = self._one("SELECT * FROM session")
         announced = self._one("SELECT 1 FROM announced") is not None
-        types = [TaskType(*row) for row in self._all("SELECT * FROM type")]
+        types = self._all(
+            "SELECT name, description, max_attempts, max_reruns, time_limit_ms, grace_ms, retry_delay_ms FROM type"
+        )
+        priorities = [row[0] for row in self._all("SELECT DISTINCT priority FROM job WHERE state = 'queued'")]
+        paused = self._one("SELECT at, reason FROM pause")
         return Loaded(
             self.journal_id,
             counters,
-            [job_id for (job_id,) in self._all("SELECT id FROM job WHERE state = 'queued' ORDER BY id")],
+            {priority: self._ready_ids(priority) for priority in priorities},
+            self._all("SELECT ready_at, id, priority FROM job WHERE ready_at IS NOT NULL AND state = 'queued'"),
             {row[0]: _job(row[1:]) for row in handed},
             Session(*session) if session else None,
-            {known.name: known for known in types} if announced else None,
+            {row[0]: TaskType(*row) for row in types} if announced else None,
+            Paused(*paused) if paused else None,
         )
+
+    def _ready_ids(self, priority: int) -> array[int]:
+        query = "SELECT id FROM job WHERE state = 'queued' AND priority = ? AND ready_at IS NULL ORDER BY id"
+        return array("q", (row[0] for row in self._db.execute(query, (priority,))))
 
     # Each of these raises StorageError when the disk cannot be read.
 
@@ -165,13 +150,12 @@ class Journal:
         return _job(row) if row else None
 
     def jobs(self, ids: Sequence[int]) -> list[Job]:
-        """The queued jobs among `ids`, which come in ascending order and with no other queued job between them."""
-        if not ids:
-            return []
-        rows = self._all(
-            f"SELECT {JOB_COLUMNS} FROM job WHERE state = 'queued' AND id BETWEEN ? AND ?", ids[0], ids[-1]
-        )
-        return list(map(_job, rows))
+        """Those of `ids` that there are."""
+        if len(ids) > 1 and ids[-1] - ids[0] == len(ids) - 1:
+            return list(
+                map(_job, self._all(f"SELECT {JOB_COLUMNS} FROM job WHERE id BETWEEN ? AND ?", ids[0], ids[-1]))
+            )
+        return [job for job in map(self.job, ids) if job is not None]
 
     def data_of(self, ids: Sequence[int]) -> dict[int, bytes]:
         """The data of those of `ids` that have any."""
@@ -184,6 +168,31 @@ class Journal:
         """The size of the whole result, and at most `size` bytes of it; (0, b"") when there is none."""
         row = self._one("SELECT length(body), substr(body, ?, ?) FROM result WHERE id = ?", offset + 1, size, job_id)
         return (row[0], row[1]) if row else (0, b"")
+
+    def output(self, job_id: int) -> bytes:
+        """The end of what the last run printed."""
+        row = self._one("SELECT body FROM output WHERE id = ?", job_id)
+        return row[0] if row else b""
+
+    def copies_of(self, job_id: int) -> tuple[int, ...]:
+        """The jobs that were submitted as copies of this one."""
+        return tuple(row[0] for row in self._all("SELECT id FROM job WHERE retry_of = ? ORDER BY id", job_id))
+
+    def page(self, below: int, state: JobState | None, looked_at: int) -> tuple[list[Job], int]:
+        """Jobs with ids below `below`, newest first, and the id to go on below, 0 at the end.
+
+        For the rare states an index has just these; else up to `looked_at` jobs of all states come.
+        """
+        condition = f"AND state = '{state.value}'" if state in RARE else ""
+        query = f"SELECT {JOB_COLUMNS} FROM job WHERE id < ? {condition} ORDER BY id DESC LIMIT ?"
+        jobs = list(map(_job, self._all(query, below, looked_at)))
+        return jobs, jobs[-1].id if len(jobs) == looked_at else 0
+
+    def ended(self, after: int, looked_at: int) -> tuple[list[Job], int]:
+        """Those of the next `looked_at` jobs above `after` that ended; and the id to go on after, 0 at the end."""
+        rows = self._all(f"SELECT {JOB_COLUMNS} FROM job WHERE id > ? ORDER BY id LIMIT ?", after, looked_at)
+        jobs = list(map(_job, rows))
+        return [job for job in jobs if job.state.final], jobs[-1].id if len(jobs) == looked_at else 0
 
     def attempts(self, job_id: int) -> tuple[Attempt, ...]:
         """The runs that did not complete the job, in order."""
@@ -272,8 +281,14 @@ class Journal:
             many(f"INSERT INTO job({JOB_COLUMNS}) VALUES({JOB_PLACES})", map(_row, changes.added.values()))
         if changes.changed:
             many(UPDATE_JOB, map(_update, changes.changed.values()))
+        if changes.forgotten:
+            self._forget(sorted(changes.forgotten))
         if changes.data:
             many("INSERT INTO data VALUES(?, ?)", changes.data)
+        if changes.data_copies:
+            many("INSERT INTO data SELECT ?, body FROM data WHERE id = ?", changes.data_copies)
+        if changes.outputs:
+            many("INSERT OR REPLACE INTO output VALUES(?, ?)", changes.outputs)
         if changes.results:
             many("INSERT INTO result VALUES(?, ?)", changes.results)
         if changes.attempts:
@@ -289,11 +304,30 @@ class Journal:
         if changes.types is not None:
             self._replace("type", changes.types.values())
             self._replace("announced", [(1,)])
+        if changes.pauses:
+            self._replace("pause", [paused for paused in changes.pauses[-1:] if paused is not None])
         if changes.counters is not None:
             self._db.execute(
                 "UPDATE journal SET next_id = ?, change = ?, completed = ?, failed = ?, cancelled = ?",
                 changes.counters,
             )
+
+    def _forget(self, ids: list[int]) -> None:
+        """Drops jobs with everything of theirs, and the keys whose jobs are all gone."""
+        rows = [(job_id,) for job_id in ids]
+        firsts = {row[0] for job_id in ids for row in self._all(REQUEST_OF, job_id)}
+        for table in ("job", "data", "result", "output"):
+            self._db.executemany(f"DELETE FROM {table} WHERE id = ?", rows)
+        self._db.executemany("DELETE FROM attempt WHERE job = ?", rows)
+        self._db.executemany(
+            "DELETE FROM request WHERE first_id = ?1 AND NOT EXISTS "
+            "(SELECT 1 FROM job WHERE id BETWEEN request.first_id AND request.first_id + request.count - 1)",
+            [(first,) for first in firsts],
+        )
+
+    def give_back_space(self, pages: int) -> None:
+        """Lets the file shrink by at most `pages` of those that are free."""
+        self._all(f"PRAGMA incremental_vacuum({pages})")
 
     def _replace(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
         self._db.execute(f"DELETE FROM {table}")
@@ -390,7 +424,7 @@ def _check_header(file: str) -> None:
         if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             raise JournalError(f"{file} is an SQLite file, but not a journal of zjobs")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version != SCHEMA_VERSION:
+        if not 1 <= version <= SCHEMA_VERSION:
             raise JournalError(
                 f"the journal {file} has format {version}; this zjobs reads format {SCHEMA_VERSION}"
                 + (": use a newer one" if version > SCHEMA_VERSION else "")
@@ -410,7 +444,7 @@ def _files(file: str) -> list[Path]:
 
 def _job(row: Sequence[Any]) -> Job:
     job = Job._make(row)
-    return job._replace(state=JobState(job.state), reason=_reason(job.reason))
+    return job._replace(state=JobState(job.state), reason=_reason(job.reason), cancelling=bool(job.cancelling))
 
 
 def _reason(value: str | None) -> FailReason | None:
@@ -422,18 +456,7 @@ def _row(job: Job) -> tuple[Any, ...]:
 
 
 def _update(job: Job) -> tuple[Any, ...]:
-    return (
-        job.state.value,
-        job.attempts,
-        job.reruns,
-        job.version,
-        job.started_at,
-        job.ended_at,
-        job.elapsed_ms,
-        None if job.reason is None else job.reason.value,
-        job.message,
-        job.id,
-    )
+    return (*(value for name, value in zip(Job._fields, _row(job)) if name not in FIXED), job.id)
 
 
 def _attempt(item: tuple[int, Attempt]) -> tuple[Any, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from zjobs.broker.core import Core
@@ -11,6 +12,8 @@ from zjobs.broker.jobs import Job
 from zjobs.broker.journal import Journal
 from zjobs.broker.workerview import Now
 from zjobs.messages.types import (
+    Cancel,
+    CancelReply,
     Error,
     ErrorCode,
     Hello,
@@ -20,6 +23,10 @@ from zjobs.messages.types import (
     JobState,
     JobStatus,
     Limits,
+    List,
+    ListReply,
+    Log,
+    LogReply,
     Missing,
     Reply,
     Request,
@@ -35,6 +42,7 @@ from zjobs.messages.version import VERSION
 
 PIECE_BYTES = 256 << 10
 NEXT_SHOWN = 20
+PAGE_LOOKED_AT = 2_000
 SERVER = f"zjobs {VERSION}"
 
 
@@ -49,39 +57,59 @@ class Service(NamedTuple):
 
 def job_status(core: Core, job: Job, now: Now) -> JobStatus:
     """A job as people see it: its record, and what the queue and the worker add to it."""
-    running = core.running
-    state, progress, ahead = job.state, 0, None
-    elapsed_ms, started_at = job.elapsed_ms, job.started_at
-    if running is not None and running.id == job.id:
-        state, progress = JobState.IN_PROGRESS, 1
-        elapsed_ms = now.mono_ms - core.worker.running_since_ms
-        started_at = now.wall_ms - elapsed_ms
-    elif state is JobState.QUEUED:
-        ahead = core.ahead(job.id)
-    return JobStatus(
+    status = JobStatus(
         job.id,
         job.type,
-        state,
+        job.state,
         job.version,
-        progress,
+        0,
         job.submitted_at,
         job.attempts,
         job.reruns,
-        ahead,
-        elapsed_ms,
-        started_at,
+        core.ahead(job),
+        job.elapsed_ms,
+        job.started_at,
         job.ended_at,
         job.reason,
         job.message,
+        job.priority,
+        job.ready_at if core.waits(job.id) else None,
+        job.cancelling,
+        output_bytes=job.output_bytes,
+    )
+    running = core.running
+    return status if running is None or running.id != job.id else _running(status, core, now)
+
+
+def _running(status: JobStatus, core: Core, now: Now) -> JobStatus:
+    report = core.worker.report
+    elapsed_ms = now.mono_ms - core.worker.running_since_ms
+    return status._replace(
+        state=JobState.IN_PROGRESS,
+        progress=report.progress,
+        ahead=None,
+        elapsed_ms=elapsed_ms,
+        started_at=now.wall_ms - elapsed_ms,
+        fraction=report.fraction,
+        note=report.note,
+        output_bytes=report.output_from + len(report.output),
+        stuck_ms=report.stuck_ms,
     )
 
 
 def answer(request: Request, core: Core, journal: Journal, service: Service, now: Now) -> Reply:
-    """The reply to any request but submit."""
+    """The reply to a request whose changes, if it has any, are committed by now."""
     if isinstance(request, Status):
-        return _status(request, core, journal, now)
+        jobs, missing = _statuses(request.ids or _next_ids(core), core, journal, now)
+        return StatusReply(core.journal, jobs, missing, core.queued, core.worker.state)
+    if isinstance(request, Cancel):
+        return CancelReply(core.journal, *_statuses(request.ids, core, journal, now))
     if isinstance(request, Result):
         return _result(request, core, journal)
+    if isinstance(request, Log):
+        return _log(request, core, journal)
+    if isinstance(request, List):
+        return _list(request, core, journal, now)
     if isinstance(request, Show):
         return _show(request, core, journal, now)
     if isinstance(request, Hello):
@@ -92,15 +120,21 @@ def answer(request: Request, core: Core, journal: Journal, service: Service, now
     return TypesReply(core.journal, core.types is not None, tuple(types[name] for name in sorted(types)))
 
 
-def _status(request: Status, core: Core, journal: Journal, now: Now) -> StatusReply:
+def _next_ids(core: Core) -> list[int]:
+    return core.next_ids(NEXT_SHOWN + (core.running is not None))
+
+
+def _statuses(
+    ids: Iterable[int], core: Core, journal: Journal, now: Now
+) -> tuple[tuple[JobStatus, ...], tuple[Missing, ...]]:
     jobs, missing = [], []
-    for job_id in request.ids or core.next_ids(NEXT_SHOWN + (core.running is not None)):
+    for job_id in ids:
         job = journal.job(job_id)
         if job is None:
-            missing.append(Missing(job_id, _missing(job_id, core)))
+            missing.append(Missing(job_id, core.why_missing(job_id)))
         else:
             jobs.append(job_status(core, job, now))
-    return StatusReply(core.journal, tuple(jobs), tuple(missing), core.queued, core.worker.state)
+    return tuple(jobs), tuple(missing)
 
 
 def _result(request: Result, core: Core, journal: Journal) -> Reply:
@@ -111,6 +145,33 @@ def _result(request: Result, core: Core, journal: Journal) -> Reply:
         return Error(ErrorCode.NOT_FINISHED, f"job {job.id} has not ended yet")
     size, body = journal.result_piece(job.id, request.offset, PIECE_BYTES)
     return ResultReply(core.journal, job.id, job.state, size, request.offset, body, job.reason, job.message)
+
+
+def _log(request: Log, core: Core, journal: Journal) -> Reply:
+    job = journal.job(request.id)
+    if job is None:
+        return _no_such_job(request.id, core)
+    if core.running is not None and core.running.id == job.id:
+        report, state = core.worker.report, JobState.IN_PROGRESS
+        size, kept = report.output_from + len(report.output), report.output
+    else:
+        size, kept, state = job.output_bytes, journal.output(job.id), job.state
+    offset = min(max(request.offset, size - len(kept)), size)
+    return LogReply(core.journal, job.id, state, size, offset, kept[len(kept) - (size - offset) :])
+
+
+def _list(request: List, core: Core, journal: Journal, now: Now) -> ListReply:
+    """A page of jobs: the filters are applied to a bounded number of them, so that nobody else waits."""
+    jobs, before = journal.page(request.before or core.counters.next_id, request.state, PAGE_LOOKED_AT)
+    found: list[JobStatus] = []
+    for job in jobs:
+        status = job_status(core, job, now)
+        if request.state in (None, status.state) and request.type in (None, status.type):
+            found.append(status)
+            if len(found) == request.limit:
+                before = job.id
+                break
+    return ListReply(core.journal, tuple(found), before or None)
 
 
 def _show(request: Show, core: Core, journal: Journal, now: Now) -> Reply:
@@ -125,6 +186,9 @@ def _show(request: Show, core: Core, journal: Journal, now: Now) -> Reply:
         journal.key_of(job.id),
         None if data is None else len(data),
         size or None,
+        job.time_limit_ms,
+        job.retry_of,
+        journal.copies_of(job.id),
         journal.attempts(job.id),
     )
 
@@ -143,8 +207,10 @@ def _info(core: Core, journal: Journal, service: Service, now: Now) -> InfoReply
         journal.file,
         journal.size_bytes(),
         journal.read_only,
+        core.paused,
         core.worker.info(running.id if running else None, now.mono_ms),
         core.queued,
+        core.waiting,
         1 if running else 0,
         counters.completed,
         counters.failed,
@@ -153,11 +219,7 @@ def _info(core: Core, journal: Journal, service: Service, now: Now) -> InfoReply
     )
 
 
-def _missing(job_id: int, core: Core) -> ErrorCode:
-    return ErrorCode.EXPIRED if job_id < core.counters.next_id else ErrorCode.NOT_FOUND
-
-
 def _no_such_job(job_id: int, core: Core) -> Error:
-    code = _missing(job_id, core)
+    code = core.why_missing(job_id)
     why = "was never given" if code is ErrorCode.NOT_FOUND else "has been dropped since"
     return Error(code, f"there is no job {job_id}: the id {why}")

@@ -1,21 +1,22 @@
-"""The ids of the jobs that wait, in order, with the number ahead of any of them.
+"""The ids of the jobs that are ready, in the order of their turn, with the number ahead of any of them.
 
-A sorted array of ids, a byte 'waits here' for each and a count for every 1,024 of them: 9 bytes a job, so a
-million cost 9 MB, and 'how many are ahead' adds up some counts (microseconds) where a COUNT over the journal
-took 50 ms. Ids grow, so a new one is an append; one that comes back finds its old place still there.
+For each priority a sorted array of ids, a byte 'waits here' for each and a count for every 1,024 of them: 9 bytes a
+job, so a million cost 9 MB, and 'how many are ahead' adds up some counts (microseconds) where a COUNT over the
+journal took 50 ms. Ids grow, so a new one is an append; one that comes back finds its old place still there.
 """
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from heapq import heapify, heappop, heappush
 
 BLOCK = 1024
 
 
-class Queue:
-    """Job ids in ascending order."""
+class Line:
+    """The job ids of one priority, ascending."""
 
     def __init__(self, ids: Iterable[int] = ()) -> None:
         """`ids`: ascending, without repeats."""
@@ -100,3 +101,83 @@ class Queue:
         starts = range(0, len(self._waits), BLOCK)
         self._blocks = [self._waits.count(1, start, start + BLOCK) for start in starts]
         self._size = sum(self._blocks)
+
+
+class Queue:
+    """Ready jobs: greater priority first, then by id."""
+
+    def __init__(self, ready: Mapping[int, Iterable[int]]) -> None:
+        """`ready`: by priority, ids in ascending order."""
+        self._lines = {priority: Line(ids) for priority, ids in sorted(ready.items(), reverse=True)}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._lines.values()))
+
+    def add(self, priority: int, job_id: int) -> None:
+        """The job is ready; it must not have been."""
+        line = self._lines.get(priority)
+        if line is None:
+            line = self._lines[priority] = Line()
+            self._lines = dict(sorted(self._lines.items(), reverse=True))
+        line.add(job_id)
+
+    def remove(self, priority: int, job_id: int) -> None:
+        """The job is no longer ready. Raises KeyError when it was not."""
+        self._lines[priority].remove(job_id)
+
+    def first(self, count: int) -> list[int]:
+        """Up to `count` ids, those whose turn comes first."""
+        ids: list[int] = []
+        for line in self._lines.values():
+            if len(ids) == count:
+                break
+            ids += line.first(count - len(ids))
+        return ids
+
+    def ahead(self, priority: int, job_id: int) -> int:
+        """How many ready jobs come before this one."""
+        count = 0
+        for other, line in self._lines.items():
+            if other <= priority:
+                return count + (line.ahead(job_id) if other == priority else 0)
+            count += len(line)
+        return count
+
+
+class Waiting:
+    """Jobs that are not ready yet, by the wall clock time at which they will be."""
+
+    def __init__(self, jobs: Iterable[tuple[int, int, int]] = ()) -> None:
+        """`jobs`: (ready_at, id, priority) of each."""
+        self._heap = list(jobs)
+        heapify(self._heap)
+        self._ready_at = {job_id: ready_at for ready_at, job_id, _ in self._heap}
+
+    def __len__(self) -> int:
+        return len(self._ready_at)
+
+    def __contains__(self, job_id: int) -> bool:
+        return job_id in self._ready_at
+
+    def add(self, ready_at: int, job_id: int, priority: int) -> None:
+        heappush(self._heap, (ready_at, job_id, priority))
+        self._ready_at[job_id] = ready_at
+
+    def remove(self, job_id: int) -> None:
+        """It waits no more. Raises KeyError when it did not."""
+        del self._ready_at[job_id]  # its place in the heap is passed over when its time has come
+
+    def next_ready_at(self) -> int | None:
+        """When the first of them is ready."""
+        while self._heap and self._ready_at.get(self._heap[0][1]) != self._heap[0][0]:
+            heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def take_ready(self, wall_ms: int) -> list[tuple[int, int]]:
+        """Takes out those whose time has come: (priority, id)."""
+        ready = []
+        while (at := self.next_ready_at()) is not None and at <= wall_ms:
+            _, job_id, priority = heappop(self._heap)
+            del self._ready_at[job_id]
+            ready.append((priority, job_id))
+        return ready

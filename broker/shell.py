@@ -19,11 +19,13 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from zjobs.broker import frames
-from zjobs.broker.core import Core, Effects, Handed, News
+from zjobs.broker.core import Core
+from zjobs.broker.effects import Effects, Handed, News
 from zjobs.broker.events import Events
 from zjobs.broker.jobs import Envelope
 from zjobs.broker.journal import MEMORY, Journal, StorageError
 from zjobs.broker.queries import Service, answer, job_status
+from zjobs.broker.retention import Retention
 from zjobs.broker.sockets import Config, Sockets
 from zjobs.broker.workerview import Now
 from zjobs.messages import wire
@@ -32,13 +34,20 @@ from zjobs.messages.types import (
     BackupReply,
     Beat,
     BrokerName,
+    Cancel,
     Error,
     ErrorCode,
+    Forget,
     HandedJob,
     JobEvent,
     Jobs,
+    Listening,
+    Pause,
     Reply,
+    Reports,
     Request,
+    Resume,
+    Retry,
     Started,
     Submit,
     WorkerMessage,
@@ -54,6 +63,10 @@ MESSAGE_BYTES = 1 << 20
 RETRY_WRITING_MS = 1_000
 IDLE_MS = 60_000
 
+# The core answers these itself; what has become of the jobs that were to be cancelled is looked up after the commit.
+ANSWERED_BY_CORE = (Submit, Retry, Pause, Resume, Forget)
+CHANGING = (*ANSWERED_BY_CORE, Cancel)
+
 
 def clock() -> Now:
     return Now(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
@@ -66,13 +79,15 @@ class Broker:
         """Raises CannotBind, JournalError, and ValueError for an endpoint that cannot be used."""
         now = clock()
         self.sockets = Sockets(config)
-        self._limits = config.limits
+        self._limits = config.rules.limits
+        self._rules = config.rules
         self._journal = journal
         self._events = Events(self.sockets.events)
-        self._service = Service(config.limits, self.sockets.events_at, zmq.zmq_version(), now.mono_ms)
+        self._service = Service(self._limits, self.sockets.events_at, zmq.zmq_version(), now.mono_ms)
         self._name = BrokerName(os_sockets.gethostname(), self.sockets.frontend_at, journal.journal_id)
         self._core = self._load_core(now)
         journal.take_up()
+        self._retention = Retention(config.keep)
         self._outbox: deque[bytes] = deque()
         self._stopping = False
         self._retry_writing_ms = 0
@@ -105,13 +120,13 @@ class Broker:
         if self._journal.read_only and now.mono_ms >= self._retry_writing_ms:
             self._try_writing(now)
         if self._journal.read_only:
-            self._refuse_submits(requests, ErrorCode.READ_ONLY, self._journal.read_only)
+            self._refuse_changes(requests, ErrorCode.READ_ONLY, self._journal.read_only)
         else:
             try:
                 self._decide(requests, messages, lost, now)
             except StorageError as error:
                 self._start_anew(error, now)
-                self._refuse_submits(requests, ErrorCode.STORAGE, str(error))
+                self._refuse_changes(requests, ErrorCode.STORAGE, str(error))
         self._answer_queries(requests, now)
         if self._held_until_ms is not None and now.mono_ms >= self._held_until_ms:
             self._hold(0, now)
@@ -127,19 +142,40 @@ class Broker:
             self._core.on_gone(now)
             self._outbox.clear()
         for message in messages:
-            if isinstance(message, Beat):
-                self._core.on_beat(message, os.urandom(16).hex(), now)
-            elif isinstance(message, Started):
-                self._core.on_started(message, now)
-            else:
-                self._core.on_reports(message, now)
+            self._hear(message, now)
         for envelope, request in requests:
-            if isinstance(request, Submit):
-                self._core.submit(request, envelope, now)
+            self._change(request, envelope, now)
+        self._retention.step(self._core, self._journal, now)
         effects = self._core.end_turn(now)
         if effects.changes:
             self._journal.commit(effects.changes)
         self._speak(effects, now)
+
+    def _hear(self, message: WorkerMessage, now: Now) -> None:
+        if isinstance(message, Reports):
+            self._core.on_reports(message, now)
+        elif isinstance(message, Beat):
+            self._core.on_beat(message, os.urandom(16).hex(), now)
+        elif isinstance(message, Started):
+            self._core.on_started(message, now)
+        else:
+            self._core.on_progress(message)
+
+    def _change(self, request: Request, envelope: Envelope, now: Now) -> None:
+        """What a request changes; those that change nothing are answered after the commit."""
+        core = self._core
+        if isinstance(request, Submit):
+            core.submit(request, envelope, now)
+        elif isinstance(request, Cancel):
+            core.cancel(request, now)
+        elif isinstance(request, Retry):
+            core.retry(request, envelope, now)
+        elif isinstance(request, Pause):
+            core.pause(request, envelope, now)
+        elif isinstance(request, Resume):
+            core.resume(envelope)
+        elif isinstance(request, Forget):
+            core.forget(request, envelope)
 
     def _speak(self, effects: Effects, now: Now) -> None:
         for envelope, reply in effects.replies:
@@ -168,13 +204,15 @@ class Broker:
             log.debug("the journal still cannot be written: %s", error)
             self._retry_writing_ms = now.mono_ms + RETRY_WRITING_MS
 
-    def _refuse_submits(self, requests: list[tuple[Envelope, Request]], code: ErrorCode, why: str) -> None:
+    def _refuse_changes(self, requests: list[tuple[Envelope, Request]], code: ErrorCode, why: str) -> None:
+        """Answers the requests that would change something, and leaves the others in the list."""
         for envelope, request in requests:
-            if isinstance(request, Submit):
+            if isinstance(request, CHANGING):
                 self._reply(envelope, Error(code, f"the journal cannot be written: {why}"))
+        requests[:] = [item for item in requests if not isinstance(item[1], CHANGING)]
 
     def _load_core(self, now: Now) -> Core:
-        return Core(self._journal.load(), self._journal, self._limits, self._name, now)
+        return Core(self._journal.load(), self._journal, self._rules, self._name, now)
 
     # --- what comes in -------------------------------------------------------------------------------------
 
@@ -230,11 +268,11 @@ class Broker:
                 pass
 
     def _patience_ms(self) -> int:
-        deadlines = [self._core.next_deadline_ms(), self._held_until_ms]
+        now = clock()
+        deadlines = [self._core.next_deadline_ms(now), self._held_until_ms, self._retention.due_at_ms()]
         if self._journal.read_only:
             deadlines.append(self._retry_writing_ms)
-        now_ms = clock().mono_ms
-        return min((max(0, at - now_ms) for at in deadlines if at is not None), default=IDLE_MS)
+        return min((max(0, at - now.mono_ms) for at in deadlines if at is not None), default=IDLE_MS)
 
     # --- what goes out -------------------------------------------------------------------------------------
 
@@ -246,7 +284,7 @@ class Broker:
 
     def _answer_queries(self, requests: list[tuple[Envelope, Request]], now: Now) -> None:
         for envelope, request in requests:
-            if not isinstance(request, Submit):
+            if not isinstance(request, ANSWERED_BY_CORE):
                 reply: Reply
                 try:
                     if isinstance(request, Backup):
@@ -279,7 +317,9 @@ class Broker:
                 batch = []
             if not batch:
                 first, size = n, 0
-            batch.append(HandedJob(job.id, job.type, data.get(job.id), job.attempts + job.reruns + 1))
+            batch.append(
+                HandedJob(job.id, job.type, data.get(job.id), job.attempts + job.reruns + 1, job.time_limit_ms)
+            )
             size += job.data_bytes
         if batch:
             yield Jobs(self._core.session_name, first, tuple(batch))
@@ -297,9 +337,13 @@ class Broker:
             self.sockets.poller.unregister(pipe)
 
     def _event(self, news: News, now: Now) -> JobEvent:
-        return JobEvent(self._core.journal, job_status(self._core, news.job, now), news.change, self._core.worker.state)
+        status = job_status(self._core, news.job, now)._replace(note=None)
+        return JobEvent(self._core.journal, status, news.change, self._core.worker.state)
 
-    def _snapshot(self, job_id: int, now: Now) -> JobEvent | None:
+    def _snapshot(self, job_id: int | None, now: Now) -> JobEvent | Listening | None:
+        """What a new subscriber to a job is told, or to all of them (None)."""
+        if job_id is None:
+            return Listening(self._core.journal, self._core.counters.change)
         job = self._journal.job(job_id)
         return None if job is None else self._event(News(job, None), now)
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import zmq
 
+from zjobs.broker.core import Rules
+from zjobs.broker.retention import Keep
 from zjobs.messages import endpoints
-from zjobs.messages.types import Limits
 
 FAREWELL_MS = 1_000
 HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 1_000, 3_000
@@ -22,7 +23,8 @@ class Config(NamedTuple):
     events: str | None = None
     pipe: str | None = None
     reports: str | None = None
-    limits: Limits = Limits()
+    rules: Rules = Rules()
+    keep: Keep = Keep()
 
 
 class CannotBind(Exception):
@@ -61,7 +63,7 @@ class Sockets:
 
     def _bind_ours(self, config: Config) -> None:
         self.frontend = self._socket(zmq.ROUTER)
-        self.frontend.setsockopt(zmq.MAXMSGSIZE, 2 * config.limits.request_bytes)
+        self.frontend.setsockopt(zmq.MAXMSGSIZE, 2 * config.rules.limits.request_bytes)
         self.events = self._socket(zmq.XPUB)
         self.events.setsockopt(zmq.XPUB_MANUAL, 1)
         self.events.setsockopt(zmq.MAXMSGSIZE, TOPIC_BYTES)

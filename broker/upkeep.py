@@ -37,15 +37,16 @@ def check(file: str) -> str:
     except lock.Locked as error:
         raise UpkeepError(f"a running broker has {file} open ({error.holder}); check a backup of it", True) from None
     try:
-        journal = Journal.open(file, "")
+        journal = Journal.open(file, "", as_it_is=True)
         journal.check()
         loaded = journal.load()
         counters = loaded.counters
     finally:
         held.release()
+    queued, waiting = sum(map(len, loaded.ready.values())), len(loaded.waiting)
     return (
-        f"{file} is sound: journal {journal.journal_id}, {counters.next_id - 1} jobs, {len(loaded.queued)} queued, "
-        f"{counters.completed} completed, {counters.failed} failed, {counters.cancelled} cancelled"
+        f"{file} is sound: journal {journal.journal_id}, {counters.next_id - 1} ids given, {queued} queued, "
+        f"{waiting} waiting, {counters.completed} completed, {counters.failed} failed, {counters.cancelled} cancelled"
     )
 
 

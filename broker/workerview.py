@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from zjobs.messages.types import Beat, BrokerName, WorkerInfo, WorkerState
+from zjobs.messages.types import Beat, BrokerName, Progress, WorkerInfo, WorkerState
 
 SILENT_AFTER_MS = 3_000
+OUTPUT_BYTES = 64 << 10
 
 
 class Now(NamedTuple):
@@ -14,6 +15,17 @@ class Now(NamedTuple):
 
     mono_ms: int
     wall_ms: int
+
+
+class RunReport(NamedTuple):
+    """What is known of the run in progress beside its number. `output`: its end, which begins at `output_from`."""
+
+    progress: int = 1
+    fraction: float | None = None
+    note: str | None = None
+    output_from: int = 0
+    output: bytes = b""
+    stuck_ms: int | None = None
 
 
 class WorkerView:
@@ -25,11 +37,13 @@ class WorkerView:
         self.stopping = False
         self.running_n: int | None = None
         self.running_since_ms = 0
+        self.report = RunReport()
         self.note: str | None = None
         self._beat: Beat | None = None
         self._beat_at_ms = now_ms
         self._foreign = False
         self._silent = False
+        self._lacks_type = False
         self._behind_at: int | None = None
         self._state = WorkerState.ABSENT
         self._since_ms = now_ms
@@ -41,7 +55,7 @@ class WorkerView:
     @property
     def accepts(self) -> bool:
         """Whether jobs may be handed to it."""
-        return self.known and self._state is WorkerState.READY
+        return self.known and self._state in (WorkerState.READY, WorkerState.LACKS_TYPE)
 
     def heard(self, beat: Beat, now_ms: int) -> None:
         if self._beat is None or beat.incarnation != self._beat.incarnation:
@@ -51,6 +65,7 @@ class WorkerView:
         self._silent = False
         self._foreign = False
         self.note = None
+        self._lacks_type = False
         self.stopping = beat.stopping
         self._settle_state(now_ms)
 
@@ -63,6 +78,14 @@ class WorkerView:
         self.note = f"the worker already serves {whom}: nothing is handed over; stop one of the two, or the worker"
         self._settle_state(now_ms)
 
+    def lacks_type(self, job_type: str, job_id: int) -> None:
+        """The job whose turn it is cannot be handed to it."""
+        self._lacks_type = True
+        self.note = (
+            f"job {job_id} is of the type {job_type!r}, which the worker does not have "
+            "(was it started without its --tasks?): nothing is handed over until it has"
+        )
+
     def gone(self, now_ms: int) -> None:
         """Its connection is lost."""
         self.known = False
@@ -74,6 +97,21 @@ class WorkerView:
     def runs(self, n: int, since_ms: int) -> None:
         self.running_n = n
         self.running_since_ms = since_ms
+        self.report = RunReport()
+
+    def reported(self, news: Progress) -> None:
+        """What the running task said of itself."""
+        report = self.report
+        output = report.output
+        if news.output:
+            joins = news.output_offset == report.output_from + len(output)
+            output = (output + news.output if joins else news.output)[-OUTPUT_BYTES:]
+        end = max(report.output_from + len(report.output), news.output_offset + len(news.output))
+        self.report = RunReport(news.progress, news.fraction, news.note, end - len(output), output, report.stuck_ms)
+
+    def looks_stuck(self, stuck_ms: int | None) -> None:
+        """For how long the task process has given no sign of life; None: it does."""
+        self.report = self.report._replace(stuck_ms=stuck_ms)
 
     def missed_hand_overs(self, taken: int, handed: int) -> bool:
         """Whether this beat and the one before it both show `taken`, while more had been handed over."""
@@ -113,6 +151,8 @@ class WorkerView:
             state = WorkerState.SILENT
         elif self.stopping:
             state = WorkerState.STOPPING
+        elif self._lacks_type:
+            state = WorkerState.LACKS_TYPE
         else:
             state = WorkerState.READY
         if state is not self._state:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 
 FRONTEND = "tcp://127.0.0.1:5570"
 ENVIRONMENT_VARIABLE = "ZJOBS_BROKER"
@@ -67,6 +66,8 @@ def address(endpoint: str) -> str:
     match = _TCP.match(endpoint)
     if match is None:
         return endpoint
+    import socket  # not at the top: it would cost every start of zclient 2 ms, and workers alone come here
+
     host = match["host"].strip("[]")
     if host != "*":
         host = socket.getaddrinfo(host, None)[0][4][0]

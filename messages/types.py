@@ -78,6 +78,7 @@ class WorkerState(str, Enum):
     SILENT = "silent"
     STOPPING = "stopping"
     FOREIGN = "foreign"
+    LACKS_TYPE = "lacks_type"
 
 
 class Limits(NamedTuple):

@@ -1,0 +1,283 @@
+"""The broker's end of the hand-over: sessions, numbers, acknowledgements (docs/protocol.md, part 2).
+
+Here is known which jobs are with the worker and under which numbers; what becomes of a job is decided in `core`.
+A job that is handed over stands in `jobs` under its number until the worker reports how it ended (settled), returns it,
+or is lost. A number belongs to one job for ever, and is committed before it is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from zjobs.broker.effects import Effects, Handed, News
+from zjobs.broker.jobs import Job, Loaded, Session
+from zjobs.broker.window import Averages, Load, Weight, admits
+from zjobs.broker.workerview import Now, WorkerView
+from zjobs.messages.types import (
+    Ack,
+    Beat,
+    BrokerName,
+    CancelRun,
+    Ended,
+    Progress,
+    Reports,
+    Returned,
+    ReturnJobs,
+    Started,
+    StartSession,
+    TakeOver,
+    TaskType,
+)
+
+
+class HandOver:
+    """The jobs with the worker. `types`: as last announced, None: never. `effects`: those of the present turn."""
+
+    def __init__(self, loaded: Loaded, name: BrokerName, result_bytes: int, now: Now) -> None:
+        self.effects = Effects()
+        self.view = WorkerView(now.mono_ms)
+        self.types = loaded.types
+        self.jobs = dict(loaded.handed)
+        self._numbers = {job.id: n for n, job in self.jobs.items()}
+        self._session = loaded.session
+        self._name = name
+        self._result_bytes = result_bytes
+        self._averages = Averages()
+        self._load: Load | None = None
+        self._held = False
+        self._acknowledge = False
+
+    # --- what is there ---------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> Job | None:
+        """The job that the worker last said it is running."""
+        n = self.view.running_n
+        return None if n is None else self.jobs.get(n)
+
+    @property
+    def session_name(self) -> str:
+        """The session that hand-overs belong to; there are none without one."""
+        assert self._session is not None
+        return self._session.session
+
+    def number_of(self, job_id: int) -> int | None:
+        """The number under which the job is with the worker, None when it is not."""
+        return self._numbers.get(job_id)
+
+    def ahead(self, n: int) -> int:
+        """How many jobs with the worker must end before number `n` starts."""
+        return n - next(iter(self.jobs))
+
+    def type_of(self, job: Job) -> TaskType:
+        return (self.types or {}).get(job.type) or TaskType(job.type)
+
+    # --- what the worker says --------------------------------------------------------------------------------
+
+    def on_beat(self, beat: Beat, new_session: str, now: Now) -> list[Job]:
+        """The worker as it is now. `new_session`: the name for a session, if this beat leads to one.
+
+        Returns the jobs that are in doubt, because this worker is not the one they were given to.
+        """
+        self.view.heard(beat, now.mono_ms)
+        journaled = self._session
+        if journaled is not None and beat.incarnation == journaled.incarnation:
+            if beat.session is None:
+                self._learn_types(beat)
+                self._start_session()
+            elif self._is_known(beat, journaled):
+                self._learn_types(beat)
+                self._go_on(beat, journaled, now)
+            else:
+                self._refuse(beat, now)
+        elif beat.session is None:
+            self._learn_types(beat)
+            return self._begin(beat.incarnation, new_session, now)
+        else:
+            self._refuse(beat, now)
+        return []
+
+    def on_started(self, message: Started, now: Now) -> None:
+        """The worker began a job; of use only to those who look on."""
+        if self._speaks(message.session) and self._is_next(message.n):
+            self._began(message.n, now)
+
+    def on_progress(self, message: Progress) -> None:
+        """The running task told of itself."""
+        if self._speaks(message.session) and message.n == self.view.running_n:
+            self.view.reported(message)
+            self.effects.news.append(News(self.jobs[message.n], None))
+
+    def on_reports(self, message: Reports, now: Now) -> Iterator[tuple[Job, Ended | None]]:
+        """Takes the reports that come next, each of them once; gives out the jobs that left the worker.
+
+        With each comes how it ended, or None when it was returned, certainly not begun.
+        """
+        if not self._speaks(message.session):
+            return
+        assert self._session is not None
+        self._acknowledge = True
+        done = self._session.reports_done
+        for number, report in enumerate(message.reports, message.first):
+            if number != done + 1:
+                continue  # a repeat, or one whose predecessor was lost on the way
+            if isinstance(report, Returned):
+                yield from [(job, None) for job in self._returned(report)]
+            elif self._is_next(report.n):
+                yield self._ended(report), report
+                self._next_began(report.n, now)
+            else:
+                self.effects.notes.append(f"the worker reported the end of number {report.n} out of turn: taking over")
+                self.effects.pipe.append(TakeOver(self._session.incarnation))
+                break
+            done = number
+        self._change_session(reports_done=done)
+
+    def _speaks(self, session: str) -> bool:
+        """Whether `session` is the present one, and its worker was heard since this broker started."""
+        return self._session is not None and session == self._session.session and self.view.known
+
+    def _is_known(self, beat: Beat, journaled: Session) -> bool:
+        return (
+            beat.session == journaled.session and beat.taken < journaled.next_n and beat.acked <= journaled.reports_done
+        )
+
+    def _learn_types(self, beat: Beat) -> None:
+        types = {task_type.name: task_type for task_type in beat.types}
+        if types != self.types:
+            self.types = types
+            self.effects.changes.types = types
+
+    def _start_session(self) -> None:
+        assert self._session is not None
+        incarnation, session = self._session.incarnation, self._session.session
+        self.effects.pipe.append(StartSession(incarnation, session, self._name, self._result_bytes))
+
+    def _begin(self, incarnation: str, session: str, now: Now) -> list[Job]:
+        """A new worker: the old one is gone, and with it the certainty about what it was given."""
+        in_doubt = []
+        for n, job in list(self.jobs.items()):
+            if n == self.view.running_n:
+                job = job._replace(started_at=now.wall_ms - (now.mono_ms - self.view.running_since_ms))
+            in_doubt.append(job)
+            self._unhand(n, job)
+        self._held = False
+        self._session = self.effects.changes.session = Session(incarnation, session, 1, 0, 1)
+        self._start_session()
+        return in_doubt
+
+    def _go_on(self, beat: Beat, journaled: Session, now: Now) -> None:
+        self.view.known = True
+        if beat.acked < journaled.reports_done:
+            self._acknowledge = True
+        running = beat.running
+        if running is not None and self._is_next(running.n):
+            self._began(running.n, now, running.elapsed_ms)
+            self.view.looks_stuck(running.stuck_ms)
+        for n, job in self.jobs.items():
+            if job.cancelling:
+                self.effects.pipe.append(CancelRun(journaled.session, n))
+        if self.view.missed_hand_overs(beat.taken, journaled.next_n - 1):
+            self.effects.hand_over += [Handed(n, job) for n, job in self.jobs.items() if n > beat.taken]
+
+    def _refuse(self, beat: Beat, now: Now) -> None:
+        """A worker with a session that this journal does not know."""
+        self.view.known = False
+        other = beat.broker
+        if other is not None and (other.host, other.frontend) == (self._name.host, self._name.frontend):
+            self.effects.pipe.append(TakeOver(beat.incarnation))
+        else:
+            self.view.serves(other, now.mono_ms)
+
+    def _ended(self, ended: Ended) -> Job:
+        job = self.jobs[ended.n]
+        self._unhand(ended.n, job)
+        self._averages.took(job.type, ended.elapsed_us)
+        return job
+
+    def _returned(self, returned: Returned) -> list[Job]:
+        """Voids the numbers from `returned.n` on; the worker goes on with a number never given out."""
+        assert self._session is not None
+        back = [(n, job) for n, job in self.jobs.items() if n >= returned.n]
+        for n, job in back:
+            self._unhand(n, job)
+        # What is left runs longer than its window was meant for: the next go out when it has ended.
+        self._held = bool(self.jobs)
+        self.view.stopping = returned.stopping
+        self._change_session(resume=self._session.next_n)
+        return [job for _, job in back]
+
+    def _next_began(self, n: int, now: Now) -> None:
+        if n + 1 in self.jobs:
+            self._began(n + 1, now)
+
+    def _began(self, n: int, now: Now, elapsed_ms: int = 0) -> None:
+        if self.view.running_n != n:
+            self.view.runs(n, now.mono_ms - elapsed_ms)
+            self.effects.news.append(News(self.jobs[n], None))
+
+    def _is_next(self, n: int) -> bool:
+        """Whether `n` is the number that is settled next."""
+        return n == next(iter(self.jobs), None)
+
+    # --- what the core wants -----------------------------------------------------------------------------------
+
+    def room_for(self, job: Job) -> bool:
+        """Whether `job` may be handed over now."""
+        if not self.view.accepts or self.types is None or (self._held and self.jobs):
+            return False
+        if job.type not in self.types:
+            self.view.lacks_type(job.type, job.id)
+            return False
+        if self._load is None:
+            self._load = Load()
+            for handed in self.jobs.values():
+                self._load = self._load.plus(self._weight(handed))
+        return admits(self._load, self._weight(job))
+
+    def hand(self, job: Job) -> None:
+        """Gives the job the next number; there must be room for it."""
+        assert self._session is not None and self._load is not None
+        n = self._session.next_n
+        self._held = False
+        self._load = self._load.plus(self._weight(job))
+        self.jobs[n] = job
+        self._numbers[job.id] = n
+        self._session = self.effects.changes.session = self._session._replace(next_n=n + 1)
+        self.effects.changes.hands.append((n, job.id))
+        self.effects.hand_over.append(Handed(n, job))
+
+    def cancel(self, n: int, job: Job) -> None:
+        """Number `n` shall end; `job` is its record with that wish."""
+        self.jobs[n] = job
+        if self.view.known:
+            self.effects.pipe.append(CancelRun(self.session_name, n))
+
+    def call_back(self) -> None:
+        """Asks for everything that has not begun, if there is anything."""
+        if self.view.known and len(self.jobs) > (self.running is not None):
+            self.effects.pipe.append(ReturnJobs(self.session_name))
+
+    def end_turn(self, now: Now) -> None:
+        """Acknowledges what was committed, once a turn."""
+        self.view.check(now.mono_ms)
+        if self._acknowledge and self._session is not None:
+            session = self._session
+            self.effects.pipe.append(Ack(session.session, session.reports_done, session.resume))
+        self._acknowledge = False
+
+    def _unhand(self, n: int, job: Job) -> None:
+        del self.jobs[n], self._numbers[job.id]
+        self._load = None
+        if self.view.running_n == n:
+            self.view.running_n = None
+        self.effects.changes.forget_hands.append((n,))
+
+    def _change_session(self, **fields: Any) -> None:
+        assert self._session is not None
+        self._session = self.effects.changes.session = self._session._replace(**fields)
+
+    def _weight(self, job: Job) -> Weight:
+        alone = job.reruns > 0 or self.type_of(job).max_reruns == 0
+        return Weight(self._averages.of(job.type), job.data_bytes, alone)

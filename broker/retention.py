@@ -1,0 +1,63 @@
+"""Dropping old jobs as the operator decided, in steps so small that no request waits for them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from zjobs.broker.core import Core
+from zjobs.broker.journal import Journal
+from zjobs.broker.workerview import Now
+
+STEP_JOBS = 100
+STEP_LOOKED_AT = 500
+STEP_EVERY_MS = 20
+SWEEP_EVERY_MS = 10_000
+STEP_PAGES = 256
+
+
+class Keep(NamedTuple):
+    """None: for ever, all. `jobs`: how many ended jobs at most; `for_ms`: how long after their end."""
+
+    for_ms: int | None = None
+    jobs: int | None = None
+
+
+class Retention:
+    """Sweeps over the journal by id, again and again. What ended in another order than it was submitted in may be kept
+    for one sweep longer."""
+
+    def __init__(self, keep: Keep) -> None:
+        self._keep = keep
+        self._after = 0
+        self._due_ms = 0
+
+    def due_at_ms(self) -> int | None:
+        """When `step` wants to be called next (monotonic); None: never."""
+        return None if self._keep == Keep() else self._due_ms
+
+    def step(self, core: Core, journal: Journal, now: Now) -> None:
+        """Has the core drop a few jobs, if it is time and there are any."""
+        due = self.due_at_ms()
+        if due is None or now.mono_ms < due:
+            return
+        ended, after = journal.ended(self._after, STEP_LOOKED_AT)
+        dropped = 0
+        for job in ended:
+            if dropped == STEP_JOBS:
+                break
+            if self._too_many(core) or self._too_old(job.ended_at or 0, now):
+                dropped += core.drop(job)
+            if dropped == STEP_JOBS:
+                after = job.id
+        journal.give_back_space(STEP_PAGES)
+        self._after = after
+        self._due_ms = now.mono_ms + (STEP_EVERY_MS if after else SWEEP_EVERY_MS)
+
+    def _too_many(self, core: Core) -> bool:
+        counters = core.counters
+        return (
+            self._keep.jobs is not None and counters.completed + counters.failed + counters.cancelled > self._keep.jobs
+        )
+
+    def _too_old(self, ended_at: int, now: Now) -> bool:
+        return self._keep.for_ms is not None and ended_at < now.wall_ms - self._keep.for_ms

@@ -1,0 +1,80 @@
+"""The journal's tables, what must hold in them, and how older ones are brought up to date."""
+
+from __future__ import annotations
+
+APPLICATION_ID = 0x7A6A6F62  # "zjob": the file says whose it is (sqlite.org/pragma.html#pragma_application_id)
+SCHEMA_VERSION = 2
+
+SCHEMA = """
+-- one row: the journal's identity, its totals, and whether a broker has it open
+CREATE TABLE journal(
+    id TEXT NOT NULL, next_id INTEGER NOT NULL, change INTEGER NOT NULL,
+    completed INTEGER NOT NULL, failed INTEGER NOT NULL, cancelled INTEGER NOT NULL, in_use INTEGER NOT NULL);
+CREATE TABLE job(
+    id INTEGER PRIMARY KEY, type TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL,
+    reruns INTEGER NOT NULL, version INTEGER NOT NULL, data_bytes INTEGER NOT NULL, submitted_at INTEGER NOT NULL,
+    started_at INTEGER, ended_at INTEGER, elapsed_ms INTEGER, reason TEXT, message TEXT,
+    priority INTEGER NOT NULL DEFAULT 0, ready_at INTEGER, time_limit_ms INTEGER,
+    cancelling INTEGER NOT NULL DEFAULT 0, retry_of INTEGER, output_bytes INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX queued ON job(priority, id) WHERE state = 'queued';
+CREATE INDEX waiting ON job(ready_at) WHERE ready_at IS NOT NULL AND state = 'queued';
+CREATE INDEX failed ON job(id) WHERE state = 'failed';
+CREATE INDEX cancelled ON job(id) WHERE state = 'cancelled';
+CREATE INDEX retried ON job(retry_of) WHERE retry_of IS NOT NULL;
+CREATE TABLE data(id INTEGER PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE result(id INTEGER PRIMARY KEY, body BLOB NOT NULL);
+-- the end of what the last run printed
+CREATE TABLE output(id INTEGER PRIMARY KEY, body BLOB NOT NULL);
+-- runs that did not complete their job
+CREATE TABLE attempt(
+    job INTEGER NOT NULL, number INTEGER NOT NULL, outcome TEXT NOT NULL, started_at INTEGER, ended_at INTEGER NOT NULL,
+    reason TEXT, message TEXT NOT NULL, detail TEXT NOT NULL, PRIMARY KEY(job, number)) WITHOUT ROWID;
+CREATE TABLE request(
+    first_id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, count INTEGER NOT NULL, digest BLOB NOT NULL);
+-- at most one row: the session with the worker; and the hand-overs of that session that are not settled
+CREATE TABLE session(
+    incarnation TEXT NOT NULL, session TEXT NOT NULL, next_n INTEGER NOT NULL, reports_done INTEGER NOT NULL,
+    resume INTEGER NOT NULL);
+CREATE TABLE hand(n INTEGER PRIMARY KEY, id INTEGER NOT NULL);
+-- the task types that a worker last announced; `announced` has a row once one did
+CREATE TABLE type(
+    name TEXT PRIMARY KEY, description TEXT NOT NULL, max_attempts INTEGER NOT NULL, max_reruns INTEGER NOT NULL,
+    time_limit_ms INTEGER, grace_ms INTEGER NOT NULL DEFAULT 2000, retry_delay_ms INTEGER NOT NULL DEFAULT 1000);
+CREATE TABLE announced(at INTEGER PRIMARY KEY);
+-- a row while nothing new may start
+CREATE TABLE pause(at INTEGER NOT NULL, reason TEXT NOT NULL);
+"""
+
+# From each older format to the next.
+MIGRATIONS = {
+    1: """
+ALTER TABLE job ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN ready_at INTEGER;
+ALTER TABLE job ADD COLUMN time_limit_ms INTEGER;
+ALTER TABLE job ADD COLUMN cancelling INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN retry_of INTEGER;
+ALTER TABLE job ADD COLUMN output_bytes INTEGER NOT NULL DEFAULT 0;
+DROP INDEX queued;
+CREATE INDEX queued ON job(priority, id) WHERE state = 'queued';
+CREATE INDEX waiting ON job(ready_at) WHERE ready_at IS NOT NULL AND state = 'queued';
+CREATE INDEX failed ON job(id) WHERE state = 'failed';
+CREATE INDEX cancelled ON job(id) WHERE state = 'cancelled';
+CREATE INDEX retried ON job(retry_of) WHERE retry_of IS NOT NULL;
+CREATE TABLE output(id INTEGER PRIMARY KEY, body BLOB NOT NULL);
+ALTER TABLE type ADD COLUMN time_limit_ms INTEGER;
+ALTER TABLE type ADD COLUMN grace_ms INTEGER NOT NULL DEFAULT 2000;
+ALTER TABLE type ADD COLUMN retry_delay_ms INTEGER NOT NULL DEFAULT 1000;
+CREATE TABLE pause(at INTEGER NOT NULL, reason TEXT NOT NULL);
+""",
+}
+
+# What must hold beyond SQLite's own structure: a sentence, and a query for what breaks it.
+CHECKS = {
+    "a job is handed over that does not exist": "SELECT id FROM hand WHERE id NOT IN (SELECT id FROM job)",
+    "a job is handed over that has ended": "SELECT id FROM hand JOIN job USING (id) WHERE state <> 'queued' LIMIT 1",
+    "an id was given that is not counted": "SELECT id FROM job WHERE id >= (SELECT next_id FROM journal) LIMIT 1",
+    "a completed job has no result": "SELECT id FROM job WHERE state = 'completed' "
+    "AND id NOT IN (SELECT id FROM result) LIMIT 1",
+    "a job's data has another size than its record says": "SELECT id FROM job JOIN data USING (id) "
+    "WHERE length(body) <> data_bytes LIMIT 1",
+}
