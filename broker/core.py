@@ -247,9 +247,9 @@ class Core:
         if self.paused is not None:
             self._worker.call_back()
 
-    def on_gone(self, now: Now) -> None:
+    def on_gone(self) -> None:
         """The connection to the worker is lost; what it was running stays in doubt until one is heard again."""
-        self.worker.gone(now.mono_ms)
+        self.worker.gone()
 
     def on_started(self, message: Started, now: Now) -> None:
         self._worker.on_started(message, now)

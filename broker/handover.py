@@ -46,6 +46,7 @@ class HandOver:
         self._averages = Averages()
         self._load: Load | None = None
         self._held = False
+        self._lacks: str | None = None
         self._acknowledge = False
 
     # --- what is there ---------------------------------------------------------------------------------------
@@ -188,7 +189,7 @@ class HandOver:
         if other is not None and (other.host, other.frontend) == (self._name.host, self._name.frontend):
             self.effects.pipe.append(TakeOver(beat.incarnation))
         else:
-            self.view.serves(other, now.mono_ms)
+            self.view.serves(other)
 
     def _ended(self, ended: Ended) -> Job:
         job = self.jobs[ended.n]
@@ -228,7 +229,10 @@ class HandOver:
         if not self.view.accepts or self.types is None or (self._held and self.jobs):
             return False
         if job.type not in self.types:
-            self.view.lacks_type(job.type, job.id)
+            self._lacks = (
+                f"job {job.id} is of the type {job.type!r}, which the worker does not have "
+                "(was it started without its --tasks?): nothing is handed over until it has"
+            )
             return False
         if self._load is None:
             self._load = Load()
@@ -261,7 +265,8 @@ class HandOver:
 
     def end_turn(self, now: Now) -> None:
         """Acknowledges what was committed, once a turn."""
-        self.view.check(now.mono_ms)
+        self.view.end_turn(self._lacks, now.mono_ms)
+        self._lacks = None
         if self._acknowledge and self._session is not None:
             session = self._session
             self.effects.pipe.append(Ack(session.session, session.reports_done, session.resume))

@@ -139,7 +139,7 @@ class Broker:
     ) -> None:
         """The core's part of the turn, its commit, and then what the core wants said."""
         if lost:
-            self._core.on_gone(now)
+            self._core.on_gone()
             self._outbox.clear()
         for message in messages:
             self._hear(message, now)

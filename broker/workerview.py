@@ -29,8 +29,7 @@ class RunReport(NamedTuple):
 
 
 class WorkerView:
-    """`known`: it speaks in the journal's session, so its messages count. `running_n`: the hand-over number it runs.
-    `note`: a sentence on what keeps it from being given jobs."""
+    """`known`: it speaks in the journal's session, so its messages count. `running_n`: the hand-over number it runs."""
 
     def __init__(self, now_ms: int) -> None:
         self.known = False
@@ -38,12 +37,12 @@ class WorkerView:
         self.running_n: int | None = None
         self.running_since_ms = 0
         self.report = RunReport()
-        self.note: str | None = None
         self._beat: Beat | None = None
         self._beat_at_ms = now_ms
         self._foreign = False
+        self._serves = ""
         self._silent = False
-        self._lacks_type = False
+        self._lacks: str | None = None
         self._behind_at: int | None = None
         self._state = WorkerState.ABSENT
         self._since_ms = now_ms
@@ -53,9 +52,14 @@ class WorkerView:
         return self._state
 
     @property
+    def note(self) -> str | None:
+        """A sentence on what keeps it from being given jobs."""
+        return self._serves if self._foreign else self._lacks
+
+    @property
     def accepts(self) -> bool:
         """Whether jobs may be handed to it."""
-        return self.known and self._state in (WorkerState.READY, WorkerState.LACKS_TYPE)
+        return self.known and not (self._beat is None or self._foreign or self._silent or self.stopping)
 
     def heard(self, beat: Beat, now_ms: int) -> None:
         if self._beat is None or beat.incarnation != self._beat.incarnation:
@@ -64,35 +68,21 @@ class WorkerView:
         self._beat_at_ms = now_ms
         self._silent = False
         self._foreign = False
-        self.note = None
-        self._lacks_type = False
         self.stopping = beat.stopping
-        self._settle_state(now_ms)
 
-    def serves(self, other: BrokerName | None, now_ms: int) -> None:
+    def serves(self, other: BrokerName | None) -> None:
         """It belongs to another broker."""
         self._foreign = True
         whom = "a broker it does not name"
         if other is not None:
             whom = f"the broker at {other.frontend} on {other.host} (journal {other.journal})"
-        self.note = f"the worker already serves {whom}: nothing is handed over; stop one of the two, or the worker"
-        self._settle_state(now_ms)
+        self._serves = f"the worker already serves {whom}: nothing is handed over; stop one of the two, or the worker"
 
-    def lacks_type(self, job_type: str, job_id: int) -> None:
-        """The job whose turn it is cannot be handed to it."""
-        self._lacks_type = True
-        self.note = (
-            f"job {job_id} is of the type {job_type!r}, which the worker does not have "
-            "(was it started without its --tasks?): nothing is handed over until it has"
-        )
-
-    def gone(self, now_ms: int) -> None:
+    def gone(self) -> None:
         """Its connection is lost."""
         self.known = False
         self._beat = None
         self._behind_at = None
-        self.note = None
-        self._settle_state(now_ms)
 
     def runs(self, n: int, since_ms: int) -> None:
         self.running_n = n
@@ -124,8 +114,9 @@ class WorkerView:
         """When it counts as silent unless a beat comes before."""
         return None if self._beat is None or self._silent else self._beat_at_ms + SILENT_AFTER_MS
 
-    def check(self, now_ms: int) -> None:
-        """Notices silence, and what was changed from outside."""
+    def end_turn(self, lacks: str | None, now_ms: int) -> None:
+        """Notices silence. `lacks`: a sentence on the job that cannot be handed to it, if there is one."""
+        self._lacks = lacks
         at = self.silent_at_ms()
         if at is not None and now_ms >= at:
             self._silent = True
@@ -151,7 +142,7 @@ class WorkerView:
             state = WorkerState.SILENT
         elif self.stopping:
             state = WorkerState.STOPPING
-        elif self._lacks_type:
+        elif self._lacks:
             state = WorkerState.LACKS_TYPE
         else:
             state = WorkerState.READY

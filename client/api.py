@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from zjobs.client import errors
 from zjobs.client.connection import Connection
+from zjobs.client.control import Control
 from zjobs.client.errors import ZjobsError
 from zjobs.client.watch import Watch, gone
 from zjobs.messages import endpoints, wire
@@ -27,8 +28,8 @@ from zjobs.messages import types as m
 # much too large ends the connection without a reply.
 SMALL_BYTES = 64 << 10
 
-# What a job adds to a request beside its type and data: the names of the fields and the lengths, at most.
-JOB_OVERHEAD_BYTES = 32
+# What a job adds to a request beside its type and data: the names of the fields, lengths and numbers, at most.
+JOB_OVERHEAD_BYTES = 96
 REQUEST_OVERHEAD_BYTES = 256
 
 # Room in the key for the number of the request, when there may be several.
@@ -57,12 +58,22 @@ def new_key() -> str:
     return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
 
 
+def job_like(type: str, priority: int = 0, delay: float = 0, time_limit: float | None = None) -> m.NewJob:
+    """A job without its data; `delay` and `time_limit` in seconds. Raises BadRequest for what no job can have."""
+    if delay < 0 or not abs(priority) <= wire.MAX_PRIORITY:
+        raise errors.BadRequest(f"a priority is from -{wire.MAX_PRIORITY} to {wire.MAX_PRIORITY}, a delay at least 0")
+    if time_limit is not None and time_limit <= 0:
+        raise errors.BadRequest("a time limit must be more than 0")
+    limit_ms = None if time_limit is None else max(1, round(time_limit * 1000))
+    return m.NewJob(type, None, priority, round(delay * 1000), limit_ms)
+
+
 def ids_of(accepted: m.SubmitReply) -> range:
     """The ids that the jobs of a request were given."""
     return range(accepted.first_id, accepted.first_id + accepted.count)
 
 
-class Client:
+class Client(Control):
     """A broker's client.
 
     broker: its endpoint; by default the environment variable ZJOBS_BROKER, else tcp://127.0.0.1:5570.
@@ -95,32 +106,55 @@ class Client:
 
     # --- submit ------------------------------------------------------------------------------------------
 
-    def submit(self, type: str, data: Any = NO_DATA, *, key: str | None = None) -> Job:
+    def submit(
+        self,
+        type: str,
+        data: Any = NO_DATA,
+        *,
+        priority: int = 0,
+        delay: float = 0,
+        time_limit: float | None = None,
+        key: str | None = None,
+    ) -> Job:
         """Queues one job; when this returns, it is on the broker's disk.
 
         data: what msgpack can hold (None, bool, int, float, str, bytes, lists and dicts of them).
+        priority: -1000 to 1000; what is ready starts by priority, greater first, then in the order of the ids.
+        delay: seconds before which it does not start. time_limit: seconds it may run; by default the type's.
         key: the same key with the same job again returns the same job; by default a new one. An exception
         after which the job may have been taken all the same carries it as `key`.
         Raises UnknownType, TooLarge, QueueFull, KeyConflict, StorageFailed, ReadOnly; TypeError, ValueError or
         OverflowError for data that msgpack cannot hold.
         """
-        return self._jobs(type, [data], new_key() if key is None else key)[0]
+        like = job_like(type, priority, delay, time_limit)
+        return self._jobs(like, [data], new_key() if key is None else key)[0]
 
-    def submit_many(self, type: str, datas: Iterable[Any], *, key: str | None = None) -> list[Job]:
-        """Queues a job of this type for each of `datas`, in as few requests as the limits allow.
+    def submit_many(
+        self,
+        type: str,
+        datas: Iterable[Any],
+        *,
+        priority: int = 0,
+        delay: float = 0,
+        time_limit: float | None = None,
+        key: str | None = None,
+    ) -> list[Job]:
+        """Queues a job of this type for each of `datas`, in as few requests as the limits allow; else as `submit`.
 
         Each request is taken all or none. After an exception, repeating with the exception's `key` and the
         same `datas` makes no second jobs.
         """
         key = new_key() if key is None else key
         try:
-            return self._jobs(type, datas, key)
+            return self._jobs(job_like(type, priority, delay, time_limit), datas, key)
         except ZjobsError as error:
             error.key = key
             raise
 
-    def submit_in_parts(self, type: str, datas: Iterable[Any], key: str) -> Iterator[m.SubmitReply]:
+    def submit_in_parts(self, like: m.NewJob, datas: Iterable[Any], key: str) -> Iterator[m.SubmitReply]:
         """As submit_many, but yields what is accepted with every request. `datas` is read as it goes.
+
+        like: the job but for its data, from `job_like`.
 
         The requests have the keys `key`, `key.2`, `key.3`, …: the same `datas` fall into the same requests.
         What cannot be sent (or an exception of `datas`) is raised after everything before it was accepted.
@@ -129,12 +163,12 @@ class Client:
         most = wire.MAX_KEY_CHARS - (0 if one else KEY_SUFFIX_CHARS)
         if not 1 <= len(key) <= most:
             raise errors.BadRequest(f"a key has 1 to {most} characters here, not {len(key)}")
-        for number, jobs in enumerate(self._parts(type, datas), start=1):
+        for number, jobs in enumerate(self._parts(like, datas), start=1):
             part_key = key if number == 1 else f"{key}.{number}"
             yield self._submit(m.Submit(part_key, tuple(jobs)))
 
-    def _jobs(self, type: str, datas: Iterable[Any], key: str) -> list[Job]:
-        parts = self.submit_in_parts(type, datas, key)
+    def _jobs(self, like: m.NewJob, datas: Iterable[Any], key: str) -> list[Job]:
+        parts = self.submit_in_parts(like, datas, key)
         return [Job(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]
 
     def _submit(self, request: m.Submit) -> m.SubmitReply:
@@ -144,12 +178,12 @@ class Client:
             error.key = request.key
             raise
 
-    def _parts(self, type: str, datas: Iterable[Any]) -> Iterator[list[m.NewJob]]:
+    def _parts(self, like: m.NewJob, datas: Iterable[Any]) -> Iterator[list[m.NewJob]]:
         """`datas` as jobs, in lists that fit into a request."""
         limits: m.Limits | None = None
         part: list[m.NewJob] = []
         part_bytes, problem = 0, None
-        jobs = (m.NewJob(type, None if data is NO_DATA else wire.pack_value(data)) for data in datas)
+        jobs = (like._replace(data=None if data is NO_DATA else wire.pack_value(data)) for data in datas)
         try:
             for job in jobs:
                 job_bytes = len(job.type) * 4 + len(job.data or b"") + JOB_OVERHEAD_BYTES
@@ -222,9 +256,25 @@ class Client:
         """The journal's identity, the limits and where the events are."""
         return self._ask(m.Hello(), m.HelloReply)
 
-    def watch(self, ids: Iterable[int], *, journal: str | None = None) -> Watch:
-        """The news of these jobs as they come; see Watch. For `with`."""
-        return Watch(self, iter(ids), journal, self.patience)
+    def watch(self, ids: Iterable[int] | None = None, *, journal: str | None = None) -> Watch:
+        """The news of these jobs as they come, until all have ended; without ids those of all jobs, without end.
+
+        When this returns, the subscription is in force: `for news in client.watch(): …`, or `with`; see Watch.
+        """
+        if ids is not None:
+            return Watch(self, iter(ids), journal, self.patience)
+        from zjobs.client.watch_all import WatchAll  # most programs never need it
+
+        return WatchAll(self, self.patience)
+
+    def retry(self, ids: Sequence[int], key: str | None = None) -> list[Job]:
+        """Submits copies of jobs that have ended, all or none, and returns them in this order.
+
+        The old ones stay as they ended. The same key with the same ids again returns the same copies. Raises
+        NotFinished, NotFound, Expired, and what `submit` raises.
+        """
+        reply = self.retry_ids(ids, new_key() if key is None else key)
+        return [Job(self, reply.first_id + number, reply.journal) for number in range(reply.count)]
 
     def _status_of(self, id: int, journal: str | None = None) -> m.JobStatus:
         reply = self.status([id])
@@ -271,6 +321,27 @@ class Job:
     def status(self) -> m.JobStatus:
         """The job's status at present. Raises NotFound, Expired, BrokerChanged."""
         return self._client._status_of(self.id, self.journal)
+
+    def cancel(self) -> m.JobStatus:
+        """Cancels the job and returns what it is now; see Client.cancel. Raises NotFound, Expired, BrokerChanged."""
+        if self.journal is not None:
+            self.status()  # so that no job of another journal is cancelled in its place
+        reply = self._client.cancel([self.id])
+        for missing in reply.missing:
+            raise gone(missing)
+        return reply.jobs[0]
+
+    def retry(self, key: str | None = None) -> Job:
+        """A new job, a copy of this one, which must have ended; see Client.retry."""
+        if self.journal is not None:
+            self.status()
+        return self._client.retry([self.id], key)[0]
+
+    def log(self) -> bytes:
+        """What the job's last run has printed so far; of long output the end."""
+        printed = self._client.log(self.id)
+        self._client._check_journal(printed.journal, self.journal or printed.journal)
+        return printed.body
 
     def wait(self, timeout: float | None = None) -> m.JobStatus:
         """Waits until the job has ended, at most `timeout` seconds, and returns its final status.

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from zjobs.client import exits, text
-from zjobs.client.api import NO_DATA, Client, ids_of, new_key
+from zjobs.client.api import NO_DATA, Client, ids_of, job_like, new_key
 from zjobs.client.errors import ZjobsError
 from zjobs.client.output import Output
 from zjobs.client.watch import gone
 from zjobs.messages import wire
-from zjobs.messages.options import UsageError, integer
-from zjobs.messages.types import SubmitReply
+from zjobs.messages.options import UsageError, duration, integer
+from zjobs.messages.types import JobState, JobStatus, Missing, NewJob, SubmitReply
 
 
 class Call(NamedTuple):
@@ -33,17 +33,16 @@ def submit(call: Call) -> int:
 
 
 def status(call: Call) -> int:
-    ids = [job_id_of(word) for word in call.args["ID"]]
+    ids = ids_of_words(call)
     reply = call.client.status(ids)
+    paused = _is_paused(call, reply.jobs)
     for job in reply.jobs:
-        call.output.line(text.status_line(job, reply.worker), {**job._asdict(), "worker": reply.worker})
+        call.output.line(text.status_line(job, reply.worker, paused=paused), {**job._asdict(), "worker": reply.worker})
     if not ids and reply.queued > len(reply.jobs):
         call.output.note(f"{reply.queued} jobs are queued in all")
     elif not ids and not reply.jobs:
         call.output.note("no job is queued or in progress")
-    for missing in reply.missing:
-        call.output.flush()
-        call.output.error(missing.code.value, str(gone(missing)), id=missing.id)
+    say_missing(call, reply.missing)
     return exits.NO_SUCH_JOB if reply.missing else exits.DONE
 
 
@@ -53,7 +52,7 @@ def show(call: Call) -> int:
         call.output.line("", reply)
         return exits.DONE
     worker = call.client.status([reply.job.id]).worker
-    for line in text.show_lines(reply, worker):
+    for line in text.show_lines(reply, worker, _is_paused(call, [reply.job]), call.output.raw):
         call.output.line(line, None)
     return exits.DONE
 
@@ -72,9 +71,33 @@ def info(call: Call) -> int:
     if call.output.as_json:
         call.output.line("", reply)
         return exits.DONE
-    for line in text.info_lines(reply, call.client.address):
+    running = reply.worker.running
+    jobs = () if running is None else call.client.status([running]).jobs
+    for line in text.info_lines(reply, call.client.address, next(iter(jobs), None)):
         call.output.line(line, None)
     return exits.DONE
+
+
+def say_missing(call: Call, missing: Iterable[Missing]) -> None:
+    call.output.flush()
+    for each in missing:
+        call.output.error(each.code.value, str(gone(each)), id=each.id)
+
+
+def ids_of_words(call: Call) -> list[int]:
+    """The ids of the command line, each once; `-` stands for those on standard input."""
+    words: list[str] = []
+    for word in call.args["ID"]:
+        words += _utf8(_open("-").read(), "standard input").split() if word == "-" else [word]
+    if call.args["ID"] and not words:
+        raise UsageError("there are no ids on standard input")
+    return list(dict.fromkeys(map(job_id_of, words)))
+
+
+def _is_paused(call: Call, jobs: Iterable[JobStatus]) -> bool:
+    """Whether the queue is paused; asked only where that matters to what is shown."""
+    queued = any(job.state is JobState.QUEUED for job in jobs)
+    return queued and not call.output.as_json and call.client.info().paused is not None
 
 
 def job_id_of(word: str) -> int:
@@ -97,11 +120,11 @@ def submitted(call: Call, key: str) -> Iterator[SubmitReply]:
 
     An error names the line of --lines that was not taken.
     """
-    datas = _datas(call.args)
+    datas, like = _datas(call.args), _like(call.args)
     taken = 0
     checked = True
     try:
-        for accepted in call.client.submit_in_parts(call.args["TYPE"], datas, key):
+        for accepted in call.client.submit_in_parts(like, datas, key):
             if checked and not accepted.checked:
                 call.output.note("no worker has announced its types yet: the type was not checked")
             checked = accepted.checked
@@ -120,6 +143,23 @@ def submitted(call: Call, key: str) -> Iterator[SubmitReply]:
 
 def repeat_hint(key: str) -> str:
     return f"repeat with --key {key} to know: that makes no second job"
+
+
+def _like(args: dict[str, Any]) -> NewJob:
+    """The job that the options describe, without its data."""
+    most = wire.MAX_PRIORITY
+    priority = _read("--priority", args, lambda given: integer(given, -most, most))
+    delay, limit = _read("--delay", args, duration), _read("--time-limit", args, duration)
+    if limit == 0:
+        raise UsageError("--time-limit must be more than 0")
+    return job_like(args["TYPE"], int(priority or 0), delay or 0, limit)
+
+
+def _read(name: str, args: dict[str, Any], read: Callable[[str], float]) -> float | None:
+    try:
+        return None if args[name] is None else read(args[name])
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}") from None
 
 
 def _datas(args: dict[str, Any]) -> Iterable[Any]:

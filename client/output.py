@@ -10,10 +10,18 @@ from zjobs.client import text
 
 
 class Output:
-    """Both streams of the program. as_json: everything is one JSON object a line."""
+    """Both streams of the program. as_json: everything is one JSON object a line.
 
-    def __init__(self, as_json: bool) -> None:
+    On a terminal, control characters (but newline and tab) are shown as \\x1b and the like, because what jobs print
+    must not be able to act on it; raw: they are not.
+    """
+
+    def __init__(self, as_json: bool, raw: bool = False) -> None:
         self.as_json = as_json
+        self.raw = raw
+        self.columns = _columns(sys.stdout) if _is_a_tty(sys.stdout) else None
+        self._escape_out = _is_a_tty(sys.stdout) and not raw
+        self._escape_err = _is_a_tty(sys.stderr) and not raw
         self.live = not as_json and _is_terminal(sys.stderr)
         self._live_shown = False
         for stream in (sys.stdout, sys.stderr):
@@ -26,17 +34,30 @@ class Output:
     def line(self, line: str, fields: Any) -> None:
         """`line` for people; `fields` (a map or record) with --json."""
         self._clear()
-        print(text.json_text(fields) if self.as_json else line)
+        shown = text.json_text(fields) if self.as_json else line
+        print(text.harmless(shown) if self._escape_out else shown)
 
     def result(self, value: Any, fields: dict[str, Any]) -> None:
         """A result: bytes raw, text as it is, everything else as JSON; `fields` with --json."""
         if self.as_json or not isinstance(value, bytes):
             self.line("" if self.as_json else text.result_text(value), fields)
+        elif self._escape_out:
+            self.line(value.decode(errors="backslashreplace"), fields)
+        else:
+            self.write(value, "", fields)
+
+    def write(self, data: bytes, decoded: str, fields: dict[str, Any]) -> None:
+        """`data` as it is; on a terminal `decoded`, which is the same as text; `fields` with --json."""
+        if self.as_json:
+            self.line("", fields)
             return
         self._clear()
+        if self._escape_out:
+            sys.stdout.write(text.harmless(decoded))
+            return
         self.flush()
         if sys.stdout is not None:
-            sys.stdout.buffer.write(value)
+            sys.stdout.buffer.write(data)
 
     def flush(self) -> None:
         """What is printed leaves now: before waiting, so that an interruption cannot swallow it."""
@@ -60,7 +81,7 @@ class Output:
         """Rewrites the live line (only where `live`). Cut to the width, as a wrapped line cannot be rewritten."""
         if sys.stderr is None:
             return
-        cut = text.printable(line)[: max(1, _columns() - 1)]
+        cut = text.cut(text.printable(line), max(1, _columns(sys.stderr) - 1))
         sys.stderr.write(f"\r{cut}\x1b[K")
         sys.stderr.flush()
         self._live_shown = True
@@ -68,7 +89,8 @@ class Output:
     def _say(self, line: str, fields: Any) -> None:
         self._clear()
         if sys.stderr is not None:
-            print(text.json_text(fields) if self.as_json else line, file=sys.stderr, flush=True)
+            shown = text.json_text(fields) if self.as_json else line
+            print(text.harmless(shown) if self._escape_err else shown, file=sys.stderr, flush=True)
 
     def _clear(self) -> None:
         if self._live_shown and sys.stderr is not None:
@@ -89,11 +111,16 @@ def silence(stream: TextIO | None) -> None:
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
-    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+    """Whether a line can be rewritten there."""
+    return _is_a_tty(stream) and os.environ.get("TERM") != "dumb"
 
 
-def _columns() -> int:
+def _is_a_tty(stream: TextIO | None) -> bool:
+    return stream is not None and not stream.closed and stream.isatty()
+
+
+def _columns(stream: TextIO) -> int:
     try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        return os.get_terminal_size(stream.fileno()).columns or 80
     except (OSError, ValueError):
         return 80

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from zjobs.messages.types import InfoReply, JobState, JobStatus, ShowReply, TaskType, WorkerState
+from zjobs.messages.types import Attempt, InfoReply, JobState, JobStatus, Paused, ShowReply, TaskType, WorkerState
+
+# What a terminal acts upon: the control characters of ASCII and of ISO 8859, but newline and tab.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -18,6 +22,11 @@ _WORKER_NOTES = {
     WorkerState.STOPPING: " (the worker is stopping)",
     WorkerState.FOREIGN: " (the worker serves another broker)",
 }
+
+
+def harmless(text: str) -> str:
+    """`text` for a terminal: its lines and all that can be seen as they are, other control characters as \\x1b."""
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def printable(text: str) -> str:
@@ -49,15 +58,71 @@ def moment(at_ms: int | None) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1000)) + f".{at_ms % 1000:03d}"
 
 
-def status_line(job: JobStatus, worker: WorkerState, later_s: float = 0.0) -> str:
+def status_line(job: JobStatus, worker: WorkerState, later_s: float = 0.0, paused: bool = False) -> str:
     """A job's status on one line; `later_s`: how long ago it was heard, for a job that goes on."""
+    if job.state.final:
+        return end_line(job)
+    if job.cancelling:
+        return f"{job.id} cancelling{_worker_note(job, worker)}"
     if job.state is JobState.QUEUED:
-        ahead = "" if job.ahead is None else f", {job.ahead} ahead"
-        return f"{job.id} queued{ahead}{_WORKER_NOTES[worker]}"
-    if job.state is JobState.IN_PROGRESS:
-        elapsed = "" if job.elapsed_ms is None else f" for {seconds(job.elapsed_ms / 1000 + later_s)}"
-        return f"{job.id} in progress{elapsed}{_WORKER_NOTES[worker]}"
-    return end_line(job)
+        when = "" if job.ready_at is None else f", ready in {_left(job.ready_at / 1000 - time.time())}"
+        place = "" if job.ahead is None else f", {job.ahead} ahead"
+        return f"{job.id} queued{when}{place}{' (paused)' if paused else ''}{_worker_note(job, worker)}"
+    elapsed = "" if job.elapsed_ms is None else f" for {seconds(job.elapsed_ms / 1000 + later_s)}"
+    stuck = "" if job.stuck_ms is None else f" (no sign of life for {_left(job.stuck_ms / 1000 + later_s)})"
+    return f"{job.id} in progress{elapsed}{progress(job)}{stuck}{_worker_note(job, worker)}"
+
+
+def watch_line(job: JobStatus, worker: WorkerState, later_s: float = 0.0, paused: bool = False) -> str:
+    """As status_line, and how much a job that goes on has printed."""
+    line = status_line(job, worker, later_s, paused)
+    return f"{line}, {_bytes(job.output_bytes)} printed" if job.output_bytes and not job.state.final else line
+
+
+def progress(job: JobStatus) -> str:
+    """What a running job's task reports, as the end of a line: `, 42 % (aligning)`."""
+    fraction = "" if job.fraction is None else f", {percent(job.fraction)}"
+    return fraction + (f" ({printable(job.note)})" if job.note else "")
+
+
+def percent(fraction: float) -> str:
+    """Never 100 % before it is all done."""
+    return f"{int(fraction * 100 + 1e-6)} %"
+
+
+def bar(fraction: float, width: int) -> str:
+    """A progress bar of `width` characters: [####------]."""
+    inner = max(1, width - 2)
+    full = int(fraction * inner + 1e-6)
+    return f"[{'#' * full}{'-' * (inner - full)}]"
+
+
+def width(text: str) -> int:
+    """How many columns `text` takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    import unicodedata  # only for those who need it: it is large
+
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.category(c) in ("Mn", "Me", "Cf") for c in text)
+
+
+def cut(text: str, columns: int) -> str:
+    """As much of the beginning of `text` as `columns` hold."""
+    shown = text[:columns]
+    while width(shown) > columns:
+        shown = shown[:-1]
+    return shown
+
+
+def _worker_note(job: JobStatus, worker: WorkerState) -> str:
+    lost = worker is WorkerState.ABSENT and job.state is JobState.IN_PROGRESS
+    return " (worker lost)" if lost else _WORKER_NOTES[worker]
+
+
+def _left(value_s: float) -> str:
+    """A duration without fractions: 28 s."""
+    return f"{max(0, round(value_s))} s" if value_s < 60 else seconds(value_s)
 
 
 def end_line(job: JobStatus) -> str:
@@ -70,49 +135,73 @@ def type_lines(types: tuple[TaskType, ...]) -> list[str]:
     return [f"{printable(task.name):{width}}  {printable(task.description)}".rstrip() for task in types]
 
 
-def show_lines(reply: ShowReply, worker: WorkerState) -> list[str]:
-    """Everything about a job, for people."""
+def show_lines(reply: ShowReply, worker: WorkerState, paused: bool = False, raw: bool = False) -> list[str]:
+    """Everything about a job, for people. raw: what its task wrote is shown as it is."""
     job = reply.job
     facts = {
-        "job": status_line(job, worker),
+        "job": status_line(job, worker, paused=paused),
         "type": printable(job.type),
         "key": printable(reply.key),
+        "priority": str(job.priority),
+        "time limit": "the type's" if reply.time_limit_ms is None else seconds(reply.time_limit_ms / 1000),
         "submitted": moment(job.submitted_at),
+        **({} if job.ready_at is None else {"ready": moment(job.ready_at)}),
         "started": moment(job.started_at),
         "ended": moment(job.ended_at),
         "ran for": "-" if job.elapsed_ms is None else seconds(job.elapsed_ms / 1000),
         "runs": f"{job.attempts} ended, {job.reruns} lost with a worker",
         "data": _bytes(reply.data_bytes),
         "result": _bytes(reply.result_bytes),
+        "output": f"{_bytes(job.output_bytes)} printed",
+        **({} if reply.retry_of is None else {"retry of": str(reply.retry_of)}),
+        **({"retried as": ", ".join(map(str, reply.retried_as))} if reply.retried_as else {}),
     }
-    lines = _aligned(facts)
-    for attempt in reply.attempts:
-        reason = f" ({attempt.reason.value})" if attempt.reason else ""
-        lines.append("")
-        lines.append(f"attempt {attempt.number} {attempt.outcome.value}{reason} at {moment(attempt.ended_at)}")
-        lines.append(f"  {printable(attempt.message)}")
-        lines += [f"  {line}" for line in printable_lines(attempt.detail.rstrip("\n")) if attempt.detail]
-    return lines
+    if job.message and not job.state.final:
+        facts["last failure"] = printable(job.message)
+    return _aligned(facts) + [line for attempt in reply.attempts for line in _attempt_lines(attempt, raw)]
 
 
-def info_lines(info: InfoReply, address: str) -> list[str]:
-    """The state of the service, for people."""
+def _attempt_lines(attempt: Attempt, raw: bool) -> list[str]:
+    reason = f" ({attempt.reason.value})" if attempt.reason else ""
+    message, detail = attempt.message, attempt.detail.rstrip("\n")
+    shown = [message, *detail.split("\n")] if raw else [printable(message), *printable_lines(detail)]
+    return [
+        "",
+        f"attempt {attempt.number} {attempt.outcome.value}{reason} at {moment(attempt.ended_at)}",
+        *(f"  {line}" for line in (shown if detail else shown[:1])),
+    ]
+
+
+def info_lines(info: InfoReply, address: str, running_job: JobStatus | None = None) -> list[str]:
+    """The state of the service, for people; `running_job`: the status of the job that the worker runs."""
     worker = info.worker
     where = f", pid {worker.pid} on {printable(worker.host or '?')}" if worker.pid is not None else ""
     running = f", running job {worker.running}" if worker.running is not None else ""
+    if running_job is not None and running_job.stuck_ms is not None:
+        running += f" (no sign of life for {_left(running_job.stuck_ms / 1000)})"
     facts = {
         "broker": f"{printable(info.server)} at {address}, pid {info.pid}, up {seconds(info.uptime_ms / 1000)}",
         "versions": printable(f"Python {info.python}, libzmq {info.libzmq}, SQLite {info.sqlite}"),
         "journal": f"{printable(info.journal_file)}, {_bytes(info.journal_bytes)} ({printable(info.journal)})",
         "worker": f"{worker.state.value} for {seconds(worker.since_ms / 1000)}{where}{running}",
-        "jobs": f"{info.queued} queued, {info.in_progress} in progress, {info.completed} completed, "
+        "jobs": f"{info.queued} queued, {info.waiting} waiting, {info.in_progress} in progress, {info.completed} completed, "
         f"{info.failed} failed, {info.cancelled} cancelled",
     }
+    if info.paused is not None:
+        facts["paused"] = f"since {moment(info.paused.at)}" + _why(info.paused)
     if info.read_only is not None:
         facts["read only"] = printable(info.read_only)
     if worker.note is not None:
         facts["note"] = printable(worker.note)
     return _aligned(facts)
+
+
+def paused_line(paused: Paused) -> str:
+    return "paused" + _why(paused)
+
+
+def _why(paused: Paused) -> str:
+    return f": {printable(paused.reason)}" if paused.reason else ""
 
 
 def _aligned(facts: dict[str, str]) -> list[str]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from zjobs.client import exits, text
 from zjobs.client.api import ended_without_result, ids_of
 from zjobs.client.commands import Call, chosen_key, job_id_of, submitted
 from zjobs.client.errors import BrokerUnreachable, WaitTimeout, ZjobsError
-from zjobs.client.watch import Watch
+from zjobs.client.watch import News, Watch
 from zjobs.messages.endpoints import FRONTEND
 from zjobs.messages.options import UsageError, duration
 from zjobs.messages.types import JobState, JobStatus, SubmitReply
@@ -17,14 +18,21 @@ from zjobs.messages.types import JobState, JobStatus, SubmitReply
 # How often the live line is rewritten, and how often a counter is printed where there is none.
 LIVE_S = 0.2
 COUNTER_S = 2.0
+# How often a task's note, and whether the queue is paused, are asked for at most: both stand in no event.
+NOTE_S = 0.5
+PAUSE_S = 5.0
+
+# The progress number of a run's start; its task's own news have greater ones.
+STARTED = 1
+BAR_COLUMNS = 22
 
 
 def result(call: Call) -> int:
     job_id = job_id_of(call.args["ID"])
     max_wait_s(call)  # so that a mistake in it shows before anything is asked
     if call.args["--wait"] or call.args["--max-wait"] is not None:
-        with _Resumable(call, job_id, job_id), call.client.watch([job_id]) as watch:
-            _wait(call, watch, _OneJob(call, watch, say_changes=False))
+        with Resumable(call, _go_on(call, job_id, job_id)), call.client.watch([job_id]) as watch:
+            until_ended(call, watch, _OneJob(call, watch, say_changes=False))
             _print_result(call, watch.known[job_id], watch.journal)
         return exits.DONE
     value = call.client.result(job_id)
@@ -41,8 +49,8 @@ def batch(call: Call) -> int:
     job_id = accepted.first_id
     call.output.line(str(job_id), {"id": job_id})
     call.output.flush()
-    with _Resumable(call, job_id, job_id), call.client.watch([job_id], journal=accepted.journal) as watch:
-        _wait(call, watch, _OneJob(call, watch, say_changes=True))
+    with Resumable(call, _go_on(call, job_id, job_id)), call.client.watch([job_id], journal=accepted.journal) as watch:
+        until_ended(call, watch, _OneJob(call, watch, say_changes=True))
         _print_result(call, watch.known[job_id], watch.journal)
     return exits.DONE
 
@@ -60,9 +68,9 @@ def _batch_of_lines(call: Call, key: str) -> int:
     if not accepted:
         return exits.DONE
     ids = [job_id for part in accepted for job_id in ids_of(part)]
-    with _Resumable(call, ids[0], ids[-1]), call.client.watch(ids, journal=accepted[0].journal) as watch:
+    with Resumable(call, _go_on(call, ids[0], ids[-1])), call.client.watch(ids, journal=accepted[0].journal) as watch:
         lines = _Lines(call, watch, ids)
-        _wait(call, watch, lines)
+        until_ended(call, watch, lines)
     return exits.JOB_FAILED if lines.failed else exits.DONE
 
 
@@ -75,12 +83,12 @@ def max_wait_s(call: Call) -> float | None:
         raise UsageError(f"--max-wait: {error}") from None
 
 
-class _Resumable:
-    """Around a wait: however it ends early, the user is told that the jobs go on, and how to get the results."""
+class Resumable:
+    """Around a wait: however it ends early, the user is told `hint`: that the jobs go on, and how to wait again."""
 
-    def __init__(self, call: Call, first: int, last: int) -> None:
+    def __init__(self, call: Call, hint: str) -> None:
         self._call = call
-        self._hint = _go_on(call, first, last)
+        self._hint = hint
 
     def __enter__(self) -> None:
         pass
@@ -98,46 +106,127 @@ def _go_on(call: Call, first: int, last: int) -> str:
 
 
 def resume_command(call: Call, job_id: int) -> str:
+    return f"{command_line(call)} result {job_id} --wait"
+
+
+def command_line(call: Call) -> str:
+    """zclient as it was called, up to the command."""
     broker = call.args["--broker"]
-    option = f" --broker {broker}" if broker and broker != FRONTEND else ""
-    return f"zclient{option} result {job_id} --wait"
+    return f"zclient --broker {broker}" if broker and broker != FRONTEND else "zclient"
 
 
 # --- what is shown meanwhile ---------------------------------------------------------------------------------
+
+
+class Shown(Protocol):
+    """Shows how a wait gets on: what has changed, and (on a terminal, a few times a second) how it is now."""
+
+    def changed(self, job: JobStatus) -> None: ...
+
+    def tick(self) -> None: ...
 
 
 class _OneJob:
     """Shows one job: on a terminal as a live line, elsewhere (if wanted) each change as a line."""
 
     def __init__(self, call: Call, watch: Watch, say_changes: bool) -> None:
+        self._call = call
         self._output = call.output
         self._watch = watch
         self._say_changes = say_changes
         self._since = monotonic()
         self._heard = self._since
         self._said = ""
+        self._said_progress_at = float("-inf")
+        self._pause = _Pause(call, watch)
+        self._note = _Note(watch)
 
     def changed(self, job: JobStatus) -> None:
         self._heard = monotonic()
         if self._output.live and not job.state.final:
-            self.tick()
+            self._note.changed(job)
+            self._show(job)
         elif self._say_changes:
             self._say(job)
 
     def tick(self) -> None:
+        self._note.fetch_if_due()
         for job in self._watch.known.values():
-            now = monotonic()
-            line = text.status_line(job, self._watch.worker, now - self._heard)
-            queued = job.state is JobState.QUEUED
-            self._output.show_live(f"{line} ({text.seconds(now - self._since)})" if queued else line)
+            self._show(job)
+
+    def _show(self, job: JobStatus) -> None:
+        now = monotonic()
+        queued = job.state is JobState.QUEUED
+        line = text.watch_line(
+            self._note.added_to(job), self._watch.worker, now - self._heard, queued and self._pause.is_on()
+        )
+        if queued:
+            line = f"{line} ({text.seconds(now - self._since)})"
+        if job.fraction is not None and not queued:
+            line = f"{text.bar(job.fraction, BAR_COLUMNS)} {line}"
+        self._output.show_live(line)
 
     def _say(self, job: JobStatus) -> None:
         # An elapsed time does not belong into a line that stays, and is no change.
-        line = text.status_line(job._replace(elapsed_ms=None), self._watch.worker)
+        paused = job.state is JobState.QUEUED and self._pause.is_on()
+        line = text.watch_line(job._replace(elapsed_ms=None), self._watch.worker, paused=paused)
         failed = job.state.final and job.state is not JobState.COMPLETED
-        if line != self._said and not failed:  # how it failed is told as the error
-            self._output.change(line, {**job._asdict(), "worker": self._watch.worker})
-            self._said = line
+        if line == self._said or failed or self._too_soon(job):  # how it failed is told as the error
+            return
+        self._output.change(line, {**job._asdict(), "worker": self._watch.worker})
+        self._said = line
+
+    def _too_soon(self, job: JobStatus) -> bool:
+        """Whether this is progress that comes too soon after other progress to be worth a line that stays."""
+        if job.state is not JobState.IN_PROGRESS or job.progress <= STARTED:
+            return False
+        soon = monotonic() - self._said_progress_at < COUNTER_S
+        if not soon:
+            self._said_progress_at = monotonic()
+        return soon
+
+
+class _Pause:
+    """Whether the queue is paused. No event tells it, so it is asked for now and then."""
+
+    def __init__(self, call: Call, watch: Watch) -> None:
+        self._client = call.client
+        self._watch = watch
+        self._asked_at = float("-inf")
+        self._on = False
+
+    def is_on(self) -> bool:
+        if monotonic() - self._asked_at > PAUSE_S and not self._watch.lost:
+            self._asked_at = monotonic()
+            with contextlib.suppress(BrokerUnreachable):  # the watch finds out, and says so
+                self._on = self._client.info().paused is not None
+        return self._on
+
+
+class _Note:
+    """The text that a task says of its progress. Events tell that it may be another; a request fetches it."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._text: str | None = None
+        self._fetched_at = float("-inf")
+        self._heard = self._fetched = (0, 0)
+
+    def changed(self, job: JobStatus) -> None:
+        if (job.version, job.progress) != self._heard:
+            self._heard = (job.version, job.progress)
+            if job.progress <= STARTED:  # another run
+                self._text, self._fetched = None, self._heard
+
+    def fetch_if_due(self) -> None:
+        if self._heard == self._fetched or self._watch.lost or monotonic() - self._fetched_at < NOTE_S:
+            return
+        self._fetched, self._fetched_at = self._heard, monotonic()
+        self._watch.refresh()
+        self._text = next((job.note for job in self._watch.known.values()), None)
+
+    def added_to(self, job: JobStatus) -> JobStatus:
+        return job._replace(note=job.note or self._text)
 
 
 class _Lines:
@@ -182,7 +271,7 @@ class _Lines:
         output.flush()
 
 
-def _wait(call: Call, watch: Watch, shown: _OneJob | _Lines) -> None:
+def until_ended(call: Call, watch: Watch, shown: Shown) -> None:
     """Waits for the end of all jobs of `watch`. Raises WaitTimeout after --max-wait."""
     limit = max_wait_s(call)
     deadline = float("inf") if limit is None else monotonic() + limit
@@ -196,9 +285,15 @@ def _wait(call: Call, watch: Watch, shown: _OneJob | _Lines) -> None:
         if news is not None and news.job is not None:
             shown.changed(news.job)
         elif news is not None:
-            call.output.note(f"{call.client.address} {'answers again' if news.link else 'is lost: waiting for it'}")
+            say_link(call, news)
         elif call.output.live:
             shown.tick()
+
+
+def say_link(call: Call, news: News) -> None:
+    """Tells that the broker was lost or is back, if that is the news."""
+    if news.link is not None:
+        call.output.note(f"{call.client.address} {'answers again' if news.link else 'is lost: waiting for it'}")
 
 
 def _print_result(call: Call, job: JobStatus, journal: str) -> None:

@@ -13,7 +13,7 @@ from zjobs.client.errors import BY_CODE, BrokerChanged, BrokerUnreachable
 from zjobs.client.view import View
 from zjobs.messages import wire
 from zjobs.messages.endpoints import seen_from
-from zjobs.messages.types import ErrorCode, JobEvent, JobStatus, Missing, WorkerState
+from zjobs.messages.types import ErrorCode, JobEvent, JobStatus, Listening, Missing, WorkerState
 
 if TYPE_CHECKING:
     from zjobs.client.api import Client
@@ -29,10 +29,12 @@ MOST_TOPICS = 500
 
 
 class News(NamedTuple):
-    """A job's new status, or that the broker was lost (`link` False) or answers again (`link` True)."""
+    """A job's new status, or that the broker was lost (`link` False) or answers again (`link` True), or that so many
+    changes were `missed` (only of all jobs: what they were is asked for next)."""
 
     job: JobStatus | None = None
     link: bool | None = None
+    missed: int | None = None
 
 
 class Watch:
@@ -55,14 +57,23 @@ class Watch:
         welcome = client.hello()
         self.journal = journal or welcome.journal
         self._feed = self._open(welcome.events)
+        self._closed = False
         try:
-            if self._view.unfinished:
-                self._subscribe()
-                self._ask(client.timeout)
+            self._begin()
         except BaseException:
-            self._feed.close()
+            self.close()
             raise
         self._next_check = monotonic() + CHECK_EVERY_S
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether more news can come."""
+        return bool(self._view.unfinished)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the broker does not answer at present."""
+        return self._lost_at is not None
 
     @property
     def known(self) -> dict[int, JobStatus]:
@@ -78,13 +89,27 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __iter__(self) -> Iterator[News]:
+        """The news as they come; ends, and closes the watch, when all jobs have ended."""
+        with self:
+            while self._news or self.goes_on:
+                news = self.next(3600.0)
+                if news is not None:
+                    yield news
+
     def close(self) -> None:
-        self._feed.close()
+        if not self._closed:
+            self._closed = True
+            self._feed.close()
+
+    def refresh(self) -> None:
+        """Asks for the status now: that has what events do not tell, such as a task's note."""
+        self._check(monotonic())
 
     def next(self, seconds: float) -> News | None:
         """The next news; None after `seconds` without any (a few more while the broker is lost), or at the end."""
         deadline = monotonic() + seconds
-        while not self._news and self._view.unfinished:
+        while not self._news and self.goes_on:
             now = monotonic()
             if now >= self._next_check:
                 self._check(now)
@@ -93,6 +118,11 @@ class Watch:
             else:
                 self._read(min(deadline, self._next_check) - now)
         return self._news.popleft() if self._news else None
+
+    def _begin(self) -> None:
+        if self._view.unfinished:
+            self._subscribe()
+            self._ask(self._client.timeout)
 
     def _open(self, events: str) -> Feed:
         return self._client.connection.feed(seen_from(events, self._client.address))
@@ -117,15 +147,19 @@ class Watch:
         bodies, disconnected = self._feed.read(seconds)
         for body in bodies:
             try:
-                event: JobEvent = wire.decode(body, wire.EVENTS)
+                event: JobEvent | Listening = wire.decode(body, wire.EVENTS)
             except wire.DecodeError:
                 continue  # the next request tells what it was, or what is wrong
             self._check_journal(event.journal)
-            self.worker = event.worker
-            self._take(event.job)
+            self._hear(event)
         self._subscribe()
         if disconnected:
             self._next_check = monotonic()
+
+    def _hear(self, event: JobEvent | Listening) -> None:
+        if isinstance(event, JobEvent):
+            self.worker = event.worker
+            self._take(event.job)
 
     def _take(self, job: JobStatus) -> None:
         if self._view.take(job):
