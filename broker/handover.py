@@ -45,7 +45,6 @@ class HandOver:
         self._result_bytes = result_bytes
         self._averages = Averages()
         self._load: Load | None = None
-        self._held = False
         self._lacks: str | None = None
         self._acknowledge = False
 
@@ -157,13 +156,13 @@ class HandOver:
 
     def _begin(self, incarnation: str, session: str, now: Now) -> list[Job]:
         """A new worker: the old one is gone, and with it the certainty about what it was given."""
+        self.effects.hand_over.clear()  # repeats for the old worker, by its numbers; none of them was sent
         in_doubt = []
         for n, job in list(self.jobs.items()):
-            if n == self.view.running_n:
-                job = job._replace(started_at=now.wall_ms - (now.mono_ms - self.view.running_since_ms))
-            in_doubt.append(job)
+            began = n == self.view.running_n
+            started_at = now.wall_ms - (now.mono_ms - self.view.running_since_ms) if began else None
+            in_doubt.append(job._replace(started_at=started_at, elapsed_ms=None))
             self._unhand(n, job)
-        self._held = False
         self._session = self.effects.changes.session = Session(incarnation, session, 1, 0, 1)
         self._start_session()
         return in_doubt
@@ -203,8 +202,6 @@ class HandOver:
         back = [(n, job) for n, job in self.jobs.items() if n >= returned.n]
         for n, job in back:
             self._unhand(n, job)
-        # What is left runs longer than its window was meant for: the next go out when it has ended.
-        self._held = bool(self.jobs)
         self.view.stopping = returned.stopping
         self._change_session(resume=self._session.next_n)
         return [job for _, job in back]
@@ -226,8 +223,10 @@ class HandOver:
 
     def room_for(self, job: Job) -> bool:
         """Whether `job` may be handed over now."""
-        if not self.view.accepts or self.types is None or (self._held and self.jobs):
+        if self._session is None or self.types is None or not self.view.accepts:
             return False
+        if next(iter(self.jobs), self._session.resume) < self._session.resume:
+            return False  # what a return has left is settled first; so the numbers of `jobs` have no gap
         if job.type not in self.types:
             self._lacks = (
                 f"job {job.id} is of the type {job.type!r}, which the worker does not have "
@@ -244,7 +243,6 @@ class HandOver:
         """Gives the job the next number; there must be room for it."""
         assert self._session is not None and self._load is not None
         n = self._session.next_n
-        self._held = False
         self._load = self._load.plus(self._weight(job))
         self.jobs[n] = job
         self._numbers[job.id] = n
