@@ -29,7 +29,6 @@ from zjobs.messages.types import (
     Started,
     Submit,
     SubmitReply,
-    TaskType,
 )
 from zjobs.worker import core as w
 
@@ -509,5 +508,3 @@ ACTIONS: dict[str, Callable[..., None]] = {
     "drain": World.drain,
     "expect": World.expect,
 }
-
-__all__ = ["ACTIONS", "TaskType", "World"]
