@@ -105,7 +105,6 @@ class Core:
         self._numbers = {job.id: n for n, job in self._handed.items()}
         self._averages = Averages()
         self._ahead: dict[int, Job] = {}
-        self._hold_until: int | None = None
         self._acknowledge = False
         self._effects = Effects()
 
@@ -275,11 +274,10 @@ class Core:
         """A new worker: the old one is gone, and with it the certainty about what it was given."""
         self._effects.hand_over.clear()  # repeats for the old worker, by its numbers; none of them was sent
         for n, job in list(self._handed.items()):
-            if n == self.worker.running_n:
-                job = job._replace(started_at=now.wall_ms - (now.mono_ms - self.worker.running_since_ms))
+            began = n == self.worker.running_n
+            started_at = now.wall_ms - (now.mono_ms - self.worker.running_since_ms) if began else None
             self._unhand(n, job)
-            self._put_back_or_lose(job, LOST, "", now)
-        self._hold_until = None
+            self._put_back_or_lose(job._replace(started_at=started_at, elapsed_ms=None), LOST, "", now)
         self._session = self._effects.changes.session = Session(incarnation, session, 1, 0, 1)
         self._start_session()
 
@@ -340,7 +338,6 @@ class Core:
                 self._unhand(n, job)
                 self._queue.add(job.id)
                 self._ahead[job.id] = job
-        self._hold_until = returned.n if self._handed else None
         self.worker.stopping = returned.stopping
         self._change_session(resume=self._session.next_n)
 
@@ -370,10 +367,9 @@ class Core:
         return effects
 
     def _hand_over(self) -> None:
-        if self._hold_until is not None and self._handed:
-            return
-        self._hold_until = None
         assert self._session is not None
+        if next(iter(self._handed), self._session.resume) < self._session.resume:
+            return  # not before all that a return has left is settled; so the numbers handed over have no gap
         load = Load()
         for job in self._handed.values():
             load = load.plus(self._weight(job))
