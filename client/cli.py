@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import signal
 import sys
 
@@ -11,6 +12,26 @@ from zjobs.client.output import Output, silence
 from zjobs.messages import options
 from zjobs.messages.options import UsageError
 from zjobs.messages.version import VERSION
+
+# Where the commands are, by name: only the one that runs is imported.
+RUN_BY = {
+    "submit": ("commands", "submit"),
+    "status": ("commands", "status"),
+    "result": ("waiting", "result"),
+    "batch": ("waiting", "batch"),
+    "show": ("commands", "show"),
+    "log": ("following", "log"),
+    "list": ("controls", "list_jobs"),
+    "watch": ("following", "watch"),
+    "wait": ("following", "wait"),
+    "cancel": ("controls", "cancel"),
+    "retry": ("controls", "retry"),
+    "forget": ("controls", "forget"),
+    "pause": ("controls", "pause"),
+    "resume": ("controls", "resume"),
+    "types": ("commands", "types"),
+    "info": ("commands", "info"),
+}
 
 VERSION_LINE = f"zclient {VERSION}"
 
@@ -29,8 +50,8 @@ def main(argv: list[str]) -> int:
 
 
 def _run_and_flush(argv: list[str]) -> int:
-    as_json = "--json" in (argv[: argv.index("--")] if "--" in argv else argv)
-    output = Output(as_json)
+    options_given = argv[: argv.index("--")] if "--" in argv else argv
+    output = Output("--json" in options_given, "--raw" in options_given)
     try:
         try:
             return _run(argv, output)
@@ -79,24 +100,19 @@ def _command(argv: list[str], output: Output) -> int:
     args = options.parse(help.COMMANDS[name], argv, VERSION_LINE)
     timeout = _timeout(args["--timeout"])
 
-    from zjobs.client import commands, waiting  # after the help and the mistakes, which need no ZeroMQ
+    from zjobs.client import commands  # after the help and the mistakes, which need no ZeroMQ
     from zjobs.client.api import Client
 
-    run = {
-        "submit": commands.submit,
-        "status": commands.status,
-        "result": waiting.result,
-        "batch": waiting.batch,
-        "show": commands.show,
-        "types": commands.types,
-        "info": commands.info,
-    }[name]
+    module, function = RUN_BY[name]
+    run = getattr(importlib.import_module(f"zjobs.client.{module}"), function)
     with Client(args["--broker"], timeout) as client:
-        return run(commands.Call(args, client, output))
+        return int(run(commands.Call(args, client, output)))
 
 
 def _name(argv: list[str]) -> str:
     """The command's name. Prints the general help where no command is named."""
+    if argv and argv[0] in help.COMMANDS:
+        return argv[0]
     table = {key: option for doc in help.COMMANDS.values() for key, option in options.options_of(doc).items()}
     name = options.first_word(argv, table)
     if name in help.COMMANDS:

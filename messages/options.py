@@ -56,7 +56,7 @@ def parse(doc: str, argv: list[str], version: str) -> dict[str, Any]:
     try:
         values = docopt(doc, [*_spelled(given), *hidden], default_help=False)
     except DocoptExit:
-        raise UsageError(_word_mistake(usage_line(doc), words)) from None
+        raise UsageError(_mistake(usage_lines(doc), words, given)) from None
     shown = {name: _shown(value, words) for name, value in values.items()}
     return {name: value for name, value in shown.items() if name not in ("--", "--help", "--version")}
 
@@ -88,10 +88,12 @@ def first_word(argv: list[str], table: dict[str, Option]) -> str | None:
     return None
 
 
-def usage_line(doc: str) -> str:
-    """The usage of the help text `doc`, on one line."""
+def usage_lines(doc: str) -> list[str]:
+    """The ways to call the program that the help text `doc` lists, each on one line."""
     match = _USAGE.search(doc)
-    return " ".join(match[1].split()) if match else ""
+    words = match[1].split() if match else []
+    starts = [place for place, word in enumerate(words) if word == words[0]]
+    return [" ".join(words[start:end]) for start, end in zip(starts, [*starts[1:], None])]
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
@@ -164,18 +166,46 @@ def _shown(value: Any, words: list[str]) -> Any:
     return value
 
 
-def _word_mistake(usage: str, words: list[str]) -> str:
-    """What is wrong with the number of `words`, by the usage line."""
-    wanted = _USAGE_WORD.findall(re.sub(r"\[-[^\]]*\](\.\.\.)?|\[options\]", "", usage))[1:]
-    for word, (bracket, name, _, _) in zip(words, wanted):
-        if not bracket and name.islower() and word != name:
-            return f"{name} was expected, not {word}\nusage: {usage}"
+def _mistake(usages: list[str], words: list[str], given: Iterable[str]) -> str:
+    """What is wrong with a command line that fits none of `usages`; `given`: the names of the options in it."""
+    if len(usages) == 1:
+        return _word_mistake(usages[0], words, given)
+    commands = {wanted[0][1]: usage for usage in usages if (wanted := _wanted(usage)) and _is_literal(wanted[0])}
+    if not words:
+        return f"{' or '.join(commands)} is missing"
+    if words[0] in commands:
+        return _word_mistake(commands[words[0]], words, given)
+    near = nearest(words[0], commands)
+    hint = f"did you mean {near}?" if near else f"there are {', '.join(commands)}"
+    return f"there is no command {words[0]}; {hint}"
+
+
+def _wanted(usage: str) -> list[tuple[str, str, str, str]]:
+    """The words of a usage line: (bracket, name, bracket, dots)."""
+    return _USAGE_WORD.findall(re.sub(r"\[-[^\]]*\](\.\.\.)?|\[options\]", "", usage))[1:]
+
+
+def _is_literal(wanted: tuple[str, str, str, str]) -> bool:
+    """Whether the word is to be written as it stands."""
+    bracket, name, _, _ = wanted
+    return not bracket and name.islower()
+
+
+def _word_mistake(usage: str, words: list[str], given: Iterable[str]) -> str:
+    """What is wrong with `words` by the usage line they belong to; if nothing is, with the options beside them."""
+    wanted = _wanted(usage)
+    for word, want in zip(words, wanted):
+        if _is_literal(want) and word != want[1]:
+            return f"{want[1]} was expected, not {word}\nusage: {usage}"
     required = [name for bracket, name, _, _ in wanted if not bracket]
     if len(words) < len(required):
         missing = required[len(words) :]
         return f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing\nusage: {usage}"
     extra = words[len(wanted) :]
-    return f"too many words: {' '.join(extra)}\nusage: {usage}" if extra else f"usage: {usage}"
+    if extra:
+        return f"too many words: {' '.join(extra)}\nusage: {usage}"
+    out_of_place = [name for name in given if name not in usage]
+    return f"{', '.join(out_of_place)} does not belong here\nusage: {usage}" if out_of_place else f"usage: {usage}"
 
 
 # --- values ----------------------------------------------------------------------------------------------

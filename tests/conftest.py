@@ -55,7 +55,9 @@ def pytest_runtest_call() -> Generator[None, object, object]:
         signal.signal(signal.SIGALRM, before)
 
 
-def wait_until(condition: Condition, what: str, explain: Callable[[], str] = str, deadline_s: float = PATIENCE_S) -> Any:
+def wait_until(
+    condition: Condition, what: str, explain: Callable[[], str] = str, deadline_s: float = PATIENCE_S
+) -> Any:
     """Waits until `condition()` is true and returns its value; fails with what `explain()` says."""
     deadline = time.monotonic() + deadline_s
     while not (value := condition()):
@@ -187,15 +189,30 @@ class Service:
         self.worker.ready()
         return self.worker
 
-    def run(self, package: str, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    def run(self, package: str, *words: str, **how: Any) -> subprocess.CompletedProcess[str]:
         """Runs a program to its end."""
-        argv = [sys.executable, "-m", f"zjobs.{package}", *words]
-        return subprocess.run(
-            argv, input=stdin, capture_output=True, text=True, env=self.env, cwd=self.place / "work", timeout=60
-        )
+        return self._run(["-m", f"zjobs.{package}", *words], **how)
 
-    def zclient(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return self.run("client", *words, stdin=stdin)
+    def zclient(self, *words: str, **how: Any) -> subprocess.CompletedProcess[str]:
+        return self.run("client", *words, **how)
+
+    def script(self, path: Path, *words: str) -> subprocess.CompletedProcess[str]:
+        """Runs a Python file to its end."""
+        return self._run([str(path), *words])
+
+    def _run(
+        self, words: list[str], stdin: str = "", stderr: int = subprocess.PIPE
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *words],
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            env=self.env,
+            cwd=self.place / "work",
+            timeout=60,
+        )
 
     # --- asking --------------------------------------------------------------------------------------------
 

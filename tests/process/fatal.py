@@ -1,11 +1,11 @@
 """Runs zbroker or zworker so that it ends itself by SIGKILL at an exact place, without any timing.
 
-    python fatal.py broker PLACE WHAT NTH [OPTION]...    at the NTH commit that has WHAT (a field of Changes):
-        before   it begins              written  it is written, but not committed
-        after    it is on disk          sent     it is on disk and the next message after it has left
-        told     before it begins, and by SIGTERM instead
-    python fatal.py worker PLACE WHAT NTH [OPTION]...    at the NTH message that contains WHAT:
-        before   it is sent             after    it is sent             received   it was received
+python fatal.py broker PLACE WHAT NTH [OPTION]...    at the NTH commit that has WHAT (a field of Changes):
+    before   it begins              written  it is written, but not committed
+    after    it is on disk          sent     it is on disk and the next message after it has left
+    told     before it begins, and by SIGTERM instead
+python fatal.py worker PLACE WHAT NTH [OPTION]...    at the NTH message that contains WHAT:
+    before   it is sent             after    it is sent             received   it was received
 """
 
 from __future__ import annotations

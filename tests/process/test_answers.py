@@ -151,7 +151,11 @@ BAD_REQUESTS = {
     "no_jobs": ([b"", body(op="submit", key="k", jobs=[])], "bad_request", "jobs"),
     "long_key": ([b"", body(op="submit", key="k" * 65, jobs=[{"type": "echo"}])], "bad_request", "key"),
     "text_as_data": ([b"", body(op="submit", key="k", jobs=[{"type": "echo", "data": "x"}])], "bad_request", "data"),
-    "large_data": ([b"", body(op="submit", key="k", jobs=[{"type": "echo", "data": b"x" * (1 << 21)}])], "too_large", ""),
+    "large_data": (
+        [b"", body(op="submit", key="k", jobs=[{"type": "echo", "data": b"x" * (1 << 21)}])],
+        "too_large",
+        "",
+    ),
     "large_request": ([b"", body(op="hello", more=b"x" * (17 << 20))], "too_large", "16777216"),
     "unknown_type": ([b"", body(op="submit", key="k", jobs=[{"type": "fly"}])], "unknown_type", "reverse"),
 }

@@ -55,7 +55,7 @@ def test_a_broker_killed_at_an_exact_place_loses_and_repeats_nothing(
         assert service.broker.ended() == KILLED
         service.start_broker()
         client = service.client()
-        for name, job_id in acknowledged.items():
+        for job_id in acknowledged.values():
             assert client.job(job_id).status().type == "once"
         ids |= acknowledged
         unanswered = [name for name in names if name not in acknowledged]

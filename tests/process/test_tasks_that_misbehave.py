@@ -64,7 +64,8 @@ def test_a_task_process_killed_from_outside_fails_its_job_alone(shared_service: 
     client = shared_service.client()
     task_process = shared_service.marked()
     job = client.submit("once_gate", "never")
-    shared_service.until_state(job.id, "in_progress")
+    # not "in progress": that may be told before the task process has begun, and what has not begun is not failed
+    shared_service.until(lambda: "never" in shared_service.runs("start"), "the job runs")
     programs = {program.pid for program in shared_service.programs}
     (pid,) = set(task_process) - programs
     os.kill(pid, 9)

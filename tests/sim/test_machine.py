@@ -110,7 +110,7 @@ class FileMachine(Machine):
 
 @pytest.mark.parametrize(("machine", "examples"), [(Machine, 150), (RestoringMachine, 100), (FileMachine, 12)])
 def test_no_run_of_events_breaks_a_promise(machine: type[Machine], examples: int) -> None:
-    """Whatever happens in whatever order, what `simulation.oracle` promises holds, and in the end every job is final."""
+    """Whatever happens, in whatever order, the promises in `simulation.oracle` hold; in the end every job is final."""
     modest = settings(max_examples=examples, stateful_step_count=50, derandomize=True, database=None, deadline=None)
     chosen = settings() if settings.get_current_profile_name() == "long" else modest
     run_state_machine_as_test(machine, settings=settings(chosen, suppress_health_check=list(HealthCheck)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from zjobs.broker.jobs import Changes, Job
+from zjobs.broker.jobs import Changes, Job, Loaded
 from zjobs.messages.types import FailReason, HandedJob, Jobs, JobState, NewJob, Submit, SubmitReply, TaskType
 
 
@@ -33,6 +33,7 @@ class Oracle:
         self._earlier: dict[int, list[Run]] = {}  # before an older journal was put in place
         self._strangers: set[str] = set()  # workers of that time
         self.workers_ended = 0
+        self.journal_replaced = False
         self.counts = dict.fromkeys(("runs", "reruns", "hand-overs", "completed", "failed", "worker lost"), 0)
         self._ids_of_key: dict[str, tuple[int, int]] = {}
         self._numbers: dict[tuple[str, int], int] = {}
@@ -52,7 +53,8 @@ class Oracle:
 
     # --- what is written down -----------------------------------------------------------------------------
 
-    def commits(self, changes: Changes, session: str | None) -> None:
+    def commits(self, changes: Changes, loaded: Loaded) -> None:
+        """`loaded`: the journal after that."""
         for job in changes.added.values():
             self._hold(job.id not in self.committed, f"job {job.id} was added twice")
             self.committed[job.id] = job
@@ -65,10 +67,13 @@ class Oracle:
             self._hold(body == result_of(job_id, self.data[job_id]), f"job {job_id} got the result {body!r}")
             self.results[job_id] = body
         for n, job_id in changes.hands:
-            assert session is not None
+            assert loaded.session is not None
             self.counts["hand-overs"] += 1
-            owner = self._numbers.setdefault((session, n), job_id)
+            owner = self._numbers.setdefault((loaded.session.session, n), job_id)
             self._hold(owner == job_id, f"number {n} belonged to job {owner} and now to job {job_id}")
+        for job in loaded.handed.values():
+            alone = job.reruns > 0 or self._types[job.type].max_reruns == 0
+            self._hold(not alone or len(loaded.handed) == 1, f"job {job.id} travels with {list(loaded.handed)}")
 
     def _changes(self, job: Job) -> None:
         before, kind = self.committed[job.id], self._types[job.type]
@@ -132,6 +137,11 @@ class Oracle:
         runs = next(runs[job_id] for runs in (self._earlier, self.runs) if job_id in runs and not runs[job_id][-1].how)
         runs[-1] = runs[-1]._replace(how=how)
 
+    def takes_over(self) -> None:
+        """A worker was made to forget everything."""
+        self._hold(self.journal_replaced, "a worker was taken over, and the journal was never replaced")
+        self.workers_ended += 1
+
     # --- an older journal was put in place -----------------------------------------------------------------
 
     def restored(
@@ -146,6 +156,7 @@ class Oracle:
 
         `worker`: the incarnation that lives on; it may know more than that journal until it is taken over.
         """
+        self.journal_replaced = True
         self.committed, self.data, self.results = jobs, data, results
         self.acknowledged = {job_id: new for job_id, new in self.acknowledged.items() if job_id in jobs}
         self._ids_of_key, self._numbers, self._furthest = {}, hands, 0

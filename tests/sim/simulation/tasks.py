@@ -21,8 +21,10 @@ TYPES = {
 }
 FEW = ("quick", "once")  # what a worker has that was started without its --tasks
 
+SLOW_MS = 100  # more than its type leads to expect, and more than a worker lets others wait behind it
+
 # How a run ends, by the job's data (before a # and a mark of its request); those with _once end so the first time.
-BEHAVIOURS = ("ok", "fail", "fail_once", "bad", "die", "die_once")
+BEHAVIOURS = ("ok", "slow", "fail", "fail_once", "bad", "die", "die_once")
 
 
 class Death(NamedTuple):
@@ -109,7 +111,7 @@ class Runner:
                 return False
             self._current = self._unread.popleft()
             self._oracle.begins(self._current.job, self.incarnation)
-            self._ends_at = now + TYPES[self._current.job.type][1]
+            self._ends_at = now + _takes_ms(self._current.job)
             return True
         if now < self._ends_at:
             return False
@@ -138,11 +140,16 @@ class Runner:
             self.die()
             return
         self._current = None
-        self._oracle.ends(item.job.id, word)
-        elapsed_us = 1000 * TYPES[item.job.type][1] or 100
-        if word == "ok":
+        self._oracle.ends(item.job.id, "ok" if word == "slow" else word)
+        elapsed_us = 1000 * _takes_ms(item.job) or 100
+        if word in ("ok", "slow"):
             result = result_of(item.job.id, item.job.data)
             self._results.append(Ended(item.n, Outcome.COMPLETED, elapsed_us, result))
         else:
             reason = FailReason.RAISED if word == "fail" else FailReason.BAD_DATA
             self._results.append(Ended(item.n, Outcome.FAILED, elapsed_us, reason=reason, message="no"))
+
+
+def _takes_ms(job: HandedJob) -> int:
+    assert job.data is not None
+    return TYPES[job.type][1] + (SLOW_MS if job.data.startswith(b"slow") else 0)

@@ -29,7 +29,6 @@ from zjobs.messages.types import (
     Started,
     Submit,
     SubmitReply,
-    TaskType,
 )
 from zjobs.worker import core as w
 
@@ -94,8 +93,8 @@ class Broker:
             return False
         if effects.changes:
             self.journal.commit(effects.changes)
-            session = self.journal.load().session
-            self._world.oracle.commits(effects.changes, session.session if session else None)
+            loaded = self.journal.load()
+            self._world.oracle.commits(effects.changes, loaded)
             self._loads_back()
         if crash == "after":
             return False
@@ -203,7 +202,7 @@ class Worker:
             if self.runner is not None:
                 self.runner.kill()
         elif isinstance(effect, w.Renew):
-            self._world.oracle.workers_ended += 1
+            self._world.oracle.takes_over()
             if self.runner is not None:
                 self.runner.forget()
         elif isinstance(effect, w.Exit):
@@ -509,5 +508,3 @@ ACTIONS: dict[str, Callable[..., None]] = {
     "drain": World.drain,
     "expect": World.expect,
 }
-
-__all__ = ["ACTIONS", "TaskType", "World"]

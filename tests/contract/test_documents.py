@@ -1,0 +1,214 @@
+"""The documents say what is: their examples run, their tables agree with the code, their links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import zmq
+
+from zjobs.messages import types as m
+from zjobs.messages import wire
+
+if TYPE_CHECKING:
+    from tests.conftest import Service
+
+ROOT = Path(__file__).parents[2]
+PROTOCOL = (ROOT / "docs/protocol.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+
+
+def fenced(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def sections(text: str) -> dict[str, str]:
+    """What stands under each heading, up to the next heading of any level."""
+    parts = re.split(r"^#+ (.+)\n", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2]))
+
+
+def first_column(table: str) -> list[str]:
+    """The code words that begin the rows of the tables in `table`, without the headings."""
+    cells = re.findall(r"^\| (`[^|]*) \|.*$(?!\n\| ---)", table, re.MULTILINE)
+    return [word for cell in cells for word in re.findall(r"`(\w+)`", cell)]
+
+
+SECTIONS = sections(PROTOCOL)
+
+
+# --- the protocol ------------------------------------------------------------------------------------------
+
+
+def test_the_examples_of_the_protocol_run(shared_service: Service) -> None:
+    """Every Python block of docs/protocol.md, in order, as the script of somebody who has only that page."""
+    names: dict[str, Any] = {"BROKER": shared_service.endpoint}
+    try:
+        for block in fenced(PROTOCOL, "python"):
+            exec(compile(block, "docs/protocol.md", "exec"), names)
+    finally:
+        context = names.get("context")
+        if isinstance(context, zmq.Context):
+            context.destroy(linger=0)
+    assert names["state"] == "completed"
+
+
+def test_a_plain_client_written_from_the_protocol_works(shared_service: Service) -> None:
+    """It imports nothing of zjobs, and does everything a client can."""
+    script = ROOT / "tests/contract/plain_client.py"
+    assert not re.search(r"^\s*(from|import) zjobs", script.read_text(encoding="utf-8"), re.MULTILINE)
+    ended = shared_service.script(script, shared_service.endpoint)
+    assert ended.returncode == 0, ended
+
+
+def test_the_closed_lists_are_complete() -> None:
+    """Error codes, reasons, worker states, job states, outcomes: in the page as in the code."""
+    assert first_column(SECTIONS["Errors"]) == [code.value for code in m.ErrorCode]
+    assert first_column(SECTIONS["Reasons"]) == [reason.value for reason in m.FailReason]
+    for words in (m.JobState, m.WorkerState, m.Outcome):
+        missing = [word.value for word in words if f"`{word.value}`" not in PROTOCOL]
+        assert not missing, (words, missing)
+
+
+def test_the_limits_are_those_in_force() -> None:
+    """Names and defaults of the table under Limits."""
+    rows = re.findall(r"^\| `(\w+)` \| ([\d,]+)( MiB)? \|", SECTIONS["Limits"], re.MULTILINE)
+    told = {name: int(number.replace(",", "")) << (20 if unit else 0) for name, number, unit in rows}
+    assert told == m.Limits()._asdict()
+
+
+@pytest.mark.parametrize("op", wire.REQUESTS)
+def test_each_request_has_a_section_with_its_fields(op: str) -> None:
+    """Every field of the request and of its reply is named in the section of the request."""
+    section = SECTIONS[f"`{op}`"]
+    for kind in (wire.REQUESTS[op], wire.REPLIES[op]):
+        missing = [field for field in kind._fields if f"`{field}`" not in section and field != "journal"]
+        assert not missing, (kind.__name__, missing)
+
+
+def test_there_is_no_section_for_a_request_that_does_not_exist() -> None:
+    """The sections under Requests are the requests."""
+    told = re.findall(r"^### `(\w+)`$", PROTOCOL, re.MULTILINE)
+    assert told == list(wire.REQUESTS)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [m.JobStatus, m.Attempt, m.TaskType, m.WorkerInfo, m.JobEvent, m.Missing, m.NewJob, m.BrokerName, m.Running]
+    + [m.Ended, m.Returned, *wire.PIPE.values(), *wire.REPORTS.values()],
+    ids=lambda kind: kind.__name__,
+)
+def test_each_field_of_a_map_is_explained(kind: type) -> None:
+    """Every field that can travel stands somewhere in the page as a code word."""
+    missing = [field for field in kind._fields if f"`{field}`" not in PROTOCOL]  # type: ignore[attr-defined]
+    assert not missing
+
+
+# --- the README --------------------------------------------------------------------------------------------
+
+
+def console_commands(block: str) -> list[tuple[str, str]]:
+    """The commands of a console block (lines that begin with `$ `) and what each is said to print."""
+    parts = re.split(r"^\$ (.+)\n", block, flags=re.MULTILINE)
+    assert parts[0] == "", "a console block begins with a command"
+    return list(zip(parts[1::2], parts[2::2]))
+
+
+def assert_printed(output: str, told: str) -> None:
+    """`…` stands for anything. A job may be seen queued for an instant, which a document need not show."""
+    if " queued" not in told:
+        output = re.sub(r"^\d+ queued.*\n", "", output, flags=re.MULTILINE)
+    pattern = ".*".join(map(re.escape, told.rstrip("\n").split("…")))
+    assert re.fullmatch(pattern, output.rstrip("\n"), re.DOTALL), (output, told)
+
+
+class Terminal:
+    """Does what a reader of the README would, with a service of its own in place of the installed one."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    def do(self, command: str, told: str) -> None:
+        command = command.removeprefix("scripts/start_all.sh ").strip()
+        if command == "scripts/test.sh":
+            return  # that is what runs this
+        if command == "kill -9 $WORKER":
+            self.service.until(lambda: self.service.client().status().jobs[0].state == "in_progress", "the job runs")
+            self.service.worker.kill()
+            self.service.until_worker("absent")
+        elif command == "zworker &":
+            self.service.start_worker(time_scale=0.1)
+        else:
+            program, *words = command.split()
+            assert program == "zclient", f"the README has a command that no test runs: {command}"
+            ended = self.service.zclient(*words, stderr=subprocess.STDOUT)
+            assert ended.returncode == 0, ended
+            assert_printed(ended.stdout, told)
+
+
+@pytest.mark.parametrize("number", range(len(fenced(README, "console"))))
+def test_what_the_readme_shows_is_what_happens(number: int, new_service: Callable[..., Service]) -> None:
+    """Each console block, from its first command on a service of its own, prints what it is said to print."""
+    service = new_service()
+    service.start_broker()
+    service.start_worker(time_scale=0.1)
+    service.until_worker("ready")
+    terminal = Terminal(service)
+    for command, told in console_commands(fenced(README, "console")[number]):
+        terminal.do(command, told)
+
+
+def test_the_python_of_the_readme_runs(service: Service, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """The example of the library as it stands; the task module as `--tasks`."""
+    library, tasks = fenced(README, "python")[:2]
+    monkeypatch.setenv("ZJOBS_BROKER", service.endpoint)
+    exec(compile(library, "README.md", "exec"), {})
+    assert capsys.readouterr().out.splitlines()[-1] == "elpmaxe"
+    (service.place / "work/lab.py").write_text(tasks, encoding="utf-8")
+    service.worker.signal(15)
+    assert service.worker.ended() == 0
+    service.start_worker("--tasks", "lab")
+    service.until_worker("ready")
+    (line,) = [line for line in README.splitlines() if line.startswith("zclient batch measure")]
+    ended = service.zclient(*line.split()[1:])
+    assert ended.returncode == 0 and "532.1" in ended.stdout, ended
+
+
+# --- the documents among themselves --------------------------------------------------------------------------
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_documents_are_there() -> None:
+    """Those that the README and a newcomer count on."""
+    names = {str(path.relative_to(ROOT)) for path in DOCUMENTS}
+    assert names >= {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/protocol.md", "docs/architecture.md"}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    """Files exist, anchors belong to a heading."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8")):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        target = (document.parent / name) if name else document
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_tests_that_are_named_exist(document: Path) -> None:
+    """A path in code type that looks like one of ours is one."""
+    folders = "broker|worker|client|messages|tests|scripts|docs"
+    for name in re.findall(rf"`((?:{folders})/[\w./-]*)`", document.read_text(encoding="utf-8")):
+        assert (ROOT / name).exists(), name

@@ -1,0 +1,175 @@
+"""A core on a journal in memory, with the worker's and the clients' messages put in by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from zjobs.broker.core import Core, Effects
+from zjobs.broker.jobs import Job
+from zjobs.broker.journal import MEMORY, Journal
+from zjobs.broker.workerview import Now
+from zjobs.messages.types import (
+    Ack,
+    Beat,
+    BrokerName,
+    Ended,
+    Error,
+    FailReason,
+    Limits,
+    NewJob,
+    Outcome,
+    Reports,
+    Returned,
+    Submit,
+    SubmitReply,
+    TaskType,
+)
+
+NAME = BrokerName("here", "tcp://127.0.0.1:5570", "journal")
+TYPES = (
+    TaskType("twice", max_attempts=2, max_reruns=2),
+    TaskType("again", max_attempts=1, max_reruns=1),
+    TaskType("once", max_attempts=1, max_reruns=0),
+)
+
+
+class Bench:
+    """`turn` is a turn of the broker; what it led to is in `last`. The worker is A until `worker` says otherwise."""
+
+    def __init__(self, limits: Limits = Limits()) -> None:
+        self.journal = Journal.open(MEMORY, "journal")
+        self.limits = limits
+        self.mono_ms = 1_000
+        self.taken = 0
+        self.acked = 0
+        self.incarnation = "A"
+        self._sessions = 0
+        self._keys = 0
+        self.last = Effects()
+        self.restart()
+
+    # --- the broker ------------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> Now:
+        return Now(self.mono_ms, 1_700_000_000_000 + self.mono_ms)
+
+    def restart(self) -> None:
+        """A new broker on what is committed."""
+        self.core = Core(self.journal.load(), self.journal, self.limits, NAME, self.now)
+
+    def turn(self) -> Effects:
+        self.last = self.core.end_turn(self.now)
+        if self.last.changes:
+            self.journal.commit(self.last.changes)
+        return self.last
+
+    def job(self, job_id: int) -> Job:
+        job = self.journal.job(job_id)
+        assert job is not None
+        return job
+
+    @property
+    def handed(self) -> list[tuple[int, int]]:
+        """(number, job id) of what the last turn handed over."""
+        return [(n, job.id) for n, job in self.last.hand_over]
+
+    def sent(self, kind: type) -> list[object]:
+        """The messages of this kind that the last turn sent down the pipe."""
+        return [message for message in self.last.pipe if type(message) is kind]
+
+    @property
+    def ack(self) -> tuple[int, int] | None:
+        """(reports, resume) of the last turn's acknowledgement."""
+        acks = [message for message in self.last.pipe if isinstance(message, Ack)]
+        assert len(acks) <= 1, "one acknowledgement a turn"
+        return (acks[0].reports, acks[0].resume) if acks else None
+
+    # --- clients ---------------------------------------------------------------------------------------------
+
+    def submit(self, *types: str, data: bytes | None = None, key: str | None = None) -> SubmitReply | Error:
+        self._keys += 1
+        jobs = tuple(NewJob(name, data) for name in types)
+        self.core.submit(Submit(key or f"key {self._keys}", jobs), (b"client", b""), self.now)
+        self.turn()
+        ((envelope, reply),) = self.last.replies
+        assert envelope == (b"client", b"")
+        return reply
+
+    # --- the worker ------------------------------------------------------------------------------------------
+
+    def beat(self, session: str | None = "", turn: bool = True, **fields: object) -> Effects:
+        """A beat of the worker; `session` "": the one that the journal knows."""
+        if session == "":
+            session = self.core.session_name
+        beat = Beat(self.incarnation, session, self.taken, self.acked, False, None, TYPES, NAME, "here", 7)
+        self._sessions += 1
+        self.core.on_beat(beat._replace(**fields), f"session {self._sessions}", self.now)
+        return self.turn() if turn else self.last
+
+    def worker(self, incarnation: str = "A") -> None:
+        """A worker starts and is taken into service."""
+        self.incarnation, self.taken, self.acked = incarnation, 0, 0
+        self.beat(session=None)
+        self.beat()
+
+    def report(self, first: int, *reports: Ended | Returned, session: str = "") -> Effects:
+        self.core.on_reports(Reports(session or self.core.session_name, first, reports), self.now)
+        return self.turn()
+
+    def learn(self, *types: str, elapsed_us: int = 10) -> None:
+        """Lets the core see a job of each type end, so that it knows how long they take."""
+        for name in types:
+            reply = self.submit(name)
+            assert isinstance(reply, SubmitReply)
+            ((n, _),) = self.handed
+            self.taken = n
+            self.acked += 1
+            self.report(self.acked, done(n, elapsed_us=elapsed_us))
+
+
+def done(n: int, result: bytes = b"\xa2ok", elapsed_us: int = 10) -> Ended:
+    return Ended(n, Outcome.COMPLETED, elapsed_us, result)
+
+
+def failed(n: int, reason: FailReason = FailReason.RAISED) -> Ended:
+    return Ended(n, Outcome.FAILED, 10, None, reason, "ValueError: no", "Traceback")
+
+
+def interrupted(n: int) -> Ended:
+    return Ended(n, Outcome.INTERRUPTED, 10)
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., Bench]]:
+    """Makes a bench with other limits."""
+    benches: list[Bench] = []
+
+    def made(**limits: int) -> Bench:
+        benches.append(Bench(Limits(**limits)))
+        return benches[-1]
+
+    yield made
+    for bench in benches:
+        bench.journal._db.close()
+
+
+@pytest.fixture
+def bench(make: Callable[..., Bench]) -> Bench:
+    """A core on an empty journal, with no worker yet."""
+    return make()
+
+
+@pytest.fixture
+def ready(bench: Bench) -> Bench:
+    """The same with worker A in service."""
+    bench.worker()
+    return bench
+
+
+@pytest.fixture
+def ends() -> tuple[Callable[..., Ended], ...]:
+    """How a job can end: (done, failed, interrupted), each by its hand-over number."""
+    return done, failed, interrupted

@@ -1,0 +1,630 @@
+"""The queue and the hand-over, rule by rule; docs/protocol.md, part 2, is what must hold."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import pytest
+
+from zjobs.broker.core import LOST
+from zjobs.broker.journal import StorageError
+from zjobs.messages.types import (
+    BrokerName,
+    Ended,
+    Error,
+    ErrorCode,
+    FailReason,
+    JobState,
+    NewJob,
+    Outcome,
+    Returned,
+    Running,
+    Started,
+    StartSession,
+    Submit,
+    SubmitReply,
+    TakeOver,
+    TaskType,
+    WorkerState,
+)
+
+
+def done(n: int, elapsed_us: int = 10) -> Ended:
+    return Ended(n, Outcome.COMPLETED, elapsed_us, b"\xa2ok")
+
+
+def failed(n: int, reason: FailReason = FailReason.RAISED) -> Ended:
+    return Ended(n, Outcome.FAILED, 10, None, reason, "ValueError: no", "Traceback")
+
+
+# --- submit ------------------------------------------------------------------------------------------------
+
+
+def test_ids_count_up_in_the_order_of_the_request(bench: Any) -> None:
+    """The jobs of a request get consecutive ids, those of the next request the ones after."""
+    assert bench.submit("twice", "once") == SubmitReply("journal", 1, 2, False)
+    assert bench.submit("again") == SubmitReply("journal", 3, 1, False)
+    assert [bench.job(n).type for n in (1, 2, 3)] == ["twice", "once", "again"]
+
+
+def test_a_key_stands_for_its_jobs(bench: Any) -> None:
+    """The same request again, even in the same turn or after a restart, gets the same ids and makes no job."""
+    first = bench.submit("twice", "twice", data=b"x", key="k")
+    assert bench.submit("twice", "twice", data=b"x", key="k") == first
+    bench.restart()
+    assert bench.submit("twice", "twice", data=b"x", key="k") == first
+    assert bench.core.counters.next_id == 3
+
+
+def test_a_key_repeated_within_a_turn_makes_one_job(bench: Any) -> None:
+    """A request that comes twice before the commit is known the second time."""
+    for client in (b"1", b"2"):
+        bench.core.submit(Submit("k", (NewJob("once"),)), (client, b""), bench.now)
+    replies = [reply for _, reply in bench.turn().replies]
+    assert replies == [SubmitReply("journal", 1, 1, False)] * 2
+
+
+@pytest.mark.parametrize(
+    ("types", "data"),
+    [(("once",), b"y"), (("once",), None), (("twice",), b"x"), (("once", "once"), b"x"), (("once",), b"")],
+)
+def test_a_key_with_other_jobs_is_a_conflict(bench: Any, types: tuple[str, ...], data: bytes | None) -> None:
+    """Another type, other data (none is not the same as empty) or another number of jobs is another request."""
+    bench.submit("once", data=b"x", key="k")
+    reply = bench.submit(*types, data=data, key="k")
+    assert isinstance(reply, Error) and reply.code is ErrorCode.KEY_CONFLICT
+    assert bench.core.counters.next_id == 2
+
+
+def test_no_two_lists_of_jobs_look_alike(bench: Any) -> None:
+    """Where one job's data ends and the next job's type begins is part of what a key stands for."""
+    lists = [
+        (NewJob("a", b"b"), NewJob("c", b"")),
+        (NewJob("a", b""), NewJob("bc", b"")),
+        (NewJob("ab"), NewJob("c")),
+        (NewJob("a", b"1 0 c"),),
+        (NewJob("a", b""), NewJob("c")),
+    ]
+    codes = []
+    for jobs in lists:
+        bench.core.submit(Submit("k", jobs), (), bench.now)
+        ((_, reply),) = bench.turn().replies
+        codes.append(getattr(reply, "code", None))
+    assert codes == [None, *[ErrorCode.KEY_CONFLICT] * 4]
+
+
+def test_any_type_is_taken_until_a_worker_has_named_its_own(ready: Any, make: Any) -> None:
+    """Before: taken, `checked` false. After: unknown types are refused, with the known ones in the message."""
+    assert make().submit("no such") == SubmitReply("journal", 1, 1, False)
+    reply = ready.submit("once", "no such")
+    assert reply.code is ErrorCode.UNKNOWN_TYPE
+    assert "jobs[1]" in reply.message and "'no such'" in reply.message and "again, once, twice" in reply.message
+    assert ready.core.counters.next_id == 1, "all or none"
+    assert ready.submit("once") == SubmitReply("journal", 1, 1, True)
+
+
+def test_limits_refuse_the_whole_request(make: Any) -> None:
+    """One byte, one job too many: refused, and nothing of the request is taken."""
+    bench = make(data_bytes=3, request_jobs=2, queued_jobs=3)
+    assert bench.submit("x", "x", "x").code is ErrorCode.TOO_LARGE
+    assert bench.submit("x", data=b"1234").code is ErrorCode.TOO_LARGE
+    assert isinstance(bench.submit("x", "x", data=b"123"), SubmitReply)
+    assert bench.submit("x", "x").code is ErrorCode.QUEUE_FULL
+    assert isinstance(bench.submit("x"), SubmitReply)
+    assert bench.submit("x").code is ErrorCode.QUEUE_FULL
+    assert bench.core.queued == 3
+
+
+def test_jobs_handed_over_count_as_queued_jobs(make: Any) -> None:
+    """The limit is on all that has not ended."""
+    bench = make(queued_jobs=1)
+    bench.worker()
+    bench.submit("once")
+    assert bench.handed == [(1, 1)]
+    assert bench.submit("once").code is ErrorCode.QUEUE_FULL
+
+
+# --- beats: the five cases -----------------------------------------------------------------------------------
+
+
+def test_nothing_is_handed_over_before_a_beat(bench: Any) -> None:
+    """Not to nobody, and not by a restarted broker that has not heard its worker yet."""
+    bench.submit("once", "once")
+    assert bench.handed == []
+    bench.worker()
+    assert bench.handed == [(1, 1)]
+    bench.restart()
+    bench.turn()
+    assert bench.handed == [] and bench.core.worker.state is WorkerState.ABSENT
+
+
+def test_fresh_a_session_is_committed_and_sent(bench: Any) -> None:
+    """A worker without a session gets one; nothing is handed over before it names it."""
+    bench.submit("once")
+    effects = bench.beat(session=None)
+    (start,) = bench.sent(StartSession)
+    assert (start.incarnation, start.session) == ("A", "session 1")
+    assert effects.changes.session == ("A", "session 1", 1, 0, 1)
+    assert bench.handed == []
+
+
+def test_known_new_the_same_session_is_sent_again(bench: Any) -> None:
+    """A worker that did not get its session gets the same again, even from a restarted broker."""
+    bench.beat(session=None)
+    bench.restart()
+    bench.beat(session=None)
+    (start,) = bench.sent(StartSession)
+    assert start.session == "session 1"
+    assert bench.journal.load().session.session == "session 1"
+
+
+def test_known_goes_on_after_a_restart_of_the_broker(ready: Any) -> None:
+    """Numbers, jobs in doubt and reports go on where they were."""
+    ready.submit("once", "once")
+    ready.taken = 1
+    ready.restart()
+    ready.beat(running=Running(1, 1, 40))
+    assert ready.handed == [] and ready.core.running.id == 1
+    ready.report(1, done(1))
+    assert ready.job(1).state is JobState.COMPLETED and ready.handed == [(2, 2)]
+
+
+def test_fresh_puts_jobs_in_doubt_back_and_counts(ready: Any) -> None:
+    """What a lost worker had been given goes back to its place with `reruns` + 1, under new numbers."""
+    ready.learn("again")
+    ready.submit("again", "again", "again")
+    assert ready.handed == [(2, 2), (3, 3), (4, 4)]
+    ready.worker("B")
+    assert [ready.job(n).reruns for n in (2, 3, 4)] == [1, 1, 1]
+    assert ready.handed == [(1, 2)], "a job once in doubt travels alone"
+    assert ready.core.next_ids(9) == [2, 3, 4]
+    (attempt,) = ready.journal.attempts(2)
+    assert (attempt.outcome, attempt.reason) == (Outcome.INTERRUPTED, FailReason.WORKER_LOST)
+
+
+def test_fresh_a_job_that_may_not_run_again_fails(ready: Any) -> None:
+    """max_reruns 0: its worker was lost, so it is failed as worker_lost and never handed over again."""
+    ready.submit("once", "once")
+    ready.worker("B")
+    job = ready.job(1)
+    assert (job.state, job.reason, job.message) == (JobState.FAILED, FailReason.WORKER_LOST, LOST)
+    assert ready.handed == [(1, 2)]
+
+
+def test_reruns_are_bounded(ready: Any) -> None:
+    """After max_reruns lost workers the next one is the last."""
+    ready.submit("twice")
+    for incarnation, state in (("B", JobState.QUEUED), ("C", JobState.QUEUED), ("D", JobState.FAILED)):
+        ready.worker(incarnation)
+        assert ready.job(1).state is state
+    assert ready.job(1).reruns == 3
+
+
+def test_fresh_goes_by_the_types_of_the_lost_worker(ready: Any) -> None:
+    """A worker started without its --tasks must not fail what its predecessor was running."""
+    ready.submit("twice")
+    ready.incarnation = "B"
+    ready.beat(session=None, types=(TaskType("once"),))
+    assert ready.job(1).state is JobState.QUEUED
+    ready.beat(types=(TaskType("once"),))
+    assert ready.handed == [] and "'twice'" in ready.core.worker.note
+
+
+def test_repeats_for_a_lost_worker_do_not_reach_its_successor(ready: Any) -> None:
+    """The last beats of the one and the first of the other in one turn: nothing leaves under old numbers."""
+    ready.submit("twice")
+    ready.beat()
+    ready.beat(turn=False)
+    ready.incarnation = "B"
+    ready.beat(session=None)
+    assert ready.handed == []
+
+
+def test_ours_but_unknown_is_taken_over(ready: Any, bench: Any) -> None:
+    """A session, or numbers, that the journal does not know: the journal was replaced."""
+    ready.submit("once")
+    for fields in ({"session": "other"}, {"taken": 2}, {"acked": 1}):
+        ready.beat(**fields)
+        assert ready.sent(TakeOver) == [TakeOver("A")], fields
+        assert not ready.core.worker.known
+    ready.incarnation = "Z"
+    ready.beat(session="other")
+    assert ready.sent(TakeOver) == [TakeOver("Z")]
+
+
+@pytest.mark.parametrize("other", [None, BrokerName("there", "tcp://127.0.0.1:5570", "journal")])
+def test_foreign_gets_nothing_and_is_named(ready: Any, other: BrokerName | None) -> None:
+    """Another broker's worker is neither taken over nor given jobs; `note` says whose it is."""
+    ready.incarnation = "Z"
+    ready.beat(session="other", broker=other)
+    ready.submit("once")
+    assert ready.handed == [] and ready.sent(TakeOver) == []
+    assert ready.core.worker.state is WorkerState.FOREIGN
+    assert ("there" in ready.core.worker.note) == (other is not None)
+
+
+def test_the_last_number_and_report_of_the_journal_are_known(ready: Any) -> None:
+    """`taken` and `acked` at their bounds are known; beyond, they are not (see above)."""
+    ready.submit("once", "once")
+    ready.report(1, done(1))
+    ready.taken, ready.acked = 2, 1
+    ready.beat()
+    assert ready.core.worker.known and ready.sent(TakeOver) == []
+
+
+# --- hand-overs ------------------------------------------------------------------------------------------------
+
+
+def test_a_hand_over_is_in_the_same_commit(ready: Any) -> None:
+    """What leaves under a number is journaled under it."""
+    ready.learn("twice")
+    ready.submit("twice", "twice")
+    assert ready.handed == [(2, 2), (3, 3)]
+    assert {n: job.id for n, job in ready.journal.load().handed.items()} == {2: 2, 3: 3}
+    assert ready.journal.load().session.next_n == 4
+
+
+def test_two_beats_without_progress_repeat_under_the_same_numbers(ready: Any) -> None:
+    """Repeating is not re-running: the same numbers, nothing counted, and only after the second beat."""
+    ready.learn("twice")
+    ready.submit("twice", "twice", "twice")
+    ready.taken = 2
+    ready.beat()
+    assert ready.handed == []
+    ready.beat()
+    assert ready.handed == [(3, 3), (4, 4)]
+    assert not ready.last.changes
+    ready.taken = 3
+    ready.beat()
+    assert ready.handed == [], "there was progress"
+    ready.beat()
+    assert ready.handed == [(4, 4)]
+
+
+def test_jobs_start_in_the_order_of_their_ids_and_come_back_to_their_place(ready: Any) -> None:
+    """A job that failed and may be tried again goes before those submitted after it."""
+    ready.submit("twice", "once")
+    ready.submit("once")
+    ready.report(1, failed(1))
+    assert ready.handed == [(2, 1)]
+    ready.report(2, failed(2))
+    assert ready.handed == [(3, 2)]
+
+
+def test_a_job_that_may_not_run_twice_travels_alone(ready: Any) -> None:
+    """One poison job must not take its neighbours along: neither before nor behind one with max_reruns 0."""
+    ready.learn("twice", "once")
+    ready.submit("twice", "once", "twice", "twice")
+    assert [job_id for _, job_id in ready.handed] == [3]
+    ready.report(3, done(3))
+    assert [job_id for _, job_id in ready.handed] == [4]
+    ready.report(4, done(4))
+    assert [job_id for _, job_id in ready.handed] == [5, 6]
+
+
+def test_a_type_that_the_worker_lacks_stops_the_hand_over_there(ready: Any) -> None:
+    """No job is failed for it, none overtakes, a note says why; it goes on with a worker that has the type."""
+    ready.submit("twice", "again")
+    few = (TaskType("twice", max_attempts=2, max_reruns=2),)
+    ready.beat(types=few)
+    ready.report(1, done(1))
+    assert ready.handed == [] and "'again'" in ready.core.worker.note
+    ready.beat()
+    assert ready.handed == [(2, 2)] and ready.core.worker.note is None
+
+
+def test_types_are_remembered_by_the_journal(ready: Any) -> None:
+    """What a worker announced holds for a restarted broker before any beat."""
+    ready.restart()
+    assert ready.submit("no such").code is ErrorCode.UNKNOWN_TYPE
+
+
+def test_nothing_goes_to_a_worker_that_is_stopping_silent_or_gone(ready: Any) -> None:
+    """Each of them takes nothing, and a beat of a ready worker mends it."""
+    ready.beat(stopping=True)
+    ready.submit("once")
+    assert ready.handed == [] and ready.core.worker.state is WorkerState.STOPPING
+    ready.core.on_gone(ready.now)
+    ready.turn()
+    assert ready.handed == [] and ready.core.worker.state is WorkerState.ABSENT
+    ready.beat(turn=False)
+    ready.mono_ms += 3_000
+    ready.turn()
+    assert ready.handed == [] and ready.core.worker.state is WorkerState.SILENT
+    ready.beat()
+    assert ready.handed == [(1, 1)]
+
+
+def test_the_next_deadline_is_when_the_worker_counts_as_silent(ready: Any) -> None:
+    """3 s after its last beat, and none once that was noticed."""
+    ready.beat()
+    assert ready.core.next_deadline_ms() == ready.mono_ms + 3_000
+    ready.mono_ms += 3_000
+    ready.turn()
+    assert ready.core.next_deadline_ms() is None
+
+
+def test_more_jobs_than_are_fetched_at_once_all_get_their_turn(ready: Any) -> None:
+    """The records of waiting jobs come from the journal in portions; order and content are as submitted."""
+    ready.learn("twice")
+    ready.submit(*["twice"] * 1500, data=b"d")
+    ids = [job_id for _, job_id in ready.handed]
+    while ids[-1] < 1501:
+        first, last = ready.last.hand_over[0].n, ready.last.hand_over[-1].n
+        ready.report(first, *(done(n) for n in range(first, last + 1)))
+        ids += [job_id for _, job_id in ready.handed]
+    assert ids == list(range(2, 1502))
+
+
+# --- reports -----------------------------------------------------------------------------------------------------
+
+
+def test_a_report_is_committed_and_acknowledged_once(ready: Any) -> None:
+    """The result is stored, the job is final, the acknowledgement leaves in the same turn."""
+    ready.submit("once")
+    ready.report(1, done(1))
+    job = ready.job(1)
+    assert (job.state, job.attempts, job.version) == (JobState.COMPLETED, 1, 1)
+    assert ready.journal.result_piece(1, 0, 10) == (3, b"\xa2ok")
+    assert ready.ack == (1, 1)
+    assert ready.core.counters.completed == 1
+
+
+def test_a_repeated_report_changes_nothing_and_is_acknowledged(ready: Any) -> None:
+    """Also when new ones stand behind it in the same message."""
+    ready.submit("once", "once")
+    ready.report(1, done(1))
+    ready.report(1, done(1))
+    assert ready.ack == (1, 1) and not ready.last.changes.changed and not ready.last.changes.results
+    ready.report(1, done(1), failed(2))
+    assert ready.ack == (2, 1) and ready.job(2).state is JobState.FAILED
+    assert ready.core.counters.completed == 1
+
+
+def test_a_report_after_a_gap_waits_for_those_before_it(ready: Any) -> None:
+    """Only the next one is taken; the acknowledgement says up to where."""
+    ready.learn("twice")
+    ready.submit("twice", "twice")
+    ready.report(3, done(3))
+    assert ready.ack == (1, 1) and ready.job(3).state is JobState.QUEUED
+    ready.report(2, done(2), done(3))
+    assert ready.ack == (3, 1) and ready.job(3).state is JobState.COMPLETED
+
+
+def test_reports_of_another_session_are_dropped(ready: Any) -> None:
+    """Neither taken nor acknowledged."""
+    ready.submit("once")
+    ready.report(1, done(1), session="session 0")
+    assert ready.ack is None and ready.job(1).state is JobState.QUEUED
+
+
+def test_reports_before_a_beat_are_dropped(ready: Any) -> None:
+    """A restarted broker believes nothing before it has heard who is there; the worker repeats it."""
+    ready.submit("once")
+    ready.restart()
+    ready.report(1, done(1))
+    assert ready.ack is None
+    ready.beat()
+    ready.report(1, done(1))
+    assert ready.ack == (1, 1)
+
+
+def test_an_end_out_of_turn_means_a_replaced_journal(ready: Any) -> None:
+    """A number that is not the next to end cannot be: the worker is taken over and nothing is committed."""
+    ready.learn("twice")
+    ready.submit("twice", "twice")
+    ready.report(2, done(3))
+    assert ready.sent(TakeOver) == [TakeOver("A")] and ready.last.notes
+    assert [ready.job(n).state for n in (2, 3)] == [JobState.QUEUED] * 2
+    assert ready.journal.load().session.reports_done == 1
+
+
+def test_a_lost_acknowledgement_is_sent_again_on_a_beat(ready: Any) -> None:
+    """A beat whose `acked` is behind gets one."""
+    ready.submit("once")
+    ready.report(1, done(1))
+    ready.taken = 1
+    ready.beat(acked=0)
+    assert ready.ack == (1, 1)
+    ready.beat(acked=1)
+    assert ready.ack is None
+
+
+def test_attempts_are_bounded(ready: Any) -> None:
+    """max_attempts 2: the first failure is tried again, the second is final, with both in the record."""
+    ready.submit("twice")
+    ready.report(1, failed(1))
+    assert ready.job(1).state is JobState.QUEUED and ready.handed == [(2, 1)]
+    ready.report(2, failed(2))
+    job = ready.job(1)
+    assert (job.state, job.attempts, job.reason) == (JobState.FAILED, 2, FailReason.RAISED)
+    assert [a.number for a in ready.journal.attempts(1)] == [1, 2]
+    assert ready.journal.attempts(1)[0].detail == "Traceback"
+
+
+@pytest.mark.parametrize("reason", [FailReason.BAD_DATA, FailReason.BAD_RESULT])
+def test_a_failure_that_would_come_again_is_not_tried_again(ready: Any, reason: FailReason) -> None:
+    """Whatever max_attempts says."""
+    ready.submit("twice")
+    ready.report(1, failed(1, reason))
+    assert ready.job(1).state is JobState.FAILED and ready.job(1).attempts == 1
+
+
+def test_an_interrupted_run_counts_as_a_lost_worker(ready: Any) -> None:
+    """Told to stop at once: back to its place if max_reruns allows it, else failed as worker_lost."""
+    ready.submit("again", "once")
+    ready.report(1, Ended(1, Outcome.INTERRUPTED, 10))
+    assert (ready.job(1).state, ready.job(1).reruns, ready.job(1).attempts) == (JobState.QUEUED, 1, 0)
+    ready.report(2, Ended(2, Outcome.INTERRUPTED, 10))
+    assert (ready.job(1).state, ready.job(1).reason) == (JobState.FAILED, FailReason.WORKER_LOST)
+    ready.report(3, Ended(3, Outcome.INTERRUPTED, 10))
+    assert (ready.job(2).state, ready.job(2).reason) == (JobState.FAILED, FailReason.WORKER_LOST)
+
+
+def test_a_completed_job_without_a_result_has_nil(ready: Any) -> None:
+    """So that 'no result' and 'not completed' stay two things."""
+    ready.submit("once")
+    ready.report(1, Ended(1, Outcome.COMPLETED, 5))
+    assert ready.journal.result_piece(1, 0, 10) == (1, b"\xc0")
+
+
+def test_success_after_a_failure_leaves_no_reason(ready: Any) -> None:
+    """The reason of an earlier run stays in its record alone."""
+    ready.submit("twice")
+    ready.report(1, failed(1))
+    ready.report(2, done(2))
+    job = ready.job(1)
+    assert (job.state, job.reason, job.message, job.attempts) == (JobState.COMPLETED, None, None, 2)
+
+
+# --- return ------------------------------------------------------------------------------------------------------
+
+
+def test_returned_jobs_go_back_uncounted_and_their_numbers_are_void(ready: Any) -> None:
+    """From n on, in flight too; `resume` is a number never given out, and comes with the acknowledgement."""
+    ready.learn("twice")
+    ready.submit("twice", "twice", "twice")
+    assert ready.handed == [(2, 2), (3, 3), (4, 4)]
+    ready.report(2, Returned(3, False))
+    assert ready.ack == (2, 5) and ready.handed == []
+    assert set(ready.journal.load().handed) == {2}
+    assert [(ready.job(n).reruns, ready.job(n).attempts) for n in (3, 4)] == [(0, 0)] * 2
+
+
+def test_nothing_is_handed_over_after_a_return_until_the_rest_is_settled(ready: Any) -> None:
+    """Not even by a broker that was restarted in between."""
+    ready.learn("twice")
+    ready.submit("twice", "twice", "twice")
+    ready.report(2, Returned(3, False))
+    ready.taken = 4
+    ready.beat()
+    assert ready.handed == []
+    ready.restart()
+    ready.beat()
+    assert ready.handed == []
+    ready.report(3, done(2))
+    assert ready.handed[0] == (5, 3)
+
+
+def test_a_repeated_return_voids_nothing_new(ready: Any) -> None:
+    """Its report number is known by then; the acknowledgement says the same `resume` again."""
+    ready.learn("twice")
+    ready.submit("twice", "twice")
+    ready.report(2, Returned(2, False))
+    assert ready.ack == (2, 4) and ready.handed[0] == (4, 2)
+    ready.report(2, Returned(2, False))
+    assert ready.ack == (2, 4) and 4 in ready.journal.load().handed
+
+
+def test_a_worker_that_returns_because_it_stops_gets_nothing_more(ready: Any) -> None:
+    """The report says it before any beat does."""
+    ready.learn("twice")
+    ready.submit("twice", "twice")
+    ready.report(2, Returned(2, True))
+    assert ready.handed == [] and ready.core.worker.state is WorkerState.STOPPING
+
+
+# --- what is said of jobs -----------------------------------------------------------------------------------------
+
+
+def test_ahead_counts_what_must_end_first(ready: Any) -> None:
+    """The running job included; handed over or not makes no difference."""
+    ready.learn("twice")
+    ready.submit("twice", "twice", "once", "twice")
+    assert [ready.core.ahead(n) for n in (2, 3, 4, 5)] == [0, 1, 2, 3]
+    assert ready.core.next_ids(9) == [2, 3, 4, 5]
+    assert ready.core.next_ids(1) == [2]
+
+
+def test_ahead_counts_jobs_and_not_numbers(ready: Any) -> None:
+    """Behind a return there is a gap in them, across which even a restarted broker must not hand over."""
+    ready.learn("twice")
+    ready.submit("twice", "twice", "twice", "twice")
+    ready.report(2, Returned(4, False))
+    ready.restart()
+    ready.taken = 5
+    ready.beat()
+    ready.report(3, done(2))
+    assert ready.handed == [] and set(ready.journal.load().handed) == {3}
+    assert [ready.core.ahead(n) for n in (3, 4, 5)] == [0, 1, 2]
+    ready.report(4, done(3))
+    assert ready.handed == [(6, 4), (7, 5)]
+
+
+def test_a_start_is_told_and_not_journaled(ready: Any) -> None:
+    """From `started` or a beat; the end of n says that n + 1 runs; each start is told once."""
+    ready.learn("twice")
+    ready.submit("twice", "twice")
+    session = ready.core.session_name
+    ready.core.on_started(Started(session, 3, 3), ready.now)
+    assert ready.turn().news == [], "3 is not the next"
+    ready.core.on_started(Started("other", 2, 2), ready.now)
+    assert ready.turn().news == []
+    ready.core.on_started(Started(session, 2, 2), ready.now)
+    (news,) = ready.turn().news
+    assert (news.job.id, news.change, ready.core.running.id) == (2, None, 2)
+    assert not ready.last.changes
+    ready.taken = 3
+    assert ready.beat(running=Running(2, 2, 9)).news == []
+    ready.report(2, done(2))
+    assert [(news.job.id, news.job.state, news.change is None) for news in ready.last.news] == [
+        (2, JobState.COMPLETED, False),
+        (3, JobState.QUEUED, True),
+    ]
+    assert ready.core.running.id == 3 and ready.core.queued == 0
+
+
+def test_every_journaled_change_is_told_with_the_next_change_number(ready: Any) -> None:
+    """A listener to all jobs can see gaps: the numbers have none, over restarts too."""
+    seen: list[int] = []
+
+    def note() -> None:
+        seen.extend(news.change for news in ready.last.news if news.change is not None)
+
+    ready.submit("twice", "once")
+    note()
+    ready.report(1, failed(1))
+    note()
+    ready.restart()
+    ready.beat()
+    ready.report(2, done(2))
+    note()
+    assert seen == [1, 2, 3, 4] and ready.core.counters.change == 4
+
+
+def test_the_version_of_a_job_grows_with_every_change(ready: Any) -> None:
+    """Queued 0, retried 1, put back 2, completed 3."""
+    ready.submit("twice")
+    versions = [ready.job(1).version]
+    ready.report(1, failed(1))
+    versions.append(ready.job(1).version)
+    ready.worker("B")
+    versions.append(ready.job(1).version)
+    ready.report(1, done(1))
+    versions.append(ready.job(1).version)
+    assert versions == [0, 1, 2, 3]
+
+
+def test_an_interrupted_record_has_no_start_that_is_not_known(ready: Any) -> None:
+    """A job in doubt that was not seen to begin has no start in its record, not that of an earlier run."""
+    ready.submit("twice")
+    ready.report(1, failed(1))
+    ready.worker("B")
+    first, second = ready.journal.attempts(1)
+    assert first.started_at is not None and second.started_at is None
+
+
+# --- the disk -------------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_commit_leaves_the_core_to_be_loaded_anew(ready: Any) -> None:
+    """What was not committed is gone with the core: the ids and numbers are given to others, nothing is lost."""
+    ready.submit("once")
+    ready.journal._db.set_authorizer(lambda action, what, *_: int(action == sqlite3.SQLITE_UPDATE))
+    with pytest.raises(StorageError):
+        ready.submit("once")
+    ready.journal._db.set_authorizer(lambda *_: 0)
+    ready.restart()
+    assert ready.core.counters.next_id == 2
+    assert ready.submit("twice").first_id == 2
