@@ -119,8 +119,8 @@ Options:
 """
 
 SHOW = f"""\
-Show everything known of a job: times, key, sizes, what it is a copy of, and each attempt that failed with its
-traceback.
+Show everything known of a job: times, key, sizes, what it is a copy of, and each attempt that failed
+with its traceback.
 
 Usage:
   zclient show [options] [--] ID
@@ -155,8 +155,8 @@ Options:
 """
 
 WATCH = f"""\
-Show what changes, one line a change, as it happens: of these jobs until all have ended, or of all jobs until Ctrl+C.
-When changes were missed, stderr says so, and what the jobs have become is shown.
+Show what changes, one line a change, as it happens: of these jobs until all have ended, or of all jobs
+until Ctrl+C. When changes were missed, stderr says so, and what the jobs have become is shown.
 
 Usage:
   zclient watch [options] [--] [ID...]
@@ -180,8 +180,9 @@ Options:
 """
 
 CANCEL = f"""\
-Cancel jobs. A queued one is cancelled at once. A running one is told to end, and killed when its grace time is
-over; until then it is 'cancelling'. One that has ended stays as it is. A line for each tells what it is now.
+Cancel jobs. A queued one is cancelled at once. A running one is told to end, and killed when its grace
+time is over; until then it is 'cancelling'. One that has ended stays as it is. A line for each tells what
+it is now.
 
 Usage:
   zclient cancel [options] [--] ID...
@@ -206,7 +207,8 @@ Options:
 """
 
 FORGET = f"""\
-Drop jobs that have ended, with their data, results and output. Those that have not ended are kept (exit code 4).
+Drop jobs that have ended, with their data, results and output. Those that have not ended are kept
+(exit code 4).
 
 Usage:
   zclient forget [options] [--] ID...
@@ -217,8 +219,8 @@ Options:
 """
 
 PAUSE = f"""\
-Start nothing more until 'zclient resume', over restarts too; the running job goes on. 'zclient info' shows the
-REASON. Pausing again changes it.
+Start nothing more until 'zclient resume', over restarts too; the running job goes on. 'zclient info'
+shows the REASON. Pausing again changes it.
 
 Usage:
   zclient pause [options] [--] [REASON]

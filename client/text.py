@@ -86,7 +86,7 @@ def progress(job: JobStatus) -> str:
 
 
 def percent(fraction: float) -> str:
-    """Never 100 % before it is all done."""
+    """Rounded down: 100 % is said when all is done."""
     return f"{int(fraction * 100 + 1e-6)} %"
 
 
@@ -184,8 +184,8 @@ def info_lines(info: InfoReply, address: str, running_job: JobStatus | None = No
         "versions": printable(f"Python {info.python}, libzmq {info.libzmq}, SQLite {info.sqlite}"),
         "journal": f"{printable(info.journal_file)}, {_bytes(info.journal_bytes)} ({printable(info.journal)})",
         "worker": f"{worker.state.value} for {seconds(worker.since_ms / 1000)}{where}{running}",
-        "jobs": f"{info.queued} queued, {info.waiting} waiting, {info.in_progress} in progress, {info.completed} completed, "
-        f"{info.failed} failed, {info.cancelled} cancelled",
+        "jobs": f"{info.queued} queued, {info.waiting} waiting, {info.in_progress} in progress, "
+        f"{info.completed} completed, {info.failed} failed, {info.cancelled} cancelled",
     }
     if info.paused is not None:
         facts["paused"] = f"since {moment(info.paused.at)}" + _why(info.paused)

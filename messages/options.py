@@ -168,9 +168,9 @@ def _shown(value: Any, words: list[str]) -> Any:
 
 def _mistake(usages: list[str], words: list[str], given: Iterable[str]) -> str:
     """What is wrong with a command line that fits none of `usages`; `given`: the names of the options in it."""
-    if len(usages) == 1:
-        return _word_mistake(usages[0], words, given)
     commands = {wanted[0][1]: usage for usage in usages if (wanted := _wanted(usage)) and _is_literal(wanted[0])}
+    if len(usages) == 1 or not commands:
+        return _word_mistake(usages[0], words, given)
     if not words:
         return f"{' or '.join(commands)} is missing"
     if words[0] in commands:
@@ -204,8 +204,8 @@ def _word_mistake(usage: str, words: list[str], given: Iterable[str]) -> str:
     extra = words[len(wanted) :]
     if extra:
         return f"too many words: {' '.join(extra)}\nusage: {usage}"
-    out_of_place = [name for name in given if name not in usage]
-    return f"{', '.join(out_of_place)} does not belong here\nusage: {usage}" if out_of_place else f"usage: {usage}"
+    out_of_place = [name for name in given if name not in usage and "[options]" not in usage]
+    return (f"{out_of_place[0]} does not belong here\n" if out_of_place else "") + f"usage: {usage}"
 
 
 # --- values ----------------------------------------------------------------------------------------------

@@ -33,6 +33,10 @@ class FakeBroker:
         self.jobs: dict[int, m.JobStatus] = {}
         self.results: dict[int, bytes] = {}
         self.keys: dict[str, m.SubmitReply] = {}
+        self.logs: dict[int, bytes] = {}
+        self.log_kept_bytes = 64 << 10
+        self.paused: m.Paused | None = None
+        self.change = 0
         self.requests: list[Any] = []
         self.frames: list[bytes] = []
         self.script: list[Callable[[Any], Any]] = []
@@ -56,6 +60,14 @@ class FakeBroker:
 
     def emit(self, job: m.JobStatus) -> None:
         self._todo.put(lambda: self._publish(job))
+
+    def emit_change(self, job: m.JobStatus, lost: bool = False) -> None:
+        """A journaled change for those who listen to all jobs; lost: it never reaches them."""
+        self.jobs[job.id] = job
+        self.change += 1
+        body = wire.encode(m.JobEvent(self.journal, job, self.change, self.worker))
+        if not lost:
+            self._todo.put(lambda: self._xpub.send_multipart([wire.ALL_JOBS_TOPIC, body]))
 
     def asked(self, kind: type) -> list[Any]:
         return [request for request in self.requests if isinstance(request, kind)]
@@ -105,6 +117,8 @@ class FakeBroker:
         while self._xpub.poll(0):
             message = self._xpub.recv()
             self.subscribed.put(message)
+            if message == b"\x01" + wire.ALL_JOBS_TOPIC:
+                self._xpub.send_multipart([message[1:], wire.encode(m.Listening(self.journal, self.change))])
             if message.startswith(b"\x01job."):
                 job = self.jobs.get(int(message.split(b".")[1]))
                 if job is not None:
@@ -128,7 +142,8 @@ class FakeBroker:
         if request.key not in self.keys:
             first = max(self.jobs, default=0) + 1
             for job_id, job in enumerate(request.jobs, start=first):
-                self.jobs[job_id] = m.JobStatus(job_id, job.type, QUEUED, 0, 0, 1, 0, 0, ahead=0)
+                new = m.JobStatus(job_id, job.type, QUEUED, 0, 0, 1, 0, 0, ahead=0, priority=job.priority)
+                self.jobs[job_id] = new
             self.keys[request.key] = m.SubmitReply(self.journal, first, len(request.jobs), self.checked)
         return self.keys[request.key]
 
@@ -152,16 +167,66 @@ class FakeBroker:
         attempt = m.Attempt(
             1, m.Outcome.FAILED, 1, 2, m.FailReason.RAISED, "ValueError: odd\x1b[2J", "Traceback\n  line\n"
         )
-        return m.ShowReply(self.journal, self.jobs[request.id], "key-1", 9, None, (attempt,))
+        return m.ShowReply(self.journal, self.jobs[request.id], "key-1", 9, None, 90_000, 3, (18, 19), (attempt,))
+
+    def _found(self, ids: tuple[int, ...]) -> tuple[list[m.JobStatus], tuple[m.Missing, ...]]:
+        found = [self.jobs[job_id] for job_id in ids if job_id in self.jobs]
+        return found, tuple(m.Missing(job_id, m.ErrorCode.EXPIRED) for job_id in ids if job_id not in self.jobs)
+
+    def _cancel(self, request: m.Cancel) -> Any:
+        """Queued jobs are cancelled, running ones are cancelling until a test ends them."""
+        found, missing = self._found(request.ids)
+        for job in found:
+            if job.state is QUEUED:
+                self.add(job.id, m.JobState.CANCELLED)
+            elif job.state is m.JobState.IN_PROGRESS:
+                self.add(job.id, job.state, cancelling=True)
+        return m.CancelReply(self.journal, tuple(self.jobs[job.id] for job in found), missing)
+
+    def _retry(self, request: m.Retry) -> Any:
+        jobs = tuple(m.NewJob(self.jobs[job_id].type) for job_id in request.ids)
+        return m.RetryReply(*self._submit(m.Submit(request.key, jobs))[:3])
+
+    def _pause(self, request: m.Pause) -> Any:
+        self.paused = m.Paused(1_700_000_000_000, request.reason)
+        return m.PauseReply(self.journal, self.paused)
+
+    def _resume(self, _: m.Resume) -> Any:
+        was, self.paused = self.paused, None
+        return m.ResumeReply(self.journal, was)
+
+    def _log(self, request: m.Log) -> Any:
+        whole, job = self.logs.get(request.id, b""), self.jobs.get(request.id)
+        if job is None:
+            return m.Error(m.ErrorCode.NOT_FOUND, f"there is no job {request.id}")
+        offset = max(request.offset, len(whole) - self.log_kept_bytes)
+        return m.LogReply(self.journal, job.id, job.state, len(whole), offset, whole[offset : offset + (64 << 10)])
+
+    def _list(self, request: m.List) -> Any:
+        """Pages end where ids are divisible by 10, whatever was asked for; some are empty."""
+        top = min(request.before or 1 << 62, max(self.jobs, default=0) + 1)
+        bottom = (top - 1) // 10 * 10
+        jobs = [self.jobs[job_id] for job_id in range(top - 1, max(bottom - 1, 0), -1) if job_id in self.jobs]
+        wanted = [job for job in jobs if request.state in (None, job.state) and request.type in (None, job.type)]
+        return m.ListReply(self.journal, tuple(wanted[: request.limit]), bottom if bottom > 0 else None)
+
+    def _forget(self, request: m.Forget) -> Any:
+        found, missing = self._found(request.ids)
+        kept = tuple(job.id for job in found if not job.state.final)
+        forgotten = tuple(job.id for job in found if job.state.final)
+        for job_id in forgotten:
+            del self.jobs[job_id]
+        return m.ForgetReply(self.journal, forgotten, kept, missing)
 
     def _types(self, _: m.Types) -> Any:
         return m.TypesReply(self.journal, self.checked, (m.TaskType("reverse", "the text backwards"),))
 
     def _info(self, _: m.Info) -> Any:
         worker = m.WorkerInfo(m.WorkerState.READY, 1500, "host", 12, 17, "a note")
-        counts = (1, 1, 2, 3, 4)
+        counts = (1, 5, 1, 2, 3, 4)
+        versions = ("fake 1", "4", "3", "3.11")
         return m.InfoReply(
-            self.journal, "fake 1", "4", "3", "3.11", 11, 61000, "/j", 2048, None, worker, *counts, self.limits
+            self.journal, *versions, 11, 61000, "/j", 2048, None, self.paused, worker, *counts, self.limits
         )
 
 

@@ -148,7 +148,7 @@ def test_parts_are_sent_before_the_rest_is_read(broker: Any, client: Client) -> 
             read.append(number)
             yield number
 
-    parts = client.submit_in_parts("reverse", datas(), "k")
+    parts = client.submit_in_parts(api.job_like("reverse"), datas(), "k")
     assert next(parts).count == 2
     assert len(read) == 3
     parts.close()
@@ -160,7 +160,7 @@ def test_what_comes_before_a_mistake_is_submitted(broker: Any, client: Client) -
     for bad, exception in (("x" * 200, errors.TooLarge), (2**70, OverflowError), (object(), TypeError)):
         accepted = []
         with pytest.raises(exception):
-            for part in client.submit_in_parts("reverse", ["a", "b", bad, "c"], api.new_key()):
+            for part in client.submit_in_parts(api.job_like("reverse"), ["a", "b", bad, "c"], api.new_key()):
                 accepted.append(part.count)
         assert accepted == [2]
 

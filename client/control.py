@@ -1,0 +1,129 @@
+"""What a client can do with jobs that exist, and with the queue: cancel, retry, forget, list, pause, wait.
+
+A part of `Client` (in `api`), in a file of its own because submitting and asking need none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from zjobs.client import errors
+from zjobs.messages import types as m
+
+if TYPE_CHECKING:
+    from zjobs.client.watch import Watch
+
+# The protocol's bounds for one request.
+IDS_A_REQUEST = 10_000
+JOBS_A_PAGE = 1_000
+
+ReplyT = TypeVar("ReplyT")
+
+
+class Control:
+    """The methods of `Client` that change or list what was submitted earlier."""
+
+    address: str
+
+    def cancel(self, ids: Sequence[int]) -> m.CancelReply:
+        """Cancels these jobs; tells what each is now: cancelled, `cancelling` (it runs and was told to end), or
+        how it had ended before. Ids without a job are in `missing`."""
+        first, *more = [self._ask(m.Cancel(tuple(part)), m.CancelReply) for part in _parts(ids)]
+        for reply in more:
+            self._check_journal(reply.journal, first.journal)
+            first = first._replace(jobs=first.jobs + reply.jobs, missing=first.missing + reply.missing)
+        return first
+
+    def retry_ids(self, ids: Sequence[int], key: str) -> m.RetryReply:
+        """As `Client.retry`, but returns the broker's reply."""
+        try:
+            return self._ask(m.Retry(key, tuple(ids)), m.RetryReply)
+        except (errors.BrokerUnreachable, errors.StorageFailed, errors.ReadOnly) as error:
+            error.key = key
+            raise
+
+    def forget(self, ids: Sequence[int]) -> m.ForgetReply:
+        """Drops jobs that have ended, with data, result and output. Those that have not are in `kept`."""
+        first, *more = [self._ask(m.Forget(tuple(part)), m.ForgetReply) for part in _parts(ids)]
+        for reply in more:
+            self._check_journal(reply.journal, first.journal)
+            first = m.ForgetReply(
+                first.journal,
+                first.forgotten + reply.forgotten,
+                first.kept + reply.kept,
+                first.missing + reply.missing,
+            )
+        return first
+
+    def pause(self, reason: str = "") -> m.Paused:
+        """Nothing new starts until `resume`, over restarts too; the running job goes on."""
+        return self._ask(m.Pause(reason), m.PauseReply).paused
+
+    def resume(self) -> m.Paused | None:
+        """Ends a pause; returns it, None when there was none."""
+        return self._ask(m.Resume(), m.ResumeReply).was
+
+    def log(self, id: int, offset: int = 0) -> m.LogReply:
+        """What the job's last run has printed from byte `offset` on, at most 64 KiB, also while it runs.
+
+        The reply's own `offset` is later than asked for when that part is gone: of long output the end is kept.
+        """
+        return self._ask(m.Log(id, offset), m.LogReply)
+
+    def list(
+        self,
+        state: m.JobState | str | None = None,
+        type: str | None = None,
+        limit: int | None = None,
+        before: int | None = None,
+    ) -> Iterator[m.JobStatus]:
+        """Jobs, newest first: of this state and type, at most `limit`, with ids below `before`.
+
+        Pages are fetched as they are needed. Raises ValueError for a state that there is none of.
+        """
+        wanted = m.List(None if state is None else m.JobState(state), type)
+        left = float("inf") if limit is None else limit
+        journal: str | None = None
+        while left > 0:
+            page = self._ask(wanted._replace(limit=int(min(left, JOBS_A_PAGE)), before=before), m.ListReply)
+            journal = journal or page.journal
+            self._check_journal(page.journal, journal)
+            yield from page.jobs
+            left -= len(page.jobs)
+            before = page.before
+            if before is None:
+                return
+
+    def wait(self, ids: Iterable[int], timeout: float | None = None) -> dict[int, m.JobStatus]:
+        """Waits until all these jobs have ended, at most `timeout` seconds; their final statuses by id.
+
+        Raises WaitTimeout (with the status of one that goes on), NotFound, Expired, BrokerChanged, and
+        BrokerUnreachable when the broker is lost for longer than the client's patience.
+        """
+        deadline = float("inf") if timeout is None else monotonic() + timeout
+        with self.watch(ids) as watch:
+            while watch.unfinished:
+                left = deadline - monotonic()
+                if timeout is not None and left <= 0:
+                    raise errors.WaitTimeout(watch.known[next(iter(watch.unfinished))], timeout)
+                watch.next(min(left, 3600.0))
+            return watch.known
+
+    # --- what `Client` has -----------------------------------------------------------------------------------
+
+    def watch(self, ids: Iterable[int] | None = None) -> Watch:
+        raise NotImplementedError
+
+    def _ask(self, request: Any, kind: type[ReplyT], timeout: float | None = None) -> ReplyT:
+        raise NotImplementedError
+
+    def _check_journal(self, heard: str, expected: str) -> None:
+        raise NotImplementedError
+
+
+def _parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """`ids` in pieces for one request each; one empty piece for none, which the broker answers as a mistake."""
+    for start in range(0, len(ids) or 1, IDS_A_REQUEST):
+        yield ids[start : start + IDS_A_REQUEST]

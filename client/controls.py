@@ -1,0 +1,100 @@
+"""The commands of zclient that change jobs or list them: cancel, retry, forget, pause, resume, list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from zjobs.client import exits, text
+from zjobs.client.commands import Call, chosen_key, ids_of_words, job_id_of, repeat_hint, say_missing
+from zjobs.client.following import print_ends
+from zjobs.client.table import Table
+from zjobs.client.waiting import max_wait_s
+from zjobs.messages.options import UsageError, integer, nearest
+from zjobs.messages.types import JobState, JobStatus, WorkerState
+
+ROWS_A_PAGE = 100
+MOST_ROWS = 1_000_000_000
+
+
+def cancel(call: Call) -> int:
+    wait = call.args["--wait"] or max_wait_s(call) is not None
+    reply = call.client.cancel(ids_of_words(call))
+    going_on = [job.id for job in reply.jobs if wait and not job.state.final]
+    for job in reply.jobs:
+        if job.id not in going_on:
+            call.output.line(text.status_line(job, WorkerState.READY), job)
+    call.output.flush()
+    say_missing(call, reply.missing)
+    if going_on:
+        print_ends(call, going_on, reply.journal)
+    return exits.NO_SUCH_JOB if reply.missing else exits.DONE
+
+
+def retry(call: Call) -> int:
+    key = chosen_key(call)
+    try:
+        reply = call.client.retry_ids(ids_of_words(call), key)
+    except KeyboardInterrupt:
+        call.output.note(f"interrupted before an answer; {repeat_hint(key)}")
+        raise
+    for job_id in range(reply.first_id, reply.first_id + reply.count):
+        call.output.line(str(job_id), {"id": job_id})
+    return exits.DONE
+
+
+def forget(call: Call) -> int:
+    reply = call.client.forget(ids_of_words(call))
+    for job_id in reply.forgotten:
+        call.output.line(f"{job_id} forgotten", {"id": job_id, "forgotten": True})
+    call.output.flush()
+    for job_id in reply.kept:
+        call.output.error("not_finished", f"job {job_id} has not ended: it is kept", id=job_id)
+    say_missing(call, reply.missing)
+    if reply.missing:
+        return exits.NO_SUCH_JOB
+    return exits.NOT_FINISHED if reply.kept else exits.DONE
+
+
+def pause(call: Call) -> int:
+    paused = call.client.pause(call.args["REASON"] or "")
+    call.output.line(text.paused_line(paused), {"paused": paused})
+    return exits.DONE
+
+
+def resume(call: Call) -> int:
+    was = call.client.resume()
+    call.output.line("resumed" if was else "it was not paused", {"was": was})
+    return exits.DONE
+
+
+def list_jobs(call: Call) -> int:
+    table = Table(call.output.columns)
+    jobs = _listed(call)
+    while page := list(islice(jobs, ROWS_A_PAGE)):
+        lines = table.lines(page)
+        if len(lines) > len(page) and not call.output.as_json:
+            call.output.line(lines[0], None)
+        for job, line in zip(page, lines[-len(page) :]):
+            call.output.line(line, job)
+        call.output.flush()
+    return exits.DONE
+
+
+def _listed(call: Call) -> Iterator[JobStatus]:
+    args = call.args
+    try:
+        limit = integer(args["--limit"], 1, MOST_ROWS)
+    except ValueError as error:
+        raise UsageError(f"--limit: {error}") from None
+    before = None if args["--before"] is None else job_id_of(args["--before"])
+    return call.client.list(_state(args["--state"]), args["--type"], limit, before)
+
+
+def _state(given: str | None) -> JobState | None:
+    states = [state.value for state in JobState]
+    if given is None or given in states:
+        return None if given is None else JobState(given)
+    near = nearest(given, states)
+    hint = f"did you mean {near}?" if near else f"there are {', '.join(states)}"
+    raise UsageError(f"--state: there is no state {given}; {hint}")

@@ -1,0 +1,175 @@
+"""The commands of zclient that follow what goes on: wait, watch, log."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Sequence
+
+from zjobs.client import exits, text
+from zjobs.client.commands import Call, ids_of_words, job_id_of, say_missing
+from zjobs.client.errors import BrokerUnreachable
+from zjobs.client.waiting import Resumable, command_line, max_wait_s, say_link, until_ended
+from zjobs.client.watch import Watch
+from zjobs.messages.types import JobState, JobStatus
+
+# Of so many jobs it is remembered what was said last, so that nothing is said twice.
+MOST_SAID = 10_000
+# A command to go on with is named only when it fits into a line.
+IDS_IN_A_HINT = 10
+
+
+def wait(call: Call) -> int:
+    max_wait_s(call)  # so that a mistake in it shows before anything is asked
+    ids, journal, missing = _existing(call)
+    ended = print_ends(call, ids, journal) if ids else []
+    if missing:
+        return exits.NO_SUCH_JOB
+    return exits.DONE if all(job.state is JobState.COMPLETED for job in ended) else exits.JOB_FAILED
+
+
+def watch(call: Call) -> int:
+    if not call.args["ID"]:
+        with call.client.watch() as watching:
+            call.output.note("watching all jobs; Ctrl+C ends it")
+            _print_changes(call, watching)
+        return exits.DONE
+    ids, journal, missing = _existing(call)
+    with call.client.watch(ids, journal=journal) as watching:
+        _print_changes(call, watching)
+    return exits.NO_SUCH_JOB if missing else exits.DONE
+
+
+def log(call: Call) -> int:
+    job_id = job_id_of(call.args["ID"])
+    printed = _Printed(call, job_id)
+    if not call.args["--follow"]:
+        printed.fetch()
+        printed.finish()
+        return exits.DONE
+    with call.client.watch([job_id]) as watching:
+        for news in watching:
+            say_link(call, news)
+            printed.follow(watching.known[job_id])
+    printed.finish()
+    return exits.DONE
+
+
+def print_ends(call: Call, ids: Sequence[int], journal: str) -> list[JobStatus]:
+    """Waits for the end of these jobs and prints a line for each as it ends; returns how they ended."""
+    go_on = "the jobs go on" if len(ids) > 1 else f"job {ids[0]} goes on"
+    if len(ids) <= IDS_IN_A_HINT:
+        go_on += f": {command_line(call)} wait {' '.join(map(str, ids))}"
+    with Resumable(call, go_on), call.client.watch(ids, journal=journal) as watching:
+        until_ended(call, watching, _Ends(call, watching, len(ids)))
+        return list(watching.known.values())
+
+
+class _Ends:
+    """Prints how each job ended; on a terminal shows meanwhile how many, or what the only one does."""
+
+    def __init__(self, call: Call, watching: Watch, count: int) -> None:
+        self._output = call.output
+        self._watch = watching
+        self._count = count
+
+    def changed(self, job: JobStatus) -> None:
+        if job.state.final:
+            self._output.line(text.end_line(job), job)
+            self._output.flush()
+
+    def tick(self) -> None:
+        unfinished = self._watch.unfinished
+        if self._count == 1:
+            for job in self._watch.known.values():
+                self._output.show_live(text.watch_line(job, self._watch.worker))
+        elif unfinished:
+            self._output.show_live(f"{self._count - len(unfinished)}/{self._count} ended")
+
+
+def _existing(call: Call) -> tuple[list[int], str, bool]:
+    """(the ids of the command line that have a job, the journal they belong to, whether others have none)."""
+    reply = call.client.status(ids := ids_of_words(call))
+    say_missing(call, reply.missing)
+    without = {missing.id for missing in reply.missing}
+    return [job_id for job_id in ids if job_id not in without], reply.journal, bool(without)
+
+
+def _print_changes(call: Call, watching: Watch) -> None:
+    said: dict[int, str] = {}
+    for news in watching:
+        say_link(call, news)
+        if news.missed is not None:
+            call.output.note(f"{news.missed} changes were missed; what became of the jobs is asked for")
+        if news.job is None:
+            continue
+        line = text.watch_line(news.job._replace(elapsed_ms=None), watching.worker)
+        if line != said.pop(news.job.id, None):
+            call.output.line(line, {**news.job._asdict(), "worker": watching.worker})
+            call.output.flush()
+        said[news.job.id] = line
+        if len(said) > MOST_SAID:
+            del said[next(iter(said))]
+
+
+class _Printed:
+    """What a job has printed, shown from its beginning, or from where that is still kept."""
+
+    def __init__(self, call: Call, job_id: int) -> None:
+        self._call = call
+        self._id = job_id
+        self._begin()
+        self._run: int | None = None
+
+    def _begin(self) -> None:
+        self._offset = 0
+        # A character may be cut in two between pieces, so the decoder must remember.
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+
+    def follow(self, job: JobStatus) -> None:
+        """Shows what there is more, by news of the job."""
+        if job.started_at is not None and job.started_at != self._run:
+            if self._run is not None:
+                self._another_run()
+            self._run = job.started_at
+        if job.output_bytes > self._offset or job.state.final:
+            try:
+                self.fetch()
+            except BrokerUnreachable:
+                if job.state.final:
+                    raise
+                # the watch waits for the broker; its next news lead here again
+
+    def fetch(self) -> None:
+        """Shows everything up to what was printed when this began."""
+        until: int | None = None
+        while until is None or self._offset < until:
+            piece = self._call.client.log(self._id, self._offset)
+            if piece.size_bytes < self._offset:
+                self._another_run()
+                until = None
+                continue
+            until = until or piece.size_bytes
+            if piece.offset > self._offset:
+                self._call.output.note(f"{piece.offset - self._offset} bytes of the output are gone")
+            self._show(piece.body, piece.offset)
+            self._offset = piece.offset + len(piece.body)
+            if not piece.body:
+                return
+
+    def finish(self) -> None:
+        """Shows a character that was never completed."""
+        rest = self._decoder.decode(b"", final=True)
+        if rest and not self._call.output.as_json:
+            self._call.output.write(b"", rest, {})
+        self._call.output.flush()
+
+    def _another_run(self) -> None:
+        self.finish()
+        self._call.output.note(f"job {self._id} runs once more")
+        self._begin()
+
+    def _show(self, body: bytes, offset: int) -> None:
+        decoded = self._decoder.decode(body)
+        if body:
+            self._call.output.write(body, decoded, {"id": self._id, "offset": offset, "output": decoded})
+            self._call.output.flush()

@@ -1,0 +1,107 @@
+"""The news of all jobs, as they come: with the changes counted, so that it is noticed when some were missed."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from zjobs.client.errors import BrokerUnreachable
+from zjobs.client.watch import News, Watch
+from zjobs.messages import wire
+from zjobs.messages.types import JobEvent, JobStatus, Listening
+
+if TYPE_CHECKING:
+    from zjobs.client.api import Client
+
+# So many jobs are remembered, the ones last heard of: to tell news from repetitions, and to ask what was missed.
+MOST_KNOWN = 10_000
+
+
+class WatchAll(Watch):
+    """The news of all jobs from now on; it never ends by itself. Belongs to the thread and process that made it.
+
+    `known` has the jobs last heard of, at most 10,000. When changes were missed (this program was too slow, or the
+    broker was lost), `News(missed=…)` comes first, then what the jobs in `known` and those submitted meanwhile
+    have become. Raises BrokerChanged and BrokerUnreachable as Watch does.
+    """
+
+    def __init__(self, client: Client, patience: float) -> None:
+        self._change: int | None = None
+        self._newest = 0
+        self._repair_due = False
+        super().__init__(client, iter(()), None, patience)
+
+    @property
+    def goes_on(self) -> bool:
+        return True
+
+    def _begin(self) -> None:
+        """Returns when the subscription is in force."""
+        self._subscribe()
+        timeout = self._client.timeout
+        deadline = monotonic() + timeout
+        while self._change is None:
+            if monotonic() >= deadline:
+                raise BrokerUnreachable(self._feed.endpoint, timeout)
+            self._read(deadline - monotonic())
+        for job in self._client.list(limit=1):
+            self._newest = max(self._newest, job.id)
+
+    def _subscribe(self) -> None:
+        if not self._topics:
+            self._feed.subscribe(wire.ALL_JOBS_TOPIC)
+            self._topics.add(0)
+
+    def _hear(self, event: JobEvent | Listening) -> None:
+        if isinstance(event, JobEvent):
+            if event.change is not None:
+                self._count_missed(event.change - 1)
+                self._change = max(event.change, self._change or 0)
+        else:
+            self._count_missed(event.change)
+            if event.change < (self._change or 0):  # a journal put back from a backup: what we knew is void
+                self.known.clear()
+            self._change = event.change
+        super()._hear(event)
+
+    def _count_missed(self, change: int) -> None:
+        """Everything up to `change` should have been heard by now."""
+        missed = 0 if self._change is None else change - self._change
+        if missed > 0:
+            self._news.append(News(missed=missed))
+            self._repair_due = True
+            self._next_check = monotonic()
+
+    def _take(self, job: JobStatus) -> None:
+        known = self.known.pop(job.id, None)
+        if known is not None and (job.version, job.progress) <= (known.version, known.progress):
+            self.known[job.id] = known
+            return  # only its place in the queue or its age is another: no change
+        self.known[job.id] = job
+        if len(self.known) > MOST_KNOWN:
+            del self.known[next(iter(self.known))]
+        self._newest = max(self._newest, job.id)
+        self._news.append(News(job=job))
+
+    def _ask(self, timeout: float) -> None:
+        """Finds out whether the broker is there, and after a gap what it was that was missed."""
+        reply = self._client.status(timeout=timeout)
+        self._check_journal(reply.journal)
+        self.worker = reply.worker
+        if self._repair_due:
+            self._repair(timeout)
+            self._repair_due = False
+        for job in reply.jobs:
+            if job.id in self.known:
+                self._take(job)
+
+    def _repair(self, timeout: float) -> None:
+        newer = []
+        for job in self._client.list(limit=MOST_KNOWN):
+            if job.id <= self._newest:
+                break
+            newer.append(job)
+        unfinished = [job_id for job_id, job in self.known.items() if not job.state.final]
+        asked = self._client.status(unfinished, timeout=timeout).jobs if unfinished else ()
+        for job in (*asked, *reversed(newer)):
+            self._take(job)
