@@ -93,13 +93,8 @@ class Core:
         self._queue = Queue(loaded.ready)
         self._waiting = Waiting(loaded.waiting)
         self._ahead: dict[int, Job] = {}
-<<<<<<< HEAD
         for job in self._worker.jobs.values():
             self._take_out(job)
-=======
-        self._acknowledge = False
-        self._effects = Effects()
->>>>>>> main
 
     # --- what is asked of the core -----------------------------------------------------------------------------
 
@@ -273,65 +268,7 @@ class Core:
                 _next_state(job, JobState.IN_PROGRESS, Step.RETURN)
                 self._line_up(job)
 
-<<<<<<< HEAD
     def _ended(self, job: Job, ended: Ended, now: Now) -> None:
-=======
-    def _speaks(self, session: str) -> bool:
-        """Whether `session` is the present one, and its worker was heard since this broker started."""
-        return self._session is not None and session == self._session.session and self.worker.known
-
-    def _is_known(self, beat: Beat, journaled: Session) -> bool:
-        return (
-            beat.session == journaled.session and beat.taken < journaled.next_n and beat.acked <= journaled.reports_done
-        )
-
-    def _learn_types(self, beat: Beat) -> None:
-        types = {task_type.name: task_type for task_type in beat.types}
-        if types != self.types:
-            self.types = types
-            self._effects.changes.types = types
-
-    def _start_session(self) -> None:
-        assert self._session is not None
-        self._effects.pipe.append(
-            StartSession(self._session.incarnation, self._session.session, self._name, self._limits.result_bytes)
-        )
-
-    def _begin(self, incarnation: str, session: str, now: Now) -> None:
-        """A new worker: the old one is gone, and with it the certainty about what it was given."""
-        self._effects.hand_over.clear()  # repeats for the old worker, by its numbers; none of them was sent
-        for n, job in list(self._handed.items()):
-            began = n == self.worker.running_n
-            started_at = now.wall_ms - (now.mono_ms - self.worker.running_since_ms) if began else None
-            self._unhand(n, job)
-            self._put_back_or_lose(job._replace(started_at=started_at, elapsed_ms=None), LOST, "", now)
-        self._session = self._effects.changes.session = Session(incarnation, session, 1, 0, 1)
-        self._start_session()
-
-    def _go_on(self, beat: Beat, journaled: Session, now: Now) -> None:
-        self.worker.known = True
-        self.worker.note = None
-        if beat.acked < journaled.reports_done:
-            self._acknowledge = True
-        if beat.running is not None and self._settled_next(beat.running.n):
-            self._began(beat.running.n, now, beat.running.elapsed_ms)
-        if self.worker.missed_hand_overs(beat.taken, journaled.next_n - 1):
-            self._effects.hand_over += [Handed(n, job) for n, job in self._handed.items() if n > beat.taken]
-
-    def _refuse(self, beat: Beat, now: Now) -> None:
-        """A worker with a session that this journal does not know."""
-        self.worker.known = False
-        other = beat.broker
-        if other is not None and (other.host, other.frontend) == (self._name.host, self._name.frontend):
-            self._effects.pipe.append(TakeOver(beat.incarnation))
-        else:
-            self.worker.serves(other, now.mono_ms)
-
-    def _on_ended(self, ended: Ended, now: Now) -> None:
-        job = self._handed[ended.n]
-        self._unhand(ended.n, job)
-        self._averages.took(job.type, ended.elapsed_us)
->>>>>>> main
         elapsed_ms = ended.elapsed_us // 1000
         started_at = max(0, now.wall_ms - elapsed_ms)
         job = job._replace(
@@ -374,30 +311,7 @@ class Core:
         if self._rules.pause_on != "never":
             self._pause(f"job {job.id}: {message}", now)
 
-<<<<<<< HEAD
     # --- the end of a turn -------------------------------------------------------------------------------------------
-=======
-    def _on_returned(self, returned: Returned) -> None:
-        """Voids the numbers from `returned.n` on; the worker goes on with a number never given out."""
-        assert self._session is not None
-        for n, job in list(self._handed.items()):
-            if n >= returned.n:
-                self._unhand(n, job)
-                self._queue.add(job.id)
-                self._ahead[job.id] = job
-        self.worker.stopping = returned.stopping
-        self._change_session(resume=self._session.next_n)
-
-    def _began(self, n: int, now: Now, elapsed_ms: int = 0) -> None:
-        if self.worker.running_n != n:
-            self.worker.runs(n, now.mono_ms - elapsed_ms)
-            self._effects.news.append(News(self._handed[n], None))
-
-    def _settled_next(self, n: int) -> bool:
-        return n == next(iter(self._handed), None)
-
-    # --- the end of a turn: hand over --------------------------------------------------------------------
->>>>>>> main
 
     def end_turn(self, now: Now) -> Effects:
         """Hands over what the window has room for, and gives out the effects of the whole turn."""
@@ -419,33 +333,6 @@ class Core:
             effects.changes.counters = self.counters
         return effects
 
-<<<<<<< HEAD
-=======
-    def _hand_over(self) -> None:
-        assert self._session is not None
-        if next(iter(self._handed), self._session.resume) < self._session.resume:
-            return  # not before all that a return has left is settled; so the numbers handed over have no gap
-        load = Load()
-        for job in self._handed.values():
-            load = load.plus(self._weight(job))
-        n = self._session.next_n
-        for job in self._next_jobs():
-            if self.types is not None and job.type not in self.types:
-                self.worker.note = (
-                    f"job {job.id} is of the type {job.type!r}, which the worker does not have "
-                    f"(was it started without its --tasks?): nothing is handed over until it has"
-                )
-                break
-            weight = self._weight(job)
-            if not admits(load, weight):
-                break
-            load = load.plus(weight)
-            self._hand(n, job)
-            n += 1
-        if n > self._session.next_n:
-            self._change_session(next_n=n)
-
->>>>>>> main
     def _next_jobs(self) -> Iterator[Job]:
         """The ready jobs in turn; each must leave the queue before the next is asked for."""
         while ids := self._queue.first(1):
