@@ -12,7 +12,6 @@ count was odd before that, and is odd or greater still.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import select
@@ -57,8 +56,10 @@ class Marker:
 def flush() -> None:
     """Writes out what Python still holds back."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # a task may have closed it, or put anything in its place
+        try:  # noqa: SIM105 - contextlib.suppress would cost as much as all the rest here
             stream.flush()
+        except Exception:  # a task may have closed it, or put anything in its place
+            pass
 
 
 class Capture:
@@ -118,6 +119,8 @@ class Capture:
 
     def rest(self) -> bytes:
         """What was read and does not stand before a mark, be it a whole one or the beginning of one."""
+        if not self._unclaimed:
+            return b""
         end = len(self._unclaimed)
         if self.token:
             place = self._unclaimed.find(self.token)

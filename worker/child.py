@@ -113,13 +113,13 @@ class Bench:
             caller = self._callers.get(name)
             if caller is None:
                 raise tasks.BadData(f"this worker has no task {name!r}")
-            arguments = caller.bound(data)
             context = tasks.Context(id, attempt, partial(self._page.tell, n)) if caller.context else None
+            call = caller.bound(data, context)
             begun_ns = time.perf_counter_ns()
             self._inside = n
             try:
                 self._end_if_meant()  # the signal may have come before
-                value = caller.run(arguments, context)
+                value = caller.run(call)
             finally:
                 self._inside = 0
             elapsed_us = (time.perf_counter_ns() - begun_ns) // 1000

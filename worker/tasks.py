@@ -187,6 +187,10 @@ def _place(function: Callable[..., Any]) -> str:
     return f"{code.co_filename}, line {code.co_firstlineno}" if code else "elsewhere"
 
 
+# Positional and keyword arguments of a call.
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+
+
 class Caller:
     """A task ready to be called: its signature is read once, not for each job."""
 
@@ -202,9 +206,12 @@ class Caller:
         self.context = contexts[0] if contexts else None
         parameters = [one for name, one in self._signature.parameters.items() if name != self.context]
         self._data_signature = self._signature.replace(parameters=parameters)
+        self._may_be_bare = self.context is None and _binds(self._data_signature)
 
-    def bound(self, data: bytes | None) -> inspect.BoundArguments:
-        """The arguments that packed `data` means. Raises BadData."""
+    def bound(self, data: bytes | None, context: Context | None = None) -> Call:
+        """The arguments that packed `data` means. context: for a task that takes one. Raises BadData."""
+        if data is None and self._may_be_bare:  # the same for each such job, and slow to find out
+            return (), {}
         try:
             arguments = self._bound(data)
         except (TypeError, ValueError) as error:
@@ -213,14 +220,13 @@ class Caller:
             expected = self._checks.get(name)
             if expected is not None and not _is_a(value, expected):
                 raise BadData(f"{self.type.name} takes {expected.__name__} for {name}, not {type(value).__name__}")
-        return arguments
-
-    def run(self, arguments: inspect.BoundArguments, context: Context | None = None) -> Any:
-        """Calls the task. context: for a task that takes one."""
         if self.context is not None:
             values = {**arguments.arguments, self.context: context or Context()}
             arguments = inspect.BoundArguments(self._signature, values)
-        return self._function(*arguments.args, **arguments.kwargs)
+        return arguments.args, arguments.kwargs
+
+    def run(self, call: Call) -> Any:
+        return self._function(*call[0], **call[1])
 
     def _bound(self, data: bytes | None) -> inspect.BoundArguments:
         if data is None:
@@ -233,6 +239,15 @@ class Caller:
         if self.context in value:  # **rest would take it
             raise TypeError(f"{self.context} is not data, but the job's context")
         return self._data_signature.bind(**value)
+
+
+def _binds(signature: inspect.Signature) -> bool:
+    """Whether a function may be called without arguments."""
+    try:
+        signature.bind()
+    except TypeError:
+        return False
+    return True
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:

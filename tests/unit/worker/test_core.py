@@ -25,7 +25,7 @@ from zjobs.messages.types import (
 )
 from zjobs.worker import core as c
 from zjobs.worker import effects as e
-from zjobs.worker import outbox, run
+from zjobs.worker import outbox
 
 OWN, NEXT, SESSION = "own", "next", "session"
 BROKER = BrokerName("host", "tcp://127.0.0.1:5570", "journal")
