@@ -83,7 +83,7 @@ def test_the_broker_answers_what_it_has_taken(new_service: Callable[..., Service
     service.start_worker()
     large = service.client().submit("echo", b"x" * 250_000)
     assert large.result(timeout=20)
-    with service.dealer() as client:
+    with service.dealer(unread=1) as client:
         for _ in range(100):
             client.send_multipart([b"", msgpack.packb({"v": 1, "op": "result", "id": large.id})])
         jobs = [{"type": "safe", "data": None}]
