@@ -81,6 +81,7 @@ def test_places_in_front_are_dropped_and_made_again() -> None:
     queue = Queue(range(1, count + 1))
     for job_id in range(1, 70 * BLOCK):
         queue.remove(job_id)
+        assert queue.first(1) == [job_id + 1]
     assert len(queue._ids) <= 66 * BLOCK, "the places of what is gone"
     assert queue.ahead(70 * BLOCK + 5) == 5
     queue.add(17)
