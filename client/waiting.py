@@ -276,6 +276,7 @@ def until_ended(call: Call, watch: Watch, shown: Shown) -> None:
     """Waits for the end of all jobs of `watch`. Raises WaitTimeout after --max-wait."""
     limit = max_wait_s(call)
     deadline = float("inf") if limit is None else monotonic() + limit
+    next_tick = monotonic() + LIVE_S
     while True:
         step = LIVE_S if call.output.live else COUNTER_S
         news = watch.next(min(step, deadline - monotonic()))
@@ -287,8 +288,10 @@ def until_ended(call: Call, watch: Watch, shown: Shown) -> None:
             shown.changed(news.job)
         elif news is not None:
             say_link(call, news)
-        elif call.output.live:
+        # by the clock, not only when there is no news: those of a busy job never cease
+        if call.output.live and watch.unfinished and monotonic() >= next_tick:
             shown.tick()
+            next_tick = monotonic() + LIVE_S
 
 
 def say_link(call: Call, news: News) -> None:

@@ -52,6 +52,11 @@ class Bench:
                 select.select(self.runner.descriptors(), [], [], 0.2)
             self.turn()
 
+    @property
+    def offered(self) -> int:
+        """How many jobs were offered."""
+        return self._next - 1
+
     def offer(self, name: str, *data: object, result_bytes: int = 1 << 24) -> int:
         """Offers one job, with at most one datum; returns its number."""
         n, self._next = self._next, self._next + 1
