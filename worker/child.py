@@ -52,8 +52,9 @@ def main() -> NoReturn:
         sys.exit(EXIT_BROKEN)
     capture.flush()
     marker = capture.Marker(page)
+    bench = Bench(callers, page)
     packets.send(sock, ("types", [caller.type for caller in callers.values()], marker.token))
-    serve(sock, Bench(callers, page), marker)
+    serve(sock, bench, marker)
 
 
 def give_signs(page: Page) -> NoReturn:
@@ -103,8 +104,7 @@ class Bench:
         self._inside = 0  # the number of the job whose task is being called
         self._told = 0  # the number of the last job that was told to end
         signal.signal(signal.SIGTERM, lambda *_: self._end_if_meant())
-        # what a task forks, such as processes of multiprocessing, is ended by SIGTERM as usual
-        os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+        os.register_at_fork(before=_hold_term, after_in_child=_default_term, after_in_parent=_let_term)
 
     def run(self, n: int, name: str, data: bytes | None, result_bytes: int, id: int, attempt: int) -> Ended:
         """Runs one job, whatever it does, and says how it ended."""
@@ -133,6 +133,23 @@ class Bench:
         if n and self._page.to_end == n:
             self._inside, self._told = 0, n  # once: what the task does in its grace time is not interrupted
             raise tasks.Cancelled
+
+
+# What a task forks, such as a process of multiprocessing, is ended by SIGTERM as usual. Until it has the usual
+# disposition the signal is held back: in between, Python would take note of it and forget that at once.
+
+
+def _hold_term() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+
+
+def _let_term() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+
+
+def _default_term() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _let_term()
 
 
 def _failed(n: int, elapsed_us: int, error: BaseException, told_to_end: bool) -> Ended:

@@ -11,13 +11,16 @@ from zjobs.messages.types import (
     Ack,
     Beat,
     BrokerName,
+    CancelRun,
     Ended,
     FailReason,
     HandedJob,
     Jobs,
     Outcome,
+    Progress,
     Reports,
     Returned,
+    ReturnJobs,
     Started,
     StartSession,
     TakeOver,
@@ -26,10 +29,12 @@ from zjobs.messages.types import (
 from zjobs.worker import core as c
 from zjobs.worker import effects as e
 from zjobs.worker import outbox
+from zjobs.worker.news import OUTPUT_BYTES, Seen
+from zjobs.worker.run import LOOK_MS, STUCK_MS
 
 OWN, NEXT, SESSION = "own", "next", "session"
 BROKER = BrokerName("host", "tcp://127.0.0.1:5570", "journal")
-TYPES = (TaskType("t"),)
+TYPES = (TaskType("t"), TaskType("limited", time_limit_ms=5000, grace_ms=300))
 
 
 class Worker:
@@ -41,6 +46,7 @@ class Worker:
         self.at_task: list[int] = []
         self.sent: list[Any] = []
         self.done: list[e.Effect] = []
+        self.seen = Seen(None, None, 0)
         self.turn()
 
     def turn(self, after_ms: int = 0) -> list[e.Effect]:
@@ -55,6 +61,9 @@ class Worker:
                 elif isinstance(effect, e.TakeBack):
                     self.core.on_taken_back(self.at_task[1:], self.now)
                     del self.at_task[1:]
+                elif isinstance(effect, e.Look):
+                    assert effect.n == self.at_task[0]
+                    self.core.on_seen(self.seen, self.now)
                 elif isinstance(effect, e.Renew):
                     self.at_task.clear()
         self.sent = [effect.message for effect in turn if isinstance(effect, e.Publish)]
@@ -72,8 +81,8 @@ class Worker:
     def jobs(self, first: int, count: int) -> list[e.Effect]:
         return self.pipe(jobs(first, count))
 
-    def end(self, result: bytes = b"\xc0") -> list[e.Effect]:
-        self.core.on_ended(ended(self.at_task.pop(0), result), self.now)
+    def end(self, result: bytes = b"\xc0", outcome: Outcome = Outcome.COMPLETED) -> list[e.Effect]:
+        self.core.on_ended(ended(self.at_task.pop(0), result)._replace(outcome=outcome), self.now)
         return self.turn()
 
     def die(self) -> list[e.Effect]:
@@ -85,6 +94,9 @@ class Worker:
     def reports(self) -> list[Any]:
         """What the last turn reported."""
         return [report for message in self.sent if isinstance(message, Reports) for report in message.reports]
+
+    def progress(self) -> list[Progress]:
+        return [message for message in self.sent if isinstance(message, Progress)]
 
     def beats(self) -> list[Beat]:
         return [message for message in self.sent if isinstance(message, Beat)]
@@ -157,6 +169,13 @@ INPUTS: dict[str, Any] = {
     "ack of nothing": Ack(SESSION, 0, 1),
     "ack of the future": Ack(SESSION, 99, 10),
     "ack of another": Ack("other", 1, 4),
+    "cancel_run of the running": CancelRun(SESSION, 2),
+    "cancel_run of one behind": CancelRun(SESSION, 3),
+    "cancel_run of one ended": CancelRun(SESSION, 1),
+    "cancel_run of the future": CancelRun(SESSION, 99),
+    "cancel_run of another": CancelRun("other", 2),
+    "return_jobs": ReturnJobs(SESSION),
+    "return_jobs of another": ReturnJobs("other"),
 }
 
 # What happens; all that is not here is dropped: nothing changes and nothing is sent.
@@ -169,6 +188,10 @@ TABLE: dict[tuple[str, str], str] = {
     ("returning", "ack of the return"): "resumes",
     ("stopping", "ack of the return"): "resumes",
     ("at_once", "ack of the return"): "resumes",
+    **{(state, "cancel_run of the running"): "ends 2" for state in ("running", "returning", "stopping")},
+    ("at_once", "cancel_run of the running"): "notes",  # it is being killed already
+    ("running", "cancel_run of one behind"): "returns 3",
+    ("running", "return_jobs"): "returns 3",
 }
 
 
@@ -182,7 +205,8 @@ def message_for(worker: Worker, message: Any) -> Any:
 
 
 def snapshot(worker: Worker) -> dict[str, Any]:
-    return {name: str(value) for name, value in vars(worker.core).items()}
+    parts = (worker.core, worker.core.outbox, worker.core._run)
+    return {f"{type(part).__name__}.{name}": repr(value) for part in parts for name, value in vars(part).items()}
 
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
@@ -206,6 +230,13 @@ def test_every_input_in_every_state(state: Callable[[], Worker], name: str) -> N
             assert (worker.core.outbox.acked, worker.core.taken) == (acked + 1, taken)
         case "resumes":
             assert worker.core.taken == 9 and worker.reports() == []
+        case "ends 2":
+            assert e.EndTask(2) in effects and (e.TakeBack() in effects) == (state is running)
+            assert worker.reports() == ([Returned(3, False)] if state is running else [])
+        case "notes":
+            assert effects == []
+        case "returns 3":
+            assert worker.reports() == [Returned(3, False)] and e.EndTask(2) not in effects
         case takes:
             assert worker.core.taken == taken + int(takes.split()[1])
 
@@ -512,3 +543,251 @@ def test_death_while_stopping() -> None:
     assert worker.reports()[0].reason is FailReason.TASK_DIED
     worker.pipe(Ack(SESSION, 3, 10))
     assert worker.done[-1] == e.Exit()
+
+
+# --- the end of the running job, wanted --------------------------------------------------------------------
+
+
+def limited(limit_ms: int | None = None) -> Worker:
+    """Number 1 runs, alone, of a type with a time limit of 5 s and a grace time of 0.3 s."""
+    worker = idle()
+    worker.pipe(Jobs(SESSION, 1, (HandedJob(101, "limited", None, 1, limit_ms),)))
+    return worker
+
+
+def test_cancel_takes_back_first() -> None:
+    """What is behind the job goes back before its task is told, so that the signal hits nothing else."""
+    worker = running()
+    effects = worker.pipe(CancelRun(SESSION, 2))
+    order = [type(effect) for effect in effects if isinstance(effect, (e.TakeBack, e.EndTask))]
+    assert order == [e.TakeBack, e.EndTask] and worker.reports() == [Returned(3, False)]
+    worker.end(outcome=Outcome.CANCELLED)
+    assert [(report.n, report.outcome) for report in worker.reports()] == [(2, Outcome.CANCELLED)]
+
+
+def test_cancel_of_what_has_ended_meanwhile() -> None:
+    """When the answer to the take-back brings the end of the job, nobody is told to end."""
+    worker = idle()
+    worker.jobs(1, 1)
+    worker.core.on_pipe(CancelRun(SESSION, 1), worker.now, NEXT)
+    assert worker.core.turn(worker.now) == [e.TakeBack()]
+    worker.core.on_ended(ended(1), worker.now)
+    worker.core.on_taken_back([], worker.now)
+    worker.turn()
+    assert worker.reports() == [ended(1)] and e.EndTask(1) not in worker.done
+    worker.jobs(2, 1)
+    assert e.Offer(2, HandedJob(102, "t", None, 1), 1000) in worker.done
+
+
+def test_cancel_of_one_that_has_begun_unheard() -> None:
+    """A job that was thought to wait, but has begun, is told to end, and not returned."""
+    worker = idle()
+    worker.jobs(1, 2)
+    worker.core.on_pipe(CancelRun(SESSION, 2), worker.now, NEXT)
+    assert worker.core.turn(worker.now) == [e.TakeBack()]
+    worker.core.on_ended(ended(1), worker.now)
+    worker.core.on_taken_back([], worker.now)
+    worker.at_task.remove(1)
+    assert e.EndTask(2) in worker.turn()
+    assert worker.reports() == [ended(1)]
+
+
+def test_cancel_of_one_returned_is_forgotten() -> None:
+    """A cancelled job that was returned leaves no wish behind that could hit the job that runs."""
+    worker = running()
+    worker.pipe(CancelRun(SESSION, 3))
+    assert worker.reports() == [Returned(3, False)]
+    worker.turn(60_000)
+    assert not any(isinstance(effect, e.EndTask) for effect in worker.done)
+
+
+def test_grace_is_not_restarted() -> None:
+    """The wish is repeated with every beat; the task is told once, and killed when its own grace time is over."""
+    worker = limited()
+    worker.pipe(CancelRun(SESSION, 1))
+    for _ in range(2):
+        worker.turn(100)
+        worker.pipe(CancelRun(SESSION, 1))
+    assert e.KillTask() not in worker.done and worker.core.next_deadline_ms() <= worker.now + 100
+    worker.turn(100)
+    worker.pipe(CancelRun(SESSION, 1))
+    worker.turn(1000)
+    assert [type(effect) for effect in worker.done].count(e.EndTask) == 1
+    assert worker.done.count(e.KillTask()) == 1
+    worker.die()
+    report = worker.reports()[0]
+    assert (report.outcome, report.reason) == (Outcome.CANCELLED, None)
+    assert report.message == "its process was killed 0.3 s after it was told to end"
+
+
+def test_result_in_the_grace_time() -> None:
+    """A task that returns its value after all has completed; the kill is called off, and the next job runs."""
+    worker = limited()
+    worker.pipe(CancelRun(SESSION, 1))
+    worker.end()
+    assert worker.reports() == [ended(1)]
+    worker.jobs(2, 1)
+    worker.turn(1000)
+    assert e.KillTask() not in worker.done and worker.at_task == [2]
+
+
+def test_nothing_is_offered_while_a_job_is_ending() -> None:
+    """What comes behind a job that is to end waits, or goes back; it never reaches the process that may be killed."""
+    worker = limited()
+    worker.pipe(CancelRun(SESSION, 1))
+    worker.jobs(2, 1)
+    assert worker.at_task == [1]
+    worker.turn(50)
+    assert worker.reports() == [Returned(2, False)]
+
+
+@pytest.mark.parametrize(
+    ("own_ms", "limit_ms", "text"), [(None, 5000, "5 s"), (1500, 1500, "1.5 s"), (9000, 9000, "9 s")]
+)
+def test_time_limit(own_ms: int | None, limit_ms: int, text: str) -> None:
+    """The job's own limit, or else its type's, counts from its begin; it ends like a cancel and is a failure."""
+    worker = limited(own_ms)
+    worker.turn(limit_ms - 1)
+    assert e.EndTask(1) not in worker.done and worker.core.next_deadline_ms() <= worker.now + 1
+    worker.turn(1)
+    assert e.EndTask(1) in worker.done
+    worker.end(outcome=Outcome.CANCELLED)
+    report = worker.reports()[0]
+    assert (report.outcome, report.reason) == (Outcome.FAILED, FailReason.TIMED_OUT)
+    assert report.message == f"it ran longer than its time limit of {text}"
+
+
+def test_time_limit_by_force() -> None:
+    """Killed after the grace time it has failed as timed_out all the same, and the detail tells of the kill."""
+    worker = limited()
+    worker.turn(5000)
+    worker.turn(300)
+    assert e.KillTask() in worker.done
+    worker.die()
+    report = worker.reports()[0]
+    assert report.reason is FailReason.TIMED_OUT and "was killed 0.3 s after" in report.detail
+
+
+def test_time_limit_of_the_next() -> None:
+    """Each job of a stream has its own time: that of the one before does not count."""
+    worker = idle()
+    worker.pipe(Jobs(SESSION, 1, tuple(HandedJob(100 + n, "limited", None, 1) for n in (1, 2))))
+    worker.turn(40)
+    worker.end()
+    worker.turn(4999)
+    assert not any(isinstance(effect, e.EndTask) for effect in worker.done)
+    worker.turn(1)
+    assert e.EndTask(2) in worker.done
+
+
+def test_stop_at_once_in_the_grace_time() -> None:
+    """The wish to cancel stands: the job is killed at once, and it is cancelled, not interrupted."""
+    worker = limited()
+    worker.pipe(CancelRun(SESSION, 1))
+    worker.core.stop_at_once(worker.now)
+    assert e.KillTask() in worker.turn()
+    worker.die()
+    assert worker.reports()[-1].outcome is Outcome.CANCELLED
+
+
+def test_cancel_after_stop() -> None:
+    """A worker that waits for its last job to end can be helped by a cancel."""
+    worker = stopping()
+    worker.pipe(CancelRun(SESSION, 2))
+    assert e.EndTask(2) in worker.done
+
+
+def test_return_jobs_without_a_process() -> None:
+    """Jobs that wait for a task process to come up go back on request."""
+    worker = idle()
+    worker.die()
+    worker.jobs(1, 2)
+    worker.pipe(ReturnJobs(SESSION))
+    assert worker.reports() == [Returned(1, False)]
+
+
+# --- news ------------------------------------------------------------------------------------------------------
+
+
+def test_progress_is_told_four_times_a_second() -> None:
+    """News goes out at each look, a few times a second, numbered from 2, and not without news."""
+    worker = idle()
+    worker.jobs(1, 1)
+    worker.seen = Seen(0.25, "a", 0)
+    worker.turn(LOOK_MS - 1)
+    assert worker.progress() == []
+    worker.turn(1)
+    assert worker.progress() == [Progress(SESSION, 1, 101, 2, 0.25, "a", 0, b"")]
+    worker.turn(LOOK_MS)
+    assert worker.progress() == []
+    worker.core.on_output(1, b"out")
+    worker.turn(LOOK_MS)
+    assert worker.progress() == [Progress(SESSION, 1, 101, 3, 0.25, "a", 0, b"out")]
+    worker.core.on_output(1, b"put")
+    worker.turn(LOOK_MS)
+    assert worker.progress() == [Progress(SESSION, 1, 101, 4, 0.25, "a", 3, b"put")]
+
+
+def test_output_is_in_the_report() -> None:
+    """The end of a run tells what it printed, in whichever way it ended; the next job begins with nothing."""
+    worker = idle()
+    worker.jobs(1, 2)
+    worker.core.on_output(1, b"printed")
+    worker.end()
+    assert (worker.reports()[0].output, worker.reports()[0].output_bytes) == (b"printed", 7)
+    worker.core.on_output(2, b"last words")
+    worker.die()
+    assert (worker.reports()[0].output, worker.reports()[0].output_bytes) == (b"last words", 10)
+    worker.core.on_ready(TYPES, worker.now)
+    worker.jobs(3, 1)
+    worker.end()
+    assert worker.reports()[0].output is None
+
+
+def test_output_without_end() -> None:
+    """Of much output the last 64 KiB are kept and told, with the place where they begin, and all of it is counted."""
+    worker = idle()
+    worker.jobs(1, 1)
+    for _ in range(100):
+        worker.core.on_output(1, b"x" * 9_999 + b"\n")
+    assert len(worker.core._run._news._kept) <= 2 * OUTPUT_BYTES
+    worker.turn(LOOK_MS)
+    told = worker.progress()[0]
+    assert (told.output_offset, len(told.output)) == (1_000_000 - OUTPUT_BYTES, OUTPUT_BYTES)
+    worker.core.on_output(1, b"y" * 1_000_000)
+    worker.end()
+    report = worker.reports()[0]
+    assert (report.output, report.output_bytes) == (b"y" * OUTPUT_BYTES, 2_000_000)
+
+
+def test_stuck_is_told_and_left_alone() -> None:
+    """A process without signs of life shows in the beat and is said once; nothing is done about it."""
+    worker = idle()
+    worker.jobs(1, 1)
+    worker.seen = Seen(None, None, worker.now)
+    stuck = []
+    for _ in range(40):
+        worker.turn(LOOK_MS)
+        stuck += [beat.running.stuck_ms for beat in worker.beats() if beat.running]
+    assert stuck[0] is None and stuck[-1] > STUCK_MS
+    assert sum(isinstance(effect, e.Say) for effect in worker.done) == 1
+    assert not any(isinstance(effect, (e.EndTask, e.KillTask, e.TakeBack)) for effect in worker.done)
+    worker.seen = Seen(None, None, worker.now + LOOK_MS)
+    worker.turn(LOOK_MS)
+    worker.core.on_subscription(worker.now)
+    worker.turn()
+    assert worker.beats()[0].running.stuck_ms is None
+
+
+def test_a_new_process_is_not_stuck() -> None:
+    """What the last process did not say is not held against the next one."""
+    worker = idle()
+    worker.jobs(1, 1)
+    worker.seen = Seen(None, None, worker.now)
+    worker.turn(10_000)
+    worker.die()
+    worker.core.on_ready(TYPES, worker.now)
+    worker.jobs(2, 1)
+    worker.core.on_subscription(worker.now)
+    worker.turn()
+    assert worker.beats()[0].running.stuck_ms is None

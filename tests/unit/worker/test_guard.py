@@ -124,3 +124,14 @@ def test_orderly_end_leaves_no_holder() -> None:
     again = lock.acquire(held.path)
     assert again.previous == ""
     again.release()
+
+
+def test_relative_paths_are_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the path of an ipc endpoint is written, it is one lock; the same words elsewhere are another."""
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path)
+    here = guard.lock_path(f"ipc://{tmp_path}/w")
+    assert guard.lock_path("ipc://w") == guard.lock_path("ipc://below/../w") == here
+    monkeypatch.chdir(tmp_path / "below")
+    assert guard.lock_path("ipc://w") != here
+    assert guard.lock_path("ipc://@w") == guard.lock_path("ipc://@w")

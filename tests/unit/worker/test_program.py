@@ -19,9 +19,12 @@ from zjobs.messages.types import (
     Ack,
     Beat,
     BrokerName,
+    CancelRun,
+    FailReason,
     HandedJob,
     Jobs,
     Outcome,
+    Progress,
     Reports,
     Returned,
     StartSession,
@@ -31,11 +34,24 @@ from zjobs.worker import cli, guard, shell
 
 LIMIT_MS = 20_000
 TASKS = """
-from zjobs.worker.tasks import task
+from zjobs.worker.tasks import Context, task
 @task
 def wait(fifo: str):
     with open(fifo) as file:
         return file.read()
+@task
+def pid():
+    import os
+    return os.getpid()
+@task(grace=0)
+def graceless(fifo: str):
+    wait(fifo)
+@task
+def talk(job: Context, fifo: str):
+    print("before")
+    job.progress(0.5, "half")
+    wait(fifo)
+    print("after")
 """
 
 
@@ -66,8 +82,20 @@ class Broker:
         heard: Beat = self.hear(Beat, lambda beat: beat.session == name)
         return heard
 
-    def job(self, session: str, n: int, name: str, data: Any) -> None:
-        self.send(Jobs(session, n, (HandedJob(100 + n, name, wire.pack_value(data), 1),)))
+    def job(self, session: str, n: int, name: str, *data: Any, limit_ms: int | None = None) -> None:
+        body = wire.pack_value(data[0]) if data else None
+        self.send(Jobs(session, n, (HandedJob(100 + n, name, body, 1, limit_ms),)))
+
+    def ended(self, n: int) -> Any:
+        """The end of job number n."""
+        ends: list[Any] = []
+
+        def told(message: Reports) -> bool:
+            ends.extend(report for report in message.reports if report.n == n and not isinstance(report, Returned))
+            return bool(ends)
+
+        self.hear(Reports, told)
+        return ends[0]
 
 
 @pytest.fixture
@@ -185,6 +213,58 @@ def test_every_subscription_is_heard(place: tuple[str, str]) -> None:
                 subscriber.subscribe(b"")
                 subscriber.connect(place[1])
                 assert reports.recv() == b"\x01"
+
+
+def test_cancel(start: Callable[..., subprocess.Popen[str]], broker: Broker) -> None:
+    """A cancelled task ends, the task process stays the same, and the next job runs in it."""
+    start()
+    broker.session("s")
+    broker.job("s", 1, "pid")
+    before = broker.ended(1)
+    broker.job("s", 2, "wait", "fifo")
+    with open("fifo", "w"):
+        broker.send(CancelRun("s", 2))
+        broker.send(CancelRun("s", 2))
+        assert broker.ended(2).outcome is Outcome.CANCELLED
+    broker.job("s", 3, "pid")
+    after = broker.ended(3)
+    assert after.outcome is Outcome.COMPLETED and after.result == before.result
+
+
+def test_time_limit_without_grace(start: Callable[..., subprocess.Popen[str]], broker: Broker) -> None:
+    """With a grace time of 0 the process is killed, the job has failed as timed_out, and a new process goes on."""
+    start()
+    broker.session("s")
+    broker.job("s", 1, "pid")
+    before = broker.ended(1)
+    broker.job("s", 2, "graceless", "fifo", limit_ms=50)
+    end = broker.ended(2)
+    assert (end.reason, end.message) == (FailReason.TIMED_OUT, "it ran longer than its time limit of 0.05 s")
+    broker.job("s", 3, "pid")
+    after = broker.ended(3)
+    assert after.outcome is Outcome.COMPLETED and after.result != before.result
+
+
+def test_news_of_a_job(start: Callable[..., subprocess.Popen[str]], broker: Broker) -> None:
+    """While a job runs the broker hears what it reports and prints; its end has the whole output."""
+    start()
+    broker.session("s")
+    broker.job("s", 1, "talk", "fifo")
+    with open("fifo", "w"):
+        news = broker.hear(Progress)
+    assert news == Progress("s", 1, 101, 2, 0.5, "half", 0, b"before\n")
+    end = broker.ended(1)
+    assert (end.outcome, end.output, end.output_bytes) == (Outcome.COMPLETED, b"before\nafter\n", 13)
+
+
+def test_slow_import_is_said(
+    place: tuple[str, str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module that takes long to import is waited for, and people are told what is being waited for; once."""
+    monkeypatch.setattr(shell, "SLOW_START_MS", 0)
+    Path("slow.py").write_text("import os, signal\nos.kill(os.getppid(), signal.SIGTERM)\nsignal.pause()\n")
+    assert cli.main(["--pipe", place[0], "--tasks", "slow"]) == 0
+    assert caplog.text.count("the task process is still importing slow") == 1
 
 
 def test_take_over(start: Callable[..., subprocess.Popen[str]], broker: Broker) -> None:

@@ -90,9 +90,24 @@ def test_decorator_with_options(registry: dict[str, tasks.Task]) -> None:
     assert registry["other"].type == TaskType("other", "D", 3, 4)
 
 
+def test_durations(registry: dict[str, tasks.Task]) -> None:
+    """Durations are seconds or text, and announced in milliseconds; without them the protocol's defaults hold."""
+    tasks.register(lambda: None, "a", time_limit="5m", grace=0, retry_delay=0.25)
+    tasks.register(lambda: None, "b", time_limit=1.5, grace="90s")
+    tasks.register(lambda: None, "c")
+    assert [task.type[4:] for task in registry.values()] == [(300_000, 0, 250), (1500, 90_000, 1000), TaskType("c")[4:]]
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
+        ({"time_limit": 0}, "time_limit must be a number of seconds, more than 0"),
+        ({"time_limit": "soon"}, "time_limit: 'soon' is not a duration"),
+        ({"time_limit": True}, "time_limit must be"),
+        ({"time_limit": float("nan")}, "time_limit must be"),
+        ({"grace": -1}, "grace must be a number of seconds, from 0"),
+        ({"grace": None}, "grace must be"),
+        ({"retry_delay": float("inf")}, "retry_delay must be"),
         ({"name": ""}, "1 to 128 characters"),
         ({"name": "x" * 129}, "1 to 128 characters"),
         ({"max_attempts": 0}, "max_attempts must be"),
@@ -122,9 +137,86 @@ def test_async_refused() -> None:
         tasks.register(later)
 
 
-def call(function: Any, *data: Any) -> Any:
+def call(function: Any, *data: Any, context: tasks.Context | None = None) -> Any:
     caller = tasks.Caller(tasks.Task(TaskType("it"), function))
-    return caller.run(caller.bound(pack_value(data[0]) if data else None))
+    return caller.run(caller.bound(pack_value(data[0]) if data else None, context))
+
+
+def first(job: tasks.Context, a: int = 0) -> Any:
+    return job, a
+
+
+def last(a: int = 0, *, job: tasks.Context) -> Any:
+    return job, a
+
+
+def among_unreadable(a: int, job: tasks.Context, b: NoSuchName = None) -> Any:  # noqa: F821 - that is the point
+    return job, a
+
+
+@pytest.mark.parametrize("function", [first, last, among_unreadable])
+def test_context_is_not_data(function: Any) -> None:
+    """A parameter annotated Context gets the context wherever it stands, and data fills the others."""
+    context = tasks.Context(17, 2)
+    assert call(function, 5, context=context) == (context, 5)
+    assert call(function, {"a": 6}, context=context) == (context, 6)
+    with pytest.raises(tasks.BadData, match="job"):
+        call(function, {"a": 6, "job": 1}, context=context)
+
+
+def test_context_without_data() -> None:
+    """A task that takes nothing but its context is called without data, and may be called without a context."""
+    assert call(lambda: 1) == 1
+    assert call(first)[0].attempt == 1
+
+
+def test_context_cannot_be_smuggled() -> None:
+    """Not even through **rest does data replace the context."""
+
+    def it(job: Any, **rest: Any) -> Any: ...
+
+    it.__annotations__["job"] = tasks.Context
+    with pytest.raises(tasks.BadData, match="the job's context"):
+        call(it, {"job": 1})
+
+
+def test_two_contexts_refused() -> None:
+    """One would be the other, so somebody means something else."""
+
+    def it(a: Any, b: Any) -> None: ...
+
+    it.__annotations__ |= {"a": tasks.Context, "b": tasks.Context}
+    with pytest.raises(tasks.TaskError, match="more than one Context: a, b"):
+        call(it)
+
+
+def test_progress() -> None:
+    """What is not given stays; a fraction is cut to 0 … 1; what is no number or no text is refused."""
+    told: list[Any] = []
+    context = tasks.Context(1, 1, lambda *what: told.append(what))
+    context.progress(0.5, "half")
+    context.progress(note="still")
+    context.progress(1.0000001)
+    context.progress(-1)
+    assert told == [(0.5, "half"), (0.5, "still"), (1.0, "still"), (0.0, "still")]
+    for wrong in (float("nan"), "0.5"):
+        with pytest.raises((ValueError, TypeError)):
+            context.progress(wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="note"):
+        context.progress(note=5)  # type: ignore[arg-type]
+    assert len(told) == 4
+
+
+def test_cancelled_is_no_exception() -> None:
+    """`except Exception` in a task lets it through."""
+    assert issubclass(tasks.Cancelled, BaseException) and not issubclass(tasks.Cancelled, Exception)
+
+
+def test_repeat_is_bounded() -> None:
+    """A text whose result would fill the machine is refused before anything of it is made."""
+    assert len(predefined.repeat("x" * 11_000)) == 11_000 * 11_001 // 2
+    with pytest.raises(ValueError, match="500,000,500,000 bytes, more than the limit"):
+        predefined.repeat("x" * 1_000_000)
 
 
 def test_no_data_calls_without_arguments() -> None:
