@@ -164,11 +164,12 @@ def show_lines(reply: ShowReply, worker: WorkerState, paused: bool = False, raw:
 def _attempt_lines(attempt: Attempt, raw: bool) -> list[str]:
     reason = f" ({attempt.reason.value})" if attempt.reason else ""
     message, detail = attempt.message, attempt.detail.rstrip("\n")
-    shown = [message, *detail.split("\n")] if raw else [printable(message), *printable_lines(detail)]
+    texts = [text for text in (message, detail) if text]
+    told = [line for text in texts for line in (text.split("\n") if raw else printable_lines(text))]
     return [
         "",
         f"attempt {attempt.number} {attempt.outcome.value}{reason} at {moment(attempt.ended_at)}",
-        *(f"  {line}" for line in (shown if detail else shown[:1])),
+        *(f"  {line}" for line in told),
     ]
 
 

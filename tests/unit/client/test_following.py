@@ -163,16 +163,27 @@ def test_log(run: Run, broker: Any) -> None:
 def test_log_of_a_job_that_prints_faster_than_it_is_read(run: Run, broker: Any) -> None:
     """Without --follow, log ends where the output ended when it began."""
     broker.add(17, RUNNING)
-    broker.logs[17] = b"x" * 10
+    broker.log_kept_bytes = 1 << 30
+    broker.logs[17] = b"x" * 100_000
     usual = broker._log
 
     def grows(request: Any) -> Any:
         reply = usual(request)
-        broker.logs[17] += b"y" * 10
-        return reply
+        broker.logs[17] += b"y" * 100_000
+        return reply if len(broker.asked(m.Log)) < 10 else m.Error(m.ErrorCode.INTERNAL, "for ever")
 
     broker._log = grows
-    assert run("log", "17").out == "x" * 10
+    assert run("log", "17").code == 0
+    assert len(broker.asked(m.Log)) == 2
+
+
+def test_characters_between_two_pieces(run: Run, broker: Any) -> None:
+    """A character whose bytes fall into two pieces is shown whole."""
+    whole = "a" + "é" * 40_000
+    broker.add(17, COMPLETED, "x")
+    broker.logs[17], broker.log_kept_bytes = whole.encode(), 1 << 20
+    pieces = [json.loads(line)["output"] for line in run("log", "17", "--json").out.splitlines()]
+    assert len(pieces) == 2 and "".join(pieces) == whole
 
 
 def test_follow(run: Run, broker: Any, on_subscription: Any) -> None:

@@ -8,12 +8,13 @@ import pty
 import struct
 import subprocess
 import termios
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from zjobs.client import text
+from zjobs.client import text, waiting, watch
 from zjobs.messages import types as m
 
 QUEUED, RUNNING, COMPLETED, FAILED = (
@@ -197,19 +198,33 @@ def test_the_bar(start: Start, broker: Any, terminal: Terminal) -> None:
     assert max(len(line) for line in terminal.shown.replace("\x1b[K", "").split("\r")) < 80
 
 
-def test_notes_are_asked_for_now_and_then(start: Start, broker: Any, terminal: Terminal) -> None:
-    """However often a task reports, its note is asked for twice a second at most."""
-    process = start("batch", "t", "x", stderr=terminal.end)
-    terminal.begun()
-    broker.subscribed.get(timeout=30)
-    job = broker.add(1, RUNNING, elapsed_ms=1200, fraction=0.0, progress=2)
-    for step in range(1, 201):
-        broker.jobs[1] = job = job._replace(progress=2 + step, fraction=step / 200, note=f"step {step}")
-        broker.emit(job)
-    terminal.read_until("step 200")
-    assert len(broker.asked(m.Status)) <= 4
-    broker.add(1, COMPLETED, "y")
-    assert process.wait(30) == 0
+def test_notes_of_a_task_that_reports_without_end(
+    broker: Any, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A note is asked for though events never cease, and not again before some time has passed."""
+    monkeypatch.setattr("zjobs.client.output._is_terminal", lambda stream: True)
+    monkeypatch.setattr(watch, "CHECK_EVERY_S", 3600.0)
+    monkeypatch.setattr(waiting, "NOTE_S", 3600.0)
+    monkeypatch.setattr(waiting, "LIVE_S", 0.05)
+
+    def reports() -> None:
+        broker.subscribed.get(timeout=30)
+        more = 200
+        for step in range(2, 5000):
+            broker.add(1, RUNNING, progress=step, fraction=0.5, note=f"step {step}")
+            never.wait(0.002)
+            more -= len(broker.asked(m.Status)) > 1
+            if not more:
+                break
+        broker.add(1, COMPLETED, "y")
+
+    never = threading.Event()
+    thread = threading.Thread(target=reports)
+    thread.start()
+    ran = run("batch", "t", "x")
+    thread.join(30)
+    assert ran.code == 0 and "50 % (step " in ran.err
+    assert len(broker.asked(m.Status)) == 2
 
 
 def test_a_paused_queue_in_the_live_line(start: Start, broker: Any, terminal: Terminal) -> None:
