@@ -193,7 +193,7 @@ class Core:
             n = self._worker.number_of(job_id)
             if n is None:
                 self._take_out(job)
-                self._step(job._replace(ended_at=now.wall_ms), Step.CANCEL, JobState.QUEUED)
+                self._cancelled(job._replace(ended_at=now.wall_ms), JobState.QUEUED)
             else:
                 job = self._write(job._replace(cancelling=True))
                 self._worker.cancel(n, job)
@@ -226,9 +226,9 @@ class Core:
         self._reply(reply_to, ForgetReply(self.journal, tuple(forgotten), tuple(kept), tuple(missing)))
 
     def drop(self, job: Job) -> bool:
-        """Drops one ended job. Returns whether it could be: not in the turn in which it ended."""
+        """Drops one ended job. Returns whether it could be: not in the turn in which it ended, and not twice."""
         changes = self._effects.changes
-        if job.id in changes.changed or job.id in changes.added:
+        if job.id in changes.changed or job.id in changes.added or job.id in changes.forgotten:
             return False
         changes.forgotten.add(job.id)
         self._count(job.state, -1)
@@ -263,7 +263,7 @@ class Core:
             if ended is not None:
                 self._ended(job, ended, now)
             elif job.cancelling:
-                self._step(job._replace(ended_at=now.wall_ms), Step.CANCEL)
+                self._cancelled(job._replace(ended_at=now.wall_ms))
             else:
                 _next_state(job, JobState.IN_PROGRESS, Step.RETURN)
                 self._line_up(job)
@@ -284,8 +284,9 @@ class Core:
         elif ended.outcome is Outcome.INTERRUPTED:
             self._lost(job, INTERRUPTED, ended.detail, now)
         else:
+            job = job._replace(reason=None)
             self._note_attempt(job, Outcome.CANCELLED, ended.message, ended.detail)
-            self._step(job, Step.CANCEL)
+            self._cancelled(job)
 
     def _failed(self, job: Job, ended: Ended, now: Now) -> None:
         job = job._replace(attempts=job.attempts + 1, reason=ended.reason or FailReason.RAISED, message=ended.message)
@@ -297,7 +298,7 @@ class Core:
             return
         self._step(job, Step.FAIL)
         if self._rules.pause_on == "failed":
-            self._pause(f"job {job.id} failed: {job.message}", now)
+            self._stop_the_line(f"job {job.id} failed: {job.message}", now)
 
     def _lost(self, job: Job, message: str, detail: str, now: Now) -> None:
         """A run came to nothing because of its worker: again, if that is allowed so often."""
@@ -305,16 +306,21 @@ class Core:
         job = job._replace(reruns=job.reruns + 1, ended_at=now.wall_ms, reason=FailReason.WORKER_LOST, message=message)
         self._note_attempt(job, Outcome.INTERRUPTED, message, detail)
         if job.cancelling:
-            self._step(job._replace(reason=None, message=None), Step.CANCEL)
+            self._cancelled(job)
         else:
             self._step(job._replace(ready_at=None), Step.RERUN if again else Step.LOSE)
         if self._rules.pause_on != "never":
-            self._pause(f"job {job.id}: {message}", now)
+            self._stop_the_line(f"job {job.id}: {message}", now)
+
+    def _cancelled(self, job: Job, state: JobState = JobState.IN_PROGRESS) -> None:
+        """It is no failure: what an earlier run failed of stays in the record of that run alone."""
+        self._step(job._replace(reason=None, message=None), Step.CANCEL, state)
 
     # --- the end of a turn -------------------------------------------------------------------------------------------
 
     def end_turn(self, now: Now) -> Effects:
         """Hands over what the window has room for, and gives out the effects of the whole turn."""
+        self.worker.notice_silence(now.mono_ms)
         for priority, job_id in self._waiting.take_ready(now.wall_ms):
             self._queue.add(priority, job_id)
         if self.paused is None:
@@ -483,6 +489,11 @@ class Core:
         self._effects.changes.pauses.append(self.paused)
         self._worker.call_back()
         return self.paused
+
+    def _stop_the_line(self, reason: str, now: Now) -> None:
+        """Pauses by itself. The first reason stands: what fails after it was most often begun before."""
+        if self.paused is None:
+            self._pause(reason, now)
 
     def _reply(self, reply_to: Envelope, reply: Reply) -> None:
         self._effects.replies.append((reply_to, reply))

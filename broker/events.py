@@ -3,7 +3,7 @@
 `XPUB_MANUAL` (zeromq.org: ZMQ_XPUB_MANUAL) hands every subscription to us, and lets us choose what the subscriber
 really gets. To `job.17.` we answer with `job.17.e`, where the news of the job goes, and with a topic used once, on
 which the present status goes to this subscriber alone: answered on the shared topic, 1,000 watchers of one job
-received 525,574 messages.
+received 525,574 messages. `jobs.` likewise: registered as it is, it would match the topics used once, too.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Events:
         if job_id in self._watchers:
             self._send(wire.job_topic(job_id) + b"e", body)
         if self._listeners:
-            self._send(wire.ALL_JOBS_TOPIC, body)
+            self._send(wire.ALL_JOBS_TOPIC + b"e", body)
 
     def take_subscriptions(self, snapshot: Snapshot, most: int) -> bool:
         """Answers waiting subscriptions, `most` at the most. Returns whether there may be more.
@@ -59,14 +59,13 @@ class Events:
         job_id = wire.watched_job(topic)
         if topic == wire.ALL_JOBS_TOPIC:
             self._listeners += 1 if begins else -1
-            self._set(begins, topic)
         elif job_id is not None:
             self._watchers[job_id] += 1 if begins else -1
             if self._watchers[job_id] <= 0:
                 del self._watchers[job_id]
-            self._set(begins, topic + b"e")
         else:
             return
+        self._set(begins, topic + b"e")
         event = snapshot(job_id) if begins else None
         if event is not None:
             once = topic + b"s%d" % next(self._nonces)

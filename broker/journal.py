@@ -151,15 +151,14 @@ class Journal:
 
     def jobs(self, ids: Sequence[int]) -> list[Job]:
         """Those of `ids` that there are."""
-        if len(ids) > 1 and ids[-1] - ids[0] == len(ids) - 1:
-            return list(
-                map(_job, self._all(f"SELECT {JOB_COLUMNS} FROM job WHERE id BETWEEN ? AND ?", ids[0], ids[-1]))
-            )
+        if _consecutive(ids):
+            query = f"SELECT {JOB_COLUMNS} FROM job WHERE id BETWEEN ? AND ?"
+            return list(map(_job, self._all(query, ids[0], ids[-1])))
         return [job for job in map(self.job, ids) if job is not None]
 
     def data_of(self, ids: Sequence[int]) -> dict[int, bytes]:
         """The data of those of `ids` that have any."""
-        if len(ids) > 1 and ids[-1] - ids[0] == len(ids) - 1:
+        if _consecutive(ids):
             return dict(self._all("SELECT id, body FROM data WHERE id BETWEEN ? AND ?", ids[0], ids[-1]))
         rows = (self._one("SELECT id, body FROM data WHERE id = ?", job_id) for job_id in ids)
         return dict(row for row in rows if row)
@@ -284,12 +283,12 @@ class Journal:
             many(f"INSERT INTO job({JOB_COLUMNS}) VALUES({JOB_PLACES})", map(_row, changes.added.values()))
         if changes.changed:
             many(UPDATE_JOB, map(_update, changes.changed.values()))
-        if changes.forgotten:
-            self._forget(sorted(changes.forgotten))
         if changes.data:
             many("INSERT INTO data VALUES(?, ?)", changes.data)
         if changes.data_copies:
             many("INSERT INTO data SELECT ?, body FROM data WHERE id = ?", changes.data_copies)
+        if changes.forgotten:  # after the copies: a job may be copied and forgotten in one turn
+            self._forget(sorted(changes.forgotten))
         if changes.outputs:
             many("INSERT OR REPLACE INTO output VALUES(?, ?)", changes.outputs)
         if changes.results:
@@ -439,6 +438,11 @@ def _check_header(file: str) -> None:
     lost = wal.lost_commits(Path(file + "-wal"))
     if lost:
         raise JournalError(f"the log {file}-wal is damaged: {lost} commits stand behind the broken place")
+
+
+def _consecutive(ids: Sequence[int]) -> bool:
+    """Whether one query for a range has them: most often so, but priorities mix them."""
+    return len(ids) > 1 and list(ids) == list(range(ids[0], ids[0] + len(ids)))
 
 
 def _files(file: str) -> list[Path]:

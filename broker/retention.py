@@ -40,6 +40,7 @@ class Retention:
         due = self.due_at_ms()
         if due is None or now.mono_ms < due:
             return
+        self._due_ms = now.mono_ms + SWEEP_EVERY_MS  # also when the disk fails in here: not at once again
         ended, after = journal.ended(self._after, STEP_LOOKED_AT)
         dropped = 0
         for job in ended:
@@ -51,7 +52,8 @@ class Retention:
                 after = job.id
         journal.give_back_space(STEP_PAGES)
         self._after = after
-        self._due_ms = now.mono_ms + (STEP_EVERY_MS if after else SWEEP_EVERY_MS)
+        if after:
+            self._due_ms = now.mono_ms + STEP_EVERY_MS
 
     def _too_many(self, core: Core) -> bool:
         counters = core.counters

@@ -114,12 +114,14 @@ class WorkerView:
         """When it counts as silent unless a beat comes before."""
         return None if self._beat is None or self._silent else self._beat_at_ms + SILENT_AFTER_MS
 
-    def end_turn(self, lacks: str | None, now_ms: int) -> None:
-        """Notices silence. `lacks`: a sentence on the job that cannot be handed to it, if there is one."""
-        self._lacks = lacks
+    def notice_silence(self, now_ms: int) -> None:
         at = self.silent_at_ms()
         if at is not None and now_ms >= at:
             self._silent = True
+
+    def end_turn(self, lacks: str | None, now_ms: int) -> None:
+        """Settles its state. `lacks`: a sentence on the job that cannot be handed to it, if there is one."""
+        self._lacks = lacks
         self._settle_state(now_ms)
 
     def info(self, running: int | None, now_ms: int) -> WorkerInfo:
