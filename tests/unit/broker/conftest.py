@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from zjobs.broker.core import Core, Effects
+from zjobs.broker.core import Core, Rules
+from zjobs.broker.effects import Effects
 from zjobs.broker.jobs import Job
 from zjobs.broker.journal import MEMORY, Journal
 from zjobs.broker.workerview import Now
@@ -14,12 +15,17 @@ from zjobs.messages.types import (
     Ack,
     Beat,
     BrokerName,
+    Cancel,
     Ended,
     Error,
+    Forget,
     Limits,
     NewJob,
     Outcome,
+    Pause,
+    Reply,
     Reports,
+    Retry,
     Returned,
     Submit,
     SubmitReply,
@@ -28,19 +34,22 @@ from zjobs.messages.types import (
 
 NAME = BrokerName("here", "tcp://127.0.0.1:5570", "journal")
 TYPES = (
-    TaskType("twice", max_attempts=2, max_reruns=2),
+    TaskType("twice", max_attempts=2, max_reruns=2, retry_delay_ms=0),
     TaskType("again", max_attempts=1, max_reruns=1),
     TaskType("once", max_attempts=1, max_reruns=0),
+    TaskType("later", max_attempts=4, max_reruns=2, retry_delay_ms=1_000),
 )
+CLIENT = (b"client", b"")
 
 
 class Bench:
     """`turn` is a turn of the broker; what it led to is in `last`. The worker is A until `worker` says otherwise."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, rules: Rules) -> None:
         self.journal = Journal.open(MEMORY, "journal")
-        self.limits = limits
+        self.rules = rules
         self.mono_ms = 1_000
+        self.wall_ms = 1_700_000_000_000  # where the wall clock is at mono_ms 0
         self.taken = 0
         self.acked = 0
         self.incarnation = "A"
@@ -53,11 +62,11 @@ class Bench:
 
     @property
     def now(self) -> Now:
-        return Now(self.mono_ms, 1_700_000_000_000 + self.mono_ms)
+        return Now(self.mono_ms, self.wall_ms + self.mono_ms)
 
     def restart(self) -> None:
         """A new broker on what is committed."""
-        self.core = Core(self.journal.load(), self.journal, self.limits, NAME, self.now)
+        self.core = Core(self.journal.load(), self.journal, self.rules, NAME, self.now)
 
     def turn(self) -> Effects:
         self.last = self.core.end_turn(self.now)
@@ -88,14 +97,52 @@ class Bench:
 
     # --- clients ---------------------------------------------------------------------------------------------
 
-    def submit(self, *types: str, data: bytes | None = None, key: str | None = None) -> SubmitReply | Error:
+    def key(self, key: str | None) -> str:
+        """`key`, or one not used before."""
         self._keys += 1
-        jobs = tuple(NewJob(name, data) for name in types)
-        self.core.submit(Submit(key or f"key {self._keys}", jobs), (b"client", b""), self.now)
+        return key or f"key {self._keys}"
+
+    def submit(
+        self, *types: str, data: bytes | None = None, key: str | None = None, **fields: object
+    ) -> SubmitReply | Error:
+        """One job of each type; `fields`: further ones of NewJob, such as priority."""
+        jobs = tuple(NewJob(name, data)._replace(**fields) for name in types)
+        self.core.submit(Submit(self.key(key), jobs), CLIENT, self.now)
+        reply = self.reply()
+        assert isinstance(reply, (SubmitReply, Error))
+        return reply
+
+    def reply(self) -> Reply:
+        """Ends the turn and gives the one reply."""
         self.turn()
         ((envelope, reply),) = self.last.replies
-        assert envelope == (b"client", b"")
+        assert envelope == CLIENT
         return reply
+
+    def cancel(self, *ids: int) -> Effects:
+        self.core.cancel(Cancel(ids), self.now)
+        return self.turn()
+
+    def retry(self, *ids: int, key: str | None = None) -> Reply:
+        self.core.retry(Retry(self.key(key), ids), CLIENT, self.now)
+        return self.reply()
+
+    def pause(self, reason: str = "") -> Reply:
+        self.core.pause(Pause(reason), CLIENT, self.now)
+        return self.reply()
+
+    def resume(self) -> Reply:
+        self.core.resume(CLIENT)
+        return self.reply()
+
+    def forget(self, *ids: int) -> Reply:
+        self.core.forget(Forget(ids), CLIENT)
+        return self.reply()
+
+    def after(self, ms: int) -> Effects:
+        """A turn so much later."""
+        self.mono_ms += ms
+        return self.turn()
 
     # --- the worker ------------------------------------------------------------------------------------------
 
@@ -131,11 +178,11 @@ class Bench:
 
 @pytest.fixture
 def make() -> Iterator[Callable[..., Bench]]:
-    """Makes a bench with other limits."""
+    """Makes a bench with other limits, or one that pauses by itself."""
     benches: list[Bench] = []
 
-    def made(**limits: int) -> Bench:
-        benches.append(Bench(Limits(**limits)))
+    def made(pause_on: str = "never", **limits: int) -> Bench:
+        benches.append(Bench(Rules(Limits(**limits), pause_on)))
         return benches[-1]
 
     yield made

@@ -99,7 +99,7 @@ def test_any_type_is_taken_until_a_worker_has_named_its_own(ready: Any, make: An
     assert make().submit("no such") == SubmitReply("journal", 1, 1, False)
     reply = ready.submit("once", "no such")
     assert reply.code is ErrorCode.UNKNOWN_TYPE
-    assert "jobs[1]" in reply.message and "'no such'" in reply.message and "again, once, twice" in reply.message
+    assert "jobs[1]" in reply.message and "'no such'" in reply.message and "again, later, once, twice" in reply.message
     assert ready.core.counters.next_id == 1, "all or none"
     assert ready.submit("once") == SubmitReply("journal", 1, 1, True)
 
@@ -325,7 +325,7 @@ def test_nothing_goes_to_a_worker_that_is_stopping_silent_or_gone(ready: Any) ->
     ready.beat(stopping=True)
     ready.submit("once")
     assert ready.handed == [] and ready.core.worker.state is WorkerState.STOPPING
-    ready.core.on_gone(ready.now)
+    ready.core.on_gone()
     ready.turn()
     assert ready.handed == [] and ready.core.worker.state is WorkerState.ABSENT
     ready.beat(turn=False)
@@ -339,10 +339,10 @@ def test_nothing_goes_to_a_worker_that_is_stopping_silent_or_gone(ready: Any) ->
 def test_the_next_deadline_is_when_the_worker_counts_as_silent(ready: Any) -> None:
     """3 s after its last beat, and none once that was noticed."""
     ready.beat()
-    assert ready.core.next_deadline_ms() == ready.mono_ms + 3_000
+    assert ready.core.next_deadline_ms(ready.now) == ready.mono_ms + 3_000
     ready.mono_ms += 3_000
     ready.turn()
-    assert ready.core.next_deadline_ms() is None
+    assert ready.core.next_deadline_ms(ready.now) is None
 
 
 def test_more_jobs_than_are_fetched_at_once_all_get_their_turn(ready: Any) -> None:
@@ -532,7 +532,7 @@ def test_ahead_counts_what_must_end_first(ready: Any) -> None:
     """The running job included; handed over or not makes no difference."""
     ready.learn("twice")
     ready.submit("twice", "twice", "once", "twice")
-    assert [ready.core.ahead(n) for n in (2, 3, 4, 5)] == [0, 1, 2, 3]
+    assert [ready.core.ahead(ready.job(n)) for n in (2, 3, 4, 5)] == [0, 1, 2, 3]
     assert ready.core.next_ids(9) == [2, 3, 4, 5]
     assert ready.core.next_ids(1) == [2]
 
@@ -547,7 +547,7 @@ def test_ahead_counts_jobs_and_not_numbers(ready: Any) -> None:
     ready.beat()
     ready.report(3, done(2))
     assert ready.handed == [] and set(ready.journal.load().handed) == {3}
-    assert [ready.core.ahead(n) for n in (3, 4, 5)] == [0, 1, 2]
+    assert [ready.core.ahead(ready.job(n)) for n in (3, 4, 5)] == [0, 1, 2]
     ready.report(4, done(3))
     assert ready.handed == [(6, 4), (7, 5)]
 

@@ -9,7 +9,7 @@ import zmq
 
 from zjobs.broker.events import Events
 from zjobs.messages import wire
-from zjobs.messages.types import JobEvent, JobState, JobStatus, WorkerState
+from zjobs.messages.types import JobEvent, JobState, JobStatus, Listening, WorkerState
 
 PATIENCE_MS = 5_000
 
@@ -28,7 +28,7 @@ class Stage:
         self.socket.setsockopt(zmq.XPUB_MANUAL, 1)
         self.socket.bind("tcp://127.0.0.1:*")
         self.events = Events(self.socket)
-        self.snapshots: list[int] = []
+        self.snapshots: list[int | None] = []
         self._watchers: list[zmq.Socket[bytes]] = []  # kept, or they would be closed
 
     def subscriber(self, *topics: bytes) -> zmq.Socket[bytes]:
@@ -47,8 +47,10 @@ class Stage:
         assert self.socket.poll(PATIENCE_MS)
         self.events.take_subscriptions(self._snapshot, 1)
 
-    def _snapshot(self, job_id: int) -> JobEvent | None:
+    def _snapshot(self, job_id: int | None) -> JobEvent | Listening | None:
         self.snapshots.append(job_id)
+        if job_id is None:
+            return Listening("journal", 40)
         return event(job_id, 0) if job_id in (1, 17) else None
 
 
@@ -106,13 +108,31 @@ def test_a_watcher_hears_of_its_jobs_alone(stage: Stage) -> None:
     assert last_heard(watcher, stage, 1) == [(1, 0), (1, 5)]
 
 
-def test_a_listener_hears_of_all_without_snapshots(stage: Stage) -> None:
-    """`jobs.` is every job, from now on."""
+def answer(listener: zmq.Socket[bytes]) -> object:
+    """What a subscription to all jobs is told first."""
+    assert listener.poll(PATIENCE_MS)
+    topic, body = listener.recv_multipart()
+    assert topic.startswith(wire.ALL_JOBS_TOPIC)
+    return wire.decode(body, wire.EVENTS)
+
+
+def test_a_listener_hears_of_all_from_a_change_on(stage: Stage) -> None:
+    """`jobs.` is every job, from now on: the answer says after which change, and no job is told of before it changes."""
     listener = stage.subscriber(b"jobs.")
     for job_id in (1, 17, 99):
         stage.events.publish(event(job_id, 1))
+    assert answer(listener) == Listening("journal", 40)
     assert heard(listener, 3) == [(1, 1), (17, 1), (99, 1)]
-    assert stage.snapshots == []
+    assert stage.snapshots == [None]
+
+
+def test_a_listener_is_answered_alone(stage: Stage) -> None:
+    """Another one that listens already is not told again."""
+    first = stage.subscriber(b"jobs.")
+    second = stage.subscriber(b"jobs.")
+    stage.events.publish(event(5, 1))
+    for listener in (first, second):
+        assert isinstance(answer(listener), Listening) and heard(listener, 1) == [(5, 1)]
 
 
 def test_an_unknown_id_gets_no_snapshot_but_news_once_it_exists(stage: Stage) -> None:

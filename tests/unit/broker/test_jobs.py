@@ -11,12 +11,14 @@ from zjobs.messages.types import JobState
 # What docs/protocol.md draws, written down a second time.
 ARROWS = {
     ("queued", "hand_over", "in_progress"),
+    ("queued", "cancel", "cancelled"),
     ("in_progress", "return", "queued"),
     ("in_progress", "complete", "completed"),
     ("in_progress", "fail", "failed"),
     ("in_progress", "retry", "queued"),
     ("in_progress", "rerun", "queued"),
     ("in_progress", "lose", "failed"),
+    ("in_progress", "cancel", "cancelled"),
 }
 
 
@@ -41,8 +43,8 @@ def test_no_arrow_leaves_a_final_state() -> None:
 def test_changes_are_nothing_until_something_is_put_in() -> None:
     """A turn without changes makes no commit."""
     assert not Changes()
-    for name in Changes.__slots__:
+    for name, empty in vars(Changes()).items():
         changes = Changes()
-        value = {1: 1} if isinstance(getattr(changes, name), dict) else [1]
+        value = {1: 1} if isinstance(empty, dict) else [None] if name == "pauses" else [1]
         setattr(changes, name, value)
         assert changes, name

@@ -5,39 +5,66 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from zjobs.broker import journal as j
-from zjobs.broker.jobs import Changes, Counters, Job, Session, Submitted
+from zjobs.broker.jobs import Changes, Counters, Job, Loaded, Session, Submitted
 from zjobs.broker.journal import MEMORY, CannotCreate, Journal, JournalError, StorageError
-from zjobs.messages.types import Attempt, FailReason, JobState, Outcome, TaskType
+from zjobs.messages.types import Attempt, FailReason, JobState, Outcome, Paused, TaskType
 
 SAMPLE = Path(__file__).parent / "data/format_1.db"
 
-QUEUED = Job(1, "reverse", JobState.QUEUED, 1, 1, 2, 3, 1000, 1100, 1200, 100, FailReason.RAISED, "no")
-DONE = Job(2, "swap", JobState.COMPLETED, 1, 0, 1, 0, 1001, 1101, 1201, 100)
-FAILED = Job(3, "übel", JobState.FAILED, 1, 0, 1, 0, 1002, None, 1202, None, FailReason.WORKER_LOST, "tot")
+LAST_RUN = {"started_at": 1100, "ended_at": 1200, "elapsed_ms": 100}
+FAILURE = {"reason": FailReason.RAISED, "message": "no"}
+# as format 1 could hold them
+QUEUED = Job(1, "reverse", JobState.QUEUED, 1, 1, 2, 3, 1000)._replace(**LAST_RUN, **FAILURE)
+DONE = Job(2, "swap", JobState.COMPLETED, 1, 0, 1, 0, 1001)._replace(started_at=1101, ended_at=1201, elapsed_ms=100)
+FAILED = Job(3, "übel", JobState.FAILED, 1, 0, 1, 0, 1002)._replace(
+    ended_at=1202, reason=FailReason.WORKER_LOST, message="tot"
+)
+# what came with format 2
+URGENT = Job(4, "reverse", JobState.QUEUED, 0, 0, 0, 3, 1003, 5, time_limit_ms=700, cancelling=True, retry_of=1)
+DELAYED = Job(5, "swap", JobState.QUEUED, 0, 0, 0, 0, 1004, -3, ready_at=5000)
+CANCELLED = Job(6, "swap", JobState.CANCELLED, 0, 0, 1, 0, 1005, ended_at=1206, output_bytes=7)
 ATTEMPTS = (
     Attempt(1, Outcome.FAILED, 1100, 1200, FailReason.RAISED, "no", "Traceback"),
     Attempt(2, Outcome.INTERRUPTED, None, 1300, None, "", ""),
 )
-TYPES = {"reverse": TaskType("reverse", "The text backwards.", 1, 2), "swap": TaskType("swap")}
+OLD_TYPES = {"reverse": TaskType("reverse", "The text backwards.", 1, 2), "swap": TaskType("swap")}
+TYPES = {**OLD_TYPES, "slow": TaskType("slow", "", 3, 0, 60_000, 500, 250)}
 SESSION = Session("incarnation", "session", 8, 4, 6)
-COUNTERS = Counters(4, 9, 1, 1, 0)
+OLD_COUNTERS = Counters(4, 9, 1, 1, 0)
+COUNTERS = Counters(7, 9, 1, 1, 1)
+PAUSED = Paused(1300, "looking at it")
+JOBS = (QUEUED, DONE, FAILED, URGENT, DELAYED, CANCELLED)
+LOADED = Loaded(
+    "the journal",
+    COUNTERS,
+    {-3: array("q"), 0: array("q", [1]), 5: array("q", [4])},
+    [(5000, 5, -3)],
+    {7: QUEUED},
+    SESSION,
+    TYPES,
+    PAUSED,
+)
 
 
 def changes() -> Changes:
     """One of everything."""
     made = Changes()
-    made.added = {job.id: job._replace(state=JobState.QUEUED, reason=None) for job in (QUEUED, DONE, FAILED)}
-    made.changed = {job.id: job for job in (QUEUED, DONE, FAILED)}
+    made.added = {job.id: job._replace(state=JobState.QUEUED, reason=None) for job in JOBS}
+    made.changed = {job.id: job for job in JOBS}
     made.data = [(1, b"abc")]
+    made.data_copies = [(4, 1)]
+    made.outputs = [(6, b"printed")]
+    made.pauses = [Paused(1200, "before"), None, PAUSED]
     made.results = [(2, b"0123456789")]
     made.attempts = [(1, attempt) for attempt in ATTEMPTS]
-    made.submitted = {"key": Submitted("key", 1, 3, b"digest")}
+    made.submitted = {"key": Submitted("key", 1, 3, b"digest"), "second": Submitted("second", 4, 3, b"2")}
     made.hands = [(7, 1)]
     made.session, made.types, made.counters = SESSION, TYPES, COUNTERS
     return made
@@ -69,24 +96,101 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
 
 
 def test_everything_committed_loads_back(opened: Callable[[], Journal]) -> None:
-    """After a crash: jobs, data, results, attempts, keys, hand-overs, session, types, counters."""
+    """After a crash: jobs, data, results, output, attempts, keys, hand-overs, session, types, pause, counters."""
     opened().commit(changes())
     journal = opened()
-    loaded = journal.load()
-    assert loaded == ("the journal", COUNTERS, [1], {7: QUEUED}, SESSION, TYPES)
-    assert [journal.job(n) for n in (1, 2, 3, 4)] == [QUEUED, DONE, FAILED, None]
+    assert journal.load() == LOADED
+    assert [journal.job(n) for n in range(1, 8)] == [*JOBS, None]
     assert journal.jobs([1]) == [QUEUED] and journal.jobs([]) == []
     assert journal.data_of([1, 2, 3]) == journal.data_of([1, 3]) == {1: b"abc"}
+    assert journal.data_of([4]) == {4: b"abc"}, "a copy"
+    assert journal.output(6) == b"printed" and journal.output(1) == b""
+    assert journal.copies_of(1) == (4,) and journal.copies_of(4) == ()
     assert journal.attempts(1) == ATTEMPTS and journal.attempts(2) == ()
     assert journal.submitted("key") == Submitted("key", 1, 3, b"digest") and journal.submitted("other") is None
-    assert [journal.key_of(n) for n in (1, 3)] == ["key", "key"]
+    assert [journal.key_of(n) for n in (1, 3, 4, 6)] == ["key", "key", "second", "second"]
     journal.check()
+
+
+@pytest.mark.parametrize("ids", [(4, 6, 1, 5), (1, 2, 3), (3, 2, 1), (2, 4, 6), (1, 1), (4, 7, 5, 6)])
+def test_records_come_whatever_the_order_they_are_asked_in(opened: Callable[[], Journal], ids: tuple[int, ...]) -> None:
+    """Priorities mix the ids: a first and a last one that lie as far apart as they are many mean nothing."""
+    journal = opened()
+    journal.commit(changes())
+    assert {job.id for job in journal.jobs(ids)} == set(ids) - {7}
+    assert set(journal.data_of(ids)) == set(ids) & {1, 4}
+
+
+def test_a_resumed_journal_is_not_paused(opened: Callable[[], Journal]) -> None:
+    """Of several in one turn the last one holds."""
+    journal = opened()
+    journal.commit(changes())
+    more = Changes()
+    more.pauses = [Paused(1, "again"), None]
+    journal.commit(more)
+    assert opened().load().paused is None
+
+
+def test_a_forgotten_job_leaves_nothing_behind(opened: Callable[[], Journal]) -> None:
+    """Its record, data, result, output and runs are gone, its key with the last job of its submit; copies stay."""
+    journal = opened()
+    journal.commit(changes())
+    for ids, keys in (({2, 3}, {"key", "second"}), ({1}, {"second"}), ({6}, {"second"}), ({4, 5}, set())):
+        more = Changes()
+        more.forgotten = ids
+        more.forget_hands = [(7,)]
+        journal.commit(more)
+        left = journal.load()
+        assert {key for key in ("key", "second") if journal.submitted(key)} == keys
+        assert not [job_id for job_id in ids if journal.job(job_id)]
+        assert left.counters.next_id == 7, "ids are never given again"
+        if 4 not in ids:
+            assert journal.data_of([4]) == {4: b"abc"}
+    for table in ("job", "data", "result", "output", "attempt", "request", "hand"):
+        assert journal._one(f"SELECT count(*) FROM {table}")[0] == 0, table
+
+
+def test_a_job_is_copied_before_it_is_forgotten(opened: Callable[[], Journal]) -> None:
+    """Both in one turn."""
+    journal = opened()
+    journal.commit(changes())
+    more = Changes()
+    more.added = {7: URGENT._replace(id=7)}
+    more.counters = COUNTERS._replace(next_id=8)
+    more.data_copies, more.forgotten, more.forget_hands = [(7, 1)], {1}, [(7,)]
+    journal.commit(more)
+    assert journal.data_of([7]) == {7: b"abc"} and journal.job(1) is None
+    journal.check()
+
+
+def test_pages_go_from_the_newest_to_the_oldest(opened: Callable[[], Journal]) -> None:
+    """Each as long as asked; the rare states have an index of their own; the last page says so."""
+    journal = opened()
+    journal.commit(changes())
+    pages = []
+    below = 7
+    while below:
+        jobs, below = journal.page(below, None, 4)
+        pages.append([job.id for job in jobs])
+    assert pages == [[6, 5, 4, 3], [2, 1]]
+    assert journal.page(7, JobState.CANCELLED, 4) == ([CANCELLED], 0)
+    assert journal.page(7, JobState.FAILED, 1) == ([FAILED], 3)
+    assert journal.page(3, JobState.FAILED, 1) == ([], 0)
+
+
+def test_ended_jobs_are_found_in_portions(opened: Callable[[], Journal]) -> None:
+    """Of the next few jobs those that ended, and where to go on."""
+    journal = opened()
+    journal.commit(changes())
+    assert journal.ended(0, 2) == ([DONE], 2)
+    assert journal.ended(2, 3) == ([FAILED], 5)
+    assert journal.ended(5, 3) == ([CANCELLED], 0)
 
 
 def test_a_new_journal_is_empty(opened: Callable[[], Journal]) -> None:
     """No worker ever announced types, which is not the same as none."""
     journal = opened()
-    assert journal.load() == ("the journal", Counters(1), [], {}, None, None)
+    assert journal.load() == Loaded("the journal", Counters(1), {}, [], {}, None, None, None)
     none = Changes()
     none.types = {}
     journal.commit(none)
@@ -262,7 +366,7 @@ def _harms() -> dict[str, tuple[Callable[[Path], object], str]]:
     return {
         "not SQLite": (lambda path: path.write_bytes(b"something else" * 500), "damaged or unreadable"),
         "another program's": (lambda path: _sqlite(path, "PRAGMA application_id = 5"), "not a journal of zjobs"),
-        "a newer format": (lambda path: _sqlite(path, "PRAGMA user_version = 2"), "use a newer one"),
+        "a newer format": (lambda path: _sqlite(path, "PRAGMA user_version = 3"), "use a newer one"),
         "an older format": (lambda path: _sqlite(path, "PRAGMA user_version = 0"), "format 0"),
         "its log lost": (lambda path: _sqlite(path, "UPDATE journal SET in_use = 1"), "is gone"),
         "a table lost": (lambda path: _sqlite(path, "DROP TABLE hand"), "damaged or unreadable"),
@@ -381,13 +485,39 @@ def test_the_size_includes_the_log(path: Path) -> None:
 
 
 def test_a_journal_of_format_1_still_opens(path: Path) -> None:
-    """A file that an earlier zjobs made, with one of everything in it, means the same for ever."""
+    """A file that an earlier zjobs made, with one of everything in it, is brought up to date and means the same."""
     shutil.copy(SAMPLE, path)
+    with pytest.raises(JournalError, match="older format 1"):
+        Journal.open(str(path), "new", as_it_is=True)
+    assert path.read_bytes() == SAMPLE.read_bytes()
+    while j._unclosed:
+        j._unclosed.pop().close()
+    Journal.open(str(path), "new")
+    while j._unclosed:  # what a crash before `take_up` leaves
+        j._unclosed.pop().close()
     journal = Journal.open(str(path), "new")
     journal.take_up()
-    assert journal.load() == ("sample", COUNTERS, [1], {7: QUEUED}, SESSION, TYPES)
+    ready = {0: array("q", [1])}
+    assert journal.load() == Loaded("sample", OLD_COUNTERS, ready, [], {7: QUEUED}, SESSION, OLD_TYPES, None)
     assert [journal.job(n) for n in (1, 2, 3)] == [QUEUED, DONE, FAILED]
     assert journal.attempts(1) == ATTEMPTS and journal.data_of([1]) == {1: b"abc"}
     assert journal.submitted("key") == Submitted("key", 1, 3, b"digest")
     assert journal.result_piece(2, 0, 99) == (10, b"0123456789")
+    new = Journal.open(MEMORY, "new")
+    assert _layout(journal) == _layout(new), "the same tables and indexes as in a new one"
+    more = Changes()
+    more.added = {4: URGENT}
+    more.data_copies, more.pauses, more.outputs = [(4, 1)], [PAUSED], [(2, b"x")]
+    more.types = TYPES
+    journal.commit(more)
+    assert journal.job(4) == URGENT and journal.load().types == TYPES
     journal.close()
+    new._db.close()
+
+
+def _layout(journal: Journal) -> tuple[object, ...]:
+    """The columns of each table, in whatever order, and the indexes."""
+    tables = [name for (name,) in journal._all("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+    columns = {name: {row[1:] for row in journal._all(f"PRAGMA table_info({name})")} for name in tables}
+    indexes = journal._all("SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'index' ORDER BY name")
+    return columns, indexes

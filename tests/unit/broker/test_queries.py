@@ -126,7 +126,7 @@ def test_types_are_known_once_a_worker_has_announced_them(bench: Any, known: boo
     if known:
         bench.worker()
     reply = ask(bench, Types())
-    assert (reply.known, [t.name for t in reply.types]) == (known, ["again", "once", "twice"] if known else [])
+    assert (reply.known, [t.name for t in reply.types]) == (known, ["again", "later", "once", "twice"] if known else [])
 
 
 def test_info_counts_every_job_once(ready: Any) -> None:

@@ -1,4 +1,4 @@
-"""The queue against a plain sorted list."""
+"""The line of one priority against a plain sorted list; the queue of all and the waiting room against sorting."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from zjobs.broker.queue import BLOCK, Queue
+from zjobs.broker.queue import BLOCK, Line
 
 
 class Model(RuleBasedStateMachine):
@@ -15,7 +15,7 @@ class Model(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.queue = Queue()
+        self.queue = Line()
         self.waiting: list[int] = []
         self.out: list[int] = []
         self.newest = 0
@@ -78,7 +78,7 @@ def test_the_queue_is_a_sorted_list() -> None:
 def test_places_in_front_are_dropped_and_made_again() -> None:
     """A long queue that was worked off keeps no memory for what is gone, and an old id still finds its place."""
     count = 130 * BLOCK
-    queue = Queue(range(1, count + 1))
+    queue = Line(range(1, count + 1))
     for job_id in range(1, 70 * BLOCK):
         queue.remove(job_id)
         assert queue.first(1) == [job_id + 1]
@@ -92,7 +92,7 @@ def test_places_in_front_are_dropped_and_made_again() -> None:
 
 def test_an_empty_queue() -> None:
     """Has nothing first and nothing ahead of anything; its only id can come back."""
-    queue = Queue()
+    queue = Line()
     assert (len(queue), queue.first(3), queue.ahead(9), 9 in queue) == (0, [], 0, False)
     queue.add(9)
     queue.remove(9)
