@@ -54,6 +54,10 @@ class Sockets:
         for socket in (self.frontend, self.events, self.reports, self.worker_monitor, self.wakeup):
             self.poller.register(socket, zmq.POLLIN)
 
+    def all(self) -> set[object]:
+        """Everything that can be read, as the poller names it."""
+        return {self.frontend, self.events, self.reports, self.worker_monitor, self.wakeup.fileno()}
+
     def close(self) -> None:
         """Sends what is on its way to those who take it within a second, then closes everything."""
         self.reports.disable_monitor()

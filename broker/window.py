@@ -17,26 +17,34 @@ class Weight(NamedTuple):
     """What a job weighs in the window. `expected_us`: its type's average, None when it has none yet.
     `alone`: it may not run twice, or was in doubt before, so it takes no neighbours along."""
 
-    expected_us: float | None
+    expected_us: int | None
     data_bytes: int
     alone: bool
 
+    @property
+    def closes(self) -> bool:
+        """Whether nothing may be handed over beside it."""
+        return self.alone or self.expected_us is None
+
 
 class Load(NamedTuple):
-    """What is handed over and not settled, added up."""
+    """What is handed over and not settled, added up. `closed`: how many of the jobs admit no other."""
 
     jobs: int = 0
-    expected_us: float = 0.0
+    expected_us: int = 0
     data_bytes: int = 0
-    closed: bool = False
+    closed: int = 0
 
-    def plus(self, job: Weight) -> Load:
+    def plus(self, job: Weight, count: int = 1) -> Load:
         return Load(
-            self.jobs + 1,
-            self.expected_us + (job.expected_us or 0.0),
-            self.data_bytes + job.data_bytes,
-            self.closed or job.alone or job.expected_us is None,
+            self.jobs + count,
+            self.expected_us + count * (job.expected_us or 0),
+            self.data_bytes + count * job.data_bytes,
+            self.closed + count * job.closes,
         )
+
+    def minus(self, job: Weight) -> Load:
+        return self.plus(job, -1)
 
 
 def admits(load: Load, job: Weight) -> bool:
@@ -58,8 +66,9 @@ class Averages:
     def __init__(self) -> None:
         self._by_type: dict[str, float] = {}
 
-    def of(self, job_type: str) -> float | None:
-        return self._by_type.get(job_type)
+    def of(self, job_type: str) -> int | None:
+        average = self._by_type.get(job_type)
+        return None if average is None else int(average)
 
     def took(self, job_type: str, elapsed_us: int) -> None:
         before = self._by_type.get(job_type)
