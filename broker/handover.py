@@ -124,11 +124,14 @@ class HandOver:
                 continue  # a repeat, or one whose predecessor was lost on the way
             if isinstance(report, Returned):
                 yield from [(job, None) for job in self._returned(report)]
-            elif self._is_next(report.n):
+            elif self._is_next(report.n) and report.id == self.jobs[report.n].id:
                 yield self._ended(report), report
                 self._next_began(report.n, now)
             else:
-                self.effects.notes.append(f"the worker reported the end of number {report.n} out of turn: taking over")
+                self.effects.notes.append(
+                    f"the worker reported the end of number {report.n}, job {report.id}, which this journal does not "
+                    "expect: taking over"
+                )
                 self.effects.pipe.append(TakeOver(self._session.incarnation))
                 break
             done = number
@@ -139,8 +142,13 @@ class HandOver:
         return self._session is not None and session == self._session.session and self.view.known
 
     def _is_known(self, beat: Beat, journaled: Session) -> bool:
+        running = beat.running
+        expected = None if running is None else self.jobs.get(running.n)
         return (
-            beat.session == journaled.session and beat.taken < journaled.next_n and beat.acked <= journaled.reports_done
+            beat.session == journaled.session
+            and beat.taken < journaled.next_n
+            and beat.acked <= journaled.reports_done
+            and (running is None or expected is None or running.id == expected.id)
         )
 
     def _learn_types(self, beat: Beat) -> None:

@@ -546,7 +546,8 @@ class Progress(NamedTuple):
 
 class Ended(NamedTuple):
     """`result` is one packed msgpack value when completed; reason, message and detail when not.
-    `output`: the end of what was printed; `output_bytes`: how much it was in all."""
+    `output`: the end of what was printed; `output_bytes`: how much it was in all. `id`: of the job, filled in by the
+    worker's core, which has it, so that the broker sees when it gave that number to another one."""
 
     n: int
     outcome: Outcome
@@ -557,6 +558,7 @@ class Ended(NamedTuple):
     detail: str = ""
     output: bytes | None = None
     output_bytes: int = 0
+    id: int = 0
 
 
 class Returned(NamedTuple):

@@ -261,6 +261,7 @@ SHAPES: dict[type, dict[str, Check]] = {
         "detail": text(),
         "output": optional(binary),
         "output_bytes": _number,
+        "id": _id,
     },
     m.Returned: {"n": _id, "stopping": boolean},
 }

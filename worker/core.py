@@ -197,8 +197,8 @@ class WorkerCore:
     def on_ended(self, ended: Ended, now_ms: int) -> None:
         """The first of the jobs offered has ended."""
         assert ended.n == self._running(), (ended.n, self._running())
-        del self._jobs[ended.n]
-        self.outbox.add(self._run.report(ended))
+        job = self._jobs.pop(ended.n)
+        self.outbox.add(self._run.report(ended)._replace(id=job.id))
         self._cancels.discard(ended.n)
         self._quiet_since_ms = now_ms
         self._run.begin(now_ms)  # the next one, if there is one
