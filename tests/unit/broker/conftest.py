@@ -55,6 +55,7 @@ class Bench:
         self.incarnation = "A"
         self._sessions = 0
         self._keys = 0
+        self._numbers: dict[int, int] = {}
         self.last = Effects()
         self.restart()
 
@@ -72,6 +73,7 @@ class Bench:
         self.last = self.core.end_turn(self.now)
         if self.last.changes:
             self.journal.commit(self.last.changes)
+        self._numbers.update(self.handed)
         return self.last
 
     def job(self, job_id: int) -> Job:
@@ -162,7 +164,11 @@ class Bench:
         self.beat()
 
     def report(self, first: int, *reports: Ended | Returned, session: str = "") -> Effects:
-        self.core.on_reports(Reports(session or self.core.session_name, first, reports), self.now)
+        """Each end without an id is that of the job which was handed over under its number."""
+        filled = tuple(
+            one._replace(id=one.id or self._numbers[one.n]) if isinstance(one, Ended) else one for one in reports
+        )
+        self.core.on_reports(Reports(session or self.core.session_name, first, filled), self.now)
         return self.turn()
 
     def learn(self, *types: str, elapsed_us: int = 10) -> None:

@@ -420,6 +420,24 @@ def test_an_end_out_of_turn_means_a_replaced_journal(ready: Any) -> None:
     assert ready.journal.load().session.reports_done == 1
 
 
+def test_an_end_of_another_job_means_a_replaced_journal(ready: Any) -> None:
+    """The number is the next to end, but this journal gave it to another job: nothing is settled."""
+    ready.submit("twice", "twice")
+    ready.report(1, done(1)._replace(id=2))
+    assert ready.sent(TakeOver) == [TakeOver("A")] and "job 2" in ready.last.notes[0]
+    assert ready.job(1).state is JobState.QUEUED and ready.ack == (0, 1)
+
+
+def test_a_beat_that_runs_another_job_means_a_replaced_journal(ready: Any) -> None:
+    """Seen before that job ends."""
+    ready.submit("twice", "twice")
+    ready.taken = 1
+    ready.beat(running=Running(1, 2, 5))
+    assert ready.sent(TakeOver) == [TakeOver("A")] and ready.core.running is None
+    ready.report(1, done(1))
+    assert ready.ack is None, "not believed before it is known again"
+
+
 def test_a_lost_acknowledgement_is_sent_again_on_a_beat(ready: Any) -> None:
     """A beat whose `acked` is behind gets one."""
     ready.submit("once")

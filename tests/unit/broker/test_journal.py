@@ -506,7 +506,7 @@ def test_a_journal_of_format_1_still_opens(path: Path) -> None:
     new = Journal.open(MEMORY, "new")
     assert _layout(journal) == _layout(new), "the same tables and indexes as in a new one"
     more = Changes()
-    more.added = {4: URGENT}
+    more.added = more.changed = {4: URGENT}
     more.data_copies, more.pauses, more.outputs = [(4, 1)], [PAUSED], [(2, b"x")]
     more.types = TYPES
     journal.commit(more)

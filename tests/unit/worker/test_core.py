@@ -82,7 +82,7 @@ class Worker:
         return self.pipe(jobs(first, count))
 
     def end(self, result: bytes = b"\xc0", outcome: Outcome = Outcome.COMPLETED) -> list[e.Effect]:
-        self.core.on_ended(ended(self.at_task.pop(0), result)._replace(outcome=outcome), self.now)
+        self.core.on_ended(ended(self.at_task.pop(0), result)._replace(outcome=outcome, id=0), self.now)
         return self.turn()
 
     def die(self) -> list[e.Effect]:
@@ -107,7 +107,8 @@ def jobs(first: int, count: int, session: str = SESSION) -> Jobs:
 
 
 def ended(n: int, result: bytes = b"\xc0") -> Ended:
-    return Ended(n, Outcome.COMPLETED, 5, result)
+    """As it is reported; the task process does not tell the id."""
+    return Ended(n, Outcome.COMPLETED, 5, result, id=100 + n)
 
 
 # --- every input against every state -------------------------------------------------------------------
