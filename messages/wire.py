@@ -261,7 +261,7 @@ SHAPES: dict[type, dict[str, Check]] = {
         "detail": text(),
         "output": optional(binary),
         "output_bytes": _number,
-        "id": _id,
+        "id": _number,  # 0, without one: of no job that there is
     },
     m.Returned: {"n": _id, "stopping": boolean},
 }

@@ -117,7 +117,7 @@ def answer(listener: zmq.Socket[bytes]) -> object:
 
 
 def test_a_listener_hears_of_all_from_a_change_on(stage: Stage) -> None:
-    """`jobs.` is every job, from now on: the answer says after which change, and no job is told of before it changes."""
+    """`jobs.` is every job, from now on: the answer says after which change, and nothing is told of a job before it."""
     listener = stage.subscriber(b"jobs.")
     for job_id in (1, 17, 99):
         stage.events.publish(event(job_id, 1))
