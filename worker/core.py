@@ -59,6 +59,7 @@ from zjobs.worker.run import LOOK_MS, Run
 
 BEAT_MS = 1000
 RETURN_AFTER_MS = 50
+START_AFTER_MS = 3  # most short jobs end before; then their end says all, and the broker is not woken for nothing
 GIVE_UP_MS = 2000
 UNACKNOWLEDGED_BYTES = 4 << 20
 
@@ -96,6 +97,7 @@ class WorkerCore:
         self._returned_from = 0
         self._taking_back = False
         self._keep_taken_back = False
+        self._start_untold = 0
         self._asked_for: dict[bool, tuple[int, int]] = {}
         self._stop_untold = False
         self._beat_at_ms = 0
@@ -266,6 +268,10 @@ class WorkerCore:
         if not self._taking_back:
             self._offer(now_ms)
         n = self._running()
+        if n is not None and n == self._start_untold and now_ms >= self._run.started_ms + START_AFTER_MS:
+            assert self.session is not None
+            self._effects.append(Publish(Started(self.session, n, self._jobs[n].id)))
+            self._start_untold = 0
         if n is not None and now_ms >= self._run.look_at_ms:
             self._run.look_at_ms = now_ms + LOOK_MS
             self._effects.append(Look(n))
@@ -273,7 +279,7 @@ class WorkerCore:
             self._beat_at_ms = now_ms + BEAT_MS
             self._effects.append(Publish(self._beat(now_ms)))
         if self.session is not None:
-            self._effects += [Publish(reports) for reports in self.outbox.due(self.session, now_ms)]
+            self._effects += [Publish(reports) for reports in self.outbox.due(self.session, now_ms, len(self._jobs))]
         self._end(now_ms)
         effects, self._effects = self._effects, []
         return effects
@@ -285,6 +291,8 @@ class WorkerCore:
             times.append(self.outbox.repeat_at_ms)
         if (n := self._running()) is not None:
             times += self._run.times(self._limit_ms(n))
+            if n == self._start_untold:
+                times.append(self._run.started_ms + START_AFTER_MS)
         if self._return_wanted():
             times.append(self._run.started_ms + RETURN_AFTER_MS)
         if self.stopping and not self._jobs:
@@ -367,9 +375,8 @@ class WorkerCore:
             self._alone = 0
             self._effects.append(Offer(n, job, self._result_bytes))
             if idle:  # nothing ended before it, so the broker cannot know
-                assert self.session is not None
                 self._run.begin(now_ms)
-                self._effects.append(Publish(Started(self.session, n, job.id)))
+                self._start_untold = n
 
     def _beat(self, now_ms: int) -> Beat:
         n = self._running()

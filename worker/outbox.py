@@ -10,6 +10,11 @@ from zjobs.messages.types import Report, Reports, Returned
 REPEAT_MS = 1000
 MESSAGE_BYTES = 1 << 20
 
+# Reports that are sent one by one, as they come, cost the broker a turn and a commit each. So while some are on their
+# way others gather, if there are enough to come; this many are worth a message of their own, so that neither side ever
+# waits for the other.
+GATHER = 32
+
 
 class Outbox:
     """`acked`: the last report acknowledged; `reported`: the last one there is; `weight_bytes`: of those in between."""
@@ -38,8 +43,11 @@ class Outbox:
         self._sent = max(self._sent, self.acked)
         self.repeat_at_ms = now_ms + REPEAT_MS
 
-    def due(self, session: str, now_ms: int) -> list[Reports]:
-        """What is new, or all that is not acknowledged when its time has come."""
+    def due(self, session: str, now_ms: int, more_to_come: int) -> list[Reports]:
+        """What is new and worth a message, or all that is not acknowledged when its time has come.
+
+        more_to_come: how many jobs are here that have not ended.
+        """
         if not self._kept:
             return []
         if self._sent == self.acked:  # nothing on its way yet
@@ -47,6 +55,8 @@ class Outbox:
         elif now_ms >= self.repeat_at_ms:
             self.repeat_at_ms = now_ms + REPEAT_MS
             self._sent = self.acked
+        elif self.reported - self._sent < GATHER <= more_to_come:
+            return []  # the acknowledgement of what is on its way sends them, with those that come meanwhile
         messages = []
         while self._sent < self.reported:
             batch = self._batch()

@@ -287,9 +287,11 @@ def test_new_types_are_told() -> None:
 
 
 def test_start_is_told_when_it_is_not_implied() -> None:
-    """The first job after idleness is announced; one that follows an end is not."""
+    """The first job after idleness is announced once it has run for a moment; one that follows an end is not."""
     worker = idle()
     worker.jobs(1, 2)
+    assert worker.sent == [] and worker.core.next_deadline_ms() == worker.now + c.START_AFTER_MS
+    worker.turn(c.START_AFTER_MS)
     assert worker.sent == [Started(SESSION, 1, 101)]
     worker.end()
     assert worker.sent == [Reports(SESSION, 1, (ended(1),))]
@@ -355,8 +357,9 @@ def test_nothing_starts_above_the_bound() -> None:
     assert worker.at_task == [2]
     worker.end()
     assert worker.at_task == [] and worker.core.taken == 4
-    effects = worker.pipe(Ack(SESSION, 1, 5))
-    assert worker.at_task == [3, 4] and e.Publish(Started(SESSION, 3, 103)) in effects
+    worker.pipe(Ack(SESSION, 1, 5))
+    assert worker.at_task == [3, 4]
+    assert e.Publish(Started(SESSION, 3, 103)) in worker.turn(c.START_AFTER_MS)
 
 
 # --- return ------------------------------------------------------------------------------------------------
@@ -427,8 +430,9 @@ def test_death_fails_one_job() -> None:
     )
     assert report.elapsed_us == 3000 and worker.at_task == []
     worker.core.on_ready(TYPES, worker.now)
-    effects = worker.turn()
-    assert worker.at_task == [3] and e.Publish(Started(SESSION, 3, 103)) in effects
+    worker.turn()
+    assert worker.at_task == [3]
+    assert e.Publish(Started(SESSION, 3, 103)) in worker.turn(c.START_AFTER_MS)
 
 
 def test_nothing_is_offered_to_a_dead_process() -> None:
@@ -792,3 +796,19 @@ def test_a_new_process_is_not_stuck() -> None:
     worker.core.on_subscription(worker.now)
     worker.turn()
     assert worker.beats()[0].running.stuck_ms is None
+
+
+def test_reports_of_a_stream_gather() -> None:
+    """While reports are on their way and many jobs are here, new ones wait for the acknowledgement or for each other."""
+    worker = idle()
+    worker.jobs(1, 3 * outbox.GATHER)
+    worker.end()
+    assert len(worker.reports()) == 1
+    worker.end()
+    assert worker.reports() == []
+    worker.pipe(Ack(SESSION, 1, 1))
+    assert len(worker.reports()) == 1
+    for n in range(3, 3 + outbox.GATHER):
+        worker.core.on_ended(ended(n), worker.now)
+    worker.turn()
+    assert len(worker.reports()) == outbox.GATHER
