@@ -297,6 +297,7 @@ def test_start_is_told_when_it_is_not_implied() -> None:
     assert worker.sent == [Reports(SESSION, 1, (ended(1),))]
     worker.end()
     worker.jobs(3, 1)
+    worker.turn(c.START_AFTER_MS)
     assert worker.sent == [Started(SESSION, 3, 103)]
 
 
@@ -799,7 +800,7 @@ def test_a_new_process_is_not_stuck() -> None:
 
 
 def test_reports_of_a_stream_gather() -> None:
-    """While reports are on their way and many jobs are here, new ones wait for the acknowledgement or for each other."""
+    """While reports are on their way and many jobs are here, new ones wait for the acknowledgement or each other."""
     worker = idle()
     worker.jobs(1, 3 * outbox.GATHER)
     worker.end()
