@@ -69,6 +69,7 @@ class Runner:
         self._sent: deque[int] = deque()
         self._idle_output = b""
         self._forgotten = False
+        self._killed = False
         self._broken = ""
 
     @property
@@ -133,7 +134,8 @@ class Runner:
 
     def feed(self) -> None:
         """Sends offered jobs as far as the task process should have them ahead."""
-        if self.types is None or self._broken:
+        # A process that is being killed may still read: what it takes with it would have begun.
+        if self.types is None or self._killed:
             return
         if self._waiting and not self._sent:  # what was printed so far, the next job has not printed
             self._capture.read()
@@ -171,7 +173,7 @@ class Runner:
             try:
                 packet = packets.receive(self._socket, socket.MSG_DONTWAIT) or []
                 if self.types is None:
-                    self._announced(events, *packet)
+                    self._announced(*packet)
                 else:
                     self._ended(events, *packet)
             except BlockingIOError:
@@ -209,10 +211,8 @@ class Runner:
         if data:
             events.append(Printed(n, data))
 
-    def _announced(self, events: list[Event], kind: str, what: Any, token: bytes = b"") -> None:
+    def _announced(self, kind: str, what: Any, token: bytes = b"") -> None:
         if kind == "types":
-            self._capture.read()
-            self._printed(events, 0, self._capture.rest())
             self._capture.token = token
             self.types = tuple(TaskType(*fields) for fields in what)
             self.refusal = None
@@ -256,6 +256,7 @@ class Runner:
     def kill(self) -> None:
         """Ends the task process and its group at once; `died` tells when it has."""
         if self._process is not None:
+            self._killed = True
             host.kill_group(self._process.pid)
 
     def forget(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import select
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,11 @@ from zjobs.messages.wire import pack_value
 from zjobs.worker.runner import Death, Event, Runner
 
 LIMIT_S = 20.0
+
+
+def new_incarnation() -> str:
+    """One that no other run of the tests has: whatever carries it may be killed."""
+    return f"test-{secrets.token_hex(8)}"
 
 
 class Bench:
@@ -47,10 +53,15 @@ class Bench:
         deadline = time.monotonic() + LIMIT_S
         self.turn()
         while not condition():
-            assert time.monotonic() < deadline, (self.ended, self.death, self.runner.refusal)
+            assert time.monotonic() < deadline, (len(self.ended), self.ended[-1:], self.death, self.runner.refusal)
             if self.runner.alive:
                 select.select(self.runner.descriptors(), [], [], 0.2)
             self.turn()
+
+    def start_again(self) -> None:
+        """A new task process after the death of the last."""
+        self.death = None
+        self.runner.start(new_incarnation())
 
     @property
     def offered(self) -> int:
@@ -75,16 +86,17 @@ class Bench:
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
     """Starts a task process that has the given source as the tasks of a module."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # what is held back is part of what is tested
     lock_fd = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     runners: list[Runner] = []
 
-    def start(source: str = "", wait: bool = True, incarnation: str = "test-incarnation") -> Bench:
+    def start(source: str = "", wait: bool = True) -> Bench:
         if source:
             header = "import os, signal, sys\nfrom zjobs.worker.tasks import task\n"
             (tmp_path / "mine.py").write_text(header + source)
         runner = Runner(("mine",) if source else (), 0, lock_fd)
         runners.append(runner)
-        runner.start(incarnation)
+        runner.start(new_incarnation())
         it = Bench(runner)
         if wait:
             it.until(lambda: runner.types is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
 from collections.abc import Callable
@@ -41,6 +42,17 @@ def flood():
     os.write(1, b"the end")
 
 @task
+def fill():
+    os.set_blocking(1, False)
+    try:
+        while True: os.write(1, b"x" * 1000)
+    except BlockingIOError: pass
+    try:
+        while True: os.write(1, b"x")
+    except BlockingIOError: pass
+    with open("here", "w") as fifo: fifo.write("x")
+
+@task
 def forever(): os.execvp("yes", ["yes"]) if os.fork() == 0 else time.sleep(1000)
 
 @task
@@ -71,6 +83,21 @@ def test_whose_output_it_is(bench: Start) -> None:
     it.until(lambda: len(it.ended) == it.offered)
     assert it.printed.pop(0) == b"imported\n"
     assert it.printed == wanted
+
+
+def test_full_pipe_that_does_not_block(bench: Start) -> None:
+    """A program that makes our pipe non-blocking and fills it gets an error; the mark behind its output does not."""
+    it = bench(TASKS)
+    os.mkfifo("here")
+    n = it.offer("fill")
+    it.runner.feed()
+    with open("here") as fifo:
+        assert fifo.read() == "x"
+    ended = select.select([it.runner.descriptors()[0]], [], [], 0.1)[0]  # it would have, without the mark
+    assert not ended
+    m = it.offer("talk", "next")
+    it.until(lambda: len(it.ended) == 2)
+    assert len(it.printed[n]) > 60_000 and it.printed[m] == b"next"
 
 
 @pytest.mark.parametrize("how", ["closed", "nonblocking"])
@@ -118,8 +145,9 @@ def test_output_in_between(bench: Start) -> None:
     it.run("leave")
     open("here").close()  # it has printed
     n = it.offer("talk")
+    it.runner.feed()  # before anybody has looked at the pipe
     it.until(lambda: len(it.ended) == 2)
-    assert it.printed[n] == b"mine\n"
+    assert it.printed == {0: b"late", n: b"mine\n"}
 
 
 def test_marks_that_are_read_in_pieces() -> None:

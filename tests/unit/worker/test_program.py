@@ -260,7 +260,7 @@ def test_news_of_a_job(start: Callable[..., subprocess.Popen[str]], broker: Brok
 def test_slow_import_is_said(
     place: tuple[str, str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A module that takes long to import is waited for, and people are told what is being waited for; once."""
+    """A module that takes long to import is waited for, and people are told what is being waited for."""
     monkeypatch.setattr(shell, "SLOW_START_MS", 0)
     Path("slow.py").write_text("import os, signal\nos.kill(os.getppid(), signal.SIGTERM)\nsignal.pause()\n")
     assert cli.main(["--pipe", place[0], "--tasks", "slow"]) == 0

@@ -220,6 +220,19 @@ def test_kill_while_running(bench: Start, tmp_path: Path) -> None:
     assert (death.lost, death.unbegun) == ([running], behind)
 
 
+def test_nothing_is_fed_to_a_killed_process(bench: Start) -> None:
+    """A job offered between the kill and the death is not lost: the dying process cannot read it any more."""
+    it = bench()
+    for _ in range(10):
+        it.runner.kill()
+        n = it.offer("reverse", "ab")
+        it.runner.feed()
+        it.until(lambda: it.death)
+        assert (it.death.lost, it.death.unbegun) == ([], [n])
+        it.start_again()
+        it.until(lambda: it.runner.types is not None)
+
+
 def test_forget(bench: Start, tmp_path: Path) -> None:
     """After a take-over nothing is heard of what ran before, not even results that were ready."""
     os.mkfifo(tmp_path / "fifo")
@@ -296,12 +309,11 @@ def test_restarts_back_off(bench: Start, tmp_path: Path) -> None:
     for _ in range(3):
         it.until(lambda: it.death)
         delays.append(it.runner.restart_at_ms)
-        it.death = None
-        it.runner.start("again")
+        it.start_again()
     assert delays == sorted(set(delays)) and delays[0] > 0
     it.until(lambda: it.death)
     (tmp_path / "mine.py").write_text("")
-    it.runner.start("again")
+    it.start_again()
     it.run("reverse", "ab")
     it.death = None
     os.kill(it.runner.pid, signal.SIGKILL)
