@@ -272,7 +272,7 @@ class WorkerCore:
             assert self.session is not None
             self._effects.append(Publish(Started(self.session, n, self._jobs[n].id)))
             self._start_untold = 0
-        if n is not None and now_ms >= self._run.look_at_ms:
+        if n is not None and now_ms >= self._run.look_at_ms and not self._taking_back:  # that may bring its end
             self._run.look_at_ms = now_ms + LOOK_MS
             self._effects.append(Look(n))
         if now_ms >= self._beat_at_ms:

@@ -598,6 +598,14 @@ def test_cancel_of_one_that_has_begun_unheard() -> None:
     assert worker.reports() == [ended(1)]
 
 
+def test_a_job_is_not_looked_at_while_it_may_have_ended() -> None:
+    """Taking back brings its end when it has ended meanwhile, so a look that is due as well waits for the answer."""
+    worker = running()
+    worker.now += 60_000
+    effects = worker.core.turn(worker.now)
+    assert e.TakeBack() in effects and e.Look(worker.at_task[0]) not in effects
+
+
 def test_cancel_of_one_returned_is_forgotten() -> None:
     """A cancelled job that was returned leaves no wish behind that could hit the job that runs."""
     worker = running()
