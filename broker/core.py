@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from zjobs.broker.effects import Effects, News
 from zjobs.broker.handover import HandOver
-from zjobs.broker.jobs import TRANSITIONS, Envelope, Job, Loaded, Step, Submitted
+from zjobs.broker.jobs import TRANSITIONS, Counters, Envelope, Job, Loaded, Step, Submitted
 from zjobs.broker.queue import Queue, Waiting
 from zjobs.broker.workerview import Now, WorkerView
 from zjobs.messages.types import (
@@ -56,6 +56,7 @@ from zjobs.messages.types import (
 )
 
 PREFETCH = 256
+HANDED_TOGETHER = 16
 DETERMINISTIC = frozenset({FailReason.BAD_DATA, FailReason.BAD_RESULT})  # a retry would end the same way
 LONGEST_RETRY_DELAY_MS = 3_600_000
 
@@ -84,7 +85,7 @@ class Core:
 
     def __init__(self, loaded: Loaded, records: Records, rules: Rules, name: BrokerName, now: Now) -> None:
         self.journal = loaded.journal
-        self.counters = loaded.counters
+        self._totals = loaded.counters._asdict()
         self.paused = loaded.paused
         self._records = records
         self._rules = rules
@@ -97,6 +98,11 @@ class Core:
             self._take_out(job)
 
     # --- what is asked of the core -----------------------------------------------------------------------------
+
+    @property
+    def counters(self) -> Counters:
+        """The journal's totals, as they will be after this turn."""
+        return Counters(**self._totals)
 
     @property
     def worker(self) -> WorkerView:
@@ -195,7 +201,7 @@ class Core:
                 self._take_out(job)
                 self._cancelled(job._replace(ended_at=now.wall_ms), JobState.QUEUED)
             else:
-                job = self._write(job._replace(cancelling=True))
+                job = self._write(job, cancelling=True)
                 self._worker.cancel(n, job)
 
     def pause(self, request: Pause, reply_to: Envelope, now: Now) -> None:
@@ -236,7 +242,7 @@ class Core:
 
     def why_missing(self, job_id: int) -> ErrorCode:
         """Why there is no such job."""
-        return ErrorCode.EXPIRED if job_id < self.counters.next_id else ErrorCode.NOT_FOUND
+        return ErrorCode.EXPIRED if job_id < self._totals["next_id"] else ErrorCode.NOT_FOUND
 
     # --- the worker ------------------------------------------------------------------------------------------------
 
@@ -271,20 +277,23 @@ class Core:
     def _ended(self, job: Job, ended: Ended, now: Now) -> None:
         elapsed_ms = ended.elapsed_us // 1000
         started_at = max(0, now.wall_ms - elapsed_ms)
-        job = job._replace(
-            elapsed_ms=elapsed_ms, started_at=started_at, ended_at=now.wall_ms, output_bytes=ended.output_bytes
-        )
+        run: dict[str, Any] = {
+            "elapsed_ms": elapsed_ms,
+            "started_at": started_at,
+            "ended_at": now.wall_ms,
+            "output_bytes": ended.output_bytes,
+        }
         if ended.output is not None:
             self._effects.changes.outputs.append((job.id, ended.output))
         if ended.outcome is Outcome.COMPLETED:
             self._effects.changes.results.append((job.id, NIL if ended.result is None else ended.result))
-            self._step(job._replace(attempts=job.attempts + 1, reason=None, message=None), Step.COMPLETE)
+            self._step(job, Step.COMPLETE, **run, attempts=job.attempts + 1, reason=None, message=None)
         elif ended.outcome is Outcome.FAILED:
-            self._failed(job, ended, now)
+            self._failed(job._replace(**run), ended, now)
         elif ended.outcome is Outcome.INTERRUPTED:
-            self._lost(job, INTERRUPTED, ended.detail, now)
+            self._lost(job._replace(**run), INTERRUPTED, ended.detail, now)
         else:
-            job = job._replace(reason=None)
+            job = job._replace(**run, reason=None)
             self._note_attempt(job, Outcome.CANCELLED, ended.message, ended.detail)
             self._cancelled(job)
 
@@ -294,7 +303,7 @@ class Core:
         task_type = self._worker.type_of(job)
         if job.attempts < task_type.max_attempts and job.reason not in DETERMINISTIC and not job.cancelling:
             delay_ms = min(task_type.retry_delay_ms << min(job.attempts - 1, 32), LONGEST_RETRY_DELAY_MS)
-            self._step(job._replace(ready_at=now.wall_ms + delay_ms), Step.RETRY)
+            self._step(job, Step.RETRY, ready_at=now.wall_ms + delay_ms)
             return
         self._step(job, Step.FAIL)
         if self._rules.pause_on == "failed":
@@ -308,13 +317,13 @@ class Core:
         if job.cancelling:
             self._cancelled(job)
         else:
-            self._step(job._replace(ready_at=None), Step.RERUN if again else Step.LOSE)
+            self._step(job, Step.RERUN if again else Step.LOSE, ready_at=None)
         if self._rules.pause_on != "never":
             self._stop_the_line(f"job {job.id}: {message}", now)
 
     def _cancelled(self, job: Job, state: JobState = JobState.IN_PROGRESS) -> None:
         """It is no failure: what an earlier run failed of stays in the record of that run alone."""
-        self._step(job._replace(reason=None, message=None), Step.CANCEL, state)
+        self._step(job, Step.CANCEL, state, reason=None, message=None)
 
     # --- the end of a turn -------------------------------------------------------------------------------------------
 
@@ -325,11 +334,10 @@ class Core:
             self._queue.add(priority, job_id)
         if self.paused is None:
             for job in self._next_jobs():
-                if not self._worker.room_for(job):
-                    break
                 _next_state(job, JobState.QUEUED, Step.HAND_OVER)
+                if not self._worker.take(job):
+                    break
                 self._take_out(job)
-                self._worker.hand(job)
         self._worker.end_turn(now)
         effects = self._effects
         self._effects = self._worker.effects = Effects()
@@ -341,12 +349,11 @@ class Core:
 
     def _next_jobs(self) -> Iterator[Job]:
         """The ready jobs in turn; each must leave the queue before the next is asked for."""
-        while ids := self._queue.first(1):
-            job = self._ahead.get(ids[0])
-            if job is None:
-                self._prefetch()
-                job = self._ahead[ids[0]]
-            yield job
+        while ids := self._queue.first(HANDED_TOGETHER):
+            for job_id in ids:
+                if job_id not in self._ahead:
+                    self._prefetch()
+                yield self._ahead[job_id]
 
     def _prefetch(self) -> None:
         changes = self._effects.changes
@@ -368,8 +375,8 @@ class Core:
 
     def _taken(self, key: str, count: int, digest: bytes) -> Submitted:
         """Gives out `count` ids."""
-        taken = Submitted(key, self.counters.next_id, count, digest)
-        self.counters = self.counters._replace(next_id=taken.first_id + count)
+        taken = Submitted(key, self._totals["next_id"], count, digest)
+        self._totals["next_id"] += count
         self._effects.changes.submitted[key] = taken
         return taken
 
@@ -449,34 +456,28 @@ class Core:
         if len(self._ahead) < 2 * PREFETCH:
             self._ahead[job.id] = job
 
-    def _step(self, job: Job, step: Step, state: JobState = JobState.IN_PROGRESS) -> None:
-        """Takes a job along an arrow, writes it down and tells of it."""
+    def _step(self, job: Job, step: Step, state: JobState = JobState.IN_PROGRESS, **fields: Any) -> None:
+        """Takes a job along an arrow, writes it down with the new values of `fields`, and tells of it."""
         state = _next_state(job, state, step)
-        job = self._write(job._replace(state=state, cancelling=job.cancelling and not state.final))
+        job = self._write(job, state=state, cancelling=job.cancelling and not state.final, **fields)
         if state is JobState.QUEUED:
             self._place(job)
         else:
             self._count(state, 1)
 
-    def _write(self, job: Job) -> Job:
-        """Writes a changed job down and tells of it; returns it with its new version."""
-        job = job._replace(version=job.version + 1)
-        changes = self._effects.changes
-        if job.id in changes.added:
-            changes.added[job.id] = job
-        else:
-            changes.changed[job.id] = job
+    def _write(self, job: Job, **fields: Any) -> Job:
+        """Writes a job down with the new values of `fields` and tells of it; returns it as it is now."""
+        job = job._replace(version=job.version + 1, **fields)
+        self._effects.changes.changed[job.id] = job
         self._tell(job)
         return job
 
     def _tell(self, job: Job) -> None:
-        change = self.counters.change + 1
-        self.counters = self.counters._replace(change=change)
-        self._effects.news.append(News(job, change))
+        self._totals["change"] += 1
+        self._effects.news.append(News(job, self._totals["change"]))
 
     def _count(self, state: JobState, more: int) -> None:
-        count = getattr(self.counters, state.value) + more
-        self.counters = self.counters._replace(**{state.value: count})
+        self._totals[state.value] += more
 
     def _note_attempt(self, job: Job, outcome: Outcome, message: str, detail: str) -> None:
         assert job.ended_at is not None

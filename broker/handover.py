@@ -41,10 +41,14 @@ class HandOver:
         self.jobs = dict(loaded.handed)
         self._numbers = {job.id: n for n, job in self.jobs.items()}
         self._session = loaded.session
+        self._next_n = loaded.session.next_n if loaded.session else 1
         self._name = name
         self._result_bytes = result_bytes
         self._averages = Averages()
-        self._load: Load | None = None
+        self._load = Load()
+        self._weights = {n: self._weight(job) for n, job in self.jobs.items()}
+        for weight in self._weights.values():
+            self._load = self._load.plus(weight)
         self._lacks: str | None = None
         self._acknowledge = False
 
@@ -172,6 +176,7 @@ class HandOver:
             in_doubt.append(job._replace(started_at=started_at, elapsed_ms=None))
             self._unhand(n, job)
         self._session = self.effects.changes.session = Session(incarnation, session, 1, 0, 1)
+        self._next_n = 1
         self._start_session()
         return in_doubt
 
@@ -229,8 +234,8 @@ class HandOver:
 
     # --- what the core wants -----------------------------------------------------------------------------------
 
-    def room_for(self, job: Job) -> bool:
-        """Whether `job` may be handed over now."""
+    def take(self, job: Job) -> bool:
+        """Gives the job the next number, if it may be handed over now."""
         if self._session is None or self.types is None or not self.view.accepts:
             return False
         if next(iter(self.jobs), self._session.resume) < self._session.resume:
@@ -241,22 +246,18 @@ class HandOver:
                 "(was it started without its --tasks?): nothing is handed over until it has"
             )
             return False
-        if self._load is None:
-            self._load = Load()
-            for handed in self.jobs.values():
-                self._load = self._load.plus(self._weight(handed))
-        return admits(self._load, self._weight(job))
-
-    def hand(self, job: Job) -> None:
-        """Gives the job the next number; there must be room for it."""
-        assert self._session is not None and self._load is not None
-        n = self._session.next_n
-        self._load = self._load.plus(self._weight(job))
+        weight = self._weight(job)
+        if not admits(self._load, weight):
+            return False
+        n = self._next_n
+        self._next_n += 1
+        self._weights[n] = weight
+        self._load = self._load.plus(weight)
         self.jobs[n] = job
         self._numbers[job.id] = n
-        self._session = self.effects.changes.session = self._session._replace(next_n=n + 1)
         self.effects.changes.hands.append((n, job.id))
         self.effects.hand_over.append(Handed(n, job))
+        return True
 
     def cancel(self, n: int, job: Job) -> None:
         """Number `n` shall end; `job` is its record with that wish."""
@@ -270,17 +271,19 @@ class HandOver:
             self.effects.pipe.append(ReturnJobs(self.session_name))
 
     def end_turn(self, now: Now) -> None:
-        """Acknowledges what was committed, once a turn."""
+        """Acknowledges what is committed with this turn, and writes down how far the numbers went."""
         self.view.end_turn(self._lacks, now.mono_ms)
         self._lacks = None
         if self._acknowledge and self._session is not None:
             session = self._session
             self.effects.pipe.append(Ack(session.session, session.reports_done, session.resume))
         self._acknowledge = False
+        if self._session is not None and self._next_n != self._session.next_n:
+            self._change_session(next_n=self._next_n)
 
     def _unhand(self, n: int, job: Job) -> None:
         del self.jobs[n], self._numbers[job.id]
-        self._load = None
+        self._load = self._load.minus(self._weights.pop(n))
         if self.view.running_n == n:
             self.view.running_n = None
         self.effects.changes.forget_hands.append((n,))

@@ -120,7 +120,7 @@ class Changes:
     """What one turn writes down, in one commit. Empty lists and None: nothing of that kind."""
 
     def __init__(self) -> None:
-        self.added: dict[int, Job] = {}
+        self.added: dict[int, Job] = {}  # as they were taken; what became of them meanwhile is in `changed`
         self.changed: dict[int, Job] = {}
         self.forgotten: set[int] = set()
         self.data: list[tuple[int, bytes]] = []
