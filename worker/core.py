@@ -261,12 +261,9 @@ class WorkerCore:
 
     def turn(self, now_ms: int) -> list[Effect]:
         """What is to be done now, in this order."""
-        if not self._taking_back:
-            self._end_run_if_due(now_ms)
-        if not self._taking_back:
-            self._take_back_if_due(now_ms)
-        if not self._taking_back:
-            self._offer(now_ms)
+        for step in (self._end_run_if_due, self._take_back_if_due, self._offer):
+            if not self._taking_back:
+                step(now_ms)
         n = self._running()
         if n is not None and n == self._start_untold and now_ms >= self._run.started_ms + START_AFTER_MS:
             assert self.session is not None
@@ -400,5 +397,4 @@ class WorkerCore:
             self._effects.append(Exit())
         elif waited and not self._said_waiting:
             self._said_waiting = True
-            sentence = "waiting for the broker to take the last result; a second signal gives it up"
-            self._effects.append(Say(sentence))
+            self._effects.append(Say("waiting for the broker to take the last result; a second signal gives it up"))

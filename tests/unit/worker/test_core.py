@@ -613,6 +613,7 @@ def test_cancel_of_one_returned_is_forgotten() -> None:
     assert worker.reports() == [Returned(3, False)]
     worker.turn(60_000)
     assert not any(isinstance(effect, e.EndTask) for effect in worker.done)
+    assert not worker.core._cancels
 
 
 def test_grace_is_not_restarted() -> None:
@@ -639,7 +640,7 @@ def test_result_in_the_grace_time() -> None:
     worker = limited()
     worker.pipe(CancelRun(SESSION, 1))
     worker.end()
-    assert worker.reports() == [ended(1)]
+    assert worker.reports() == [ended(1)] and not worker.core._cancels
     worker.jobs(2, 1)
     worker.turn(1000)
     assert e.KillTask() not in worker.done and worker.at_task == [2]

@@ -130,20 +130,31 @@ def test_output_of_the_dead(bench: Start) -> None:
     assert it.death.lost == [n] and set(it.printed) == {0, n}
 
 
+IN_BETWEEN = """
+import threading
+
+def later():
+    open("go").close()
+    os.write(1, b"late")
+    open("here", "w").close()
+
+@task
+def leave(): threading.Thread(target=later, daemon=True).start()
+
+@task
+def talk(): print("mine")
+"""
+
+
 def test_output_in_between(bench: Start) -> None:
     """What is printed while nothing runs belongs to nobody, also when it is read only with the next job's."""
-    it = bench(
-        "import threading\\n"
-        "go, gone = threading.Event(), threading.Event()\\n"
-        "def later(): go.wait(); os.write(1, b'late'); open('here', 'w').close()\\n"
-        "@task\\n"
-        "def leave(): threading.Thread(target=later, daemon=True).start(); go.set()\\n"
-        "@task\\n"
-        "def talk(): print('mine')\\n".replace("\\n", "\n")
-    )
-    os.mkfifo("here")
+    it = bench(IN_BETWEEN)
+    for name in ("go", "here"):
+        os.mkfifo(name)
     it.run("leave")
-    open("here").close()  # it has printed
+    for name in ("go", "here"):  # from the first to the second, it prints
+        with open(name, "w" if name == "go" else "r"):
+            pass
     n = it.offer("talk")
     it.runner.feed()  # before anybody has looked at the pipe
     it.until(lambda: len(it.ended) == 2)
