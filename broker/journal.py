@@ -80,7 +80,7 @@ class JournalError(Exception):
 
 
 class CannotCreate(JournalError):
-    """There is no such file, and none can be made there."""
+    """There is no such file and none can be made there, or it cannot be written at present."""
 
 
 class Journal:
@@ -127,13 +127,15 @@ class Journal:
     def take_up(self) -> None:
         """Marks the file itself as in use, so that a log that vanishes later is missed (see _check_header).
 
-        Raises JournalError. From here on `close` is the way to end.
+        Raises CannotCreate when the disk does not take it. From here on `close` is the way to end.
         """
-        with _damage(self.file):
+        try:
             self._db.execute("UPDATE journal SET in_use = 1")
             if self.file != MEMORY:
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 _unclosed.remove(self._db)
+        except sqlite3.Error as error:
+            raise CannotCreate(f"the journal {self.file} cannot be written: {error}") from error
         self._taken_up = True
 
     # --- reading -------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ Not the client library: what is judged is the broker's word, and a mistake of th
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgpack
@@ -15,6 +15,7 @@ import zmq
 from soaking.recorder import Recorder
 
 FIRST_TRY_S = 0.5
+GONE_CHECK_MS = 5
 
 
 class NoAnswer(Exception):
@@ -24,10 +25,14 @@ class NoAnswer(Exception):
 class Asker:
     """Asks the broker at `endpoint`; a request without a reply is sent again, the same bytes on a new socket."""
 
-    def __init__(self, endpoint: str, recorder: Recorder, patience_s: float = 60.0) -> None:
+    def __init__(
+        self, endpoint: str, recorder: Recorder, patience_s: float = 60.0, gone: Callable[[], bool] | None = None
+    ) -> None:
+        """gone: whether there is nobody left to wait for."""
         self._endpoint = endpoint
         self._recorder = recorder
         self._patience_s = patience_s
+        self._gone = gone
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket: zmq.Socket[bytes] | None = None
 
@@ -42,13 +47,24 @@ class Asker:
         while (left_s := deadline - time.monotonic()) > 0:
             socket = self._open()
             socket.send(body)
-            if socket.poll(int(min(wait_s, left_s) * 1000)):
+            if self._readable(socket, min(wait_s, left_s)):
                 reply: dict[str, Any] = msgpack.unpackb(socket.recv())
                 return reply
             socket.close()
             self._socket = None
             wait_s = min(wait_s * 2, 4.0)
         raise NoAnswer(f"{op} at {self._endpoint}: no answer in {self._patience_s:g} s")
+
+    def _readable(self, socket: zmq.Socket[bytes], seconds: float) -> bool:
+        if self._gone is None:
+            return bool(socket.poll(int(seconds * 1000)))
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if socket.poll(GONE_CHECK_MS):
+                return True
+            if self._gone():
+                raise NoAnswer("there is nobody left to answer")
+        return False
 
     def _open(self) -> zmq.Socket[bytes]:
         if self._socket is None:
