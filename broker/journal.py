@@ -11,8 +11,9 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from zjobs.broker import wal
 from zjobs.broker.jobs import Changes, Counters, Job, Loaded, Session, Submitted
@@ -54,6 +55,12 @@ CREATE TABLE type(
 CREATE TABLE announced(at INTEGER PRIMARY KEY);
 """
 
+
+def _words(kind: type[Enum]) -> str:
+    """The values of an enumeration, for a query."""
+    return ", ".join(f"'{member.value}'" for member in kind)
+
+
 # What must hold beyond SQLite's own structure: a sentence, and a query for what breaks it.
 CHECKS = {
     "a job is handed over that does not exist": "SELECT id FROM hand WHERE id NOT IN (SELECT id FROM job)",
@@ -63,12 +70,20 @@ CHECKS = {
     "AND id NOT IN (SELECT id FROM result) LIMIT 1",
     "a job's data has another size than its record says": "SELECT id FROM job JOIN data USING (id) "
     "WHERE length(body) <> data_bytes LIMIT 1",
+    "a job is in a state that there is none of": f"SELECT id FROM job WHERE state NOT IN ({_words(JobState)}) LIMIT 1",
+    "a job failed for a reason that there is none of": "SELECT id FROM job "
+    f"WHERE reason NOT IN ({_words(FailReason)}) LIMIT 1",
+    "a run ended in a way that there is none of": "SELECT job FROM attempt "
+    f"WHERE outcome NOT IN ({_words(Outcome)}) OR reason NOT IN ({_words(FailReason)}) LIMIT 1",
 }
 
 JOB_COLUMNS = ", ".join(Job._fields)
 JOB_PLACES = ", ".join("?" * len(Job._fields))
 CHANGEABLE = [name for name in Job._fields if name not in ("id", "type", "data_bytes", "submitted_at")]
 UPDATE_JOB = f"UPDATE job SET {', '.join(f'{name} = ?' for name in CHANGEABLE)} WHERE id = ?"
+
+
+Word = TypeVar("Word", bound=Enum)
 
 
 class StorageError(Exception):
@@ -195,7 +210,7 @@ class Journal:
             job_id,
         )
         return tuple(
-            Attempt(number, Outcome(outcome), started_at, ended_at, _reason(reason), message, detail)
+            Attempt(number, _known(Outcome, outcome), started_at, ended_at, _reason(reason), message, detail)
             for number, outcome, started_at, ended_at, reason, message, detail in rows
         )
 
@@ -412,11 +427,19 @@ def _files(file: str) -> list[Path]:
 
 def _job(row: Sequence[Any]) -> Job:
     job = Job._make(row)
-    return job._replace(state=JobState(job.state), reason=_reason(job.reason))
+    return job._replace(state=_known(JobState, job.state), reason=_reason(job.reason))
 
 
 def _reason(value: str | None) -> FailReason | None:
-    return None if value is None else FailReason(value)
+    return None if value is None else _known(FailReason, value)
+
+
+def _known(kind: type[Word], value: str) -> Word:
+    """One of a closed list. What is none of it was damaged on disk: a ValueError would end the broker."""
+    try:
+        return kind(value)
+    except ValueError:
+        raise StorageError(f"a record is damaged: {value!r} is no {kind.__name__}") from None
 
 
 def _row(job: Job) -> tuple[Any, ...]:
