@@ -5,6 +5,7 @@ Not the client library: what is judged is the broker's word, and a mistake of th
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ import zmq
 from soaking.recorder import Recorder
 
 FIRST_TRY_S = 0.5
-GONE_CHECK_MS = 5
+GONE_CHECK_S = 0.005
 
 
 class NoAnswer(Exception):
@@ -47,24 +48,27 @@ class Asker:
         while (left_s := deadline - time.monotonic()) > 0:
             socket = self._open()
             socket.send(body)
-            if self._readable(socket, min(wait_s, left_s)):
-                reply: dict[str, Any] = msgpack.unpackb(socket.recv())
+            reply = self._reply(socket, min(wait_s, left_s))
+            if reply is not None:
                 return reply
             socket.close()
             self._socket = None
             wait_s = min(wait_s * 2, 4.0)
         raise NoAnswer(f"{op} at {self._endpoint}: no answer in {self._patience_s:g} s")
 
-    def _readable(self, socket: zmq.Socket[bytes], seconds: float) -> bool:
-        if self._gone is None:
-            return bool(socket.poll(int(seconds * 1000)))
+    def _reply(self, socket: zmq.Socket[bytes], seconds: float) -> dict[str, Any] | None:
+        """The reply, or None after so many seconds. Raises NoAnswer when nobody is left."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if socket.poll(GONE_CHECK_MS):
-                return True
-            if self._gone():
+        step_s = seconds if self._gone is None else GONE_CHECK_S
+        while (left_s := deadline - time.monotonic()) > 0:
+            # a broker that is killed while it sends may leave a reply that polls as readable and never comes whole
+            with contextlib.suppress(zmq.Again):
+                if socket.poll(max(1, int(min(step_s, left_s) * 1000))):
+                    reply: dict[str, Any] = msgpack.unpackb(socket.recv(zmq.NOBLOCK))
+                    return reply
+            if self._gone is not None and self._gone():
                 raise NoAnswer("there is nobody left to answer")
-        return False
+        return None
 
     def _open(self) -> zmq.Socket[bytes]:
         if self._socket is None:
