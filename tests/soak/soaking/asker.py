@@ -61,7 +61,7 @@ class Asker:
         deadline = time.monotonic() + seconds
         step_s = seconds if self._gone is None else GONE_CHECK_S
         while (left_s := deadline - time.monotonic()) > 0:
-            # a broker that is killed while it sends may leave a reply that polls as readable and never comes whole
+            # the answer to an earlier request, which a dead broker left, polls as readable and is then dropped
             with contextlib.suppress(zmq.Again):
                 if socket.poll(max(1, int(min(step_s, left_s) * 1000))):
                     reply: dict[str, Any] = msgpack.unpackb(socket.recv(zmq.NOBLOCK))
