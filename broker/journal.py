@@ -25,6 +25,7 @@ SCHEMA_VERSION = 1
 PAGE_CACHE_KIB = 16_384
 CHECKPOINT_PAGES = 1_000
 CHECKED_AT_START_BYTES = 64 << 20
+HEADER_BYTES = 100
 
 SCHEMA = """
 -- one row: the journal's identity, its totals, and whether a broker has it open
@@ -397,28 +398,40 @@ def _has_content(file: str) -> bool:
 def _check_header(file: str) -> None:
     """Refuses what is not a journal of ours, before anything could change the file.
 
-    Read with immutable=1: from the file itself, past its log. An orderly end leaves in_use = 0 and no log, so a
-    file in use without a log has lost it, and with it jobs that were acknowledged.
+    An orderly end leaves in_use = 0 and no log, so a file in use without a log has lost it, and with it jobs that were
+    acknowledged. Beside a log only the header's bytes are looked at (sqlite.org/fileformat2.html#the_database_header):
+    a crash while the log is moved into the file leaves pages, and a length, that only the log makes whole again.
     """
     if not os.access(file, os.R_OK | os.W_OK):
         raise JournalError(f"the journal {file} cannot be read and written by this user")
-    connection = sqlite3.connect(f"{Path(file).absolute().as_uri()}?immutable=1", uri=True)
     try:
-        if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-            raise JournalError(f"{file} is an SQLite file, but not a journal of zjobs")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version != SCHEMA_VERSION:
-            raise JournalError(
-                f"the journal {file} has format {version}; this zjobs reads format {SCHEMA_VERSION}"
-                + (": use a newer one" if version > SCHEMA_VERSION else "")
-            )
-        if connection.execute("SELECT in_use FROM journal").fetchone()[0] and not Path(file + "-wal").exists():
-            raise JournalError(f"the journal {file} was in use, but its log {file}-wal is gone, and jobs with it")
-    finally:
-        connection.close()
+        with open(file, "rb") as content:
+            header = content.read(HEADER_BYTES)
+    except OSError as error:
+        raise JournalError(f"the journal {file} is damaged or unreadable: {error.strerror}") from error
+    if len(header) < HEADER_BYTES or not header.startswith(b"SQLite format 3\0"):
+        raise JournalError(f"the journal {file} is damaged or unreadable: file is not a database")
+    version, application_id = (int.from_bytes(header[at : at + 4], "big") for at in (60, 68))
+    if application_id != APPLICATION_ID:
+        raise JournalError(f"{file} is an SQLite file, but not a journal of zjobs")
+    if version != SCHEMA_VERSION:
+        raise JournalError(
+            f"the journal {file} has format {version}; this zjobs reads format {SCHEMA_VERSION}"
+            + (": use a newer one" if version > SCHEMA_VERSION else "")
+        )
+    if not Path(file + "-wal").exists() and _in_use(file):
+        raise JournalError(f"the journal {file} was in use, but its log {file}-wal is gone, and jobs with it")
     lost = wal.lost_commits(Path(file + "-wal"))
     if lost:
         raise JournalError(f"the log {file}-wal is damaged: {lost} commits stand behind the broken place")
+
+
+def _in_use(file: str) -> bool:
+    connection = sqlite3.connect(f"{Path(file).absolute().as_uri()}?immutable=1", uri=True)
+    try:
+        return bool(connection.execute("SELECT in_use FROM journal").fetchone()[0])
+    finally:
+        connection.close()
 
 
 def _files(file: str) -> list[Path]:

@@ -16,7 +16,7 @@ def test_a_step_moves_shown_times_and_nothing_else(step_ns: int, scene: Scene) -
     scene.start_broker().ready()
     scene.start_worker().ready()
     before = [scene.submit(f"before {n}", "soak_slow")["first_id"] for n in range(5)]
-    scene.clock.write_text(str(step_ns))
+    scene.step_clock(step_ns)
     after = [scene.submit(f"after {n}", "soak_slow")["first_id"] for n in range(5)]
     scene.await_ends(before + after)
     jobs = {job["id"]: job for job in scene.asker.ask("status", ids=before + after)["jobs"]}

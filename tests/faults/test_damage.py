@@ -22,6 +22,7 @@ from soaking.asker import Asker
 
 FLIPS = 60
 SEED = 5
+PAGE_BYTES = 4096
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,20 @@ def test_a_log_that_is_gone(ruined: tuple[Scene, Sample]) -> None:
     """The file knows that it was in use, so it is missed."""
     scene, whole = ruined
     assert "is gone" in refused(scene, {"journal.db": whole.files["journal.db"]})
+
+
+def test_a_crash_while_the_log_is_moved_into_the_file(ruined: tuple[Scene, Sample], tmp_path: Path) -> None:
+    """Any of the pages may be new, old or torn in the middle: the log is whole, so everything is served."""
+    scene, whole = ruined
+    old, moved = whole.files["journal.db"], moved_into_the_file(whole.files, tmp_path)["journal.db"]
+    draw = random.Random(SEED)
+    for _ in range(20):
+        mixed = bytearray(old)
+        mixed[:PAGE_BYTES] = moved[:PAGE_BYTES]  # pages are moved in their order, so the file is still too short
+        for start in range(PAGE_BYTES, draw.randrange(len(old), len(moved)), PAGE_BYTES):
+            size = draw.choice((0, PAGE_BYTES // 2, PAGE_BYTES))
+            mixed[start : start + size] = moved[start : start + size]
+        assert verdict(scene, {**whole.files, "journal.db": bytes(mixed)}, whole.truth) == "served"
 
 
 FOREIGN = {
