@@ -56,7 +56,9 @@ class Program:
     def ready_line(self) -> list[str]:
         """The words of the first line on stdout. Raises RuntimeError when none comes."""
         assert self._process.stdout is not None
-        if select.select([self._process.stdout], [], [], READY_S)[0]:
+        waiting = select.poll()  # not select(): a client with 1,000 watchers has descriptors past 1,023
+        waiting.register(self._process.stdout, select.POLLIN)
+        if waiting.poll(READY_S * 1000):
             words = self._process.stdout.readline().decode().split()
             if words:
                 return words

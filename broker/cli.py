@@ -13,7 +13,7 @@ from typing import Any
 
 from zjobs.broker import upkeep
 from zjobs.broker.core import Rules
-from zjobs.broker.journal import MEMORY, CannotCreate, Journal, JournalError
+from zjobs.broker.journal import MEMORY, CannotCreate, Journal, JournalError, StorageError
 from zjobs.broker.retention import Keep
 from zjobs.broker.shell import Broker
 from zjobs.broker.sockets import CannotBind, Config
@@ -60,7 +60,8 @@ When it takes requests it prints one line: zbroker ready ENDPOINT. It ends on SI
 answered what it has taken. No job is lost whatever ends it.
 
 Exit codes: 0 ended as told; 64 wrong usage; 69 an address is in use; 73 the journal or a socket cannot be
-created; 74 the journal is damaged or unreadable; 75 a running broker has the journal open; 78 refused configuration.
+created or written; 74 the journal is damaged or unreadable; 75 a running broker has the journal open; 78 refused
+configuration.
 """
 
 LARGEST = 1 << 31
@@ -114,7 +115,7 @@ def _serve(config: Config, journal_file: str) -> int:
         broker = Broker(config, journal)
         try:
             if held is not None:
-                held.write(f"pid {os.getpid()}, listening at {broker.sockets.frontend_at}")
+                _say_who(held, f"pid {os.getpid()}, listening at {broker.sockets.frontend_at}")
             _stop_on_signals(broker)
             _say_ready(broker)
             broker.run()
@@ -122,7 +123,10 @@ def _serve(config: Config, journal_file: str) -> int:
             signal.set_wakeup_fd(-1)
             broker.close()
     finally:
-        journal.close()
+        try:
+            journal.close()
+        except StorageError as error:  # what was acknowledged is in the log, where the next broker finds it
+            log.warning("the journal could not be tidied up: %s", error)
         if held is not None:
             held.release()
     log.info("ended")
@@ -154,8 +158,15 @@ def _lock(journal_file: str) -> lock.Lock:
         raise Refused(LOCKED, f"the journal {journal_file} is open in another broker: {who}") from error
     except OSError as error:
         raise Refused(CANNOT_CREATE, f"the lock {path} cannot be made: {error.strerror}") from error
-    held.write(f"pid {os.getpid()}")
+    _say_who(held, f"pid {os.getpid()}")
     return held
+
+
+def _say_who(held: lock.Lock, holder: str) -> None:
+    try:
+        held.write(holder)
+    except OSError as error:
+        raise Refused(CANNOT_CREATE, f"the lock {held.path} cannot be written: {error.strerror}") from error
 
 
 def _config(values: dict[str, Any]) -> Config:

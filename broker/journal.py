@@ -12,8 +12,9 @@ import os
 import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from zjobs.broker import wal
 from zjobs.broker.jobs import Changes, Counters, Job, Loaded, Session, Submitted
@@ -24,6 +25,7 @@ MEMORY = ":memory:"
 PAGE_CACHE_KIB = 16_384
 CHECKPOINT_PAGES = 1_000
 CHECKED_AT_START_BYTES = 64 << 20
+HEADER_BYTES = 100
 
 JOB_COLUMNS = ", ".join(Job._fields)
 _STATE, _REASON, _CANCELLING = map(Job._fields.index, ("state", "reason", "cancelling"))
@@ -39,6 +41,9 @@ UPDATE job SET state = ?, attempts = ?, reruns = ?, version = ?, ready_at = ?, c
 WHERE id = ?"""
 
 
+Word = TypeVar("Word", bound=Enum)
+
+
 class StorageError(Exception):
     """The disk did not take a commit. Nothing of it is promised."""
 
@@ -48,7 +53,7 @@ class JournalError(Exception):
 
 
 class CannotCreate(JournalError):
-    """There is no such file, and none can be made there."""
+    """There is no such file and none can be made there, or it cannot be written at present."""
 
 
 class Journal:
@@ -107,13 +112,15 @@ class Journal:
     def take_up(self) -> None:
         """Marks the file itself as in use, so that a log that vanishes later is missed (see _check_header).
 
-        Raises JournalError. From here on `close` is the way to end.
+        Raises CannotCreate when the disk does not take it. From here on `close` is the way to end.
         """
-        with _damage(self.file):
+        try:
             self._db.execute("UPDATE journal SET in_use = 1")
             if self.file != MEMORY:
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 _unclosed.remove(self._db)
+        except sqlite3.Error as error:
+            raise CannotCreate(f"the journal {self.file} cannot be written: {error}") from error
         self._taken_up = True
 
     # --- reading -------------------------------------------------------------------------------------------
@@ -206,7 +213,7 @@ class Journal:
             job_id,
         )
         return tuple(
-            Attempt(number, Outcome(outcome), started_at, ended_at, _reason(reason), message, detail)
+            Attempt(number, _known(Outcome, outcome), started_at, ended_at, _reason(reason), message, detail)
             for number, outcome, started_at, ended_at, reason, message, detail in rows
         )
 
@@ -421,25 +428,29 @@ def _has_content(file: str) -> bool:
 def _check_header(file: str) -> None:
     """Refuses what is not a journal of ours, before anything could change the file.
 
-    Read with immutable=1: from the file itself, past its log. An orderly end leaves in_use = 0 and no log, so a
-    file in use without a log has lost it, and with it jobs that were acknowledged.
+    An orderly end leaves in_use = 0 and no log, so a file in use without a log has lost it, and with it jobs that were
+    acknowledged. Beside a log only the header's bytes are looked at (sqlite.org/fileformat2.html#the_database_header):
+    a crash while the log is moved into the file leaves pages, and a length, that only the log makes whole again.
     """
     if not os.access(file, os.R_OK | os.W_OK):
         raise JournalError(f"the journal {file} cannot be read and written by this user")
-    connection = sqlite3.connect(f"{Path(file).absolute().as_uri()}?immutable=1", uri=True)
     try:
-        if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-            raise JournalError(f"{file} is an SQLite file, but not a journal of zjobs")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if not 1 <= version <= SCHEMA_VERSION:
-            raise JournalError(
-                f"the journal {file} has format {version}; this zjobs reads format {SCHEMA_VERSION}"
-                + (": use a newer one" if version > SCHEMA_VERSION else "")
-            )
-        if connection.execute("SELECT in_use FROM journal").fetchone()[0] and not Path(file + "-wal").exists():
-            raise JournalError(f"the journal {file} was in use, but its log {file}-wal is gone, and jobs with it")
-    finally:
-        connection.close()
+        with open(file, "rb") as content:
+            header = content.read(HEADER_BYTES)
+    except OSError as error:
+        raise JournalError(f"the journal {file} is damaged or unreadable: {error.strerror}") from error
+    if len(header) < HEADER_BYTES or not header.startswith(b"SQLite format 3\0"):
+        raise JournalError(f"the journal {file} is damaged or unreadable: file is not a database")
+    version, application_id = (int.from_bytes(header[at : at + 4], "big") for at in (60, 68))
+    if application_id != APPLICATION_ID:
+        raise JournalError(f"{file} is an SQLite file, but not a journal of zjobs")
+    if not 1 <= version <= SCHEMA_VERSION:
+        raise JournalError(
+            f"the journal {file} has format {version}; this zjobs reads format {SCHEMA_VERSION}"
+            + (": use a newer one" if version > SCHEMA_VERSION else "")
+        )
+    if not Path(file + "-wal").exists() and _in_use(file):
+        raise JournalError(f"the journal {file} was in use, but its log {file}-wal is gone, and jobs with it")
     lost = wal.lost_commits(Path(file + "-wal"))
     if lost:
         raise JournalError(f"the log {file}-wal is damaged: {lost} commits stand behind the broken place")
@@ -450,20 +461,36 @@ def _consecutive(ids: Sequence[int]) -> bool:
     return len(ids) > 1 and list(ids) == list(range(ids[0], ids[0] + len(ids)))
 
 
+def _in_use(file: str) -> bool:
+    connection = sqlite3.connect(f"{Path(file).absolute().as_uri()}?immutable=1", uri=True)
+    try:
+        return bool(connection.execute("SELECT in_use FROM journal").fetchone()[0])
+    finally:
+        connection.close()
+
+
 def _files(file: str) -> list[Path]:
     return [Path(file), Path(file + "-wal")]
 
 
 def _job(row: Sequence[Any]) -> Job:
     values = list(row)
-    values[_STATE] = JobState(values[_STATE])
+    values[_STATE] = _known(JobState, values[_STATE])
     values[_REASON] = _reason(values[_REASON])
     values[_CANCELLING] = bool(values[_CANCELLING])
     return Job._make(values)
 
 
 def _reason(value: str | None) -> FailReason | None:
-    return None if value is None else FailReason(value)
+    return None if value is None else _known(FailReason, value)
+
+
+def _known(kind: type[Word], value: str) -> Word:
+    """One of a closed list. What is none of it was damaged on disk: a ValueError would end the broker."""
+    try:
+        return kind(value)
+    except ValueError:
+        raise StorageError(f"a record is damaged: {value!r} is no {kind.__name__}") from None
 
 
 # Written out field by field, because a million jobs pass here: going over the fields by name took twice as long.

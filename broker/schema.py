@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
+from zjobs.messages.types import FailReason, JobState, Outcome
+
 APPLICATION_ID = 0x7A6A6F62  # "zjob": the file says whose it is (sqlite.org/pragma.html#pragma_application_id)
 SCHEMA_VERSION = 2
 
@@ -68,6 +72,12 @@ CREATE TABLE pause(at INTEGER NOT NULL, reason TEXT NOT NULL);
 """,
 }
 
+
+def _words(kind: type[Enum]) -> str:
+    """The values of an enumeration, for a query."""
+    return ", ".join(f"'{member.value}'" for member in kind)
+
+
 # What must hold beyond SQLite's own structure: a sentence, and a query for what breaks it.
 CHECKS = {
     "a job is handed over that does not exist": "SELECT id FROM hand WHERE id NOT IN (SELECT id FROM job)",
@@ -77,4 +87,9 @@ CHECKS = {
     "AND id NOT IN (SELECT id FROM result) LIMIT 1",
     "a job's data has another size than its record says": "SELECT id FROM job JOIN data USING (id) "
     "WHERE length(body) <> data_bytes LIMIT 1",
+    "a job is in a state that there is none of": f"SELECT id FROM job WHERE state NOT IN ({_words(JobState)}) LIMIT 1",
+    "a job failed for a reason that there is none of": "SELECT id FROM job "
+    f"WHERE reason NOT IN ({_words(FailReason)}) LIMIT 1",
+    "a run ended in a way that there is none of": "SELECT job FROM attempt "
+    f"WHERE outcome NOT IN ({_words(Outcome)}) OR reason NOT IN ({_words(FailReason)}) LIMIT 1",
 }

@@ -7,6 +7,7 @@ beside an orphaned task.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -37,7 +38,8 @@ class Lock:
 
     def release(self) -> None:
         """Lets the lock go in an orderly way. The file stays: removing it would let two hold 'the' lock."""
-        os.ftruncate(self.fd, 0)
+        with contextlib.suppress(OSError):  # a full disk, some file systems: even shortening may need room
+            os.ftruncate(self.fd, 0)
         os.close(self.fd)
 
 

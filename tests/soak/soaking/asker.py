@@ -5,8 +5,9 @@ Not the client library: what is judged is the broker's word, and a mistake of th
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgpack
@@ -15,6 +16,7 @@ import zmq
 from soaking.recorder import Recorder
 
 FIRST_TRY_S = 0.5
+GONE_CHECK_S = 0.005
 
 
 class NoAnswer(Exception):
@@ -24,10 +26,14 @@ class NoAnswer(Exception):
 class Asker:
     """Asks the broker at `endpoint`; a request without a reply is sent again, the same bytes on a new socket."""
 
-    def __init__(self, endpoint: str, recorder: Recorder, patience_s: float = 60.0) -> None:
+    def __init__(
+        self, endpoint: str, recorder: Recorder, patience_s: float = 60.0, gone: Callable[[], bool] | None = None
+    ) -> None:
+        """gone: whether there is nobody left to wait for."""
         self._endpoint = endpoint
         self._recorder = recorder
         self._patience_s = patience_s
+        self._gone = gone
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket: zmq.Socket[bytes] | None = None
 
@@ -42,13 +48,27 @@ class Asker:
         while (left_s := deadline - time.monotonic()) > 0:
             socket = self._open()
             socket.send(body)
-            if socket.poll(int(min(wait_s, left_s) * 1000)):
-                reply: dict[str, Any] = msgpack.unpackb(socket.recv())
+            reply = self._reply(socket, min(wait_s, left_s))
+            if reply is not None:
                 return reply
             socket.close()
             self._socket = None
             wait_s = min(wait_s * 2, 4.0)
         raise NoAnswer(f"{op} at {self._endpoint}: no answer in {self._patience_s:g} s")
+
+    def _reply(self, socket: zmq.Socket[bytes], seconds: float) -> dict[str, Any] | None:
+        """The reply, or None after so many seconds. Raises NoAnswer when nobody is left."""
+        deadline = time.monotonic() + seconds
+        step_s = seconds if self._gone is None else GONE_CHECK_S
+        while (left_s := deadline - time.monotonic()) > 0:
+            # the answer to an earlier request, which a dead broker left, polls as readable and is then dropped
+            with contextlib.suppress(zmq.Again):
+                if socket.poll(max(1, int(min(step_s, left_s) * 1000))):
+                    reply: dict[str, Any] = msgpack.unpackb(socket.recv(zmq.NOBLOCK))
+                    return reply
+            if self._gone is not None and self._gone():
+                raise NoAnswer("there is nobody left to answer")
+        return None
 
     def _open(self) -> zmq.Socket[bytes]:
         if self._socket is None:
