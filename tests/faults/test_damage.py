@@ -164,7 +164,7 @@ def test_check_tells_a_sound_journal_from_a_damaged_one(ruined: tuple[Scene, Sam
     scene, whole = ruined
     put(scene, whole.files)
     code, said = upkeep(scene, "check", str(scene.journal))
-    assert code == 0 and f"{len(whole.truth)} jobs, 12 queued" in said and read(scene) == whole.files
+    assert code == 0 and f"{len(whole.truth)} ids given, 12 queued" in said and read(scene) == whole.files
     broken = {
         **whole.files,
         "journal.db-wal": whole.files["journal.db-wal"].replace(b"soak_once", b"soak_twice"[:9], 9),

@@ -19,8 +19,15 @@ from simulation.world import World
 
 FEW = st.sampled_from((0, 1, 2, 3, 8, 1000))
 JOB = st.builds(
-    "{}:{}*{}".format, st.sampled_from(list(TYPES)), st.sampled_from(BEHAVIOURS), st.sampled_from((1, 2, 12))
+    "{}:{}*{}{}{}{}".format,
+    st.sampled_from(list(TYPES)),
+    st.sampled_from(BEHAVIOURS),
+    st.sampled_from((1, 2, 12)),
+    st.sampled_from(("", "^5", "^-5")),
+    st.sampled_from(("", "+40", "+700")),
+    st.sampled_from(("", "!30", "!150")),
 )
+IDS = st.lists(st.sampled_from(("running", "-1", "-2", "-3", "-5", "-12", "1", "5")), min_size=1, max_size=3)
 
 
 class Machine(RuleBasedStateMachine):
@@ -60,6 +67,18 @@ class Machine(RuleBasedStateMachine):
     @rule(few=FEW)
     def repeat(self, few: int) -> None:
         self.do(f"repeat {few}")
+
+    @rule(what=st.sampled_from(("cancel", "cancel", "retry", "forget")), ids=IDS)
+    def control(self, what: str, ids: list[str]) -> None:
+        self.do(f"{what} {' '.join(ids)}")
+
+    @rule(what=st.sampled_from(("pause", "resume", "resume")))
+    def stop_the_line(self, what: str) -> None:
+        self.do(what)
+
+    @rule(what=st.sampled_from(("pause on lost", "pause on failed", "keep 3", "keep 0 500", "keep", "clock -10000")))
+    def operate(self, what: str) -> None:
+        self.do(what)
 
     @rule(who=st.sampled_from(("broker", "worker", "worker stale", "task")), few=FEW)
     def turn(self, who: str, few: int) -> None:

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from zjobs.broker.jobs import Changes, Job, Loaded
-from zjobs.messages.types import FailReason, HandedJob, Jobs, JobState, NewJob, Submit, SubmitReply, TaskType
+from zjobs.broker.workerview import Now
+from zjobs.messages.types import (
+    FailReason,
+    HandedJob,
+    Jobs,
+    JobState,
+    NewJob,
+    Retry,
+    RetryReply,
+    Submit,
+    SubmitReply,
+    TaskType,
+)
+
+# A run that ended so does not count as one that was lost with its worker; `told`: it was told to end, and did.
+FAILED = ("fail", "died", "told")
+
+LET_GO_MS = 2_500  # in so long a worker hears, with nothing in its way, what it is told with every beat
 
 
 class Broken(AssertionError):
@@ -17,85 +35,204 @@ def result_of(job_id: int, data: bytes) -> bytes:
     return b"job %d: %s" % (job_id, data)
 
 
+def printed_by(job_id: int) -> bytes:
+    """What a run of the job prints."""
+    return b"job %d here\n" % job_id
+
+
 class Run(NamedTuple):
     incarnation: str
     how: str | None  # None: still running
 
 
 class Oracle:
-    def __init__(self, types: dict[str, TaskType]) -> None:
+    def __init__(self, types: dict[str, TaskType], time: Callable[[], Now]) -> None:
         self._types = types
-        self.acknowledged: dict[int, NewJob] = {}
+        self._time = time
+        self.acknowledged: set[int] = set()
         self.committed: dict[int, Job] = {}
         self.data: dict[int, bytes] = {}
         self.results: dict[int, bytes] = {}
+        self.forgotten: set[int] = set()
         self.runs: dict[int, list[Run]] = {}
-        self._earlier: dict[int, list[Run]] = {}  # before an older journal was put in place
-        self._strangers: set[str] = set()  # workers of that time
+        self.healthy_since: int | None = None  # None: something may be in the way
         self.workers_ended = 0
         self.journal_replaced = False
-        self.counts = dict.fromkeys(("runs", "reruns", "hand-overs", "completed", "failed", "worker lost"), 0)
+        self.counts = dict.fromkeys(
+            ("runs", "reruns", "hand-overs", "completed", "failed", "worker lost", "cancelled", "cancelled runs")
+            + ("timed out", "retried", "copies", "overtakes", "delayed", "pauses", "forgotten"),
+            0,
+        )
+        self._earlier: dict[int, list[Run]] = {}  # before an older journal was put in place
+        self._strangers: set[str] = set()  # workers of that time
         self._ids_of_key: dict[str, tuple[int, int]] = {}
         self._numbers: dict[tuple[str, int], int] = {}
-        self._running: int | None = None
-        self._furthest = 0
+        self._handed: dict[int, int] = {}
+        self._begun: set[tuple[str, int]] = set()
+        self.running: int | None = None
+        self._paused_at: int | None = None
+        self._wishes: dict[int, int] = {}  # when the wish that a job end was committed
+        self._latest_ms = 0  # the wall clock was there before it was set back
 
     # --- what is promised to clients ---------------------------------------------------------------------
 
-    def answered(self, request: Submit, reply: SubmitReply) -> None:
-        """A submit was acknowledged: the jobs are committed, and the ids are theirs for ever."""
+    def submit_answered(self, request: Submit, reply: SubmitReply) -> None:
+        """The jobs are committed, and the ids are theirs for ever."""
+        for job_id, new in zip(self._given(request.key, reply, len(request.jobs)), request.jobs):
+            job = self.committed[job_id]
+            self._hold((job.type, self.data[job_id]) == new[:2], f"job {job_id} is not the one submitted")
+            self._hold((job.priority, job.time_limit_ms) == (new.priority, new.time_limit_ms), f"job {job_id}: options")
+            self._hold((job.ready_at is not None) or not new.delay_ms, f"job {job_id} has no delay")
+
+    def retry_answered(self, request: Retry, reply: RetryReply) -> None:
+        """The copies are committed."""
+        for job_id, old_id in zip(self._given(request.key, reply, len(request.ids)), request.ids):
+            self._hold(self.committed[job_id].retry_of == old_id, f"job {job_id} is no copy of {old_id}")
+            if old_id in self.committed:
+                self._hold(self.data[job_id] == self.data[old_id], f"job {job_id} has other data than {old_id}")
+
+    def _given(self, key: str, reply: SubmitReply | RetryReply, count: int) -> Iterable[int]:
+        """The ids that an answer names, or none when some of them were forgotten by then."""
         ids = (reply.first_id, reply.count)
-        self._hold(self._ids_of_key.setdefault(request.key, ids) == ids, f"key {request.key} got other ids")
-        self._hold(reply.count == len(request.jobs), f"{reply.count} ids for {len(request.jobs)} jobs")
-        for job_id, new in enumerate(request.jobs, reply.first_id):
-            self._hold(job_id in self.committed, f"job {job_id} was acknowledged before it was committed")
-            self._hold(self.acknowledged.setdefault(job_id, new) == new, f"id {job_id} was given twice")
+        self._hold(reply.count == count, f"{reply.count} ids for {count} jobs")
+        given = range(reply.first_id, reply.first_id + count)
+        if not self.forgotten.issuperset(given):  # else the key is gone with them
+            self._hold(self._ids_of_key.setdefault(key, ids) == ids, f"key {key} got other ids")
+        for job_id in given:
+            known = job_id in self.committed or job_id in self.forgotten
+            self._hold(known, f"job {job_id} was acknowledged before it was committed")
+            self.acknowledged.add(job_id)
+        return [] if self.forgotten.intersection(given) else given
+
+    def cancel_answered(self, ids: Iterable[int]) -> None:
+        """Jobs that there were: each has ended, or the wish is written down."""
+        for job_id in ids:
+            job = self.committed.get(job_id)
+            self._hold(job is None or job.state.final or job.cancelling, f"job {job_id} goes on after its cancel")
 
     # --- what is written down -----------------------------------------------------------------------------
 
     def commits(self, changes: Changes, loaded: Loaded) -> None:
         """`loaded`: the journal after that."""
         for job in changes.added.values():
-            self._hold(job.id not in self.committed, f"job {job.id} was added twice")
+            known = job.id in self.committed or job.id in self.forgotten
+            self._hold(not known, f"id {job.id} was given twice")
             self.committed[job.id] = job
+            self.counts["copies"] += job.retry_of is not None
         self.data.update(changes.data)
+        self.data.update((to, self.data[copied]) for to, copied in changes.data_copies)
+        was_paused = self._paused_at is not None
         for job in changes.changed.values():
             self._changes(job)
+            if job.state is JobState.FAILED and job.reason is FailReason.WORKER_LOST:
+                self._hold(not job.cancelling, f"job {job.id} is failed, and was to be cancelled")
+        self._commits_results(changes)
+        self._pauses(changes, loaded, was_paused)
+        self._commits_hands(changes, loaded)
+        for job_id in changes.forgotten:
+            self._forgets(job_id)
+
+    def _commits_results(self, changes: Changes) -> None:
         for job_id, body in changes.results:
             self._hold(self.committed[job_id].state is JobState.COMPLETED, f"a result of job {job_id}, not completed")
             self._hold(job_id not in self.results, f"job {job_id} got a second result")
             self._hold(body == result_of(job_id, self.data[job_id]), f"job {job_id} got the result {body!r}")
             self.results[job_id] = body
+        for job_id, output in changes.outputs:
+            self._hold(output == printed_by(job_id), f"job {job_id} is said to have printed {output!r}")
+
+    def _pauses(self, changes: Changes, loaded: Loaded, was_paused: bool) -> None:
+        if loaded.paused is None:
+            self._paused_at = None
+        elif self._paused_at is None:
+            self.counts["pauses"] += 1
+            self._paused_at = self._time().mono_ms
+        self._hold(loaded.paused is None or not changes.hands, "something was handed over in a pause")
+
+    def _commits_hands(self, changes: Changes, loaded: Loaded) -> None:
+        self._handed = {n: job.id for n, job in loaded.handed.items()}
         for n, job_id in changes.hands:
             assert loaded.session is not None
             self.counts["hand-overs"] += 1
             owner = self._numbers.setdefault((loaded.session.session, n), job_id)
             self._hold(owner == job_id, f"number {n} belonged to job {owner} and now to job {job_id}")
+            job = self.committed[job_id]
+            self._hold(not job.cancelling and not job.state.final, f"job {job_id} shall end and was handed over")
         for job in loaded.handed.values():
             alone = job.reruns > 0 or self._types[job.type].max_reruns == 0
             self._hold(not alone or len(loaded.handed) == 1, f"job {job.id} travels with {list(loaded.handed)}")
+        if changes.hands:
+            self._in_turn([job_id for _, job_id in changes.hands])
+
+    def _in_turn(self, handed: list[int]) -> None:
+        """Of the ready jobs, those were handed over whose turn it is, and no other.
+
+        What was ready before the clock was set back may count as ready, or not.
+        """
+        wall_ms = self._time().wall_ms
+        latest_ms = max(self._latest_ms, wall_ms)
+        order = []
+        for job_id in handed:
+            job = self.committed[job_id]
+            self._hold((job.ready_at or 0) <= latest_ms, f"job {job_id} was not ready")
+            self.counts["delayed"] += job.ready_at is not None
+            order.append((-job.priority, job_id))
+        self._hold(order == sorted(order), f"handed over in the order {handed}")
+        away = set(self._handed.values())
+        for job in self.committed.values():
+            if not job.state.final and job.id not in away and (job.ready_at or 0) <= wall_ms:
+                self._hold((-job.priority, job.id) > order[-1], f"job {job.id} was ready before {handed}")
+                self.counts["overtakes"] += job.id < handed[-1]
+
+    def _forgets(self, job_id: int) -> None:
+        job = self.committed.pop(job_id)
+        self._hold(job.state.final, f"job {job_id} was dropped and had not ended")
+        self.counts["forgotten"] += 1
+        self.forgotten.add(job_id)
+        self.data.pop(job_id, None)
+        self.results.pop(job_id, None)
+        for key, (first, count) in list(self._ids_of_key.items()):
+            if not any(other in self.committed for other in range(first, first + count)):
+                del self._ids_of_key[key]
 
     def _changes(self, job: Job) -> None:
         before, kind = self.committed[job.id], self._types[job.type]
         self._hold(not before.state.final, f"job {job.id} was {before.state} and changed again")
+        self._hold(not before.cancelling or job.state.final, f"job {job.id} shall end and goes on")
         self._hold(job.version > before.version, f"job {job.id} changed without a greater version")
         self._hold(job.reruns <= self.workers_ended, f"job {job.id} lost more workers than there were")
+        self._hold(job.attempts <= kind.max_attempts, f"job {job.id} was tried {job.attempts} times")
+        self._hold(job.reruns <= kind.max_reruns + 1, f"job {job.id} was put back {job.reruns} times")
+        self.committed[job.id] = job
+        if job.cancelling:
+            self._wishes[job.id] = self._time().mono_ms
         if job.state is JobState.COMPLETED:
             self.counts["completed"] += 1
             how = [run.how for run in (*self._earlier.get(job.id, []), *self.runs.get(job.id, []))]
             self._hold("ok" in how, f"job {job.id} is completed, but its runs ended {how}")
         elif job.state is JobState.FAILED:
             self.counts["failed"] += 1
-            self._fails(job, kind)
+            self._fails(job, kind, before.cancelling)
+        elif job.state is JobState.CANCELLED:
+            self.counts["cancelled"] += 1
+            self.counts["cancelled runs"] += job.id in self.runs
+            self._hold(job.reason is None, f"job {job.id} is cancelled because of {job.reason}")
         elif job.reruns > before.reruns:
             self.counts["reruns"] += 1
-        self.committed[job.id] = job
+        elif job.attempts > before.attempts:
+            self.counts["retried"] += 1
+            delay_ms = kind.retry_delay_ms * 2 ** (job.attempts - 1)
+            self._hold(job.ready_at == (job.ended_at or 0) + delay_ms, f"job {job.id} is retried at {job.ready_at}")
 
-    def _fails(self, job: Job, kind: TaskType) -> None:
+    def clock_is_set(self) -> None:
+        self._latest_ms = max(self._latest_ms, self._time().wall_ms)
+
+    def _fails(self, job: Job, kind: TaskType, unwanted: bool) -> None:
+        self.counts["timed out"] += job.reason is FailReason.TIMED_OUT
         if job.reason is FailReason.WORKER_LOST:
             self.counts["worker lost"] += 1
             self._hold(job.reruns == kind.max_reruns + 1, f"job {job.id} failed after {job.reruns} lost workers")
-        elif job.reason is not FailReason.BAD_DATA:
+        elif job.reason is not FailReason.BAD_DATA and not unwanted:
             self._hold(job.attempts == kind.max_attempts, f"job {job.id} failed after {job.attempts} attempts")
 
     def hands_over(self, message: Jobs) -> None:
@@ -103,37 +240,49 @@ class Oracle:
         for n, job in enumerate(message.jobs, message.first):
             committed = self._numbers.get((message.session, n))
             self._hold(committed == job.id, f"number {n} left with job {job.id}, but {committed} was committed")
+            self._hold(job.data == self.data[job.id], f"job {job.id} left with the data {job.data!r}")
 
     # --- what runs ----------------------------------------------------------------------------------------
 
-    def begins(self, job: HandedJob, incarnation: str) -> None:
-        self._hold(self._running is None, f"job {job.id} began while job {self._running} ran")
-        self._running = job.id
+    def begins(self, n: int, job: HandedJob, incarnation: str) -> None:
+        self._hold(self.running is None, f"job {job.id} began while job {self.running} ran")
+        self.running = job.id
         self.counts["runs"] += 1
         if incarnation in self._strangers:
             self._earlier.setdefault(job.id, []).append(Run(incarnation, None))
             return
-        runs = self.runs.setdefault(job.id, [])
+        self._hold(job.id not in self.forgotten, f"job {job.id} began after it was forgotten")
         self._hold(job.id in self.committed, f"job {job.id} began and was never committed")
         self._hold(not self.committed[job.id].state.final, f"job {job.id} began after it was final")
+        self._begins_in_order(n, job.id, incarnation)
+        runs = self.runs.setdefault(job.id, [])
         if runs:
             self._begins_again(job, incarnation, runs)
-        else:
-            self._hold(job.id > self._furthest, f"job {job.id} first began after job {self._furthest} had")
-            self._furthest = job.id
         runs.append(Run(incarnation, None))
+
+    def _begins_in_order(self, n: int, job_id: int, incarnation: str) -> None:
+        """The numbers given out were given in turn; they begin in their order, each of them once."""
+        self._hold(self._handed.get(n) == job_id, f"job {job_id} began as number {n} of {self._handed}")
+        self._hold((incarnation, n) not in self._begun, f"number {n} began twice")
+        self._begun.add((incarnation, n))
+        for lower in self._handed:
+            began = lower >= n or (incarnation, lower) in self._begun
+            self._hold(began, f"job {job_id}, number {n}, began before number {lower}")
+        if self._paused_at is not None and self.healthy_since is not None:
+            paused_ms = self._time().mono_ms - max(self._paused_at, self.healthy_since)
+            self._hold(paused_ms < LET_GO_MS, f"job {job_id} began {paused_ms} ms after a pause")
 
     def _begins_again(self, job: HandedJob, incarnation: str, runs: list[Run]) -> None:
         kind, last = self._types[job.type], runs[-1]
         if last.incarnation == incarnation:
-            self._hold(last.how in ("fail", "died"), f"job {job.id} began again after it ended {last.how!r}")
-        lost = sum(run.how not in ("fail", "died") for run in runs)
+            self._hold(last.how in FAILED, f"job {job.id} began again after it ended {last.how!r}")
+        lost = sum(run.how not in FAILED for run in runs)
         self._hold(lost <= kind.max_reruns, f"job {job.id} began again after {lost} lost runs")
         most = kind.max_attempts + kind.max_reruns
         self._hold(len(runs) < most, f"job {job.id} began {len(runs) + 1} times; {most} are allowed")
 
     def ends(self, job_id: int, how: str) -> None:
-        self._running = None
+        self.running = None
         runs = next(runs[job_id] for runs in (self._earlier, self.runs) if job_id in runs and not runs[job_id][-1].how)
         runs[-1] = runs[-1]._replace(how=how)
 
@@ -145,12 +294,7 @@ class Oracle:
     # --- an older journal was put in place -----------------------------------------------------------------
 
     def restored(
-        self,
-        jobs: dict[int, Job],
-        data: dict[int, bytes],
-        results: dict[int, bytes],
-        hands: dict[tuple[str, int], int],
-        worker: str | None,
+        self, loaded: Loaded, jobs: dict[int, Job], data: dict[int, bytes], results: dict[int, bytes], worker: str | None
     ) -> None:
         """From now on only what that journal knows is promised, and the runs since it was copied are not counted.
 
@@ -158,8 +302,12 @@ class Oracle:
         """
         self.journal_replaced = True
         self.committed, self.data, self.results = jobs, data, results
-        self.acknowledged = {job_id: new for job_id, new in self.acknowledged.items() if job_id in jobs}
-        self._ids_of_key, self._numbers, self._furthest = {}, hands, 0
+        self.acknowledged &= set(jobs)
+        self.forgotten, self._ids_of_key, self._wishes, self._begun = set(), {}, {}, set()
+        session = "" if loaded.session is None else loaded.session.session
+        self._numbers = {(session, n): job.id for n, job in loaded.handed.items()}
+        self._handed = {n: job.id for n, job in loaded.handed.items()}
+        self._paused_at = None if loaded.paused is None else self._time().mono_ms
         for job_id, runs in self.runs.items():
             self._earlier.setdefault(job_id, []).extend(runs)
         self.runs = {}
@@ -171,9 +319,27 @@ class Oracle:
     def same(self, what: str, ours: Any, theirs: Any) -> None:
         self._hold(ours == theirs, f"{what}: {ours} is not {theirs}")
 
+    def nobody_waits_for_its_end(self) -> None:
+        """With nothing in the way, what shall end has ended."""
+        assert self.healthy_since is not None
+        now_ms = self._time().mono_ms
+        for job_id, at_ms in self._wishes.items():
+            job = self.committed.get(job_id)
+            if job is not None and job.cancelling:
+                waited_ms = now_ms - max(at_ms, self.healthy_since)
+                self._hold(waited_ms < 2 * LET_GO_MS, f"job {job_id} has been cancelling for {waited_ms} ms")
+
+    def kept(self, most: int | None, for_ms: int | None) -> None:
+        """What the operator does not want kept is gone."""
+        ended = [job for job in self.committed.values() if job.state.final]
+        self._hold(most is None or len(ended) <= most, f"{len(ended)} ended jobs are kept")
+        if for_ms is not None:
+            late = [job.id for job in ended if (job.ended_at or 0) < self._time().wall_ms - for_ms - 20_000]
+            self._hold(not late, f"jobs {late} are kept too long")
+
     def drained(self) -> None:
         """Everything acknowledged is final."""
-        for job_id in self.acknowledged:
+        for job_id in self.acknowledged - self.forgotten:
             job = self.committed[job_id]
             self._hold(job.state.final, f"job {job_id} is still {job.state}")
             self._hold((job_id in self.results) == (job.state is JobState.COMPLETED), f"job {job_id}: no result")

@@ -6,10 +6,21 @@ import random
 
 from simulation.tasks import BEHAVIOURS, TYPES
 
-# A line, and how often it comes up. {few}: a small number, {jobs}: what to submit, {ms}: a time.
+# A line, and how often it comes up. {few}: a small number, {jobs}: what to submit, {ms}: a time,
+# {ids}: of jobs, most often new ones. Some are several lines, which would seldom come together.
 WEIGHTED = (
     (12, "submit {jobs}"),
     (3, "repeat {few}"),
+    (5, "cancel {ids}"),
+    (6, "connect; submit {long}^9; broker; worker; task 1; cancel running"),
+    (4, "broker; worker; task 1; worker dies {few}"),
+    (3, "retry {ids}"),
+    (2, "forget {ids}"),
+    (1, "pause"),
+    (6, "resume"),
+    (1, "pause on {when}"),
+    (1, "keep {keep}"),
+    (1, "clock {step}"),
     (24, "broker {few}"),
     (10, "broker"),
     (24, "worker {few}"),
@@ -49,15 +60,27 @@ def made_up(seed: int, length: int, restoring: bool) -> list[str]:
     weights = [weight * rng.choice((0, 1, 1, 3)) for weight, _ in table]
     weights[0] = weights[0] or 1
     drawn = rng.choices([line for _, line in table], weights, k=length)
-    return ["worker starts", "submit quick:ok retry:ok", "run 10", *(_filled(line, rng) for line in drawn)]
+    lines = "; ".join(_filled(line, rng) for line in drawn).split("; ")
+    return ["worker starts", "submit quick:ok retry:ok", "run 10", *lines]
 
 
 def _filled(line: str, rng: random.Random) -> str:
-    return line.format(few=rng.choice((0, 1, 1, 2, 3, 8)), ms=rng.choice(TIMES_MS), jobs=_jobs(rng))
+    return line.format(
+        few=rng.choice((0, 1, 1, 2, 3, 8)),
+        ms=rng.choice(TIMES_MS),
+        jobs=_jobs(rng),
+        long=f"{rng.choice(('long', 'mail', 'hasty'))}:{rng.choice(('ok', 'slow', 'deaf', 'late', 'die'))}",
+        ids=" ".join(str(rng.choice((-1, -1, -2, -3, -4, -5, -8, -12, 1, 5))) for _ in range(rng.choice((1, 1, 2, 4)))),
+        when=rng.choice(("never", "lost", "failed")),
+        keep=rng.choice(("", "3", "0 500", "8 2000")),
+        step=rng.choice((-10_000, -300, 300, 10_000)),
+    )
 
 
 def _jobs(rng: random.Random) -> str:
     return " ".join(
         f"{rng.choice(list(TYPES))}:{rng.choice(('ok', 'ok', 'ok', *BEHAVIOURS))}*{rng.choice((1, 1, 1, 2, 4, 12))}"
+        f"{rng.choice(('', '', '', '^5', '^-5', '^1'))}{rng.choice(('', '', '', '', '', '', '+40', '+700'))}"
+        f"{rng.choice(('', '', '', '', '', '!30', '!150'))}"
         for _ in range(rng.choice((1, 1, 2, 3)))
     )

@@ -5,30 +5,34 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from simulation.oracle import Oracle, result_of
+from simulation.oracle import Oracle, printed_by, result_of
 from zjobs.messages.types import Ended, FailReason, HandedJob, Outcome, TaskType
+from zjobs.worker.runner import Event, Printed
 
 JOBS_AHEAD = 8
 
 # What each type promises, and how long its jobs take.
 TYPES = {
-    "quick": (TaskType("quick", "", max_attempts=1, max_reruns=2), 0),
-    "retry": (TaskType("retry", "", max_attempts=3, max_reruns=1), 0),
-    "short": (TaskType("short", "", max_attempts=2, max_reruns=2), 5),
-    "long": (TaskType("long", "", max_attempts=2, max_reruns=1), 120),
-    "once": (TaskType("once", "", max_attempts=1, max_reruns=0), 0),
-    "mail": (TaskType("mail", "", max_attempts=2, max_reruns=0), 80),
+    "quick": (TaskType("quick", "", max_attempts=1, max_reruns=2, grace_ms=50), 0),
+    "retry": (TaskType("retry", "", max_attempts=3, max_reruns=1, grace_ms=50, retry_delay_ms=150), 0),
+    "short": (TaskType("short", "", max_attempts=2, max_reruns=2, grace_ms=0, retry_delay_ms=0), 5),
+    "long": (TaskType("long", "", max_attempts=2, max_reruns=1, grace_ms=50, retry_delay_ms=1_000), 120),
+    "once": (TaskType("once", "", max_attempts=1, max_reruns=0, grace_ms=50), 0),
+    "mail": (TaskType("mail", "", max_attempts=2, max_reruns=0, grace_ms=50, retry_delay_ms=0), 80),
+    "hasty": (TaskType("hasty", "", 2, 1, time_limit_ms=60, grace_ms=50, retry_delay_ms=20), 10),
 }
 FEW = ("quick", "once")  # what a worker has that was started without its --tasks
 
 SLOW_MS = 100  # more than its type leads to expect, and more than a worker lets others wait behind it
 
 # How a run ends, by the job's data (before a # and a mark of its request); those with _once end so the first time.
-BEHAVIOURS = ("ok", "slow", "fail", "fail_once", "bad", "die", "die_once")
+# `deaf` is slow and does not hear that it shall end, `late` is slow and completes when it is told to.
+BEHAVIOURS = ("ok", "slow", "fail", "fail_once", "bad", "die", "die_once", "deaf", "late")
+SLOW = {"slow": SLOW_MS, "late": SLOW_MS, "deaf": 3 * SLOW_MS}
 
 
 class Death(NamedTuple):
-    ended: list[Ended]
+    events: list[Event]
     lost: list[int]
     unbegun: list[int]
 
@@ -46,9 +50,10 @@ class Runner:
         self._oracle = oracle
         self._waiting: deque[Item] = deque()
         self._unread: deque[Item] = deque()
-        self._results: list[Ended] = []
+        self._events: list[Event] = []
         self._current: Item | None = None
         self._ends_at = 0
+        self._told = False
         self._dead = False
         self._killed = False
         self._forgotten = False
@@ -60,7 +65,7 @@ class Runner:
         self._waiting.append(Item(n, job))
 
     def feed(self) -> None:
-        while self._waiting and len(self._unread) + len(self._results) + (self._current is not None) < JOBS_AHEAD:
+        while self._waiting and len(self._unread) + len(self._events) + (self._current is not None) < JOBS_AHEAD:
             self._unread.append(self._waiting.popleft())
 
     def take_back(self) -> list[int]:
@@ -69,9 +74,16 @@ class Runner:
         self._waiting.clear()
         return [] if self._forgotten else numbers
 
-    def results(self) -> list[Ended]:
-        results, self._results = self._results, []
-        return [] if self._forgotten else results
+    def events(self) -> list[Event]:
+        events, self._events = self._events, []
+        return [] if self._forgotten else events
+
+    def end_task(self, n: int, now: int) -> None:
+        """The task of number `n` is told to end."""
+        if self._current is not None and self._current.n == n and not self._dead:
+            self._told = True
+            if _word(self._current.job) != "deaf":
+                self._ends_at = now
 
     def kill(self) -> None:
         self._killed = True
@@ -85,14 +97,14 @@ class Runner:
             return None
         lost = [] if self._current is None or self._forgotten else [self._current.n]
         self.bury()
-        return Death(self.results(), lost, self.take_back())
+        return Death(self.events(), lost, self.take_back())
 
     # --- what it does by itself ------------------------------------------------------------------------
 
     @property
     def eager(self) -> bool:
         """Whether the worker has something to hear from it."""
-        return bool(self._results) or self._dead or self._killed or not self.announced
+        return bool(self._events) or self._dead or self._killed or not self.announced
 
     def wakes_at(self, now: int) -> int | None:
         """When it makes its next step by itself."""
@@ -110,8 +122,11 @@ class Runner:
             if not self._unread:
                 return False
             self._current = self._unread.popleft()
-            self._oracle.begins(self._current.job, self.incarnation)
+            self._oracle.begins(*self._current, self.incarnation)
+            self._told = False
             self._ends_at = now + _takes_ms(self._current.job)
+            if _takes_ms(self._current.job):
+                self._events.append(Printed(self._current.n, printed_by(self._current.job.id)))
             return True
         if now < self._ends_at:
             return False
@@ -121,35 +136,44 @@ class Runner:
     def die(self) -> None:
         """Whatever it was doing, it is dead."""
         if self._current is not None and not self._dead:
-            self._oracle.ends(self._current.job.id, "died")
+            self._oracle.ends(self._current.job.id, "told" if self._told else "died")
         self._dead = True
 
     def bury(self) -> None:
         """It is dead for sure: nothing of it runs any more."""
         if self._current is not None and not self._dead:
-            self._oracle.ends(self._current.job.id, "killed")
+            self._oracle.ends(self._current.job.id, "told" if self._told else "killed")
         self._dead = True
         self._current = None
 
     def _end(self, item: Item) -> None:
         assert item.job.data is not None
-        word, _, once = item.job.data.decode().partition("#")[0].partition("_")
-        if once and item.job.attempt > 1:
-            word = "ok"
+        word, elapsed_us = _word(item.job), 1000 * _takes_ms(item.job) or 100
+        if self._told and word not in ("late", "deaf"):
+            self._current = None
+            self._oracle.ends(item.job.id, "told")
+            self._events.append(Ended(item.n, Outcome.CANCELLED, elapsed_us, message="told to end"))
+            return
         if word == "die":
             self.die()
             return
         self._current = None
-        self._oracle.ends(item.job.id, "ok" if word == "slow" else word)
-        elapsed_us = 1000 * _takes_ms(item.job) or 100
-        if word in ("ok", "slow"):
+        word = "ok" if word in SLOW else word
+        self._oracle.ends(item.job.id, word)
+        if word == "ok":
             result = result_of(item.job.id, item.job.data)
-            self._results.append(Ended(item.n, Outcome.COMPLETED, elapsed_us, result))
+            self._events.append(Ended(item.n, Outcome.COMPLETED, elapsed_us, result))
         else:
             reason = FailReason.RAISED if word == "fail" else FailReason.BAD_DATA
-            self._results.append(Ended(item.n, Outcome.FAILED, elapsed_us, reason=reason, message="no"))
+            self._events.append(Ended(item.n, Outcome.FAILED, elapsed_us, reason=reason, message="no"))
+
+
+def _word(job: HandedJob) -> str:
+    """What the run does."""
+    assert job.data is not None
+    word, _, once = job.data.decode().partition("#")[0].partition("_")
+    return "ok" if once and job.attempt > 1 else word
 
 
 def _takes_ms(job: HandedJob) -> int:
-    assert job.data is not None
-    return TYPES[job.type][1] + (SLOW_MS if job.data.startswith(b"slow") else 0)
+    return TYPES[job.type][1] + SLOW.get(_word(job), 0)

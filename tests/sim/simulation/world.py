@@ -6,6 +6,7 @@ lines, so the same lines give the same run. The turns of the two programs are th
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
 
@@ -13,29 +14,45 @@ from simulation.network import Network
 from simulation.oracle import Broken, Oracle
 from simulation.store import FileStore, MemoryStore, fill_disk
 from simulation.tasks import BEHAVIOURS, FEW, TYPES, Runner
-from zjobs.broker.core import Core, Effects, Handed
+from zjobs.broker.core import Core, Rules
+from zjobs.broker.effects import Effects, Handed
+from zjobs.broker.jobs import Loaded
 from zjobs.broker.journal import Journal, StorageError
+from zjobs.broker.retention import Keep, Retention
 from zjobs.broker.workerview import Now
 from zjobs.messages import wire
 from zjobs.messages.types import (
     Beat,
     BrokerName,
-    Error,
+    Cancel,
+    Ended,
+    Forget,
     HandedJob,
     Jobs,
     JobState,
-    Limits,
     NewJob,
+    Pause,
+    Progress,
+    Reply,
+    Reports,
+    Request,
+    Resume,
+    Retry,
+    RetryReply,
     Started,
     Submit,
     SubmitReply,
 )
-from zjobs.worker import core as w
+from zjobs.worker import effects as w
+from zjobs.worker.core import WorkerCore
+from zjobs.worker.news import Seen
+from zjobs.worker.runner import Event
 
 NAME = BrokerName("host", "tcp://127.0.0.1:5570", "journal-1")
 WALL_MS = 1_700_000_000_000
 LONGEST_DRAIN_MS = 600_000
 MOST_TURNS = 2_000
+JOB = re.compile(r"(\w+):(\w+)(?:\*(\d+))?(?:\^(-?\d+))?(?:\+(\d+))?(?:!(\d+))?")
 
 
 class Broker:
@@ -44,12 +61,13 @@ class Broker:
     def __init__(self, world: World, journal: Journal) -> None:
         self._world = world
         self.journal = journal
-        self.requests: deque[tuple[int, Submit]] = deque()
+        self.requests: deque[tuple[int, Request]] = deque()
+        self.retention = Retention(world.keep)
         self._outbox: deque[bytes] = deque()
         self._load()
 
     def _load(self) -> None:
-        self.core = Core(self.journal.load(), self.journal, Limits(), NAME, self._world.time())
+        self.core = Core(self.journal.load(), self.journal, self._world.rules, NAME, self._world.time())
 
     def turn(self, most: int, crash: str = "") -> bool:
         """One turn that reads at most `most` reports. `crash`: where it dies, "before" or "after" the commit.
@@ -73,10 +91,10 @@ class Broker:
             self._load()
             return not crash
 
-    def _decide(self, requests: list[tuple[int, Submit]], reports: list[bytes], lost: bool, crash: str) -> bool:
+    def _decide(self, requests: list[tuple[int, Request]], reports: list[bytes], lost: bool, crash: str) -> bool:
         now = self._world.time()
         if lost:
-            self.core.on_gone(now)
+            self.core.on_gone()
             self._outbox.clear()
         for frame in reports:
             message = wire.decode(frame, wire.REPORTS)
@@ -84,10 +102,15 @@ class Broker:
                 self.core.on_beat(message, self._world.new_name("session"), now)
             elif isinstance(message, Started):
                 self.core.on_started(message, now)
+            elif isinstance(message, Progress):
+                self.core.on_progress(message)
             else:
+                assert isinstance(message, Reports)
                 self.core.on_reports(message, now)
+        known = set(self._world.oracle.committed)
         for number, request in requests:
-            self.core.submit(request, (b"%d" % number, b""), now)
+            self._change(request, (b"%d" % number, b""), now)
+        self.retention.step(self.core, self.journal, now)
         effects = self.core.end_turn(now)
         if crash == "before":
             return False
@@ -95,11 +118,29 @@ class Broker:
             self.journal.commit(effects.changes)
             loaded = self.journal.load()
             self._world.oracle.commits(effects.changes, loaded)
-            self._loads_back()
+            self._loads_back(loaded)
         if crash == "after":
             return False
         self._speak(effects)
+        for _, request in requests:
+            if isinstance(request, Cancel):
+                self._world.oracle.cancel_answered(known.intersection(request.ids))
         return True
+
+    def _change(self, request: Request, envelope: tuple[bytes, ...], now: Now) -> None:
+        if isinstance(request, Submit):
+            self.core.submit(request, envelope, now)
+        elif isinstance(request, Retry):
+            self.core.retry(request, envelope, now)
+        elif isinstance(request, Cancel):
+            self.core.cancel(request, now)
+        elif isinstance(request, Pause):
+            self.core.pause(request, envelope, now)
+        elif isinstance(request, Resume):
+            self.core.resume(envelope)
+        else:
+            assert isinstance(request, Forget)
+            self.core.forget(request, envelope)
 
     def _speak(self, effects: Effects) -> None:
         for (number, _), reply in effects.replies:
@@ -117,25 +158,30 @@ class Broker:
 
     def _jobs_messages(self, handed: list[Handed]) -> Iterable[Jobs]:
         """Messages of consecutive numbers."""
+        bodies = self.journal.data_of([job.id for _, job in handed])
         first, batch = 0, list[HandedJob]()
         for n, job in handed:
             if batch and n != first + len(batch):
                 yield Jobs(self.core.session_name, first, tuple(batch))
                 batch = []
             first = n - len(batch)
-            data = self.journal.data_of([job.id]).get(job.id)
-            batch.append(HandedJob(job.id, job.type, data, job.attempts + job.reruns + 1))
+            data = bodies.get(job.id)
+            batch.append(HandedJob(job.id, job.type, data, job.attempts + job.reruns + 1, job.time_limit_ms))
         if batch:
             yield Jobs(self.core.session_name, first, tuple(batch))
 
-    def _loads_back(self) -> None:
+    def _loads_back(self, loaded: Loaded) -> None:
         """A broker that started now would know what this one knows."""
-        fresh = Core(self.journal.load(), self.journal, Limits(), NAME, self._world.time())
-        for what in ("journal", "counters", "types"):
-            self._world.oracle.same(what, getattr(self.core, what), getattr(fresh, what))
-        self._world.oracle.same("the order of jobs", self.core.next_ids(10_000), fresh.next_ids(10_000))
-        ids = self.core.next_ids(20)
-        self._world.oracle.same("numbers ahead", [self.core.ahead(i) for i in ids], list(range(len(ids))))
+        same = self._world.oracle.same
+        fresh = Core(loaded, self.journal, self._world.rules, NAME, self._world.time())
+        fresh.end_turn(self._world.time())  # it hands over nothing, but sees who is ready
+        for what in ("journal", "counters", "types", "paused"):
+            same(what, getattr(self.core, what), getattr(fresh, what))
+        if not self._world.clock_went_back:
+            same("the order of jobs", self.core.next_ids(10_000), fresh.next_ids(10_000))
+            same("how many wait", self.core.waiting, fresh.waiting)
+        jobs = [job for job in map(self.journal.job, self.core.next_ids(8)) if job is not None]
+        same("numbers ahead", [self.core.ahead(job) for job in jobs], list(range(len(jobs))))
 
 
 class Worker:
@@ -145,7 +191,7 @@ class Worker:
         self._world = world
         self.types = tuple(TYPES[name][0] for name in types)
         incarnation = world.new_name("worker")
-        self.core = w.WorkerCore(incarnation, self.types, "host", 1)
+        self.core = WorkerCore(incarnation, self.types, "host", 1)
         self.runner: Runner | None = Runner(incarnation, world.oracle)
         self.runner.announced = True
         self.exited = False
@@ -177,17 +223,22 @@ class Worker:
             if not self.core.stopping:
                 self.runner = Runner(self.core.incarnation, self._world.oracle)
             return
-        for ended in self.runner.results():
-            self.core.on_ended(ended, now)
+        self._hear(self.runner.events(), now)
         if not self.runner.announced:
             self.runner.announced = True
             self.core.on_ready(self.types, now)
         death = self.runner.died()
         if death is not None:
             self.runner = None
-            for ended in death.ended:
-                self.core.on_ended(ended, now)
+            self._hear(death.events, now)
             self.core.on_task_process_died(death.lost, death.unbegun, "killed by SIGKILL", now)
+
+    def _hear(self, events: list[Event], now: int) -> None:
+        for event in events:
+            if isinstance(event, Ended):
+                self.core.on_ended(event, now)
+            else:
+                self.core.on_output(event.n, event.data)
 
     def _do(self, effect: w.Effect, now: int) -> None:
         if isinstance(effect, w.Publish):
@@ -196,7 +247,15 @@ class Worker:
             assert self.runner is not None
             self.runner.offer(effect.n, effect.job)
         elif isinstance(effect, w.TakeBack):
-            self.core.on_taken_back([] if self.runner is None else self.runner.take_back(), now)
+            numbers = [] if self.runner is None else self.runner.take_back()
+            if self.runner is not None:
+                self._hear(self.runner.events(), now)
+            self.core.on_taken_back(numbers, now)
+        elif isinstance(effect, w.Look):
+            self.core.on_seen(Seen(now % 1000 / 1000, "note", now), now)
+        elif isinstance(effect, w.EndTask):
+            if self.runner is not None:
+                self.runner.end_task(effect.n, now)
         elif isinstance(effect, w.KillTask):
             self._world.oracle.workers_ended += 1
             if self.runner is not None:
@@ -219,11 +278,15 @@ class Worker:
 class World:
     def __init__(self, store: MemoryStore | FileStore) -> None:
         self.now = 1_000
+        self.rules = Rules()
+        self.keep = Keep()
+        self.clock_went_back = False
+        self._wall_ms = WALL_MS
         self.net = Network()
-        self.oracle = Oracle({name: kind for name, (kind, _) in TYPES.items()})
+        self.oracle = Oracle({name: kind for name, (kind, _) in TYPES.items()}, self.time)
         self.lines: list[str] = []
         self.disk_full = False
-        self.submits: list[Submit] = []
+        self.asked: list[Request] = []
         self.broker: Broker | None = None
         self.worker: Worker | None = None
         self._store = store
@@ -248,21 +311,56 @@ class World:
             self._worker_ends("1000000")
 
     def submit(self, *jobs: str) -> None:
-        """`quick:ok` or `quick:ok*5`, one or more: a request under a new key. Its answer comes with a turn."""
-        number, new = len(self.submits), []
+        """A request under a new key. Its answer comes with a turn.
+
+        `quick:ok*5^3+200!80` and shorter: what does what, how often, with which priority, delay and time limit.
+        """
+        number, new = len(self.asked), []
         for job in jobs:
-            kind, _, rest = job.partition(":")
-            behaviour, _, times = rest.partition("*")
-            assert kind in TYPES and behaviour in BEHAVIOURS, job
-            new += [NewJob(kind, f"{behaviour}#{number}".encode())] * int(times or 1)
-        self.submits.append(Submit(f"key-{number}", tuple(new)))
-        self.repeat(str(number))
+            match = JOB.fullmatch(job)
+            assert match is not None and match[1] in TYPES and match[2] in BEHAVIOURS, job
+            made = NewJob(match[1], f"{match[2]}#{number}".encode(), int(match[4] or 0), int(match[5] or 0))
+            new += [made._replace(time_limit_ms=int(match[6]) if match[6] else None)] * int(match[3] or 1)
+        self._ask(Submit(f"key-{number}", tuple(new)))
+
+    def retry(self, *ids: str) -> None:
+        self._ask(Retry(f"key-{len(self.asked)}", self._ids(ids)))
 
     def repeat(self, number: str) -> None:
-        """The same request once more."""
-        if self.broker is not None and self.submits:
-            number_ = int(number) % len(self.submits)
-            self.broker.requests.append((number_, self.submits[number_]))
+        """A request with a key once more."""
+        keyed = [number for number, request in enumerate(self.asked) if isinstance(request, (Submit, Retry))]
+        if self.broker is not None and keyed:
+            number_ = keyed[int(number) % len(keyed)]
+            self.broker.requests.append((number_, self.asked[number_]))
+
+    def cancel(self, *ids: str) -> None:
+        """Ids are those of jobs; -1 is the newest one, -2 the one before; `running`: that of the job that runs."""
+        self._ask(Cancel(self._ids(ids)))
+
+    def forget(self, *ids: str) -> None:
+        self._ask(Forget(self._ids(ids)))
+
+    def pause(self) -> None:
+        self._ask(Pause("a person"))
+
+    def resume(self) -> None:
+        self._ask(Resume())
+
+    def pause_on(self, what: str) -> None:
+        """The broker is started anew with this rule."""
+        self.rules = Rules(pause_on=what)
+        self._start_anew()
+
+    def keeps(self, jobs: str = "", for_ms: str = "") -> None:
+        """`keep 5`, `keep 5 1000`, `keep 0 1000`: how many ended jobs and for how long; `keep`: all, for ever."""
+        self.keep = Keep(int(for_ms) if for_ms else None, int(jobs or 0) or None)
+        self._start_anew()
+
+    def clock(self, ms: str) -> None:
+        """The wall clock is set, back when `ms` is negative."""
+        self.oracle.clock_is_set()
+        self._wall_ms += int(ms)
+        self.clock_went_back = self.clock_went_back or int(ms) < 0
 
     def broker_turn(self, most: str = "1000") -> None:
         if self.broker is not None:
@@ -343,11 +441,17 @@ class World:
     def run(self, duration_ms: str) -> None:
         """Nothing goes wrong for a while."""
         end = self.now + int(duration_ms)
+        self.oracle.healthy_since = self.now
         while True:
             self._settle()
             if self.now >= end:
-                return
+                break
             self.now = max(self.now + 1, min([end, *self._deadlines()]))
+
+        healthy = self.broker is not None and self.worker is not None and not self.worker.core.stopping
+        if healthy and not self.disk_full:
+            self.oracle.nobody_waits_for_its_end()
+        self.oracle.healthy_since = None
 
     def backup(self) -> None:
         self._store.backup()
@@ -363,17 +467,23 @@ class World:
         """Everything heals, and every job must end in bounded time."""
         self._fill_disk(False)
         self.broker_starts()
+        if self.rules != Rules():
+            self.pause_on("never")
         end = self.now + LONGEST_DRAIN_MS
         while self.now < end:
             if self.worker is not None and self.worker.types != tuple(kind for kind, _ in TYPES.values()):
                 self.worker_dies()
             self.worker_starts()
+            self.resume()
             self.run("1000")
             if self.worker is not None and self.worker.exited:
                 self._worker_ends("1000000")
-            if self.broker is not None and self.broker.core.queued == 0 and self.broker.core.running is None:
+            assert self.broker is not None
+            core = self.broker.core
+            if core.queued == core.waiting == 0 and core.running is None:
                 break
-        self.run("3000")
+        self.run("3000" if self.keep == Keep() else "25000")
+        self.oracle.kept(self.keep.jobs, self.keep.for_ms)
         self._check_all()
         self.oracle.drained()
 
@@ -386,18 +496,38 @@ class World:
     # --- parts ----------------------------------------------------------------------------------------------
 
     def time(self) -> Now:
-        return Now(self.now, WALL_MS + self.now)
+        return Now(self.now, self._wall_ms + self.now)
 
     def new_name(self, kind: str) -> str:
         self._names += 1
         return f"{kind}-{self._names}"
 
-    def answered(self, number: int, reply: SubmitReply | Error) -> None:
+    def answered(self, number: int, reply: Reply) -> None:
+        request = self.asked[number]
         if isinstance(reply, SubmitReply):
-            self.oracle.answered(self.submits[number], reply)
+            assert isinstance(request, Submit)
+            self.oracle.submit_answered(request, reply)
+        elif isinstance(reply, RetryReply):
+            assert isinstance(request, Retry)
+            self.oracle.retry_answered(request, reply)
 
     def close(self) -> None:
         self._store.close()
+
+    def _ask(self, request: Request) -> None:
+        self.asked.append(request)
+        if self.broker is not None:
+            self.broker.requests.append((len(self.asked) - 1, request))
+
+    def _ids(self, words: Iterable[str]) -> tuple[int, ...]:
+        newest = max(self.oracle.committed, default=0)
+        numbers = [self.oracle.running or newest if word == "running" else int(word) for word in words]
+        return tuple(max(1, number if number > 0 else newest + 1 + number) for number in numbers)
+
+    def _start_anew(self) -> None:
+        if self.broker is not None:
+            self.broker_dies("after", "1000")
+            self.broker_starts()
 
     def _start_broker(self) -> None:
         self.broker = Broker(self, self._store.open())
@@ -444,14 +574,17 @@ class World:
         assert self.broker is not None
         if self.broker.journal.read_only is not None and self.disk_full:
             return False  # it tries again each second; we wait for the disk
-        deadline = self.broker.core.next_deadline_ms()
-        due = deadline is not None and deadline <= self.now
+        due = any(at <= self.now for at in self._broker_deadlines())
         return bool(self.net.reports or self.broker.requests or self.net.broker_sees_loss or due)
 
+    def _broker_deadlines(self) -> list[int]:
+        if self.broker is None:
+            return []
+        times = [self.broker.core.next_deadline_ms(self.time()), self.broker.retention.due_at_ms()]
+        return [at for at in times if at is not None]
+
     def _deadlines(self) -> list[int]:
-        times: list[int | None] = []
-        if self.broker is not None:
-            times.append(self.broker.core.next_deadline_ms())
+        times: list[int | None] = [*self._broker_deadlines()]
         if self.worker is not None and not self.worker.exited:
             times.append(self.worker.core.next_deadline_ms())
         runner = self._runner()
@@ -467,6 +600,14 @@ class World:
             self.oracle.same(f"job {job_id} in the journal", journal.job(job_id), job)
             _, body = journal.result_piece(job_id, 0, 1000)
             self.oracle.same(f"the result of job {job_id}", body, self.oracle.results.get(job_id, b""))
+        for job_id in self.oracle.forgotten:
+            self.oracle.same(f"forgotten job {job_id}", journal.job(job_id), None)
+            self.oracle.same(f"why there is no job {job_id}", self.broker.core.why_missing(job_id).value, "expired")
+        counters = self.broker.core.counters
+        for state in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED):
+            count = sum(job.state is state for job in self.oracle.committed.values())
+            self.oracle.same(f"how many are {state.value}", getattr(counters, state.value), count)
+        journal.check()
 
     def _forget_what_was_after(self) -> None:
         journal = self._store.open()
@@ -475,16 +616,22 @@ class World:
         jobs = {job.id: job for job in map(journal.job, ids) if job is not None}
         results = {job_id: journal.result_piece(job_id, 0, 1000)[1] for job_id in ids}
         results = {job_id: body for job_id, body in results.items() if body}
-        session = "" if loaded.session is None else loaded.session.session
-        hands = {(session, n): job.id for n, job in loaded.handed.items()}
         runner = self._runner()
         worker = None if runner is None else runner.incarnation
-        self.oracle.restored(jobs, journal.data_of(list(ids)), results, hands, worker)
+        self.oracle.restored(loaded, jobs, journal.data_of(list(ids)), results, worker)
 
 
 ACTIONS: dict[str, Callable[..., None]] = {
     "submit": World.submit,
     "repeat": World.repeat,
+    "cancel": World.cancel,
+    "retry": World.retry,
+    "forget": World.forget,
+    "pause": World.pause,
+    "resume": World.resume,
+    "pause on": World.pause_on,
+    "keep": World.keeps,
+    "clock": World.clock,
     "broker": World.broker_turn,
     "broker dies": World.broker_dies,
     "broker starts": World.broker_starts,
