@@ -1,0 +1,271 @@
+"""Another try: by itself after a failure, with a delay that grows, and by copies of jobs that have ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from zjobs.broker.core import LONGEST_RETRY_DELAY_MS
+from zjobs.messages.types import (
+    Ended,
+    Error,
+    ErrorCode,
+    FailReason,
+    Forget,
+    JobState,
+    Outcome,
+    Retry,
+    RetryReply,
+    Returned,
+    TaskType,
+)
+
+
+def done(n: int) -> Ended:
+    return Ended(n, Outcome.COMPLETED, 10, b"\xa2ok")
+
+
+def failed(n: int, reason: FailReason = FailReason.RAISED) -> Ended:
+    return Ended(n, Outcome.FAILED, 10, None, reason, "ValueError: no", "Traceback")
+
+
+# --- by itself ---------------------------------------------------------------------------------------------------
+
+
+def test_the_delay_doubles_with_each_failure(ready: Any) -> None:
+    """1 s, 2 s, 4 s after the ends of the runs; the fourth failure is final."""
+    ready.submit("later")
+    for number, delay_ms in ((1, 1_000), (2, 2_000), (3, 4_000)):
+        ready.report(number, failed(number))
+        job = ready.job(1)
+        assert (job.state, job.attempts, job.ready_at) == (JobState.QUEUED, number, ready.now.wall_ms + delay_ms)
+        assert ready.core.waits(1) and ready.core.waiting == 1 and ready.core.queued == 0
+        assert ready.core.ahead(job) is None
+        assert ready.after(delay_ms - 1).hand_over == []
+        assert ready.core.next_deadline_ms(ready.now) <= ready.mono_ms + 1
+        assert [job.id for _, job in ready.after(1).hand_over] == [1] or ready.beat().hand_over
+    ready.report(4, failed(4))
+    assert ready.job(1).state is JobState.FAILED and ready.job(1).attempts == 4
+    assert [one.number for one in ready.journal.attempts(1)] == [1, 2, 3, 4]
+
+
+def test_the_delay_is_an_hour_at_most(ready: Any) -> None:
+    """However often it failed."""
+    kind = TaskType("stubborn", max_attempts=100, retry_delay_ms=1_000_000)
+    ready.beat(types=(kind,))
+    ready.submit("stubborn")
+    for number in range(1, 60):
+        ready.report(number, failed(number))
+        delay_ms = ready.job(1).ready_at - ready.now.wall_ms
+        assert delay_ms == min(1_000_000 << (number - 1), LONGEST_RETRY_DELAY_MS)
+        ready.mono_ms += delay_ms
+        ready.beat(types=(kind,))
+        assert ready.handed == [(number + 1, 1)]
+
+
+def test_a_job_that_waits_for_its_retry_blocks_nobody(ready: Any) -> None:
+    """The one behind it starts; when its time has come, it goes before those with greater ids."""
+    ready.submit("later", "once", "once")
+    ready.report(1, failed(1))
+    assert [job_id for _, job_id in ready.handed] == [2]
+    ready.mono_ms += 1_000
+    ready.report(2, done(2))
+    assert [job_id for _, job_id in ready.handed] == [1]
+
+
+def test_a_delay_of_nothing_is_over_at_once(ready: Any) -> None:
+    """The next attempt is handed over with the commit of the failure."""
+    ready.submit("twice")
+    ready.report(1, failed(1))
+    assert ready.handed == [(2, 1)] and ready.core.waiting == 0
+
+
+def test_a_restart_in_between_keeps_the_delay(ready: Any) -> None:
+    """Neither shorter nor longer."""
+    ready.submit("later")
+    ready.report(1, failed(1))
+    at = ready.job(1).ready_at
+    ready.mono_ms += 400
+    ready.restart()
+    ready.beat()
+    assert ready.handed == [] and ready.core.waiting == 1 and ready.job(1).ready_at == at
+    ready.mono_ms += 600
+    ready.beat()
+    assert ready.handed == [(2, 1)]
+
+
+def test_reruns_are_counted_apart_from_attempts(ready: Any) -> None:
+    """Lost workers use up no attempts, failures no reruns; a lost worker's job waits for nothing."""
+    ready.submit("later")
+    ready.report(1, failed(1))
+    ready.mono_ms += 1_000
+    ready.beat()
+    assert ready.handed == [(2, 1)]
+    ready.worker("B")
+    job = ready.job(1)
+    assert (job.attempts, job.reruns, job.ready_at) == (1, 1, None) and ready.handed == [(1, 1)]
+    ready.worker("C")
+    assert (ready.job(1).state, ready.job(1).reruns) == (JobState.QUEUED, 2)
+    ready.worker("D")
+    job = ready.job(1)
+    assert (job.state, job.reason, job.attempts, job.reruns) == (JobState.FAILED, FailReason.WORKER_LOST, 1, 3)
+
+
+# --- a delay from the start, and the clock ------------------------------------------------------------------------
+
+
+def test_a_delayed_job_starts_when_its_time_has_come(ready: Any) -> None:
+    """It blocks nobody, is counted as waiting, and the core says when to look again."""
+    ready.submit("once", delay_ms=500)
+    ready.submit("once")
+    assert [job_id for _, job_id in ready.handed] == [2]
+    assert (ready.core.waiting, ready.core.waits(1), ready.core.waits(2)) == (1, True, False)
+    assert ready.core.next_deadline_ms(ready.now) == ready.mono_ms + 500
+    ready.report(1, done(1))
+    ready.after(499)
+    assert ready.handed == []
+    ready.after(1)
+    assert ready.handed == [(2, 1)] and ready.core.waiting == 0
+
+
+def test_delayed_jobs_line_up_by_priority_and_id_once_ready(bench: Any) -> None:
+    """Not by when they became ready."""
+    for delay_ms, priority in ((300, 0), (200, 0), (100, 0), (300, 1)):
+        bench.submit("once", delay_ms=delay_ms, priority=priority)
+    assert bench.core.next_ids(9) == []
+    bench.after(150)
+    assert bench.core.next_ids(9) == [3]
+    bench.after(150)
+    assert bench.core.next_ids(9) == [4, 1, 2, 3]
+    assert [bench.core.ahead(bench.job(n)) for n in (1, 2, 3, 4)] == [1, 2, 3, 0]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_clock_that_steps_moves_delays_with_it(ready: Any, restarted: bool) -> None:
+    """Set forward, a delay is over at once; set back, it lasts as much longer, and the deadline says so."""
+    ready.submit("once", delay_ms=5_000)
+    ready.wall_ms -= 60_000
+    if restarted:
+        ready.restart()
+    ready.beat()
+    assert ready.handed == []
+    assert ready.core.next_deadline_ms(ready.now) == ready.mono_ms + min(65_000, 3_000)
+    ready.wall_ms += 65_000
+    ready.beat()
+    assert ready.handed == [(1, 1)]
+
+
+def test_what_was_ready_stays_so_when_the_clock_is_set_back(ready: Any) -> None:
+    """A job that came back from the worker does not wait a second time."""
+    ready.learn("twice")
+    ready.submit("twice", "twice", delay_ms=100)
+    ready.after(100)
+    ready.beat()
+    ready.wall_ms -= 60_000
+    first = min(n for n in ready.journal.load().handed)
+    ready.report(2, Returned(first, False))
+    assert [job_id for _, job_id in ready.handed] == [2, 3]
+
+
+# --- priorities ----------------------------------------------------------------------------------------------------
+
+
+def test_greater_priority_overtakes_all_that_is_not_with_the_worker(ready: Any) -> None:
+    """Then the order of submission; negative ones come last, over a restart too."""
+    ready.submit("once")
+    for priority in (0, -5, 5, 0, 5):
+        ready.submit("once", priority=priority)
+    order = [1, 4, 6, 2, 5, 3]
+    assert ready.core.next_ids(9) == order
+    assert [ready.core.ahead(ready.job(job_id)) for job_id in order] == list(range(6))
+    ready.restart()
+    assert ready.core.next_ids(9) == order
+    ready.beat()
+    handed = []
+    for number in range(1, 7):
+        ready.report(number, done(number))
+        handed += [job_id for _, job_id in ready.handed]
+    assert handed == order[1:]
+
+
+def test_each_job_of_mixed_priorities_leaves_with_its_own_record(ready: Any) -> None:
+    """The ids that come next may look like a range by their first and last, and be none."""
+    ready.learn("twice")
+    for priority in (0, 0, 9, 9, 9, 0, 9):
+        ready.submit("twice", priority=priority, data=b"%d" % priority, delay_ms=10)
+    ready.after(10)
+    ids = [job_id for _, job_id in ready.handed]
+    assert ids == [4, 5, 6, 8, 2, 3, 7]
+    assert [job.priority for _, job in ready.last.hand_over] == [9] * 4 + [0] * 3
+    data = ready.journal.data_of(ids)
+    assert [data[job_id] for job_id in ids] == [b"9"] * 4 + [b"0"] * 3
+
+
+# --- copies ----------------------------------------------------------------------------------------------------------
+
+
+def test_retry_submits_copies(ready: Any) -> None:
+    """New ids, the same type, data and priority; nothing of how the old one went; both know of each other."""
+    ready.submit("once", data=b"d", priority=3)
+    ready.report(1, failed(1))
+    assert ready.retry(1) == RetryReply("journal", 2, 1)
+    old, new = ready.job(1), ready.job(2)
+    assert old.state is JobState.FAILED and ready.journal.copies_of(1) == (2,)
+    assert new[:8] == (2, "once", JobState.QUEUED, 0, 0, 0, 1, ready.now.wall_ms)
+    assert (new.priority, new.retry_of, new.reason, new.ended_at, new.ready_at) == (3, 1, None, None, None)
+    assert ready.journal.data_of([2]) == {2: b"d"} and ready.handed == [(2, 2)]
+
+
+def test_the_same_retry_again_makes_no_second_copy(ready: Any) -> None:
+    """By its key, over a restart; with other ids, or as a submit, the key is in conflict."""
+    ready.submit("once", "once", key="s")
+    ready.cancel(1, 2)
+    ready.report(1, done(1))
+    first = ready.retry(1, 2, key="k")
+    assert first == RetryReply("journal", 3, 2)
+    ready.restart()
+    assert ready.retry(1, 2, key="k") == first and ready.core.counters.next_id == 5
+    for reply in (ready.retry(2, 1, key="k"), ready.submit("once", "once", key="k"), ready.retry(1, 2, key="s")):
+        assert reply.code is ErrorCode.KEY_CONFLICT
+
+
+@pytest.mark.parametrize(
+    ("ids", "code", "word"),
+    [
+        ((1, 2), ErrorCode.NOT_FINISHED, "job 2 has not ended"),
+        ((1, 99), ErrorCode.NOT_FOUND, "no job 99"),
+        ((1, 3), ErrorCode.EXPIRED, "no job 3"),
+        ((1, 4), ErrorCode.UNKNOWN_TYPE, "'gone'"),
+    ],
+)
+def test_copies_are_made_all_or_none(bench: Any, ids: tuple[int, ...], code: ErrorCode, word: str) -> None:
+    """The error names what is in the way."""
+    bench.submit("once", "twice", "once", "gone")
+    bench.cancel(1, 3, 4)
+    bench.forget(3)
+    bench.worker()
+    reply = bench.retry(*ids)
+    assert isinstance(reply, Error) and reply.code is code and word in reply.message
+    assert bench.core.counters.next_id == 5
+
+
+def test_copies_count_for_the_limit_of_queued_jobs(make: Any) -> None:
+    """Waiting ones too."""
+    bench = make(queued_jobs=2)
+    bench.submit("once")
+    bench.cancel(1)
+    bench.submit("once", delay_ms=1_000)
+    assert bench.retry(1, 1).code is ErrorCode.QUEUE_FULL
+    assert bench.retry(1) == RetryReply("journal", 3, 1)
+
+
+def test_a_job_is_copied_and_forgotten_in_one_turn(ready: Any) -> None:
+    """The copy keeps the data."""
+    ready.submit("once", data=b"d")
+    ready.report(1, failed(1))
+    ready.core.retry(Retry("k", (1,)), (), ready.now)
+    ready.core.forget(Forget((1,)), ())
+    ready.turn()
+    assert ready.journal.job(1) is None and ready.journal.data_of([2]) == {2: b"d"}
+    ready.journal.check()
