@@ -340,8 +340,12 @@ class Journal:
         )
 
     def give_back_space(self, pages: int) -> None:
-        """Lets the file shrink by at most `pages` of those that are free."""
-        self._all(f"PRAGMA incremental_vacuum({pages})")
+        """Lets the file shrink by at most `pages` of those that are free. Raises StorageError."""
+        try:
+            # A script, because it is run to its end: `execute` stops after a step, which is one page here.
+            self._db.executescript(f"PRAGMA incremental_vacuum({pages})")
+        except sqlite3.Error as error:
+            raise StorageError(str(error)) from error
 
     def _replace(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
         self._db.execute(f"DELETE FROM {table}")

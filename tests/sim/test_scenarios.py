@@ -33,7 +33,7 @@ def test_made_up_scenarios_keep_every_promise(restoring: bool) -> None:
         lines = made_up(seed, 120, restoring)
         sentence = broken(lines, counts)
         assert sentence is None, "\n".join([f"seed {seed}: {sentence}", *shortened(lines)])
-    assert min(counts.values()) > 20, counts
+    assert min(counts.values()) >= 5, counts
 
 
 def test_made_up_scenarios_on_a_file_keep_every_promise(tmp_path: Path) -> None:

@@ -1,0 +1,209 @@
+"""What is forgotten, on request and by the operator's rules, and what that leaves."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zjobs.broker.core import Core, Rules
+from zjobs.broker.jobs import Changes, Job
+from zjobs.broker.journal import Journal, StorageError
+from zjobs.broker.retention import STEP_EVERY_MS, STEP_JOBS, STEP_LOOKED_AT, SWEEP_EVERY_MS, Keep, Retention
+from zjobs.broker.workerview import Now
+from zjobs.messages.types import BrokerName, Cancel, Ended, ErrorCode, ForgetReply, JobState, Missing, Outcome
+
+
+def done(n: int) -> Ended:
+    return Ended(n, Outcome.COMPLETED, 10, b"\xa2ok")
+
+
+# --- on request ------------------------------------------------------------------------------------------------------
+
+
+def test_forget_drops_what_has_ended_alone(ready: Any) -> None:
+    """The reply says what became of each, once; ids that were never given stay not_found, the others are expired."""
+    ready.submit("once", "once", "twice")
+    ready.report(1, done(1))
+    ready.cancel(3)
+    assert ready.forget(1, 2, 3, 1, 99) == ForgetReply("journal", (1, 3), (2,), (Missing(99, ErrorCode.NOT_FOUND),))
+    assert ready.journal.job(1) is None and ready.journal.job(3) is None
+    assert ready.core.why_missing(1) is ErrorCode.EXPIRED
+    assert ready.forget(1).missing == (Missing(1, ErrorCode.EXPIRED),)
+    assert (ready.core.counters.completed, ready.core.counters.cancelled, ready.core.counters.next_id) == (0, 0, 4)
+    ready.restart()
+    assert ready.core.counters == ready.journal.load().counters and ready.core.why_missing(1) is ErrorCode.EXPIRED
+
+
+def test_a_job_that_ended_in_this_turn_is_kept_until_the_next(ready: Any) -> None:
+    """Its end is being written."""
+    ready.submit("twice", "once")
+    ready.core.cancel(Cancel((2,)), ready.now)
+    assert ready.forget(2).kept == (2,)
+    assert ready.forget(2).forgotten == (2,)
+
+
+def test_forget_twice_in_a_turn_counts_once(ready: Any) -> None:
+    """By two requests, or by one and the operator's rule."""
+    ready.submit("once", "once")
+    ready.cancel(2)
+    job = ready.job(2)
+    assert ready.core.drop(job) is True
+    assert ready.core.drop(job) is False
+    assert ready.forget(2).missing == (Missing(2, ErrorCode.EXPIRED),)
+    assert ready.core.counters.cancelled == 0
+
+
+def test_a_key_goes_with_the_last_of_its_jobs(ready: Any) -> None:
+    """Then the same submit makes new jobs."""
+    ready.submit("once", "once", key="k")
+    ready.cancel(2)
+    ready.report(1, done(1))
+    ready.forget(1)
+    assert ready.submit("once", "once", key="k").first_id == 1
+    ready.forget(2)
+    assert ready.submit("once", "once", key="k").first_id == 3
+
+
+# --- by rule -----------------------------------------------------------------------------------------------------------
+
+
+class Store:
+    """A core on a file with `count` ended jobs; job n ended at n seconds (wall clock)."""
+
+    def __init__(self, path: Path, count: int, data: bytes = b"") -> None:
+        self.journal = Journal.open(str(path), "journal")
+        self.journal.take_up()
+        made = Changes()
+        for n in range(1, count + 1):
+            made.added[n] = Job(n, "x", JobState.QUEUED, 0, 0, 0, len(data), 0)
+            made.changed[n] = made.added[n]._replace(state=JobState.FAILED, ended_at=n * 1_000)
+        made.data = [(n, data) for n in made.added]
+        self.mono_ms = 0
+        self.wall_ms = count * 1_000
+        core = self._load()
+        made.counters = core.counters._replace(next_id=count + 1, failed=count)
+        self.journal.commit(made)
+        self.core = self._load()
+
+    def _load(self) -> Core:
+        return Core(self.journal.load(), self.journal, Rules(), BrokerName("h", "f", "journal"), self.now)
+
+    @property
+    def now(self) -> Now:
+        return Now(self.mono_ms, self.wall_ms)
+
+    def step(self, retention: Retention) -> int:
+        """How many jobs one step drops."""
+        retention.step(self.core, self.journal, self.now)
+        changes = self.core.end_turn(self.now).changes
+        if changes:
+            self.journal.commit(changes)
+        return len(changes.forgotten)
+
+    def sweep(self, retention: Retention) -> list[int]:
+        """The steps of a sweep, each when it is due."""
+        dropped = []
+        while True:
+            due = retention.due_at_ms()
+            assert due is not None
+            self.mono_ms = max(self.mono_ms, due)
+            dropped.append(self.step(retention))
+            if retention.due_at_ms() == self.mono_ms + SWEEP_EVERY_MS:
+                return dropped
+
+    def left(self) -> list[int]:
+        return [job.id for job in self.journal.ended(0, 10_000)[0]]
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> Any:
+    """Makes a store."""
+    made: list[Store] = []
+
+    def make(count: int, data: bytes = b"") -> Store:
+        made.append(Store(tmp_path / f"{len(made)}.db", count, data))
+        return made[-1]
+
+    yield make
+    for store in made:
+        store.journal.close()
+
+
+def test_everything_is_kept_unless_the_operator_says_otherwise(stores: Any) -> None:
+    """Then it is never looked at."""
+    store, retention = stores(5), Retention(Keep())
+    assert retention.due_at_ms() is None and store.step(retention) == 0 and len(store.left()) == 5
+
+
+def test_old_jobs_are_dropped_by_age(stores: Any) -> None:
+    """Those whose end is longer ago than that."""
+    store, retention = stores(10), Retention(Keep(for_ms=3_000))
+    store.sweep(retention)
+    assert store.left() == [7, 8, 9, 10] and store.core.counters.failed == 4
+    store.wall_ms += 1_000
+    store.sweep(retention)
+    assert store.left() == [8, 9, 10]
+
+
+def test_the_oldest_are_dropped_by_number(stores: Any) -> None:
+    """So many stay."""
+    store = stores(10)
+    store.sweep(Retention(Keep(jobs=4)))
+    assert store.left() == [7, 8, 9, 10] and store.core.counters.failed == 4
+
+
+def test_both_rules_together(stores: Any) -> None:
+    """Whichever wants a job gone."""
+    store = stores(10)
+    store.sweep(Retention(Keep(for_ms=8_000, jobs=5)))
+    assert store.left() == [6, 7, 8, 9, 10]
+
+
+def test_jobs_that_have_not_ended_stay(stores: Any) -> None:
+    """However old."""
+    store = stores(0)
+    more = Changes()
+    more.added = {1: Job(1, "x", JobState.QUEUED, 0, 0, 0, 0, 0)}
+    more.counters = store.core.counters._replace(next_id=2)
+    store.journal.commit(more)
+    store.wall_ms = 10**9
+    assert store.sweep(Retention(Keep(for_ms=0, jobs=1))) == [0] and store.journal.job(1) is not None
+
+
+def test_it_works_in_small_steps(stores: Any) -> None:
+    """Each looks at a bounded number of jobs and drops a bounded number; the next comes soon, the next sweep later."""
+    count = STEP_LOOKED_AT + 3 * STEP_JOBS
+    store, retention = stores(count), Retention(Keep(for_ms=0))
+    store.wall_ms += 10_000
+    assert store.step(retention) == STEP_JOBS and retention.due_at_ms() == STEP_EVERY_MS
+    store.mono_ms += STEP_EVERY_MS - 1
+    assert store.step(retention) == 0, "not due yet"
+    assert store.sweep(retention)[:7] == [STEP_JOBS] * 7
+    assert store.left() == [] and retention.due_at_ms() == store.mono_ms + SWEEP_EVERY_MS
+
+
+def test_a_disk_that_refuses_is_not_asked_again_at_once(stores: Any) -> None:
+    """The error is for the turn to deal with; the next sweep tries again."""
+    store, retention = stores(3), Retention(Keep(jobs=1))
+    store.journal._db.set_authorizer(lambda action, *_: int(action == sqlite3.SQLITE_PRAGMA))
+    with pytest.raises(StorageError):
+        retention.step(store.core, store.journal, store.now)
+    assert retention.due_at_ms() == SWEEP_EVERY_MS
+    store.journal._db.set_authorizer(lambda *_: 0)
+    store.core = store._load()
+    store.sweep(retention)
+    assert store.left() == [3]
+
+
+def test_the_file_gives_its_space_back(stores: Any) -> None:
+    """Step by step: when all is gone, so is most of the file."""
+    store, retention = stores(300, b"x" * 10_000), Retention(Keep(for_ms=0))
+    full = store.journal.size_bytes()
+    store.wall_ms += 10_000
+    for _ in range(5):
+        store.sweep(retention)
+    store.journal.recover()  # moves the log into the file
+    assert store.left() == [] and store.journal.size_bytes() < full / 10
