@@ -181,10 +181,12 @@ class Broker:
             core.forget(request, envelope)
 
     def _speak(self, effects: Effects, now: Now) -> None:
+        # Read first: a disk that fails in this must not leave some with one answer and then another.
+        jobs = list(map(wire.encode, self._jobs_messages(effects.hand_over)))
         for envelope, reply in effects.replies:
             self._reply(envelope, reply)
         self._outbox.extend(map(wire.encode, effects.pipe))
-        self._outbox.extend(map(wire.encode, self._jobs_messages(effects.hand_over)))
+        self._outbox.extend(jobs)
         for news in effects.news:
             if self._events.wanted(news.job.id):
                 self._events.publish(self._event(news, now))

@@ -82,9 +82,7 @@ def test_a_broker_killed_while_it_begins_a_session_begins_it_again(
     assert service.runs("start") == ["a"]
 
 
-@pytest.mark.parametrize(
-    "place, what", [("received", "jobs"), ("before", "started"), ("before", "ended"), ("after", "ended")]
-)
+@pytest.mark.parametrize("place, what", [("received", "jobs"), ("before", "ended"), ("after", "ended")])
 def test_a_worker_killed_at_an_exact_place(place: str, what: str, new_service: Callable[..., Service]) -> None:
     """A job whose type forbids it never runs twice, whatever is lost; one whose type allows it always completes."""
     service = new_service()
