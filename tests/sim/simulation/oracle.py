@@ -12,7 +12,6 @@ from zjobs.messages.types import (
     HandedJob,
     Jobs,
     JobState,
-    NewJob,
     Retry,
     RetryReply,
     Submit,
@@ -294,7 +293,12 @@ class Oracle:
     # --- an older journal was put in place -----------------------------------------------------------------
 
     def restored(
-        self, loaded: Loaded, jobs: dict[int, Job], data: dict[int, bytes], results: dict[int, bytes], worker: str | None
+        self,
+        loaded: Loaded,
+        jobs: dict[int, Job],
+        data: dict[int, bytes],
+        results: dict[int, bytes],
+        worker: str | None,
     ) -> None:
         """From now on only what that journal knows is promised, and the runs since it was copied are not counted.
 
@@ -303,7 +307,8 @@ class Oracle:
         self.journal_replaced = True
         self.committed, self.data, self.results = jobs, data, results
         self.acknowledged &= set(jobs)
-        self.forgotten, self._ids_of_key, self._wishes, self._begun = set(), {}, {}, set()
+        self.forgotten = set(range(1, loaded.counters.next_id)) - set(jobs)
+        self._ids_of_key, self._wishes, self._begun = {}, {}, set()
         session = "" if loaded.session is None else loaded.session.session
         self._numbers = {(session, n): job.id for n, job in loaded.handed.items()}
         self._handed = {n: job.id for n, job in loaded.handed.items()}

@@ -9,6 +9,9 @@ import pytest
 from zjobs.broker.queries import NEXT_SHOWN, PIECE_BYTES, Service, answer
 from zjobs.messages import wire
 from zjobs.messages.types import (
+    Attempt,
+    Cancel,
+    CancelReply,
     Ended,
     ErrorCode,
     FailReason,
@@ -16,8 +19,11 @@ from zjobs.messages.types import (
     Info,
     JobState,
     Limits,
+    List,
+    Log,
     Missing,
     Outcome,
+    Progress,
     Result,
     Running,
     Show,
@@ -139,3 +145,234 @@ def test_info_counts_every_job_once(ready: Any) -> None:
     assert (info.queued, info.in_progress, info.completed, info.failed, info.cancelled) == (1, 1, 1, 1, 0)
     assert (info.worker.running, info.worker.host, info.worker.note) == (3, "here", None)
     assert info.uptime_ms == 600 and info.journal_file == ":memory:" and info.journal_bytes > 0
+
+
+# --- cancel -----------------------------------------------------------------------------------------------------------
+
+
+def test_cancel_answers_with_what_each_job_has_become(ready: Any) -> None:
+    """Cancelled, cancelling, ended before, or missing."""
+    ready.submit("once", "once", "twice")
+    ready.report(1, done(1))
+    ready.taken = 2
+    ready.beat(running=Running(2, 2, 40))
+    ready.cancel(1, 2, 3, 9)
+    reply = ask(ready, Cancel((1, 2, 3, 9)))
+    assert isinstance(reply, CancelReply) and reply.missing == (Missing(9, ErrorCode.NOT_FOUND),)
+    assert [(s.id, s.state, s.cancelling) for s in reply.jobs] == [
+        (1, JobState.COMPLETED, False),
+        (2, JobState.IN_PROGRESS, True),
+        (3, JobState.CANCELLED, False),
+    ]
+
+
+# --- list -------------------------------------------------------------------------------------------------------------
+
+
+def pages(bench: Any, **fields: Any) -> list[list[int]]:
+    """The ids of page after page."""
+    found, before = [], None
+    while True:
+        reply = ask(bench, List(**fields, before=before))
+        found.append([status.id for status in reply.jobs])
+        before = reply.before
+        if before is None:
+            return found
+
+
+def flat(found: list[list[int]]) -> list[int]:
+    return [job_id for page in found for job_id in page]
+
+
+def test_jobs_are_listed_newest_first_page_by_page(bench: Any) -> None:
+    """Each once; the last page says that it is."""
+    assert ask(bench, List()).jobs == ()
+    bench.submit(*["once"] * 7)
+    assert pages(bench, limit=3) == [[7, 6, 5], [4, 3, 2], [1]]
+    assert pages(bench) == [[7, 6, 5, 4, 3, 2, 1]]
+    assert [s.id for s in ask(bench, List(before=3)).jobs] == [2, 1]
+
+
+def test_lists_are_filtered_by_state_and_type(ready: Any) -> None:
+    """By the state people see: a running job is in progress and not queued."""
+    ready.submit("once", "twice", "once", "twice", "once")
+    ready.report(1, done(1))
+    ready.report(2, Ended(2, Outcome.FAILED, 10, None, FailReason.BAD_DATA, "no"))
+    ready.cancel(4)
+    ready.beat(running=Running(3, 3, 0), taken=3)
+    by_state = {state: flat(pages(ready, state=state, limit=2)) for state in JobState}
+    assert by_state == {
+        JobState.QUEUED: [5],
+        JobState.IN_PROGRESS: [3],
+        JobState.COMPLETED: [1],
+        JobState.FAILED: [2],
+        JobState.CANCELLED: [4],
+    }
+    assert flat(pages(ready, type="once", limit=1)) == [5, 3, 1]
+    assert flat(pages(ready, type="once", state=JobState.COMPLETED)) == [1]
+    assert flat(pages(ready, type="none")) == []
+
+
+def test_a_page_looks_at_a_bounded_number_of_jobs(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else waits for somebody's rare filter: a page may be empty and yet not the last."""
+    monkeypatch.setattr("zjobs.broker.queries.PAGE_LOOKED_AT", 4)
+    bench.submit("twice", *["once"] * 10)
+    assert pages(bench, type="twice") == [[], [], [1]]
+    assert pages(bench, limit=3)[0] == [11, 10, 9]
+
+
+# --- progress and output ----------------------------------------------------------------------------------------------
+
+
+def running(bench: Any, n: int = 1) -> None:
+    """Job number n runs."""
+    bench.submit("once")
+    bench.taken = n
+    bench.beat(running=Running(n, n, 0))
+
+
+def tell(bench: Any, progress: int, offset: int = 0, output: bytes = b"", n: int = 1, **fields: Any) -> Any:
+    message = Progress(bench.core.session_name, n, n, progress, None, None, offset, output)._replace(**fields)
+    bench.core.on_progress(message)
+    return bench.turn()
+
+
+def log(bench: Any, offset: int = 0, job_id: int = 1) -> tuple[int, int, bytes]:
+    reply = ask(bench, Log(job_id, offset))
+    return (reply.size_bytes, reply.offset, reply.body)
+
+
+def test_progress_is_told_and_not_journaled(ready: Any) -> None:
+    """The fraction, the note and the length of the output; its counter orders the news of one version."""
+    running(ready)
+    effects = tell(ready, 2, 0, b"abc", fraction=0.25, note="page 1")
+    assert [(news.job.id, news.change) for news in effects.news] == [(1, None)] and not effects.changes
+    (status,) = ask(ready, Status((1,))).jobs
+    assert (status.fraction, status.note, status.output_bytes, status.progress) == (0.25, "page 1", 3, 2)
+    assert (status.version, status.state) == (0, JobState.IN_PROGRESS)
+
+
+def test_news_of_another_run_is_dropped(ready: Any) -> None:
+    """Of a number that does not run, of another session, of a job that has ended."""
+    running(ready)
+    assert tell(ready, 2, n=2, fraction=0.5).news == []
+    assert tell(ready, 2, session="other", fraction=0.5).news == []
+    ready.report(1, done(1))
+    assert tell(ready, 3, fraction=0.5).news == []
+    assert ask(ready, Status((1,))).jobs[0].fraction is None
+
+
+def test_the_next_run_begins_without_the_news_of_the_last(ready: Any) -> None:
+    """Neither fraction nor output."""
+    running(ready)
+    tell(ready, 2, 0, b"abc", fraction=0.5)
+    ready.submit("once")
+    ready.report(1, done(1))
+    ready.beat(running=Running(2, 2, 0), taken=2)
+    (status,) = ask(ready, Status((2,))).jobs
+    assert (status.fraction, status.output_bytes, status.progress) == (None, 0, 1)
+    assert log(ready, job_id=2) == (0, 0, b"")
+
+
+def test_output_is_put_together_piece_by_piece(ready: Any) -> None:
+    """From any offset; past the end it is empty."""
+    running(ready)
+    tell(ready, 2, 0, b"abc")
+    tell(ready, 3, 3, b"def")
+    tell(ready, 4, fraction=0.5, offset=6)
+    assert log(ready) == (6, 0, b"abcdef")
+    assert log(ready, 4) == (6, 4, b"ef") and log(ready, 6) == (6, 6, b"") and log(ready, 99) == (6, 6, b"")
+
+
+def test_output_with_a_gap_goes_on_behind_it(ready: Any) -> None:
+    """News may be lost: what is kept is never put together wrongly, and the size counts all."""
+    running(ready)
+    tell(ready, 2, 0, b"abc")
+    tell(ready, 4, 10, b"xyz")
+    assert log(ready) == (13, 10, b"xyz") and log(ready, 11) == (13, 11, b"yz")
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_of_much_output_the_end_is_kept(ready: Any, ended: bool) -> None:
+    """64 KiB of it, while it runs and afterwards."""
+    running(ready)
+    body = bytes(range(256)) * 400
+    for place in range(0, len(body), 1000):
+        tell(ready, 2 + place, place, body[place : place + 1000])
+    if ended:
+        ready.report(1, done(1)._replace(output=body[-(64 << 10) :], output_bytes=len(body)))
+    first = len(body) - (64 << 10)
+    assert log(ready) == (len(body), first, body[first:]) and log(ready, first + 7)[2] == body[first + 7 :]
+
+
+def test_output_of_the_last_run_stays(ready: Any) -> None:
+    """Over a restart of the broker; that of a run before a silent one is not shown as its own."""
+    ready.submit("twice")
+    assert log(ready) == (0, 0, b"")
+    ready.report(1, Ended(1, Outcome.FAILED, 9, None, FailReason.RAISED, "no", output=b"first", output_bytes=5))
+    ready.restart()
+    assert log(ready) == (5, 0, b"first")
+    ready.beat()
+    ready.report(2, Ended(2, Outcome.FAILED, 9, None, FailReason.RAISED, "no"))
+    assert log(ready) == (0, 0, b"")
+    assert ask(ready, Log(9)).code is ErrorCode.NOT_FOUND
+
+
+def test_a_stuck_task_is_shown_and_left_alone(ready: Any) -> None:
+    """From the beats; a sign of life ends it."""
+    running(ready)
+    ready.beat(running=Running(1, 1, 9_000, 4_000))
+    assert ask(ready, Status((1,))).jobs[0].stuck_ms == 4_000
+    ready.beat(running=Running(1, 1, 10_000))
+    assert ask(ready, Status((1,))).jobs[0].stuck_ms is None
+
+
+# --- what else people see ---------------------------------------------------------------------------------------------
+
+
+def test_a_waiting_job_has_a_time_and_no_position(ready: Any) -> None:
+    """One that is ready has a position; its delay is over and not shown."""
+    ready.submit("once", delay_ms=500, priority=4)
+    (status,) = ask(ready, Status((1,))).jobs
+    assert (status.ahead, status.ready_at, status.priority) == (None, ready.now.wall_ms + 500, 4)
+    assert (ask(ready, Info()).queued, ask(ready, Info()).waiting) == (0, 1)
+    ready.core.on_gone()
+    ready.after(500)
+    (status,) = ask(ready, Status((1,))).jobs
+    assert (status.ahead, status.ready_at) == (0, None)
+
+
+def test_show_links_copies_and_lists_every_run(ready: Any) -> None:
+    """Runs that were cancelled too."""
+    ready.submit("twice", time_limit_ms=90)
+    ready.report(1, Ended(1, Outcome.FAILED, 10, None, FailReason.TIMED_OUT, "too long"))
+    ready.cancel(1)
+    ready.report(2, Ended(2, Outcome.CANCELLED, 10, message="told"))
+    ready.retry(1, 1)
+    shown = ask(ready, Show(1))
+    assert (shown.retry_of, shown.retried_as, shown.time_limit_ms) == (None, (2, 3), 90)
+    at = ready.now.wall_ms
+    assert shown.attempts == (
+        Attempt(1, Outcome.FAILED, at, at, FailReason.TIMED_OUT, "too long", ""),
+        Attempt(2, Outcome.CANCELLED, at, at, None, "told", ""),
+    )
+    assert ask(ready, Show(3)).retry_of == 1
+
+
+def test_info_shows_the_pause(ready: Any) -> None:
+    """With its reason."""
+    assert ask(ready, Info()).paused is None
+    ready.pause("looking")
+    assert ask(ready, Info()).paused == (ready.now.wall_ms, "looking")
+
+
+def test_a_missing_type_is_a_state_of_the_worker(ready: Any) -> None:
+    """`info` says which job stands there; it goes when the job does."""
+    few = tuple(kind for kind in ready.core.types.values() if kind.name != "once")
+    ready.submit("twice", "once")
+    ready.beat(types=few)
+    ready.report(1, done(1))
+    assert ask(ready, Status()).worker is WorkerState.LACKS_TYPE
+    assert "job 2" in ask(ready, Info()).worker.note and "'once'" in ask(ready, Info()).worker.note
+    ready.cancel(2)
+    assert ask(ready, Status()).worker is WorkerState.READY and ask(ready, Info()).worker.note is None

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from zjobs.broker.queue import BLOCK, Line
+from zjobs.broker.queue import BLOCK, Line, Queue, Waiting
 
 
 class Model(RuleBasedStateMachine):
@@ -67,7 +67,7 @@ class Model(RuleBasedStateMachine):
             assert self.out[-1] not in self.queue
 
 
-def test_the_queue_is_a_sorted_list() -> None:
+def test_a_line_is_a_sorted_list() -> None:
     """Whatever is added, taken and put back: order, membership and the number ahead are those of a sorted list."""
     run_state_machine_as_test(
         Model,
@@ -90,7 +90,7 @@ def test_places_in_front_are_dropped_and_made_again() -> None:
     assert queue.ahead(70 * BLOCK + 5) == 7 and len(queue) == count - 70 * BLOCK + 3
 
 
-def test_an_empty_queue() -> None:
+def test_an_empty_line() -> None:
     """Has nothing first and nothing ahead of anything; its only id can come back."""
     queue = Line()
     assert (len(queue), queue.first(3), queue.ahead(9), 9 in queue) == (0, [], 0, False)
@@ -98,3 +98,110 @@ def test_an_empty_queue() -> None:
     queue.remove(9)
     queue.add(9)
     assert queue.first(3) == [9]
+
+
+# --- all priorities together --------------------------------------------------------------------------------------
+
+
+class Queues(RuleBasedStateMachine):
+    """`ready` is what the queue should hold, as (-priority, id)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue = Queue({0: [1, 2, 3], 5: []})
+        self.ready = [(0, 1), (0, 2), (0, 3)]
+        self.newest = 3
+
+    @rule(priority=st.sampled_from((-1000, -1, 0, 1, 5)), count=st.sampled_from((1, 2, 40)))
+    def add(self, priority: int, count: int) -> None:
+        for _ in range(count):
+            self.newest += 1
+            self.queue.add(priority, self.newest)
+            self.ready.append((-priority, self.newest))
+        self.ready.sort()
+
+    @precondition(lambda self: self.ready)
+    @rule(where=st.floats(0, 1, exclude_max=True), back=st.booleans())
+    def remove(self, where: float, back: bool) -> None:
+        priority, job_id = self.ready.pop(int(where * len(self.ready)))
+        self.queue.remove(-priority, job_id)
+        with pytest.raises(KeyError):
+            self.queue.remove(-priority, job_id)
+        if back:
+            self.queue.add(-priority, job_id)
+            self.ready = sorted([*self.ready, (priority, job_id)])
+
+    @invariant()
+    def is_the_same(self) -> None:
+        assert len(self.queue) == len(self.ready)
+        for count in (0, 1, 7, 10_000):
+            assert self.queue.first(count) == [job_id for _, job_id in self.ready[:count]]
+        for place, (priority, job_id) in enumerate(self.ready[::5]):
+            assert self.queue.ahead(-priority, job_id) == 5 * place
+
+
+def test_the_queue_is_sorted_by_priority_and_id() -> None:
+    """Whatever is added, taken and put back; priorities that nobody used before take their place among the others."""
+    run_state_machine_as_test(
+        Queues,
+        settings=settings(max_examples=25, stateful_step_count=20, derandomize=True, database=None, deadline=None),
+    )
+
+
+def test_jobs_of_a_priority_that_is_not_there() -> None:
+    """How many would be ahead of one: all of greater priority."""
+    queue = Queue({3: [4, 9], -3: [1]})
+    assert [queue.ahead(priority, 5) for priority in (9, 3, 0, -3, -9)] == [0, 1, 2, 3, 3]
+
+
+# --- waiting ----------------------------------------------------------------------------------------------------------
+
+
+class Rooms(RuleBasedStateMachine):
+    """`waiting` is what should wait: id to (ready_at, priority)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.room = Waiting([(50, 1, 7), (10, 2, 0)])
+        self.waiting = {1: (50, 7), 2: (10, 0)}
+        self.now = 0
+
+    @rule(job_id=st.integers(1, 9), after=st.sampled_from((-5, 0, 3, 3, 100)), priority=st.sampled_from((0, 5)))
+    def add(self, job_id: int, after: int, priority: int) -> None:
+        if job_id not in self.waiting:
+            self.room.add(self.now + after, job_id, priority)
+            self.waiting[job_id] = (self.now + after, priority)
+
+    @rule(job_id=st.integers(1, 9))
+    def remove(self, job_id: int) -> None:
+        if self.waiting.pop(job_id, None) is not None:
+            self.room.remove(job_id)
+        else:
+            with pytest.raises(KeyError):
+                self.room.remove(job_id)
+
+    @rule(step=st.sampled_from((-20, 1, 3, 200)))
+    def time_passes(self, step: int) -> None:
+        self.now += step
+
+    @rule()
+    def take(self) -> None:
+        ready = {job_id: at for job_id, at in self.waiting.items() if at[0] <= self.now}
+        taken = self.room.take_ready(self.now)
+        assert sorted(taken) == sorted((priority, job_id) for job_id, (_, priority) in ready.items())
+        for job_id in ready:
+            del self.waiting[job_id]
+
+    @invariant()
+    def is_the_same(self) -> None:
+        assert len(self.room) == len(self.waiting)
+        assert self.room.next_ready_at() == min((at for at, _ in self.waiting.values()), default=None)
+        assert [job_id in self.room for job_id in range(1, 10)] == [n in self.waiting for n in range(1, 10)]
+
+
+def test_those_whose_time_has_come_are_taken_and_no_others() -> None:
+    """Whatever is added, removed and added again, and however the clock goes."""
+    run_state_machine_as_test(
+        Rooms,
+        settings=settings(max_examples=60, stateful_step_count=30, derandomize=True, database=None, deadline=None),
+    )
