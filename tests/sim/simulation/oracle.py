@@ -81,7 +81,7 @@ class Oracle:
             job = self.committed[job_id]
             self._hold((job.type, self.data[job_id]) == new[:2], f"job {job_id} is not the one submitted")
             self._hold((job.priority, job.time_limit_ms) == (new.priority, new.time_limit_ms), f"job {job_id}: options")
-            self._hold((job.ready_at is not None) or not new.delay_ms, f"job {job_id} has no delay")
+            self._hold(job.ready_at is not None or job.reruns > 0 or not new.delay_ms, f"job {job_id} has no delay")
 
     def retry_answered(self, request: Retry, reply: RetryReply) -> None:
         """The copies are committed."""
