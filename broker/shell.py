@@ -354,7 +354,7 @@ class Broker:
 
     def _log_worker(self) -> None:
         view = self._core.worker
-        said = f"the worker is {view.state.value}" + (f": {view.note}" if view.note else "")
+        said = view.note or f"the worker is {view.state.value}"
         if said != self._said_of_worker:
             log.log(logging.WARNING if view.note else logging.INFO, "%s", said)
             self._said_of_worker = said

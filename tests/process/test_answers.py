@@ -110,7 +110,7 @@ def test_before_any_worker_every_type_is_taken_unchecked(new_service: Callable[.
     assert first.returncode == 0 and "not checked" in first.stderr
     assert service.ask("types")["known"] is False
     service.start_worker()
-    service.until_worker("ready")
+    service.until_worker("lacks_type")
     service.worker.kill()
     service.broker.kill()
     service.start_broker()
