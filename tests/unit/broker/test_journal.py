@@ -16,7 +16,7 @@ from zjobs.broker.jobs import Changes, Counters, Job, Loaded, Session, Submitted
 from zjobs.broker.journal import MEMORY, CannotCreate, Journal, JournalError, StorageError
 from zjobs.messages.types import Attempt, FailReason, JobState, Outcome, Paused, TaskType
 
-SAMPLE = Path(__file__).parent / "data/format_1.db"
+SAMPLES = Path(__file__).parent / "data"
 
 LAST_RUN = {"started_at": 1100, "ended_at": 1200, "elapsed_ms": 100}
 FAILURE = {"reason": FailReason.RAISED, "message": "no"}
@@ -112,7 +112,7 @@ def test_everything_committed_loads_back(opened: Callable[[], Journal]) -> None:
     journal.check()
 
 
-@pytest.mark.parametrize("ids", [(4, 6, 1, 5), (1, 2, 3), (3, 2, 1), (2, 4, 6), (1, 1), (4, 7, 5, 6)])
+@pytest.mark.parametrize("ids", [(3, 1, 5, 6), (4, 6, 1, 5), (1, 2, 3), (3, 2, 1), (2, 4, 6), (1, 1), (4, 7, 5, 6)])
 def test_records_come_whatever_the_order_they_are_asked_in(opened: Callable[[], Journal], ids: tuple[int, ...]) -> None:
     """Priorities mix the ids: a first and a last one that lie as far apart as they are many mean nothing."""
     journal = opened()
@@ -486,10 +486,10 @@ def test_the_size_includes_the_log(path: Path) -> None:
 
 def test_a_journal_of_format_1_still_opens(path: Path) -> None:
     """A file that an earlier zjobs made, with one of everything in it, is brought up to date and means the same."""
-    shutil.copy(SAMPLE, path)
+    shutil.copy(SAMPLES / "format_1.db", path)
     with pytest.raises(JournalError, match="older format 1"):
         Journal.open(str(path), "new", as_it_is=True)
-    assert path.read_bytes() == SAMPLE.read_bytes()
+    assert path.read_bytes() == (SAMPLES / "format_1.db").read_bytes()
     while j._unclosed:
         j._unclosed.pop().close()
     Journal.open(str(path), "new")
@@ -513,6 +513,19 @@ def test_a_journal_of_format_1_still_opens(path: Path) -> None:
     assert journal.job(4) == URGENT and journal.load().types == TYPES
     journal.close()
     new._db.close()
+
+
+def test_a_journal_of_format_2_still_opens(path: Path) -> None:
+    """A file with one of everything in it. It was made like this: open it as "sample", `take_up`, commit `changes`."""
+    shutil.copy(SAMPLES / "format_2.db", path)
+    journal = Journal.open(str(path), "new", as_it_is=True)
+    journal.take_up()
+    assert journal.load() == LOADED._replace(journal="sample")
+    assert [journal.job(n) for n in range(1, 7)] == list(JOBS)
+    assert journal.data_of([1, 4]) == {1: b"abc", 4: b"abc"} and journal.output(6) == b"printed"
+    assert journal.attempts(1) == ATTEMPTS and journal.result_piece(2, 0, 99) == (10, b"0123456789")
+    assert journal.submitted("second") == Submitted("second", 4, 3, b"2")
+    journal.close()
 
 
 def _layout(journal: Journal) -> tuple[object, ...]:
