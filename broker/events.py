@@ -17,14 +17,17 @@ import zmq
 from zjobs.messages import wire
 from zjobs.messages.types import JobEvent, Listening
 
+MayWatch = Callable[["str", "int | None"], bool]
 Snapshot = Callable[["int | None"], "JobEvent | Listening | None"]
 
 
 class Events:
     """Publishes what becomes of jobs, on `socket` (an XPUB with XPUB_MANUAL), to those who asked."""
 
-    def __init__(self, socket: zmq.Socket[bytes]) -> None:
+    def __init__(self, socket: zmq.Socket[bytes], may_watch: MayWatch) -> None:
+        """`may_watch(public key of the subscriber or "", job id or None for all)`."""
         self._socket = socket
+        self._may_watch = may_watch
         self._watchers: Counter[int] = Counter()
         self._listeners = 0
         self._nonces = itertools.count()
@@ -49,24 +52,27 @@ class Events:
         """
         for _ in range(most):
             try:
-                message = self._socket.recv(zmq.NOBLOCK)
+                frame = self._socket.recv(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return False
-            self._subscription(message[:1] == b"\x01", message[1:], snapshot)
+            message = frame.bytes
+            self._subscription(message[:1] == b"\x01", message[1:], _key(frame), snapshot)
         return True
 
-    def _subscription(self, begins: bool, topic: bytes, snapshot: Snapshot) -> None:
+    def _subscription(self, begins: bool, topic: bytes, key: str, snapshot: Snapshot) -> None:
         job_id = wire.watched_job(topic)
         if topic == wire.ALL_JOBS_TOPIC:
             self._listeners += 1 if begins else -1
-            self._set(begins, topic)
         elif job_id is not None:
             self._watchers[job_id] += 1 if begins else -1
             if self._watchers[job_id] <= 0:
                 del self._watchers[job_id]
-            self._set(begins, topic + b"e")
         else:
             return
+        # Counted in any case, since the end of a connection is counted too, when its key is no longer known.
+        if begins and not self._may_watch(key, job_id):
+            return
+        self._set(begins, topic if job_id is None else topic + b"e")
         event = snapshot(job_id) if begins else None
         if event is not None:
             once = topic + b"s%d" % next(self._nonces)
@@ -85,3 +91,11 @@ class Events:
     def _send(self, topic: bytes, body: bytes) -> None:
         """An XPUB never blocks: what a subscriber has no room for, it loses."""
         self._socket.send_multipart((topic, body), zmq.NOBLOCK)
+
+
+def _key(frame: zmq.Frame) -> str:
+    """The public key of who sent it; empty where there are no keys."""
+    try:
+        return str(frame.get("User-Id"))
+    except zmq.ZMQError:
+        return ""

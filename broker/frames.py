@@ -24,6 +24,18 @@ def receive(socket: zmq.Socket[bytes], most: int) -> tuple[list[bytes], int]:
     return frames, count
 
 
+def receive_with_key(socket: zmq.Socket[bytes], most: int) -> tuple[list[bytes], int, str]:
+    """As `receive`, and the public key of the sender (Z85)."""
+    first = socket.recv(zmq.NOBLOCK, copy=False)
+    frames, count = [first.bytes], 1
+    while socket.getsockopt(zmq.RCVMORE):
+        frame = socket.recv(zmq.NOBLOCK)
+        count += 1
+        if count <= most:
+            frames.append(frame)
+    return frames, count, str(first.get("User-Id"))
+
+
 def split(frames: list[bytes], count: int, most: int) -> tuple[Envelope, bytes | DecodeError]:
     """The envelope of a request, and its body or what is wrong with its frames.
 

@@ -27,7 +27,7 @@ CHECKED_AT_START_BYTES = 64 << 20
 
 JOB_COLUMNS = ", ".join(Job._fields)
 JOB_PLACES = ", ".join("?" * len(Job._fields))
-FIXED = ("id", "type", "data_bytes", "submitted_at", "priority", "time_limit_ms", "retry_of")
+FIXED = ("id", "type", "data_bytes", "submitted_at", "priority", "time_limit_ms", "retry_of", "owner")
 CHANGEABLE = [name for name in Job._fields if name not in FIXED]
 RARE = (JobState.FAILED, JobState.CANCELLED)
 REQUEST_OF = "SELECT first_id FROM request WHERE first_id <= ? ORDER BY first_id DESC LIMIT 1"
@@ -137,6 +137,7 @@ class Journal:
             Session(*session) if session else None,
             {row[0]: TaskType(*row) for row in types} if announced else None,
             Paused(*paused) if paused else None,
+            dict(self._all("SELECT owner, count(*) FROM job WHERE state = 'queued' AND owner <> '' GROUP BY owner")),
         )
 
     def _ready_ids(self, priority: int) -> array[int]:

@@ -14,11 +14,13 @@ import socket as os_sockets
 import time
 from collections import deque
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from zjobs.broker import frames
+from zjobs.broker.access import ANYBODY, Who, refusal, sees
 from zjobs.broker.core import Core
 from zjobs.broker.effects import Effects, Handed, News
 from zjobs.broker.events import Events
@@ -62,6 +64,7 @@ TURN_SUBSCRIPTIONS = 1_000
 MESSAGE_BYTES = 1 << 20
 RETRY_WRITING_MS = 1_000
 IDLE_MS = 60_000
+KEYS_EVERY_MS = 1_000
 
 # The core answers these itself; what has become of the jobs that were to be cancelled is looked up after the commit.
 ANSWERED_BY_CORE = (Submit, Retry, Pause, Resume, Forget)
@@ -70,6 +73,14 @@ CHANGING = (*ANSWERED_BY_CORE, Cancel)
 
 def clock() -> Now:
     return Now(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
+
+
+class Asked(NamedTuple):
+    """A request, with whom its reply goes to and who wants it."""
+
+    envelope: Envelope
+    request: Request
+    who: Who
 
 
 class Broker:
@@ -82,7 +93,8 @@ class Broker:
         self._limits = config.rules.limits
         self._rules = config.rules
         self._journal = journal
-        self._events = Events(self.sockets.events)
+        self._keys = config.keys
+        self._events = Events(self.sockets.events, self._may_watch)
         self._service = Service(self._limits, self.sockets.events_at, zmq.zmq_version(), now.mono_ms)
         self._name = BrokerName(os_sockets.gethostname(), self.sockets.frontend_at, journal.journal_id)
         self._core = self._load_core(now)
@@ -114,6 +126,9 @@ class Broker:
     def _turn(self) -> None:
         self._drain_wakeups()
         now = clock()
+        self._refresh_keys()
+        if self.sockets.gate is not None:
+            self.sockets.gate.answer(TURN_REQUESTS)
         requests = self._receive_requests()
         lost = self._connection_lost()
         messages = list(self._receive_reports())
@@ -134,17 +149,15 @@ class Broker:
         self._events.take_subscriptions(lambda job_id: self._snapshot(job_id, now), TURN_SUBSCRIPTIONS)
         self._log_worker()
 
-    def _decide(
-        self, requests: list[tuple[Envelope, Request]], messages: list[WorkerMessage], lost: bool, now: Now
-    ) -> None:
+    def _decide(self, requests: list[Asked], messages: list[WorkerMessage], lost: bool, now: Now) -> None:
         """The core's part of the turn, its commit, and then what the core wants said."""
         if lost:
             self._core.on_gone()
             self._outbox.clear()
         for message in messages:
             self._hear(message, now)
-        for envelope, request in requests:
-            self._change(request, envelope, now)
+        for envelope, request, who in requests:
+            self._change(request, envelope, who, now)
         self._retention.step(self._core, self._journal, now)
         effects = self._core.end_turn(now)
         if effects.changes:
@@ -161,15 +174,15 @@ class Broker:
         else:
             self._core.on_progress(message)
 
-    def _change(self, request: Request, envelope: Envelope, now: Now) -> None:
+    def _change(self, request: Request, envelope: Envelope, who: Who, now: Now) -> None:
         """What a request changes; those that change nothing are answered after the commit."""
         core = self._core
         if isinstance(request, Submit):
-            core.submit(request, envelope, now)
+            core.submit(request, envelope, now, who.name)
         elif isinstance(request, Cancel):
             core.cancel(request, now)
         elif isinstance(request, Retry):
-            core.retry(request, envelope, now)
+            core.retry(request, envelope, now, who.name)
         elif isinstance(request, Pause):
             core.pause(request, envelope, now)
         elif isinstance(request, Resume):
@@ -204,35 +217,74 @@ class Broker:
             log.debug("the journal still cannot be written: %s", error)
             self._retry_writing_ms = now.mono_ms + RETRY_WRITING_MS
 
-    def _refuse_changes(self, requests: list[tuple[Envelope, Request]], code: ErrorCode, why: str) -> None:
+    def _refuse_changes(self, requests: list[Asked], code: ErrorCode, why: str) -> None:
         """Answers the requests that would change something, and leaves the others in the list."""
-        for envelope, request in requests:
+        for envelope, request, _ in requests:
             if isinstance(request, CHANGING):
                 self._reply(envelope, Error(code, f"the journal cannot be written: {why}"))
-        requests[:] = [item for item in requests if not isinstance(item[1], CHANGING)]
+        requests[:] = [asked for asked in requests if not isinstance(asked.request, CHANGING)]
 
     def _load_core(self, now: Now) -> Core:
         return Core(self._journal.load(), self._journal, self._rules, self._name, now)
 
     # --- what comes in -------------------------------------------------------------------------------------
 
-    def _receive_requests(self) -> list[tuple[Envelope, Request]]:
+    def _receive_requests(self) -> list[Asked]:
         """The requests that wait, bounded in number and bytes; what is none is answered at once."""
-        requests: list[tuple[Envelope, Request]] = []
+        requests: list[Asked] = []
         size = 0
         most = self._limits.frames + 1  # the ROUTER adds the sender's identity
         while len(requests) < TURN_REQUESTS and size < TURN_BYTES:
             try:
-                parts, count = frames.receive(self.sockets.frontend, most)
+                parts, count, who = self._receive_request(most)
             except zmq.Again:
                 break
             size += sum(map(len, parts)) + count
             envelope, body = frames.split(parts, count, most)
             try:
-                requests.append((envelope, self._decode(body)))
+                requests.append(self._permitted(envelope, self._decode(body), who))
             except wire.DecodeError as error:
                 self._reply(envelope, Error(error.code, str(error)))
         return requests
+
+    def _receive_request(self, most: int) -> tuple[list[bytes], int, Who | None]:
+        """Frames of a request, how many there were, and whose they are; None: of somebody no longer admitted."""
+        if self._keys is None:
+            return *frames.receive(self.sockets.frontend, most), ANYBODY
+        parts, count, key = frames.receive_with_key(self.sockets.frontend, most)
+        return parts, count, self._keys.who(key)
+
+    def _permitted(self, envelope: Envelope, request: Request, who: Who | None) -> Asked:
+        """Raises DecodeError when `who` may not have it."""
+        if who is None:
+            raise wire.DecodeError(ErrorCode.NOT_PERMITTED, "this key was revoked")
+        try:
+            error = refusal(request, who, self._owner_of)
+        except StorageError as failure:
+            error = Error(ErrorCode.STORAGE, f"the journal cannot be read: {failure}")
+        if error is not None:
+            raise wire.DecodeError(error.code, error.message)
+        return Asked(envelope, request, who)
+
+    def _owner_of(self, job_id: int) -> str | None:
+        job = self._journal.job(job_id)
+        return None if job is None else job.owner
+
+    def _may_watch(self, key: str, job_id: int | None) -> bool:
+        """Whether the holder of a key is told of a job, or of all of them (None)."""
+        if self._keys is None:
+            return True
+        who = self._keys.who(key)
+        if who is None:
+            return False
+        return sees(who, "" if job_id is None else self._owner_of(job_id) or "")
+
+    def _refresh_keys(self) -> None:
+        """Takes up changes of the keys. Whoever is refused now has no stream left; the others come back."""
+        if self._keys is not None and self._keys.take_revoked():
+            log.info("a key was revoked: event streams begin anew")
+            self.sockets.reopen_events()
+            self._events = Events(self.sockets.events, self._may_watch)
 
     def _decode(self, body: bytes | wire.DecodeError) -> Request:
         if isinstance(body, wire.DecodeError):
@@ -270,6 +322,8 @@ class Broker:
     def _patience_ms(self) -> int:
         now = clock()
         deadlines = [self._core.next_deadline_ms(now), self._held_until_ms, self._retention.due_at_ms()]
+        if self._keys is not None:
+            deadlines.append(now.mono_ms + KEYS_EVERY_MS)
         if self._journal.read_only:
             deadlines.append(self._retry_writing_ms)
         return min((max(0, at - now.mono_ms) for at in deadlines if at is not None), default=IDLE_MS)
@@ -282,15 +336,15 @@ class Broker:
             reply = reply._replace(journal=self._journal.journal_id)
         self.sockets.frontend.send_multipart((*envelope, wire.encode(reply)), zmq.NOBLOCK)
 
-    def _answer_queries(self, requests: list[tuple[Envelope, Request]], now: Now) -> None:
-        for envelope, request in requests:
+    def _answer_queries(self, requests: list[Asked], now: Now) -> None:
+        for envelope, request, who in requests:
             if not isinstance(request, ANSWERED_BY_CORE):
                 reply: Reply
                 try:
                     if isinstance(request, Backup):
                         reply = self._hold(request.hold_ms, now)
                     else:
-                        reply = answer(request, self._core, self._journal, self._service, now)
+                        reply = answer(request, self._core, self._journal, self._service, who, now)
                 except StorageError as error:
                     reply = Error(ErrorCode.STORAGE, f"the journal cannot be read: {error}")
                 self._reply(envelope, reply)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import socket as os_sockets
+import time
 from typing import NamedTuple
 
 import zmq
 
 from zjobs.broker.core import Rules
+from zjobs.broker.keys import KeyRing
 from zjobs.broker.retention import Keep
-from zjobs.messages import endpoints
+from zjobs.messages import endpoints, zap
 
 FAREWELL_MS = 1_000
 HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 1_000, 3_000
-TOPIC_BYTES = 64
+TOPIC_BYTES = 1024  # the handshake of CURVE has messages of several hundred bytes
+REBIND_S = 1.0
 
 
 class Config(NamedTuple):
@@ -25,6 +28,7 @@ class Config(NamedTuple):
     reports: str | None = None
     rules: Rules = Rules()
     keep: Keep = Keep()
+    keys: KeyRing | None = None
 
 
 class CannotBind(Exception):
@@ -41,6 +45,9 @@ class Sockets:
     def __init__(self, config: Config) -> None:
         """Raises CannotBind, and ValueError for an endpoint that cannot be used."""
         self.context = zmq.Context()
+        self.frontend_at = self.events_at = self.pipe_at = self.reports_at = ""
+        self._keys = config.keys
+        self.gate = zap.Gate(self.context, lambda key: self._admits(key)) if config.keys else None
         try:
             self._bind_ours(config)
             self._dial_worker(config)
@@ -51,8 +58,7 @@ class Sockets:
         self.wakeup.setblocking(False)
         self.wakeup_sender.setblocking(False)
         self.poller = zmq.Poller()
-        for socket in (self.frontend, self.events, self.reports, self.worker_monitor, self.wakeup):
-            self.poller.register(socket, zmq.POLLIN)
+        self._watch_all()
 
     def close(self) -> None:
         """Sends what is on its way to those who take it within a second, then closes everything."""
@@ -61,12 +67,16 @@ class Sockets:
         self.wakeup.close()
         self.wakeup_sender.close()
 
+    def _watch_all(self) -> None:
+        for socket in (self.frontend, self.events, self.reports, self.worker_monitor, self.wakeup):
+            self.poller.register(socket, zmq.POLLIN)
+        if self.gate is not None:
+            self.poller.register(self.gate.socket, zmq.POLLIN)
+
     def _bind_ours(self, config: Config) -> None:
-        self.frontend = self._socket(zmq.ROUTER)
+        self.frontend = self._served(zmq.ROUTER)
         self.frontend.setsockopt(zmq.MAXMSGSIZE, 2 * config.rules.limits.request_bytes)
-        self.events = self._socket(zmq.XPUB)
-        self.events.setsockopt(zmq.XPUB_MANUAL, 1)
-        self.events.setsockopt(zmq.MAXMSGSIZE, TOPIC_BYTES)
+        self.events = self._events_socket()
         listen = endpoints.checked(config.listen, free_port=True)
         self.frontend_at = self._bind(self.frontend, listen)
         # Beside a free port there may be none: then the events take any free one as well.
@@ -77,16 +87,48 @@ class Sockets:
     def _dial_worker(self, config: Config) -> None:
         self.pipe_at = endpoints.checked(config.pipe or endpoints.after(self.frontend_at, endpoints.PIPE))
         self.reports_at = endpoints.checked(config.reports or endpoints.after(self.frontend_at, endpoints.REPORTS))
-        self.pipe = self._socket(zmq.PUSH)
+        self.pipe = self._calling(zmq.PUSH)
         self.pipe.setsockopt(zmq.IMMEDIATE, 1)  # nothing is queued for a worker that is not there
         self.pipe.setsockopt(zmq.SNDHWM, 0)  # bounded by the window
         self.pipe.connect(_dialled(self.pipe_at))
-        self.reports = self._socket(zmq.SUB)
+        self.reports = self._calling(zmq.SUB)
         self.reports.setsockopt(zmq.LINGER, 0)  # an unsent subscription is nothing to wait for
         self.reports.setsockopt(zmq.RCVHWM, 0)  # bounded by what the worker holds unacknowledged
         self.worker_monitor = self.reports.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self.reports.subscribe(b"")
         self.reports.connect(_dialled(self.reports_at))
+
+    def _admits(self, key: str) -> bool:
+        assert self._keys is not None
+        self._keys.refresh()
+        return self._keys.who(key) is not None
+
+    def reopen_events(self) -> None:
+        """Ends all event streams; clients that are admitted come back by themselves."""
+        self.poller.unregister(self.events)
+        self.events.unbind(self.events_at)
+        self.events.close(linger=0)
+        self.events = self._events_socket()
+        self._bind_again(self.events, self.events_at)
+        self.poller.register(self.events, zmq.POLLIN)
+
+    def _events_socket(self) -> zmq.Socket[bytes]:
+        socket = self._served(zmq.XPUB)
+        socket.setsockopt(zmq.XPUB_MANUAL, 1)
+        socket.setsockopt(zmq.MAXMSGSIZE, TOPIC_BYTES)
+        return socket
+
+    def _served(self, kind: int) -> zmq.Socket[bytes]:
+        socket = self._socket(kind)
+        if self._keys is not None:
+            zap.serve_with(socket, self._keys.public, self._keys.secret)
+        return socket
+
+    def _calling(self, kind: int) -> zmq.Socket[bytes]:
+        socket = self._socket(kind)
+        if self._keys is not None:
+            zap.call_with(socket, self._keys.public, self._keys.secret, self._keys.worker)
+        return socket
 
     def _socket(self, kind: int) -> zmq.Socket[bytes]:
         socket = self.context.socket(kind)
@@ -102,6 +144,18 @@ class Sockets:
             raise CannotBind(endpoint, error) from error
         bound: bytes = socket.getsockopt(zmq.LAST_ENDPOINT)  # type: ignore[assignment]
         return bound.rstrip(b"\0").decode()
+
+    def _bind_again(self, socket: zmq.Socket[bytes], endpoint: str) -> None:
+        """Binds where another socket of ours was bound a moment ago: libzmq lets go of it in its own time."""
+        deadline = time.monotonic() + REBIND_S
+        while True:
+            try:
+                socket.bind(endpoint)
+                return
+            except zmq.ZMQError as error:
+                if error.errno != zmq.EADDRINUSE or time.monotonic() > deadline:
+                    raise CannotBind(endpoint, error) from error
+                time.sleep(0.001)
 
 
 def _dialled(endpoint: str) -> str:
