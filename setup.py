@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import setup
 
 HERE = Path(__file__).parent
-FOLDERS = ["broker", "worker", "client", "messages"]
+FOLDERS = ["broker", "worker", "client", "messages", "testing"]
 
 version = re.search(r'^VERSION = "(.+)"$', (HERE / "messages/version.py").read_text(), re.M)
 assert version is not None

@@ -75,10 +75,11 @@ class HandOver:
 
     # --- what the worker says --------------------------------------------------------------------------------
 
-    def on_beat(self, beat: Beat, new_session: str, now: Now) -> list[Job]:
+    def on_beat(self, beat: Beat, new_session: str, now: Now) -> Iterator[Job]:
         """The worker as it is now. `new_session`: the name for a session, if this beat leads to one.
 
-        Returns the jobs that are in doubt, because this worker is not the one they were given to.
+        Gives out the jobs that are in doubt, because this worker is not the one they were given to. They are judged by
+        the types of the old one: the new one is learned of after that.
         """
         self.view.heard(beat, now.mono_ms)
         journaled = self._session
@@ -92,11 +93,10 @@ class HandOver:
             else:
                 self._refuse(beat, now)
         elif beat.session is None:
+            yield from self._begin(beat.incarnation, new_session, now)
             self._learn_types(beat)
-            return self._begin(beat.incarnation, new_session, now)
         else:
             self._refuse(beat, now)
-        return []
 
     def on_started(self, message: Started, now: Now) -> None:
         """The worker began a job; of use only to those who look on."""

@@ -230,6 +230,9 @@ class Journal:
             self._db.execute("BEGIN IMMEDIATE")
             self._write(changes)
             self._db.execute("COMMIT")
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):  # not the disk's fault but ours
+            self._roll_back()
+            raise
         except sqlite3.Error as error:
             self.read_only = str(error)
             self._roll_back()

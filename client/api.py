@@ -248,9 +248,9 @@ class Client(Control):
         """The task types that the worker has announced."""
         return self._ask(m.Types(), m.TypesReply)
 
-    def info(self) -> m.InfoReply:
+    def info(self, *, timeout: float | None = None) -> m.InfoReply:
         """The broker: versions, journal, worker, counts."""
-        return self._ask(m.Info(), m.InfoReply)
+        return self._ask(m.Info(), m.InfoReply, timeout)
 
     def hello(self) -> m.HelloReply:
         """The journal's identity, the limits and where the events are."""

@@ -77,11 +77,16 @@ class Output:
     def error(self, code: str, sentence: str, prefix: str = "zclient: ", **more: Any) -> None:
         self._say(prefix + sentence, {"error": {"code": code, "message": sentence, **more}})
 
+    @property
+    def live_columns(self) -> int:
+        """How many columns the live line can have."""
+        return 0 if sys.stderr is None else max(1, _columns(sys.stderr) - 1)
+
     def show_live(self, line: str) -> None:
         """Rewrites the live line (only where `live`). Cut to the width, as a wrapped line cannot be rewritten."""
         if sys.stderr is None:
             return
-        cut = text.cut(text.printable(line), max(1, _columns(sys.stderr) - 1))
+        cut = text.cut(text.printable(line), self.live_columns)
         sys.stderr.write(f"\r{cut}\x1b[K")
         sys.stderr.flush()
         self._live_shown = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from time import monotonic
 from typing import Any, Protocol
 
@@ -24,7 +23,9 @@ PAUSE_S = 5.0
 
 # The progress number of a run's start; its task's own news have greater ones.
 STARTED = 1
+# The bar takes what the words leave of the line.
 BAR_COLUMNS = 22
+SMALLEST_BAR_COLUMNS = 8
 
 
 def result(call: Call) -> int:
@@ -138,7 +139,7 @@ class _OneJob:
         self._heard = self._since
         self._said = ""
         self._said_progress_at = float("-inf")
-        self._pause = _Pause(call, watch)
+        self._pause = _Pause(watch)
         self._note = _Note(watch)
 
     def changed(self, job: JobStatus) -> None:
@@ -162,8 +163,9 @@ class _OneJob:
         )
         if queued:
             line = f"{line} ({text.seconds(now - self._since)})"
-        if job.fraction is not None and not queued:
-            line = f"{text.bar(job.fraction, BAR_COLUMNS)} {line}"
+        bar_columns = min(BAR_COLUMNS, self._output.live_columns - text.width(line) - 1)
+        if job.fraction is not None and not queued and bar_columns >= SMALLEST_BAR_COLUMNS:
+            line = f"{text.bar(job.fraction, bar_columns)} {line}"
         self._output.show_live(line)
 
     def _say(self, job: JobStatus) -> None:
@@ -189,8 +191,7 @@ class _OneJob:
 class _Pause:
     """Whether the queue is paused. No event tells it, so it is asked for now and then."""
 
-    def __init__(self, call: Call, watch: Watch) -> None:
-        self._client = call.client
+    def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self._asked_at = float("-inf")
         self._on = False
@@ -198,8 +199,8 @@ class _Pause:
     def is_on(self) -> bool:
         if monotonic() - self._asked_at > PAUSE_S and not self._watch.lost:
             self._asked_at = monotonic()
-            with contextlib.suppress(BrokerUnreachable):  # the watch finds out, and says so
-                self._on = self._client.info().paused is not None
+            answer = self._watch.is_paused()
+            self._on = self._on if answer is None else answer
         return self._on
 
 
@@ -275,6 +276,7 @@ def until_ended(call: Call, watch: Watch, shown: Shown) -> None:
     """Waits for the end of all jobs of `watch`. Raises WaitTimeout after --max-wait."""
     limit = max_wait_s(call)
     deadline = float("inf") if limit is None else monotonic() + limit
+    next_tick = monotonic() + LIVE_S
     while True:
         step = LIVE_S if call.output.live else COUNTER_S
         news = watch.next(min(step, deadline - monotonic()))
@@ -286,8 +288,10 @@ def until_ended(call: Call, watch: Watch, shown: Shown) -> None:
             shown.changed(news.job)
         elif news is not None:
             say_link(call, news)
-        elif call.output.live:
+        # by the clock, not only when there is no news: those of a busy job never cease
+        if call.output.live and watch.unfinished and monotonic() >= next_tick:
             shown.tick()
+            next_tick = monotonic() + LIVE_S
 
 
 def say_link(call: Call, news: News) -> None:

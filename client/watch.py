@@ -106,6 +106,13 @@ class Watch:
         """Asks for the status now: that has what events do not tell, such as a task's note."""
         self._check(monotonic())
 
+    def is_paused(self) -> bool | None:
+        """Asks whether the queue is paused, which no event tells; None: no answer."""
+        try:
+            return self._client.info(timeout=CHECK_TIMEOUT_S).paused is not None
+        except BrokerUnreachable:
+            return None  # the next check finds out, and says so
+
     def next(self, seconds: float) -> News | None:
         """The next news; None after `seconds` without any (a few more while the broker is lost), or at the end."""
         deadline = monotonic() + seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ class WatchAll(Watch):
     def __init__(self, client: Client, patience: float) -> None:
         self._change: int | None = None
         self._newest = 0
-        self._repair_due = False
+        self._repair_above: int | None = None  # after a gap: the newest id that was known before it
         super().__init__(client, iter(()), None, patience)
 
     @property
@@ -37,6 +38,8 @@ class WatchAll(Watch):
 
     def _begin(self) -> None:
         """Returns when the subscription is in force."""
+        for job in self._client.list(limit=1):  # first: a later answer could have a job whose news was missed
+            self._newest = job.id
         self._subscribe()
         timeout = self._client.timeout
         deadline = monotonic() + timeout
@@ -44,8 +47,6 @@ class WatchAll(Watch):
             if monotonic() >= deadline:
                 raise BrokerUnreachable(self._feed.endpoint, timeout)
             self._read(deadline - monotonic())
-        for job in self._client.list(limit=1):
-            self._newest = max(self._newest, job.id)
 
     def _subscribe(self) -> None:
         if not self._topics:
@@ -69,7 +70,8 @@ class WatchAll(Watch):
         missed = 0 if self._change is None else change - self._change
         if missed > 0:
             self._news.append(News(missed=missed))
-            self._repair_due = True
+            if self._repair_above is None:
+                self._repair_above = self._newest
             self._next_check = monotonic()
 
     def _take(self, job: JobStatus) -> None:
@@ -85,23 +87,17 @@ class WatchAll(Watch):
 
     def _ask(self, timeout: float) -> None:
         """Finds out whether the broker is there, and after a gap what it was that was missed."""
-        reply = self._client.status(timeout=timeout)
+        gap = self._repair_above is not None
+        newer = self._submitted_above(self._repair_above) if self._repair_above is not None else []
+        unfinished = [job_id for job_id, job in self.known.items() if gap and not job.state.final]
+        reply = self._client.status(unfinished, timeout=timeout)  # none: what runs and comes next
         self._check_journal(reply.journal)
         self.worker = reply.worker
-        if self._repair_due:
-            self._repair(timeout)
-            self._repair_due = False
-        for job in reply.jobs:
-            if job.id in self.known:
-                self._take(job)
-
-    def _repair(self, timeout: float) -> None:
-        newer = []
-        for job in self._client.list(limit=MOST_KNOWN):
-            if job.id <= self._newest:
-                break
-            newer.append(job)
-        unfinished = [job_id for job_id, job in self.known.items() if not job.state.final]
-        asked = self._client.status(unfinished, timeout=timeout).jobs if unfinished else ()
-        for job in (*asked, *reversed(newer)):
+        self._repair_above = None
+        for job in [*(job for job in reply.jobs if job.id in self.known), *newer]:
             self._take(job)
+
+    def _submitted_above(self, newest: int) -> list[JobStatus]:
+        """The jobs with greater ids, in order."""
+        jobs = self._client.list(limit=MOST_KNOWN)
+        return list(takewhile(lambda job: job.id > newest, jobs))[::-1]

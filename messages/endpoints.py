@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 FRONTEND = "tcp://127.0.0.1:5570"
@@ -70,11 +71,13 @@ def is_local(endpoint: str) -> bool:
 def address(endpoint: str) -> str:
     """A name for the place itself, the same for each way to write it: what lock files are called by.
 
-    Raises OSError when the host has no address.
+    A relative ipc path is one from the current directory. Raises OSError when the host has no address.
     """
     match = _TCP.match(endpoint)
     if match is None:
-        return endpoint
+        path = endpoint.removeprefix("ipc://")
+        # a name that begins with @ is no file: it is the same from everywhere
+        return endpoint if path.startswith("@") else f"ipc://{os.path.realpath(path)}"
     import socket  # not at the top: it would cost every start of zclient 2 ms, and workers alone come here
 
     host = match["host"].strip("[]")

@@ -25,6 +25,8 @@ MAX_REASON_CHARS = 1_000
 MAX_IDS = 10_000
 MAX_PAGE = 1_000
 
+_TIMESTAMP_HEADS = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")  # github.com/msgpack/msgpack/blob/master/spec.md
+
 Check = Callable[[Any], Any]
 Message = TypeVar("Message")
 
@@ -516,12 +518,33 @@ def _unpack_map(frame: bytes) -> dict[Any, Any]:
     if not frame:
         raise DecodeError(ErrorCode.BAD_REQUEST, "the body frame is empty; a msgpack map is expected")
     try:
-        fields = msgpack.unpackb(frame, ext_hook=_no_extension)
+        fields = _unpack(frame, strict_map_key=True)
     except Exception as error:  # unpackb raises whatever its input leads it to, OverflowError included
         raise DecodeError(ErrorCode.BAD_REQUEST, f"the body {_mistake(error)}") from None
     if type(fields) is not dict:
         raise DecodeError(ErrorCode.BAD_REQUEST, "the body is msgpack, but not a map")
     return fields
+
+
+def _unpack(packed: bytes, strict_map_key: bool) -> Any:
+    """One msgpack value without extension types. Raises whatever unpackb does, and ValueError."""
+    value = msgpack.unpackb(packed, ext_hook=_no_extension, strict_map_key=strict_map_key)
+    # A timestamp is an extension type as well, but one that never reaches the hook.
+    if any(head in packed for head in _TIMESTAMP_HEADS):
+        _find_timestamp(value)
+    return value
+
+
+def _find_timestamp(value: Any) -> None:
+    if isinstance(value, msgpack.Timestamp):
+        _no_extension(-1, b"")
+    elif type(value) is list:
+        for item in value:
+            _find_timestamp(item)
+    elif type(value) is dict:
+        for key, item in value.items():
+            _find_timestamp(key)
+            _find_timestamp(item)
 
 
 def _mistake(error: Exception) -> str:
@@ -563,7 +586,7 @@ def pack_value(value: Any) -> bytes:
 def unpack_value(body: bytes) -> Any:
     """The value in `body`. Raises ValueError when it is not exactly one msgpack value."""
     try:
-        return msgpack.unpackb(body, ext_hook=_no_extension, strict_map_key=False)
+        return _unpack(body, strict_map_key=False)
     except Exception as error:  # see _unpack_map
         raise ValueError(f"not a msgpack value: {error or type(error).__name__}") from None
 

@@ -221,9 +221,9 @@ class Service:
         self.clients.append(client)
         return client
 
-    def dealer(self) -> zmq.Socket[bytes]:
-        """A DEALER connected to the frontend."""
-        return self._connected(zmq.DEALER, self.endpoint)
+    def dealer(self, unread: int = 1000) -> zmq.Socket[bytes]:
+        """A DEALER connected to the frontend. unread: how many replies it takes in before they are read."""
+        return self._connected(zmq.DEALER, self.endpoint, unread)
 
     def subscriber(self, *topics: bytes) -> zmq.Socket[bytes]:
         """A SUB socket connected to the events."""
@@ -232,8 +232,9 @@ class Service:
             socket.subscribe(topic)
         return socket
 
-    def _connected(self, kind: int, endpoint: str) -> zmq.Socket[bytes]:
+    def _connected(self, kind: int, endpoint: str, unread: int = 1000) -> zmq.Socket[bytes]:
         socket = self.context.socket(kind)
+        socket.rcvhwm = unread
         self.sockets.append(socket)  # kept, so that it lives until the context ends it
         socket.linger = 0
         socket.rcvtimeo = int(PATIENCE_S * 1000)

@@ -1,7 +1,7 @@
 """The program inside the task process: reads a job, runs it, reports how it ended, one after the other.
 
 Reading a packet means that its job has begun; what is still in the socket, the worker may take back.
-Started by `runner` as `python -m zjobs.worker.child SOCKET LOCK PARENT TIME_SCALE [MODULE]...`; never imports zmq.
+Started by `runner` as `python -m zjobs.worker.child SOCKET LOCK PAGE PARENT TIME_SCALE [MODULE]...`; never imports zmq.
 """
 
 from __future__ import annotations
@@ -12,16 +12,20 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
+from functools import partial
 from typing import Any, NoReturn
 
 from zjobs.messages import wire
 from zjobs.messages.types import Ended, FailReason, Outcome
-from zjobs.worker import host, packets, predefined, tasks
+from zjobs.worker import capture, host, packets, predefined, tasks
+from zjobs.worker.page import Page
 
 MAX_TEXT_CHARS = 10_000
 EXIT_BROKEN = 70
+SIGN_S = 0.5
 
 
 class BadResult(Exception):
@@ -29,26 +33,40 @@ class BadResult(Exception):
 
 
 def main() -> NoReturn:
-    sock_fd, lock_fd, parent_pid = map(int, sys.argv[1:4])
+    sock_fd, lock_fd, page_fd, parent_pid = map(int, sys.argv[1:5])
     host.die_with_parent(parent_pid)
-    for descriptor in (sock_fd, lock_fd):  # a program that a task starts shall not hold them
+    for descriptor in (sock_fd, lock_fd, page_fd):  # a program that a task starts shall not hold them
         os.set_inheritable(descriptor, False)
     # Not SIG_IGN: that would be inherited by programs that a task starts.
     signal.signal(signal.SIGINT, lambda *_: None)
     with contextlib.suppress(AttributeError, ValueError):
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     sock = socket.socket(fileno=sock_fd)
+    page = Page(page_fd)
+    os.close(page_fd)
+    threading.Thread(target=give_signs, args=(page,), daemon=True).start()
     try:
-        load(float(sys.argv[4]), sys.argv[5:])
+        callers = load(float(sys.argv[5]), sys.argv[6:])
     except tasks.TaskError as error:
         packets.send(sock, ("error", str(error)))
         sys.exit(EXIT_BROKEN)
-    packets.send(sock, ("types", [task.type for task in tasks.REGISTRY.values()]))
-    serve(sock)
+    capture.flush()
+    marker = capture.Marker(page)
+    packets.send(sock, ("types", [caller.type for caller in callers.values()], marker.token))
+    serve(sock, Bench(callers, page), marker)
 
 
-def load(time_scale: float, modules: list[str]) -> None:
-    """Registers the predefined tasks and those of `modules`. Raises TaskError with a sentence."""
+def give_signs(page: Page) -> NoReturn:
+    """Says all the time that this process lives and its interpreter is not held up."""
+    # signals are for the main thread, which they shall interrupt
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    while True:
+        page.give_sign()
+        time.sleep(SIGN_S)
+
+
+def load(time_scale: float, modules: list[str]) -> dict[str, tasks.Caller]:
+    """The predefined tasks and those of `modules`, by name. Raises TaskError with a sentence."""
     predefined.register_all(time_scale)
     sys.path.insert(0, os.getcwd())
     for module in modules:
@@ -57,45 +75,77 @@ def load(time_scale: float, modules: list[str]) -> None:
         except BaseException as error:  # a module may do anything, SystemExit included
             what = str(error) if isinstance(error, tasks.TaskError) else _import_headline(error)
             raise tasks.TaskError(f"--tasks {module}: {what}{_place(error)}") from None
+    return {name: tasks.Caller(task) for name, task in tasks.REGISTRY.items()}
 
 
-def serve(sock: socket.socket) -> NoReturn:
+def serve(sock: socket.socket, bench: Bench, marker: capture.Marker) -> NoReturn:
     """Runs jobs until the worker is gone."""
-    callers = {name: tasks.Caller(task) for name, task in tasks.REGISTRY.items()}
     own_pid = os.getpid()
     while True:
         try:
             packet = packets.receive(sock)
             if packet is None:
                 os._exit(0)
-            ended = run(callers, *packet)
+            ended = bench.run(*packet)
             if os.getpid() != own_pid:  # a task has forked and come back twice; only one of us goes on
                 os._exit(0)
-            packets.send(sock, ended)
+            packets.send(sock, (marker.mark(ended.n), *ended[:7]))
         except (OSError, packets.Garbled):  # a task has closed or used our socket: start afresh
             os._exit(EXIT_BROKEN)
 
 
-def run(callers: dict[str, tasks.Caller], n: int, name: str, data: bytes | None, result_bytes: int) -> Ended:
-    """Runs one job, whatever it does, and says how it ended."""
-    begun_ns = time.perf_counter_ns()
-    try:
-        caller = callers.get(name)
-        if caller is None:
-            raise tasks.BadData(f"this worker has no task {name!r}")
-        arguments = caller.bound(data)
+class Bench:
+    """Runs jobs, and raises `Cancelled` in the task of one that is to end, and nowhere else."""
+
+    def __init__(self, callers: dict[str, tasks.Caller], page: Page) -> None:
+        self._callers = callers
+        self._page = page
+        self._inside = 0  # the number of the job whose task is being called
+        self._told = 0  # the number of the last job that was told to end
+        signal.signal(signal.SIGTERM, lambda *_: self._end_if_meant())
+        # what a task forks, such as processes of multiprocessing, is ended by SIGTERM as usual
+        os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+
+    def run(self, n: int, name: str, data: bytes | None, result_bytes: int, id: int, attempt: int) -> Ended:
+        """Runs one job, whatever it does, and says how it ended."""
         begun_ns = time.perf_counter_ns()
-        value = caller.run(arguments)
-        elapsed_us = (time.perf_counter_ns() - begun_ns) // 1000
-        return Ended(n, Outcome.COMPLETED, elapsed_us, _packed(value, result_bytes))
-    except tasks.BadData as error:
-        reason, message, detail = FailReason.BAD_DATA, str(error), ""
-    except BadResult as error:
-        reason, message, detail = FailReason.BAD_RESULT, str(error), ""
-    except BaseException as error:
-        reason, message, detail = FailReason.RAISED, _headline(error), _traceback(error)
-    elapsed_us = (time.perf_counter_ns() - begun_ns) // 1000
-    return Ended(n, Outcome.FAILED, elapsed_us, None, reason, _bounded(message), detail)
+        try:
+            caller = self._callers.get(name)
+            if caller is None:
+                raise tasks.BadData(f"this worker has no task {name!r}")
+            context = tasks.Context(id, attempt, partial(self._page.tell, n)) if caller.context else None
+            call = caller.bound(data, context)
+            begun_ns = time.perf_counter_ns()
+            self._inside = n
+            try:
+                self._end_if_meant()  # the signal may have come before
+                value = caller.run(call)
+            finally:
+                self._inside = 0
+            elapsed_us = (time.perf_counter_ns() - begun_ns) // 1000
+            return Ended(n, Outcome.COMPLETED, elapsed_us, _packed(value, result_bytes))
+        except BaseException as error:
+            elapsed_us = (time.perf_counter_ns() - begun_ns) // 1000
+            return _failed(n, elapsed_us, error, self._told == n)
+
+    def _end_if_meant(self) -> None:
+        n = self._inside
+        if n and self._page.to_end == n:
+            self._inside, self._told = 0, n  # once: what the task does in its grace time is not interrupted
+            raise tasks.Cancelled
+
+
+def _failed(n: int, elapsed_us: int, error: BaseException, told_to_end: bool) -> Ended:
+    """The end of a job without a result, because of `error`."""
+    if isinstance(error, BadResult):
+        return Ended(n, Outcome.FAILED, elapsed_us, None, FailReason.BAD_RESULT, _bounded(str(error)))
+    if told_to_end:
+        if isinstance(error, tasks.Cancelled):
+            return Ended(n, Outcome.CANCELLED, elapsed_us)
+        return Ended(n, Outcome.CANCELLED, elapsed_us, None, None, _bounded(_headline(error)), _traceback(error))
+    if isinstance(error, tasks.BadData):
+        return Ended(n, Outcome.FAILED, elapsed_us, None, FailReason.BAD_DATA, _bounded(str(error)))
+    return Ended(n, Outcome.FAILED, elapsed_us, None, FailReason.RAISED, _bounded(_headline(error)), _traceback(error))
 
 
 def _packed(value: Any, result_bytes: int) -> bytes:

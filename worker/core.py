@@ -2,7 +2,8 @@
 
 Messages and events go in through the `on_…` methods, `stop` and `stop_at_once`; each only changes the state. Then
 `turn(now_ms)` says what is to be done, in order; the shell does it at once, answers a `TakeBack` with
-`on_taken_back`, and calls `turn` again until nothing more comes. `next_deadline_ms` is when to call it otherwise.
+`on_taken_back` and a `Look` with `on_seen`, and calls `turn` again until nothing more comes. `next_deadline_ms` is
+when to call it otherwise.
 
 What the worker does with what it hears, by state (a state that is not named behaves like running):
 
@@ -14,10 +15,19 @@ What the worker does with what it hears, by state (a state that is not named beh
               |                   |                          | covers the return:   | left to run or to report:
               |                   |                          | -> running (resume)  | exit
   take_over   | new incarnation, everything forgotten, -> no session (stopping: exit)
+  cancel_run  | drop            | it runs: end it; it has  | it runs: end it      | it runs: end it
+              |                 | not begun: return,       |                      |
+              |                 | -> returning             |                      |
+  return_jobs | drop            | with jobs behind it:     | drop                 | drop
+              |                 | return, -> returning     |                      |
+  time limit  |                 | end it                   | end it               | end it
   ran 50 ms   |                   | with jobs behind it:     |                      |
               |                   | return, -> returning     |                      |
   stop        | exit              | return, -> stopping      | return again,        | stop at once
               |                   |                          | -> stopping          |
+
+To end what runs: take back what is behind it (if that brings its end, there is nothing to do), tell the task, wait for
+its grace time, kill the task process. Nothing is offered from the first of these to the end of the job.
 
 Numbers: `_jobs` holds what was taken and has neither ended nor been returned, in order of its numbers. Of these, all
 up to `_offered` are with the task process, and the first of them is the one that runs.
@@ -25,43 +35,38 @@ up to `_offered` are with the task process, and the first of them is the one tha
 
 from __future__ import annotations
 
-from collections import deque
-from itertools import islice
-
 from zjobs.messages.types import (
     Ack,
     Beat,
     BrokerName,
+    CancelRun,
     Ended,
-    FailReason,
     HandedJob,
     Jobs,
-    Outcome,
     PipeMessage,
-    Report,
-    Reports,
     Returned,
+    ReturnJobs,
     Running,
     Started,
     StartSession,
     TakeOver,
     TaskType,
 )
-from zjobs.worker.effects import Effect, Exit, KillTask, Offer, Publish, Renew, Say, TakeBack
+from zjobs.worker.effects import Effect, EndTask, Exit, KillTask, Look, Offer, Publish, Renew, Say, TakeBack
+from zjobs.worker.news import Seen
+from zjobs.worker.outbox import Outbox
+from zjobs.worker.run import LOOK_MS, Run
 
 BEAT_MS = 1000
-REPEAT_MS = 1000
 RETURN_AFTER_MS = 50
 GIVE_UP_MS = 2000
 UNACKNOWLEDGED_BYTES = 4 << 20
-MESSAGE_BYTES = 1 << 20
 
 
 class WorkerCore:
     """The state of one worker; it begins with a task process that has announced `types`."""
 
     def __init__(self, incarnation: str, types: tuple[TaskType, ...], host: str, pid: int) -> None:
-        self.types = types
         self.stopping = False
         self._host = host
         self._pid = pid
@@ -69,23 +74,23 @@ class WorkerCore:
         self._killing = False
         self._exited = False
         self._effects: list[Effect] = []
+        self._announce(types)
         self._renew(incarnation)
 
     def _renew(self, incarnation: str) -> None:
         self.incarnation = incarnation
         self.session: str | None = None
         self.taken = 0
-        self.acked = 0
+        self.outbox = Outbox()
         self._broker: BrokerName | None = None
         self._result_bytes = 0
         self._jobs: dict[int, HandedJob] = {}
         self._offered = 0
-        self._started_ms = 0
-        # Reports acked + 1 … reported are kept here; those up to _sent have been sent at least once.
-        self._reports: deque[Report] = deque()
-        self._reports_bytes = 0
-        self._reported = 0
-        self._sent = 0
+        self._run = Run()
+        self._cancels: set[int] = set()
+        # The job that has begun and has nothing behind it in the task process; 0: not known of any.
+        self._alone = 0
+        self._return_asked = False
         # The number of the report that returned, until it is acknowledged, and from where it did.
         self._returning: int | None = None
         self._returned_from = 0
@@ -94,7 +99,6 @@ class WorkerCore:
         self._asked_for: dict[bool, tuple[int, int]] = {}
         self._stop_untold = False
         self._beat_at_ms = 0
-        self._repeat_at_ms = 0
         self._quiet_since_ms = 0
         self._said_waiting = False
 
@@ -108,6 +112,10 @@ class WorkerCore:
             self._acknowledge(message, now_ms)
         elif isinstance(message, StartSession):
             self._start_session(message, now_ms)
+        elif isinstance(message, CancelRun):
+            self._cancel(message)
+        elif isinstance(message, ReturnJobs):
+            self._return_asked |= message.session == self.session and self._behind()
         elif message.incarnation == self.incarnation:
             assert isinstance(message, TakeOver)
             self._renew(next_incarnation)
@@ -118,7 +126,7 @@ class WorkerCore:
     def on_subscription(self, now_ms: int) -> None:
         """A broker listens anew: it may have missed everything."""
         self._beat_at_ms = now_ms
-        self._repeat_at_ms = now_ms
+        self.outbox.repeat_at_ms = now_ms
 
     def _start_session(self, message: StartSession, now_ms: int) -> None:
         if message.incarnation != self.incarnation or self.session is not None or self.stopping:
@@ -139,18 +147,22 @@ class WorkerCore:
             self._jobs[self.taken] = job
 
     def _acknowledge(self, message: Ack, now_ms: int) -> None:
-        if message.session != self.session or not self.acked <= message.reports <= self._reported:
+        outbox = self.outbox
+        if message.session != self.session or not outbox.acked <= message.reports <= outbox.reported:
             return
-        if message.reports > self.acked:
-            for _ in range(message.reports - self.acked):
-                self._reports_bytes -= _weight(self._reports.popleft())
-            self.acked = message.reports
-            self._sent = max(self._sent, self.acked)
-            self._repeat_at_ms = now_ms + REPEAT_MS
+        if message.reports > outbox.acked:
+            outbox.acknowledge(message.reports, now_ms)
             self._quiet_since_ms = now_ms
         if self._returning is not None and message.reports >= self._returning and message.resume >= self._returned_from:
             self._returning = None
             self.taken = self._offered = message.resume - 1
+
+    def _cancel(self, message: CancelRun) -> None:
+        if message.session != self.session or message.n not in self._jobs:
+            return
+        self._cancels.add(message.n)
+        # by what has been heard so far it has not begun; if it has, the answer to TakeBack shows that
+        self._return_asked |= message.n != self._running()
 
     # --- what the task process does --------------------------------------------------------------------
 
@@ -158,21 +170,43 @@ class WorkerCore:
         """A new task process has announced its types."""
         self._ready = True
         if types != self.types:
-            self.types = types
+            self._announce(types)
             self._beat_at_ms = now_ms
+
+    def _announce(self, types: tuple[TaskType, ...]) -> None:
+        self.types = types
+        self._type_named = {one.name: one for one in types}
+
+    def on_output(self, n: int, data: bytes) -> None:
+        """The running job has printed something."""
+        assert n == self._running(), (n, self._running())
+        self._run.printed(data)
+
+    def on_seen(self, seen: Seen, now_ms: int) -> None:
+        """The answer to `Look`."""
+        n = self._running()
+        assert n is not None and self.session is not None
+        id = self._jobs[n].id
+        self._run.seen(seen)
+        if self._run.newly_stuck(now_ms):
+            self._effects.append(Say(f"job {id}: its task process gives no sign of life; it is left alone"))
+        news = self._run.progress(self.session, n, id)
+        if news is not None:
+            self._effects.append(Publish(news))
 
     def on_ended(self, ended: Ended, now_ms: int) -> None:
         """The first of the jobs offered has ended."""
         assert ended.n == self._running(), (ended.n, self._running())
         del self._jobs[ended.n]
-        self._report(ended)
-        self._started_ms = now_ms  # of the next one
+        self.outbox.add(self._run.report(ended))
+        self._cancels.discard(ended.n)
         self._quiet_since_ms = now_ms
+        self._run.begin(now_ms)  # the next one, if there is one
 
     def on_task_process_died(self, lost: list[int], unbegun: list[int], how: str, now_ms: int) -> None:
         """It is dead; all its results went to `on_ended` before. `lost` had begun, `unbegun` had not."""
         for n in lost:
-            self.on_ended(self._end_of_lost(n, how, now_ms), now_ms)
+            self.on_ended(self._run.lost(n, how, self._killing, now_ms), now_ms)
         self._rewind(unbegun)
         self._ready = False
 
@@ -180,29 +214,24 @@ class WorkerCore:
         """The answer to `TakeBack`: the jobs offered that have not begun."""
         self._taking_back = False
         self._rewind(numbers)
+        self._alone = self._running() or 0
         if self._keep_taken_back:
             return
         unbegun = [n for n in self._jobs if n > self._offered]
         if unbegun or self._stop_untold:
             for n in unbegun:
                 del self._jobs[n]
+            self._cancels.difference_update(unbegun)
             if self._returning is None:
                 self._returned_from = self._offered + 1
-            self._report(Returned(self._returned_from, self.stopping))
-            self._returning = self._reported
+            self.outbox.add(Returned(self._returned_from, self.stopping))
+            self._returning = self.outbox.reported
             self._stop_untold = False
             self._quiet_since_ms = now_ms
 
     def _rewind(self, numbers: list[int]) -> None:
         if numbers:
             self._offered = min(numbers) - 1
-
-    def _end_of_lost(self, n: int, how: str, now_ms: int) -> Ended:
-        elapsed_us = max(0, now_ms - self._started_ms) * 1000
-        if self._killing:
-            message = "the worker was told to stop at once while running it"
-            return Ended(n, Outcome.INTERRUPTED, elapsed_us, message=message)
-        return Ended(n, Outcome.FAILED, elapsed_us, reason=FailReason.TASK_DIED, message=how)
 
     # --- what people want --------------------------------------------------------------------------------
 
@@ -231,13 +260,20 @@ class WorkerCore:
     def turn(self, now_ms: int) -> list[Effect]:
         """What is to be done now, in this order."""
         if not self._taking_back:
+            self._end_run_if_due(now_ms)
+        if not self._taking_back:
             self._take_back_if_due(now_ms)
         if not self._taking_back:
             self._offer(now_ms)
+        n = self._running()
+        if n is not None and now_ms >= self._run.look_at_ms:
+            self._run.look_at_ms = now_ms + LOOK_MS
+            self._effects.append(Look(n))
         if now_ms >= self._beat_at_ms:
             self._beat_at_ms = now_ms + BEAT_MS
             self._effects.append(Publish(self._beat(now_ms)))
-        self._send_reports(now_ms)
+        if self.session is not None:
+            self._effects += [Publish(reports) for reports in self.outbox.due(self.session, now_ms)]
         self._end(now_ms)
         effects, self._effects = self._effects, []
         return effects
@@ -245,10 +281,12 @@ class WorkerCore:
     def next_deadline_ms(self) -> int:
         """When `turn` has something to do although nothing happened."""
         times = [self._beat_at_ms]
-        if self._reports:
-            times.append(self._repeat_at_ms)
+        if self.outbox:
+            times.append(self.outbox.repeat_at_ms)
+        if (n := self._running()) is not None:
+            times += self._run.times(self._limit_ms(n))
         if self._return_wanted():
-            times.append(self._started_ms + RETURN_AFTER_MS)
+            times.append(self._run.started_ms + RETURN_AFTER_MS)
         if self.stopping and not self._jobs:
             waited = self._quiet_since_ms + GIVE_UP_MS
             times += [] if self._said_waiting and not self._may_give_up() else [waited]
@@ -259,17 +297,46 @@ class WorkerCore:
         n = next(iter(self._jobs), None)
         return n if n is not None and n <= self._offered else None
 
+    def _behind(self) -> bool:
+        """Whether something has not begun, as far as is known."""
+        return len(self._jobs) > (self._running() is not None)
+
     def _return_wanted(self) -> bool:
         """Whether something waits behind the running job that has not been asked back yet."""
         n = self._running()
         return n is not None and len(self._jobs) > 1 and self._asked_for.get(False) != (n, self.taken)
 
+    def _limit_ms(self, n: int) -> int | None:
+        job = self._jobs[n]
+        kind = self._type_named.get(job.type)
+        return job.time_limit_ms or (kind.time_limit_ms if kind else None)
+
+    def _end_run_if_due(self, now_ms: int) -> None:
+        """Ends the running job, step by step, if it was cancelled or has passed its time limit."""
+        n, run = self._running(), self._run
+        if n is None or self._killing:
+            return
+        if run.ending:
+            if run.kill_due(now_ms):
+                self._effects.append(KillTask())
+            return
+        limit_ms = None if n in self._cancels else self._limit_ms(n)
+        if n not in self._cancels and (limit_ms is None or run.elapsed_ms(now_ms) < limit_ms):
+            return
+        if self._alone != n:
+            self._take_back(keep=False)
+            return
+        grace_ms = self._type_named.get(self._jobs[n].type, TaskType("")).grace_ms
+        run.tell_to_end(limit_ms, grace_ms, now_ms)
+        self._effects.append(EndTask(n))
+
     def _take_back_if_due(self, now_ms: int) -> None:
         n = self._running()
-        if self._stop_untold or (self._return_wanted() and now_ms >= self._started_ms + RETURN_AFTER_MS):
+        overdue = self._return_wanted() and now_ms >= self._run.started_ms + RETURN_AFTER_MS
+        if self._return_asked or self._stop_untold or overdue:
             self._take_back(keep=False)
         elif (
-            self._reports_bytes > UNACKNOWLEDGED_BYTES
+            self.outbox.weight_bytes > UNACKNOWLEDGED_BYTES
             and n is not None
             and self._offered > n
             and self._asked_for.get(True) != (n, self.taken)
@@ -284,88 +351,47 @@ class WorkerCore:
         """
         self._taking_back = True
         self._keep_taken_back = keep
+        self._return_asked &= keep
         self._asked_for[keep] = (self._running() or 0, self.taken)
         self._effects.append(TakeBack())
 
     def _offer(self, now_ms: int) -> None:
-        if not self._ready or self._returning is not None or self._reports_bytes > UNACKNOWLEDGED_BYTES:
+        if not self._ready or self._returning is not None or self._run.ending:
+            return
+        if self.outbox.weight_bytes > UNACKNOWLEDGED_BYTES:
             return
         while self._offered < self.taken:
             idle = self._running() is None
             self._offered += 1
             n, job = self._offered, self._jobs[self._offered]
+            self._alone = 0
             self._effects.append(Offer(n, job, self._result_bytes))
             if idle:  # nothing ended before it, so the broker cannot know
                 assert self.session is not None
-                self._started_ms = now_ms
+                self._run.begin(now_ms)
                 self._effects.append(Publish(Started(self.session, n, job.id)))
 
     def _beat(self, now_ms: int) -> Beat:
         n = self._running()
-        running = None if n is None else Running(n, self._jobs[n].id, max(0, now_ms - self._started_ms))
-        return Beat(
-            self.incarnation,
-            self.session,
-            self.taken,
-            self.acked,
-            self.stopping,
-            running,
-            self.types,
-            self._broker,
-            self._host,
-            self._pid,
-        )
-
-    def _report(self, report: Report) -> None:
-        self._reported += 1
-        self._reports.append(report)
-        self._reports_bytes += _weight(report)
-
-    def _send_reports(self, now_ms: int) -> None:
-        """Sends what is new, or all that is not acknowledged when its time has come."""
-        if not self._reports:
-            return
-        if self._sent == self.acked:  # nothing on its way yet
-            self._repeat_at_ms = now_ms + REPEAT_MS
-        elif now_ms >= self._repeat_at_ms:
-            self._repeat_at_ms = now_ms + REPEAT_MS
-            self._sent = self.acked
-        assert self.session is not None
-        while self._sent < self._reported:
-            batch = self._batch()
-            self._effects.append(Publish(Reports(self.session, self._sent + 1, batch)))
-            self._sent += len(batch)
-
-    def _batch(self) -> tuple[Report, ...]:
-        """The reports after `_sent`, as many as make a message of about MESSAGE_BYTES, at least one."""
-        batch: list[Report] = []
-        weight = 0
-        for report in islice(self._reports, self._sent - self.acked, None):
-            weight += _weight(report)
-            if batch and weight > MESSAGE_BYTES:
-                break
-            batch.append(report)
-        return tuple(batch)
+        running = None
+        if n is not None:
+            run = self._run
+            running = Running(n, self._jobs[n].id, run.elapsed_ms(now_ms), run.stuck_ms(now_ms))
+        own = (self.types, self._broker, self._host, self._pid)
+        return Beat(self.incarnation, self.session, self.taken, self.outbox.acked, self.stopping, running, *own)
 
     def _may_give_up(self) -> bool:
         """Nothing is lost that the broker does not find out by itself (or somebody wanted it so)."""
-        return self._killing or all(isinstance(report, Returned) for report in self._reports)
+        return self._killing or self.outbox.only_returns()
 
     def _end(self, now_ms: int) -> None:
         if not self.stopping or self._jobs or self._stop_untold or self._exited:
             return
         waited = now_ms >= self._quiet_since_ms + GIVE_UP_MS
-        if not self._reports or (waited and self._may_give_up()):
+        if not self.outbox or (waited and self._may_give_up()):
             self._exited = True
             self._effects.append(Exit())
         elif waited and not self._said_waiting:
             self._said_waiting = True
             sentence = "waiting for the broker to take the last result; a second signal gives it up"
             self._effects.append(Say(sentence))
-
-
-def _weight(report: Report) -> int:
-    """About how many bytes it takes."""
-    if isinstance(report, Returned):
-        return 32
-    return 96 + len(report.result or b"") + len(report.message) + len(report.detail)

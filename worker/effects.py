@@ -28,7 +28,21 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class TakeBack:
-    """Take back what the task process has not begun, and answer with `on_taken_back`."""
+    """Take back what the task process has not begun, hear what has ended, and answer with `on_taken_back`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Look at the task process, which runs this number, and answer with `on_seen`."""
+
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndTask:
+    """Tell the task of this number, which is all that the task process has, to end."""
+
+    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +69,4 @@ class Exit:
     """The worker is done."""
 
 
-Effect = Union[Publish, Offer, TakeBack, KillTask, Renew, Say, Exit]
+Effect = Union[Publish, Offer, TakeBack, Look, EndTask, KillTask, Renew, Say, Exit]

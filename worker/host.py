@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 from typing import BinaryIO
@@ -26,6 +28,7 @@ RECEIVE_FLAGS = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 _PR_SET_PDEATHSIG = 1
 _KILL_ROUNDS = 20
+_NOTHING = bytes(4)
 
 
 def die_with_parent(parent_pid: int) -> None:
@@ -59,6 +62,11 @@ def nameless_file() -> BinaryIO:
     if LINUX:
         return os.fdopen(os.memfd_create("zjobs"), "w+b")
     return tempfile.TemporaryFile()
+
+
+def unread(pipe: int) -> bool:
+    """Whether something was written into our pipe that nobody has read. macOS: says yes in any case."""
+    return not LINUX or fcntl.ioctl(pipe, termios.FIONREAD, _NOTHING) != _NOTHING
 
 
 def death_descriptor(pid: int) -> int | None:

@@ -1,8 +1,9 @@
 """What travels between the worker and its task process: one packet a message, a msgpack array.
 
-worker -> task process   [n, type, data or nil, result_bytes]
-task process -> worker   first ["types", [[name, description, max_attempts, max_reruns], ...]] or ["error", sentence],
-                         then for each job [n, outcome, elapsed_us, result, reason, message, detail] (see `Ended`)
+worker -> task process   [n, type, data or nil, result_bytes, id, attempt]
+task process -> worker   first ["types", [[name, description, ...], ...], token] (see `TaskType`, `capture`) or
+                         ["error", sentence], then for each job [marked, n, outcome, elapsed_us, result, reason,
+                         message, detail] (see `Ended`; marked: a mark stands behind its output)
 
 What does not fit a packet travels as a descriptor of a nameless file: nothing to clean up, whoever crashes.
 """

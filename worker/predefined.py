@@ -11,6 +11,7 @@ from zjobs.worker.tasks import register
 
 SECONDS = {"reverse": 2, "swap": 5, "repeat": 7}
 MAX_RERUNS = 2
+MAX_REPEAT_BYTES = 64 << 20
 
 # Python's own `re` has no \X (extended grapheme cluster), and the rules behind it are a table of their own.
 _characters: Callable[[str], list[str]] = regex.compile(r"\X").findall
@@ -31,7 +32,12 @@ def swap(text: str) -> str:
 
 def repeat(text: str) -> str:
     """The n-th character n times, counted from 1."""
-    return "".join(character * n for n, character in enumerate(_characters(text), 1))
+    characters = _characters(text)
+    # before it is made: half a megabyte of text would become more than the machine can hold
+    size = sum(len(character.encode("utf-8", "replace")) * n for n, character in enumerate(characters, 1))
+    if size > MAX_REPEAT_BYTES:
+        raise ValueError(f"the result would have {size:,} bytes, more than the limit of {MAX_REPEAT_BYTES:,}")
+    return "".join(character * n for n, character in enumerate(characters, 1))
 
 
 def register_all(time_scale: float) -> None:

@@ -8,16 +8,20 @@ any more, and first its results, then its unread jobs are read; what is missing 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 from collections import deque
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Union
 
 from zjobs.messages.types import Ended, FailReason, HandedJob, Outcome, TaskType
 from zjobs.worker import host, packets
+from zjobs.worker.capture import Capture
+from zjobs.worker.news import Seen
+from zjobs.worker.page import PAGE_BYTES, Page
 
 # With 1 job ahead the task process idles while we turn around: 13,000 jobs/s instead of 110,000. Linux takes
 # no more than 11 unread packets in a socket of this kind.
@@ -27,11 +31,21 @@ RESTART_FIRST_MS = 100
 RESTART_LAST_MS = 10_000
 
 
+class Printed(NamedTuple):
+    """Output of job number `n`; 0: it belongs to none."""
+
+    n: int
+    data: bytes
+
+
+Event = Union[Ended, Printed]
+
+
 class Death(NamedTuple):
-    """A task process has ended: its last results, the numbers it had begun without result, those it had not begun."""
+    """A task process has ended: its last events, the numbers it had begun without result, those it had not begun."""
 
     how: str
-    ended: list[Ended]
+    events: list[Event]
     lost: list[int]
     unbegun: list[int]
 
@@ -53,6 +67,7 @@ class Runner:
         self.types: tuple[TaskType, ...] | None = None
         self._waiting: deque[tuple[int, HandedJob, int]] = deque()
         self._sent: deque[int] = deque()
+        self._idle_output = b""
         self._forgotten = False
         self._broken = ""
 
@@ -66,38 +81,46 @@ class Runner:
         return self._process.pid if self._process else None
 
     def start(self, incarnation: str) -> None:
-        """Starts a task process that carries `incarnation`; `results` tells when it has announced its types.
+        """Starts a task process that carries `incarnation`; `types` is there when `events` has heard it announce them.
 
         Raises OSError.
         """
         assert self._process is None
         self._reset()
         self._incarnation = incarnation
-        self._socket, self._child_end = host.packet_pair()
-        numbers = (self._child_end.fileno(), self._lock_fd, os.getpid())
+        with contextlib.ExitStack() as undo:
+            self._socket, self._child_end = map(undo.enter_context, host.packet_pair())
+            with host.nameless_file() as file:
+                file.truncate(PAGE_BYTES)
+                self._page = Page(file.fileno())
+                undo.callback(self._page.close)
+                self._capture = undo.enter_context(contextlib.closing(Capture(self._page)))
+                self._process = self._popen(file.fileno())
+            self._resources = undo.pop_all()
+        self._capture.close_writer()
+        self._death_fd = host.death_descriptor(self._process.pid)
+
+    def _popen(self, page_fd: int) -> subprocess.Popen[bytes]:
+        numbers = (self._child_end.fileno(), self._lock_fd, page_fd, os.getpid())
         # -P: without it the user's current directory would come before the standard library
         safe_path = ("-P",) if sys.version_info >= (3, 11) else ()
         program = (sys.executable, *safe_path, "-m", "zjobs.worker.child")
-        try:
-            self._process = subprocess.Popen(
-                [*program, *map(str, numbers), repr(self._time_scale), *self._modules],
-                stdin=subprocess.DEVNULL,
-                stdout=2,  # our own stdout carries the ready line alone
-                env={**os.environ, host.MARKER: incarnation},
-                pass_fds=numbers[:2],
-                start_new_session=True,
-            )
-        except OSError:
-            self._socket.close()
-            self._child_end.close()
-            raise
-        self._death_fd = host.death_descriptor(self._process.pid)
+        return subprocess.Popen(
+            [*program, *map(str, numbers), repr(self._time_scale), *self._modules],
+            stdin=subprocess.DEVNULL,
+            stdout=self._capture.writer,
+            stderr=self._capture.writer,
+            env={**os.environ, host.MARKER: self._incarnation},
+            pass_fds=numbers[:3],
+            start_new_session=True,
+        )
 
     def descriptors(self) -> list[int]:
-        """What to poll for reading; `results` and `died` look at what there is."""
+        """What to poll for reading; `events` and `died` look at what there is."""
         if self._process is None:
             return []
-        return [self._socket.fileno(), *([] if self._death_fd is None else [self._death_fd])]
+        output = [] if self._capture.over else [self._capture.fileno()]
+        return [self._socket.fileno(), *output, *([] if self._death_fd is None else [self._death_fd])]
 
     @property
     def silent_death(self) -> bool:
@@ -112,51 +135,98 @@ class Runner:
         """Sends offered jobs as far as the task process should have them ahead."""
         if self.types is None or self._broken:
             return
+        if self._waiting and not self._sent:  # what was printed so far, the next job has not printed
+            self._capture.read()
+            self._idle_output += self._capture.rest()
         while self._waiting and len(self._sent) < JOBS_AHEAD:
             n, job, result_bytes = self._waiting[0]
             try:
-                packets.send(self._socket, (n, job.type, job.data, result_bytes), socket.MSG_DONTWAIT)
+                packets.send(
+                    self._socket, (n, job.type, job.data, result_bytes, job.id, job.attempt), socket.MSG_DONTWAIT
+                )
             except OSError:  # no room: a result will make some, or the next beat tries again
                 return
             self._waiting.popleft()
             self._sent.append(n)
 
-    def results(self, most: int = RESULTS_A_TURN) -> list[Ended]:
-        """The jobs that have ended since, in order, at most `most` of them."""
-        ended: list[Ended] = []
+    def events(self, most: int = RESULTS_A_TURN) -> list[Event]:
+        """What happened since, in order: output, and the jobs that have ended, at most `most` of them."""
+        if self._process is None:
+            return []
+        self._capture.read()
+        events: list[Event] = []
+        if self._idle_output:
+            events.append(Printed(0, self._idle_output))
+            self._idle_output = b""
+        if self._hear(events, most):
+            # No job has ended up to now whose end was not heard, so what was read before is the present one's.
+            self._printed(events, self._sent[0] if self._sent else 0, self._capture.rest())
+        return [] if self._forgotten else events
+
+    def _hear(self, events: list[Event], most: int) -> bool:
+        """Reads packets, at most `most`; whether those were all."""
         for _ in range(most):
-            if self._process is None or self._broken:
+            if self._broken:
                 break
             try:
                 packet = packets.receive(self._socket, socket.MSG_DONTWAIT) or []
                 if self.types is None:
-                    self._announced(*packet)
+                    self._announced(events, *packet)
                 else:
-                    ended.append(self._ended(*packet))
+                    self._ended(events, *packet)
             except BlockingIOError:
-                break
+                return True
             except (OSError, packets.Garbled, TypeError, ValueError):
                 continue  # a task has written to our socket; its own end is still to come
-        return [] if self._forgotten else ended
+        return False
 
-    def _ended(self, n: int, outcome: str, elapsed_us: int, result: bytes | None, reason: Any, *texts: str) -> Ended:
-        """A result as a report. Raises TypeError or ValueError when it is none."""
-        ended = Ended(n, Outcome(outcome), elapsed_us, result, reason and FailReason(reason), *texts)
+    def _ended(
+        self,
+        events: list[Event],
+        marked: bool,
+        n: int,
+        outcome: str,
+        elapsed_us: int,
+        result: bytes | None,
+        reason: Any,
+        message: str,
+        detail: str,
+    ) -> None:
+        """A result, and before it what that job has printed. Raises TypeError or ValueError when it is none."""
+        ended = Ended(n, Outcome(outcome), elapsed_us, result, reason and FailReason(reason), message, detail)
         if not self._sent or n != self._sent[0]:
             # A task has read or forged what is not its own, so nobody knows any more which job runs.
             self._broken = f"ended job number {n}, which is not running,"
             self.kill()
             raise ValueError(self._broken)
+        if marked:
+            self._printed(events, n, self._capture.until_mark(n))
         self._sent.popleft()
         self._quick_deaths = 0
-        return ended
+        events.append(ended)
 
-    def _announced(self, kind: str, what: Any) -> None:
+    def _printed(self, events: list[Event], n: int, data: bytes) -> None:
+        if data:
+            events.append(Printed(n, data))
+
+    def _announced(self, events: list[Event], kind: str, what: Any, token: bytes = b"") -> None:
         if kind == "types":
+            self._capture.read()
+            self._printed(events, 0, self._capture.rest())
+            self._capture.token = token
             self.types = tuple(TaskType(*fields) for fields in what)
             self.refusal = None
         else:
             self.refusal = str(what)
+
+    def seen(self, n: int) -> Seen:
+        """A look at the task process while it runs job number `n`."""
+        if self._process is None:
+            return Seen(None, None, 0)
+        told = self._page.told()
+        if told is None or told.n != n:
+            return Seen(None, None, self._page.sign_ms)
+        return Seen(told.fraction, told.note, self._page.sign_ms)
 
     def take_back(self) -> list[int]:
         """The numbers of all jobs offered that have not begun, and now never will unless offered again."""
@@ -176,6 +246,13 @@ class Runner:
         self._waiting.clear()
         return [] if self._forgotten else numbers
 
+    def end_task(self, n: int) -> None:
+        """Has `Cancelled` raised in the task of job number `n`, if that is what runs."""
+        if self._process is not None:
+            self._page.to_end = n  # the signal alone might come when another job has begun
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGTERM)
+
     def kill(self) -> None:
         """Ends the task process and its group at once; `died` tells when it has."""
         if self._process is not None:
@@ -194,15 +271,24 @@ class Runner:
         code = self._process.wait()
         # A task's own sub-processes may have left its group; two jobs must never overlap.
         host.kill_marked(self._incarnation)
-        ended = self.results(most=JOBS_AHEAD + 1)
+        events = self._last_events()
         unbegun = self.take_back()
-        death = Death(self._how(code), ended, [] if self._forgotten else list(self._sent), unbegun)
+        lost = [] if self._forgotten else list(self._sent)
+        self._printed(events, lost[0] if lost else 0, self._capture.rest())
+        death = Death(self._how(code), [] if self._forgotten else events, lost, unbegun)
         self._close()
         if self._forgotten or death.lost:
             self._quick_deaths, self.restart_at_ms = 0, now_ms
         else:
             self.postpone(now_ms)
         return death
+
+    def _last_events(self) -> list[Event]:
+        events: list[Event] = []
+        self._capture.read()
+        self._printed(events, 0, self._idle_output)
+        self._hear(events, most=JOBS_AHEAD + 2)
+        return events
 
     def _how(self, code: int) -> str:
         if self._broken:
@@ -215,8 +301,7 @@ class Runner:
             return f"the task process was killed by signal {-code}"
 
     def _close(self) -> None:
-        self._socket.close()
-        self._child_end.close()
+        self._resources.close()
         if self._death_fd is not None:
             os.close(self._death_fd)
         self._process = None

@@ -20,11 +20,11 @@ from typing import NamedTuple
 import zmq
 
 from zjobs.messages import lock, wire
-from zjobs.messages.types import TaskType
+from zjobs.messages.types import Ended, TaskType
 from zjobs.worker import effects as e
 from zjobs.worker import guard
 from zjobs.worker.core import BEAT_MS, WorkerCore
-from zjobs.worker.runner import Death, Runner
+from zjobs.worker.runner import Death, Event, Runner
 
 log = logging.getLogger("zworker")
 
@@ -34,6 +34,7 @@ TOPIC_BYTES = 1024
 HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 1000, 3000
 FAREWELL_MS = 500
 DEATH_CHECK_MS = 100
+SLOW_START_MS = 10_000
 
 
 class Config(NamedTuple):
@@ -173,15 +174,20 @@ class _Loop:
 
     def _announced_types(self) -> tuple[TaskType, ...]:
         """What the first task process announces. Raises Unstartable, _Stopped."""
+        begun_ms, said = _now_ms(), False
         while True:
-            self._runner.results()
+            self._hear(self._runner.events(), _now_ms())
             if self._runner.types is not None:
                 return self._runner.types
             if self._signals.received():
                 raise _Stopped
             death = self._runner.died(_now_ms())
             if death is not None:
+                self._hear(death.events, _now_ms())
                 raise Unstartable(self._runner.refusal or f"{death.how} before it was ready")
+            if not said and _now_ms() - begun_ms >= SLOW_START_MS:
+                said = True
+                log.warning("the task process is still importing %s; waiting", ", ".join(self._config.tasks) or "zjobs")
             self._poll(_now_ms() + BEAT_MS)
 
     # --- one turn ----------------------------------------------------------------------------------------
@@ -205,18 +211,29 @@ class _Loop:
             if now_ms >= self._runner.restart_at_ms and not self._core.stopping:
                 self._start_task_process()
             return
-        announced = self._runner.types is not None
-        for ended in self._runner.results():
-            self._core.on_ended(ended, now_ms)
-        if self._runner.types is not None and not announced:
-            self._core.on_ready(self._runner.types, now_ms)
+        self._hear_events(now_ms)
         death = self._runner.died(now_ms)
         if death is not None:
             self._bury(death, now_ms)
 
+    def _hear_events(self, now_ms: int) -> None:
+        announced = self._runner.types is not None
+        self._hear(self._runner.events(), now_ms)
+        if self._runner.types is not None and not announced:
+            self._core.on_ready(self._runner.types, now_ms)
+
+    def _hear(self, events: list[Event], now_ms: int) -> None:
+        for event in events:
+            if isinstance(event, Ended):
+                self._core.on_ended(event, now_ms)
+            elif event.n:
+                self._core.on_output(event.n, event.data)
+            else:
+                for line in event.data.decode(errors="replace").splitlines():
+                    log.info("outside of any job: %s", line)
+
     def _bury(self, death: Death, now_ms: int) -> None:
-        for ended in death.ended:
-            self._core.on_ended(ended, now_ms)
+        self._hear(death.events, now_ms)
         self._core.on_task_process_died(death.lost, death.unbegun, death.how, now_ms)
         log.warning("%s", self._runner.refusal or death.how)
         if self._runner.restart_at_ms <= now_ms and not self._core.stopping:
@@ -258,7 +275,14 @@ class _Loop:
         elif isinstance(effect, e.Offer):
             self._runner.offer(effect.n, effect.job, effect.result_bytes)
         elif isinstance(effect, e.TakeBack):
-            self._core.on_taken_back(self._runner.take_back(), now_ms)
+            numbers = self._runner.take_back()
+            self._hear_events(now_ms)
+            self._core.on_taken_back(numbers, now_ms)
+        elif isinstance(effect, e.Look):
+            self._core.on_seen(self._runner.seen(effect.n), now_ms)
+        elif isinstance(effect, e.EndTask):
+            log.info("telling the running job to end")
+            self._runner.end_task(effect.n)
         elif isinstance(effect, e.KillTask):
             self._runner.kill()
         elif isinstance(effect, e.Renew):

@@ -10,19 +10,25 @@
 No data calls the function without arguments, a map becomes keyword arguments, and anything else is the
 one positional argument. The result is whatever msgpack can hold. `max_attempts` counts runs that failed,
 `max_reruns` runs lost with their worker: with the default 0 a job is never run a second time because of that.
+A parameter annotated `Context` is not data: it gets the job's context. docs/tasks.md has the whole story.
 """
 
 from __future__ import annotations
 
 import inspect
-import typing
+import math
+import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import Any, NamedTuple, TypeVar, Union, overload
 
+from zjobs.messages import options
 from zjobs.messages.types import TaskType
-from zjobs.messages.wire import MAX_TYPE_CHARS, unpack_value
+from zjobs.messages.wire import MAX_DURATION_MS, MAX_TYPE_CHARS, unpack_value
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+# Seconds, or text such as "90s", "5m", "2h".
+Duration = Union[int, float, str]
 
 # Annotations that are checked; what else a parameter may say is the task's own affair.
 _CHECKED: dict[type, tuple[type, ...]] = {
@@ -44,10 +50,53 @@ class BadData(Exception):
     """The data is not what the task takes; the text is a sentence for people."""
 
 
+class Cancelled(BaseException):
+    """Raised in a task that is to end: its job was cancelled, or has passed its time limit. Let it through.
+
+    No Exception, so that `except Exception` in a task does not swallow it. Close in `finally` what must be closed; the
+    grace time of the task type is there for that.
+    """
+
+
+class Context:
+    """A job's context, for a task with a parameter annotated so. `Context()` does for calling it in a test.
+
+    id: the job's. attempt: 1 for its first run. fraction, note: what was last reported.
+    """
+
+    def __init__(
+        self, id: int = 1, attempt: int = 1, tell: Callable[[float | None, str | None], None] | None = None
+    ) -> None:
+        self.id = id
+        self.attempt = attempt
+        self.fraction: float | None = None
+        self.note: str | None = None
+        self._tell = tell
+
+    def progress(self, fraction: float | None = None, note: str | None = None) -> None:
+        """Reports how far the job is: fraction from 0 to 1 (beyond that is cut), note a short text of up to 1,000
+        characters. What is not given stays as it was. Costs microseconds: the worker looks four times a second.
+
+        Raises ValueError or TypeError for a fraction that is no number, TypeError for a note that is no text.
+        """
+        if fraction is not None:
+            if math.isnan(fraction):
+                raise ValueError("the fraction of a job's progress is not a number")
+            self.fraction = min(1.0, max(0.0, float(fraction)))
+        if note is not None:
+            if not isinstance(note, str):
+                raise TypeError(f"the note of a job's progress must be text, not {type(note).__name__}")
+            self.note = note
+        if self._tell is not None:
+            self._tell(self.fraction, self.note)
+
+
 class Task(NamedTuple):
     type: TaskType
     function: Callable[..., Any]
 
+
+DEFAULTS = TaskType("")
 
 # One registry for the process: a decorator in a user's module has no other way to reach us.
 REGISTRY: dict[str, Task] = {}
@@ -59,8 +108,11 @@ def register(
     description: str | None = None,
     max_attempts: int = 1,
     max_reruns: int = 0,
+    time_limit: Duration | None = None,
+    grace: Duration = DEFAULTS.grace_ms / 1000,
+    retry_delay: Duration = DEFAULTS.retry_delay_ms / 1000,
 ) -> None:
-    """Makes `function` a task type. Raises TaskError with a sentence."""
+    """Makes `function` a task type; see `task`. Raises TaskError with a sentence."""
     name = function.__name__ if name is None else name
     if not 1 <= len(name) <= MAX_TYPE_CHARS:
         raise TaskError(f"the name of a task has 1 to {MAX_TYPE_CHARS} characters, not {len(name)}")
@@ -74,22 +126,41 @@ def register(
         raise TaskError(f"task {name!r}: max_reruns must be an integer from 0, not {max_reruns!r}")
     if description is None:
         description = (inspect.getdoc(function) or "").partition("\n")[0]
-    REGISTRY[name] = Task(TaskType(name, description, max_attempts, max_reruns), function)
+    limit_ms = None if time_limit is None else _milliseconds(name, "time_limit", time_limit, 1)
+    grace_ms = _milliseconds(name, "grace", grace)
+    delay_ms = _milliseconds(name, "retry_delay", retry_delay)
+    kind = TaskType(name, description, max_attempts, max_reruns, limit_ms, grace_ms, delay_ms)
+    REGISTRY[name] = Task(kind, function)
+
+
+def _milliseconds(task: str, what: str, value: Duration, low_ms: int = 0) -> int:
+    """A duration of the decorator. Raises TaskError."""
+    try:
+        seconds = options.duration(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise TaskError(f"task {task!r}: {what}: {error}") from None
+    if type(seconds) not in (int, float) or not low_ms <= seconds * 1000 <= MAX_DURATION_MS:
+        at_least = "more than 0" if low_ms else "from 0"
+        raise TaskError(f"task {task!r}: {what} must be a number of seconds, {at_least}, not {value!r}")
+    return math.ceil(seconds * 1000)
 
 
 @overload
 def task(function: Function) -> Function: ...
 @overload
 def task(
-    *, name: str | None = ..., description: str | None = ..., max_attempts: int = ..., max_reruns: int = ...
+    *,
+    name: str | None = ...,
+    description: str | None = ...,
+    max_attempts: int = ...,
+    max_reruns: int = ...,
+    time_limit: Duration | None = ...,
+    grace: Duration = ...,
+    retry_delay: Duration = ...,
 ) -> Callable[[Function], Function]: ...
 def task(
     function: Function | None = None,
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    max_attempts: int = 1,
-    max_reruns: int = 0,
+    **options: Any,
 ) -> Function | Callable[[Function], Function]:
     """Marks a plain function as a task type, as `@task` or `@task(name=..., ...)`; the function stays as it is.
 
@@ -97,11 +168,15 @@ def task(
     description: one line for people, by default the first line of the docstring.
     max_attempts: how often a job may run and fail before it is failed for good.
     max_reruns: how often a job whose worker was lost while running it is put back.
+    time_limit: how long a run may take; then it is ended like a cancelled one, and failed. None: as long as it likes.
+    grace: how long a task that is told to end has for that, before its process is killed.
+    retry_delay: how long after its first failure a job waits for its next attempt; it doubles each time.
+    Durations are seconds, or text such as "90s", "5m", "2h".
     Raises TaskError when that cannot be.
     """
 
     def mark(function: Function) -> Function:
-        register(function, name, description, max_attempts, max_reruns)
+        register(function, **options)
         return function
 
     return mark if function is None else mark(function)
@@ -112,49 +187,93 @@ def _place(function: Callable[..., Any]) -> str:
     return f"{code.co_filename}, line {code.co_firstlineno}" if code else "elsewhere"
 
 
+# Positional and keyword arguments of a call.
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+
+
 class Caller:
     """A task ready to be called: its signature is read once, not for each job."""
 
     def __init__(self, task: Task) -> None:
-        self._name = task.type.name
+        self.type = task.type
         self._function = task.function
-        self._signature = inspect.signature(task.function)
-        self._checks = _checks(task.function, self._signature)
+        self._signature = _signature(task.function)
+        hints = _hints(task.function, self._signature)
+        self._checks = {name: hint for name, hint in hints.items() if hint in _CHECKED}
+        contexts = [name for name, hint in hints.items() if hint is Context]
+        if len(contexts) > 1:
+            raise TaskError(f"task {self.type.name!r} has more than one Context: {', '.join(contexts)}")
+        self.context = contexts[0] if contexts else None
+        parameters = [one for name, one in self._signature.parameters.items() if name != self.context]
+        self._data_signature = self._signature.replace(parameters=parameters)
+        self._may_be_bare = self.context is None and _binds(self._data_signature)
 
-    def bound(self, data: bytes | None) -> inspect.BoundArguments:
-        """The arguments that packed `data` means. Raises BadData."""
+    def bound(self, data: bytes | None, context: Context | None = None) -> Call:
+        """The arguments that packed `data` means. context: for a task that takes one. Raises BadData."""
+        if data is None and self._may_be_bare:  # the same for each such job, and slow to find out
+            return (), {}
         try:
             arguments = self._bound(data)
         except (TypeError, ValueError) as error:
-            raise BadData(f"{self._name} cannot take this data: {error}") from None
+            raise BadData(f"{self.type.name} cannot take this data: {error}") from None
         for name, value in arguments.arguments.items():
             expected = self._checks.get(name)
             if expected is not None and not _is_a(value, expected):
-                raise BadData(f"{self._name} takes {expected.__name__} for {name}, not {type(value).__name__}")
-        return arguments
+                raise BadData(f"{self.type.name} takes {expected.__name__} for {name}, not {type(value).__name__}")
+        if self.context is not None:
+            values = {**arguments.arguments, self.context: context or Context()}
+            arguments = inspect.BoundArguments(self._signature, values)
+        return arguments.args, arguments.kwargs
 
-    def run(self, arguments: inspect.BoundArguments) -> Any:
-        return self._function(*arguments.args, **arguments.kwargs)
+    def run(self, call: Call) -> Any:
+        return self._function(*call[0], **call[1])
 
     def _bound(self, data: bytes | None) -> inspect.BoundArguments:
         if data is None:
-            return self._signature.bind()
+            return self._data_signature.bind()
         value = unpack_value(data)
         if type(value) is not dict:
-            return self._signature.bind(value)
+            return self._data_signature.bind(value)
         if not all(type(key) is str for key in value):
             raise ValueError("a map must have text keys, the names of the parameters")
-        return self._signature.bind(**value)
+        if self.context in value:  # **rest would take it
+            raise TypeError(f"{self.context} is not data, but the job's context")
+        return self._data_signature.bind(**value)
 
 
-def _checks(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, type]:
+def _binds(signature: inspect.Signature) -> bool:
+    """Whether a function may be called without arguments."""
     try:
-        hints = typing.get_type_hints(function)
-    except Exception:  # hints may be any expression; one that cannot be read is not a check
-        return {}
+        signature.bind()
+    except TypeError:
+        return False
+    return True
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    if sys.version_info >= (3, 14):  # annotations are code there, run when somebody looks, and may fail
+        import annotationlib
+
+        return inspect.signature(function, annotation_format=annotationlib.Format.FORWARDREF)
+    return inspect.signature(function)
+
+
+def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, type]:
+    """The annotations that are plain types, by parameter; the others are the task's own affair."""
+    space = getattr(inspect.unwrap(function), "__globals__", {})
     variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    named = [name for name, parameter in signature.parameters.items() if parameter.kind not in variable]
-    return {name: hints[name] for name in named if isinstance(hints.get(name), type) and hints[name] in _CHECKED}
+    hints = {}
+    for name, parameter in signature.parameters.items():
+        hint = parameter.annotation
+        if isinstance(hint, str):
+            # one by one: a name that is there for type checkers only must not hide what the others say
+            try:
+                hint = eval(hint, space)
+            except Exception:
+                continue
+        if isinstance(hint, type) and hint is not inspect.Parameter.empty and parameter.kind not in variable:
+            hints[name] = hint
+    return hints
 
 
 def _is_a(value: Any, expected: type) -> bool:

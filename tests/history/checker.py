@@ -16,8 +16,9 @@ data, and what the job's task writes down when it runs.
       start     token, pid, alone                            alone: nobody else held the lock of all tasks
       end       token, pid, outcome                          returned, raised, or died (written just before it dies)
     what was done to whom
-      dead      who: broker, worker, task, client            from here on it cannot do anything
-      away      link: name                                   broker down or stopped, a connection cut, stalled
+      dead      who: broker, worker, task, client [, name]   from here on it cannot do anything; name: a watcher's
+      away      link: name [, hearing: false]                broker down or stopped, a connection cut, stalled;
+                                                             hearing false: watchers hear the broker all the same
       back      link: name                                   each `away` has its `back`, unless it stays so
       drained                                                all was healed and has ended: what is not final is lost
 
@@ -330,11 +331,13 @@ class _Check:
                         f"and {record['state']} (version {record['version']})",
                     )
 
-    def _absences(self) -> list[tuple[float, float]]:
+    def _absences(self, hearing_alone: bool = False) -> list[tuple[float, float]]:
         """When something was broken, as intervals; one that never came back lasts for ever."""
         open_since: dict[str, float] = {}
         absences = []
         for record in sorted(self._by_what["away"] + self._by_what["back"], key=lambda record: record["at"]):
+            if hearing_alone and record.get("hearing") is False:
+                continue
             if record["what"] == "away":
                 open_since.setdefault(record["link"], record["at"])
             elif record["link"] in open_since:
@@ -343,8 +346,9 @@ class _Check:
 
     def _watchers(self) -> None:
         """Whoever watches a job hears its end: while connected, or within GRACE_S without a break after coming back."""
-        absences = self._absences()
+        absences = self._absences(hearing_alone=True)
         until = max((record["at"] for record in self._by_what["drained"]), default=float("-inf"))
+        died_at = {record["name"]: record["at"] for record in self._by_what["dead"] if "name" in record}
         final_at = {
             job_id: min((r["at"] for r in told if r["state"] in FINAL), default=None)
             for job_id, told in self._told.items()
@@ -358,7 +362,7 @@ class _Check:
             if ended_at is None or watch.get("reads") is False:
                 continue
             due = _quiet_since(max(ended_at, watch["at"]), absences) + GRACE_S
-            if due > until:
+            if due > min(until, died_at.get(watch["watcher"], until)):
                 continue
             self._trials["final missed"] += 1
             if heard.get((watch["watcher"], watch["id"]), float("inf")) > due:

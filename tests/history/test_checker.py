@@ -187,6 +187,13 @@ WRONG: dict[str, tuple[str, list[Record]]] = {
         [told(1, "completed", 2.0, 1), event("w", 1, "in_progress", 3.0, 2)],
     ),
     "an end that nobody told the watcher": ("final missed", without(sound(), what="event", state="completed")),
+    "an end that was missed while only the worker was away": (
+        "final missed",
+        [
+            *without(sound(), what="event", state="completed"),
+            *[{**record, "hearing": False} for record in away("worker", 5.2, 98.0)],
+        ],
+    ),
     "an end that came too late": (
         "final missed",
         [*without(sound(), what="event", state="completed"), event("w", 3, "completed", 50.0)],
@@ -266,6 +273,10 @@ RIGHT: dict[str, list[Record]] = {
     "a watcher that is away": [
         *without(sound(), what="event", state="completed"),
         *away("clients", 5.2, 98.0),
+    ],
+    "a watcher that died before it could hear": [
+        *without(sound(), what="event", state="completed"),
+        {**dead("client", 9.0), "name": "w"},
     ],
     "a watcher that hears it after coming back": [
         *without(sound(), what="event", state="completed"),

@@ -125,5 +125,6 @@ def test_a_broker_with_another_journal_is_not_taken_for_the_old_one(service: Ser
     service.broker.kill()
     service.start_broker(journal=":memory:")
     service.client().submit("echo", "another job 1").wait(timeout=20)
-    with pytest.raises(library.BrokerChanged):
-        job.result(timeout=20)
+    for ask in (job.wait, job.result):
+        with pytest.raises(library.BrokerChanged):
+            ask(timeout=20)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgpack
 import pytest
 
 from zjobs.client import JobFailed
@@ -76,13 +77,23 @@ def test_the_broker_closes_its_journal(number: signal.Signals, service: Service)
 
 
 def test_the_broker_answers_what_it_has_taken(new_service: Callable[..., Service]) -> None:
-    """Told to end while it takes a submit: the reply still leaves, and the job is in the journal."""
+    """Told to end while it takes a submit: every reply up to that one still leaves, and the job is in the journal."""
     service = new_service()
-    service.start_broker(fatal=("told", "submitted", 1))
-    job = service.client().submit("anything", "a")
+    service.start_broker(fatal=("told", "submitted", 2))
+    service.start_worker()
+    large = service.client().submit("echo", b"x" * 250_000)
+    assert large.result(timeout=20)
+    with service.dealer(unread=1) as client:
+        for _ in range(100):
+            client.send_multipart([b"", msgpack.packb({"v": 1, "op": "result", "id": large.id})])
+        jobs = [{"type": "safe", "data": None}]
+        client.send_multipart([b"", msgpack.packb({"v": 1, "op": "submit", "key": "k", "jobs": jobs})])
+        replies = [msgpack.unpackb(client.recv_multipart()[-1]) for _ in range(101)]
+    assert [reply["op"] for reply in replies].count("result") == 100
+    (taken,) = [reply for reply in replies if reply["op"] == "submit"]
     assert service.broker.ended() == 0
     service.start_broker()
-    assert service.client().job(job.id).status().state == "queued"
+    assert service.client().job(taken["first_id"]).status().type == "safe"
 
 
 def test_a_worker_without_a_broker_keeps_its_result_for_it(service: Service) -> None:

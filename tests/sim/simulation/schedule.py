@@ -34,7 +34,7 @@ WEIGHTED = (
     (1, "worker stops at once"),
     (3, "task dies"),
 )
-RESTORING = ((4, "backup"), (3, "restore"))
+RESTORING = ((4, "backup"), (3, "restore {few}"))
 TIMES_MS = (0, 1, 5, 49, 50, 60, 200, 1000, 1001, 3100)
 
 

@@ -24,6 +24,8 @@ class MemoryStore:
         pass
 
     def backup(self) -> None:
+        if self._backup is not None:
+            self._backup.close()
         self._backup = sqlite3.connect(MEMORY, isolation_level=None)
         _connection(self._journal).backup(self._backup)
 
@@ -39,6 +41,8 @@ class MemoryStore:
 
     def close(self) -> None:
         _connection(self._journal).close()
+        if self._backup is not None:
+            self._backup.close()
 
 
 class FileStore:

@@ -352,9 +352,9 @@ class World:
     def backup(self) -> None:
         self._store.backup()
 
-    def restore(self) -> None:
-        """The broker dies, and starts again on the journal as it was copied last."""
-        self.broker_dies("after")
+    def restore(self, arrived: str = "0") -> None:
+        """The broker dies, and starts again on the journal as it was copied last; `arrived` as when it dies."""
+        self.broker_dies("after", arrived)
         if self._store.restore():
             self._forget_what_was_after()
         self.broker_starts()

@@ -16,7 +16,6 @@ from zjobs.messages.types import (
     BrokerName,
     Ended,
     Error,
-    FailReason,
     Limits,
     NewJob,
     Outcome,
@@ -38,7 +37,7 @@ TYPES = (
 class Bench:
     """`turn` is a turn of the broker; what it led to is in `last`. The worker is A until `worker` says otherwise."""
 
-    def __init__(self, limits: Limits = Limits()) -> None:
+    def __init__(self, limits: Limits) -> None:
         self.journal = Journal.open(MEMORY, "journal")
         self.limits = limits
         self.mono_ms = 1_000
@@ -127,19 +126,7 @@ class Bench:
             ((n, _),) = self.handed
             self.taken = n
             self.acked += 1
-            self.report(self.acked, done(n, elapsed_us=elapsed_us))
-
-
-def done(n: int, result: bytes = b"\xa2ok", elapsed_us: int = 10) -> Ended:
-    return Ended(n, Outcome.COMPLETED, elapsed_us, result)
-
-
-def failed(n: int, reason: FailReason = FailReason.RAISED) -> Ended:
-    return Ended(n, Outcome.FAILED, 10, None, reason, "ValueError: no", "Traceback")
-
-
-def interrupted(n: int) -> Ended:
-    return Ended(n, Outcome.INTERRUPTED, 10)
+            self.report(self.acked, Ended(n, Outcome.COMPLETED, elapsed_us, b"\xa2ok"))
 
 
 @pytest.fixture
@@ -167,9 +154,3 @@ def ready(bench: Bench) -> Bench:
     """The same with worker A in service."""
     bench.worker()
     return bench
-
-
-@pytest.fixture
-def ends() -> tuple[Callable[..., Ended], ...]:
-    """How a job can end: (done, failed, interrupted), each by its hand-over number."""
-    return done, failed, interrupted

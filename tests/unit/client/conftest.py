@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import queue
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from time import monotonic
+from typing import Any, NamedTuple
 
 import pytest
 import zmq
 
 from zjobs.client import Client
+from zjobs.client.__main__ import main
 from zjobs.messages import types as m
 from zjobs.messages import wire
 
@@ -72,6 +79,13 @@ class FakeBroker:
     def asked(self, kind: type) -> list[Any]:
         return [request for request in self.requests if isinstance(request, kind)]
 
+    def wait_for(self, kind: type, count: int) -> None:
+        """Returns when so many requests of this kind have come."""
+        deadline = monotonic() + 30
+        while len(self.asked(kind)) < count:
+            assert monotonic() < deadline, f"no {kind.__name__}"
+            time.sleep(0.002)
+
     def start(self) -> None:
         """Binds, to the same ports as before a `stop`."""
         self._todo: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -116,16 +130,16 @@ class FakeBroker:
                 self._router.send_multipart([*envelope, reply if isinstance(reply, bytes) else wire.encode(reply)])
         while self._xpub.poll(0):
             message = self._xpub.recv()
-            self.subscribed.put(message)
             if message == b"\x01" + wire.ALL_JOBS_TOPIC:
                 self._xpub.send_multipart([message[1:], wire.encode(m.Listening(self.journal, self.change))])
             if message.startswith(b"\x01job."):
                 job = self.jobs.get(int(message.split(b".")[1]))
                 if job is not None:
                     self._publish(job)
+            self.subscribed.put(message)
 
     def _publish(self, job: m.JobStatus) -> None:
-        event = m.JobEvent(self.journal, job, None, self.worker)
+        event = m.JobEvent(self.journal, job._replace(note=None), None, self.worker)  # events never have a note
         self._xpub.send_multipart([wire.job_topic(job.id), wire.encode(event)])
 
     def _scripted(self, request: Any) -> Any:
@@ -241,3 +255,45 @@ def broker() -> Iterator[FakeBroker]:
 def client(broker: FakeBroker) -> Iterator[Client]:
     with Client(broker.address, timeout=10) as client:
         yield client
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(broker: FakeBroker, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
+    """Runs zclient with these words; `stdin` is what it can read."""
+    monkeypatch.setenv("ZJOBS_BROKER", broker.address)
+
+    def run(*argv: str, stdin: bytes = b"") -> Ran:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        code = main(list(argv))
+        return Ran(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def start(broker: FakeBroker) -> Iterator[Callable[..., Any]]:
+    """Starts zclient with these words; what still runs at the end of the test is killed."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(*argv: str, program: tuple[str, ...] = ("-m", "zjobs.client"), **options: Any) -> Any:
+        streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        process = subprocess.Popen(
+            [sys.executable, *program, *argv],
+            **{**streams, **options},
+            text=True,
+            env={**os.environ, "ZJOBS_BROKER": broker.address},
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from collections.abc import Callable
@@ -31,19 +30,6 @@ class Ran(NamedTuple):
 
 
 Run = Callable[..., Ran]
-
-
-@pytest.fixture
-def run(broker: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs zclient with these words; `stdin` is what it can read."""
-    monkeypatch.setenv("ZJOBS_BROKER", broker.address)
-
-    def run(*argv: str, stdin: bytes = b"") -> Ran:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        code = main(list(argv))
-        return Ran(code, *capsys.readouterr())
-
-    return run
 
 
 def ending(broker: Any, state: m.JobState = COMPLETED, result: Any = None, **fields: Any) -> None:

@@ -7,7 +7,7 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,29 +15,6 @@ import pytest
 from zjobs.messages import types as m
 
 Start = Callable[..., "subprocess.Popen[str]"]
-
-
-@pytest.fixture
-def start(broker: Any) -> Iterator[Start]:
-    """Starts zclient with these words; what still runs at the end of the test is killed."""
-    processes: list[subprocess.Popen[str]] = []
-
-    def start(*argv: str, program: tuple[str, ...] = ("-m", "zjobs.client"), **options: Any) -> Any:
-        streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        process = subprocess.Popen(
-            [sys.executable, *program, *argv],
-            **{**streams, **options},
-            text=True,
-            env={**os.environ, "ZJOBS_BROKER": broker.address},
-        )
-        processes.append(process)
-        return process
-
-    yield start
-    for process in processes:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
 
 def test_interrupted_wait(start: Start, broker: Any) -> None:

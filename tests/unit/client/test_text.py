@@ -21,6 +21,21 @@ READY, ABSENT = WorkerState.READY, WorkerState.ABSENT
         ({"ahead": 0}, ABSENT, "17 queued, 0 ahead (no worker)"),
         ({}, WorkerState.FOREIGN, "17 queued (the worker serves another broker)"),
         ({"state": JobState.IN_PROGRESS, "elapsed_ms": 1234}, READY, "17 in progress for 1.2 s"),
+        ({"state": JobState.IN_PROGRESS, "elapsed_ms": 1234}, ABSENT, "17 in progress for 1.2 s (worker lost)"),
+        (
+            {"state": JobState.IN_PROGRESS, "elapsed_ms": 1234, "fraction": 0.42, "note": "aligning"},
+            READY,
+            "17 in progress for 1.2 s, 42 % (aligning)",
+        ),
+        (
+            {"state": JobState.IN_PROGRESS, "elapsed_ms": 9000, "stuck_ms": 6100},
+            READY,
+            "17 in progress for 9.0 s (no sign of life for 6 s)",
+        ),
+        ({"state": JobState.IN_PROGRESS, "note": "a\x1b[2J"}, READY, "17 in progress (a\\x1b[2J)"),
+        ({"state": JobState.IN_PROGRESS, "cancelling": True, "elapsed_ms": 9}, READY, "17 cancelling"),
+        ({"state": JobState.CANCELLED, "cancelling": True}, READY, "17 cancelled"),
+        ({"cancelling": True}, READY, "17 cancelling"),
         ({"state": JobState.IN_PROGRESS}, WorkerState.SILENT, "17 in progress (the worker is silent)"),
         ({"state": JobState.COMPLETED, "elapsed_ms": 9}, ABSENT, "17 completed"),
         ({"state": JobState.CANCELLED}, READY, "17 cancelled"),
@@ -30,6 +45,47 @@ READY, ABSENT = WorkerState.READY, WorkerState.ABSENT
 def test_status_line(fields: dict[str, Any], worker: WorkerState, line: str) -> None:
     """A status is one line without control characters, whatever a task wrote into its message."""
     assert text.status_line(BASE._replace(**fields), worker) == line
+
+
+def test_queued_until_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that is not ready says when it will be; a paused queue is said of queued jobs alone."""
+    monkeypatch.setattr(text.time, "time", lambda: 1_000.0)
+    later = BASE._replace(ready_at=1_028_400)
+    assert text.status_line(later, READY) == "17 queued, ready in 28 s"
+    assert text.status_line(later, READY, paused=True) == "17 queued, ready in 28 s (paused)"
+    assert text.status_line(BASE._replace(ready_at=999_000), READY) == "17 queued, ready in 0 s"
+    assert text.status_line(BASE._replace(ready_at=4_600_000), READY) == "17 queued, ready in 1 h 0 min"
+    running = BASE._replace(state=JobState.IN_PROGRESS)
+    assert text.status_line(running, READY, paused=True) == "17 in progress"
+
+
+def test_output_in_a_watch() -> None:
+    """Whoever watches a job is told how much it has printed, until it has ended."""
+    printed = BASE._replace(state=JobState.IN_PROGRESS, output_bytes=2048)
+    assert text.watch_line(printed, READY) == "17 in progress, 2.0 KiB printed"
+    assert text.watch_line(printed._replace(state=JobState.COMPLETED), READY) == "17 completed"
+
+
+@pytest.mark.parametrize(
+    ("fraction", "bar", "percent"),
+    [
+        (0.0, "[--------]", "0 %"),
+        (0.5, "[####----]", "50 %"),
+        (0.999, "[#######-]", "99 %"),
+        (1, "[########]", "100 %"),
+    ],
+)
+def test_progress(fraction: float, bar: str, percent: str) -> None:
+    """The bar is full, and 100 % are said, when all is done and not before."""
+    assert text.bar(fraction, 10) == bar
+    assert text.percent(fraction) == percent
+
+
+@pytest.mark.parametrize(("shown", "columns"), [("abc", 3), ("漢字", 4), ("e\u0301", 1), ("", 0)])
+def test_width(shown: str, columns: int) -> None:
+    """Wide characters take two columns, combining marks none, and nothing is cut in the middle of one."""
+    assert text.width(shown) == columns
+    assert text.cut("漢字x", 3) == "漢"
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,52 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "zcopy 1\n"
 
 
+SEVERAL = """Serves.
+
+Usage:
+  zserve [options]
+  zserve check FILE
+  zserve backup [--fast] FILE TARGET
+
+Options:
+  --listen ENDPOINT  where
+  --fast             soon
+"""
+
+MANY_USAGES = [
+    ("chek x", "there is no command chek; did you mean check?"),
+    ("xyzzy", "there is no command xyzzy; there are check, backup"),
+    ("check", "FILE is missing\nusage: zserve check FILE"),
+    ("backup", "FILE and TARGET are missing\nusage: zserve backup [--fast] FILE TARGET"),
+    ("backup a", "TARGET is missing\nusage: zserve backup [--fast] FILE TARGET"),
+    ("check a b c", "too many words: b c\nusage: zserve check FILE"),
+    ("check --listen x a", "--listen does not belong here\nusage: zserve check FILE"),
+]
+
+
+@pytest.mark.parametrize(("line", "sentence"), MANY_USAGES)
+def test_several_usages(line: str, sentence: str) -> None:
+    """With several usage lines a mistake is answered by the one that was meant, never by all of them."""
+    with pytest.raises(UsageError) as caught:
+        parse(SEVERAL, line.split(), "")
+    assert str(caught.value) == sentence
+
+
+def test_several_usages_that_are_right() -> None:
+    """Each of several usage lines is understood."""
+    assert parse(SEVERAL, ["--listen", "x"], "")["--listen"] == "x"
+    assert parse(SEVERAL, ["check", "a"], "")["FILE"] == "a"
+    values = parse(SEVERAL, ["backup", "--fast", "a", "b"], "")
+    assert (values["backup"], values["--fast"], values["TARGET"]) == (True, True, "b")
+
+
+def test_a_command_is_missing() -> None:
+    """Where none of several usage lines does without a command, they are named."""
+    with pytest.raises(UsageError) as caught:
+        parse("Usage:\n  zx check FILE\n  zx backup FILE\n", [], "")
+    assert str(caught.value) == "check or backup is missing"
+
+
 LISTED = "Usage: zd [--listen ENDPOINT] [--tasks MODULE]... \n\nOptions:\n  --listen ENDPOINT  a\n  --tasks MODULE  b\n"
 
 

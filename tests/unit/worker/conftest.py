@@ -12,7 +12,7 @@ import pytest
 
 from zjobs.messages.types import Ended, HandedJob
 from zjobs.messages.wire import pack_value
-from zjobs.worker.runner import Death, Runner
+from zjobs.worker.runner import Death, Event, Runner
 
 LIMIT_S = 20.0
 
@@ -23,16 +23,24 @@ class Bench:
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
         self.ended: list[Ended] = []
+        self.printed: dict[int, bytes] = {}
         self.death: Death | None = None
         self._next = 1
 
     def turn(self) -> None:
-        self.ended += self.runner.results()
+        self._hear(self.runner.events())
         death = self.runner.died(0)
         if death is not None:
             self.death = death
-            self.ended += death.ended
+            self._hear(death.events)
         self.runner.feed()
+
+    def _hear(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, Ended):
+                self.ended.append(event)
+            else:
+                self.printed[event.n] = self.printed.get(event.n, b"") + event.data
 
     def until(self, condition: Callable[[], object]) -> None:
         """Turns until the condition holds; fails after LIMIT_S."""
@@ -43,6 +51,11 @@ class Bench:
             if self.runner.alive:
                 select.select(self.runner.descriptors(), [], [], 0.2)
             self.turn()
+
+    @property
+    def offered(self) -> int:
+        """How many jobs were offered."""
+        return self._next - 1
 
     def offer(self, name: str, *data: object, result_bytes: int = 1 << 24) -> int:
         """Offers one job, with at most one datum; returns its number."""

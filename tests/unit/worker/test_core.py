@@ -25,6 +25,7 @@ from zjobs.messages.types import (
 )
 from zjobs.worker import core as c
 from zjobs.worker import effects as e
+from zjobs.worker import outbox
 
 OWN, NEXT, SESSION = "own", "next", "session"
 BROKER = BrokerName("host", "tcp://127.0.0.1:5570", "journal")
@@ -189,7 +190,7 @@ def snapshot(worker: Worker) -> dict[str, Any]:
 def test_every_input_in_every_state(state: Callable[[], Worker], name: str) -> None:
     """What the table says happens, and whatever it does not mention changes nothing."""
     worker = state()
-    before, taken, acked = snapshot(worker), worker.core.taken, worker.core.acked
+    before, taken, acked = snapshot(worker), worker.core.taken, worker.core.outbox.acked
     effects = worker.pipe(message_for(worker, INPUTS[name]))
     match TABLE.get((state.__name__, name), "drop"):
         case "drop":
@@ -202,7 +203,7 @@ def test_every_input_in_every_state(state: Callable[[], Worker], name: str) -> N
             assert worker.beats()[0].incarnation == NEXT
             assert (e.Exit() in effects) == worker.core.stopping
         case "forgets report":
-            assert (worker.core.acked, worker.core.taken) == (acked + 1, taken)
+            assert (worker.core.outbox.acked, worker.core.taken) == (acked + 1, taken)
         case "resumes":
             assert worker.core.taken == 9 and worker.reports() == []
         case takes:
@@ -237,7 +238,7 @@ def test_beat_tells_what_runs() -> None:
     worker.core.on_subscription(worker.now)
     worker.turn()
     beat = worker.beats()[0]
-    assert beat.running == (2, 102, 20)
+    assert beat.running == (2, 102, 20, None)
     assert beat[:5] == (OWN, SESSION, 3, 0, False) and beat[6:] == (TYPES, BROKER, "host", 17)
 
 
@@ -283,12 +284,12 @@ def test_reports_are_repeated_until_acknowledged() -> None:
     worker.turn()
     assert Reports(SESSION, 1, (ended(1), ended(2))) in worker.sent
     worker.pipe(Ack(SESSION, 1, 4))
-    worker.turn(c.REPEAT_MS - 1)
+    worker.turn(outbox.REPEAT_MS - 1)
     assert ended(2) not in worker.reports()
     worker.turn(1)
     assert Reports(SESSION, 2, (ended(2),)) in worker.sent
     worker.pipe(Ack(SESSION, 3 - 1, 4))
-    worker.turn(10 * c.REPEAT_MS)
+    worker.turn(10 * outbox.REPEAT_MS)
     assert ended(2) not in worker.reports()
 
 

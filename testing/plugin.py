@@ -1,0 +1,31 @@
+"""Fixtures for pytest: put `pytest_plugins = ["zjobs.testing.plugin"]` into your top conftest.py.
+
+`zjobs_service` is a running service (see `zjobs.testing.Service`), one for each test. Which tasks it has says the
+fixture `zjobs_tasks`, which you define yourself:
+
+    @pytest.fixture
+    def zjobs_tasks():
+        return ["package.module"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from zjobs.testing import Service, running_service
+
+
+@pytest.fixture
+def zjobs_tasks() -> list[str]:
+    """The modules whose tasks `zjobs_service` runs: none but the predefined ones."""
+    return []
+
+
+@pytest.fixture
+def zjobs_service(zjobs_tasks: list[str], request: pytest.FixtureRequest) -> Iterator[Service]:
+    """A broker and a worker for one test; when it fails, pytest shows what they have logged."""
+    with running_service(zjobs_tasks) as service:
+        yield service
+        request.node.add_report_section("teardown", "zjobs", service.log())

@@ -1,0 +1,102 @@
+"""A client by docs/protocol.md alone, which records what it is told.
+
+Not the client library: what is judged is the broker's word, and a mistake of the library would blur it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgpack
+import zmq
+
+from soaking.recorder import Recorder
+
+FIRST_TRY_S = 0.5
+
+
+class NoAnswer(Exception):
+    """The broker did not answer in time."""
+
+
+class Asker:
+    """Asks the broker at `endpoint`; a request without a reply is sent again, the same bytes on a new socket."""
+
+    def __init__(self, endpoint: str, recorder: Recorder, patience_s: float = 60.0) -> None:
+        self._endpoint = endpoint
+        self._recorder = recorder
+        self._patience_s = patience_s
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket: zmq.Socket[bytes] | None = None
+
+    def close(self) -> None:
+        self._context.destroy(linger=0)
+
+    def ask(self, op: str, **fields: Any) -> dict[str, Any]:
+        """The reply, errors included. Raises NoAnswer."""
+        body = msgpack.packb({"v": 1, "op": op, **fields})
+        deadline = time.monotonic() + self._patience_s
+        wait_s = FIRST_TRY_S
+        while (left_s := deadline - time.monotonic()) > 0:
+            socket = self._open()
+            socket.send(body)
+            if socket.poll(int(min(wait_s, left_s) * 1000)):
+                reply: dict[str, Any] = msgpack.unpackb(socket.recv())
+                return reply
+            socket.close()
+            self._socket = None
+            wait_s = min(wait_s * 2, 4.0)
+        raise NoAnswer(f"{op} at {self._endpoint}: no answer in {self._patience_s:g} s")
+
+    def _open(self) -> zmq.Socket[bytes]:
+        if self._socket is None:
+            self._socket = self._context.socket(zmq.REQ)
+            for option in (zmq.REQ_RELAXED, zmq.REQ_CORRELATE):
+                self._socket.setsockopt(option, 1)
+            self._socket.linger = 0
+            self._socket.connect(self._endpoint)
+        return self._socket
+
+    # --- recorded ------------------------------------------------------------------------------------------
+
+    def submit(self, key: str, kind: str, tokens: Sequence[str], **about: Any) -> dict[str, Any]:
+        """One request; the intention is recorded before it, so that another can repeat it if this client dies."""
+        asked = time.monotonic()
+        self._recorder.note("asking", key=key, kind=kind, tokens=list(tokens), about=about)
+        return self.submit_again(key, kind, tokens, asked, **about)
+
+    def submit_again(self, key: str, kind: str, tokens: Sequence[str], asked: float, **about: Any) -> dict[str, Any]:
+        """The same request, begun at `asked`; the acknowledgement is recorded."""
+        jobs = [{"type": kind, "data": msgpack.packb(token)} for token in tokens]
+        reply = self.ask("submit", key=key, jobs=jobs)
+        if reply["op"] == "submit":
+            told = {name: reply[name] for name in ("first_id", "count", "journal")}
+            self._recorder.note("accepted", asked=asked, key=key, tokens=list(tokens), type=kind, **about, **told)
+        else:
+            self._recorder.note("refused", asked=asked, key=key, code=reply["code"])
+        return reply
+
+    def status(self, ids: Sequence[int]) -> dict[int, str]:
+        """The states of those jobs."""
+        asked = time.monotonic()
+        reply = self.ask("status", ids=list(ids))
+        if reply["op"] != "status":
+            return {}
+        for job in reply["jobs"]:
+            about = {name: job[name] for name in ("id", "state", "version", "reason", "attempts", "reruns")}
+            self._recorder.note("status", asked=asked, **about)
+        for missing in reply["missing"]:
+            self._recorder.note("missing", asked=asked, **missing)
+        return {job["id"]: job["state"] for job in reply["jobs"]}
+
+    def result(self, job_id: int) -> Any:
+        """The value of a completed job's (small) result; None when there is none."""
+        asked = time.monotonic()
+        reply = self.ask("result", id=job_id)
+        if reply["op"] != "result" or reply["state"] != "completed":
+            return None
+        value = msgpack.unpackb(reply["body"])
+        self._recorder.note("result", asked=asked, id=job_id, value=value)
+        return value

@@ -1,0 +1,55 @@
+"""What is broken, when and for how long: drawn from a seed, so that the same seed breaks the same things."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import NamedTuple
+
+KILLS = ("kill broker", "kill worker")
+FAULTS = (
+    *KILLS,
+    "kill broker and worker",
+    "stop broker",
+    "stop worker",
+    "second broker",
+    "second worker",
+    "kill submitter",
+    "kill watcher",
+    "cut clients",
+    "stall clients",
+    "half-open clients",
+    "cut worker",
+    "stall worker",
+    "half-open worker",
+    "end broker",
+    "end worker",
+)
+# These can go on while the other half of a step happens.
+OVERLAPPING = ("cut", "stall", "half-open", "stop")
+
+
+class Step(NamedTuple):
+    """After `pause_s`, `fault` for `hold_s` seconds; `inside`: what happens meanwhile, or nothing."""
+
+    pause_s: float
+    fault: str
+    hold_s: float
+    inside: str | None
+
+
+def steps(seed: int, kills_only: bool = False) -> Iterator[Step]:
+    """An endless schedule."""
+    draw = random.Random(seed)
+    while True:
+        if kills_only:
+            yield Step(draw.uniform(0.02, 0.3), draw.choice(KILLS), draw.choice((0.0, 0.0, 0.05)), None)
+            continue
+        fault = draw.choice(FAULTS)
+        inside = None
+        if fault.startswith(OVERLAPPING) and draw.random() < 0.4:
+            inside = draw.choice([kill for kill in KILLS if not (fault.startswith("stop") and fault[5:] in kill)])
+        # now and then a quiet time, in which watchers must have heard of everything
+        pause_s = 7.0 if draw.random() < 0.06 else draw.uniform(0.02, 0.8)
+        hold_s = draw.choice((0.05, 0.3, 1.0, 4.5)) if fault.startswith(OVERLAPPING) else draw.choice((0.0, 0.2))
+        yield Step(pause_s, fault, hold_s, inside)

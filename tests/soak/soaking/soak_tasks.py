@@ -1,0 +1,96 @@
+"""The tasks of the soak (`zworker --tasks soak_tasks`). What runs is recorded in SOAK_RECORDS.
+
+A job's token is its data; `result_of` says what the job must give back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from zjobs.worker.tasks import task
+
+# name: how often a job of it may fail, and lose its worker
+TYPES = {
+    "soak_once": {"max_attempts": 1, "max_reruns": 0},
+    "soak_safe": {"max_attempts": 1, "max_reruns": 1000},
+    "soak_slow": {"max_attempts": 1, "max_reruns": 1000},
+    "soak_retried": {"max_attempts": 3, "max_reruns": 1000},
+    "soak_dies": {"max_attempts": 1, "max_reruns": 0},
+}
+SLOW_S = 0.03
+
+
+def result_of(token: str) -> str:
+    return token[::-1]
+
+
+def note(what: str, **fields: Any) -> None:
+    line = json.dumps({"what": what, "at": time.monotonic(), "pid": os.getpid(), **fields}) + "\n"
+    fd = os.open(os.environ["SOAK_RECORDS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.write(fd, line.encode())
+    os.close(fd)
+
+
+@contextlib.contextmanager
+def noted(token: str) -> Iterator[None]:
+    """Records start and end, and whether another job ran at the start: each holds one lock while it runs."""
+    with open(os.environ["SOAK_RECORDS"] + ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            alone = True
+        except BlockingIOError:
+            alone = False
+        note("start", token=token, alone=alone)
+        try:
+            yield
+        except BaseException:
+            note("end", token=token, outcome="raised")
+            raise
+        note("end", token=token, outcome="returned")
+
+
+@task(**TYPES["soak_once"])
+def soak_once(token: str) -> str:
+    """Never runs twice."""
+    with noted(token):
+        return result_of(token)
+
+
+@task(**TYPES["soak_safe"])
+def soak_safe(token: str) -> str:
+    """May run again as often as its worker is lost."""
+    with noted(token):
+        return result_of(token)
+
+
+@task(**TYPES["soak_slow"])
+def soak_slow(token: str) -> str:
+    """Takes a while, so that kills find it running."""
+    with noted(token):
+        time.sleep(SLOW_S)
+        return result_of(token)
+
+
+@task(**TYPES["soak_retried"])
+def soak_retried(token: str) -> str:
+    """Fails in two of five runs."""
+    with noted(token):
+        if os.urandom(1)[0] < 100:
+            raise ValueError("this time it fails")
+        return result_of(token)
+
+
+@task(**TYPES["soak_dies"])
+def soak_dies(token: str) -> str:
+    """Takes its process with it."""
+    with noted(token):
+        note("end", token=token, outcome="died")
+        os.kill(os.getpid(), signal.SIGKILL)
+        return "unreachable"

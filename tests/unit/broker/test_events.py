@@ -1,0 +1,155 @@
+"""Who gets which news, on real sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import zmq
+
+from zjobs.broker.events import Events
+from zjobs.messages import wire
+from zjobs.messages.types import JobEvent, JobState, JobStatus, WorkerState
+
+PATIENCE_MS = 5_000
+
+
+def event(job_id: int, version: int) -> JobEvent:
+    status = JobStatus(job_id, "x", JobState.QUEUED, version, 0, 1, 0, 0, ahead=0)
+    return JobEvent("journal", status, version or None, WorkerState.READY)
+
+
+class Stage:
+    """The events of a broker in which jobs 1 and 17 exist, at version 0."""
+
+    def __init__(self) -> None:
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.socket = self.context.socket(zmq.XPUB)
+        self.socket.setsockopt(zmq.XPUB_MANUAL, 1)
+        self.socket.bind("tcp://127.0.0.1:*")
+        self.events = Events(self.socket)
+        self.snapshots: list[int] = []
+        self._watchers: list[zmq.Socket[bytes]] = []  # kept, or they would be closed
+
+    def subscriber(self, *topics: bytes) -> zmq.Socket[bytes]:
+        """A watcher, once the broker has taken its subscriptions."""
+        watcher = self.context.socket(zmq.SUB)
+        self._watchers.append(watcher)
+        watcher.setsockopt(zmq.LINGER, 0)
+        watcher.connect(self.socket.getsockopt_string(zmq.LAST_ENDPOINT))
+        for topic in topics:
+            watcher.subscribe(topic)
+            self.take()
+        return watcher
+
+    def take(self) -> None:
+        """Takes the next subscription, or the end of one."""
+        assert self.socket.poll(PATIENCE_MS)
+        self.events.take_subscriptions(self._snapshot, 1)
+
+    def _snapshot(self, job_id: int) -> JobEvent | None:
+        self.snapshots.append(job_id)
+        return event(job_id, 0) if job_id in (1, 17) else None
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """An XPUB with nobody listening yet."""
+    it = Stage()
+    yield it
+    it.context.destroy(linger=0)
+
+
+def heard(watcher: zmq.Socket[bytes], count: int) -> list[tuple[int, int]]:
+    """(job id, version) of the next `count` messages."""
+    told = []
+    for _ in range(count):
+        assert watcher.poll(PATIENCE_MS), f"only {told}"
+        topic, body = watcher.recv_multipart()
+        job = wire.decode(body, wire.EVENTS).job
+        assert topic.startswith((b"job.%d." % job.id, b"jobs."))
+        told.append((job.id, job.version))
+    return told
+
+
+def last_heard(watcher: zmq.Socket[bytes], stage: Stage, job_id: int) -> list[tuple[int, int]]:
+    """All that comes up to a last event about `job_id`, which is left out."""
+    stage.events.publish(event(job_id, 99))
+    told = []
+    while (item := heard(watcher, 1)[0]) != (job_id, 99):
+        told.append(item)
+    return told
+
+
+def test_a_subscription_is_answered_with_the_present_state(stage: Stage) -> None:
+    """To the asker, before anything else, whatever was published before."""
+    stage.events.publish(event(17, 1))
+    watcher = stage.subscriber(b"job.17.")
+    stage.events.publish(event(17, 2))
+    assert heard(watcher, 2) == [(17, 0), (17, 2)]
+
+
+def test_the_present_state_goes_to_the_asker_alone(stage: Stage) -> None:
+    """A thousand watchers of one job must not cost a million messages."""
+    first = stage.subscriber(b"job.17.")
+    second = stage.subscriber(b"job.17.")
+    assert last_heard(first, stage, 17) == [(17, 0)]
+    assert heard(second, 2) == [(17, 0), (17, 99)]
+
+
+def test_a_watcher_hears_of_its_jobs_alone(stage: Stage) -> None:
+    """Job 1 is not job 17."""
+    watcher = stage.subscriber(b"job.1.")
+    stage.subscriber(b"job.17.")
+    stage.events.publish(event(17, 5))
+    stage.events.publish(event(1, 5))
+    assert last_heard(watcher, stage, 1) == [(1, 0), (1, 5)]
+
+
+def test_a_listener_hears_of_all_without_snapshots(stage: Stage) -> None:
+    """`jobs.` is every job, from now on."""
+    listener = stage.subscriber(b"jobs.")
+    for job_id in (1, 17, 99):
+        stage.events.publish(event(job_id, 1))
+    assert heard(listener, 3) == [(1, 1), (17, 1), (99, 1)]
+    assert stage.snapshots == []
+
+
+def test_an_unknown_id_gets_no_snapshot_but_news_once_it_exists(stage: Stage) -> None:
+    """Nothing to tell is told by silence."""
+    watcher = stage.subscriber(b"job.5.")
+    assert stage.snapshots == [5]
+    stage.events.publish(event(5, 0))
+    assert heard(watcher, 1) == [(5, 0)]
+
+
+@pytest.mark.parametrize("topic", [b"", b"j", b"job.", b"job.1", b"job.1.e", b"jobs.x", b"job.01.", b"nonsense"])
+def test_other_subscriptions_get_nothing(stage: Stage, topic: bytes) -> None:
+    """Not everything to those who subscribe to less than a topic; and nothing is thought wanted."""
+    watcher = stage.subscriber(topic)
+    assert not stage.events.wanted(1) and not stage.snapshots
+    stage.subscriber(b"job.1.")
+    stage.events.publish(event(1, 1))
+    watcher.subscribe(b"job.17.")
+    stage.take()
+    assert heard(watcher, 1) == [(17, 0)]
+
+
+@pytest.mark.parametrize("how", ["unsubscribes", "leaves"])
+def test_news_is_wanted_while_somebody_watches(stage: Stage, how: str) -> None:
+    """Counted by watcher: the first of two that goes takes nothing from the second."""
+    first, second = stage.subscriber(b"job.17."), stage.subscriber(b"job.17.")
+    for watcher, wanted in ((first, True), (second, False)):
+        watcher.unsubscribe(b"job.17.") if how == "unsubscribes" else watcher.close()
+        stage.take()
+        assert stage.events.wanted(17) is wanted and not stage.events.wanted(1)
+        if wanted:
+            stage.events.publish(event(17, 3))
+            assert heard(second, 2) == [(17, 0), (17, 3)]
+
+
+def test_the_number_of_subscriptions_a_turn_is_bounded(stage: Stage) -> None:
+    """Those that are left are taken in the next turn, which is told."""
+    stage.subscriber(b"job.17.")
+    assert stage.events.take_subscriptions(lambda _: None, 0) is True
+    assert stage.events.take_subscriptions(lambda _: None, 10) is False

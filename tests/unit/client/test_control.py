@@ -1,0 +1,162 @@
+"""What the library does with jobs that exist, against a scripted broker."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from zjobs.client import Client, control, errors
+from zjobs.messages import types as m
+
+QUEUED, RUNNING, COMPLETED = m.JobState.QUEUED, m.JobState.IN_PROGRESS, m.JobState.COMPLETED
+FAILED, CANCELLED = m.JobState.FAILED, m.JobState.CANCELLED
+
+
+def test_priority_delay_and_time_limit(broker: Any, client: Client) -> None:
+    """Keyword arguments of submit and submit_many travel with each job, seconds as milliseconds."""
+    client.submit("t", "a", priority=-7, delay=1.5, time_limit=0.0001)
+    client.submit_many("t", ["a", "b"], priority=1000, delay=0, time_limit=90)
+    client.submit("t", "a")
+    sent = [(job.priority, job.delay_ms, job.time_limit_ms) for r in broker.asked(m.Submit) for job in r.jobs]
+    assert sent == [(-7, 1500, 1), (1000, 0, 90_000), (1000, 0, 90_000), (0, 0, None)]
+
+
+@pytest.mark.parametrize("wrong", [{"priority": 1001}, {"priority": -1001}, {"delay": -1}, {"time_limit": 0}])
+def test_what_no_job_can_have(broker: Any, client: Client, wrong: dict[str, Any]) -> None:
+    """Numbers out of their bounds are refused before anything is sent."""
+    with pytest.raises(errors.BadRequest):
+        client.submit("t", "a", **wrong)
+    assert broker.requests == []
+
+
+def test_cancel(broker: Any, client: Client) -> None:
+    """Each job is told as it is now, in the order asked; ids without a job are told apart."""
+    broker.add(1)
+    broker.add(2, RUNNING)
+    broker.add(3, COMPLETED, "x")
+    reply = client.cancel([3, 1, 99, 2])
+    assert [(job.id, job.state, job.cancelling) for job in reply.jobs] == [
+        (3, COMPLETED, False),
+        (1, CANCELLED, False),
+        (2, RUNNING, True),
+    ]
+    assert [missing.id for missing in reply.missing] == [99]
+
+
+def test_more_ids_than_a_request_takes(broker: Any, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cancel and forget of many jobs are several requests and one answer."""
+    monkeypatch.setattr(control, "IDS_A_REQUEST", 2)
+    for job_id in (1, 2, 3):
+        broker.add(job_id)
+    broker.add(4, RUNNING)
+    reply = client.cancel([1, 2, 3, 98, 99])
+    assert ([job.id for job in reply.jobs], len(reply.missing)) == ([1, 2, 3], 2)
+    assert [request.ids for request in broker.asked(m.Cancel)] == [(1, 2), (3, 98), (99,)]
+    dropped = client.forget([1, 2, 3, 4, 99])
+    assert (dropped.forgotten, dropped.kept, dropped.missing[0].id) == ((1, 2, 3), (4,), 99)
+
+
+def test_parts_of_two_journals_are_not_put_together(
+    broker: Any, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the journal changes between two parts, the answer is an exception."""
+    monkeypatch.setattr(control, "IDS_A_REQUEST", 1)
+    broker.script = [broker.answer, lambda request: broker.answer(request)._replace(journal="journal-2")]
+    with pytest.raises(errors.BrokerChanged):
+        client.cancel([1, 2])
+
+
+def test_retry(broker: Any, client: Client) -> None:
+    """Copies of ended jobs are new jobs; the same key makes them once."""
+    for job_id in (1, 2):
+        broker.add(job_id, FAILED)
+    copies = client.retry([1, 2], key="again")
+    assert [job.id for job in copies] == [3, 4] and copies[0].journal == broker.journal
+    assert [job.id for job in client.retry([1, 2], key="again")] == [3, 4]
+    assert client.job(1).retry().id == 5
+    keys = [request.key for request in broker.asked(m.Retry)]
+    assert keys[:2] == ["again", "again"] and len(keys[2]) == 32
+
+
+def test_a_retry_without_an_answer_tells_its_key(broker: Any, client: Client) -> None:
+    """As with submit: repeating under the exception's key makes no second copy."""
+    broker.script = [lambda request: m.Error(m.ErrorCode.STORAGE, "full")]
+    with pytest.raises(errors.StorageFailed) as caught:
+        client.retry([1], key="mine")
+    assert caught.value.key == "mine"
+
+
+def test_a_job_controls_itself(broker: Any, client: Client) -> None:
+    """job.cancel() tells what the job has become, job.log() what it has printed."""
+    job = client.submit("t", "a")
+    broker.logs[job.id] = b"line\n\xff"
+    assert job.log() == b"line\n\xff"
+    assert job.cancel().state is CANCELLED
+    with pytest.raises(errors.Expired):
+        client.job(99).cancel()
+
+
+def test_a_job_of_another_journal_is_left_alone(broker: Any, client: Client) -> None:
+    """Job 1 of this journal is not cancelled, retried or shown for job 1 of the one before."""
+    job = client.submit("t", "a")
+    broker.journal = "journal-2"
+    for act in (job.cancel, job.retry, job.log):
+        with pytest.raises(errors.BrokerChanged):
+            act()
+    assert broker.jobs[1].state is QUEUED and not broker.asked(m.Retry)
+
+
+def test_pause_and_resume(broker: Any, client: Client) -> None:
+    """pause tells the pause, resume the one it ended, or that there was none."""
+    assert client.pause("lens cap").reason == "lens cap" == broker.paused.reason
+    was = client.resume()
+    assert was is not None and was.reason == "lens cap"
+    assert client.resume() is None
+
+
+def test_list_goes_over_short_and_empty_pages(broker: Any, client: Client) -> None:
+    """Newest first, over pages that are short or empty, and no request more than needed."""
+    for job_id in (3, 4, 41, 57):
+        broker.add(job_id, FAILED if job_id == 41 else COMPLETED)
+    assert [job.id for job in client.list()] == [57, 41, 4, 3]
+    assert [job.id for job in client.list(state="failed")] == [41] == [job.id for job in client.list(FAILED)]
+    assert [job.id for job in client.list(type="nosuch")] == []
+    assert [job.id for job in client.list(before=41)] == [4, 3]
+    broker.requests.clear()
+    assert [job.id for job in client.list(limit=1)] == [57]
+    assert [job.id for job in client.list(limit=0)] == []
+    assert broker.requests == [m.List(limit=1)]
+    with pytest.raises(ValueError, match="finished"):
+        next(iter(client.list(state="finished")))
+
+
+def test_list_over_a_change_of_journal(broker: Any, client: Client) -> None:
+    """Pages of two journals are not one list."""
+    for job_id in (5, 55):
+        broker.add(job_id, COMPLETED)
+    jobs = client.list()
+    assert next(jobs).id == 55
+    broker.journal = "journal-2"
+    with pytest.raises(errors.BrokerChanged):
+        next(jobs)
+
+
+def test_wait_for_several(broker: Any, client: Client) -> None:
+    """wait() returns when all have ended, with how each did; a timeout tells one that goes on."""
+    for job_id in (1, 2):
+        broker.add(job_id)
+    with pytest.raises(errors.WaitTimeout) as caught:
+        client.wait([1, 2], timeout=0.05)
+    assert caught.value.status == broker.jobs[1]
+    ended: list[dict[int, m.JobStatus]] = []
+    thread = threading.Thread(target=lambda: ended.append(client.wait([1, 2])))
+    while not broker.subscribed.empty():
+        broker.subscribed.get()
+    thread.start()
+    broker.subscribed.get(timeout=30)
+    broker.add(2, FAILED)
+    broker.add(1, COMPLETED, "x")
+    thread.join(60)
+    assert ended == [broker.jobs]

@@ -1,0 +1,200 @@
+"""zclient's commands that change jobs or list them, in-process, against a scripted broker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from zjobs.messages import types as m
+
+QUEUED, RUNNING, COMPLETED = m.JobState.QUEUED, m.JobState.IN_PROGRESS, m.JobState.COMPLETED
+FAILED, CANCELLED = m.JobState.FAILED, m.JobState.CANCELLED
+
+Run = Callable[..., Any]
+
+
+def test_submit_options(run: Run, broker: Any) -> None:
+    """--priority, --delay, --time-limit and --key reach the broker, for lines too."""
+    argv = ("--priority=-5", "--delay", "30s", "--time-limit", "1.5m", "--key", "mine")
+    assert run("submit", "t", "x", *argv) == (0, "1\n", "")
+    assert run("submit", "t", *argv[:-1], "its", "--lines", "-", stdin=b"a\nb\n").out == "2\n3\n"
+    broker.requests.clear()
+    assert run("batch", "t", "--priority", "7", "--max-wait", "0").code == 4
+    jobs = broker.asked(m.Submit)[0].jobs
+    assert jobs == (m.NewJob("t", None, 7),)
+
+
+def test_submit_options_as_the_broker_gets_them(run: Run, broker: Any) -> None:
+    """Durations travel in milliseconds."""
+    run("submit", "t", "--priority=-5", "--delay", "30s", "--time-limit", "1.5m", "--key", "mine")
+    assert broker.asked(m.Submit) == [m.Submit("mine", (m.NewJob("t", None, -5, 30_000, 90_000),))]
+
+
+WRONG = [
+    (["submit", "t", "--priority", "high"], "--priority: 'high' is not a whole number from -1000 to 1000"),
+    (["submit", "t", "--priority", "1001"], "--priority: '1001' is not a whole number"),
+    (["submit", "t", "--delay", "soon"], "--delay: 'soon' is not a duration"),
+    (["batch", "t", "--time-limit", "0"], "--time-limit must be more than 0"),
+    (["submit", "t", "--dealy", "1"], "there is no option --dealy; did you mean --delay?"),
+    (["cancel"], "ID is missing\nusage: zclient cancel [options] [--] ID..."),
+    (["cancel", "x"], "'x' is not a job's id"),
+    (["cancel", "1", "--max-wait", "x"], "--max-wait: 'x' is not a duration"),
+    (["cancel", "-"], "there are no ids on standard input"),
+    (["retry"], "ID is missing"),
+    (["forget", "0"], "'0' is not a job's id"),
+    (["pause", "a", "b"], "too many words: b"),
+    (["resume", "now"], "too many words: now"),
+    (["list", "--limit", "0"], "--limit: '0' is not a whole number from 1"),
+    (["list", "--before", "x"], "'x' is not a job's id"),
+    (["list", "--state", "compelted"], "--state: there is no state compelted; did you mean completed?"),
+    (["list", "--state", "xyzzy"], "--state: there is no state xyzzy; there are queued, in_progress"),
+    (["lsit"], "there is no command lsit; did you mean list?"),
+]
+
+
+@pytest.mark.parametrize(("argv", "sentence"), WRONG, ids=[" ".join(argv) for argv, _ in WRONG])
+def test_wrong_usage(run: Run, broker: Any, argv: list[str], sentence: str) -> None:
+    """A mistake is a sentence and exit code 2, before anything is asked of the broker."""
+    ran = run(*argv)
+    assert (ran.code, ran.out) == (2, "") and ran.err.startswith("zclient: " + sentence)
+    assert broker.requests == []
+
+
+def test_cancel(run: Run, broker: Any) -> None:
+    """A line for each job says what it is now; ids without a job come last, with exit code 3."""
+    broker.add(1)
+    broker.add(2, RUNNING, elapsed_ms=5)
+    broker.add(3, COMPLETED, "x")
+    broker.add(4, FAILED, message="E: odd")
+    lines = "1 cancelled\n2 cancelling\n3 completed\n4 failed: E: odd\n"
+    assert run("cancel", "1", "2", "3", "4") == (0, lines, "")
+    assert run("cancel", "1", "99", "3") == (3, "1 cancelled\n3 completed\n", "zclient: job 99 was dropped since\n")
+    shown = [json.loads(line) for line in run("cancel", "1", "2", "--json").out.splitlines()]
+    assert [(job["id"], job["state"], job["cancelling"]) for job in shown] == [
+        (1, "cancelled", False),
+        (2, "in_progress", True),
+    ]
+
+
+def test_cancel_and_wait(run: Run, broker: Any) -> None:
+    """With --wait one line a job, printed when it has ended, however it ended."""
+    broker.add(1)
+    broker.add(2, RUNNING)
+    usual = broker.answer
+
+    def then_ends(request: Any) -> Any:
+        reply = usual(request)
+        broker.add(2, COMPLETED, "x")
+        return reply
+
+    broker.script = [usual, usual, then_ends]
+    assert run("cancel", "2", "1", "--wait") == (0, "1 cancelled\n2 completed\n", "")
+    broker.add(5, RUNNING)
+    ran = run("cancel", "5", "--max-wait", "0.05")
+    assert ran == (4, "", "zclient: job 5 is not finished after 0.05 s; job 5 goes on: zclient wait 5\n")
+
+
+def test_ids_from_standard_input(run: Run, broker: Any) -> None:
+    """`-` takes ids from standard input, and an id that is given twice counts once."""
+    for job_id in (1, 2, 3):
+        broker.add(job_id)
+    assert run("cancel", "3", "-", "3", stdin=b"1\n2 1\n").out == "3 cancelled\n1 cancelled\n2 cancelled\n"
+    assert run("cancel", "-", stdin=b"1 x").err.startswith("zclient: 'x' is not a job's id")
+
+
+def test_retry(run: Run, broker: Any) -> None:
+    """The new ids, one a line; the key makes it repeatable."""
+    for job_id in (1, 2):
+        broker.add(job_id, FAILED)
+    assert run("retry", "2", "1", "--key", "again") == (0, "3\n4\n", "")
+    assert run("retry", "2", "1", "--key", "again").out == "3\n4\n"
+    assert json.loads(run("retry", "1", "--json").out) == {"id": 5}
+    broker.script = [lambda request: m.Error(m.ErrorCode.NOT_FINISHED, "job 9 has not ended yet")]
+    assert run("retry", "9") == (4, "", "zclient: job 9 has not ended yet\n")
+
+
+def test_retry_without_an_answer(run: Run, broker: Any) -> None:
+    """The key is printed with which repeating makes no second copies."""
+    broker.script = [lambda request: None] * 5
+    ran = run("retry", "1", "--timeout", "0.1", "--key", "mine")
+    assert ran.code == 69 and ran.err.endswith("repeat with --key mine to know: that makes no second job\n")
+
+
+def test_forget(run: Run, broker: Any) -> None:
+    """What was dropped is on stdout, what was not on stderr; 4 for jobs that go on, 3 for what there is not."""
+    broker.add(1, COMPLETED, "x")
+    broker.add(2)
+    assert run("forget", "1", "2") == (4, "1 forgotten\n", "zclient: job 2 has not ended: it is kept\n")
+    ran = run("forget", "1", "2")
+    assert (ran.code, ran.out) == (3, "") and ran.err.endswith("zclient: job 1 was dropped since\n")
+    broker.add(3, COMPLETED, "x")
+    assert json.loads(run("forget", "3", "--json").out) == {"id": 3, "forgotten": True}
+
+
+def test_pause_and_resume(run: Run, broker: Any) -> None:
+    """Both say what is so now; the reason is shown wherever the pause is."""
+    assert run("pause", "lens\x1b[2J cap") == (0, "paused: lens\\x1b[2J cap\n", "")
+    assert "paused:   since 2023-11-1" in run("info").out
+    assert ": lens\\x1b[2J cap\n" in run("info").out
+    broker.add(17, ahead=3)
+    broker.add(18, COMPLETED, "x")
+    assert run("status", "17", "18").out == "17 queued, 3 ahead (paused)\n18 completed\n"
+    assert "17 queued, 3 ahead (paused)" in run("show", "17").out
+    assert run("resume") == (0, "resumed\n", "")
+    assert run("resume") == (0, "it was not paused\n", "")
+    assert run("status", "17").out == "17 queued, 3 ahead\n"
+    assert run("pause").out == "paused\n"
+    assert json.loads(run("pause", "x", "--json").out)["paused"]["reason"] == "x"
+    assert json.loads(run("resume", "--json").out)["was"]["reason"] == "x"
+
+
+def test_the_status_of_ended_jobs_asks_once(run: Run, broker: Any) -> None:
+    """Whether the queue is paused is asked only where it is shown."""
+    broker.add(18, COMPLETED, "x")
+    run("status", "18")
+    assert not broker.asked(m.Info)
+
+
+def test_info_of_a_stuck_job(run: Run, broker: Any) -> None:
+    """A running job whose process gives no sign of life is said to."""
+    assert "running job 17\n" in run("info").out
+    broker.add(17, RUNNING, stuck_ms=6200)
+    assert "running job 17 (no sign of life for 6 s)\n" in run("info").out
+    assert "1 queued, 5 waiting, 1 in progress, 2 completed" in run("info").out
+
+
+def test_show(run: Run, broker: Any) -> None:
+    """show has what the job was submitted with, what it is a copy of and what it has printed."""
+    broker.add(17, QUEUED, priority=-3, output_bytes=2048, ready_at=1_700_000_000_000, message="E: odd", attempts=1)
+    shown = " ".join(run("show", "17").out.split())
+    for fact in ("priority: -3", "time limit: 1 min 30 s", "output: 2.0 KiB printed", "retry of: 3"):
+        assert fact in shown
+    for fact in ("retried as: 18, 19", "ready: 2023-11-1", "last failure: E: odd", "17 queued, ready in 0 s"):
+        assert fact in shown
+
+
+def test_list(run: Run, broker: Any) -> None:
+    """Newest first, in columns without a head where there is no terminal; at most --limit; JSON lines."""
+    broker.add(9, COMPLETED, "x", elapsed_ms=1234)
+    broker.add(35, RUNNING, fraction=0.42, note="aligning", elapsed_ms=100)
+    broker.add(120, FAILED, type="measure", message="ValueError: odd\n\x1b[2J")
+    lines = [line.split("  ") for line in run("list").out.splitlines()]
+    assert [[cell.strip() for cell in line if cell] for line in lines] == [
+        ["120", "failed", "measure", line_moment(broker, 120), "-", "ValueError: odd\\n\\x1b[2J"],
+        ["35", "in_progress", "reverse", line_moment(broker, 35), "0.1 s", "42 % (aligning)"],
+        ["9", "completed", "reverse", line_moment(broker, 9), "1.2 s"],
+    ]
+    assert run("list", "--limit", "2").out.splitlines() == run("list").out.splitlines()[:2]
+    assert [line.split()[0] for line in run("list", "--state", "completed").out.splitlines()] == ["9"]
+    assert [line.split()[0] for line in run("list", "--before", "35", "--type", "reverse").out.splitlines()] == ["9"]
+    assert run("list", "--type", "nosuch") == (0, "", "")
+    assert [json.loads(line)["id"] for line in run("list", "--json").out.splitlines()] == [120, 35, 9]
+
+
+def line_moment(broker: Any, job_id: int) -> str:
+    from zjobs.client import text
+
+    return text.moment(broker.jobs[job_id].submitted_at)[:19]

@@ -1,0 +1,224 @@
+"""zclient's commands that follow what goes on, in-process, against a scripted broker."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from zjobs.client import following
+from zjobs.messages import types as m
+
+QUEUED, RUNNING, COMPLETED = m.JobState.QUEUED, m.JobState.IN_PROGRESS, m.JobState.COMPLETED
+FAILED, CANCELLED = m.JobState.FAILED, m.JobState.CANCELLED
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def on_subscription(broker: Any) -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Does something as soon as somebody has subscribed to events."""
+    threads: list[threading.Thread] = []
+
+    def when_subscribed(act: Callable[[], None]) -> None:
+        def wait_and_act() -> None:
+            broker.subscribed.get(timeout=30)
+            act()
+
+        threads.append(threading.Thread(target=wait_and_act))
+        threads[-1].start()
+
+    yield when_subscribed
+    for thread in threads:
+        thread.join(60)
+
+
+# --- wait --------------------------------------------------------------------------------------------------------
+
+
+def test_wait(run: Run, broker: Any, on_subscription: Any) -> None:
+    """A line for each job as it ends; 0 when all have completed, 1 when one has not."""
+    broker.add(1)
+    broker.add(2, COMPLETED, "x")
+    on_subscription(lambda: broker.add(1, COMPLETED, "y"))
+    ran = run("wait", "1", "2")
+    assert (ran.code, sorted(ran.out.splitlines()), ran.err) == (0, ["1 completed", "2 completed"], "")
+    broker.add(3, FAILED, message="E: odd")
+    broker.add(4, CANCELLED)
+    assert run("wait", "2", "3") == (1, "2 completed\n3 failed: E: odd\n", "")
+    assert run("wait", "4") == (1, "4 cancelled\n", "")
+    assert json.loads(run("wait", "4", "--json").out)["state"] == "cancelled"
+
+
+def test_wait_for_what_there_is_not(run: Run, broker: Any) -> None:
+    """An id without a job is said, the others are waited for all the same, and the exit code is 3."""
+    broker.add(2, FAILED)
+    assert run("wait", "99", "2") == (3, "2 failed\n", "zclient: there is no job 99\n")
+    assert run("wait", "99") == (3, "", "zclient: there is no job 99\n")
+
+
+def test_wait_no_longer(run: Run, broker: Any) -> None:
+    """--max-wait ends the wait with 4, and the command that goes on is named."""
+    broker.add(1)
+    broker.add(2, COMPLETED, "x")
+    ran = run("wait", "1", "2", "--max-wait", "0.05")
+    assert ran == (
+        4,
+        "2 completed\n",
+        "zclient: job 1 is not finished after 0.05 s; the jobs go on: zclient wait 1 2\n",
+    )
+    for job_id in range(3, 20):
+        broker.add(job_id)
+    ran = run("wait", "-", "--max-wait", "0", stdin=b" ".join(b"%d" % job_id for job_id in range(3, 20)))
+    assert ran.err.endswith("; the jobs go on\n")
+    assert run("wait", "1", "--max-wait", "soon").err.startswith("zclient: --max-wait: 'soon'")
+
+
+# --- watch -------------------------------------------------------------------------------------------------------
+
+
+def test_watch_some(run: Run, broker: Any, on_subscription: Any) -> None:
+    """One line a change, with progress and output, until all have ended; nothing is said twice."""
+    broker.add(1, ahead=2)
+    broker.add(2, COMPLETED, "x")
+
+    def goes_on() -> None:
+        broker.add(1, RUNNING, elapsed_ms=10)
+        broker.add(1, RUNNING, elapsed_ms=20)
+        broker.add(1, RUNNING, elapsed_ms=30, fraction=0.5, output_bytes=12)
+        broker.add(1, COMPLETED, "y")
+
+    on_subscription(goes_on)
+    lines = [
+        "1 queued, 2 ahead",
+        "2 completed",
+        "1 in progress",
+        "1 in progress, 50 %, 12 bytes printed",
+        "1 completed",
+    ]
+    ran = run("watch", "1", "2")
+    assert (ran.code, ran.err) == (0, "")
+    shown = ran.out.splitlines()
+    assert sorted(shown) == sorted(lines) and shown.index(lines[2]) < shown.index(lines[3]) < shown.index(lines[4])
+    assert [json.loads(line)["id"] for line in run("watch", "2", "--json").out.splitlines()] == [2]
+    assert run("watch", "2", "99") == (3, "2 completed\n", "zclient: there is no job 99\n")
+
+
+def test_watch_all(run: Run, broker: Any, on_subscription: Any) -> None:
+    """Every change of every job; a gap is said on stderr and made up for; another journal ends it."""
+    job = m.JobStatus(1, "t", QUEUED, 0, 0, 1, 0, 0, ahead=0)
+
+    def goes_on() -> None:
+        broker.emit_change(job)
+        broker.emit_change(job._replace(id=2), lost=True)
+        broker.emit_change(job._replace(version=1, state=COMPLETED))
+
+    def another_journal() -> None:
+        broker.journal = "journal-2"
+        broker.emit_change(job._replace(id=3))
+
+    def then_another_journal(request: Any) -> Any:
+        broker._todo.put(another_journal)
+        return usual(request)
+
+    usual, broker._status = broker._status, then_another_journal
+    on_subscription(goes_on)
+    ran = run("watch")
+    assert ran.code == 3
+    assert ran.out == "1 queued, 0 ahead\n1 completed\n2 queued, 0 ahead\n"
+    notes = ran.err.splitlines()
+    assert notes[0] == "zclient: watching all jobs; Ctrl+C ends it"
+    assert notes[1] == "zclient: 1 changes were missed; what became of the jobs is asked for"
+    assert "another journal" in notes[2]
+
+
+def test_what_watch_remembers_is_bounded(run: Run, broker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Watching very many jobs says each once all the same."""
+    monkeypatch.setattr(following, "MOST_SAID", 2)
+    for job_id in range(1, 9):
+        broker.add(job_id, COMPLETED, "x")
+    assert run("watch", *map(str, range(1, 9))).out.splitlines() == [f"{n} completed" for n in range(1, 9)]
+
+
+# --- log ---------------------------------------------------------------------------------------------------------
+
+
+def test_log(run: Run, broker: Any) -> None:
+    """What was printed, in as many pieces as it takes, as it is; how much is gone is on stderr."""
+    broker.add(17, COMPLETED, "x")
+    assert run("log", "17") == (0, "", "")
+    broker.logs[17] = "é\x1b[2J\n".encode() * 20_000
+    broker.log_kept_bytes = 1 << 20
+    assert run("log", "17") == (0, "é\x1b[2J\n" * 20_000, "")
+    assert len(broker.asked(m.Log)) == 4
+    broker.log_kept_bytes = 7
+    assert run("log", "17") == (0, "é\x1b[2J\n", "zclient: 139993 bytes of the output are gone\n")
+    assert json.loads(run("log", "17", "--json").out) == {"id": 17, "offset": 139993, "output": "é\x1b[2J\n"}
+    assert run("log", "99") == (3, "", "zclient: there is no job 99\n")
+
+
+def test_log_of_a_job_that_prints_faster_than_it_is_read(run: Run, broker: Any) -> None:
+    """Without --follow, log ends where the output ended when it began."""
+    broker.add(17, RUNNING)
+    broker.logs[17] = b"x" * 10
+    usual = broker._log
+
+    def grows(request: Any) -> Any:
+        reply = usual(request)
+        broker.logs[17] += b"y" * 10
+        return reply
+
+    broker._log = grows
+    assert run("log", "17").out == "x" * 10
+
+
+def test_follow(run: Run, broker: Any, on_subscription: Any) -> None:
+    """--follow prints what comes, driven by events, until the job has ended."""
+    broker.add(17, RUNNING, started_at=5, output_bytes=4)
+    broker.logs[17] = b"one\n"
+
+    def goes_on() -> None:
+        broker.logs[17] += "zwei é".encode()[:-1]
+        broker.add(17, RUNNING, started_at=5, output_bytes=len(broker.logs[17]))
+        broker.logs[17] = "one\nzwei é\ndrei\n".encode()
+        broker.add(17, COMPLETED, "x", started_at=5, output_bytes=len(broker.logs[17]))
+
+    on_subscription(goes_on)
+    assert run("log", "17", "--follow") == (0, "one\nzwei é\ndrei\n", "")
+    assert len(broker.asked(m.Status)) == 1, "driven by events"
+    assert run("log", "-f", "17").out == "one\nzwei é\ndrei\n"
+
+
+def test_follow_over_another_run(run: Run, broker: Any, on_subscription: Any) -> None:
+    """A job that runs once more begins its output anew, longer or shorter than before; stderr says so."""
+    broker.add(17, RUNNING, started_at=5, output_bytes=4)
+    broker.logs[17] = b"one\n"
+
+    def goes_on() -> None:
+        broker.wait_for(m.Log, 1)
+        broker.logs[17] = b"two, longer\n"
+        broker.add(17, COMPLETED, "x", started_at=6, output_bytes=12)
+
+    on_subscription(goes_on)
+    assert run("log", "17", "-f") == (0, "one\ntwo, longer\n", "zclient: job 17 runs once more\n")
+
+
+def test_another_run_in_mid_log(run: Run, broker: Any) -> None:
+    """Output that has become shorter under our hands is another run's."""
+    broker.add(17, COMPLETED, "x")
+    broker.logs[17] = b"a" * (100 << 10)
+    broker.log_kept_bytes = 1 << 20
+    first = broker.answer
+
+    def then_short(request: Any) -> Any:
+        reply = first(request)
+        broker.logs[17] = b"short\n"
+        return reply
+
+    broker.script = [then_short]
+    ran = run("log", "17")
+    assert (ran.code, ran.out) == (0, "a" * (64 << 10) + "short\n")
+    assert ran.err == "zclient: job 17 runs once more\n"

@@ -1,0 +1,244 @@
+"""zclient on a real (pseudo) terminal: what jobs wrote cannot act on it, and the live line shows progress."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import termios
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from zjobs.client import text
+from zjobs.messages import types as m
+
+QUEUED, RUNNING, COMPLETED, FAILED = (
+    m.JobState.QUEUED,
+    m.JobState.IN_PROGRESS,
+    m.JobState.COMPLETED,
+    m.JobState.FAILED,
+)
+# Clears the screen, sets the title, rewrites the line, as one byte, and what is only text.
+EVIL = "a\x1b[2J\x1b]0;t\x07\rb\x9b2Jc\td\né漢👩\u200d🚀"
+SHOWN = "a\\x1b[2J\\x1b]0;t\\x07\\rb\\x9b2Jc\td\r\né漢👩\u200d🚀"
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+class Terminal:
+    """A pseudo terminal of 80 columns. `shown`: all that was written to it."""
+
+    def __init__(self) -> None:
+        self._controller, self.end = pty.openpty()
+        fcntl.ioctl(self.end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        modes = termios.tcgetattr(self.end)
+        modes[1] &= ~termios.XTABS if hasattr(termios, "XTABS") else -1
+        termios.tcsetattr(self.end, termios.TCSANOW, modes)
+        self.shown = ""
+        self._open = True
+
+    def begun(self) -> None:
+        """The program has it: our own end of it must not keep it open."""
+        os.close(self.end)
+
+    def read_until(self, wanted: str) -> None:
+        while wanted not in self.shown:
+            assert self._read(), f"{wanted!r} is not in {self.shown!r}"
+
+    def read_to_the_end(self) -> str:
+        while self._read():
+            pass
+        return self.shown
+
+    def _read(self) -> bool:
+        try:
+            data = os.read(self._controller, 1 << 16)
+        except OSError:  # that is how Linux tells the end of a terminal
+            return False
+        self.shown += data.decode(errors="surrogateescape")
+        return bool(data)
+
+    def close(self) -> None:
+        os.close(self._controller)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    terminal = Terminal()
+    yield terminal
+    terminal.close()
+
+
+@pytest.fixture
+def on_terminal(start: Start, terminal: Terminal) -> Callable[..., str]:
+    """What zclient with these words shows when stdout and stderr are a terminal."""
+
+    def shown(*argv: str) -> str:
+        process = start(*argv, stdout=terminal.end, stderr=terminal.end)
+        terminal.begun()
+        whole = terminal.read_to_the_end()
+        process.wait(30)
+        return whole
+
+    return shown
+
+
+@pytest.mark.parametrize("argv", [("result", "17"), ("log", "17")])
+def test_what_jobs_wrote_is_harmless(broker: Any, on_terminal: Callable[..., str], argv: tuple[str, ...]) -> None:
+    """Control characters are shown, not sent; newlines, tabs and all that can be seen are as they are."""
+    broker.add(17, COMPLETED, EVIL)
+    broker.logs[17] = EVIL.encode()
+    assert on_terminal(*argv).removesuffix("\r\n") == SHOWN
+
+
+@pytest.mark.parametrize("argv", [("result", "17"), ("log", "17")])
+def test_raw(broker: Any, on_terminal: Callable[..., str], argv: tuple[str, ...]) -> None:
+    """--raw sends them as they are to a terminal too."""
+    broker.add(17, COMPLETED, EVIL)
+    broker.logs[17] = EVIL.encode()
+    assert on_terminal(*argv, "--raw").removesuffix("\r\n") == EVIL.replace("\n", "\r\n")
+
+
+@pytest.mark.parametrize("argv", [("result", "17"), ("log", "17"), ("log", "-f", "17")])
+def test_through_a_pipe(start: Start, broker: Any, argv: tuple[str, ...]) -> None:
+    """Through a pipe the bytes are those of the job, without an option."""
+    broker.add(17, COMPLETED, EVIL)
+    broker.logs[17] = EVIL.encode()
+    out, err = start(*argv).communicate(timeout=30)
+    assert (out.removesuffix("\n"), err) == (EVIL.replace("\r", "\n"), "")  # text mode reads \r as a newline
+
+
+def test_bytes_on_a_terminal(broker: Any, on_terminal: Callable[..., str]) -> None:
+    """A result of bytes is shown as text where it is text."""
+    broker.add(17, COMPLETED, b"ok \x1b[2J \xff")
+    assert on_terminal("result", "17") == "ok \\x1b[2J \\xff\r\n"
+
+
+def test_a_log_that_is_not_text(broker: Any, on_terminal: Callable[..., str]) -> None:
+    """Bytes that are no text are shown as such, an unfinished character at the end too."""
+    broker.add(17, COMPLETED, "x")
+    broker.logs[17] = b"ok \xff \xe2\x82"
+    assert on_terminal("log", "17") == "ok \\xff \\xe2\\x82"
+
+
+EVERYWHERE = [
+    ("show", "17"),
+    ("status", "17"),
+    ("result", "17"),
+    ("wait", "17"),
+    ("watch", "17"),
+    ("cancel", "17"),
+    ("list",),
+    ("batch", "t", "--max-wait", "9"),
+    ("batch", "t", "--lines", "/dev/fd/0"),
+    ("types",),
+    ("info",),
+    ("pause", "x"),
+    ("status", "99"),
+]
+
+
+@pytest.mark.parametrize("argv", EVERYWHERE, ids=" ".join)
+def test_no_text_of_a_job_reaches_a_terminal(
+    broker: Any, start: Start, terminal: Terminal, argv: tuple[str, ...], tmp_path: Any
+) -> None:
+    """No command sends a control character that a job, a worker or a broker has put into a text."""
+    evil = EVIL[:-5]
+
+    def submitted(request: m.Submit) -> Any:
+        broker.add(18, FAILED if len(request.jobs) == 1 else COMPLETED, evil, message=evil, type=evil)
+        return m.SubmitReply(broker.journal, 18, 1, True)
+
+    broker._submit = submitted
+    broker.add(17, FAILED, message=evil, type=evil)
+    broker._types = lambda _: m.TypesReply("j", True, (m.TaskType(evil, evil),))
+    broker._pause = lambda _: m.PauseReply("j", m.Paused(1, evil))
+    broker.paused = m.Paused(1, evil)
+    if argv[-1] == "99":
+        broker.script = [lambda request: m.Error(m.ErrorCode.INTERNAL, evil)]
+    lines = tmp_path / "lines"
+    lines.write_text("a\n")
+    with open(lines) as stdin:
+        process = start(*argv, stdin=stdin, stdout=terminal.end, stderr=terminal.end)
+    terminal.begun()
+    shown = terminal.read_to_the_end()
+    assert process.wait(30) in (0, 1, 5)
+    for ours in ("\x1b[K", "\r\n"):  # of the live line and of the terminal itself
+        shown = shown.replace(ours, "")
+    shown = shown.replace("\r", "") if argv[0] in ("batch", "wait", "result", "cancel") else shown
+    assert "a" in shown and not set(shown) & {"\x1b", "\x07", "\r", "\x9b"}
+
+
+def test_a_table_on_a_terminal(broker: Any, on_terminal: Callable[..., str]) -> None:
+    """list has a head and fits the width."""
+    broker.add(9, FAILED, message="long " * 30)
+    head, row, _ = on_terminal("list").split("\r\n")
+    assert head.split() == ["ID", "STATE", "TYPE", "SUBMITTED", "TOOK", "MESSAGE"][: len(head.split())]
+    assert row.startswith("9   failed  reverse  20") and len(row) == 80 >= len(head)
+
+
+def test_the_bar(start: Start, broker: Any, terminal: Terminal) -> None:
+    """The live line of batch shows a bar, and the note, which a request fetches when an event tells of progress."""
+    process = start("batch", "t", "x", stderr=terminal.end)
+    terminal.begun()
+    broker.subscribed.get(timeout=30)
+    broker.add(1, RUNNING, elapsed_ms=1200, fraction=0.42, note="aligning\x1b[2J", progress=2)
+    terminal.read_until("[########------------] 1 in progress for 1.")
+    terminal.read_until(", 42 % (aligning\\x1b[2J)")
+    assert len(broker.asked(m.Status)) == 2, "one at first, one for the note"
+    broker.add(1, COMPLETED, "y")
+    out, _ = process.communicate(timeout=30)
+    assert (process.returncode, out) == (0, "1\ny\n")
+    assert terminal.read_to_the_end().endswith("\r\x1b[K1 completed\r\n")
+    assert max(len(line) for line in terminal.shown.replace("\x1b[K", "").split("\r")) < 80
+
+
+def test_notes_are_asked_for_now_and_then(start: Start, broker: Any, terminal: Terminal) -> None:
+    """However often a task reports, its note is asked for twice a second at most."""
+    process = start("batch", "t", "x", stderr=terminal.end)
+    terminal.begun()
+    broker.subscribed.get(timeout=30)
+    job = broker.add(1, RUNNING, elapsed_ms=1200, fraction=0.0, progress=2)
+    for step in range(1, 201):
+        broker.jobs[1] = job = job._replace(progress=2 + step, fraction=step / 200, note=f"step {step}")
+        broker.emit(job)
+    terminal.read_until("step 200")
+    assert len(broker.asked(m.Status)) <= 4
+    broker.add(1, COMPLETED, "y")
+    assert process.wait(30) == 0
+
+
+def test_a_paused_queue_in_the_live_line(start: Start, broker: Any, terminal: Terminal) -> None:
+    """Whoever waits for a queued job sees that the queue is paused."""
+    broker.paused = m.Paused(1, "lens cap")
+    process = start("batch", "t", "x", stderr=terminal.end)
+    terminal.begun()
+    terminal.read_until("1 queued, 0 ahead (paused) (0.")
+    broker.add(1, COMPLETED, "y")
+    assert process.wait(30) == 0
+    assert len(broker.asked(m.Info)) == 1
+
+
+def test_waiting_for_many_on_a_terminal(start: Start, broker: Any, terminal: Terminal) -> None:
+    """wait shows how many have ended; for one job what it does."""
+    for job_id in (1, 2):
+        broker.add(job_id)
+    process = start("wait", "1", "2", stderr=terminal.end)
+    terminal.begun()
+    terminal.read_until("0/2 ended")
+    broker.add(2, COMPLETED, "x")
+    terminal.read_until("1/2 ended")
+    broker.add(1, COMPLETED, "x")
+    out, _ = process.communicate(timeout=30)
+    assert out == "2 completed\n1 completed\n"
+
+
+@pytest.mark.parametrize("evil", ["\x1b", "\x9b", "\x07", "\r", "\x00", "\x7f", "\x85"])
+def test_harmless(evil: str) -> None:
+    """Every control character is shown as an escape; text of every script is left alone."""
+    assert text.harmless(f"a{evil}b") == f"a{ascii(evil)[1:-1]}b"
+    assert text.harmless("a\tb\né שלום 👩\u200d🚀") == "a\tb\né שלום 👩\u200d🚀"

@@ -1,0 +1,298 @@
+"""Bytes to messages and back: every message there is, and every kind of bytes that is none."""
+
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zjobs.messages import types as m
+from zjobs.messages import wire
+from zjobs.messages.types import ErrorCode
+from zjobs.messages.wire import EVENTS, PIPE, REPLIES, REPORTS, REQUESTS, SHAPES, DecodeError, decode, encode
+
+GOLDEN = Path(__file__).parents[2] / "contract/golden/frames.txt"
+ALL = {"requests": REQUESTS, "replies": REPLIES, "events": EVENTS, "pipe": PIPE, "reports": REPORTS}
+KINDS = [(name, op) for name, ops in ALL.items() for op in ops]
+EXAMPLES = settings(max_examples=40, derandomize=True, database=None, deadline=None)
+
+TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+NUMBER = st.one_of(st.integers(1, 200), st.integers(1, 2**63 - 1))
+LEAVES: dict[Any, st.SearchStrategy[Any]] = {
+    int: NUMBER,
+    str: TEXT.map(lambda text: text or "x"),
+    bytes: st.binary(max_size=40),
+    bool: st.booleans(),
+    type(None): st.none(),
+}
+
+
+def built(hint: Any) -> st.SearchStrategy[Any]:
+    """Values of an annotated type of `messages.types`."""
+    if hint in LEAVES:
+        return LEAVES[hint]
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) is tuple:
+        return st.lists(built(arguments[0]), min_size=1, max_size=3).map(tuple)
+    if arguments:  # a union
+        return st.one_of(*map(built, arguments))
+    if issubclass(hint, m.Enum):
+        return st.sampled_from(hint)
+    hints = typing.get_type_hints(hint)
+    bounded = {"hold_ms": st.integers(0, wire.MAX_HOLD_MS)}
+    return st.builds(hint, *(bounded[name] if name in bounded else built(hints[name]) for name in hint._fields))
+
+
+@pytest.mark.parametrize(("ops", "op"), KINDS)
+def test_every_message_comes_back_as_it_was(ops: str, op: str) -> None:
+    """Encoded and decoded, it is the same, down to the types of its fields."""
+
+    @EXAMPLES
+    @given(built(ALL[ops][op]))
+    def check(message: Any) -> None:
+        back = decode(encode(message), ALL[ops])
+        assert back == message and type(back) is type(message) and repr(back) == repr(message)
+
+    check()
+
+
+def test_every_message_and_record_has_a_shape_with_its_fields_in_order() -> None:
+    """SHAPES follows the named tuples: encoding goes by the one, decoding by the other."""
+    for kind, shape in SHAPES.items():
+        assert tuple(shape) == kind._fields, kind  # type: ignore[attr-defined]
+    assert {kind for ops in ALL.values() for kind in ops.values()} <= set(SHAPES)
+
+
+def test_golden_frames_still_mean_the_same() -> None:
+    """Frames that were written down once decode to the messages noted with them, and encode to the same bytes."""
+    seen = set()
+    for line in GOLDEN.read_text().splitlines():
+        if not line or line.startswith("#"):
+            continue
+        ops, frame, said = line.split(" ", 2)
+        message = decode(bytes.fromhex(frame), ALL[ops])
+        assert repr(message) == said
+        assert encode(message).hex() == frame
+        seen.add((ops, type(message)))
+    assert seen == {(ops, ALL[ops][op]) for ops, op in KINDS}, "one for every message"
+
+
+@EXAMPLES
+@given(st.binary(max_size=200), st.sampled_from(list(ALL)))
+def test_random_bytes_give_a_decode_error(frame: bytes, ops: str) -> None:
+    """And nothing else."""
+    with pytest.raises(DecodeError):
+        decode(frame, ALL[ops])
+
+
+@settings(EXAMPLES, max_examples=400)
+@given(st.data())
+def test_mutated_frames_give_a_message_or_a_decode_error(data: st.DataObject) -> None:
+    """Bytes changed, dropped and put in anywhere: what decodes, encodes again."""
+    ops, op = data.draw(st.sampled_from(KINDS))
+    frame = bytearray(encode(data.draw(built(ALL[ops][op]))))
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(frame) - 1))
+        how = data.draw(st.sampled_from(("change", "drop", "put in", "cut")))
+        if how == "change":
+            frame[place] = data.draw(st.integers(0, 255))
+        elif how == "drop" and len(frame) > 1:
+            del frame[place]
+        elif how == "put in":
+            frame[place:place] = data.draw(st.binary(min_size=1, max_size=9))
+        else:
+            del frame[max(1, place) :]
+    try:
+        message = decode(bytes(frame), ALL[ops])
+    except DecodeError as error:
+        assert error.code in (ErrorCode.BAD_REQUEST, ErrorCode.UNKNOWN_OP, ErrorCode.UNSUPPORTED_VERSION)
+        assert str(error).isprintable() or "\n" not in str(error)
+    else:
+        assert decode(encode(message), ALL[ops]) == message
+
+
+@settings(EXAMPLES, max_examples=120)
+@given(st.data())
+def test_fields_of_wrong_types_give_a_decode_error_that_names_them(data: st.DataObject) -> None:
+    """Each field replaced by a value of some other type; the sentence says which field it is."""
+    ops, op = data.draw(st.sampled_from([(ops, op) for ops, op in KINDS if ALL[ops][op]._fields]))
+    fields = msgpack.unpackb(encode(data.draw(built(ALL[ops][op]))))
+    name = data.draw(st.sampled_from(ALL[ops][op]._fields))
+    fields[name] = data.draw(st.sampled_from((-1, 1.5, 2**63, [[]], {"x": 1}, [None], "\0" * 1_100_000)))
+    try:
+        decode(msgpack.packb(fields), ALL[ops])
+    except DecodeError as error:
+        assert error.code is ErrorCode.BAD_REQUEST and name in str(error)
+        assert len(str(error)) < 500
+
+
+def frame_of(**fields: Any) -> bytes:
+    return typing.cast(bytes, msgpack.packb({"v": 1, **fields}))
+
+
+def test_unknown_fields_are_ignored_at_every_level() -> None:
+    """A newer peer may say more."""
+    job = {"type": "x", "data": None, "priority": 5}
+    assert decode(frame_of(op="submit", key="k", jobs=[job], future={"a": [1]}), REQUESTS) == m.Submit(
+        "k", (m.NewJob("x"),)
+    )
+
+
+def test_optional_fields_may_be_absent_or_nil_and_required_ones_not() -> None:
+    """As the protocol says of them."""
+    assert decode(frame_of(op="status"), REQUESTS) == decode(frame_of(op="status", ids=None), REQUESTS) == m.Status()
+    assert decode(frame_of(op="result", id=3, offset=None), REQUESTS) == m.Result(3, 0)
+    for fields in ({}, {"id": None}):
+        with pytest.raises(DecodeError, match="id must be an integer"):
+            decode(frame_of(op="result", **fields), REQUESTS)
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (b"", ErrorCode.BAD_REQUEST),
+        (b"\x80", ErrorCode.UNSUPPORTED_VERSION),
+        (b"\x93\x01\x02\x03", ErrorCode.BAD_REQUEST),
+        (b"\xc1", ErrorCode.BAD_REQUEST),
+        (msgpack.packb({"v": 2, "op": "hello"}), ErrorCode.UNSUPPORTED_VERSION),
+        (msgpack.packb({"v": True, "op": "hello"}), ErrorCode.UNSUPPORTED_VERSION),
+        (msgpack.packb({"v": 1.0, "op": "hello"}), ErrorCode.UNSUPPORTED_VERSION),
+        (msgpack.packb({"op": "hello"}), ErrorCode.UNSUPPORTED_VERSION),
+        (frame_of(), ErrorCode.UNKNOWN_OP),
+        (frame_of(op="fly"), ErrorCode.UNKNOWN_OP),
+        (frame_of(op=["hello"]), ErrorCode.UNKNOWN_OP),
+        (frame_of(op=b"hello"), ErrorCode.UNKNOWN_OP),
+        (frame_of(op="jobs", session="s", first=1, jobs=[]), ErrorCode.UNKNOWN_OP),
+        (frame_of(op="hello") + b"\x00", ErrorCode.BAD_REQUEST),
+        (frame_of(op="hello")[:-1], ErrorCode.BAD_REQUEST),
+    ],
+)
+def test_what_is_not_a_message_is_named(frame: bytes, code: ErrorCode) -> None:
+    """The code says what kind of mistake it is."""
+    with pytest.raises(DecodeError) as caught:
+        decode(frame, REQUESTS)
+    assert caught.value.code is code
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        msgpack.packb({"v": 1, "op": "hello", "x": msgpack.ExtType(5, b"abc")}),
+        msgpack.packb({"v": 1, "op": "hello"})[:-1] + b"o" + b"\xc7\x0c\xff" + b"\xff" * 12,
+        b"\x82\xa1v\x01\xa1x\xc7\x0c\xff" + b"\xff" * 12,
+        b"\x81\xd6\xff\xff\xff\xff\xff\x01",
+        b"\x91" * 5_000 + b"\x90",
+        b"\x81\xa1x" * 5_000 + b"\xc0",
+        b"\xdd\xff\xff\xff\xff",
+        b"\xdf\xff\xff\xff\xff",
+        b"\xc6\xff\xff\xff\xff",
+        msgpack.packb({float("nan"): 1, "v": 1, "op": "hello"}),
+        msgpack.packb({1: 2, "v": 1, "op": "hello"}),
+        msgpack.packb({(1, 2): 2, "v": 1, "op": "hello"}),
+        b"\x83\xa1v\x01\xa2op\xa5hello\x90\x01",
+        b"\x82\xa1v\x01\xa2op\xa2\xff\xfe",
+    ],
+)
+def test_hostile_documents_are_refused(frame: bytes) -> None:
+    """Extension types, timestamps out of range, deep nesting, promised gigabytes, odd keys, broken UTF-8."""
+    with pytest.raises(DecodeError):
+        decode(frame, REQUESTS)
+
+
+@pytest.mark.parametrize("field", ["v", "op", "id", "offset"])
+def test_a_timestamp_is_no_value_of_any_field(field: str) -> None:
+    """msgpack knows this one extension type by itself; no field of ours takes it."""
+    fields = {"v": 1, "op": "result", "id": 1, "offset": 0, field: msgpack.Timestamp(1, 2)}
+    with pytest.raises(DecodeError):
+        decode(msgpack.packb(fields), REQUESTS)
+
+
+def test_a_repeated_key_counts_once() -> None:
+    """The last one, as in every msgpack library; nothing else comes of it."""
+    assert decode(b"\x84\xa1v\x01\xa2op\xa4show\xa2id\x01\xa2id\x02", REQUESTS) == m.Show(2)
+
+
+@pytest.mark.parametrize("job_id", [0, -1, 2**63, 2**64 - 1, 1.0, True, "1"])
+def test_ids_are_integers_from_1_that_fit_the_journal(job_id: Any) -> None:
+    """Anything else never reaches it."""
+    with pytest.raises(DecodeError, match="ids"):
+        decode(frame_of(op="status", ids=[job_id]), REQUESTS)
+    assert decode(frame_of(op="status", ids=[2**63 - 1]), REQUESTS) == m.Status((2**63 - 1,))
+
+
+@pytest.mark.parametrize(
+    ("fields", "fits"),
+    [
+        ({"key": "k" * 64}, True),
+        ({"key": "k" * 65}, False),
+        ({"key": ""}, False),
+        ({"jobs": []}, False),
+        ({"jobs": [{"type": "t" * 128}]}, True),
+        ({"jobs": [{"type": "t" * 129}]}, False),
+        ({"jobs": [{"type": ""}]}, False),
+        ({"jobs": [{"type": "t", "data": "text"}]}, False),
+    ],
+)
+def test_the_bounds_of_a_submit(fields: dict[str, Any], fits: bool) -> None:
+    """Those that docs/protocol.md states; the broker's own limits come on top."""
+    frame = frame_of(**{"op": "submit", "key": "k", "jobs": [{"type": "t"}], **fields})
+    if fits:
+        decode(frame, REQUESTS)
+    else:
+        with pytest.raises(DecodeError):
+            decode(frame, REQUESTS)
+
+
+def test_a_wrong_field_is_named_with_its_place() -> None:
+    """Of ten thousand jobs, which one."""
+    jobs = [{"type": "t"}, {"type": "t"}, {"type": "t", "data": 7}]
+    with pytest.raises(DecodeError, match=r"submit: jobs\[2\]\.data must be binary data"):
+        decode(frame_of(op="submit", key="k", jobs=jobs), REQUESTS)
+
+
+# --- values and topics --------------------------------------------------------------------------------------
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | TEXT | st.binary(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT | st.integers(0, 9), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@EXAMPLES
+@given(VALUES)
+def test_values_come_back_as_they_were(value: Any) -> None:
+    """A job's data and result, maps with keys that are not text included."""
+    assert wire.unpack_value(wire.pack_value(value)) == value
+
+
+@EXAMPLES
+@given(st.binary(max_size=60))
+def test_a_body_that_is_no_value_is_a_value_error(body: bytes) -> None:
+    """Never another exception."""
+    try:
+        wire.unpack_value(body)
+    except ValueError as error:
+        assert str(error).startswith("not a msgpack value")
+
+
+@pytest.mark.parametrize("job_id", [1, 17, 2**63 - 1])
+def test_topics_name_their_job(job_id: int) -> None:
+    """And job 1 is not the beginning of job 17."""
+    assert wire.watched_job(wire.job_topic(job_id)) == job_id
+    assert not wire.job_topic(17).startswith(wire.job_topic(1))
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [b"", b"job", b"job.", b"job..", b"job.1", b"job.01.", b"job.-1.", b"job.1.e", b"jobs.", b"job.1x.", b"x.1.",
+     b"job." + b"9" * 20 + b".", "job.²." .encode()],
+)  # fmt: skip
+def test_other_topics_name_none(topic: bytes) -> None:
+    """Subscriptions that mean nothing lead to nothing."""
+    assert wire.watched_job(topic) is None

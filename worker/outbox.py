@@ -1,0 +1,77 @@
+"""The reports of one session: numbered from 1, kept until the broker acknowledges them, and repeated. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+
+from zjobs.messages.types import Report, Reports, Returned
+
+REPEAT_MS = 1000
+MESSAGE_BYTES = 1 << 20
+
+
+class Outbox:
+    """`acked`: the last report acknowledged; `reported`: the last one there is; `weight_bytes`: of those in between."""
+
+    def __init__(self) -> None:
+        self.acked = 0
+        self.reported = 0
+        self.weight_bytes = 0
+        self.repeat_at_ms = 0
+        self._kept: deque[Report] = deque()
+        self._sent = 0  # those up to this one have been sent at least once
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def add(self, report: Report) -> None:
+        self.reported += 1
+        self._kept.append(report)
+        self.weight_bytes += _weight(report)
+
+    def acknowledge(self, reports: int, now_ms: int) -> None:
+        """All up to number `reports` are safe; it is not below `acked` and not above `reported`."""
+        for _ in range(reports - self.acked):
+            self.weight_bytes -= _weight(self._kept.popleft())
+        self.acked = reports
+        self._sent = max(self._sent, self.acked)
+        self.repeat_at_ms = now_ms + REPEAT_MS
+
+    def due(self, session: str, now_ms: int) -> list[Reports]:
+        """What is new, or all that is not acknowledged when its time has come."""
+        if not self._kept:
+            return []
+        if self._sent == self.acked:  # nothing on its way yet
+            self.repeat_at_ms = now_ms + REPEAT_MS
+        elif now_ms >= self.repeat_at_ms:
+            self.repeat_at_ms = now_ms + REPEAT_MS
+            self._sent = self.acked
+        messages = []
+        while self._sent < self.reported:
+            batch = self._batch()
+            messages.append(Reports(session, self._sent + 1, batch))
+            self._sent += len(batch)
+        return messages
+
+    def _batch(self) -> tuple[Report, ...]:
+        """The reports after `_sent`, as many as make a message of about MESSAGE_BYTES, at least one."""
+        batch: list[Report] = []
+        weight = 0
+        for report in islice(self._kept, self._sent - self.acked, None):
+            weight += _weight(report)
+            if batch and weight > MESSAGE_BYTES:
+                break
+            batch.append(report)
+        return tuple(batch)
+
+    def only_returns(self) -> bool:
+        """Whether the loss of what is kept would lose nothing that the broker does not find out by itself."""
+        return all(isinstance(report, Returned) for report in self._kept)
+
+
+def _weight(report: Report) -> int:
+    """About how many bytes it takes."""
+    if isinstance(report, Returned):
+        return 32
+    return 96 + len(report.result or b"") + len(report.message) + len(report.detail) + len(report.output or b"")

@@ -1,0 +1,92 @@
+"""A few kilobytes of memory that the worker and its task process share, for what must not wait for a packet.
+
+    task process -> worker   its last sign of life, and the progress its task reports
+    worker -> task process   which job is to end, and whether output is being read (see `capture`)
+
+Each word is written by one side only and by one machine instruction. The progress is longer than that, so it carries
+a checksum: half of one is not taken for news.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import struct
+import time
+import zlib
+from typing import NamedTuple
+
+PAGE_BYTES = 8192
+MAX_NOTE_CHARS = 1000
+
+_SIGN, _TO_END, _READS = 0, 1, 2
+_CHECKSUM_AT, _PROGRESS_AT = 64, 68
+_PROGRESS = struct.Struct("=QdH")  # the job's number, the fraction (NaN: none), the length of the note
+
+
+class Told(NamedTuple):
+    """What the task of job number `n` has reported last. None: nothing of the kind."""
+
+    n: int
+    fraction: float | None
+    note: str | None
+
+
+class Page:
+    """One side's view of the page that the descriptor `fd` stands for; the descriptor may be closed afterwards."""
+
+    def __init__(self, fd: int) -> None:
+        self._map = mmap.mmap(fd, PAGE_BYTES)
+        self._words = memoryview(self._map)[:_CHECKSUM_AT].cast("Q")
+
+    def close(self) -> None:
+        self._words.release()
+        self._map.close()
+
+    # --- written by the task process ---------------------------------------------------------------------
+
+    def give_sign(self) -> None:
+        """The task process lives, and its interpreter runs."""
+        self._words[_SIGN] = time.monotonic_ns() // 1_000_000
+
+    @property
+    def sign_ms(self) -> int:
+        """When it gave the last sign, on the monotonic clock; 0 before the first."""
+        return self._words[_SIGN]
+
+    def tell(self, n: int, fraction: float | None, note: str | None) -> None:
+        """Progress of job number `n`; it replaces what was told before."""
+        text = (note or "")[:MAX_NOTE_CHARS].encode("utf-8", "replace")
+        body = _PROGRESS.pack(n, math.nan if fraction is None else fraction, len(text)) + text
+        packed = zlib.crc32(body).to_bytes(4, "little") + body
+        self._map[_CHECKSUM_AT : _CHECKSUM_AT + len(packed)] = packed
+
+    def told(self) -> Told | None:
+        """The last progress; None when there was none yet, or it is just being written."""
+        n, fraction, length = _PROGRESS.unpack_from(self._map, _PROGRESS_AT)
+        end = _PROGRESS_AT + _PROGRESS.size
+        body = self._map[_PROGRESS_AT : end + length]
+        if n == 0 or zlib.crc32(body) != int.from_bytes(self._map[_CHECKSUM_AT:_PROGRESS_AT], "little"):
+            return None
+        note = body[_PROGRESS.size :].decode("utf-8", "replace")
+        return Told(n, None if math.isnan(fraction) else fraction, note or None)
+
+    # --- written by the worker -----------------------------------------------------------------------------
+
+    @property
+    def to_end(self) -> int:
+        """The number of the job that is to end; 0: none yet. Numbers are never used twice in a task process."""
+        return self._words[_TO_END]
+
+    @to_end.setter
+    def to_end(self, n: int) -> None:
+        self._words[_TO_END] = n
+
+    @property
+    def reads(self) -> int:
+        """Grows by one when the worker begins to read output and when it has done so: odd in between."""
+        return self._words[_READS]
+
+    @reads.setter
+    def reads(self, count: int) -> None:
+        self._words[_READS] = count
