@@ -19,7 +19,7 @@ from zjobs.broker.keys import KeyRing, KeysError
 from zjobs.broker.retention import Keep
 from zjobs.broker.shell import Broker
 from zjobs.broker.sockets import CannotBind, Config
-from zjobs.messages import endpoints, lock, options
+from zjobs.messages import endpoints, lock, logs, options
 from zjobs.messages.types import Limits
 from zjobs.messages.version import VERSION
 
@@ -299,18 +299,15 @@ def _journal_file(values: dict[str, Any]) -> str:
         return str(given)
     directory = lock.state_directory()
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return str(lock.make_private(directory) / "journal.db")
     except OSError as error:
-        raise Refused(CANNOT_CREATE, f"the folder {directory} cannot be made: {error.strerror}") from error
-    return str(directory / "journal.db")
+        raise Refused(CANNOT_CREATE, f"the folder {directory} cannot be used: {error.strerror}") from error
 
 
 def _start_logging(level: str) -> None:
     if level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         raise options.UsageError(f"--log-level must be debug, info, warning or error, not {level!r}")
-    logging.basicConfig(
-        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)-7s zbroker: %(message)s"
-    )
+    logs.start(level.upper(), "%(asctime)s %(levelname)-7s zbroker: %(message)s")
 
 
 def _refuse(code: int, error: Exception) -> int:

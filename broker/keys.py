@@ -4,20 +4,25 @@
     worker.key        the worker's pair, 0600: to be moved to the worker's host
     clients/NAME      a client's public key and role; the secret half is in the one file the client was given
 
-A client is known by its public key, so a name that is given again is not the old holder's.
+A client is known by its public key, so who had a name before does not get in when it is given again. Jobs belong to
+the name: a client whose key was lost gets a new one under its old name, and has its jobs back.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import NamedTuple
 
 import zmq
 
 from zjobs.broker.access import Role, Who
-from zjobs.messages import keys
+from zjobs.messages import keys, lock
 from zjobs.messages.keys import Identity, KeyFileError
+
+# Changes within one tick of the file system's clock have the same time: what is younger is looked at again.
+TICK_NS = 50_000_000
 
 
 class KeysError(Exception):
@@ -34,7 +39,8 @@ def init(directory: Path) -> str:
     """Makes the directory with the broker's and the worker's keys. Returns a sentence. Raises KeysError, OSError."""
     if (directory / "broker.key").exists():
         raise KeysError(f"{directory} has keys already")
-    (directory / "clients").mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock.make_private(directory)
+    (directory / "clients").mkdir(mode=0o700, exist_ok=True)
     broker, worker = _pair(), _pair()
     keys.save(directory / "broker.key", Identity("broker", *broker, worker[0]), "zjobs broker: never leaves this host")
     _save_worker(directory, worker, broker[0])
@@ -82,27 +88,29 @@ def revoke(directory: Path, name: str) -> str:
 
 def clients(directory: Path) -> list[Client]:
     """Who is admitted, by name."""
-    found = []
-    for path in sorted((directory / "clients").iterdir()):
-        fields = (
-            keys.parse(path.read_text(encoding="utf-8", errors="replace")) if keys.NAME.fullmatch(path.name) else {}
-        )
-        try:
-            client = Client(path.name, Role(fields.get("role", "")), fields.get("public", ""))
-        except ValueError:
-            continue
-        if keys.is_key(client.public):
-            found.append(client)
-    return found
+    read = (_client(path) for path in sorted((directory / "clients").iterdir()) if keys.NAME.fullmatch(path.name))
+    return [client for client in read if client is not None]
+
+
+def _client(path: Path) -> Client | None:
+    """None: it was revoked this instant, or is no such file."""
+    try:
+        fields = keys.parse(path.read_text(encoding="utf-8", errors="replace"))
+        client = Client(path.name, Role(fields.get("role", "")), fields.get("public", ""))
+    except (FileNotFoundError, IsADirectoryError, PermissionError, ValueError):
+        return None
+    return client if keys.is_key(client.public) else None
 
 
 class KeyRing:
     """The keys of a running broker. `worker`: the public key of its worker."""
 
     def __init__(self, directory: Path) -> None:
-        """Raises KeysError."""
+        """Raises KeysError, and OSError when others could put keys of their own there."""
         self._directory = directory
         identity = _broker(directory)
+        lock.make_private(directory)
+        lock.make_private(directory / "clients")
         self.public, self.secret, self.worker = identity.public, identity.secret, identity.server
         self._seen: int | None = None
         self._revoked = False
@@ -117,13 +125,19 @@ class KeyRing:
 
     def refresh(self) -> None:
         """Takes up what has changed in the directory."""
-        changed_at = os.stat(self._directory / "clients").st_mtime_ns
-        if changed_at == self._seen:
-            return
+        try:
+            changed_at = os.stat(self._directory / "clients").st_mtime_ns
+            if changed_at == self._seen:
+                return
+            admitted = clients(self._directory)
+        except FileNotFoundError:  # the folder itself is gone: nobody is admitted any more
+            changed_at, admitted = 0, []
+        except OSError:
+            return  # such as no descriptor left: that revokes nobody, and is tried again
         before = set(self._by_key)
-        self._by_key = {client.public: Who(client.name, client.role) for client in clients(self._directory)}
+        self._by_key = {client.public: Who(client.name, client.role) for client in admitted}
         self._by_key[self.public] = Who("broker", Role.OPERATOR)  # for `zbroker backup` on the broker's own host
-        self._seen = changed_at
+        self._seen = changed_at if time.time_ns() - changed_at > TICK_NS else None
         self._revoked = self._revoked or bool(before - set(self._by_key))
 
     def who(self, public: str) -> Who | None:

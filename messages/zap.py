@@ -1,4 +1,4 @@
-"""Who may connect: the answers to libzmq's questions (rfc.zeromq.org/spec/27), in the broker's own loop.
+"""Who may connect: the answers to libzmq's questions (rfc.zeromq.org/spec/27), in the loop of broker or worker.
 
 libzmq asks once for each handshake on a socket with CURVE, and holds the connection until it has its answer. The public
 key becomes the `User-Id` of everything that comes in by that connection.
@@ -13,6 +13,7 @@ from zmq.utils import z85
 
 ENDPOINT = "inproc://zeromq.zap.01"
 DOMAIN = b"zjobs"
+SAY_EVERY_S = 60.0
 
 
 class Gate:
@@ -23,7 +24,9 @@ class Gate:
         self.socket = context.socket(zmq.ROUTER)
         self.socket.linger = 0
         self.socket.bind(ENDPOINT)
-        self.refused = 0
+        self._refused = 0
+        self._refused_from = ""
+        self._say_at_s = float("-inf")
 
     def answer(self, most: int) -> None:
         """Answers the questions that wait, `most` at the most."""
@@ -32,12 +35,22 @@ class Gate:
                 frames = self.socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            sender, _, version, request = frames[:4]
-            key = z85.encode(frames[8]).decode() if frames[7] == b"CURVE" and len(frames) == 9 else ""
+            sender, _, version, request, _, address, _, mechanism, *credentials = frames
+            key = z85.encode(credentials[0]).decode() if mechanism == b"CURVE" else ""
             admitted = self._admits(key)
-            self.refused += not admitted
+            if not admitted:
+                self._refused += 1
+                self._refused_from = address.decode("ascii", "backslashreplace")  # libzmq's own words, not the caller's
             status = (b"200", b"OK", key.encode()) if admitted else (b"400", b"key refused", b"")
             self.socket.send_multipart((sender, b"", version, request, *status, b""))
+
+    def news(self, now_s: float) -> str | None:
+        """A sentence for the log when somebody was refused, once a minute at most. `now_s`: monotonic."""
+        if not self._refused or now_s < self._say_at_s:
+            return None
+        said = f"refused {self._refused} connection(s) with a key not admitted here, the last from {self._refused_from}"
+        self._refused, self._say_at_s = 0, now_s + SAY_EVERY_S
+        return said
 
 
 def serve_with(socket: zmq.Socket[bytes], public: str, secret: str) -> None:
