@@ -23,6 +23,7 @@ from zjobs.messages.types import Attempt, FailReason, JobState, Outcome, Paused,
 MEMORY = ":memory:"
 PAGE_CACHE_KIB = 16_384
 CHECKPOINT_PAGES = 1_000
+MAX_BLOB_BYTES = 1 << 31
 CHECKED_AT_START_BYTES = 64 << 20
 
 JOB_COLUMNS = ", ".join(Job._fields)
@@ -167,7 +168,8 @@ class Journal:
 
     def result_piece(self, job_id: int, offset: int, size: int) -> tuple[int, bytes]:
         """The size of the whole result, and at most `size` bytes of it; (0, b"") when there is none."""
-        row = self._one("SELECT length(body), substr(body, ?, ?) FROM result WHERE id = ?", offset + 1, size, job_id)
+        begin = min(offset, MAX_BLOB_BYTES) + 1  # an offset may be the greatest number that SQLite takes
+        row = self._one("SELECT length(body), substr(body, ?, ?) FROM result WHERE id = ?", begin, size, job_id)
         return (row[0], row[1]) if row else (0, b"")
 
     def output(self, job_id: int) -> bytes:

@@ -14,18 +14,20 @@ import socket as os_sockets
 import time
 from collections import deque
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from zjobs.broker import frames
-from zjobs.broker.access import ANYBODY, Who, refusal, sees
+from zjobs.broker import frames, parcels
+from zjobs.broker.access import Who, sees
 from zjobs.broker.core import Core
-from zjobs.broker.effects import Effects, Handed, News
+from zjobs.broker.effects import Effects, News
 from zjobs.broker.events import Events
+from zjobs.broker.intake import Asked, Intake
 from zjobs.broker.jobs import Envelope
 from zjobs.broker.journal import MEMORY, Journal, StorageError
+from zjobs.broker.memory import MemoryWatch
+from zjobs.broker.notices import Notices
 from zjobs.broker.queries import Service, answer, job_status
 from zjobs.broker.retention import Retention
 from zjobs.broker.sockets import Config, Sockets
@@ -40,9 +42,7 @@ from zjobs.messages.types import (
     Error,
     ErrorCode,
     Forget,
-    HandedJob,
     JobEvent,
-    Jobs,
     Listening,
     Pause,
     Reply,
@@ -57,11 +57,9 @@ from zjobs.messages.types import (
 
 log = logging.getLogger("zjobs.broker")
 
-TURN_REQUESTS = 512
-TURN_BYTES = 16 << 20
+TURN_QUESTIONS = 512
 TURN_REPORTS = 64
-TURN_SUBSCRIPTIONS = 1_000
-MESSAGE_BYTES = 1 << 20
+TURN_SUBSCRIPTIONS = 500
 RETRY_WRITING_MS = 1_000
 IDLE_MS = 60_000
 KEYS_EVERY_MS = 1_000
@@ -73,14 +71,6 @@ CHANGING = (*ANSWERED_BY_CORE, Cancel)
 
 def clock() -> Now:
     return Now(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
-
-
-class Asked(NamedTuple):
-    """A request, with whom its reply goes to and who wants it."""
-
-    envelope: Envelope
-    request: Request
-    who: Who
 
 
 class Broker:
@@ -105,6 +95,9 @@ class Broker:
         self._retry_writing_ms = 0
         self._held_until_ms: int | None = None
         self._said_of_worker = ""
+        self._notices = Notices()
+        self._intake = Intake(self._limits, config.keys, self._owner_of)
+        self._memory = MemoryWatch(clock().mono_ms)
 
     def run(self) -> None:
         """Turns until told to stop; then once more for what has come in by then."""
@@ -120,6 +113,7 @@ class Broker:
     def close(self) -> None:
         """Sends the last replies and closes the sockets. The journal stays open."""
         self.sockets.close()
+        self._memory.close()
 
     # --- a turn --------------------------------------------------------------------------------------------
 
@@ -128,8 +122,8 @@ class Broker:
         now = clock()
         self._refresh_keys()
         if self.sockets.gate is not None:
-            self.sockets.gate.answer(TURN_REQUESTS)
-        requests = self._receive_requests()
+            self.sockets.gate.answer(TURN_QUESTIONS)
+        requests = self._receive_requests(now)
         lost = self._connection_lost()
         messages = list(self._receive_reports())
         if self._journal.read_only and now.mono_ms >= self._retry_writing_ms:
@@ -147,7 +141,21 @@ class Broker:
             self._hold(0, now)
         self._flush_outbox()
         self._events.take_subscriptions(lambda job_id: self._snapshot(job_id, now), TURN_SUBSCRIPTIONS)
+        self._keep_bounds(now)
         self._log_worker()
+
+    def _keep_bounds(self, now: Now) -> None:
+        """Cuts the connections of clients when more is held for them than is bearable."""
+        grown = self._memory.grown(now.mono_ms)
+        if grown:
+            self._notices.note("memory", f"grown by {grown >> 20} MiB: all clients are cut off", now.mono_ms)
+            self.sockets.reopen_frontend()
+            self._reopen_events()
+            self._memory.cut(now.mono_ms)
+        elif self._events.crowded:
+            self._notices.note("subscriptions", "too many: event streams begin anew", now.mono_ms)
+            self._reopen_events()
+        self._notices.tell(now.mono_ms)
 
     def _decide(self, requests: list[Asked], messages: list[WorkerMessage], lost: bool, now: Now) -> None:
         """The core's part of the turn, its commit, and then what the core wants said."""
@@ -194,7 +202,9 @@ class Broker:
         for envelope, reply in effects.replies:
             self._reply(envelope, reply)
         self._outbox.extend(map(wire.encode, effects.pipe))
-        self._outbox.extend(map(wire.encode, self._jobs_messages(effects.hand_over)))
+        if effects.hand_over:
+            data = self._journal.data_of([job.id for _, job in effects.hand_over])
+            self._outbox.extend(map(wire.encode, parcels.of(effects.hand_over, data, self._core.session_name)))
         for news in effects.news:
             if self._events.wanted(news.job.id):
                 self._events.publish(self._event(news, now))
@@ -229,43 +239,6 @@ class Broker:
 
     # --- what comes in -------------------------------------------------------------------------------------
 
-    def _receive_requests(self) -> list[Asked]:
-        """The requests that wait, bounded in number and bytes; what is none is answered at once."""
-        requests: list[Asked] = []
-        size = 0
-        most = self._limits.frames + 1  # the ROUTER adds the sender's identity
-        while len(requests) < TURN_REQUESTS and size < TURN_BYTES:
-            try:
-                parts, count, who = self._receive_request(most)
-            except zmq.Again:
-                break
-            size += sum(map(len, parts)) + count
-            envelope, body = frames.split(parts, count, most)
-            try:
-                requests.append(self._permitted(envelope, self._decode(body), who))
-            except wire.DecodeError as error:
-                self._reply(envelope, Error(error.code, str(error)))
-        return requests
-
-    def _receive_request(self, most: int) -> tuple[list[bytes], int, Who | None]:
-        """Frames of a request, how many there were, and whose they are; None: of somebody no longer admitted."""
-        if self._keys is None:
-            return *frames.receive(self.sockets.frontend, most), ANYBODY
-        parts, count, key = frames.receive_with_key(self.sockets.frontend, most)
-        return parts, count, self._keys.who(key)
-
-    def _permitted(self, envelope: Envelope, request: Request, who: Who | None) -> Asked:
-        """Raises DecodeError when `who` may not have it."""
-        if who is None:
-            raise wire.DecodeError(ErrorCode.NOT_PERMITTED, "this key was revoked")
-        try:
-            error = refusal(request, who, self._owner_of)
-        except StorageError as failure:
-            error = Error(ErrorCode.STORAGE, f"the journal cannot be read: {failure}")
-        if error is not None:
-            raise wire.DecodeError(error.code, error.message)
-        return Asked(envelope, request, who)
-
     def _owner_of(self, job_id: int) -> str | None:
         job = self._journal.job(job_id)
         return None if job is None else job.owner
@@ -283,16 +256,21 @@ class Broker:
         """Takes up changes of the keys. Whoever is refused now has no stream left; the others come back."""
         if self._keys is not None and self._keys.take_revoked():
             log.info("a key was revoked: event streams begin anew")
-            self.sockets.reopen_events()
-            self._events = Events(self.sockets.events, self._may_watch)
+            self._reopen_events()
 
-    def _decode(self, body: bytes | wire.DecodeError) -> Request:
-        if isinstance(body, wire.DecodeError):
-            raise body
-        limit = self._limits.request_bytes
-        if len(body) > limit:
-            raise wire.DecodeError(ErrorCode.TOO_LARGE, f"the request has {len(body)} bytes; the limit is {limit}")
-        return wire.decode(body, wire.REQUESTS)  # type: ignore[no-any-return]
+    def _reopen_events(self) -> None:
+        self.sockets.reopen_events()
+        self._events = Events(self.sockets.events, self._may_watch)
+
+    def _receive_requests(self, now: Now) -> list[Asked]:
+        """The requests that wait; what is none is answered at once."""
+        most = self._limits.frames + 1  # the ROUTER adds the sender's identity
+        waiting = frames.waiting(self.sockets.frontend, most, self._keys is not None)
+        requests, refused = self._intake.take(waiting, most)
+        for envelope, error in refused:
+            self._notices.note("requests", f"one was refused: {error.message}", now.mono_ms)
+            self._reply(envelope, error)
+        return requests
 
     def _receive_reports(self) -> Iterator[WorkerMessage]:
         for _ in range(TURN_REPORTS):
@@ -303,7 +281,7 @@ class Broker:
             try:
                 yield wire.decode(parts[0], wire.REPORTS)
             except wire.DecodeError as error:
-                log.warning("a message from the worker was dropped: %s", error)
+                self._notices.note("worker", f"a message of the worker was dropped: {error}", clock().mono_ms)
 
     def _connection_lost(self) -> bool:
         """Whether the connection to the worker's reports broke: a kill -9 shows here within a millisecond."""
@@ -322,6 +300,7 @@ class Broker:
     def _patience_ms(self) -> int:
         now = clock()
         deadlines = [self._core.next_deadline_ms(now), self._held_until_ms, self._retention.due_at_ms()]
+        deadlines.append(self._memory.due_at_ms())
         if self._keys is not None:
             deadlines.append(now.mono_ms + KEYS_EVERY_MS)
         if self._journal.read_only:
@@ -331,10 +310,16 @@ class Broker:
     # --- what goes out -------------------------------------------------------------------------------------
 
     def _reply(self, envelope: Envelope, reply: Reply) -> None:
-        """A ROUTER never blocks: what a client has no room for, or is gone for, is dropped."""
+        """What a client has no room for, or is gone for, is dropped; nothing waits for it."""
         if isinstance(reply, Error):
             reply = reply._replace(journal=self._journal.journal_id)
-        self.sockets.frontend.send_multipart((*envelope, wire.encode(reply)), zmq.NOBLOCK)
+        try:
+            self.sockets.frontend.send_multipart((*envelope, wire.encode(reply)), zmq.NOBLOCK)
+        except zmq.Again:
+            self._notices.note("replies", "one was dropped: a client does not read its replies", clock().mono_ms)
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
 
     def _answer_queries(self, requests: list[Asked], now: Now) -> None:
         for envelope, request, who in requests:
@@ -359,24 +344,6 @@ class Broker:
             self._journal.hold_checkpoints()
             self._held_until_ms = now.mono_ms + hold_ms
         return BackupReply(self._core.journal, os.path.abspath(self._journal.file), undisturbed)
-
-    def _jobs_messages(self, handed: list[Handed]) -> Iterator[Jobs]:
-        """Messages of consecutive numbers, each of about a mebibyte at most."""
-        data = self._journal.data_of([job.id for _, job in handed])
-        batch: list[HandedJob] = []
-        size = first = 0
-        for n, job in handed:
-            if batch and (n != first + len(batch) or size + job.data_bytes > MESSAGE_BYTES):
-                yield Jobs(self._core.session_name, first, tuple(batch))
-                batch = []
-            if not batch:
-                first, size = n, 0
-            batch.append(
-                HandedJob(job.id, job.type, data.get(job.id), job.attempts + job.reruns + 1, job.time_limit_ms)
-            )
-            size += job.data_bytes
-        if batch:
-            yield Jobs(self._core.session_name, first, tuple(batch))
 
     def _flush_outbox(self) -> None:
         """Sends what the pipe takes; while something is left, the poller tells when it takes more."""

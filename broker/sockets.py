@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import socket as os_sockets
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import zmq
@@ -16,7 +18,10 @@ from zjobs.messages import endpoints, zap
 FAREWELL_MS = 1_000
 HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 1_000, 3_000
 TOPIC_BYTES = 1024  # the handshake of CURVE has messages of several hundred bytes
-REBIND_S = 1.0
+REBIND_S = 5.0
+UNREAD_REPLIES = 500  # of one client; docs/protocol.md tells it
+REPORT_BYTES = 64 << 20  # beside the largest result
+HANDSHAKE_MS = 10_000
 
 
 class Config(NamedTuple):
@@ -74,8 +79,8 @@ class Sockets:
             self.poller.register(self.gate.socket, zmq.POLLIN)
 
     def _bind_ours(self, config: Config) -> None:
-        self.frontend = self._served(zmq.ROUTER)
-        self.frontend.setsockopt(zmq.MAXMSGSIZE, 2 * config.rules.limits.request_bytes)
+        self._limits = config.rules.limits
+        self.frontend = self._frontend_socket()
         self.events = self._events_socket()
         listen = endpoints.checked(config.listen, free_port=True)
         self.frontend_at = self._bind(self.frontend, listen)
@@ -94,6 +99,7 @@ class Sockets:
         self.reports = self._calling(zmq.SUB)
         self.reports.setsockopt(zmq.LINGER, 0)  # an unsent subscription is nothing to wait for
         self.reports.setsockopt(zmq.RCVHWM, 0)  # bounded by what the worker holds unacknowledged
+        self.reports.setsockopt(zmq.MAXMSGSIZE, config.rules.limits.result_bytes + REPORT_BYTES)
         self.worker_monitor = self.reports.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self.reports.subscribe(b"")
         self.reports.connect(_dialled(self.reports_at))
@@ -105,12 +111,43 @@ class Sockets:
 
     def reopen_events(self) -> None:
         """Ends all event streams; clients that are admitted come back by themselves."""
-        self.poller.unregister(self.events)
-        self.events.unbind(self.events_at)
-        self.events.close(linger=0)
-        self.events = self._events_socket()
-        self._bind_again(self.events, self.events_at)
-        self.poller.register(self.events, zmq.POLLIN)
+        self._let_go(self.events, self.events_at)
+        self.events = self._anew(self._events_socket, self.events_at)
+
+    def reopen_frontend(self) -> None:
+        """Cuts all connections of clients. They repeat what was not answered."""
+        self._let_go(self.frontend, self.frontend_at)
+        self.frontend = self._anew(self._frontend_socket, self.frontend_at)
+
+    def _let_go(self, socket: zmq.Socket[bytes], endpoint: str) -> None:
+        self.poller.unregister(socket)
+        socket.unbind(endpoint)
+        socket.close(linger=0)
+
+    def _anew(self, make: Callable[[], zmq.Socket[bytes]], endpoint: str) -> zmq.Socket[bytes]:
+        """A socket where another one of ours was a moment ago: libzmq lets go of address and descriptors in its own
+        time. Raises CannotBind."""
+        deadline = time.monotonic() + REBIND_S
+        while True:
+            socket = None
+            try:
+                socket = make()
+                socket.bind(endpoint)
+                self.poller.register(socket, zmq.POLLIN)
+                return socket
+            except zmq.ZMQError as error:
+                if socket is not None:
+                    socket.close(linger=0)
+                if error.errno not in (zmq.EADDRINUSE, errno.EMFILE, errno.ENFILE) or time.monotonic() > deadline:
+                    raise CannotBind(endpoint, error) from error
+                time.sleep(0.001)
+
+    def _frontend_socket(self) -> zmq.Socket[bytes]:
+        socket = self._served(zmq.ROUTER)
+        socket.setsockopt(zmq.MAXMSGSIZE, 2 * self._limits.request_bytes)
+        socket.setsockopt(zmq.SNDHWM, UNREAD_REPLIES)
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # so that it tells of replies it has no room for
+        return socket
 
     def _events_socket(self) -> zmq.Socket[bytes]:
         socket = self._served(zmq.XPUB)
@@ -133,6 +170,7 @@ class Sockets:
     def _socket(self, kind: int) -> zmq.Socket[bytes]:
         socket = self.context.socket(kind)
         socket.setsockopt(zmq.LINGER, FAREWELL_MS)
+        socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)  # a connection that says nothing goes after that
         socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
         return socket
@@ -144,18 +182,6 @@ class Sockets:
             raise CannotBind(endpoint, error) from error
         bound: bytes = socket.getsockopt(zmq.LAST_ENDPOINT)  # type: ignore[assignment]
         return bound.rstrip(b"\0").decode()
-
-    def _bind_again(self, socket: zmq.Socket[bytes], endpoint: str) -> None:
-        """Binds where another socket of ours was bound a moment ago: libzmq lets go of it in its own time."""
-        deadline = time.monotonic() + REBIND_S
-        while True:
-            try:
-                socket.bind(endpoint)
-                return
-            except zmq.ZMQError as error:
-                if error.errno != zmq.EADDRINUSE or time.monotonic() > deadline:
-                    raise CannotBind(endpoint, error) from error
-                time.sleep(0.001)
 
 
 def _dialled(endpoint: str) -> str:
