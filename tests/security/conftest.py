@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,3 +86,17 @@ def ask() -> Callable[..., dict[str, Any]]:
         return reply
 
     return ask
+
+
+@pytest.fixture
+def until() -> Callable[..., Any]:
+    """Waits until something is so: (condition, what, explain)."""
+
+    def until(condition: Callable[[], Any], what: str, explain: Callable[[], str]) -> Any:
+        deadline = time.monotonic() + 20
+        while not (value := condition()):
+            assert time.monotonic() < deadline, f"{what}: not within 20 s\n{explain()}"
+            time.sleep(0.01)
+        return value
+
+    return until
