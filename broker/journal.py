@@ -70,6 +70,7 @@ class Journal:
         """
         if file == MEMORY:
             return cls(_create(MEMORY, new_id), file)
+        _refuse_foreign_links(file)
         if not _has_content(file):
             _create_file(file, new_id)
         with _damage(file):
@@ -405,6 +406,13 @@ def _create_file(file: str, new_id: str) -> None:
         os.close(directory)
     except (OSError, sqlite3.Error) as error:
         raise CannotCreate(f"the journal {file} cannot be created: {error}") from error
+
+
+def _refuse_foreign_links(file: str) -> None:
+    """In a folder that others write to, a link of theirs would have us write to any file of ours."""
+    for name in (file, *(file + suffix for suffix in ("-wal", "-shm", "-journal", ".new", ".new-wal", ".new-journal"))):
+        if os.path.islink(name) and os.lstat(name).st_uid not in (os.geteuid(), 0):
+            raise JournalError(f"{name} is a link that another user made: it is not followed")
 
 
 def _has_content(file: str) -> bool:

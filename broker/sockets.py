@@ -22,6 +22,7 @@ REBIND_S = 5.0
 UNREAD_REPLIES = 500  # of one client; docs/protocol.md tells it
 REPORT_BYTES = 64 << 20  # beside the largest result
 HANDSHAKE_MS = 10_000
+WAITING_CONNECTIONS = 1024  # libzmq's 100 make the others try again after a second
 
 
 class Config(NamedTuple):
@@ -157,6 +158,7 @@ class Sockets:
 
     def _served(self, kind: int) -> zmq.Socket[bytes]:
         socket = self._socket(kind)
+        socket.setsockopt(zmq.BACKLOG, WAITING_CONNECTIONS)
         if self._keys is not None:
             zap.serve_with(socket, self._keys.public, self._keys.secret)
         return socket
