@@ -11,13 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from zjobs.broker import upkeep
+from zjobs.broker import keys, upkeep
+from zjobs.broker.access import Role
 from zjobs.broker.core import Rules
 from zjobs.broker.journal import MEMORY, CannotCreate, Journal, JournalError, StorageError
+from zjobs.broker.keys import KeyRing, KeysError
 from zjobs.broker.retention import Keep
 from zjobs.broker.shell import Broker
 from zjobs.broker.sockets import CannotBind, Config
-from zjobs.messages import endpoints, lock, options
+from zjobs.messages import endpoints, lock, logs, options
 from zjobs.messages.types import Limits
 from zjobs.messages.version import VERSION
 
@@ -27,10 +29,18 @@ zbroker: keeps jobs in a journal, answers requests, and hands the jobs to one wo
 Usage:
   zbroker [options]
   zbroker check FILE
-  zbroker backup FILE TARGET
+  zbroker backup FILE TARGET [options]
+  zbroker keys init [options]
+  zbroker keys add NAME [options]
+  zbroker keys list [options]
+  zbroker keys revoke NAME [options]
+  zbroker keys worker [options]
 
   check       looks through the journal FILE, which no broker may have open, and changes nothing
   backup      copies the journal FILE to TARGET, also while a broker runs on it, and checks the copy
+  keys        makes and manages the keys for use on a network: init makes the broker's and the worker's;
+              add admits NAME and writes its key file; revoke refuses it again, in a running broker too;
+              worker makes a new pair for the worker
 
 Options:
   --listen ENDPOINT      where clients send requests [default: tcp://127.0.0.1:5570]
@@ -49,6 +59,14 @@ Options:
                          (failed), or never [default: never]
   --keep DURATION        drop jobs so long after their end; if omitted, they are kept
   --keep-jobs NUMBER     drop the oldest ended jobs above this number; if omitted, all are kept
+  --keys DIR             admit only holders of the keys in DIR (see zbroker keys); for zbroker keys itself
+                         the folder keys in your state directory, if omitted
+  --role ROLE            for keys add: viewer (sees states), submitter (submits, and does as it likes with its own
+                         jobs) or operator (everything)
+  --out FILE             for keys add: where the key file of NAME goes; if omitted, NAME.key in this directory
+  --max-per-key NUMBER   jobs that one key may have queued [default: 2000000]
+  --insecure             listen on other addresses than this host's own without keys: anybody who
+                         reaches them can do anything
   --log-level LEVEL      debug, info, warning or error [default: info]
   -h, --help             show this text
   --version              show the version
@@ -65,6 +83,15 @@ configuration.
 """
 
 LARGEST = 1 << 31
+
+# The options of each command; those of none belong to the broker itself.
+BELONGING: dict[str, tuple[str, ...]] = {
+    "add": ("--keys", "--role", "--out"),
+    "keys": ("--keys",),
+    "backup": ("--keys",),
+    "check": (),
+    "": (),
+}
 
 OK, USAGE_ERROR, ADDRESS_IN_USE, CANNOT_CREATE, DAMAGED, LOCKED, REFUSED = 0, 64, 69, 73, 74, 75, 78
 
@@ -83,7 +110,10 @@ def run(argv: Sequence[str]) -> int:
     """Runs the broker until a signal ends it. Returns the exit code."""
     try:
         values = options.parse(USAGE, list(argv), f"zbroker {VERSION}")
+        _check_belonging(argv, values)
         _start_logging(values["--log-level"])
+        if values["keys"]:
+            return _manage_keys(values)
         if values["check"] or values["backup"]:
             return _upkeep(values)
         return _serve(_config(values), _journal_file(values))
@@ -93,14 +123,63 @@ def run(argv: Sequence[str]) -> int:
         return _refuse(error.code, error)
     except JournalError as error:
         return _refuse(CANNOT_CREATE if isinstance(error, CannotCreate) else DAMAGED, error)
+    except KeysError as error:
+        return _refuse(REFUSED, error)
     except CannotBind as error:
         return _refuse(ADDRESS_IN_USE if error.in_use else CANNOT_CREATE, error)
+
+
+def _check_belonging(argv: Sequence[str], values: dict[str, Any]) -> None:
+    """Refuses options that would do nothing. Raises UsageError."""
+    command = next((command for command in BELONGING if values.get(command)), "")
+    for name in (word.partition("=")[0] for word in argv if word.startswith("--")):
+        elsewhere = any(name in names for other, names in BELONGING.items() if other)
+        if name != "--log-level" and (name not in BELONGING[command] if command else elsewhere and name != "--keys"):
+            raise options.UsageError(f"{name} means nothing " + (f"with {command}" if command else "here"))
+    if values["add"] and values["--role"] is None:
+        raise options.UsageError("keys add needs a role: --role viewer, submitter or operator")
+
+
+def _manage_keys(values: dict[str, Any]) -> int:
+    directory = Path(values["--keys"] or lock.state_directory() / "keys")
+    name = values["NAME"]
+    try:
+        if values["init"]:
+            said = keys.init(directory)
+        elif values["worker"]:
+            said = keys.renew_worker(directory)
+        elif values["revoke"]:
+            said = keys.revoke(directory, name)
+        elif values["list"]:
+            said = "\n".join(
+                f"{client.name}  {client.role.value}  {client.public}" for client in keys.clients(directory)
+            )
+        else:
+            said = keys.add(directory, name, _role(values["--role"]), Path(values["--out"] or f"{name}.key"))
+    except OSError as error:
+        raise Refused(CANNOT_CREATE, f"{error.filename or directory}: {error.strerror}") from error
+    print(said)
+    return OK
+
+
+def _role(word: str) -> Role:
+    try:
+        return Role(word)
+    except ValueError:
+        raise options.UsageError(f"--role must be viewer, submitter or operator, not {word!r}") from None
+
+
+def _key_ring(values: dict[str, Any]) -> KeyRing | None:
+    try:
+        return None if values["--keys"] is None else KeyRing(Path(values["--keys"]))
+    except OSError as error:
+        raise Refused(REFUSED, f"the keys in {values['--keys']} cannot be read: {error.strerror}") from error
 
 
 def _upkeep(values: dict[str, Any]) -> int:
     file, target = values["FILE"], values["TARGET"]
     try:
-        print(upkeep.backup(file, target) if values["backup"] else upkeep.check(file))
+        print(upkeep.backup(file, target, _key_ring(values)) if values["backup"] else upkeep.check(file))
     except upkeep.UpkeepError as error:
         raise Refused(LOCKED if error.held else CANNOT_CREATE, str(error)) from error
     except OSError as error:
@@ -177,6 +256,7 @@ def _config(values: dict[str, Any]) -> Config:
         request_jobs=_number(int, values, "--max-jobs"),
         queued_jobs=_number(int, values, "--max-queued"),
         frames=_number(int, values, "--max-frames"),
+        queued_per_key=_number(int, values, "--max-per-key"),
     )
     if limits.request_bytes < limits.data_bytes + 1024:
         raise Refused(
@@ -186,7 +266,7 @@ def _config(values: dict[str, Any]) -> Config:
         raise options.UsageError(f"--pause-on must be never, lost or failed, not {values['--pause-on']!r}")
     rules = Rules(limits, values["--pause-on"])
     at = values["--listen"], values["--events"], values["--pipe"], values["--reports"]
-    config = Config(*at, rules, _keep(values))
+    config = Config(*at, rules, _keep(values), _key_ring(values))
     try:
         for endpoint, free_port in zip(at, (True, True, False, False)):
             if endpoint is not None:
@@ -195,6 +275,13 @@ def _config(values: dict[str, Any]) -> Config:
             endpoints.after(config.listen, places)
     except ValueError as error:
         raise options.UsageError(str(error)) from None
+    for endpoint in at[:2]:
+        if config.keys is None and not values["--insecure"] and not endpoints.is_local(endpoint or config.listen):
+            raise Refused(
+                REFUSED,
+                f"{endpoint or config.listen} can be reached from other hosts, by anybody: make keys "
+                "(zbroker keys init, then --keys DIR), or say --insecure if that is what you want",
+            )
     return config
 
 
@@ -223,18 +310,15 @@ def _journal_file(values: dict[str, Any]) -> str:
         return str(given)
     directory = lock.state_directory()
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return str(lock.make_private(directory) / "journal.db")
     except OSError as error:
-        raise Refused(CANNOT_CREATE, f"the folder {directory} cannot be made: {error.strerror}") from error
-    return str(directory / "journal.db")
+        raise Refused(CANNOT_CREATE, f"the folder {directory} cannot be used: {error.strerror}") from error
 
 
 def _start_logging(level: str) -> None:
     if level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         raise options.UsageError(f"--log-level must be debug, info, warning or error, not {level!r}")
-    logging.basicConfig(
-        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)-7s zbroker: %(message)s"
-    )
+    logs.start(level.upper(), "%(asctime)s %(levelname)-7s zbroker: %(message)s")
 
 
 def _refuse(code: int, error: Exception) -> int:

@@ -15,6 +15,7 @@ or it is with the worker (`_worker`, where sessions, numbers and acknowledgement
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol
@@ -93,6 +94,7 @@ class Core:
         self._effects = self._worker.effects
         self._queue = Queue(loaded.ready)
         self._waiting = Waiting(loaded.waiting)
+        self._owned = Counter(loaded.owned)
         self._ahead: dict[int, Job] = {}
         for job in self._worker.jobs.values():
             self._take_out(job)
@@ -162,32 +164,34 @@ class Core:
 
     # --- requests ------------------------------------------------------------------------------------------------
 
-    def submit(self, request: Submit, reply_to: Envelope, now: Now) -> None:
+    def submit(self, request: Submit, reply_to: Envelope, now: Now, owner: str = "") -> None:
         """Takes all jobs of the request or none."""
         digest = _digest(request.jobs)
-        known = self._known(request.key, digest) or self._submit_refusal(request.jobs)
+        key = _owned_key(request.key, owner)
+        known = self._known(key, digest) or self._submit_refusal(request.jobs, owner)
         if isinstance(known, Error):
             self._reply(reply_to, known)
             return
         if known is None:
-            known = self._taken(request.key, len(request.jobs), digest)
+            known = self._taken(key, len(request.jobs), digest)
             for job_id, new in enumerate(request.jobs, known.first_id):
-                self._take(job_id, new, now)
+                self._take(job_id, new, now, owner)
         self._reply(reply_to, SubmitReply(self.journal, known.first_id, known.count, self.types is not None))
 
-    def retry(self, request: Retry, reply_to: Envelope, now: Now) -> None:
+    def retry(self, request: Retry, reply_to: Envelope, now: Now, owner: str = "") -> None:
         """Submits copies of ended jobs, all or none."""
         digest = blake2b(repr(("retry", request.ids)).encode(), digest_size=16).digest()
-        known = self._known(request.key, digest)
+        key = _owned_key(request.key, owner)
+        known = self._known(key, digest)
         olds = [] if known is not None else [self._find(job_id) for job_id in request.ids]
-        known = known or self._retry_refusal(request.ids, olds)
+        known = known or self._retry_refusal(request.ids, olds, owner)
         if isinstance(known, Error):
             self._reply(reply_to, known)
             return
         if known is None:
-            known = self._taken(request.key, len(olds), digest)
+            known = self._taken(key, len(olds), digest)
             for job_id, old in enumerate(filter(None, olds), known.first_id):
-                self._take(job_id, NewJob(old.type, None, old.priority, 0, old.time_limit_ms), now, copy_of=old)
+                self._take(job_id, NewJob(old.type, None, old.priority, 0, old.time_limit_ms), now, owner, copy_of=old)
         self._reply(reply_to, RetryReply(self.journal, known.first_id, known.count))
 
     def cancel(self, request: Cancel, now: Now) -> None:
@@ -380,12 +384,15 @@ class Core:
         self._effects.changes.submitted[key] = taken
         return taken
 
-    def _take(self, job_id: int, new: NewJob, now: Now, copy_of: Job | None = None) -> None:
+    def _take(self, job_id: int, new: NewJob, now: Now, owner: str, copy_of: Job | None = None) -> None:
         size = 0 if new.data is None else len(new.data)
         job = Job(job_id, new.type, JobState.QUEUED, 0, 0, 0, size, now.wall_ms, new.priority)
         if new.delay_ms or new.time_limit_ms is not None:
             ready_at = now.wall_ms + new.delay_ms if new.delay_ms else None
             job = job._replace(ready_at=ready_at, time_limit_ms=new.time_limit_ms)
+        if owner:
+            job = job._replace(owner=owner)
+            self._owned[owner] += 1
         if copy_of is not None:
             job = job._replace(data_bytes=copy_of.data_bytes, retry_of=copy_of.id)
             self._effects.changes.data_copies.append((job_id, copy_of.id))
@@ -395,7 +402,7 @@ class Core:
         self._place(job)
         self._tell(job)
 
-    def _submit_refusal(self, jobs: Sequence[NewJob]) -> Error | None:
+    def _submit_refusal(self, jobs: Sequence[NewJob], owner: str) -> Error | None:
         limits = self._rules.limits
         if len(jobs) > limits.request_jobs:
             return Error(ErrorCode.TOO_LARGE, f"{len(jobs)} jobs in one request; the limit is {limits.request_jobs}")
@@ -405,9 +412,9 @@ class Core:
                 return Error(ErrorCode.TOO_LARGE, what)
             if self.types is not None and job.type not in self.types:
                 return self._unknown_type(f"jobs[{place}]", job.type)
-        return self._full(len(jobs))
+        return self._full(len(jobs), owner)
 
-    def _retry_refusal(self, ids: Sequence[int], jobs: Sequence[Job | None]) -> Error | None:
+    def _retry_refusal(self, ids: Sequence[int], jobs: Sequence[Job | None], owner: str) -> Error | None:
         for job_id, job in zip(ids, jobs):
             if job is None:
                 return Error(self.why_missing(job_id), f"there is no job {job_id}")
@@ -415,16 +422,20 @@ class Core:
                 return Error(ErrorCode.NOT_FINISHED, f"job {job_id} has not ended yet")
             if self.types is not None and job.type not in self.types:
                 return self._unknown_type(f"job {job_id}", job.type)
-        return self._full(len(ids))
+        return self._full(len(ids), owner)
 
     def _unknown_type(self, which: str, job_type: str) -> Error:
         known = ", ".join(sorted(self.types or {})) or "none"
         return Error(ErrorCode.UNKNOWN_TYPE, f"{which}: the worker has no task type {job_type!r}; it has: {known}")
 
-    def _full(self, more: int) -> Error | None:
-        most = self._rules.limits.queued_jobs
+    def _full(self, more: int, owner: str) -> Error | None:
+        most, share = self._rules.limits.queued_jobs, self._rules.limits.queued_per_key
         if len(self._queue) + len(self._waiting) + len(self._worker.jobs) + more > most:
             return Error(ErrorCode.QUEUE_FULL, f"{more} more jobs would be more than the {most} that may be queued")
+        if owner and self._owned[owner] + more > share:
+            return Error(
+                ErrorCode.QUEUE_FULL, f"{more} more jobs would be more than the {share} that one key may queue"
+            )
         return None
 
     # --- small parts -------------------------------------------------------------------------------------------------
@@ -464,6 +475,8 @@ class Core:
             self._place(job)
         else:
             self._count(state, 1)
+            if job.owner:
+                self._owned[job.owner] -= 1
 
     def _write(self, job: Job, **fields: Any) -> Job:
         """Writes a job down with the new values of `fields` and tells of it; returns it as it is now."""
@@ -505,6 +518,11 @@ def _next_state(job: Job, state: JobState, step: Step) -> JobState:
         return TRANSITIONS[state, step]
     except KeyError:
         raise AssertionError(f"job {job.id}: no step {step.value} from {state.value}") from None
+
+
+def _owned_key(key: str, owner: str) -> str:
+    """A key as the journal has it: each owner has its own."""
+    return f"{owner}/{key}" if owner else key
 
 
 def _digest(jobs: Sequence[NewJob]) -> bytes:

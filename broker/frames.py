@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import zmq
 
 from zjobs.broker.jobs import Envelope
 from zjobs.messages.types import ErrorCode
 from zjobs.messages.wire import DecodeError
+
+Received = tuple[list[bytes], int, str]
+
+
+def waiting(socket: zmq.Socket[bytes], most: int, with_key: bool) -> Iterator[Received]:
+    """The messages that wait: their frames, how many there were, and the sender's public key ("" if not asked for)."""
+    with contextlib.suppress(zmq.Again):
+        while True:
+            yield receive_with_key(socket, most) if with_key else (*receive(socket, most), "")
 
 
 def receive(socket: zmq.Socket[bytes], most: int) -> tuple[list[bytes], int]:
@@ -22,6 +34,18 @@ def receive(socket: zmq.Socket[bytes], most: int) -> tuple[list[bytes], int]:
         if count <= most:
             frames.append(frame)
     return frames, count
+
+
+def receive_with_key(socket: zmq.Socket[bytes], most: int) -> tuple[list[bytes], int, str]:
+    """As `receive`, and the public key of the sender (Z85)."""
+    first = socket.recv(zmq.NOBLOCK, copy=False)
+    frames, count = [first.bytes], 1
+    while socket.getsockopt(zmq.RCVMORE):
+        frame = socket.recv(zmq.NOBLOCK)
+        count += 1
+        if count <= most:
+            frames.append(frame)
+    return frames, count, str(first.get("User-Id"))
 
 
 def split(frames: list[bytes], count: int, most: int) -> tuple[Envelope, bytes | DecodeError]:

@@ -64,6 +64,7 @@ class Job(NamedTuple):
     time_limit_ms: int | None = None
     cancelling: bool = False
     retry_of: int | None = None
+    owner: str = ""
     started_at: int | None = None
     ended_at: int | None = None
     elapsed_ms: int | None = None
@@ -114,6 +115,7 @@ class Loaded(NamedTuple):
     session: Session | None
     types: dict[str, TaskType] | None
     paused: Paused | None
+    owned: dict[str, int]  # how many jobs of each owner have not ended
 
 
 class Changes:

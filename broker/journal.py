@@ -24,6 +24,7 @@ from zjobs.messages.types import Attempt, FailReason, JobState, Outcome, Paused,
 MEMORY = ":memory:"
 PAGE_CACHE_KIB = 16_384
 CHECKPOINT_PAGES = 1_000
+MAX_BLOB_BYTES = 1 << 31
 CHECKED_AT_START_BYTES = 64 << 20
 HEADER_BYTES = 100
 
@@ -32,9 +33,9 @@ _STATE, _REASON, _CANCELLING = map(Job._fields.index, ("state", "reason", "cance
 RARE = (JobState.FAILED, JobState.CANCELLED)
 REQUEST_OF = "SELECT first_id FROM request WHERE first_id <= ? ORDER BY first_id DESC LIMIT 1"
 INSERT_JOB = """
-INSERT INTO job(id, type, data_bytes, submitted_at, priority, ready_at, time_limit_ms, retry_of,
+INSERT INTO job(id, type, data_bytes, submitted_at, priority, ready_at, time_limit_ms, retry_of, owner,
                 state, attempts, reruns, version)
-VALUES(?, ?, ?, ?, ?, ?, ?, ?, 'queued', 0, 0, 0)"""
+VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', 0, 0, 0)"""
 UPDATE_JOB = """
 UPDATE job SET state = ?, attempts = ?, reruns = ?, version = ?, ready_at = ?, cancelling = ?, started_at = ?,
                ended_at = ?, elapsed_ms = ?, output_bytes = ?, reason = ?, message = ?
@@ -79,6 +80,7 @@ class Journal:
         """
         if file == MEMORY:
             return cls(_create(MEMORY, new_id), file)
+        _refuse_foreign_links(file)
         if not _has_content(file):
             _create_file(file, new_id)
         with _damage(file):
@@ -149,6 +151,7 @@ class Journal:
             Session(*session) if session else None,
             {row[0]: TaskType(*row) for row in types} if announced else None,
             Paused(*paused) if paused else None,
+            dict(self._all("SELECT owner, count(*) FROM job WHERE state = 'queued' AND owner <> '' GROUP BY owner")),
         )
 
     def _ready_ids(self, priority: int) -> array[int]:
@@ -177,7 +180,8 @@ class Journal:
 
     def result_piece(self, job_id: int, offset: int, size: int) -> tuple[int, bytes]:
         """The size of the whole result, and at most `size` bytes of it; (0, b"") when there is none."""
-        row = self._one("SELECT length(body), substr(body, ?, ?) FROM result WHERE id = ?", offset + 1, size, job_id)
+        begin = min(offset, MAX_BLOB_BYTES) + 1  # an offset may be the greatest number that SQLite takes
+        row = self._one("SELECT length(body), substr(body, ?, ?) FROM result WHERE id = ?", begin, size, job_id)
         return (row[0], row[1]) if row else (0, b"")
 
     def output(self, job_id: int) -> bytes:
@@ -419,6 +423,13 @@ def _create_file(file: str, new_id: str) -> None:
         raise CannotCreate(f"the journal {file} cannot be created: {error}") from error
 
 
+def _refuse_foreign_links(file: str) -> None:
+    """In a folder that others write to, a link of theirs would have us write to any file of ours."""
+    for name in (file, *(file + suffix for suffix in ("-wal", "-shm", "-journal", ".new", ".new-wal", ".new-journal"))):
+        if os.path.islink(name) and os.lstat(name).st_uid not in (os.geteuid(), 0):
+            raise JournalError(f"{name} is a link that another user made: it is not followed")
+
+
 def _has_content(file: str) -> bool:
     """Whether there is a file to open. An empty one is as good as none."""
     try:
@@ -511,6 +522,7 @@ def _given(job: Job) -> tuple[Any, ...]:
         job.ready_at,
         job.time_limit_ms,
         job.retry_of,
+        job.owner,
     )
 
 

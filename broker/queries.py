@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from zjobs.broker.access import Who, sees
 from zjobs.broker.core import Core
 from zjobs.broker.jobs import Job
 from zjobs.broker.journal import Journal
@@ -76,6 +77,7 @@ def job_status(core: Core, job: Job, now: Now) -> JobStatus:
         job.ready_at if core.waits(job.id) else None,
         job.cancelling,
         output_bytes=job.output_bytes,
+        owner=job.owner,
     )
     running = core.running
     return status if running is None or running.id != job.id else _running(status, core, now)
@@ -97,10 +99,11 @@ def _running(status: JobStatus, core: Core, now: Now) -> JobStatus:
     )
 
 
-def answer(request: Request, core: Core, journal: Journal, service: Service, now: Now) -> Reply:
+def answer(request: Request, core: Core, journal: Journal, service: Service, who: Who, now: Now) -> Reply:
     """The reply to a request whose changes, if it has any, are committed by now."""
     if isinstance(request, Status):
         jobs, missing = _statuses(request.ids or _next_ids(core), core, journal, now)
+        jobs = tuple(job for job in jobs if sees(who, job.owner))
         return StatusReply(core.journal, jobs, missing, core.queued, core.worker.state)
     if isinstance(request, Cancel):
         return CancelReply(core.journal, *_statuses(request.ids, core, journal, now))
@@ -109,7 +112,7 @@ def answer(request: Request, core: Core, journal: Journal, service: Service, now
     if isinstance(request, Log):
         return _log(request, core, journal)
     if isinstance(request, List):
-        return _list(request, core, journal, now)
+        return _list(request, core, journal, who, now)
     if isinstance(request, Show):
         return _show(request, core, journal, now)
     if isinstance(request, Hello):
@@ -160,13 +163,14 @@ def _log(request: Log, core: Core, journal: Journal) -> Reply:
     return LogReply(core.journal, job.id, state, size, offset, kept[len(kept) - (size - offset) :])
 
 
-def _list(request: List, core: Core, journal: Journal, now: Now) -> ListReply:
+def _list(request: List, core: Core, journal: Journal, who: Who, now: Now) -> ListReply:
     """A page of jobs: the filters are applied to a bounded number of them, so that nobody else waits."""
     jobs, before = journal.page(request.before or core.counters.next_id, request.state, PAGE_LOOKED_AT)
     found: list[JobStatus] = []
     for job in jobs:
         status = job_status(core, job, now)
-        if request.state in (None, status.state) and request.type in (None, status.type):
+        asked_for = request.state in (None, status.state) and request.type in (None, status.type)
+        if asked_for and sees(who, job.owner):
             found.append(status)
             if len(found) == request.limit:
                 before = job.id
@@ -183,7 +187,7 @@ def _show(request: Show, core: Core, journal: Journal, now: Now) -> Reply:
     return ShowReply(
         core.journal,
         job_status(core, job, now),
-        journal.key_of(job.id),
+        journal.key_of(job.id).removeprefix(f"{job.owner}/" if job.owner else ""),
         None if data is None else len(data),
         size or None,
         job.time_limit_ms,

@@ -19,7 +19,8 @@ CREATE TABLE job(
     reruns INTEGER NOT NULL, version INTEGER NOT NULL, data_bytes INTEGER NOT NULL, submitted_at INTEGER NOT NULL,
     started_at INTEGER, ended_at INTEGER, elapsed_ms INTEGER, reason TEXT, message TEXT,
     priority INTEGER NOT NULL DEFAULT 0, ready_at INTEGER, time_limit_ms INTEGER,
-    cancelling INTEGER NOT NULL DEFAULT 0, retry_of INTEGER, output_bytes INTEGER NOT NULL DEFAULT 0);
+    cancelling INTEGER NOT NULL DEFAULT 0, retry_of INTEGER, output_bytes INTEGER NOT NULL DEFAULT 0,
+    owner TEXT NOT NULL DEFAULT '');
 CREATE INDEX queued ON job(priority, id) WHERE state = 'queued';
 CREATE INDEX waiting ON job(ready_at) WHERE ready_at IS NOT NULL AND state = 'queued';
 CREATE INDEX failed ON job(id) WHERE state = 'failed';
@@ -58,6 +59,7 @@ ALTER TABLE job ADD COLUMN time_limit_ms INTEGER;
 ALTER TABLE job ADD COLUMN cancelling INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE job ADD COLUMN retry_of INTEGER;
 ALTER TABLE job ADD COLUMN output_bytes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN owner TEXT NOT NULL DEFAULT '';
 DROP INDEX queued;
 CREATE INDEX queued ON job(priority, id) WHERE state = 'queued';
 CREATE INDEX waiting ON job(ready_at) WHERE ready_at IS NOT NULL AND state = 'queued';

@@ -18,12 +18,16 @@ from collections.abc import Container, Iterator
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from zjobs.broker import frames
+from zjobs.broker import frames, parcels
+from zjobs.broker.access import Who, sees
 from zjobs.broker.core import Core
 from zjobs.broker.effects import Effects, Handed, News
 from zjobs.broker.events import Events
+from zjobs.broker.intake import Asked, Intake
 from zjobs.broker.jobs import Envelope
 from zjobs.broker.journal import MEMORY, Journal, StorageError
+from zjobs.broker.memory import MemoryWatch
+from zjobs.broker.notices import Notices
 from zjobs.broker.queries import Service, answer, job_status
 from zjobs.broker.retention import Retention
 from zjobs.broker.sockets import Config, Sockets
@@ -38,7 +42,6 @@ from zjobs.messages.types import (
     Error,
     ErrorCode,
     Forget,
-    HandedJob,
     JobEvent,
     Jobs,
     Listening,
@@ -55,13 +58,12 @@ from zjobs.messages.types import (
 
 log = logging.getLogger("zjobs.broker")
 
-TURN_REQUESTS = 512
-TURN_BYTES = 16 << 20
+TURN_QUESTIONS = 512
 TURN_REPORTS = 64
-TURN_SUBSCRIPTIONS = 1_000
-MESSAGE_BYTES = 1 << 20
+TURN_SUBSCRIPTIONS = 500
 RETRY_WRITING_MS = 1_000
 IDLE_MS = 60_000
+KEYS_EVERY_MS = 1_000
 
 # The core answers these itself; what has become of the jobs that were to be cancelled is looked up after the commit.
 ANSWERED_BY_CORE = (Submit, Retry, Pause, Resume, Forget)
@@ -82,7 +84,8 @@ class Broker:
         self._limits = config.rules.limits
         self._rules = config.rules
         self._journal = journal
-        self._events = Events(self.sockets.events)
+        self._keys = config.keys
+        self._events = Events(self.sockets.events, self._may_watch)
         self._service = Service(self._limits, self.sockets.events_at, zmq.zmq_version(), now.mono_ms)
         self._name = BrokerName(os_sockets.gethostname(), self.sockets.frontend_at, journal.journal_id)
         self._core = self._load_core(now)
@@ -93,6 +96,9 @@ class Broker:
         self._retry_writing_ms = 0
         self._held_until_ms: int | None = None
         self._said_of_worker = ""
+        self._notices = Notices()
+        self._intake = Intake(self._limits, config.keys, self._owner_of)
+        self._memory = MemoryWatch(clock().mono_ms)
 
     def run(self) -> None:
         """Turns until told to stop; then once more for what has come in by then."""
@@ -107,6 +113,7 @@ class Broker:
     def close(self) -> None:
         """Sends the last replies and closes the sockets. The journal stays open."""
         self.sockets.close()
+        self._memory.close()
 
     # --- a turn --------------------------------------------------------------------------------------------
 
@@ -116,7 +123,10 @@ class Broker:
         if at.wakeup.fileno() in ready:
             self._drain_wakeups()
         now = clock()
-        requests = self._receive_requests() if at.frontend in ready else []
+        self._refresh_keys()
+        if at.gate is not None and at.gate.socket in ready:
+            at.gate.answer(TURN_QUESTIONS)
+        requests = self._receive_requests(now) if at.frontend in ready else []
         lost = at.worker_monitor in ready and self._connection_lost()
         messages = list(self._receive_reports()) if at.reports in ready else []
         if self._journal.read_only and now.mono_ms >= self._retry_writing_ms:
@@ -135,19 +145,31 @@ class Broker:
         self._flush_outbox()
         if at.events in ready:
             self._events.take_subscriptions(lambda job_id: self._snapshot(job_id, now), TURN_SUBSCRIPTIONS)
+        self._keep_bounds(now)
         self._log_worker()
 
-    def _decide(
-        self, requests: list[tuple[Envelope, Request]], messages: list[WorkerMessage], lost: bool, now: Now
-    ) -> None:
+    def _keep_bounds(self, now: Now) -> None:
+        """Cuts the connections of clients when more is held for them than is bearable."""
+        grown = self._memory.grown(now.mono_ms)
+        if grown:
+            self._notices.note("memory", f"grown by {grown >> 20} MiB: all clients are cut off", now.mono_ms)
+            self.sockets.reopen_frontend()
+            self._reopen_events()
+            self._memory.cut(now.mono_ms)
+        elif self._events.crowded:
+            self._notices.note("subscriptions", "too many: event streams begin anew", now.mono_ms)
+            self._reopen_events()
+        self._notices.tell(now.mono_ms)
+
+    def _decide(self, requests: list[Asked], messages: list[WorkerMessage], lost: bool, now: Now) -> None:
         """The core's part of the turn, its commit, and then what the core wants said."""
         if lost:
             self._core.on_gone()
             self._outbox.clear()
         for message in messages:
             self._hear(message, now)
-        for envelope, request in requests:
-            self._change(request, envelope, now)
+        for envelope, request, who in requests:
+            self._change(request, envelope, who, now)
         self._retention.step(self._core, self._journal, now)
         effects = self._core.end_turn(now)
         if effects.changes:
@@ -164,15 +186,15 @@ class Broker:
         else:
             self._core.on_progress(message)
 
-    def _change(self, request: Request, envelope: Envelope, now: Now) -> None:
+    def _change(self, request: Request, envelope: Envelope, who: Who, now: Now) -> None:
         """What a request changes; those that change nothing are answered after the commit."""
         core = self._core
         if isinstance(request, Submit):
-            core.submit(request, envelope, now)
+            core.submit(request, envelope, now, who.name)
         elif isinstance(request, Cancel):
             core.cancel(request, now)
         elif isinstance(request, Retry):
-            core.retry(request, envelope, now)
+            core.retry(request, envelope, now, who.name)
         elif isinstance(request, Pause):
             core.pause(request, envelope, now)
         elif isinstance(request, Resume):
@@ -182,7 +204,7 @@ class Broker:
 
     def _speak(self, effects: Effects, now: Now) -> None:
         # Read first: a disk that fails in this must not leave some with one answer and then another.
-        jobs = list(map(wire.encode, self._jobs_messages(effects.hand_over)))
+        jobs = [wire.encode(message) for message in self._jobs_messages(effects.hand_over)]
         for envelope, reply in effects.replies:
             self._reply(envelope, reply)
         self._outbox.extend(map(wire.encode, effects.pipe))
@@ -192,6 +214,10 @@ class Broker:
                 self._events.publish(self._event(news, now))
         for note in effects.notes:
             log.warning("%s", note)
+
+    def _jobs_messages(self, handed: list[Handed]) -> Iterator[Jobs]:
+        data = self._journal.data_of([job.id for _, job in handed])
+        return parcels.of(handed, data, self._core.session_name if handed else "")
 
     # --- when the disk does not take it --------------------------------------------------------------------
 
@@ -209,43 +235,50 @@ class Broker:
             log.debug("the journal still cannot be written: %s", error)
             self._retry_writing_ms = now.mono_ms + RETRY_WRITING_MS
 
-    def _refuse_changes(self, requests: list[tuple[Envelope, Request]], code: ErrorCode, why: str) -> None:
+    def _refuse_changes(self, requests: list[Asked], code: ErrorCode, why: str) -> None:
         """Answers the requests that would change something, and leaves the others in the list."""
-        for envelope, request in requests:
+        for envelope, request, _ in requests:
             if isinstance(request, CHANGING):
                 self._reply(envelope, Error(code, f"the journal cannot be written: {why}"))
-        requests[:] = [item for item in requests if not isinstance(item[1], CHANGING)]
+        requests[:] = [asked for asked in requests if not isinstance(asked.request, CHANGING)]
 
     def _load_core(self, now: Now) -> Core:
         return Core(self._journal.load(), self._journal, self._rules, self._name, now)
 
     # --- what comes in -------------------------------------------------------------------------------------
 
-    def _receive_requests(self) -> list[tuple[Envelope, Request]]:
-        """The requests that wait, bounded in number and bytes; what is none is answered at once."""
-        requests: list[tuple[Envelope, Request]] = []
-        size = 0
-        most = self._limits.frames + 1  # the ROUTER adds the sender's identity
-        while len(requests) < TURN_REQUESTS and size < TURN_BYTES:
-            try:
-                parts, count = frames.receive(self.sockets.frontend, most)
-            except zmq.Again:
-                break
-            size += sum(map(len, parts)) + count
-            envelope, body = frames.split(parts, count, most)
-            try:
-                requests.append((envelope, self._decode(body)))
-            except wire.DecodeError as error:
-                self._reply(envelope, Error(error.code, str(error)))
-        return requests
+    def _owner_of(self, job_id: int) -> str | None:
+        job = self._journal.job(job_id)
+        return None if job is None else job.owner
 
-    def _decode(self, body: bytes | wire.DecodeError) -> Request:
-        if isinstance(body, wire.DecodeError):
-            raise body
-        limit = self._limits.request_bytes
-        if len(body) > limit:
-            raise wire.DecodeError(ErrorCode.TOO_LARGE, f"the request has {len(body)} bytes; the limit is {limit}")
-        return wire.decode(body, wire.REQUESTS)  # type: ignore[no-any-return]
+    def _may_watch(self, key: str, job_id: int | None) -> bool:
+        """Whether the holder of a key is told of a job, or of all of them (None)."""
+        if self._keys is None:
+            return True
+        who = self._keys.who(key)
+        if who is None:
+            return False
+        return sees(who, "" if job_id is None else self._owner_of(job_id) or "")
+
+    def _refresh_keys(self) -> None:
+        """Takes up changes of the keys. Whoever is refused now has no stream left; the others come back."""
+        if self._keys is not None and self._keys.take_revoked():
+            log.info("a key was revoked: event streams begin anew")
+            self._reopen_events()
+
+    def _reopen_events(self) -> None:
+        self.sockets.reopen_events()
+        self._events = Events(self.sockets.events, self._may_watch)
+
+    def _receive_requests(self, now: Now) -> list[Asked]:
+        """The requests that wait; what is none is answered at once."""
+        most = self._limits.frames + 1  # the ROUTER adds the sender's identity
+        waiting = frames.waiting(self.sockets.frontend, most, self._keys is not None)
+        requests, refused = self._intake.take(waiting, most)
+        for envelope, error in refused:
+            self._notices.note("requests", f"one was refused: {error.message}", now.mono_ms)
+            self._reply(envelope, error)
+        return requests
 
     def _receive_reports(self) -> Iterator[WorkerMessage]:
         for _ in range(TURN_REPORTS):
@@ -256,7 +289,7 @@ class Broker:
             try:
                 yield wire.decode(parts[0], wire.REPORTS)
             except wire.DecodeError as error:
-                log.warning("a message from the worker was dropped: %s", error)
+                self._notices.note("worker", f"a message of the worker was dropped: {error}", clock().mono_ms)
 
     def _connection_lost(self) -> bool:
         """Whether the connection to the worker's reports broke: a kill -9 shows here within a millisecond."""
@@ -275,6 +308,9 @@ class Broker:
     def _patience_ms(self) -> int:
         now = clock()
         deadlines = [self._core.next_deadline_ms(now), self._held_until_ms, self._retention.due_at_ms()]
+        deadlines.append(self._memory.due_at_ms())
+        if self._keys is not None:
+            deadlines.append(now.mono_ms + KEYS_EVERY_MS)
         if self._journal.read_only:
             deadlines.append(self._retry_writing_ms)
         return min((max(0, at - now.mono_ms) for at in deadlines if at is not None), default=IDLE_MS)
@@ -282,20 +318,26 @@ class Broker:
     # --- what goes out -------------------------------------------------------------------------------------
 
     def _reply(self, envelope: Envelope, reply: Reply) -> None:
-        """A ROUTER never blocks: what a client has no room for, or is gone for, is dropped."""
+        """What a client has no room for, or is gone for, is dropped; nothing waits for it."""
         if isinstance(reply, Error):
             reply = reply._replace(journal=self._journal.journal_id)
-        self.sockets.frontend.send_multipart((*envelope, wire.encode(reply)), zmq.NOBLOCK)
+        try:
+            self.sockets.frontend.send_multipart((*envelope, wire.encode(reply)), zmq.NOBLOCK)
+        except zmq.Again:
+            self._notices.note("replies", "one was dropped: a client does not read its replies", clock().mono_ms)
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
 
-    def _answer_queries(self, requests: list[tuple[Envelope, Request]], now: Now) -> None:
-        for envelope, request in requests:
+    def _answer_queries(self, requests: list[Asked], now: Now) -> None:
+        for envelope, request, who in requests:
             if not isinstance(request, ANSWERED_BY_CORE):
                 reply: Reply
                 try:
                     if isinstance(request, Backup):
                         reply = self._hold(request.hold_ms, now)
                     else:
-                        reply = answer(request, self._core, self._journal, self._service, now)
+                        reply = answer(request, self._core, self._journal, self._service, who, now)
                 except StorageError as error:
                     reply = Error(ErrorCode.STORAGE, f"the journal cannot be read: {error}")
                 self._reply(envelope, reply)
@@ -310,24 +352,6 @@ class Broker:
             self._journal.hold_checkpoints()
             self._held_until_ms = now.mono_ms + hold_ms
         return BackupReply(self._core.journal, os.path.abspath(self._journal.file), undisturbed)
-
-    def _jobs_messages(self, handed: list[Handed]) -> Iterator[Jobs]:
-        """Messages of consecutive numbers, each of about a mebibyte at most."""
-        data = self._journal.data_of([job.id for _, job in handed])
-        batch: list[HandedJob] = []
-        size = first = 0
-        for n, job in handed:
-            if batch and (n != first + len(batch) or size + job.data_bytes > MESSAGE_BYTES):
-                yield Jobs(self._core.session_name, first, tuple(batch))
-                batch = []
-            if not batch:
-                first, size = n, 0
-            batch.append(
-                HandedJob(job.id, job.type, data.get(job.id), job.attempts + job.reruns + 1, job.time_limit_ms)
-            )
-            size += job.data_bytes
-        if batch:
-            yield Jobs(self._core.session_name, first, tuple(batch))
 
     def _flush_outbox(self) -> None:
         """Sends what the pipe takes; while something is left, the poller tells when it takes more."""

@@ -10,7 +10,8 @@ from pathlib import Path
 import zmq
 
 from zjobs.broker.journal import Journal, JournalError
-from zjobs.messages import lock, wire
+from zjobs.broker.keys import KeyRing
+from zjobs.messages import lock, wire, zap
 from zjobs.messages.types import Backup, BackupReply
 
 HOLD_MS = 300_000
@@ -50,7 +51,7 @@ def check(file: str) -> str:
     )
 
 
-def backup(file: str, target: str) -> str:
+def backup(file: str, target: str, keys: KeyRing | None) -> str:
     """Copies a journal to `target`, which must not exist, and looks through the copy. Returns a sentence.
 
     When a broker runs on it, that broker keeps the file as it is meanwhile (the log goes on growing).
@@ -63,7 +64,7 @@ def backup(file: str, target: str) -> str:
     try:
         held = lock.acquire(Path(file + ".lock"))
     except lock.Locked as error:
-        _copy_from_running(file, target, error.holder)
+        _copy_from_running(file, target, error.holder, keys)
     else:
         try:
             _copy(file, target)
@@ -73,30 +74,33 @@ def backup(file: str, target: str) -> str:
     return f"{target} is a sound copy of {file} ({os.stat(target).st_size} bytes)"
 
 
-def _copy_from_running(file: str, target: str, holder: str) -> None:
+def _copy_from_running(file: str, target: str, holder: str, keys: KeyRing | None) -> None:
     match = re.search(r"listening at (\S+)", holder)
     if match is None:
         raise UpkeepError(f"{file} is locked by {holder or 'somebody'}, who does not say where to ask", True)
-    _hold(match[1], file, HOLD_MS)
+    _hold(match[1], file, HOLD_MS, keys)
     try:
         _copy(file, target)
     finally:
-        undisturbed = _hold(match[1], file, 0).undisturbed
+        undisturbed = _hold(match[1], file, 0, keys).undisturbed
     if not undisturbed:
         _remove(target)
         raise UpkeepError("the broker had to write to the file meanwhile; try again")
 
 
-def _hold(broker: str, file: str, hold_ms: int) -> BackupReply:
+def _hold(broker: str, file: str, hold_ms: int, keys: KeyRing | None) -> BackupReply:
     with zmq.Context() as context, context.socket(zmq.REQ) as socket:
         socket.linger = 0
         socket.rcvtimeo = ANSWER_MS
+        if keys is not None:
+            zap.call_with(socket, keys.public, keys.secret, keys.public)
         socket.connect(broker)
         socket.send(wire.encode(Backup(hold_ms)))
         try:
             reply = wire.decode(socket.recv(), wire.REPLIES)
         except zmq.Again:
-            raise UpkeepError(f"the broker at {broker}, which has {file} open, does not answer", True) from None
+            hint = "" if keys else " (if it has keys, name them: --keys DIR)"
+            raise UpkeepError(f"the broker at {broker}, which has {file} open, does not answer{hint}", True) from None
     if not isinstance(reply, BackupReply):
         raise UpkeepError(f"the broker at {broker} refused: {reply.message}", True)
     if not os.path.samefile(reply.journal_file, file):

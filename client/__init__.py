@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from zjobs.client.api import Client as Client
     from zjobs.client.api import Job as Job
     from zjobs.client.errors import BadAddress as BadAddress
+    from zjobs.client.errors import BadKeyFile as BadKeyFile
     from zjobs.client.errors import BadReply as BadReply
     from zjobs.client.errors import BadRequest as BadRequest
     from zjobs.client.errors import BrokerChanged as BrokerChanged
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
     from zjobs.client.errors import JobEndedWithoutResult as JobEndedWithoutResult
     from zjobs.client.errors import JobFailed as JobFailed
     from zjobs.client.errors import KeyConflict as KeyConflict
+    from zjobs.client.errors import KeyNeeded as KeyNeeded
+    from zjobs.client.errors import KeyRefused as KeyRefused
     from zjobs.client.errors import NotFinished as NotFinished
     from zjobs.client.errors import NotFound as NotFound
+    from zjobs.client.errors import NotPermitted as NotPermitted
     from zjobs.client.errors import QueueFull as QueueFull
     from zjobs.client.errors import ReadOnly as ReadOnly
     from zjobs.client.errors import StorageFailed as StorageFailed
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from zjobs.client.errors import UnknownOp as UnknownOp
     from zjobs.client.errors import UnknownType as UnknownType
     from zjobs.client.errors import UnsupportedVersion as UnsupportedVersion
+    from zjobs.client.errors import UntrustedBroker as UntrustedBroker
     from zjobs.client.errors import WaitTimeout as WaitTimeout
     from zjobs.client.errors import ZjobsError as ZjobsError
 

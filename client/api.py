@@ -16,7 +16,7 @@ from enum import Enum
 from time import monotonic
 from typing import Any, TypeVar
 
-from zjobs.client import errors
+from zjobs.client import errors, identity
 from zjobs.client.connection import Connection
 from zjobs.client.control import Control
 from zjobs.client.errors import ZjobsError
@@ -79,12 +79,21 @@ class Client(Control):
     broker: its endpoint; by default the environment variable ZJOBS_BROKER, else tcp://127.0.0.1:5570.
     timeout: seconds for one answer, repeated attempts included; it never bounds a job.
     patience: seconds for which a wait outlasts a lost broker.
+    key: the key file to use; by default the one that the environment variable ZJOBS_KEY names, else
+    zjobs/client.key in the user's configuration directory if there is one. Empty: none.
 
     Every method raises BrokerUnreachable when no answer comes in time, and the ZjobsError that belongs to the
-    code when the answer is an error. Raises BadAddress for what is no endpoint.
+    code when the answer is an error; with or without a key also KeyRefused, KeyNeeded and UntrustedBroker, without
+    waiting. Raises BadAddress for what is no endpoint, BadKeyFile for what is no key file, or can be read by others.
     """
 
-    def __init__(self, broker: str | None = None, timeout: float = 5.0, patience: float = PATIENCE_S) -> None:
+    def __init__(
+        self,
+        broker: str | None = None,
+        timeout: float = 5.0,
+        patience: float = PATIENCE_S,
+        key: str | os.PathLike[str] | None = None,
+    ) -> None:
         address = broker or os.environ.get(endpoints.ENVIRONMENT_VARIABLE) or endpoints.FRONTEND
         try:
             self.address = endpoints.checked(address)
@@ -92,7 +101,8 @@ class Client(Control):
             raise errors.BadAddress(str(error)) from None
         self.timeout = timeout
         self.patience = patience
-        self.connection = Connection(self.address, timeout)
+        file = identity.key_file(key)
+        self.connection = Connection(self.address, timeout, None if file is None else identity.load(file))
 
     def __enter__(self) -> Client:
         return self

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from zjobs.client import exits, text
 from zjobs.client.api import NO_DATA, Client, ids_of, job_like, new_key
-from zjobs.client.errors import ZjobsError
+from zjobs.client.errors import NotPermitted, ZjobsError
 from zjobs.client.output import Output
 from zjobs.client.watch import gone
 from zjobs.messages import wire
@@ -71,11 +71,18 @@ def info(call: Call) -> int:
     if call.output.as_json:
         call.output.line("", reply)
         return exits.DONE
-    running = reply.worker.running
-    jobs = () if running is None else call.client.status([running]).jobs
-    for line in text.info_lines(reply, call.client.address, next(iter(jobs), None)):
+    for line in text.info_lines(reply, call.client.address, _running(call, reply.worker.running)):
         call.output.line(line, None)
     return exits.DONE
+
+
+def _running(call: Call, job_id: int | None) -> JobStatus | None:
+    """The job that runs, if there is one and it is ours to see."""
+    try:
+        jobs = () if job_id is None else call.client.status([job_id]).jobs
+    except NotPermitted:
+        return None
+    return next(iter(jobs), None)
 
 
 def say_missing(call: Call, missing: Iterable[Missing]) -> None:

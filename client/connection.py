@@ -1,4 +1,4 @@
-"""The sockets to one broker. The one file of the client that knows ZeroMQ.
+"""The sockets to one broker.
 
 A `Connection` may be shared by threads: each request borrows a socket of its own from a pool. It survives a
 fork: the child gets a pool of its own, and neither uses nor closes what it inherited (closing a ZeroMQ context
@@ -14,7 +14,9 @@ from time import monotonic
 
 import zmq
 
-from zjobs.client.errors import BadAddress, BadReply, BrokerUnreachable
+from zjobs.client.errors import BadAddress, BadReply, BrokerUnreachable, NotPermitted, UntrustedBroker
+from zjobs.client.handshake import Handshake
+from zjobs.client.identity import Key
 
 # A request without a reply is sent again on a new socket: a broker that was restarted has forgotten it. The
 # pauses double, because one that is merely slow must not get more work; a large request has time to arrive.
@@ -44,24 +46,69 @@ def _count_fork() -> None:
 os.register_at_fork(after_in_child=_count_fork)
 
 
+class _Caller:
+    """A REQ socket, and what is heard of its connection."""
+
+    def __init__(self, socket: zmq.Socket[bytes], address: str, key: Key | None) -> None:
+        """Connects it. Raises BadAddress when ZeroMQ does not take the address."""
+        self._socket = socket
+        # RELAXED and CORRELATE: a reply that comes too late is dropped, and never taken for the next one
+        socket.setsockopt(zmq.REQ_RELAXED, 1)
+        socket.setsockopt(zmq.REQ_CORRELATE, 1)
+        self._handshake = Handshake(socket, address, key)
+        self._poller = zmq.Poller()
+        self._poller.register(socket, zmq.POLLIN)
+        self._poller.register(self._handshake.monitor, zmq.POLLIN)
+        try:
+            socket.connect(address)
+        except zmq.ZMQError as error:
+            self.close()
+            raise BadAddress(f"cannot connect to {address}: {error}") from error
+
+    def ask(self, frame: bytes, seconds: float) -> list[bytes] | None:
+        """The frames of the reply, None when none came. Raises what Handshake.read does."""
+        self._socket.send(frame)
+        deadline = monotonic() + seconds
+        while True:
+            ready = dict(self._poller.poll(_poll_ms(deadline - monotonic())))
+            if self._socket in ready:
+                return self._socket.recv_multipart()
+            if not ready:
+                return None
+            self._handshake.read()
+
+    def is_sound(self) -> bool:
+        """Whether it was not refused since its last request: ZeroMQ would not connect it again."""
+        try:
+            self._handshake.read()
+        except (NotPermitted, UntrustedBroker):
+            return False
+        return True
+
+    def close(self) -> None:
+        self._handshake.close()
+        self._socket.close()
+
+
 class _Pool:
     """The context of one process and its REQ sockets without a request in flight."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, key: Key | None) -> None:
         self._address = address
+        self._key = key
         self._lock = threading.Lock()
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
-        self._idle: list[zmq.Socket[bytes]] = []
+        self._idle: list[_Caller] = []
         self._borrowed = 0
         self._closed = False
 
-    def borrow(self) -> zmq.Socket[bytes]:
+    def borrow(self) -> _Caller:
         """A connected REQ socket that nobody else has. Raises BadAddress when ZeroMQ does not take the address."""
         with self._lock:
             self._check_open()
-            socket = self._idle.pop() if self._idle else self._connected()
+            caller = self._sound_idle() or _Caller(self._socket(zmq.REQ), self._address, self._key)
             self._borrowed += 1
-            return socket
+            return caller
 
     def borrow_feed(self) -> zmq.Socket[bytes]:
         """An unconnected SUB socket."""
@@ -71,13 +118,19 @@ class _Pool:
             self._borrowed += 1
             return socket
 
-    def give_back(self, socket: zmq.Socket[bytes], reusable: bool) -> None:
-        """Ends a loan. Not reusable: a request is still in flight on it, or it is no REQ socket."""
+    def give_back(self, caller: _Caller, reusable: bool) -> None:
+        """Ends a loan. Not reusable: a request is still in flight on it."""
         with self._lock:
             self._borrowed -= 1
             if reusable and not self._closed:
-                self._idle.append(socket)
+                self._idle.append(caller)
                 return
+            caller.close()
+            self._end_when_unused()
+
+    def give_back_feed(self, socket: zmq.Socket[bytes]) -> None:
+        with self._lock:
+            self._borrowed -= 1
             socket.close()
             self._end_when_unused()
 
@@ -89,6 +142,14 @@ class _Pool:
                 self._idle.pop().close()
             self._end_when_unused()
 
+    def _sound_idle(self) -> _Caller | None:
+        while self._idle:
+            caller = self._idle.pop()
+            if caller.is_sound():
+                return caller
+            caller.close()
+        return None
+
     def _socket(self, kind: int) -> zmq.Socket[bytes]:
         if self._context is None:
             self._context = zmq.Context()
@@ -97,18 +158,10 @@ class _Pool:
         socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
-        return socket
+        if self._key is not None:
+            from zjobs.messages import zap  # not at the top: most starts of zclient need no key
 
-    def _connected(self) -> zmq.Socket[bytes]:
-        socket = self._socket(zmq.REQ)
-        # RELAXED and CORRELATE: a reply that comes too late is dropped, and never taken for the next one
-        socket.setsockopt(zmq.REQ_RELAXED, 1)
-        socket.setsockopt(zmq.REQ_CORRELATE, 1)
-        try:
-            socket.connect(self._address)
-        except zmq.ZMQError as error:
-            socket.close()
-            raise BadAddress(f"cannot connect to {self._address}: {error}") from error
+            zap.call_with(socket, self._key.public, self._key.secret, self._key.server)
         return socket
 
     def _check_open(self) -> None:
@@ -123,18 +176,23 @@ class _Pool:
 
 
 class Connection:
-    """Requests to the broker at `address`, and feeds of its events. `timeout`: seconds for one answer."""
+    """Requests to the broker at `address`, and feeds of its events. `timeout`: seconds for one answer.
 
-    def __init__(self, address: str, timeout: float) -> None:
+    key: what to show, and to expect; None: a connection without keys.
+    """
+
+    def __init__(self, address: str, timeout: float, key: Key | None = None) -> None:
         self.address = address
         self.timeout = timeout
+        self.key = key
         self._pools: dict[int, _Pool] = {}
 
     def close(self) -> None:
         self._own_pool().close()
 
     def request(self, frame: bytes, timeout: float | None = None) -> bytes:
-        """The reply to `frame`. Raises BrokerUnreachable when none comes in `timeout` seconds."""
+        """The reply to `frame`. Raises BrokerUnreachable when none comes in `timeout` seconds, and what
+        Handshake.read does."""
         timeout = self.timeout if timeout is None else timeout
         deadline = monotonic() + timeout
         patience = RETRY_S + len(frame) / SLOWEST_BYTES_PER_S
@@ -151,20 +209,18 @@ class Connection:
         """The events at `endpoint`."""
         pool = self._own_pool()
         socket = pool.borrow_feed()
-        return Feed(socket, endpoint, lambda: pool.give_back(socket, reusable=False))
+        return Feed(socket, endpoint, self.key, lambda: pool.give_back_feed(socket))
 
     def _try(self, frame: bytes, seconds: float) -> bytes | None:
         pool = self._own_pool()
-        socket = pool.borrow()
-        answered = False
+        caller = pool.borrow()
+        frames = None
         try:
-            socket.send(frame)
-            if not socket.poll(_poll_ms(seconds)):
-                return None
-            frames = socket.recv_multipart()
-            answered = True
+            frames = caller.ask(frame, seconds)
         finally:
-            pool.give_back(socket, reusable=answered)
+            pool.give_back(caller, reusable=frames is not None)
+        if frames is None:
+            return None
         if len(frames) != 1:
             raise BadReply(f"{self.address} answered with {len(frames)} frames; it is no broker of zjobs")
         return frames[0]
@@ -172,20 +228,22 @@ class Connection:
     def _own_pool(self) -> _Pool:
         # Without a lock, as an inherited one may be held by a thread that was not copied. The parent's pools stay
         # in the dictionary: were they collected, their sockets would be closed.
-        return self._pools.get(_forks) or self._pools.setdefault(_forks, _Pool(self.address))
+        return self._pools.get(_forks) or self._pools.setdefault(_forks, _Pool(self.address, self.key))
 
 
 class Feed:
     """Events as they come, and when their connection was lost. Belongs to one thread."""
 
-    def __init__(self, socket: zmq.Socket[bytes], endpoint: str, give_back: Callable[[], None]) -> None:
+    def __init__(
+        self, socket: zmq.Socket[bytes], endpoint: str, key: Key | None, give_back: Callable[[], None]
+    ) -> None:
         self.endpoint = endpoint
         self._socket = socket
         self._give_back = give_back
-        self._monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._handshake = Handshake(socket, endpoint, key)
         self._poller = zmq.Poller()
         self._poller.register(socket, zmq.POLLIN)
-        self._poller.register(self._monitor, zmq.POLLIN)
+        self._poller.register(self._handshake.monitor, zmq.POLLIN)
         socket.connect(endpoint)
 
     def subscribe(self, topic: bytes) -> None:
@@ -195,17 +253,17 @@ class Feed:
         self._socket.unsubscribe(topic)
 
     def read(self, seconds: float) -> tuple[list[bytes], bool]:
-        """(the bodies of the events that came, whether the connection was lost), after `seconds` at most."""
+        """(the bodies of the events that came, whether the connection was lost), after `seconds` at most.
+
+        Raises what Handshake.read does.
+        """
         ready = dict(self._poller.poll(_poll_ms(seconds)))
-        lost = self._monitor in ready
-        while lost and self._monitor.poll(0):
-            self._monitor.recv_multipart()
+        lost = self._handshake.monitor in ready and self._handshake.read()
         bodies: list[bytes] = []
         while self._socket in ready and self._socket.poll(0) and len(bodies) < 1000:
             bodies.append(self._socket.recv_multipart()[-1])
         return bodies, lost
 
     def close(self) -> None:
-        self._socket.disable_monitor()
-        self._monitor.close()
+        self._handshake.close()
         self._give_back()

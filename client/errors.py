@@ -67,6 +67,10 @@ class ReadOnly(ZjobsError):
     code = ErrorCode.READ_ONLY.value
 
 
+class NotPermitted(ZjobsError):
+    code = ErrorCode.NOT_PERMITTED.value
+
+
 class InternalError(ZjobsError):
     code = ErrorCode.INTERNAL.value
 
@@ -86,6 +90,7 @@ BY_CODE: dict[str, type[ZjobsError]] = {
         NotFinished,
         StorageFailed,
         ReadOnly,
+        NotPermitted,
         InternalError,
     )
 }
@@ -102,6 +107,30 @@ class BrokerUnreachable(ZjobsError):
     def __init__(self, address: str, seconds: float) -> None:
         super().__init__(f"no answer from {address} within {seconds:g} s")
         self.address = address
+
+
+class KeyRefused(NotPermitted):
+    """The broker does not admit this key, or no longer."""
+
+    code = "key_refused"
+
+
+class KeyNeeded(NotPermitted):
+    """The broker admits nobody without a key."""
+
+    code = "key_needed"
+
+
+class UntrustedBroker(ZjobsError):
+    """Who answers at the address is not the broker that the key file names."""
+
+    code = "untrusted_broker"
+
+
+class BadKeyFile(ZjobsError):
+    """The key file cannot be used."""
+
+    code = "bad_key_file"
 
 
 class BadAddress(ZjobsError, ValueError):

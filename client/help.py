@@ -4,6 +4,8 @@ from __future__ import annotations
 
 COMMON = """\
   --broker ENDPOINT    the broker, by default $ZJOBS_BROKER, else tcp://127.0.0.1:5570
+  --key-file FILE      the key to show a broker that has keys, by default $ZJOBS_KEY, else
+                       ~/.config/zjobs/client.key if it exists; '' is none. Before the command --key does
   --timeout DURATION   how long to wait for one answer; it never bounds a job [default: 5s]
   --json               one JSON object a line; errors too, on stderr
   -h, --help           this page

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from zjobs.client import text
 from zjobs.messages.types import JobState, JobStatus
 
-HEAD = ("ID", "STATE", "TYPE", "SUBMITTED", "TOOK", "MESSAGE")
+HEAD = ("ID", "STATE", "TYPE", "OWNER", "SUBMITTED", "TOOK", "MESSAGE")
+OWNER = HEAD.index("OWNER")
 TYPE_COLUMNS = 24
 
 
@@ -15,33 +16,43 @@ class Table:
     """Rows in columns. columns: the width of the terminal, None: there is none.
 
     For a terminal there is a head, and what is too wide is cut. The columns of later rows are at least as wide as
-    those before: rows can be shown page by page.
+    those before: rows can be shown page by page. There are owners where the broker has keys: the first page tells.
     """
 
     def __init__(self, columns: int | None) -> None:
         self._columns = columns
-        self._widths = [len(word) for word in HEAD[:-1]] if columns else [0] * (len(HEAD) - 1)
-        self._begun = columns is None
+        self._owners: bool | None = None
+        self._head: tuple[str, ...] = ()
+        self._widths: list[int] = []
 
     def lines(self, jobs: Sequence[JobStatus]) -> list[str]:
+        begins = self._owners is None
+        if self._owners is None:
+            self._owners = any(job.owner for job in jobs)
+            self._head = self._shown(HEAD)
+            self._widths = [len(word) if self._columns else 0 for word in self._head[:-1]]
         rows = [self._cells(job) for job in jobs]
         for row in rows:
             self._widths = [max(width, text.width(cell)) for width, cell in zip(self._widths, row)]
-        head = [] if self._begun else [HEAD]
-        self._begun = True
+        head = [self._head] if begins and self._columns is not None else []
         return [self._line(row) for row in (*head, *rows)]
 
     def _cells(self, job: JobStatus) -> tuple[str, ...]:
         kind = text.printable(job.type)
         took = "-" if job.elapsed_ms is None else text.seconds(job.elapsed_ms / 1000)
-        return (
+        cells = (
             str(job.id),
             _state(job),
             kind if self._columns is None else text.cut(kind, TYPE_COLUMNS),
+            text.printable(job.owner) or "-",
             text.moment(job.submitted_at)[:19],
             took,
             text.printable(_message(job)),
         )
+        return self._shown(cells)
+
+    def _shown(self, row: tuple[str, ...]) -> tuple[str, ...]:
+        return row if self._owners else (*row[:OWNER], *row[OWNER + 1 :])
 
     def _line(self, row: Sequence[str]) -> str:
         padded = [cell + " " * (width - text.width(cell)) for width, cell in zip(self._widths, row)]

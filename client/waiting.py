@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from time import monotonic
 from typing import Any, Protocol
 
@@ -112,8 +113,9 @@ def resume_command(call: Call, job_id: int) -> str:
 
 def command_line(call: Call) -> str:
     """zclient as it was called, up to the command."""
-    broker = call.args["--broker"]
-    return f"zclient --broker {broker}" if broker and broker != FRONTEND else "zclient"
+    broker, key = call.args["--broker"], call.args["--key-file"]
+    to = f" --broker {broker}" if broker and broker != FRONTEND else ""
+    return f"zclient{to}" + ("" if key is None else f" --key {shlex.quote(key)}")
 
 
 # --- what is shown meanwhile ---------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from zjobs.client.errors import BY_CODE, BrokerChanged, BrokerUnreachable
 from zjobs.client.view import View
 from zjobs.messages import wire
 from zjobs.messages.endpoints import seen_from
-from zjobs.messages.types import ErrorCode, JobEvent, JobStatus, Listening, Missing, WorkerState
+from zjobs.messages.types import ErrorCode, JobEvent, JobState, JobStatus, Listening, Missing, WorkerState
 
 if TYPE_CHECKING:
     from zjobs.client.api import Client
@@ -42,8 +42,8 @@ class Watch:
 
     `known` has the newest status of each job, `unfinished` the ids of those that go on, in order; `worker` is
     the state of the worker as last heard. Raises NotFound or Expired for an id without a job, BrokerChanged
-    when the broker's journal is not `journal` (None: whichever it is at first), and BrokerUnreachable when the
-    broker was lost for `patience` seconds.
+    when the broker's journal is not `journal` (None: whichever it is at first), BrokerUnreachable when the broker was
+    lost for `patience` seconds, and KeyRefused or NotPermitted when our key is revoked.
     """
 
     def __init__(self, client: Client, ids: Iterator[int], journal: str | None, patience: float) -> None:
@@ -52,6 +52,7 @@ class Watch:
         self._view = View(ids)
         self._topics: set[int] = set()
         self._news: deque[News] = deque()
+        self._untold: set[int] = set()
         self._lost_at: float | None = None
         self.worker = WorkerState.READY
         welcome = client.hello()
@@ -160,13 +161,16 @@ class Watch:
             self._check_journal(event.journal)
             self._hear(event)
         self._subscribe()
-        if disconnected:
+        if disconnected or self._untold:
             self._next_check = monotonic()
 
     def _hear(self, event: JobEvent | Listening) -> None:
         if isinstance(event, JobEvent):
             self.worker = event.worker
-            self._take(event.job)
+            if event.job.state in (JobState.FAILED, JobState.CANCELLED) and event.job.message is None:
+                self._untold.add(event.job.id)  # events carry no text: why it ended so is asked for
+            else:
+                self._take(event.job)
 
     def _take(self, job: JobStatus) -> None:
         if self._view.take(job):
@@ -184,11 +188,12 @@ class Watch:
             self._back()
 
     def _ask(self, timeout: float) -> None:
-        reply = self._client.status(self._first(), timeout=timeout)
+        reply = self._client.status(list(dict.fromkeys([*self._untold, *self._first()])), timeout=timeout)
         self._check_journal(reply.journal)
         self.worker = reply.worker
         for missing in reply.missing:
             raise gone(missing)
+        self._untold.clear()
         for job in reply.jobs:
             self._take(job)
         self._subscribe()

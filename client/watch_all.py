@@ -6,7 +6,7 @@ from itertools import takewhile
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from zjobs.client.errors import BrokerUnreachable
+from zjobs.client.errors import BrokerUnreachable, NotPermitted, ZjobsError
 from zjobs.client.watch import News, Watch
 from zjobs.messages import wire
 from zjobs.messages.types import JobEvent, JobStatus, Listening
@@ -23,7 +23,7 @@ class WatchAll(Watch):
 
     `known` has the jobs last heard of, at most 10,000. When changes were missed (this program was too slow, or the
     broker was lost), `News(missed=…)` comes first, then what the jobs in `known` and those submitted meanwhile
-    have become. Raises BrokerChanged and BrokerUnreachable as Watch does.
+    have become. Raises BrokerChanged and BrokerUnreachable as Watch does, and NotPermitted with a key that may not.
     """
 
     def __init__(self, client: Client, patience: float) -> None:
@@ -45,8 +45,14 @@ class WatchAll(Watch):
         deadline = monotonic() + timeout
         while self._change is None:
             if monotonic() >= deadline:
-                raise BrokerUnreachable(self._feed.endpoint, timeout)
+                raise self._not_told(timeout)
             self._read(deadline - monotonic())
+
+    def _not_told(self, timeout: float) -> ZjobsError:
+        """A broker with keys has just answered a request: then it is the subscription that it does not answer."""
+        if self._client.connection.key is None:
+            return BrokerUnreachable(self._feed.endpoint, timeout)
+        return NotPermitted("this key may not watch all jobs; this needs a key of the role viewer or operator")
 
     def _subscribe(self) -> None:
         if not self._topics:
@@ -90,11 +96,14 @@ class WatchAll(Watch):
         gap = self._repair_above is not None
         newer = self._submitted_above(self._repair_above) if self._repair_above is not None else []
         unfinished = [job_id for job_id, job in self.known.items() if gap and not job.state.final]
-        reply = self._client.status(unfinished, timeout=timeout)  # none: what runs and comes next
+        wanted = self.known.keys() | self._untold
+        asked = list(dict.fromkeys([*self._untold, *unfinished]))
+        reply = self._client.status(asked, timeout=timeout)  # none: what runs and comes next
         self._check_journal(reply.journal)
         self.worker = reply.worker
         self._repair_above = None
-        for job in [*(job for job in reply.jobs if job.id in self.known), *newer]:
+        self._untold.clear()
+        for job in [*(job for job in reply.jobs if job.id in wanted), *newer]:
             self._take(job)
 
     def _submitted_above(self, newest: int) -> list[JobStatus]:

@@ -59,6 +59,15 @@ def seen_from(endpoint: str, dialled: str) -> str:
     return f"tcp://{ours['host']}:{there['port']}"
 
 
+def is_local(endpoint: str) -> bool:
+    """Whether only this host can reach what is bound here."""
+    match = _TCP.match(endpoint)
+    if match is None:
+        return True
+    host = match["host"].strip("[]")
+    return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+
+
 def address(endpoint: str) -> str:
     """A name for the place itself, the same for each way to write it: what lock files are called by.
 

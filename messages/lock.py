@@ -8,8 +8,10 @@ beside an orphaned task.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 
@@ -46,11 +48,12 @@ class Lock:
 def acquire(path: Path) -> Lock:
     """The lock at `path`, made with its folder (0700) where missing.
 
-    Raises Locked when somebody else holds it, OSError when the file cannot be made.
+    Raises Locked when somebody else holds it, OSError when the file cannot be made or is another user's.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
+        _check_owner(path, os.fstat(fd))  # who planted it could hold it for ever, and write what they like into it
         written = os.pread(fd, 4096, 0).decode(errors="replace").strip()
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         written = os.pread(fd, 4096, 0).decode(errors="replace").strip()
@@ -61,6 +64,26 @@ def acquire(path: Path) -> Lock:
         os.close(fd)
         raise
     return Lock(path, fd, written)
+
+
+def make_private(directory: Path) -> Path:
+    """Makes a folder for us alone (0700) where it is missing, and returns it.
+
+    Raises OSError when it cannot be made, and when it belongs to another user or others may write into it: they could
+    put journals, locks and keys of their own there.
+    """
+    for missing in [*(parent for parent in reversed(directory.parents) if not parent.exists()), directory]:
+        missing.mkdir(mode=0o700, exist_ok=True)  # parents=True would open them to others
+    status = directory.stat()
+    _check_owner(directory, status)
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(errno.EPERM, "others may write into it (chmod go-w would end that)", str(directory))
+    return directory
+
+
+def _check_owner(path: Path, status: os.stat_result) -> None:
+    if status.st_uid not in (os.geteuid(), 0):
+        raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
 
 
 def state_directory() -> Path:

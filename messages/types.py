@@ -47,6 +47,7 @@ class ErrorCode(str, Enum):
     NOT_FINISHED = "not_finished"
     STORAGE = "storage"
     READ_ONLY = "read_only"
+    NOT_PERMITTED = "not_permitted"
     INTERNAL = "internal"
 
 
@@ -90,6 +91,7 @@ class Limits(NamedTuple):
     request_jobs: int = 10_000
     queued_jobs: int = 2_000_000
     frames: int = 16
+    queued_per_key: int = 2_000_000
 
 
 class TaskType(NamedTuple):
@@ -184,6 +186,7 @@ class JobStatus(NamedTuple):
     note: str | None = None
     output_bytes: int = 0
     stuck_ms: int | None = None
+    owner: str = ""
 
 
 class Missing(NamedTuple):

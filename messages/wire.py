@@ -223,6 +223,7 @@ SHAPES: dict[type, dict[str, Check]] = {
         "note": optional(text()),
         "output_bytes": _number,
         "stuck_ms": optional(_number),
+        "owner": _short,
     },
     m.Paused: {"at": _number, "reason": text(0, MAX_REASON_CHARS)},
     m.Missing: {"id": _id, "code": one_of(ErrorCode)},

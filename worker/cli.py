@@ -9,6 +9,10 @@ Options:
   --time-scale FACTOR  multiplies the durations of the predefined tasks; 0: none [default: 1]
   --tasks MODULE       a Python module with tasks of your own, such as package.module; the current
                        directory is searched first. May be repeated
+  --key FILE           the worker's key (worker.key, made by zbroker keys init on the broker's host): only the broker
+                       that belongs to it is let in
+  --insecure           listen on other addresses than this host's own without a key: anybody who reaches
+                       them can have anything run
   --log-level LEVEL    debug, info, warning or error [default: info]
   --version            print the version and exit
   --help               print this and exit
@@ -22,7 +26,7 @@ job is killed and goes back too.
 
 Exit codes:
   0 stopped in order  64 wrong usage  69 address in use  73 an address or file cannot be made
-  75 another worker has the address (it is named)  78 the tasks cannot be loaded
+  75 another worker has the address (it is named)  78 the tasks cannot be loaded, or refused configuration
 """
 
 from __future__ import annotations
@@ -33,7 +37,7 @@ import os
 import sys
 from typing import Any
 
-from zjobs.messages import endpoints, options
+from zjobs.messages import endpoints, keys, logs, options
 from zjobs.messages.version import VERSION
 from zjobs.worker import guard, shell
 
@@ -41,6 +45,10 @@ EX_OK, EX_USAGE, EX_UNAVAILABLE, EX_CANTCREAT, EX_TEMPFAIL, EX_CONFIG = 0, 64, 6
 
 DOC = (__doc__ or "").format(pipe=endpoints.after(endpoints.FRONTEND, endpoints.PIPE))
 _LEVELS = ("debug", "info", "warning", "error")
+
+
+class _Open(Exception):
+    """Anybody could reach an address; the text is a sentence."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -54,6 +62,8 @@ def main(argv: list[str] | None = None) -> int:
         _start_log(_level(values["--log-level"]))
     except (options.UsageError, ValueError) as error:
         return _refused(EX_USAGE, f"{error}")
+    except (keys.KeyFileError, _Open) as error:
+        return _refused(EX_CONFIG, f"{error}")
     return _served(config)
 
 
@@ -72,12 +82,19 @@ def _served(config: shell.Config) -> int:
 
 
 def _config(values: dict[str, Any]) -> shell.Config:
-    """Raises ValueError with a sentence."""
+    """Raises ValueError, KeyFileError and _Open with a sentence."""
     pipe = endpoints.checked(values["--pipe"])
     reports = endpoints.checked(values["--reports"] or _after(pipe))
     if pipe == reports:
         raise ValueError(f"--pipe and --reports must differ; both are {pipe}")
-    return shell.Config(pipe, reports, _factor(values["--time-scale"]), tuple(values["--tasks"]))
+    key = None if values["--key"] is None else keys.load(values["--key"])
+    for endpoint in (pipe, reports):
+        if key is None and not values["--insecure"] and not endpoints.is_local(endpoint):
+            raise _Open(
+                f"{endpoint} can be reached from other hosts, by anybody: give the worker its key "
+                "(zbroker keys init makes it, then --key FILE), or say --insecure if that is what you want"
+            )
+    return shell.Config(pipe, reports, _factor(values["--time-scale"]), tuple(values["--tasks"]), key)
 
 
 def _after(pipe: str) -> str:
@@ -104,7 +121,7 @@ def _level(text: str) -> int:
 
 
 def _start_log(level: int) -> None:
-    logging.basicConfig(level=level, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
+    logs.start(level, "%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.raiseExceptions = False  # a closed stderr must not end the worker
 
 

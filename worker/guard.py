@@ -46,6 +46,7 @@ def acquire(pipe: str, incarnation: str, wait_s: float = ORPHAN_WAIT_S) -> lock.
     Raises Taken with a sentence, OSError when the file cannot be made.
     """
     path = lock_path(pipe)
+    lock.make_private(path.parent)
     deadline = time.monotonic() + wait_s
     while True:
         try:

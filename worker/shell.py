@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 import zmq
 
-from zjobs.messages import lock, wire
+from zjobs.messages import lock, wire, zap
+from zjobs.messages.keys import Identity
 from zjobs.messages.types import Ended, TaskType
 from zjobs.worker import effects as e
 from zjobs.worker import guard
@@ -44,6 +45,7 @@ class Config(NamedTuple):
     reports: str
     time_scale: float
     tasks: tuple[str, ...]
+    key: Identity | None = None
 
 
 class Unbindable(Exception):
@@ -71,20 +73,32 @@ def serve(config: Config) -> None:
         signals = stack.enter_context(_Signals())
         context = zmq.Context()
         stack.callback(context.term)
-        pipe = stack.enter_context(_bound(context, zmq.PULL, config.pipe))
-        reports = stack.enter_context(_bound(context, zmq.XPUB, config.reports))
+        gate = _gate(context, config.key)
+        if gate is not None:
+            stack.callback(gate.socket.close)
+        pipe = stack.enter_context(_bound(context, zmq.PULL, config.pipe, config.key))
+        reports = stack.enter_context(_bound(context, zmq.XPUB, config.reports, config.key))
         runner = Runner(config.tasks, config.time_scale, held.fd)
         stack.callback(runner.close)
         runner.start(incarnation)
         try:
-            _Loop(config, held, signals, pipe, reports, runner).run(incarnation)
+            _Loop(config, held, signals, pipe, reports, runner, gate).run(incarnation)
         except _Stopped:
             log.info("stopped before it was ready")
 
 
-def _bound(context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str) -> zmq.Socket[bytes]:
+def _gate(context: zmq.Context[zmq.Socket[bytes]], key: Identity | None) -> zap.Gate | None:
+    """Lets in the broker that `key` names, and nobody else."""
+    return None if key is None else zap.Gate(context, lambda public: public == key.server)
+
+
+def _bound(
+    context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, key: Identity | None = None
+) -> zmq.Socket[bytes]:
     """A socket bound to `endpoint`. Raises Unbindable."""
     sock = context.socket(kind)
+    if key is not None:
+        zap.serve_with(sock, key.public, key.secret)
     sock.linger = 0
     sock.sndhwm = sock.rcvhwm = 0  # the window bounds these channels
     sock.heartbeat_ivl, sock.heartbeat_timeout = HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS
@@ -146,6 +160,7 @@ class _Loop:
         pipe: zmq.Socket[bytes],
         reports: zmq.Socket[bytes],
         runner: Runner,
+        gate: zap.Gate | None,
     ) -> None:
         self._config = config
         self._held = held
@@ -153,12 +168,13 @@ class _Loop:
         self._pipe = pipe
         self._reports = reports
         self._runner = runner
+        self._gate = gate
         self._core: WorkerCore
         self._told_of_garbage = False
         self._done = False
         self._poller = zmq.Poller()
         self._registered: list[int] = []
-        for source in (pipe, reports, signals.fileno()):
+        for source in (pipe, reports, signals.fileno(), *((gate.socket,) if gate else ())):
             self._poller.register(source, zmq.POLLIN)
 
     def run(self, incarnation: str) -> None:
@@ -176,6 +192,7 @@ class _Loop:
         """What the first task process announces. Raises Unstartable, _Stopped."""
         begun_ms, said = _now_ms(), False
         while True:
+            self._let_in()
             self._hear(self._runner.events(), _now_ms())
             if self._runner.types is not None:
                 return self._runner.types
@@ -195,6 +212,7 @@ class _Loop:
     def _turn(self) -> None:
         # The task process first: after a take_over, what it did before is no longer known to the core.
         self._hear_task_process()
+        self._let_in()
         self._hear_broker()
         now_ms = _now_ms()
         for name in self._signals.received():
@@ -248,6 +266,13 @@ class _Loop:
         except OSError as error:  # such as no processes, descriptors or memory left at present
             self._runner.postpone(_now_ms())
             log.warning("cannot start a task process: %s", error)
+
+    def _let_in(self) -> None:
+        if self._gate is not None:
+            self._gate.answer(MESSAGES_A_TURN)
+            refused = self._gate.news(time.monotonic())
+            if refused is not None:
+                log.warning("%s", refused)
 
     def _hear_broker(self) -> None:
         now_ms = _now_ms()

@@ -90,12 +90,13 @@ def test_few_files_know_the_sockets() -> None:
     assert importers("zmq") <= {
         "broker/events.py",
         "broker/frames.py",
+        "broker/keys.py",
         "broker/shell.py",
         "broker/sockets.py",
         "broker/upkeep.py",
         "client/connection.py",
-        "client/watch.py",
-        "client/waiting.py",
+        "client/handshake.py",
+        "messages/zap.py",
         "worker/shell.py",
     }
 

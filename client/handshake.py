@@ -1,0 +1,101 @@
+"""Why no connection comes about: told by libzmq's socket monitor, and by what the other side says of itself.
+
+libzmq tries again and again for as long as one likes, or gives up in silence; a socket that sends and waits would learn
+nothing. What the monitor says (tried with libzmq 4.3.5):
+
+    the broker does not admit our key       HANDSHAKE_FAILED_AUTH
+    it has another key than we expect       HANDSHAKE_FAILED_NO_DETAIL: it hung up. So does one that is just ending
+    one side has keys, the other none       HANDSHAKE_FAILED_PROTOCOL, or NO_DETAIL when the other hung up first
+
+So after the latter two the other side is asked, by the first bytes of ZMTP (rfc.zeromq.org/spec/23), what it speaks.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import zmq
+
+from zjobs.client.errors import KeyNeeded, KeyRefused, UntrustedBroker
+from zjobs.client.identity import Key
+
+_EVENTS = (
+    zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+)
+
+# A broker that ends in the middle of a handshake hangs up once; one with another key does every time.
+HANG_UPS = 2
+
+# The signature and the major version: enough for the other side to send the rest of its greeting.
+_GREETING = b"\xff" + bytes(8) + b"\x7f\x03"
+_GREETING_BYTES = 64
+_MECHANISM = slice(12, 32)
+_ANSWER_S = 0.3
+
+
+class Handshake:
+    """Watches the handshakes of one socket, which must not be connected yet."""
+
+    def __init__(self, socket: zmq.Socket[bytes], endpoint: str, key: Key | None) -> None:
+        self.monitor = socket.get_monitor_socket(_EVENTS)
+        self._socket = socket
+        self._endpoint = endpoint
+        self._key = key
+        self._hang_ups = 0
+
+    def read(self) -> bool:
+        """Whether the connection was lost since. Raises KeyRefused, KeyNeeded or UntrustedBroker when there can be
+        none."""
+        lost = False
+        while self.monitor.poll(0):
+            event = int.from_bytes(self.monitor.recv_multipart()[0][:2], sys.byteorder)
+            if event == zmq.EVENT_DISCONNECTED:
+                lost = True
+            elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._hang_ups = 0
+            elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+                raise KeyRefused(f"key refused by {self._endpoint}")
+            else:
+                self._hang_ups += 1
+                self._ask()
+        return lost
+
+    def close(self) -> None:
+        self._socket.disable_monitor()
+        self.monitor.close()
+
+    def _ask(self) -> None:
+        spoken = mechanism(self._endpoint)
+        if self._key is None and spoken == "CURVE":
+            raise KeyNeeded(f"{self._endpoint} wants a key: --key FILE")
+        if self._key is not None and spoken == "NULL":
+            raise UntrustedBroker(f"{self._endpoint} uses no keys, but {self._key.file} names one (--key '': use none)")
+        if self._key is not None and spoken == "CURVE" and self._hang_ups >= HANG_UPS:
+            raise UntrustedBroker(f"{self._endpoint} does not have the key that {self._key.file} names")
+
+
+def mechanism(endpoint: str) -> str:
+    """What who listens at `endpoint` demands: NULL (no keys), CURVE; or "" when that cannot be learnt."""
+    import socket  # only where something went wrong
+
+    scheme, _, place = endpoint.partition("://")
+    greeting = b""
+    try:
+        if scheme == "ipc":
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(_ANSWER_S)
+            connection.connect("\0" + place[1:] if place.startswith("@") else place)
+        else:
+            host, _, port = place.rpartition(":")
+            connection = socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S)
+        with connection:
+            connection.sendall(_GREETING)
+            while len(greeting) < _GREETING_BYTES and (more := connection.recv(_GREETING_BYTES - len(greeting))):
+                greeting += more
+    except OSError:
+        return ""
+    return greeting[_MECHANISM].rstrip(b"\0").decode("ascii", "replace")

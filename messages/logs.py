@@ -1,0 +1,27 @@
+"""The log of a program, on stderr. Names, reasons and output of jobs end up in it, so nothing can act on a terminal."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+
+def start(level: int | str, layout: str) -> None:
+    """Logs from `level` on; `layout` is a format of the logging module."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Harmless(layout))
+    logging.basicConfig(level=level, handlers=[handler])
+
+
+class _Harmless(logging.Formatter):
+    """A message is one line, and what a terminal would act upon is shown as \\x1b and the like."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return _shown(super().formatMessage(record))
+
+    def formatException(self, ei: object) -> str:
+        return "\n".join(map(_shown, super().formatException(ei).split("\n")))  # type: ignore[arg-type]
+
+
+def _shown(line: str) -> str:
+    return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)

@@ -1,0 +1,70 @@
+"""Who may connect: the answers to libzmq's questions (rfc.zeromq.org/spec/27), in the loop of broker or worker.
+
+libzmq asks once for each handshake on a socket with CURVE, and holds the connection until it has its answer. The public
+key becomes the `User-Id` of everything that comes in by that connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import zmq
+from zmq.utils import z85
+
+ENDPOINT = "inproc://zeromq.zap.01"
+DOMAIN = b"zjobs"
+SAY_EVERY_S = 60.0
+
+
+class Gate:
+    """Answers for all sockets of one context. `admits(public)`: whether the holder of this key may come in."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], admits: Callable[[str], bool]) -> None:
+        self._admits = admits
+        self.socket = context.socket(zmq.ROUTER)
+        self.socket.linger = 0
+        self.socket.bind(ENDPOINT)
+        self._refused = 0
+        self._refused_from = ""
+        self._say_at_s = float("-inf")
+
+    def answer(self, most: int) -> None:
+        """Answers the questions that wait, `most` at the most."""
+        for _ in range(most):
+            try:
+                frames = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            sender, _, version, request, _, address, _, mechanism, *credentials = frames
+            key = z85.encode(credentials[0]).decode() if mechanism == b"CURVE" else ""
+            admitted = self._admits(key)
+            if not admitted:
+                self._refused += 1
+                self._refused_from = address.decode("ascii", "backslashreplace")  # libzmq's own words, not the caller's
+            status = (b"200", b"OK", key.encode()) if admitted else (b"400", b"key refused", b"")
+            self.socket.send_multipart((sender, b"", version, request, *status, b""))
+
+    def news(self, now_s: float) -> str | None:
+        """A sentence for the log when somebody was refused, once a minute at most. `now_s`: monotonic."""
+        if not self._refused or now_s < self._say_at_s:
+            return None
+        said = f"refused {self._refused} connection(s) with a key not admitted here, the last from {self._refused_from}"
+        self._refused, self._say_at_s = 0, now_s + SAY_EVERY_S
+        return said
+
+
+def serve_with(socket: zmq.Socket[bytes], public: str, secret: str) -> None:
+    """Makes a socket admit only whom the gate admits; to be called before it is bound."""
+    socket.curve_server = True
+    socket.curve_publickey = public.encode()
+    socket.curve_secretkey = secret.encode()
+    socket.zap_domain = DOMAIN
+    # without this, CURVE admits any key when nobody answers the questions
+    socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+
+
+def call_with(socket: zmq.Socket[bytes], public: str, secret: str, server: str) -> None:
+    """Makes a socket show its key, and accept only the holder of `server`; to be called before it is connected."""
+    socket.curve_publickey = public.encode()
+    socket.curve_secretkey = secret.encode()
+    socket.curve_serverkey = server.encode()

@@ -1,0 +1,190 @@
+"""What each role may do, and with whose jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from zjobs.broker.access import PERMITTED, Role
+from zjobs.client import errors
+from zjobs.messages import wire
+
+if TYPE_CHECKING:
+    from tests.conftest import Service
+
+YES, NO = True, False
+Ask = Callable[..., dict[str, Any]]
+
+
+class Row(NamedTuple):
+    """Who may do it: a viewer; a submitter with its own job, with another's; an operator."""
+
+    viewer: bool
+    own: bool
+    others: bool
+    operator: bool
+    fields: Callable[[int], dict[str, Any]] = lambda job_id: {}
+
+
+def by_id(job_id: int) -> dict[str, Any]:
+    return {"id": job_id}
+
+
+def by_ids(job_id: int) -> dict[str, Any]:
+    return {"ids": [job_id]}
+
+
+# Written out once more, and not read from the code: that is what is tested.
+TABLE = {
+    "hello": Row(YES, YES, YES, YES),
+    "submit": Row(NO, YES, YES, YES, lambda job_id: {"key": f"k{job_id}", "jobs": [{"type": "reverse"}]}),
+    "status": Row(YES, YES, NO, YES, by_ids),
+    "result": Row(NO, YES, NO, YES, by_id),
+    "show": Row(YES, YES, NO, YES, by_id),
+    "cancel": Row(NO, YES, NO, YES, by_ids),
+    "retry": Row(NO, YES, NO, YES, lambda job_id: {"key": f"r{job_id}", "ids": [job_id]}),
+    "pause": Row(NO, NO, NO, YES),
+    "resume": Row(NO, NO, NO, YES),
+    "log": Row(NO, YES, NO, YES, by_id),
+    "list": Row(YES, YES, YES, YES),
+    "types": Row(YES, YES, YES, YES),
+    "info": Row(YES, YES, YES, YES),
+    "backup": Row(NO, NO, NO, YES, lambda job_id: {"hold_ms": 0}),
+    "forget": Row(NO, YES, NO, YES, by_ids),
+}
+
+
+@pytest.fixture
+def people(keyed: Any) -> Any:
+    """A service with a viewer, two submitters and an operator; `jobs` has one ended job of each who may submit."""
+    for name, role in (("eve", "viewer"), ("alice", "submitter"), ("bob", "submitter"), ("boss", "operator")):
+        keyed.add(name, role)
+    keyed.start()
+    keyed.jobs = {name: keyed.client(name).submit("reverse", name) for name in ("alice", "bob", "boss")}
+    for job in keyed.jobs.values():
+        job.wait(20)
+    return keyed
+
+
+def permitted(reply: dict[str, Any]) -> bool:
+    return reply["op"] != "error" or reply["code"] != "not_permitted"
+
+
+def test_the_table_is_complete() -> None:
+    """A request that is added later has a row, and a rule."""
+    assert set(TABLE) == set(wire.REQUESTS)
+    assert set(PERMITTED) == set(wire.REQUESTS.values())
+
+
+@pytest.mark.parametrize("role", ["viewer", "own", "others", "operator"])
+def test_every_request_for_every_role(role: str, people: Any, ask: Ask) -> None:
+    """As the table says; a refusal names a role that would do, and the one it names does."""
+    name = {"viewer": "eve", "operator": "boss"}.get(role, "alice")
+    job_id = people.jobs["alice" if role == "own" else "bob"].id
+    client = people.client(name)
+    for op, row in TABLE.items():
+        reply = ask(client, op, **row.fields(job_id))
+        assert permitted(reply) == getattr(row, role), (op, reply)
+        if not permitted(reply):
+            named = [each.value for each in Role if each.value in reply["message"].partition("the role ")[2]]
+            assert named and all(row.operator if each == "operator" else row.own for each in named), (op, reply)
+
+
+def test_the_owner_is_told(people: Any) -> None:
+    """By status, show and list, for people and for programs."""
+    job = people.jobs["alice"]
+    assert job.status().owner == people.client("eve").show(job.id).job.owner == "alice"
+    for words in (("status", str(job.id)), ("list",), ("show", str(job.id))):
+        assert '"owner": "alice"' in people.zclient("eve", *words, "--json").stdout
+    assert "alice" in people.zclient("eve", "list").stdout
+    assert "owner:      alice" in people.zclient("eve", "show", str(job.id)).stdout
+
+
+def test_a_submitter_sees_its_own_jobs(people: Any) -> None:
+    """Lists and the queue leave others' jobs out; to name one is refused, mixed with its own too."""
+    alice, theirs = people.client("alice"), people.jobs["bob"].id
+    own = people.jobs["alice"].id
+    assert [job.id for job in alice.list()] == [own]
+    assert {job.owner for job in people.client("eve").list()} == {"alice", "bob", "boss"}
+    people.client("boss").pause()
+    for name in ("bob", "alice"):
+        people.client(name).submit("reverse", "queued")
+    assert {job.owner for job in alice.status().jobs} == {"alice"}
+    with pytest.raises(errors.NotPermitted, match=f"job {theirs} is not yours; .* operator"):
+        alice.status([own, theirs])
+    with pytest.raises(errors.NotPermitted):
+        alice.cancel([own, theirs])
+    assert {job.owner for job in people.client("eve").status().jobs} == {"alice", "bob"}
+
+
+def test_a_refusal_on_the_command_line(people: Any) -> None:
+    """Exit code 5, and the sentence says which role would do; --json has the code."""
+    ended = people.zclient("eve", "submit", "reverse", "x")
+    assert (ended.returncode, ended.stdout) == (5, "")
+    assert ended.stderr == "zclient: eve is a viewer; this needs a key of the role submitter or operator\n"
+    assert '"code": "not_permitted"' in people.zclient("eve", "pause", "--json").stderr
+    ended = people.zclient("alice", "cancel", str(people.jobs["bob"].id))
+    assert ended.returncode == 5 and "only a key of the role operator" in ended.stderr
+
+
+def test_info_while_somebody_elses_job_runs(people: Any) -> None:
+    """A submitter is told how the service is, though it may not ask about the job."""
+    job = people.client("bob").submit("once_gate", {"name": "g"})
+    people.service.until(lambda: job.status().state == "in_progress", "the job runs")
+    ended = people.zclient("alice", "info")
+    assert ended.returncode == 0 and f"running job {job.id}" in ended.stdout, ended
+    people.service.open_gate("g")
+    assert job.wait(20).state == "completed"
+
+
+def test_the_same_key_of_two_submitters(people: Any) -> None:
+    """What one calls its submit is nothing to the other: neither a conflict, nor a way to learn of it."""
+    first = people.client("alice").submit("reverse", "one", key="same")
+    second = people.client("bob").submit("reverse", "two", key="same")
+    assert first.id != second.id and second.result(20) == "owt"
+    assert people.client("alice").submit("reverse", "one", key="same").id == first.id
+    assert people.client("bob").show(second.id).key == "same"
+
+
+def test_watching(people: Any) -> None:
+    """A submitter watches its own jobs and no others; viewer and operator all of them."""
+    watching = [people.client(name).watch() for name in ("eve", "boss")]
+    with pytest.raises(errors.NotPermitted, match="viewer or operator"):
+        people.client("alice", timeout=1).watch()
+    with pytest.raises(errors.NotPermitted):
+        people.client("alice").watch([people.jobs["bob"].id])
+    job = people.client("alice").submit("reverse", "x")
+    assert job.wait(20).state == "completed"
+    for each in watching:
+        while not (each.known.get(job.id) and each.known[job.id].state.final):
+            assert each.next(20) is not None
+        each.close()
+
+
+def test_jobs_queued_with_one_key(keyed: Any) -> None:
+    """One client's full queue is no other's; what has ended counts no more."""
+    for name in ("alice", "bob"):
+        keyed.add(name, "submitter")
+    keyed.start("--max-per-key", "2")
+    keyed.client("boss").pause()
+    alice, bob = keyed.client("alice"), keyed.client("bob")
+    jobs = alice.submit_many("reverse", ["1", "2"])
+    with pytest.raises(errors.QueueFull, match="2"):
+        alice.submit("reverse", "3")
+    assert bob.submit("reverse", "1").id
+    jobs[0].cancel()
+    assert alice.submit("reverse", "3").id
+    with pytest.raises(errors.QueueFull):
+        alice.retry([jobs[0].id])
+
+
+def test_without_keys_everybody_is_an_operator(service: Service, ask: Ask) -> None:
+    """As before there were any."""
+    client = service.client()
+    job = client.submit("reverse", "x")
+    job.wait(20)
+    assert job.status().owner == ""
+    for op, row in TABLE.items():
+        assert permitted(ask(client, op, **row.fields(job.id))), op
