@@ -1,0 +1,264 @@
+"""The two programs: each has the real core, and turns like those of its `shell` module."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from simulation.oracle import Broken
+from simulation.tasks import TYPES, Runner
+from zjobs.broker.core import Core
+from zjobs.broker.effects import Effects, Handed
+from zjobs.broker.jobs import Loaded
+from zjobs.broker.journal import Journal, StorageError
+from zjobs.broker.retention import Retention
+from zjobs.broker.workerview import Now
+from zjobs.messages import wire
+from zjobs.messages.types import (
+    Beat,
+    BrokerName,
+    Cancel,
+    Ended,
+    Forget,
+    HandedJob,
+    Jobs,
+    Pause,
+    Progress,
+    Reports,
+    Request,
+    Resume,
+    Retry,
+    Started,
+    Submit,
+)
+from zjobs.worker import effects as w
+from zjobs.worker.core import WorkerCore
+from zjobs.worker.news import Seen
+from zjobs.worker.runner import Event
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+NAME = BrokerName("host", "tcp://127.0.0.1:5570", "journal-1")
+MOST_TURNS = 2_000
+
+
+class Broker:
+    """A broker process."""
+
+    def __init__(self, world: World, journal: Journal) -> None:
+        self._world = world
+        self.journal = journal
+        self.requests: deque[tuple[int, Request]] = deque()
+        self.retention = Retention(world.keep)
+        self._outbox: deque[bytes] = deque()
+        self._load()
+
+    def _load(self) -> None:
+        self.core = Core(self.journal.load(), self.journal, self._world.rules, NAME, self._world.time())
+
+    def turn(self, most: int, crash: str = "") -> bool:
+        """One turn that reads at most `most` reports. `crash`: where it dies, "before" or "after" the commit.
+
+        Returns whether it is still alive.
+        """
+        net = self._world.net
+        reports = [net.reports.popleft() for _ in range(min(most, len(net.reports)))]
+        lost, net.broker_sees_loss = net.broker_sees_loss, False
+        requests = [self.requests.popleft() for _ in range(len(self.requests))]
+        if self.journal.read_only is not None:
+            try:
+                self.journal.recover()
+            except StorageError:
+                return not crash
+        try:
+            return self._decide(requests, reports, lost, crash)
+        except StorageError as error:
+            if not self._world.disk_full:
+                raise Broken(f"the journal refused a commit: {error}") from error
+            self._load()
+            return not crash
+
+    def _decide(self, requests: list[tuple[int, Request]], reports: list[bytes], lost: bool, crash: str) -> bool:
+        now = self._world.time()
+        if lost:
+            self.core.on_gone()
+            self._outbox.clear()
+        for frame in reports:
+            message = wire.decode(frame, wire.REPORTS)
+            if isinstance(message, Beat):
+                self.core.on_beat(message, self._world.new_name("session"), now)
+            elif isinstance(message, Started):
+                self.core.on_started(message, now)
+            elif isinstance(message, Progress):
+                self.core.on_progress(message)
+            else:
+                assert isinstance(message, Reports)
+                self.core.on_reports(message, now)
+        known = set(self._world.oracle.committed)
+        for number, request in requests:
+            self._change(request, (b"%d" % number, b""), now)
+        self.retention.step(self.core, self.journal, now)
+        effects = self.core.end_turn(now)
+        if crash == "before":
+            return False
+        if effects.changes:
+            self.journal.commit(effects.changes)
+            loaded = self.journal.load()
+            self._world.oracle.commits(effects.changes, loaded)
+            self._loads_back(loaded)
+        if crash == "after":
+            return False
+        self._speak(effects)
+        for _, request in requests:
+            if isinstance(request, Cancel):
+                self._world.oracle.cancel_answered(known.intersection(request.ids))
+        return True
+
+    def _change(self, request: Request, envelope: tuple[bytes, ...], now: Now) -> None:
+        if isinstance(request, Submit):
+            self.core.submit(request, envelope, now)
+        elif isinstance(request, Retry):
+            self.core.retry(request, envelope, now)
+        elif isinstance(request, Cancel):
+            self.core.cancel(request, now)
+        elif isinstance(request, Pause):
+            self.core.pause(request, envelope, now)
+        elif isinstance(request, Resume):
+            self.core.resume(envelope)
+        else:
+            assert isinstance(request, Forget)
+            self.core.forget(request, envelope)
+
+    def _speak(self, effects: Effects) -> None:
+        for (number, _), reply in effects.replies:
+            self._world.answered(int(number), reply)
+        self._outbox.extend(map(wire.encode, effects.pipe))
+        for jobs in self._jobs_messages(effects.hand_over):
+            self._world.oracle.hands_over(jobs)
+            self._outbox.append(wire.encode(jobs))
+        self.flush()
+
+    def flush(self) -> None:
+        if self._world.net.pipe_up:
+            self._world.net.pipe.extend(self._outbox)
+            self._outbox.clear()
+
+    def _jobs_messages(self, handed: list[Handed]) -> Iterable[Jobs]:
+        """Messages of consecutive numbers."""
+        bodies = self.journal.data_of([job.id for _, job in handed])
+        first, batch = 0, list[HandedJob]()
+        for n, job in handed:
+            if batch and n != first + len(batch):
+                yield Jobs(self.core.session_name, first, tuple(batch))
+                batch = []
+            first = n - len(batch)
+            data = bodies.get(job.id)
+            batch.append(HandedJob(job.id, job.type, data, job.attempts + job.reruns + 1, job.time_limit_ms))
+        if batch:
+            yield Jobs(self.core.session_name, first, tuple(batch))
+
+    def _loads_back(self, loaded: Loaded) -> None:
+        """A broker that started now would know what this one knows."""
+        same = self._world.oracle.same
+        fresh = Core(loaded, self.journal, self._world.rules, NAME, self._world.time())
+        fresh.end_turn(self._world.time())  # it hands over nothing, but sees who is ready
+        for what in ("journal", "counters", "types", "paused"):
+            same(what, getattr(self.core, what), getattr(fresh, what))
+        if not self._world.clock_went_back:
+            same("the order of jobs", self.core.next_ids(10_000), fresh.next_ids(10_000))
+            same("how many wait", self.core.waiting, fresh.waiting)
+        jobs = [job for job in map(self.journal.job, self.core.next_ids(8)) if job is not None]
+        same("numbers ahead", [self.core.ahead(job) for job in jobs], list(range(len(jobs))))
+
+
+class Worker:
+    """A worker process with its task process."""
+
+    def __init__(self, world: World, types: Iterable[str]) -> None:
+        self._world = world
+        self.types = tuple(TYPES[name][0] for name in types)
+        incarnation = world.new_name("worker")
+        self.core = WorkerCore(incarnation, self.types, "host", 1)
+        self.runner: Runner | None = Runner(incarnation, world.oracle)
+        self.runner.announced = True
+        self.exited = False
+
+    def turn(self, most: int, stale: bool = False) -> None:
+        """One turn that reads at most `most` messages, of an old connection if `stale`."""
+        now = self._world.now
+        self._hear_task_process(now)
+        net = self._world.net
+        queue = net.stale if stale else net.pipe
+        for _ in range(min(most, len(queue))):
+            self.core.on_pipe(wire.decode(queue.popleft(), wire.PIPE), now, self._world.new_name("worker"))
+        if net.worker_sees_subscription:
+            net.worker_sees_subscription = False
+            self.core.on_subscription(now)
+        for _ in range(MOST_TURNS):
+            effects = self.core.turn(now)
+            for effect in effects:
+                self._do(effect, now)
+            if not effects:
+                break
+        else:
+            raise Broken("the worker's turn does not end")
+        if self.runner is not None:
+            self.runner.feed()
+
+    def _hear_task_process(self, now: int) -> None:
+        if self.runner is None:
+            if not self.core.stopping:
+                self.runner = Runner(self.core.incarnation, self._world.oracle)
+            return
+        self._hear(self.runner.events(), now)
+        if not self.runner.announced:
+            self.runner.announced = True
+            self.core.on_ready(self.types, now)
+        death = self.runner.died()
+        if death is not None:
+            self.runner = None
+            self._hear(death.events, now)
+            self.core.on_task_process_died(death.lost, death.unbegun, "killed by SIGKILL", now)
+
+    def _hear(self, events: list[Event], now: int) -> None:
+        for event in events:
+            if isinstance(event, Ended):
+                self.core.on_ended(event, now)
+            else:
+                self.core.on_output(event.n, event.data)
+
+    def _do(self, effect: w.Effect, now: int) -> None:
+        if isinstance(effect, w.Publish):
+            self._world.net.publish(wire.encode(effect.message))
+        elif isinstance(effect, w.Offer):
+            assert self.runner is not None
+            self.runner.offer(effect.n, effect.job)
+        elif isinstance(effect, w.TakeBack):
+            numbers = [] if self.runner is None else self.runner.take_back()
+            if self.runner is not None:
+                self._hear(self.runner.events(), now)
+            self.core.on_taken_back(numbers, now)
+        elif isinstance(effect, w.Look):
+            self.core.on_seen(Seen(now % 1000 / 1000, "note", now), now)
+        elif isinstance(effect, w.EndTask):
+            if self.runner is not None:
+                self.runner.end_task(effect.n, now)
+        elif isinstance(effect, w.KillTask):
+            self._world.oracle.workers_ended += 1
+            if self.runner is not None:
+                self.runner.kill()
+        elif isinstance(effect, w.Renew):
+            self._world.oracle.takes_over()
+            if self.runner is not None:
+                self.runner.forget()
+        elif isinstance(effect, w.Exit):
+            self.exited = True
+
+    @property
+    def eager(self) -> bool:
+        runner_waits = self.core.stopping is False if self.runner is None else self.runner.eager
+        return (
+            runner_waits or self._world.net.worker_sees_subscription or self.core.next_deadline_ms() <= self._world.now
+        )
