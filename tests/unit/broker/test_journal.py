@@ -50,6 +50,7 @@ LOADED = Loaded(
     SESSION,
     TYPES,
     PAUSED,
+    {},
 )
 
 
