@@ -19,6 +19,8 @@ import msgpack
 import pytest
 import zmq
 
+from zjobs.client import Client
+
 TIMES = int(os.environ.get("ZJOBS_HOSTILE", "1"))
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
 TRIED = pytest.StashKey[list[str]]()
@@ -53,8 +55,22 @@ class Peer:
     def introduce(self, kind: bytes) -> Peer:
         """Shakes hands as a socket of the type `kind`, without keys."""
         self.send(GREETING + ready(kind))
-        self.heard(64 + 2)
+        self.exactly(len(GREETING))
+        self.exactly(self.exactly(2)[1])  # its READY
         return self
+
+    def exactly(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count and (more := self.heard(count - len(data))):
+            data += more
+        return data
+
+    def until_heard(self, wanted: bytes) -> bool:
+        """Reads until `wanted` has come; False when the other side closes before, or says nothing for 5 s."""
+        data = b""
+        while wanted not in data and (more := self.heard(65_536)):
+            data = data[-len(wanted) :] + more
+        return wanted in data
 
     def heard(self, most: int) -> bytes:
         """What came, `most` bytes at the most, at least one unless the other side has closed."""
@@ -80,6 +96,7 @@ class Stage:
         self.random = random.Random(name)
         self.times = TIMES
         self.peers: list[Peer] = []
+        self.key: Path | None = None
         self._lines = lines
         self._name = name
 
@@ -105,7 +122,26 @@ class Stage:
 
     def honest(self) -> None:
         """A new client is answered."""
-        assert self.service.ask("hello")["op"] == "hello", self.service.logs()
+        assert self.hello().events, self.service.logs()
+
+    def hello(self) -> Any:
+        with self.client() as client:
+            return client.hello()
+
+    def client(self) -> Client:
+        """A client with the key that is admitted, where there are keys."""
+        return Client(self.service.endpoint, timeout=20, key=self.key)
+
+    def set_keys(self) -> None:
+        """Starts the broker anew, with keys."""
+        service = self.service
+        service.env["ZJOBS_KEY"] = ""
+        self.key = service.place / "boss.key"
+        for words in (["init"], ["add", "boss", "--role", "operator", "--out", str(self.key)]):
+            done = service.run("broker", "keys", *words, "--keys", str(service.place / "keys"))
+            assert done.returncode == 0, done
+        service.broker.kill()
+        service.start_broker("--keys", str(service.place / "keys"))
 
     def latencies_ms(self, count: int = 20) -> list[float]:
         """How long an honest client waited for each of `count` answers."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -62,9 +61,12 @@ def throw(stage: Any, endpoints: list[str]) -> int:
     return count
 
 
-def test_no_bytes_on_the_brokers_ports_hurt_it(stage: Any) -> None:
+@pytest.mark.parametrize("keys", [False, True], ids=["without keys", "with keys"])
+def test_no_bytes_on_the_brokers_ports_hurt_it(stage: Any, keys: bool) -> None:
     """Whatever comes in, the next honest client is answered, and nothing of it is kept."""
-    endpoints = [stage.service.endpoint, stage.service.ask("hello")["events"]]
+    if keys:
+        stage.set_keys()
+    endpoints = [stage.service.endpoint, stage.hello().events]
     throw(stage, endpoints)
     before = stage.rss_mib()
     count = throw(stage, endpoints)
@@ -79,16 +81,19 @@ def free_port() -> int:
         return int(asking.getsockname()[1])
 
 
-def test_no_bytes_on_the_workers_ports_hurt_it(stage: Any, new_service: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("keys", [False, True], ids=["without keys", "with keys"])
+def test_no_bytes_on_the_workers_ports_hurt_it(stage: Any, keys: bool) -> None:
     """Jobs go on being done while strangers talk to the sockets that the worker binds."""
-    service = new_service("tcp://127.0.0.1:*")
+    service = stage.service
+    service.broker.kill()
     service.pipe, service.reports = (f"tcp://127.0.0.1:{free_port()}" for _ in range(2))
     service.start_broker()
-    service.start_worker()
-    stage.service = service
+    if keys:
+        stage.set_keys()
+    service.start_worker(*(("--key", str(service.place / "keys/worker.key")) if keys else ()))
     count = throw(stage, [service.pipe, service.reports])
-    job = service.client().submit("reverse", "abc")
-    assert job.result(20) == "cba"
+    with stage.client() as client:
+        assert client.submit("reverse", "abc").result(20) == "cba"
     stage.tried(f"{count} connections with mutated bytes to a worker, which then did a job")
 
 

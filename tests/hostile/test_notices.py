@@ -1,0 +1,20 @@
+"""How often the log tells of a thing."""
+
+from __future__ import annotations
+
+import pytest
+
+from zjobs.broker.notices import EVERY_MS, Notices
+
+
+def test_each_kind_is_told_at_once_and_then_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """However often it happens: one line, and a minute later one more with the number."""
+    notices = Notices()
+    for now_ms in range(1_000):
+        notices.note("requests", "one was refused", now_ms)
+        notices.tell(now_ms)
+    notices.note("replies", "one was dropped", 1_000)
+    assert caplog.messages == ["requests: one was refused", "replies: one was dropped"]
+    notices.tell(EVERY_MS)
+    notices.tell(3 * EVERY_MS)
+    assert caplog.messages[2:] == ["requests: 999 more in the last minute"]
