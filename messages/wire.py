@@ -24,6 +24,8 @@ MAX_DURATION_MS = 100 * 366 * 86_400_000
 MAX_REASON_CHARS = 1_000
 MAX_IDS = 10_000
 MAX_PAGE = 1_000
+MAX_VALUES = 1_000_000
+LOOKED_THROUGH_BYTES = 64 << 10
 
 _TIMESTAMP_HEADS = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")  # github.com/msgpack/msgpack/blob/master/spec.md
 
@@ -518,6 +520,7 @@ def decode(frame: bytes, ops: Ops) -> Any:
 def _unpack_map(frame: bytes) -> dict[Any, Any]:
     if not frame:
         raise DecodeError(ErrorCode.BAD_REQUEST, "the body frame is empty; a msgpack map is expected")
+    _check_number_of_values(frame)
     try:
         fields = _unpack(frame, strict_map_key=True)
     except Exception as error:  # unpackb raises whatever its input leads it to, OverflowError included
@@ -525,6 +528,45 @@ def _unpack_map(frame: bytes) -> dict[Any, Any]:
     if type(fields) is not dict:
         raise DecodeError(ErrorCode.BAD_REQUEST, "the body is msgpack, but not a map")
     return fields
+
+
+class _TooMany(Exception):
+    pass
+
+
+def _check_number_of_values(frame: bytes) -> None:
+    """Raises DecodeError for a frame that would become more values than any message has.
+
+    16 MiB can hold 16 million empty maps: two seconds' work and a gibibyte. Only large frames are looked through.
+    """
+    if len(frame) <= LOOKED_THROUGH_BYTES:
+        return
+    left = MAX_VALUES
+
+    def counted(container: list[Any] | dict[Any, Any]) -> None:
+        nonlocal left
+        left -= 1 + len(container)
+        if left < 0:
+            raise _TooMany
+
+    try:
+        msgpack.unpackb(
+            frame,
+            list_hook=counted,
+            object_hook=counted,
+            ext_hook=_ignored,
+            strict_map_key=False,
+            max_array_len=MAX_VALUES,
+        )
+    except _TooMany:
+        raise DecodeError(ErrorCode.TOO_LARGE, f"the message has more than {MAX_VALUES} values") from None
+    except Exception as error:  # decoding tells what it is
+        if "max_array_len" in str(error):
+            raise DecodeError(ErrorCode.TOO_LARGE, f"the message has a list of more than {MAX_VALUES} items") from None
+
+
+def _ignored(code: int, data: bytes) -> None:
+    """Extension types are refused when the frame is decoded."""
 
 
 def _unpack(packed: bytes, strict_map_key: bool) -> Any:
@@ -569,7 +611,10 @@ def _shown(value: Any) -> str:
     """A peer's value for an error message: short, and printable whatever it is."""
     if value is None:
         return "nothing"
-    shown = ascii(value)
+    try:
+        shown = ascii(value)
+    except RecursionError:  # msgpack goes deeper than Python does
+        return "something nested too deeply"
     return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
@@ -608,4 +653,4 @@ def watched_job(topic: bytes) -> int | None:
     digits = rest[:-1]
     if word != b"job" or rest[-1:] != b"." or not digits.isdigit() or len(digits) > 19 or digits[:1] == b"0":
         return None
-    return int(digits)
+    return job_id if (job_id := int(digits)) <= MAX_ID else None
