@@ -191,7 +191,7 @@ def test_ended_jobs_are_found_in_portions(opened: Callable[[], Journal]) -> None
 def test_a_new_journal_is_empty(opened: Callable[[], Journal]) -> None:
     """No worker ever announced types, which is not the same as none."""
     journal = opened()
-    assert journal.load() == Loaded("the journal", Counters(1), {}, [], {}, None, None, None)
+    assert journal.load() == Loaded("the journal", Counters(1), {}, [], {}, None, None, None, {})
     none = Changes()
     none.types = {}
     journal.commit(none)
@@ -499,7 +499,7 @@ def test_a_journal_of_format_1_still_opens(path: Path) -> None:
     journal = Journal.open(str(path), "new")
     journal.take_up()
     ready = {0: array("q", [1])}
-    assert journal.load() == Loaded("sample", OLD_COUNTERS, ready, [], {7: QUEUED}, SESSION, OLD_TYPES, None)
+    assert journal.load() == Loaded("sample", OLD_COUNTERS, ready, [], {7: QUEUED}, SESSION, OLD_TYPES, None, {})
     assert [journal.job(n) for n in (1, 2, 3)] == [QUEUED, DONE, FAILED]
     assert journal.attempts(1) == ATTEMPTS and journal.data_of([1]) == {1: b"abc"}
     assert journal.submitted("key") == Submitted("key", 1, 3, b"digest")

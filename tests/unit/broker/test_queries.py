@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from zjobs.broker.access import ANYBODY
 from zjobs.broker.queries import NEXT_SHOWN, PIECE_BYTES, Service, answer
 from zjobs.messages import wire
 from zjobs.messages.types import (
@@ -37,7 +38,7 @@ SERVICE = Service(Limits(), "tcp://127.0.0.1:5571", "4.3.5", 400)
 
 def ask(bench: Any, request: Any) -> Any:
     """The reply, which can be sent."""
-    reply = answer(request, bench.core, bench.journal, SERVICE, bench.now)
+    reply = answer(request, bench.core, bench.journal, SERVICE, ANYBODY, bench.now)
     assert wire.decode(wire.encode(reply), wire.REPLIES) == reply
     return reply
 
