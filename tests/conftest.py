@@ -28,6 +28,12 @@ import zmq
 from zjobs.client import Client
 from zjobs.messages.types import JobState, WorkerState
 
+# Whoever starts the tests in the background of a shell without job control has SIGINT ignored, and so would every
+# program that the tests start; a handler here means the default there.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 HARD_LIMIT_S = 120  # for one test, whatever it waits for
 PATIENCE_S = 20.0  # for one condition
 POLL_S = 0.005
