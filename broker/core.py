@@ -408,10 +408,10 @@ class Core:
             return Error(ErrorCode.TOO_LARGE, f"{len(jobs)} jobs in one request; the limit is {limits.request_jobs}")
         for place, job in enumerate(jobs):
             if job.data is not None and len(job.data) > limits.data_bytes:
-                what = f"jobs[{place}] has {len(job.data)} bytes of data; the limit is {limits.data_bytes}"
-                return Error(ErrorCode.TOO_LARGE, what)
+                what = f"{len(job.data)} bytes of data; the limit is {limits.data_bytes}"
+                return Error(ErrorCode.TOO_LARGE, _which(place, jobs) + what)
             if self.types is not None and job.type not in self.types:
-                return self._unknown_type(f"jobs[{place}]", job.type)
+                return self._unknown_type(_which(place, jobs), job.type)
         return self._full(len(jobs), owner)
 
     def _retry_refusal(self, ids: Sequence[int], jobs: Sequence[Job | None], owner: str) -> Error | None:
@@ -421,12 +421,12 @@ class Core:
             if not job.state.final:
                 return Error(ErrorCode.NOT_FINISHED, f"job {job_id} has not ended yet")
             if self.types is not None and job.type not in self.types:
-                return self._unknown_type(f"job {job_id}", job.type)
+                return self._unknown_type(f"job {job_id}: ", job.type)
         return self._full(len(ids), owner)
 
     def _unknown_type(self, which: str, job_type: str) -> Error:
         known = ", ".join(sorted(self.types or {})) or "none"
-        return Error(ErrorCode.UNKNOWN_TYPE, f"{which}: the worker has no task type {job_type!r}; it has: {known}")
+        return Error(ErrorCode.UNKNOWN_TYPE, f"{which}the worker has no task type {job_type!r}; it has: {known}")
 
     def _full(self, more: int, owner: str) -> Error | None:
         most, share = self._rules.limits.queued_jobs, self._rules.limits.queued_per_key
@@ -523,6 +523,11 @@ def _next_state(job: Job, state: JobState, step: Step) -> JobState:
 def _owned_key(key: str, owner: str) -> str:
     """A key as the journal has it: each owner has its own."""
     return f"{owner}/{key}" if owner else key
+
+
+def _which(place: int, jobs: Sequence[NewJob]) -> str:
+    """Which of several jobs an error is about; of one there is nothing to say."""
+    return f"jobs[{place}]: " if len(jobs) > 1 else ""
 
 
 def _digest(jobs: Sequence[NewJob]) -> bytes:
