@@ -5,6 +5,7 @@ A part of `Client` (in `api`), in a file of its own because submitting and askin
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,7 +23,7 @@ JOBS_A_PAGE = 1_000
 ReplyT = TypeVar("ReplyT")
 
 
-class Control:
+class Control(ABC):
     """The methods of `Client` that change or list what was submitted earlier."""
 
     address: str
@@ -113,14 +114,14 @@ class Control:
 
     # --- what `Client` has -----------------------------------------------------------------------------------
 
-    def watch(self, ids: Iterable[int] | None = None) -> Watch:
-        raise NotImplementedError
+    @abstractmethod
+    def watch(self, ids: Iterable[int] | None = None) -> Watch: ...
 
-    def _ask(self, request: Any, kind: type[ReplyT], timeout: float | None = None) -> ReplyT:
-        raise NotImplementedError
+    @abstractmethod
+    def _ask(self, request: Any, kind: type[ReplyT], timeout: float | None = None) -> ReplyT: ...
 
-    def _check_journal(self, heard: str, expected: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _check_journal(self, heard: str, expected: str) -> None: ...
 
 
 def _parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:
