@@ -33,9 +33,12 @@ def submitter(name: str, endpoint: str, recorder: Recorder, draw: random.Random)
     for number in range(sys.maxsize):
         kind = draw.choices(list(TYPES), (4, 6, 3, 3, 1 if number % 10 == 0 else 0))[0]
         tokens = [f"{name}-{number}-{place}" for place in range(draw.choice((1, 1, 1, 2, 5)))]
-        reply = asker.submit(f"{name}-{number}", kind, tokens, **TYPES[kind])
+        place = draw.choices(({}, {"priority": draw.choice((-1, 1, 5))}, {"ready_after_s": 0.25}), (8, 1, 1))[0]
+        reply = asker.submit(f"{name}-{number}", kind, tokens, **TYPES[kind], **place)
         if reply["op"] == "submit":
             ids = [*ids, *range(reply["first_id"], reply["first_id"] + reply["count"])][-IDS_REMEMBERED:]
+        if ids and number % 10 == 5:
+            asker.cancel(draw.sample(ids[-8:], 1))
         asked = draw.sample(ids, min(len(ids), 8))
         for job_id, state in asker.status(asked).items():
             if state == "completed":

@@ -88,8 +88,9 @@ class Asker:
         return self.submit_again(key, kind, tokens, asked, **about)
 
     def submit_again(self, key: str, kind: str, tokens: Sequence[str], asked: float, **about: Any) -> dict[str, Any]:
-        """The same request, begun at `asked`; the acknowledgement is recorded."""
-        jobs = [{"type": kind, "data": msgpack.packb(token)} for token in tokens]
+        """The same request, begun at `asked`; its answer is recorded. `about` may have priority and ready_after_s."""
+        place = {"priority": about.get("priority", 0), "delay_ms": int(about.get("ready_after_s", 0.0) * 1000)}
+        jobs = [{"type": kind, "data": msgpack.packb(token), **place} for token in tokens]
         reply = self.ask("submit", key=key, jobs=jobs)
         if reply["op"] == "submit":
             told = {name: reply[name] for name in ("first_id", "count", "journal")}
@@ -100,9 +101,16 @@ class Asker:
 
     def status(self, ids: Sequence[int]) -> dict[int, str]:
         """The states of those jobs."""
+        return self._statuses("status", ids)
+
+    def cancel(self, ids: Sequence[int]) -> None:
+        """Ends those jobs; what has become of them is recorded."""
+        self._statuses("cancel", ids)
+
+    def _statuses(self, op: str, ids: Sequence[int]) -> dict[int, str]:
         asked = time.monotonic()
-        reply = self.ask("status", ids=list(ids))
-        if reply["op"] != "status":
+        reply = self.ask(op, ids=list(ids))
+        if reply["op"] != op:
             return {}
         for job in reply["jobs"]:
             about = {name: job[name] for name in ("id", "state", "version", "reason", "attempts", "reruns")}
