@@ -28,6 +28,8 @@ RECEIVE_FLAGS = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 _PR_SET_PDEATHSIG = 1
 _KILL_ROUNDS = 20
+_BARE_ROUNDS, _BARE_S = 5, 0.002
+_KERNEL_THREAD = 0x00200000  # PF_KTHREAD in the kernel's sched.h; field 9 of proc(5)'s stat
 _NOTHING = bytes(4)
 
 
@@ -109,19 +111,35 @@ def start_time(pid: int) -> str | None:
 def kill_marked(incarnation: str) -> int:
     """Kills every process that carries this incarnation in its environment; returns how many there were.
 
-    Looks again until nothing is found, because what is being killed may still be starting others.
+    Looks again until nothing is found, because what is being killed may still be starting others. A process in the
+    middle of exec shows no environment for a moment, so those that show none are looked at a few times more.
     """
     mark = f"{MARKER}={incarnation}".encode()
     killed: set[int] = set()
+    patience = _BARE_ROUNDS
     for _ in range(_KILL_ROUNDS):
-        found = [pid for pid in _pids() if pid not in killed and pid != os.getpid() and mark in _environment(pid)]
-        if not found:
-            break
+        environments = {pid: _environment(pid) for pid in _pids() if pid not in killed and pid != os.getpid()}
+        found = [pid for pid, environment in environments.items() if mark in environment]
         for pid in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         killed.update(found)
+        if not found:
+            patience -= 1
+            if not patience or not any(_may_be_starting(pid) for pid, seen in environments.items() if seen == [b""]):
+                break
+            time.sleep(_BARE_S)
     return len(killed)
+
+
+def _may_be_starting(pid: int) -> bool:
+    """Whether a process without an environment may get one: it is alive, and none of the kernel's own."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return False
+    return fields[0] not in b"ZX" and not int(fields[6]) & _KERNEL_THREAD
 
 
 def _pids() -> list[int]:
