@@ -22,8 +22,8 @@ from zjobs.broker.schema import APPLICATION_ID, CHECKS, MIGRATIONS, SCHEMA, SCHE
 from zjobs.messages.types import Attempt, FailReason, JobState, Outcome, Paused, TaskType
 
 MEMORY = ":memory:"
-PAGE_CACHE_KIB = 16_384
-CHECKPOINT_PAGES = 1_000
+PAGE_CACHE_KIB = 49_152
+CHECKPOINT_PAGES = 4_000
 MAX_BLOB_BYTES = 1 << 31
 CHECKED_AT_START_BYTES = 64 << 20
 HEADER_BYTES = 100
