@@ -1,4 +1,4 @@
-"""The cost of a job in a long drain, of jobs that are all alike: what a task does with a longer text is its own cost."""
+"""The cost of a job in a long drain of jobs that are all alike: what a task does with a longer text is its own cost."""
 
 from __future__ import annotations
 
