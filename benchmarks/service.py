@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -25,8 +26,10 @@ BATCH = 10_000
 class Service:
     """A broker, and a worker when asked for, in a folder of their own. For `with`, which starts the broker."""
 
-    def __init__(self, bench: Bench, placement: Placement, journal: str = "disk", time_scale: float = 0) -> None:
-        """`journal`: "disk" or "memory"."""
+    def __init__(
+        self, bench: Bench, placement: Placement, journal: str = "disk", time_scale: float = 0, keys: bool = False
+    ) -> None:
+        """`journal`: "disk" or "memory". `keys`: everything is encrypted, and only the holders of keys come in."""
         self._patience_s = bench.size.patience_s
         self._placement = placement
         self._time_scale = time_scale
@@ -34,6 +37,15 @@ class Service:
         self._journal = ":memory:" if journal == "memory" else str(self._folder / "journal.db")
         self._pipe, self._reports = (f"tcp://127.0.0.1:{free_port()}" for _ in range(2))
         self._worker: Program | None = None
+        self._keys = self._made_keys() if keys else None
+
+    def _made_keys(self) -> Path:
+        """The directory of the keys; that of the client lies in it as well."""
+        keys = self._folder / "keys"
+        for words in (("init",), ("add", "bench", "--role", "operator", "--out", str(self._folder / "client.key"))):
+            command = python("-m", "zjobs.broker", "keys", *words, "--keys", str(keys))
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return keys
 
     def __enter__(self) -> Service:
         self.start_broker()
@@ -45,7 +57,8 @@ class Service:
         shutil.rmtree(self._folder)
 
     def start_broker(self) -> None:
-        options = ("--listen", "tcp://127.0.0.1:*", "--journal", self._journal, "--log-level", "warning")
+        options = ["--listen", "tcp://127.0.0.1:*", "--journal", self._journal, "--log-level", "warning"]
+        options += ["--keys", str(self._keys)] if self._keys else []
         self.broker = Program(
             python("-m", "zjobs.broker", *options, "--pipe", self._pipe, "--reports", self._reports),
             self._placement.server,
@@ -55,7 +68,8 @@ class Service:
 
     def start_worker(self) -> None:
         """Returns when it is ready, but maybe not yet found by the broker."""
-        options = ("--time-scale", str(self._time_scale), "--log-level", "warning")
+        options = ["--time-scale", str(self._time_scale), "--log-level", "warning"]
+        options += ["--key", str(self._keys / "worker.key")] if self._keys else []
         self._worker = Program(
             python("-m", "zjobs.worker", "--pipe", self._pipe, "--reports", self._reports, *options),
             self._placement.worker,
@@ -80,7 +94,7 @@ class Service:
         self.stop_worker()
 
     def client(self) -> Client:
-        return Client(self.endpoint, timeout=60)
+        return Client(self.endpoint, timeout=60, key=str(self._folder / "client.key") if self._keys else None)
 
     def fill(self, count: int, text: str = TEXT) -> range:
         """Queues `count` jobs; their ids."""
