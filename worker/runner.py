@@ -24,8 +24,8 @@ from zjobs.worker.news import Seen
 from zjobs.worker.page import PAGE_BYTES, Page
 
 # With 1 job ahead the task process idles while we turn around: 13,000 jobs/s instead of 110,000. Linux takes
-# no more than 11 unread packets in a socket of this kind.
-JOBS_AHEAD = 8
+# 278 small packets unread in a socket of this kind, or 11 of the largest.
+JOBS_AHEAD = 64
 RESULTS_A_TURN = 64
 RESTART_FIRST_MS = 100
 RESTART_LAST_MS = 10_000
@@ -127,6 +127,11 @@ class Runner:
     def silent_death(self) -> bool:
         """Whether the end of the task process shows on no descriptor (macOS), so that `died` must be asked."""
         return self._process is not None and self._death_fd is None
+
+    @property
+    def far_ahead(self) -> bool:
+        """Whether the task process has work for a while: more than it is given when jobs are long."""
+        return len(self._sent) >= JOBS_AHEAD // 2
 
     def offer(self, n: int, job: HandedJob, result_bytes: int) -> None:
         """Job number `n` shall run after those offered before."""
