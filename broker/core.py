@@ -336,7 +336,7 @@ class Core:
         self.worker.notice_silence(now.mono_ms)
         for priority, job_id in self._waiting.take_ready(now.wall_ms):
             self._queue.add(priority, job_id)
-        if self.paused is None:
+        if self.paused is None and self._worker.accepts:
             for job in self._next_jobs():
                 _next_state(job, JobState.QUEUED, Step.HAND_OVER)
                 if not self._worker.take(job):

@@ -12,7 +12,7 @@ from typing import Any
 
 from zjobs.broker.effects import Effects, Handed, News
 from zjobs.broker.jobs import Job, Loaded, Session
-from zjobs.broker.window import Averages, Load, Weight, admits
+from zjobs.broker.window import Averages, Weight, Window
 from zjobs.broker.workerview import Now, WorkerView
 from zjobs.messages.types import (
     Ack,
@@ -45,10 +45,9 @@ class HandOver:
         self._name = name
         self._result_bytes = result_bytes
         self._averages = Averages()
-        self._load = Load()
-        self._weights = {n: self._weight(job) for n, job in self.jobs.items()}
-        for weight in self._weights.values():
-            self._load = self._load.plus(weight)
+        self._window = Window()
+        for n, job in self.jobs.items():
+            self._window.add(n, self._weight(job))
         self._lacks: str | None = None
         self._acknowledge = False
 
@@ -122,15 +121,15 @@ class HandOver:
             return
         assert self._session is not None
         self._acknowledge = True
-        done = self._session.reports_done
+        done, ended = self._session.reports_done, 0
         for number, report in enumerate(message.reports, message.first):
             if number != done + 1:
                 continue  # a repeat, or one whose predecessor was lost on the way
             if isinstance(report, Returned):
                 yield from [(job, None) for job in self._returned(report)]
             elif self._is_next(report.n) and report.id == self.jobs[report.n].id:
+                ended = report.n
                 yield self._ended(report), report
-                self._next_began(report.n, now)
             else:
                 self.effects.notes.append(
                     f"the worker reported the end of number {report.n}, job {report.id}, which this journal does not "
@@ -140,6 +139,8 @@ class HandOver:
                 break
             done = number
         self._change_session(reports_done=done)
+        if ended and ended + 1 in self.jobs:
+            self._began(ended + 1, now)
 
     def _speaks(self, session: str) -> bool:
         """Whether `session` is the present one, and its worker was heard since this broker started."""
@@ -219,10 +220,6 @@ class HandOver:
         self._change_session(resume=self._session.next_n)
         return [job for _, job in back]
 
-    def _next_began(self, n: int, now: Now) -> None:
-        if n + 1 in self.jobs:
-            self._began(n + 1, now)
-
     def _began(self, n: int, now: Now, elapsed_ms: int = 0) -> None:
         if self.view.running_n != n:
             self.view.runs(n, now.mono_ms - elapsed_ms)
@@ -234,12 +231,17 @@ class HandOver:
 
     # --- what the core wants -----------------------------------------------------------------------------------
 
-    def take(self, job: Job) -> bool:
-        """Gives the job the next number, if it may be handed over now."""
+    @property
+    def accepts(self) -> bool:
+        """Whether the worker may be given jobs now, if the window admits them."""
         if self._session is None or self.types is None or not self.view.accepts:
             return False
-        if next(iter(self.jobs), self._session.resume) < self._session.resume:
-            return False  # what a return has left is settled first; so the numbers of `jobs` have no gap
+        # what a return has left is settled first; so the numbers of `jobs` have no gap
+        return next(iter(self.jobs), self._session.resume) >= self._session.resume
+
+    def take(self, job: Job) -> bool:
+        """Gives the job the next number, if it fits into the window; only when the worker accepts jobs."""
+        assert self.types is not None
         if job.type not in self.types:
             self._lacks = (
                 f"job {job.id} is of the type {job.type!r}, which the worker does not have "
@@ -247,12 +249,11 @@ class HandOver:
             )
             return False
         weight = self._weight(job)
-        if not admits(self._load, weight):
+        if not self._window.admits(weight):
             return False
         n = self._next_n
         self._next_n += 1
-        self._weights[n] = weight
-        self._load = self._load.plus(weight)
+        self._window.add(n, weight)
         self.jobs[n] = job
         self._numbers[job.id] = n
         self.effects.changes.hands.append((n, job.id))
@@ -283,7 +284,7 @@ class HandOver:
 
     def _unhand(self, n: int, job: Job) -> None:
         del self.jobs[n], self._numbers[job.id]
-        self._load = self._load.minus(self._weights.pop(n))
+        self._window.remove(n)
         if self.view.running_n == n:
             self.view.running_n = None
         self.effects.changes.forget_hands.append((n,))

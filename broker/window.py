@@ -27,37 +27,43 @@ class Weight(NamedTuple):
         return self.alone or self.expected_us is None
 
 
-class Load(NamedTuple):
-    """What is handed over and not settled, added up. `closed`: how many of the jobs admit no other."""
+class Window:
+    """The jobs that are handed over and not settled, by number, and what they weigh together."""
 
-    jobs: int = 0
-    expected_us: int = 0
-    data_bytes: int = 0
-    closed: int = 0
+    def __init__(self) -> None:
+        self._weights: dict[int, Weight] = {}
+        self._expected_us = 0
+        self._data_bytes = 0
+        self._closing = 0
 
-    def plus(self, job: Weight, count: int = 1) -> Load:
-        return Load(
-            self.jobs + count,
-            self.expected_us + count * (job.expected_us or 0),
-            self.data_bytes + count * job.data_bytes,
-            self.closed + count * job.closes,
+    def __len__(self) -> int:
+        return len(self._weights)
+
+    def admits(self, job: Weight) -> bool:
+        """Whether `job` may be handed over on top of these."""
+        if not self._weights:
+            return True
+        if self._closing or job.alone or job.expected_us is None:
+            return False
+        return (
+            len(self._weights) < WINDOW_JOBS
+            and self._expected_us + job.expected_us <= WINDOW_US
+            and self._data_bytes + job.data_bytes <= WINDOW_BYTES
         )
 
-    def minus(self, job: Weight) -> Load:
-        return self.plus(job, -1)
+    def add(self, n: int, job: Weight) -> None:
+        """Number `n` is handed over."""
+        self._weights[n] = job
+        self._expected_us += job.expected_us or 0
+        self._data_bytes += job.data_bytes
+        self._closing += job.closes
 
-
-def admits(load: Load, job: Weight) -> bool:
-    """Whether `job` may be handed over on top of `load`."""
-    if load.jobs == 0:
-        return True
-    if load.closed or job.alone or job.expected_us is None:
-        return False
-    return (
-        load.jobs < WINDOW_JOBS
-        and load.expected_us + job.expected_us <= WINDOW_US
-        and load.data_bytes + job.data_bytes <= WINDOW_BYTES
-    )
+    def remove(self, n: int) -> None:
+        """Number `n` is settled. Raises KeyError when it is not in here."""
+        job = self._weights.pop(n)
+        self._expected_us -= job.expected_us or 0
+        self._data_bytes -= job.data_bytes
+        self._closing -= job.closes
 
 
 class Averages:

@@ -27,7 +27,7 @@ MAX_PAGE = 1_000
 MAX_VALUES = 1_000_000
 LOOKED_THROUGH_BYTES = 64 << 10
 
-_TIMESTAMP_HEADS = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")  # github.com/msgpack/msgpack/blob/master/spec.md
+_STAMP_4, _STAMP_8, _STAMP_12 = b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff"  # github.com/msgpack/msgpack/blob/master/spec.md
 
 Check = Callable[[Any], Any]
 Message = TypeVar("Message")
@@ -573,7 +573,7 @@ def _unpack(packed: bytes, strict_map_key: bool) -> Any:
     """One msgpack value without extension types. Raises whatever unpackb does, and ValueError."""
     value = msgpack.unpackb(packed, ext_hook=_no_extension, strict_map_key=strict_map_key)
     # A timestamp is an extension type as well, but one that never reaches the hook.
-    if any(head in packed for head in _TIMESTAMP_HEADS):
+    if _STAMP_4 in packed or _STAMP_8 in packed or _STAMP_12 in packed:
         _find_timestamp(value)
     return value
 

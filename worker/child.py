@@ -168,7 +168,8 @@ def _failed(n: int, elapsed_us: int, error: BaseException, told_to_end: bool) ->
 def _packed(value: Any, result_bytes: int) -> bytes:
     try:
         body = wire.pack_value(value)
-        wire.unpack_value(body)  # some of what can be packed cannot be read again: a list as a map's key
+        if isinstance(value, (list, tuple, dict)):
+            wire.unpack_value(body)  # some of what can be packed cannot be read again: a list as a map's key
     except Exception as error:
         raise BadResult(f"the result ({type(value).__name__}) cannot be packed: {error}") from None
     if len(body) > result_bytes:

@@ -23,8 +23,10 @@ from typing import BinaryIO
 LINUX = sys.platform.startswith("linux")
 MARKER = "ZJOBS_INCARNATION"
 
-# Descriptors that arrive in a packet shall not leak into programs that a task starts.
-RECEIVE_FLAGS = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+# Descriptors that arrive in a packet shall not leak into programs that a task starts. (As plain numbers: to join the
+# members of an enumeration takes as long as the call they are for.)
+RECEIVE_FLAGS = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+DONT_WAIT = int(socket.MSG_DONTWAIT)
 
 _PR_SET_PDEATHSIG = 1
 _KILL_ROUNDS = 20

@@ -32,7 +32,7 @@ class Garbled(Exception):
 
 
 def send(sock: socket.socket, message: Sequence[Any], flags: int = 0) -> None:
-    """Sends one message. Raises OSError; BlockingIOError with MSG_DONTWAIT when there is no room."""
+    """Sends one message. Raises OSError; BlockingIOError with host.DONT_WAIT when there is no room."""
     body = msgpack.packb(message)
     if len(body) <= PACKET_BYTES:
         sock.send(body, flags)

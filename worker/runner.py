@@ -148,9 +148,8 @@ class Runner:
         while self._waiting and len(self._sent) < JOBS_AHEAD:
             n, job, result_bytes = self._waiting[0]
             try:
-                packets.send(
-                    self._socket, (n, job.type, job.data, result_bytes, job.id, job.attempt), socket.MSG_DONTWAIT
-                )
+                packet = (n, job.type, job.data, result_bytes, job.id, job.attempt)
+                packets.send(self._socket, packet, host.DONT_WAIT)
             except OSError:  # no room: a result will make some, or the next beat tries again
                 return
             self._waiting.popleft()
@@ -176,7 +175,7 @@ class Runner:
             if self._broken:
                 break
             try:
-                packet = packets.receive(self._socket, socket.MSG_DONTWAIT) or []
+                packet = packets.receive(self._socket, host.DONT_WAIT) or []
                 if self.types is None:
                     self._announced(*packet)
                 else:
@@ -238,7 +237,7 @@ class Runner:
         numbers = []
         while self._process is not None:
             try:
-                packet = packets.receive(self._child_end, socket.MSG_DONTWAIT)
+                packet = packets.receive(self._child_end, host.DONT_WAIT)
             except OSError:  # BlockingIOError: nothing left
                 break
             except packets.Garbled:

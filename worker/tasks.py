@@ -206,45 +206,49 @@ class Caller:
         self.context = contexts[0] if contexts else None
         parameters = [one for name, one in self._signature.parameters.items() if name != self.context]
         self._data_signature = self._signature.replace(parameters=parameters)
-        self._may_be_bare = self.context is None and _binds(self._data_signature)
+        self._first = parameters[0].name if parameters else ""
+        # Whether it may be called without arguments, and with one: found out once, because binding is slow.
+        self._takes = [self.context is None and _binds(self._data_signature, *values) for values in ((), (None,))]
 
     def bound(self, data: bytes | None, context: Context | None = None) -> Call:
         """The arguments that packed `data` means. context: for a task that takes one. Raises BadData."""
-        if data is None and self._may_be_bare:  # the same for each such job, and slow to find out
-            return (), {}
         try:
-            arguments = self._bound(data)
+            values: tuple[Any, ...] = () if data is None else (unpack_value(data),)
+            named = data is not None and type(values[0]) is dict
+            if self._takes[len(values)] and not named:
+                for value in values:
+                    self._check(self._first, value)
+                return values, {}
+            arguments = self._named(values[0]) if named else self._data_signature.bind(*values)
         except (TypeError, ValueError) as error:
             raise BadData(f"{self.type.name} cannot take this data: {error}") from None
         for name, value in arguments.arguments.items():
-            expected = self._checks.get(name)
-            if expected is not None and not _is_a(value, expected):
-                raise BadData(f"{self.type.name} takes {expected.__name__} for {name}, not {type(value).__name__}")
+            self._check(name, value)
         if self.context is not None:
-            values = {**arguments.arguments, self.context: context or Context()}
-            arguments = inspect.BoundArguments(self._signature, values)
+            with_context = {**arguments.arguments, self.context: context or Context()}
+            arguments = inspect.BoundArguments(self._signature, with_context)
         return arguments.args, arguments.kwargs
 
     def run(self, call: Call) -> Any:
         return self._function(*call[0], **call[1])
 
-    def _bound(self, data: bytes | None) -> inspect.BoundArguments:
-        if data is None:
-            return self._data_signature.bind()
-        value = unpack_value(data)
-        if type(value) is not dict:
-            return self._data_signature.bind(value)
-        if not all(type(key) is str for key in value):
+    def _named(self, values: dict[Any, Any]) -> inspect.BoundArguments:
+        if not all(type(key) is str for key in values):
             raise ValueError("a map must have text keys, the names of the parameters")
-        if self.context in value:  # **rest would take it
+        if self.context in values:  # **rest would take it
             raise TypeError(f"{self.context} is not data, but the job's context")
-        return self._data_signature.bind(**value)
+        return self._data_signature.bind(**values)
+
+    def _check(self, name: str, value: Any) -> None:
+        expected = self._checks.get(name)
+        if expected is not None and not _is_a(value, expected):
+            raise BadData(f"{self.type.name} takes {expected.__name__} for {name}, not {type(value).__name__}")
 
 
-def _binds(signature: inspect.Signature) -> bool:
-    """Whether a function may be called without arguments."""
+def _binds(signature: inspect.Signature, *values: Any) -> bool:
+    """Whether a function may be called with these."""
     try:
-        signature.bind()
+        signature.bind(*values)
     except TypeError:
         return False
     return True

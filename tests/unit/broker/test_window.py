@@ -4,48 +4,66 @@ from __future__ import annotations
 
 import pytest
 
-from zjobs.broker.window import WINDOW_BYTES, WINDOW_JOBS, WINDOW_US, Averages, Load, Weight, admits
+from zjobs.broker.window import WINDOW_BYTES, WINDOW_JOBS, WINDOW_US, Averages, Weight, Window
 
-QUICK = Weight(100.0, 10, False)
+QUICK = Weight(100, 10, False)
+
+
+def window(*jobs: Weight) -> Window:
+    """A window in which these are handed over, numbered from 1."""
+    handed = Window()
+    for n, job in enumerate(jobs, 1):
+        handed.add(n, job)
+    return handed
 
 
 @pytest.mark.parametrize(
-    ("load", "job", "admitted"),
+    ("handed", "job", "admitted"),
     [
         # nothing is handed over: anything may be
-        (Load(), QUICK, True),
-        (Load(), Weight(None, 0, False), True),
-        (Load(), Weight(10.0, 0, True), True),
-        (Load(), Weight(WINDOW_US * 100.0, 0, False), True),
-        (Load(), Weight(1.0, WINDOW_BYTES + 1, False), True),
+        ([], QUICK, True),
+        ([], Weight(None, 0, False), True),
+        ([], Weight(10, 0, True), True),
+        ([], Weight(WINDOW_US * 100, 0, False), True),
+        ([], Weight(1, WINDOW_BYTES + 1, False), True),
         # something is: a type not seen yet, and a job that travels alone, go neither behind nor before others
-        (Load().plus(QUICK), Weight(None, 0, False), False),
-        (Load().plus(Weight(None, 0, False)), QUICK, False),
-        (Load().plus(QUICK), Weight(100.0, 0, True), False),
-        (Load().plus(Weight(100.0, 0, True)), QUICK, False),
+        ([QUICK], Weight(None, 0, False), False),
+        ([Weight(None, 0, False)], QUICK, False),
+        ([QUICK], Weight(100, 0, True), False),
+        ([Weight(100, 0, True)], QUICK, False),
         # time, jobs and bytes, each up to its bound
-        (Load().plus(QUICK), QUICK, True),
-        (Load(1, WINDOW_US - 100.0), QUICK, True),
-        (Load(1, WINDOW_US - 99.0), QUICK, False),
-        (Load(WINDOW_JOBS - 1), Weight(0.0, 0, False), True),
-        (Load(WINDOW_JOBS), Weight(0.0, 0, False), False),
-        (Load(1, 0.0, WINDOW_BYTES - 10), QUICK, True),
-        (Load(1, 0.0, WINDOW_BYTES - 9), QUICK, False),
+        ([QUICK], QUICK, True),
+        ([Weight(WINDOW_US - 100, 0, False)], QUICK, True),
+        ([Weight(WINDOW_US - 99, 0, False)], QUICK, False),
+        ([Weight(0, 0, False)] * (WINDOW_JOBS - 1), Weight(0, 0, False), True),
+        ([Weight(0, 0, False)] * WINDOW_JOBS, Weight(0, 0, False), False),
+        ([Weight(0, WINDOW_BYTES - 10, False)], QUICK, True),
+        ([Weight(0, WINDOW_BYTES - 9, False)], QUICK, False),
     ],
 )
-def test_admits(load: Load, job: Weight, admitted: bool) -> None:
-    """The table says whether the job may be handed over on top of the load."""
-    assert admits(load, job) is admitted
+def test_admits(handed: list[Weight], job: Weight, admitted: bool) -> None:
+    """The table says whether the job may be handed over on top of those."""
+    assert window(*handed).admits(job) is admitted
+
+
+def test_what_is_settled_weighs_no_more() -> None:
+    """Of each kind of weight: once it is removed, whatever may be handed over beside QUICK may be again."""
+    heavy = [Weight(WINDOW_US, 0, False), Weight(0, WINDOW_BYTES, False), Weight(None, 0, False), Weight(1, 0, True)]
+    handed = window(QUICK, *heavy)
+    for n in range(2, 2 + len(heavy)):
+        assert not handed.admits(QUICK)
+        handed.remove(n)
+    assert handed.admits(QUICK) and len(handed) == 1
 
 
 def test_two_second_jobs_get_a_window_of_one_and_no_op_jobs_stream() -> None:
     """How many jobs of one kind fit: 1 of two seconds, 4 of five milliseconds, WINDOW_JOBS of nothing."""
     fitting = []
-    for expected_us in (2_000_000.0, 5_000.0, 10.0):
-        load, job = Load(), Weight(expected_us, 0, False)
-        while admits(load, job):
-            load = load.plus(job)
-        fitting.append(load.jobs)
+    for expected_us in (2_000_000, 5_000, 10):
+        handed, job = Window(), Weight(expected_us, 0, False)
+        while handed.admits(job):
+            handed.add(len(handed), job)
+        fitting.append(len(handed))
     assert fitting == [1, 4, WINDOW_JOBS]
 
 
