@@ -43,6 +43,7 @@ WHERE id = ?"""
 
 
 Word = TypeVar("Word", bound=Enum)
+_WORDS = {kind: {word.value: word for word in kind} for kind in (JobState, FailReason, Outcome)}
 
 
 class StorageError(Exception):
@@ -501,10 +502,10 @@ def _reason(value: str | None) -> FailReason | None:
 
 
 def _known(kind: type[Word], value: str) -> Word:
-    """One of a closed list. What is none of it was damaged on disk: a ValueError would end the broker."""
+    """One of a closed list. What is none of it was damaged on disk: a KeyError would end the broker."""
     try:
-        return kind(value)
-    except ValueError:
+        return _WORDS[kind][value]  # type: ignore[return-value]
+    except KeyError:
         raise StorageError(f"a record is damaged: {value!r} is no {kind.__name__}") from None
 
 
