@@ -7,8 +7,7 @@ second, a frozen dataclass costs three times as much to make, and importing `dat
 start of `zclient`.
 """
 
-from __future__ import annotations
-
+# Without the annotations of the future: as text, NamedTuple would compile each again, which took each zclient 2 ms.
 from enum import Enum
 from typing import NamedTuple, Union
 
