@@ -164,7 +164,7 @@ def submit_and_wait(requests: zmq.Socket[bytes], events: Events) -> None:
     job_id = ask(requests, op="submit", key=f"{time.time_ns():032x}", jobs=[job])["first_id"]
     events.subscribe(job_id)
     events.ended(job_id)
-    events.unsubscribe(job_id)
     result = ask(requests, op="result", id=job_id)
+    events.unsubscribe(job_id)
     if msgpack.unpackb(result["body"]) != TEXT[::-1]:
         raise RuntimeError(f"a wrong result: {result}")

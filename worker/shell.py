@@ -1,8 +1,8 @@
 """The worker's sockets and its loop; it decides nothing, `core` does.
 
 One thread. A turn reads what is waiting (bounded), lets the core decide, does what it says, and sleeps until the
-core's next deadline or the next news. Reading comes before any look at the clock: after a pause of the whole process
-a timer that has run out means nothing while news is unread.
+core's next deadline or the next news. Reading comes before any look at the clock, and at a deadline everything is
+read: after a pause of the whole process a timer that has run out means nothing while news is unread.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import secrets
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import zmq
@@ -176,17 +177,20 @@ class _Loop:
         self._done = False
         self._poller = zmq.Poller()
         self._registered: list[int] = []
-        for source in (pipe, reports, signals.fileno(), *((gate.socket,) if gate else ())):
+        for source in (signals.fileno(), *((gate.socket,) if gate else ())):
             self._poller.register(source, zmq.POLLIN)
 
     def run(self, incarnation: str) -> None:
         self._core = WorkerCore(incarnation, self._announced_types(), socket.gethostname()[:256], os.getpid())
         _print_ready(self._config)
         log.info("ready, pipe %s, reports %s", self._config.pipe, self._config.reports)
+        for source in (self._pipe, self._reports):
+            self._poller.register(source, zmq.POLLIN)
+        ready = self._all()
         while not self._done:
-            self._turn()
+            self._turn(ready)
             if not self._done:
-                self._poll(self._deadline_ms())
+                ready = self._poll(self._deadline_ms())
         self._reports.linger = FAREWELL_MS
         log.info("stopped")
 
@@ -211,11 +215,13 @@ class _Loop:
 
     # --- one turn ----------------------------------------------------------------------------------------
 
-    def _turn(self) -> None:
+    def _turn(self, ready: set[object]) -> None:
+        """`ready`: what can be read. The others are left alone: to find one empty costs as much as a small message."""
         # The task process first: after a take_over, what it did before is no longer known to the core.
-        self._hear_task_process()
+        if not self._runner.alive or self._runner.silent_death or not ready.isdisjoint(self._registered):
+            self._hear_task_process()
         self._let_in()
-        self._hear_broker()
+        self._hear_broker(ready)
         now_ms = _now_ms()
         for name in self._signals.received():
             log.info("%s: %s", name, "stopping at once" if self._core.stopping else "stopping after the running job")
@@ -276,14 +282,14 @@ class _Loop:
             if refused is not None:
                 log.warning("%s", refused)
 
-    def _hear_broker(self) -> None:
+    def _hear_broker(self, ready: set[object]) -> None:
         now_ms = _now_ms()
-        with contextlib.suppress(zmq.Again):
-            for _ in range(MESSAGES_A_TURN):
-                self._hear_message(self._pipe.recv(zmq.NOBLOCK), now_ms)
-        with contextlib.suppress(zmq.Again):
-            for _ in range(MESSAGES_A_TURN):
-                if self._reports.recv(zmq.NOBLOCK).startswith(b"\x01"):
+        if self._pipe in ready:
+            for frame in _waiting(self._pipe):
+                self._hear_message(frame, now_ms)
+        if self._reports in ready:
+            for frame in _waiting(self._reports):
+                if frame.startswith(b"\x01"):
                     self._core.on_subscription(now_ms)
 
     def _hear_message(self, frame: bytes, now_ms: int) -> None:
@@ -328,8 +334,8 @@ class _Loop:
             deadline_ms = min(deadline_ms, self._runner.restart_at_ms)
         return deadline_ms
 
-    def _poll(self, deadline_ms: int) -> None:
-        """Sleeps until something can be read, or the deadline."""
+    def _poll(self, deadline_ms: int) -> set[object]:
+        """Sleeps until something can be read, or the deadline; returns what can be, or may be by now."""
         descriptors = self._runner.descriptors()
         if descriptors != self._registered:
             for descriptor in self._registered:
@@ -340,7 +346,19 @@ class _Loop:
         if self._runner.far_ahead:
             time.sleep(GATHER_S)
         timeout_ms = max(0, deadline_ms - _now_ms())
-        self._poller.poll(min(timeout_ms, DEATH_CHECK_MS) if self._runner.silent_death else timeout_ms)
+        if self._runner.silent_death:
+            timeout_ms = min(timeout_ms, DEATH_CHECK_MS)
+        return {source for source, _ in self._poller.poll(timeout_ms)} or self._all()
+
+    def _all(self) -> set[object]:
+        return {self._pipe, self._reports, *self._registered}
+
+
+def _waiting(sock: zmq.Socket[bytes]) -> Iterator[bytes]:
+    """The messages that wait, so many at most."""
+    with contextlib.suppress(zmq.Again):
+        for _ in range(MESSAGES_A_TURN):
+            yield sock.recv(zmq.NOBLOCK)
 
 
 def _now_ms() -> int:
