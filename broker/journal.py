@@ -43,7 +43,9 @@ WHERE id = ?"""
 
 
 Word = TypeVar("Word", bound=Enum)
-_WORDS = {kind: {word.value: word for word in kind} for kind in (JobState, FailReason, Outcome)}
+_WORDS: dict[type[Enum], dict[str, Any]] = {
+    kind: {word.value: word for word in kind} for kind in (JobState, FailReason, Outcome)
+}
 
 
 class StorageError(Exception):
@@ -504,7 +506,7 @@ def _reason(value: str | None) -> FailReason | None:
 def _known(kind: type[Word], value: str) -> Word:
     """One of a closed list. What is none of it was damaged on disk: a KeyError would end the broker."""
     try:
-        return _WORDS[kind][value]  # type: ignore[return-value]
+        return _WORDS[kind][value]  # type: ignore[no-any-return]
     except KeyError:
         raise StorageError(f"a record is damaged: {value!r} is no {kind.__name__}") from None
 

@@ -27,7 +27,8 @@ MAX_PAGE = 1_000
 MAX_VALUES = 1_000_000
 LOOKED_THROUGH_BYTES = 64 << 10
 
-_STAMP_4, _STAMP_8, _STAMP_12 = b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff"  # github.com/msgpack/msgpack/blob/master/spec.md
+# How a timestamp of 4, 8 and 12 bytes begins: github.com/msgpack/msgpack/blob/master/spec.md
+_STAMP_4, _STAMP_8, _STAMP_12 = b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff"
 
 Check = Callable[[Any], Any]
 Message = TypeVar("Message")

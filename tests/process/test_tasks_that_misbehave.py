@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -87,3 +91,25 @@ def test_what_a_dead_task_left_is_ended_before_the_next_starts(service: Service)
         job.result(timeout=20)
     assert client.submit("echo", 1).result(timeout=20) == 1
     assert len(set(service.marked()) - programs) == 1
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_slow_import_is_waited_for_asleep(new_service: Callable[..., Service]) -> None:
+    """While tasks are imported the worker takes no processor time, though a broker has connected and speaks."""
+    service = new_service()
+    os.mkfifo(service.place / "work/gate")
+    (service.place / "work/slow.py").write_text("open('gate').close()\n")
+    service.start_broker()
+    worker = service.start("worker", "--pipe", service.pipe, "--reports", service.reports, "--tasks", "slow")
+    asleep = 0
+
+    def half_a_second_asleep() -> bool:
+        nonlocal asleep
+        stat = Path(f"/proc/{worker.pid}/stat").read_text()
+        asleep = asleep + 1 if stat.rpartition(")")[2].split()[0] == "S" else 0
+        time.sleep(0.01)
+        return asleep == 50
+
+    service.until(half_a_second_asleep, "the worker sleeps")
+    with open(service.place / "work/gate", "w"):
+        worker.ready()
