@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -188,6 +189,7 @@ def _upkeep(values: dict[str, Any]) -> int:
 
 
 def _serve(config: Config, journal_file: str) -> int:
+    _allow_descriptors()
     held = None if journal_file == MEMORY else _lock(journal_file)
     journal = Journal.open(journal_file, os.urandom(8).hex())
     try:
@@ -210,6 +212,13 @@ def _serve(config: Config, journal_file: str) -> int:
             held.release()
     log.info("ended")
     return OK
+
+
+def _allow_descriptors() -> None:
+    """As many as we may have: each client takes two, and the usual 1,024 are meant for programs that use select()."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # macOS says infinity and takes less
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _stop_on_signals(broker: Broker) -> None:

@@ -104,7 +104,7 @@ def answer(request: Request, core: Core, journal: Journal, service: Service, who
     if isinstance(request, Status):
         jobs, missing = _statuses(request.ids or _next_ids(core), core, journal, now)
         jobs = tuple(job for job in jobs if sees(who, job.owner))
-        return StatusReply(core.journal, jobs, missing, core.queued, core.worker.state)
+        return StatusReply(core.journal, jobs, missing, core.queued, core.worker.state, core.paused is not None)
     if isinstance(request, Cancel):
         return CancelReply(core.journal, *_statuses(request.ids, core, journal, now))
     if isinstance(request, Result):

@@ -13,7 +13,7 @@ from zjobs.client.output import Output
 from zjobs.client.watch import gone
 from zjobs.messages import wire
 from zjobs.messages.options import UsageError, duration, integer
-from zjobs.messages.types import JobState, JobStatus, Missing, NewJob, SubmitReply
+from zjobs.messages.types import JobStatus, Missing, NewJob, SubmitReply
 
 
 class Call(NamedTuple):
@@ -35,9 +35,9 @@ def submit(call: Call) -> int:
 def status(call: Call) -> int:
     ids = ids_of_words(call)
     reply = call.client.status(ids)
-    paused = _is_paused(call, reply.jobs)
+    around = {"worker": reply.worker, "paused": reply.paused}
     for job in reply.jobs:
-        call.output.line(text.status_line(job, reply.worker, paused=paused), {**job._asdict(), "worker": reply.worker})
+        call.output.line(text.status_line(job, reply.worker, paused=reply.paused), {**job._asdict(), **around})
     if not ids and reply.queued > len(reply.jobs):
         call.output.note(f"{reply.queued} jobs are queued in all")
     elif not ids and not reply.jobs:
@@ -51,8 +51,8 @@ def show(call: Call) -> int:
     if call.output.as_json:
         call.output.line("", reply)
         return exits.DONE
-    worker = call.client.status([reply.job.id]).worker
-    for line in text.show_lines(reply, worker, _is_paused(call, [reply.job]), call.output.raw):
+    now = call.client.status([reply.job.id])
+    for line in text.show_lines(reply, now.worker, now.paused, call.output.raw):
         call.output.line(line, None)
     return exits.DONE
 
@@ -99,12 +99,6 @@ def ids_of_words(call: Call) -> list[int]:
     if call.args["ID"] and not words:
         raise UsageError("there are no ids on standard input")
     return list(dict.fromkeys(map(job_id_of, words)))
-
-
-def _is_paused(call: Call, jobs: Iterable[JobStatus]) -> bool:
-    """Whether the queue is paused; asked only where that matters to what is shown."""
-    queued = any(job.state is JobState.QUEUED for job in jobs)
-    return queued and not call.output.as_json and call.client.info().paused is not None
 
 
 def job_id_of(word: str) -> int:

@@ -18,9 +18,8 @@ from zjobs.messages.types import JobState, JobStatus, SubmitReply
 # How often the live line is rewritten, and how often a counter is printed where there is none.
 LIVE_S = 0.2
 COUNTER_S = 2.0
-# How often a task's note, and whether the queue is paused, are asked for at most: both stand in no event.
+# How often a task's note is asked for at most: it stands in no event.
 NOTE_S = 0.5
-PAUSE_S = 5.0
 
 # The progress number of a run's start; its task's own news have greater ones.
 STARTED = 1
@@ -141,7 +140,6 @@ class _OneJob:
         self._heard = self._since
         self._said = ""
         self._said_progress_at = float("-inf")
-        self._pause = _Pause(watch)
         self._note = _Note(watch)
 
     def changed(self, job: JobStatus) -> None:
@@ -160,9 +158,8 @@ class _OneJob:
     def _show(self, job: JobStatus) -> None:
         now = monotonic()
         queued = job.state is JobState.QUEUED
-        line = text.watch_line(
-            self._note.added_to(job), self._watch.worker, now - self._heard, queued and self._pause.is_on()
-        )
+        watch = self._watch
+        line = text.watch_line(self._note.added_to(job), watch.worker, now - self._heard, watch.paused)
         if queued:
             line = f"{line} ({text.seconds(now - self._since)})"
         bar_columns = min(BAR_COLUMNS, self._output.live_columns - text.width(line) - 1)
@@ -172,8 +169,7 @@ class _OneJob:
 
     def _say(self, job: JobStatus) -> None:
         # An elapsed time does not belong into a line that stays, and is no change.
-        paused = job.state is JobState.QUEUED and self._pause.is_on()
-        line = text.watch_line(job._replace(elapsed_ms=None), self._watch.worker, paused=paused)
+        line = text.watch_line(job._replace(elapsed_ms=None), self._watch.worker, paused=self._watch.paused)
         failed = job.state.final and job.state is not JobState.COMPLETED
         if line == self._said or failed or self._too_soon(job):  # how it failed is told as the error
             return
@@ -188,22 +184,6 @@ class _OneJob:
         if not soon:
             self._said_progress_at = monotonic()
         return soon
-
-
-class _Pause:
-    """Whether the queue is paused. No event tells it, so it is asked for now and then."""
-
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
-        self._asked_at = float("-inf")
-        self._on = False
-
-    def is_on(self) -> bool:
-        if monotonic() - self._asked_at > PAUSE_S and not self._watch.lost:
-            self._asked_at = monotonic()
-            answer = self._watch.is_paused()
-            self._on = self._on if answer is None else answer
-        return self._on
 
 
 class _Note:

@@ -41,9 +41,10 @@ class Watch:
     """The news of some jobs until each has ended. Belongs to the thread and process that made it.
 
     `known` has the newest status of each job, `unfinished` the ids of those that go on, in order; `worker` is
-    the state of the worker as last heard. Raises NotFound or Expired for an id without a job, BrokerChanged
-    when the broker's journal is not `journal` (None: whichever it is at first), BrokerUnreachable when the broker was
-    lost for `patience` seconds, and KeyRefused or NotPermitted when our key is revoked.
+    the state of the worker as last heard, `paused` whether the queue was when that was last asked (no event tells it).
+    Raises NotFound or Expired for an id without a job, BrokerChanged when the broker's journal is not `journal` (None:
+    whichever it is at first), BrokerUnreachable when the broker was lost for `patience` seconds, and KeyRefused or
+    NotPermitted when our key is revoked.
     """
 
     def __init__(self, client: Client, ids: Iterator[int], journal: str | None, patience: float) -> None:
@@ -55,6 +56,7 @@ class Watch:
         self._untold: set[int] = set()
         self._lost_at: float | None = None
         self.worker = WorkerState.READY
+        self.paused = False
         welcome = client.hello()
         self.journal = journal or welcome.journal
         self._feed = self._open(welcome.events)
@@ -106,13 +108,6 @@ class Watch:
     def refresh(self) -> None:
         """Asks for the status now: that has what events do not tell, such as a task's note."""
         self._check(monotonic())
-
-    def is_paused(self) -> bool | None:
-        """Asks whether the queue is paused, which no event tells; None: no answer."""
-        try:
-            return self._client.info(timeout=CHECK_TIMEOUT_S).paused is not None
-        except BrokerUnreachable:
-            return None  # the next check finds out, and says so
 
     def next(self, seconds: float) -> News | None:
         """The next news; None after `seconds` without any (a few more while the broker is lost), or at the end."""
@@ -190,7 +185,7 @@ class Watch:
     def _ask(self, timeout: float) -> None:
         reply = self._client.status(list(dict.fromkeys([*self._untold, *self._first()])), timeout=timeout)
         self._check_journal(reply.journal)
-        self.worker = reply.worker
+        self.worker, self.paused = reply.worker, reply.paused
         for missing in reply.missing:
             raise gone(missing)
         self._untold.clear()

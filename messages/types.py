@@ -201,6 +201,7 @@ class StatusReply(NamedTuple):
     missing: tuple[Missing, ...]
     queued: int
     worker: WorkerState
+    paused: bool = False
 
 
 class Result(NamedTuple):

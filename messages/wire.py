@@ -308,6 +308,7 @@ SHAPES |= {
         "missing": listed(record(m.Missing)),
         "queued": _number,
         "worker": _worker,
+        "paused": boolean,
     },
     m.ResultReply: {
         "journal": _short,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -22,9 +22,19 @@ def many_descriptors() -> Iterator[int]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+def test_the_broker_takes_as_many_descriptors_as_it_may_have(new_service: Callable[..., Any]) -> None:
+    """Whatever the shell it was started from gives to programs that do not ask."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(200, hard), hard))
+    try:
+        broker = new_service().start_broker()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert resource.prlimit(broker.pid, resource.RLIMIT_NOFILE) == (hard, hard)
+
+
 def test_3000_idle_connections(stage: Any, many_descriptors: int) -> None:
     """They cost memory by the kilobyte, and nobody's time."""
-    resource.prlimit(stage.service.broker.pid, resource.RLIMIT_NOFILE, (many_descriptors, many_descriptors))
     before = stage.rss_mib()
     count = min(CONNECTIONS, many_descriptors - 200)
     peers = [stage.peer() for _ in range(count)]

@@ -165,7 +165,7 @@ class FakeBroker:
         ids = request.ids or tuple(self.jobs)
         jobs = tuple(self.jobs[job_id] for job_id in ids if job_id in self.jobs)
         missing = tuple(m.Missing(job_id, m.ErrorCode.NOT_FOUND) for job_id in ids if job_id not in self.jobs)
-        return m.StatusReply(self.journal, jobs, missing, len(self.jobs), self.worker)
+        return m.StatusReply(self.journal, jobs, missing, len(self.jobs), self.worker, self.paused is not None)
 
     def _result(self, request: m.Result) -> Any:
         job = self.jobs.get(request.id)

@@ -151,11 +151,14 @@ def test_pause_and_resume(run: Run, broker: Any) -> None:
     assert json.loads(run("resume", "--json").out)["was"]["reason"] == "x"
 
 
-def test_the_status_of_ended_jobs_asks_once(run: Run, broker: Any) -> None:
-    """Whether the queue is paused is asked only where it is shown."""
-    broker.add(18, COMPLETED, "x")
-    run("status", "18")
-    assert not broker.asked(m.Info)
+def test_status_asks_once(run: Run, broker: Any) -> None:
+    """One request says all that is shown, and whether the queue is paused stands in the JSON as well."""
+    broker.add(17)
+    broker.requests.clear()
+    assert json.loads(run("status", "17", "--json").out)["paused"] is False
+    assert [type(request) for request in broker.requests] == [m.Status]
+    broker.paused = m.Paused(1, "lens cap")
+    assert json.loads(run("status", "17", "--json").out)["paused"] is True
 
 
 def test_info_of_a_stuck_job(run: Run, broker: Any) -> None:
