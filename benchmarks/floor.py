@@ -11,15 +11,15 @@ from contextlib import contextmanager
 
 from benchmarks import load
 from benchmarks.bench import Bench, Measured, Placement
+from benchmarks.echo import PAGE_BYTES
 from benchmarks.program import Program, python
-
-PAGE_BYTES = 4096
 
 
 @contextmanager
-def echo(bench: Bench, placement: Placement) -> Iterator[str]:
-    """An echo server; its endpoint."""
-    with Program(python("-m", "benchmarks.echo"), placement.server, bench.directory / "echo.log") as server:
+def echo(bench: Bench, placement: Placement, *file: str) -> Iterator[str]:
+    """An echo server; its endpoint. file: flushed to disk before each answer."""
+    command = python("-m", "benchmarks.echo", *file)
+    with Program(command, placement.server, bench.directory / "echo.log") as server:
         yield server.ready_line()[-1]
 
 
@@ -29,6 +29,8 @@ def measure(bench: Bench) -> Measured:
             yield f"floor.req.{placement.name}", load.round_trips(endpoint, bench.size.seconds)
             if placement is bench.two_cores:
                 yield "floor.dealer", load.pipelined(endpoint, bench.size.seconds)
+    with tempfile.NamedTemporaryFile(dir=bench.directory) as file, echo(bench, bench.two_cores, file.name) as endpoint:
+        yield "floor.durable", load.round_trips(endpoint, bench.size.seconds)
     yield "floor.flush_us", _flush_us(bench)
 
 
