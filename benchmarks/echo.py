@@ -11,7 +11,6 @@ import sys
 import msgpack
 import zmq
 
-
 PAGE_BYTES = 4096
 
 

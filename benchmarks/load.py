@@ -78,13 +78,14 @@ def timed_us(once: Callable[[], object]) -> float:
 def round_trips(endpoint: str, seconds: float) -> float:
     """Requests a second that submit a job each, over one REQ socket."""
     with Peer(zmq.REQ, endpoint) as socket:
+        one_at_a_time(lambda: round_trip(socket), seconds / 10)
+        return one_at_a_time(lambda: round_trip(socket), seconds)[0]
 
-        def once() -> None:
-            socket.send(submit_frame())
-            checked(socket.recv())
 
-        one_at_a_time(once, seconds / 10)
-        return one_at_a_time(once, seconds)[0]
+def round_trip(socket: zmq.Socket[bytes]) -> None:
+    """Submits one job on a REQ socket."""
+    socket.send(submit_frame())
+    checked(socket.recv())
 
 
 def pipelined(endpoint: str, seconds: float) -> float:

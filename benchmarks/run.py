@@ -20,7 +20,7 @@ import zmq
 from benchmarks.bench import Bench, Measured
 from benchmarks.program import ROOT, pinned
 
-FIGURES = ("submit", "drain", "latency", "cold", "status", "watchers", "depth", "growth", "curve")
+FIGURES = ("submit", "drain", "latency", "cold", "status", "watchers", "depth", "growth", "curve", "turn", "cpu")
 PEERS = ("huey_sqlite", "celery_redis", "beanstalk")
 # What a peer needs: Python modules, and programs on PATH.
 NEEDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

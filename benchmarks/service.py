@@ -93,6 +93,12 @@ class Service:
         self.await_worker()
         self.stop_worker()
 
+    def pids(self) -> dict[str, int]:
+        """Of the broker, the worker and its task process."""
+        assert self._worker is not None
+        children = Path(f"/proc/{self._worker.pid}/task/{self._worker.pid}/children").read_text().split()
+        return {"broker": self.broker.pid, "worker": self._worker.pid, "task": int(children[0])}
+
     def client(self) -> Client:
         return Client(self.endpoint, timeout=60, key=str(self._folder / "client.key") if self._keys else None)
 

@@ -1,0 +1,48 @@
+"""What the parts of a turn with one submit cost when the broker never sleeps, in microseconds: without sockets."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+
+from benchmarks.bench import Bench, Measured
+from benchmarks.load import submit_frame
+from zjobs.broker.core import Core, Rules
+from zjobs.broker.journal import MEMORY, Journal
+from zjobs.broker.shell import clock
+from zjobs.messages import wire
+from zjobs.messages.types import BrokerName
+
+PARTS = ("decode", "submit", "end", "commit", "encode")
+
+
+def measure(bench: Bench) -> Measured:
+    """Before any worker, on a journal in memory."""
+    journal = Journal.open(MEMORY, "turn")
+    core = Core(journal.load(), journal, Rules(), BrokerName("", "", "turn"), clock())
+    spent_ns = dict.fromkeys(PARTS, 0)
+    deadline = time.monotonic() + bench.size.seconds
+    turns = 0
+    while time.monotonic() < deadline:
+        turns += 1
+        for part, took_ns in zip(PARTS, _turn(core, journal, submit_frame())):
+            spent_ns[part] += took_ns
+    for part, took_ns in spent_ns.items():
+        yield f"turn.{part}_us", took_ns / turns / 1e3
+
+
+def _turn(core: Core, journal: Journal, frame: bytes) -> tuple[int, ...]:
+    """One turn as `broker.shell` does it; how long each of PARTS took."""
+    now = time.perf_counter_ns
+    at = [now()]
+    request = wire.decode(frame, wire.REQUESTS)
+    at.append(now())
+    core.submit(request, (b"client", b""), clock())
+    at.append(now())
+    effects = core.end_turn(clock())
+    at.append(now())
+    journal.commit(effects.changes)
+    at.append(now())
+    wire.encode(effects.replies[0][1])
+    at.append(now())
+    return tuple(after - before for before, after in pairwise(at))
