@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 import zmq
 
+from zjobs.broker import frames
 from zjobs.messages import wire
 from zjobs.messages.types import JobEvent, Listening
 
@@ -113,7 +114,7 @@ class Events:
 
     def _send(self, topic: bytes, body: bytes) -> None:
         """An XPUB never blocks: what a subscriber has no room for, it loses."""
-        self._socket.send_multipart((topic, body), zmq.NOBLOCK)
+        frames.send(self._socket, topic, body)
 
 
 def _weight(topic: bytes) -> int:

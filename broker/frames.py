@@ -1,4 +1,4 @@
-"""Requests as frames: the envelope that must come back as it was, and the body."""
+"""Messages as frames: the envelope of a request, which must come back as it was, and the body."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from zjobs.messages.types import ErrorCode
 from zjobs.messages.wire import DecodeError
 
 Received = tuple[list[bytes], int, str]
+
+# As plain numbers: pyzmq's send_multipart joins members of an enumeration, for as long as sending takes.
+_LAST = int(zmq.NOBLOCK)
+_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 
 
 def waiting(socket: zmq.Socket[bytes], most: int, with_key: bool) -> Iterator[Received]:
@@ -46,6 +50,13 @@ def receive_with_key(socket: zmq.Socket[bytes], most: int) -> tuple[list[bytes],
         if count <= most:
             frames.append(frame)
     return frames, count, str(first.get("User-Id"))
+
+
+def send(socket: zmq.Socket[bytes], *frames: bytes) -> None:
+    """Sends one message. Raises ZMQError, and then nothing of it was sent."""
+    for frame in frames[:-1]:
+        socket.send(frame, _MORE)
+    socket.send(frames[-1], _LAST)
 
 
 def split(frames: list[bytes], count: int, most: int) -> tuple[Envelope, bytes | DecodeError]:

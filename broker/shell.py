@@ -204,7 +204,7 @@ class Broker:
 
     def _speak(self, effects: Effects, now: Now) -> None:
         # Read first: a disk that fails in this must not leave some with one answer and then another.
-        jobs = [wire.encode(message) for message in self._jobs_messages(effects.hand_over)]
+        jobs = [wire.encode(message) for message in self._jobs_messages(effects.hand_over)] if effects.hand_over else []
         for envelope, reply in effects.replies:
             self._reply(envelope, reply)
         self._outbox.extend(map(wire.encode, effects.pipe))
@@ -217,7 +217,7 @@ class Broker:
 
     def _jobs_messages(self, handed: list[Handed]) -> Iterator[Jobs]:
         data = self._journal.data_of([job.id for _, job in handed])
-        return parcels.of(handed, data, self._core.session_name if handed else "")
+        return parcels.of(handed, data, self._core.session_name)
 
     # --- when the disk does not take it --------------------------------------------------------------------
 
@@ -322,7 +322,7 @@ class Broker:
         if isinstance(reply, Error):
             reply = reply._replace(journal=self._journal.journal_id)
         try:
-            self.sockets.frontend.send_multipart((*envelope, wire.encode(reply)), zmq.NOBLOCK)
+            frames.send(self.sockets.frontend, *envelope, wire.encode(reply))
         except zmq.Again:
             self._notices.note("replies", "one was dropped: a client does not read its replies", clock().mono_ms)
         except zmq.ZMQError as error:
