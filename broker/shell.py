@@ -59,7 +59,8 @@ from zjobs.messages.types import (
 log = logging.getLogger("zjobs.broker")
 
 TURN_QUESTIONS = 512
-TURN_REPORTS = 64
+TURN_MESSAGES = 8  # so long does a request wait at the most
+REQUESTS_A_MESSAGE = 32  # a message of the worker has as many ends of jobs at the most
 TURN_SUBSCRIPTIONS = 500
 RETRY_WRITING_MS = 1_000
 IDLE_MS = 60_000
@@ -127,8 +128,12 @@ class Broker:
         if at.gate is not None and at.gate.socket in ready:
             at.gate.answer(TURN_QUESTIONS)
         requests = self._receive_requests(now) if at.frontend in ready else []
+        asked = len(requests)
+        if not any(isinstance(request, CHANGING) for _, request, _ in requests):
+            self._answer_queries(requests, now)  # by what the last turn left: what has ended since may take a while
+            requests = []
         lost = at.worker_monitor in ready and self._connection_lost()
-        messages = list(self._receive_reports()) if at.reports in ready else []
+        messages = list(self._receive_reports(asked)) if at.reports in ready else []
         if self._journal.read_only and now.mono_ms >= self._retry_writing_ms:
             self._try_writing(now)
         if self._journal.read_only:
@@ -280,8 +285,9 @@ class Broker:
             self._reply(envelope, error)
         return requests
 
-    def _receive_reports(self) -> Iterator[WorkerMessage]:
-        for _ in range(TURN_REPORTS):
+    def _receive_reports(self, requests: int) -> Iterator[WorkerMessage]:
+        """What the worker sends; when there are `requests`, as much as takes about as long as they do."""
+        for _ in range(1 + requests // REQUESTS_A_MESSAGE if requests else TURN_MESSAGES):
             try:
                 parts, _ = frames.receive(self.sockets.reports, 1)
             except zmq.Again:

@@ -65,12 +65,12 @@ class Outbox:
         return messages
 
     def _batch(self) -> tuple[Report, ...]:
-        """The reports after `_sent`, as many as make a message of about MESSAGE_BYTES, at least one."""
+        """The reports after `_sent`, as many as make a message: at least one."""
         batch: list[Report] = []
         weight = 0
         for report in islice(self._kept, self._sent - self.acked, None):
             weight += _weight(report)
-            if batch and weight > MESSAGE_BYTES:
+            if len(batch) == GATHER or (batch and weight > MESSAGE_BYTES):
                 break
             batch.append(report)
         return tuple(batch)

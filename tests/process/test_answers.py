@@ -37,6 +37,24 @@ def test_status_is_answered_while_a_job_runs(new_service: Callable[..., Service]
     assert job.result(timeout=20) == "elpmaxe"
 
 
+def test_a_request_sees_what_the_ones_before_it_changed(new_service: Callable[..., Service]) -> None:
+    """Sent in one go, so that the broker finds all of them in one turn: a submit, a cancel, and questions."""
+    service = new_service()
+    service.start_broker()
+    requests = []
+    for job_id in range(1, 51):
+        jobs = [{"type": "reverse", "data": msgpack.packb("x")}]
+        requests.append({"op": "submit", "key": f"key {job_id}", "jobs": jobs})
+        requests.append({"op": "cancel", "ids": [job_id]})
+        requests.append({"op": "status", "ids": [job_id]})
+    with service.dealer() as socket:
+        for request in requests:
+            socket.send_multipart([b"", msgpack.packb({"v": PROTOCOL_VERSION, **request})])
+        replies = [msgpack.unpackb(socket.recv_multipart()[-1]) for _ in requests]
+    states = [reply["jobs"][0]["state"] for reply in replies if reply["op"] in ("status", "cancel")]
+    assert states == ["cancelled"] * 100
+
+
 def test_status_tells_how_many_must_end_first(service: Service) -> None:
     """The running job included; the running one has no such number, and neither has one that ended."""
     client = service.client()

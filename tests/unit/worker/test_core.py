@@ -311,6 +311,20 @@ def test_reports_of_a_turn_go_together() -> None:
     assert worker.sent == [Reports(SESSION, 1, (ended(1), ended(2), ended(3)))]
 
 
+def test_many_reports_go_in_messages_that_the_broker_takes_one_by_one() -> None:
+    """Between two of them it answers requests."""
+    worker = idle()
+    worker.jobs(1, 2 * outbox.GATHER + 1)
+    for n in range(1, 2 * outbox.GATHER + 2):
+        worker.core.on_ended(ended(n), worker.now)
+    worker.turn()
+    assert [(message.first, len(message.reports)) for message in worker.sent] == [
+        (1, outbox.GATHER),
+        (1 + outbox.GATHER, outbox.GATHER),
+        (1 + 2 * outbox.GATHER, 1),
+    ]
+
+
 def test_reports_are_repeated_until_acknowledged() -> None:
     """After a second, and on a subscription, all that is not acknowledged goes out again, under its numbers."""
     worker = running()
