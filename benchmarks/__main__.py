@@ -19,7 +19,7 @@ Run it as `python -m benchmarks` in the root of the repository, where zjobs is i
 nothing else.
 Figures: {figures}. The floor is always measured.
 Peers: {peers}.
-What is missing of a peer (pip install 'zjobs[bench]', redis-server, beanstalkd) is said.
+What is missing of a peer (pip install '.[bench]', redis-server, beanstalkd) is said.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from zjobs.broker.keys import KeyRing, KeysError
 from zjobs.broker.retention import Keep
 from zjobs.broker.shell import Broker
 from zjobs.broker.sockets import CannotBind, Config
-from zjobs.messages import endpoints, lock, logs, options
+from zjobs.messages import endpoints, lock, logs, options, wire
 from zjobs.messages.types import Limits
 from zjobs.messages.version import VERSION
 
@@ -50,7 +50,7 @@ Options:
   --reports ENDPOINT     where the worker reports; if omitted, the third port after --listen
   --journal FILE         where jobs are kept, or :memory: to keep nothing; if omitted, journal.db
                          in the folder zjobs of your state directory (~/.local/state)
-  --max-data SIZE        a job's data [default: 1MiB]
+  --max-data SIZE        a job's data, 63MiB at most [default: 1MiB]
   --max-result SIZE      a job's result [default: 16MiB]
   --max-request SIZE     one request [default: 16MiB]
   --max-jobs NUMBER      jobs in one request [default: 10000]
@@ -84,6 +84,7 @@ configuration.
 """
 
 LARGEST = 1 << 31
+MOST = {"--max-data": wire.MAX_DATA_BYTES}
 
 # The options of each command; those of none belong to the broker itself.
 BELONGING: dict[str, tuple[str, ...]] = {
@@ -308,8 +309,9 @@ def _number(read: Any, values: dict[str, Any], name: str) -> int:
         number = int(read(values[name]))
     except ValueError as error:
         raise options.UsageError(f"{name}: {error}") from None
-    if not 1 <= number <= LARGEST:
-        raise options.UsageError(f"{name} must be from 1 to {LARGEST}")
+    most = MOST.get(name, LARGEST)
+    if not 1 <= number <= most:
+        raise options.UsageError(f"{name} must be from 1 to {most}")
     return number
 
 

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from zjobs.broker.access import Who, sees
+from zjobs.broker.access import Role, Who, sees
 from zjobs.broker.core import Core
 from zjobs.broker.jobs import Job
 from zjobs.broker.journal import Journal
@@ -114,7 +114,7 @@ def answer(request: Request, core: Core, journal: Journal, service: Service, who
     if isinstance(request, List):
         return _list(request, core, journal, who, now)
     if isinstance(request, Show):
-        return _show(request, core, journal, now)
+        return _show(request, core, journal, who, now)
     if isinstance(request, Hello):
         return HelloReply(core.journal, SERVER, service.events, service.limits)
     if isinstance(request, Info):
@@ -178,10 +178,13 @@ def _list(request: List, core: Core, journal: Journal, who: Who, now: Now) -> Li
     return ListReply(core.journal, tuple(found), before or None)
 
 
-def _show(request: Show, core: Core, journal: Journal, now: Now) -> Reply:
+def _show(request: Show, core: Core, journal: Journal, who: Who, now: Now) -> Reply:
     job = journal.job(request.id)
     if job is None:
         return _no_such_job(request.id, core)
+    attempts = journal.attempts(job.id)
+    if who.role is Role.VIEWER:  # a traceback shows the task's own code
+        attempts = tuple(attempt._replace(detail="") for attempt in attempts)
     data = journal.data_of([job.id]).get(job.id)
     size, _ = journal.result_piece(job.id, 0, 0)
     return ShowReply(
@@ -193,7 +196,7 @@ def _show(request: Show, core: Core, journal: Journal, now: Now) -> Reply:
         job.time_limit_ms,
         job.retry_of,
         journal.copies_of(job.id),
-        journal.attempts(job.id),
+        attempts,
     )
 
 

@@ -330,7 +330,7 @@ class Broker:
         try:
             frames.send(self.sockets.frontend, *envelope, wire.encode(reply))
         except zmq.Again:
-            self._notices.note("replies", "one was dropped: a client does not read its replies", clock().mono_ms)
+            self._notices.note("replies", "one was dropped: a client leaves too many unread", clock().mono_ms)
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise

@@ -19,7 +19,7 @@ FAREWELL_MS = 1_000
 HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 1_000, 3_000
 TOPIC_BYTES = 1024  # the handshake of CURVE has messages of several hundred bytes
 REBIND_S = 5.0
-UNREAD_REPLIES = 500  # of one client; docs/protocol.md tells it
+UNREAD_REPLIES = 1_000  # of one client; libzmq counts them as read by half as many: docs/protocol.md promises 500
 REPORT_BYTES = 64 << 20  # beside the largest result
 HANDSHAKE_MS = 10_000
 WAITING_CONNECTIONS = 1024  # libzmq's 100 make the others try again after a second
@@ -100,14 +100,14 @@ class Sockets:
         self.pipe = self._calling(zmq.PUSH)
         self.pipe.setsockopt(zmq.IMMEDIATE, 1)  # nothing is queued for a worker that is not there
         self.pipe.setsockopt(zmq.SNDHWM, 0)  # bounded by the window
-        self.pipe.connect(_dialled(self.pipe_at))
+        _dial(self.pipe, self.pipe_at)
         self.reports = self._calling(zmq.SUB)
         self.reports.setsockopt(zmq.LINGER, 0)  # an unsent subscription is nothing to wait for
         self.reports.setsockopt(zmq.RCVHWM, 0)  # bounded by what the worker holds unacknowledged
         self.reports.setsockopt(zmq.MAXMSGSIZE, config.rules.limits.result_bytes + REPORT_BYTES)
         self.worker_monitor = self.reports.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self.reports.subscribe(b"")
-        self.reports.connect(_dialled(self.reports_at))
+        _dial(self.reports, self.reports_at)
 
     def _admits(self, key: str) -> bool:
         assert self._keys is not None
@@ -137,7 +137,7 @@ class Sockets:
             socket = None
             try:
                 socket = make()
-                socket.bind(endpoint)
+                _bind(socket, endpoint)
                 self.poller.register(socket, zmq.POLLIN)
                 return socket
             except zmq.ZMQError as error:
@@ -183,13 +183,21 @@ class Sockets:
 
     def _bind(self, socket: zmq.Socket[bytes], endpoint: str) -> str:
         try:
-            socket.bind(endpoint)
+            _bind(socket, endpoint)
         except zmq.ZMQError as error:
             raise CannotBind(endpoint, error) from error
         bound: bytes = socket.getsockopt(zmq.LAST_ENDPOINT)  # type: ignore[assignment]
         return bound.rstrip(b"\0").decode()
 
 
-def _dialled(endpoint: str) -> str:
+def _bind(socket: zmq.Socket[bytes], endpoint: str) -> None:
+    socket.setsockopt(zmq.IPV6, endpoints.is_ipv6(endpoint))
+    socket.bind(endpoint)
+
+
+def _dial(socket: zmq.Socket[bytes], endpoint: str) -> None:
     """A broker that listens everywhere finds its worker on its own host."""
-    return endpoint.replace("tcp://0.0.0.0:", "tcp://127.0.0.1:").replace("tcp://*:", "tcp://127.0.0.1:")
+    for everywhere, here in (("0.0.0.0", "127.0.0.1"), ("*", "127.0.0.1"), ("[::]", "[::1]")):
+        endpoint = endpoint.replace(f"tcp://{everywhere}:", f"tcp://{here}:")
+    socket.setsockopt(zmq.IPV6, endpoints.is_ipv6(endpoint))
+    socket.connect(endpoint)

@@ -11,7 +11,7 @@ import zmq
 
 from zjobs.broker.journal import Journal, JournalError
 from zjobs.broker.keys import KeyRing
-from zjobs.messages import lock, wire, zap
+from zjobs.messages import endpoints, lock, wire, zap
 from zjobs.messages.types import Backup, BackupReply
 
 HOLD_MS = 300_000
@@ -94,6 +94,7 @@ def _hold(broker: str, file: str, hold_ms: int, keys: KeyRing | None) -> BackupR
         socket.rcvtimeo = ANSWER_MS
         if keys is not None:
             zap.call_with(socket, keys.public, keys.secret, keys.public)
+        socket.ipv6 = endpoints.is_ipv6(broker)
         socket.connect(broker)
         socket.send(wire.encode(Backup(hold_ms)))
         try:

@@ -39,9 +39,9 @@ def status(call: Call) -> int:
     for job in reply.jobs:
         call.output.line(text.status_line(job, reply.worker, paused=reply.paused), {**job._asdict(), **around})
     if not ids and reply.queued > len(reply.jobs):
-        call.output.note(f"{reply.queued} jobs are queued in all")
+        call.output.note(f"{reply.queued} jobs are ready in all")
     elif not ids and not reply.jobs:
-        call.output.note("no job is queued or in progress")
+        call.output.note("nothing is in progress or ready to be (info counts what waits for its time)")
     say_missing(call, reply.missing)
     return exits.NO_SUCH_JOB if reply.missing else exits.DONE
 

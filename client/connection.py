@@ -17,6 +17,7 @@ import zmq
 from zjobs.client.errors import BadAddress, BadReply, BrokerUnreachable, NotPermitted, UntrustedBroker
 from zjobs.client.handshake import Handshake
 from zjobs.client.identity import Key
+from zjobs.messages import endpoints
 
 # A request without a reply is sent again on a new socket: a broker that was restarted has forgotten it. The
 # pauses double, because one that is merely slow must not get more work; a large request has time to arrive.
@@ -158,6 +159,7 @@ class _Pool:
         socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
+        socket.setsockopt(zmq.IPV6, endpoints.is_ipv6(self._address))
         if self._key is not None:
             from zjobs.messages import zap  # not at the top: most starts of zclient need no key
 

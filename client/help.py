@@ -14,7 +14,8 @@ COMMON = """\
 Exit codes:
   0 done   1 a job failed or was cancelled (result, batch, wait)   2 wrong usage
   3 no such job, or its result has expired   4 not finished yet
-  5 refused (unknown type, too large, queue full, not permitted)
+  5 refused (unknown type, too large, queue full, key conflict, not permitted,
+    the journal cannot be written, another broker than the key names)
   69 the broker cannot be reached in time   74 the output cannot be written
   130 interrupted
 

@@ -21,6 +21,7 @@ _WORKER_NOTES = {
     WorkerState.SILENT: " (the worker is silent)",
     WorkerState.STOPPING: " (the worker is stopping)",
     WorkerState.FOREIGN: " (the worker serves another broker)",
+    WorkerState.LACKS_TYPE: " (the worker lacks a task type: see info)",
 }
 
 

@@ -59,6 +59,11 @@ def seen_from(endpoint: str, dialled: str) -> str:
     return f"tcp://{ours['host']}:{there['port']}"
 
 
+def is_ipv6(endpoint: str) -> bool:
+    """Whether a socket needs ZMQ_IPV6 for it."""
+    return "[" in endpoint
+
+
 def is_local(endpoint: str) -> bool:
     """Whether only this host can reach what is bound here."""
     match = _TCP.match(endpoint)

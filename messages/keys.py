@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -40,6 +41,8 @@ def load(path: str | Path) -> Identity:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise KeyFileError(f"the key file {path} is a link; links are not followed") from None
         raise KeyFileError(f"the key file {path} cannot be read: {error.strerror}") from None
     with open(descriptor, encoding="utf-8", errors="replace") as file:
         status = os.fstat(descriptor)

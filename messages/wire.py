@@ -25,6 +25,8 @@ MAX_REASON_CHARS = 1_000
 MAX_IDS = 10_000
 MAX_PAGE = 1_000
 MAX_VALUES = 1_000_000
+MAX_PIPE_BYTES = 64 << 20  # one message to the worker
+MAX_DATA_BYTES = 63 << 20  # one job's data, with which such a message begins and may end
 LOOKED_THROUGH_BYTES = 64 << 10
 
 # How a timestamp of 4, 8 and 12 bytes begins: github.com/msgpack/msgpack/blob/master/spec.md

@@ -22,7 +22,7 @@ runs again while its type's max_attempts (1) is not used up; a job whose worker 
 while max_reruns is not used up, which is 0 for your own tasks (2 for reverse, swap and repeat).
 
 SIGTERM and SIGINT (Ctrl+C): the running job is finished, the rest goes back to the broker; the second time the running
-job is killed and goes back too.
+job is killed: it goes back while its type's max_reruns is not used up, else it has failed.
 
 Exit codes:
   0 stopped in order  64 wrong usage  69 address in use  73 an address or file cannot be made

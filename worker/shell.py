@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import zmq
 
-from zjobs.messages import lock, wire, zap
+from zjobs.messages import endpoints, lock, wire, zap
 from zjobs.messages.keys import Identity
 from zjobs.messages.types import Ended, TaskType
 from zjobs.worker import effects as e
@@ -31,7 +31,6 @@ from zjobs.worker.runner import Death, Event, Runner
 log = logging.getLogger("zworker")
 
 MESSAGES_A_TURN = 256
-PIPE_FRAME_BYTES = 64 << 20
 TOPIC_BYTES = 1024
 HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 1000, 3000
 FAREWELL_MS = 500
@@ -105,8 +104,8 @@ def _bound(
     sock.linger = 0
     sock.sndhwm = sock.rcvhwm = 0  # the window bounds these channels
     sock.heartbeat_ivl, sock.heartbeat_timeout = HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS
-    sock.maxmsgsize = PIPE_FRAME_BYTES if kind == zmq.PULL else TOPIC_BYTES
-    sock.ipv6 = "[" in endpoint
+    sock.maxmsgsize = wire.MAX_PIPE_BYTES if kind == zmq.PULL else TOPIC_BYTES
+    sock.ipv6 = endpoints.is_ipv6(endpoint)
     if kind == zmq.XPUB:
         sock.xpub_verbose = 1  # a broker that comes back subscribes to what its old connection still has
     try:

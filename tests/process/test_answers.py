@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import socket
 import statistics
 import time
 from collections.abc import Callable
@@ -53,6 +55,40 @@ def test_a_request_sees_what_the_ones_before_it_changed(new_service: Callable[..
         replies = [msgpack.unpackb(socket.recv_multipart()[-1]) for _ in requests]
     states = [reply["jobs"][0]["state"] for reply in replies if reply["op"] in ("status", "cancel")]
     assert states == ["cancelled"] * 100
+
+
+def test_500_requests_in_flight_are_all_answered(new_service: Callable[..., Service]) -> None:
+    """However many replies were read one by one before: libzmq counts those as read in large steps only."""
+    service = new_service()
+    service.start_broker()
+    request = [b"", msgpack.packb({"v": PROTOCOL_VERSION, "op": "types"})]
+    with service.dealer() as dealer:
+        for before in (0, 120, 249, 251, 400):
+            for _ in range(before):
+                dealer.send_multipart(request)
+                dealer.recv_multipart()
+            service.broker.signal(signal.SIGSTOP)
+            for _ in range(500):
+                dealer.send_multipart(request)
+            service.broker.signal(signal.SIGCONT)
+            for _ in range(500):
+                dealer.recv_multipart()
+
+
+def test_ipv6(new_service: Callable[..., Service]) -> None:
+    """All five sockets, events included."""
+    service = new_service("tcp://[::1]:*")
+    try:
+        with socket.socket(socket.AF_INET6) as pipe, socket.socket(socket.AF_INET6) as reports:
+            for probe in (pipe, reports):
+                probe.bind(("::1", 0))
+            service.pipe, service.reports = (f"tcp://[::1]:{probe.getsockname()[1]}" for probe in (pipe, reports))
+    except OSError as error:
+        pytest.skip(f"NOT TESTED HERE: this host has no ::1: {error}")
+    service.start_broker()
+    service.start_worker()
+    assert service.endpoint.startswith("tcp://[::1]:")
+    assert service.zclient("batch", "reverse", "example").stdout.endswith("\nelpmaxe\n")
 
 
 def test_status_tells_how_many_must_end_first(service: Service) -> None:

@@ -274,6 +274,7 @@ def test_without_a_worker_the_status_says_so(new_service: Callable[..., Service]
         ("broker", ["--journal", "/dev/null/journal"], 73),
         ("broker", ["--journal", "garbage"], 74),
         ("broker", ["--max-request", "1000", "--journal", ":memory:"], 78),
+        ("broker", ["--max-data", "64MiB", "--journal", ":memory:"], 64),
         ("worker", ["--pipe", "nowhere"], 64),
         ("worker", ["--time-scale", "-1"], 64),
         ("worker", ["more"], 64),

@@ -129,6 +129,15 @@ def test_a_refusal_on_the_command_line(people: Any) -> None:
     assert ended.returncode == 5 and "only a key of the role operator" in ended.stderr
 
 
+def test_a_viewer_sees_that_a_run_failed_and_no_traceback(people: Any) -> None:
+    """That shows the task's code, and what is in the exceptions on the way."""
+    job = people.client("boss").submit("interrupts")
+    assert job.wait(20).state == "failed"
+    (whole,), (seen,) = (people.client(name).show(job.id).attempts for name in ("boss", "eve"))
+    assert "own_tasks.py" in whole.detail
+    assert seen == whole._replace(detail="")
+
+
 def test_info_while_somebody_elses_job_runs(people: Any) -> None:
     """A submitter is told how the service is, though it may not ask about the job."""
     job = people.client("bob").submit("once_gate", {"name": "g"})

@@ -47,6 +47,14 @@ def test_status_line(fields: dict[str, Any], worker: WorkerState, line: str) -> 
     assert text.status_line(BASE._replace(**fields), worker) == line
 
 
+@pytest.mark.parametrize("worker", WorkerState)
+@pytest.mark.parametrize("state", [JobState.QUEUED, JobState.IN_PROGRESS])
+def test_each_state_of_the_worker_can_be_shown(worker: WorkerState, state: JobState) -> None:
+    """Beside a job that goes on; only of a worker that is ready there is nothing to say."""
+    line = text.status_line(BASE._replace(state=state, cancelling=True), worker)
+    assert line.startswith("17 cancelling") and ("(" in line) == (worker is not READY)
+
+
 def test_queued_until_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """A job that is not ready says when it will be; a paused queue is said of queued jobs alone."""
     monkeypatch.setattr(text.time, "time", lambda: 1_000.0)
