@@ -123,11 +123,11 @@ class Broker:
         at = self.sockets
         if at.wakeup.fileno() in ready:
             self._drain_wakeups()
-        now = clock()
         self._refresh_keys()
         if at.gate is not None and at.gate.socket in ready:
             at.gate.answer(TURN_QUESTIONS)
-        requests = self._receive_requests(now) if at.frontend in ready else []
+        requests = self._receive_requests() if at.frontend in ready else []
+        now = clock()  # not before they are here: a delay must not begin before it was asked for
         asked = len(requests)
         if not any(isinstance(request, CHANGING) for _, request, _ in requests):
             self._answer_queries(requests, now)  # by what the last turn left: what has ended since may take a while
@@ -275,13 +275,13 @@ class Broker:
         self.sockets.reopen_events()
         self._events = Events(self.sockets.events, self._may_watch)
 
-    def _receive_requests(self, now: Now) -> list[Asked]:
+    def _receive_requests(self) -> list[Asked]:
         """The requests that wait; what is none is answered at once."""
         most = self._limits.frames + 1  # the ROUTER adds the sender's identity
         waiting = frames.waiting(self.sockets.frontend, most, self._keys is not None)
         requests, refused = self._intake.take(waiting, most)
         for envelope, error in refused:
-            self._notices.note("requests", f"one was refused: {error.message}", now.mono_ms)
+            self._notices.note("requests", f"one was refused: {error.message}", clock().mono_ms)
             self._reply(envelope, error)
         return requests
 
@@ -373,7 +373,8 @@ class Broker:
 
     def _event(self, news: News, now: Now) -> JobEvent:
         status = job_status(self._core, news.job, now)._replace(note=None)
-        return JobEvent(self._core.journal, status, news.change, self._core.worker.state)
+        core = self._core
+        return JobEvent(core.journal, status, news.change, core.worker.state, core.paused is not None)
 
     def _snapshot(self, job_id: int | None, now: Now) -> JobEvent | Listening | None:
         """What a new subscriber to a job is told, or to all of them (None)."""

@@ -41,7 +41,7 @@ class Watch:
     """The news of some jobs until each has ended. Belongs to the thread and process that made it.
 
     `known` has the newest status of each job, `unfinished` the ids of those that go on, in order; `worker` is
-    the state of the worker as last heard, `paused` whether the queue was when that was last asked (no event tells it).
+    the state of the worker as last heard, `paused` whether the queue was then; of a pause alone no event tells.
     Raises NotFound or Expired for an id without a job, BrokerChanged when the broker's journal is not `journal` (None:
     whichever it is at first), BrokerUnreachable when the broker was lost for `patience` seconds, and KeyRefused or
     NotPermitted when our key is revoked.
@@ -161,7 +161,7 @@ class Watch:
 
     def _hear(self, event: JobEvent | Listening) -> None:
         if isinstance(event, JobEvent):
-            self.worker = event.worker
+            self.worker, self.paused = event.worker, event.paused
             if event.job.state in (JobState.FAILED, JobState.CANCELLED) and event.job.message is None:
                 self._untold.add(event.job.id)  # events carry no text: why it ended so is asked for
             else:

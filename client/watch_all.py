@@ -100,7 +100,7 @@ class WatchAll(Watch):
         asked = list(dict.fromkeys([*self._untold, *unfinished]))
         reply = self._client.status(asked, timeout=timeout)  # none: what runs and comes next
         self._check_journal(reply.journal)
-        self.worker = reply.worker
+        self.worker, self.paused = reply.worker, reply.paused
         self._repair_above = None
         self._untold.clear()
         for job in [*(job for job in reply.jobs if job.id in wanted), *newer]:

@@ -445,6 +445,7 @@ class JobEvent(NamedTuple):
     job: JobStatus
     change: int | None
     worker: WorkerState
+    paused: bool = False
 
 
 # --- the hand-over: pipe (broker to worker) -------------------------------------------------------

@@ -382,6 +382,7 @@ SHAPES |= {
         "job": record(m.JobStatus),
         "change": optional(_number),
         "worker": _worker,
+        "paused": boolean,
     },
     # pipe
     m.StartSession: {

@@ -1,6 +1,7 @@
 """The program inside the task process: reads a job, runs it, reports how it ended, one after the other.
 
-Reading a packet means that its job has begun; what is still in the socket, the worker may take back.
+Reading a packet means that its job has begun; what is still in the socket, the worker may take back. When it has done
+so with the job sent before a packet, that packet is taken back with it.
 Started by `runner` as `python -m zjobs.worker.child SOCKET LOCK PAGE PARENT TIME_SCALE [MODULE]...`; never imports zmq.
 """
 
@@ -26,6 +27,7 @@ from zjobs.worker.page import Page
 MAX_TEXT_CHARS = 10_000
 EXIT_BROKEN = 70
 SIGN_S = 0.5
+READABLE = (type(None), bool, int, float, str, bytes)
 
 
 class BadResult(Exception):
@@ -82,12 +84,18 @@ def load(time_scale: float, modules: list[str]) -> dict[str, tasks.Caller]:
 def serve(sock: socket.socket, bench: Bench, marker: capture.Marker) -> NoReturn:
     """Runs jobs until the worker is gone."""
     own_pid = os.getpid()
+    last = 0
     while True:
         try:
             packet = packets.receive(sock)
             if packet is None:
                 os._exit(0)
-            ended = bench.run(*packet)
+            number, after, *job = packet
+            if after not in (0, last):
+                packets.send(sock, ("skipped", number))
+                continue
+            last = number
+            ended = bench.run(*job)
             if os.getpid() != own_pid:  # a task has forked and come back twice; only one of us goes on
                 os._exit(0)
             packets.send(sock, (marker.mark(ended.n), *ended[:7]))
@@ -168,7 +176,7 @@ def _failed(n: int, elapsed_us: int, error: BaseException, told_to_end: bool) ->
 def _packed(value: Any, result_bytes: int) -> bytes:
     try:
         body = wire.pack_value(value)
-        if isinstance(value, (list, tuple, dict)):
+        if type(value) not in READABLE:
             wire.unpack_value(body)  # some of what can be packed cannot be read again: a list as a map's key
     except Exception as error:
         raise BadResult(f"the result ({type(value).__name__}) cannot be packed: {error}") from None

@@ -1,9 +1,11 @@
 """What travels between the worker and its task process: one packet a message, a msgpack array.
 
-worker -> task process   [n, type, data or nil, result_bytes, id, attempt]
+worker -> task process   [packet, after, n, type, data or nil, result_bytes, id, attempt] (packet: its own number, never
+                         used again; after: that of the packet before it, 0 when all those have ended)
 task process -> worker   first ["types", [[name, description, ...], ...], token] (see `TaskType`, `capture`) or
                          ["error", sentence], then for each job [marked, n, outcome, elapsed_us, result, reason,
-                         message, detail] (see `Ended`; marked: a mark stands behind its output)
+                         message, detail] (see `Ended`; marked: a mark stands behind its output) or
+                         ["skipped", packet], which did not run, because the one before it had not
 
 What does not fit a packet travels as a descriptor of a nameless file: nothing to clean up, whoever crashes.
 """

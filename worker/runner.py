@@ -1,9 +1,11 @@
 """The worker's side of the task process: starts it, feeds it, hears of its end, takes back what it has not begun.
 
-Nothing here waits. The packets in the task process's socket are exactly the jobs it has not begun: we keep a
-duplicate of its end, and reading a packet there takes the job back, as surely as its own reading begins it. When a
-task process is to be killed anyway, that is done at once and the rest follows when it is dead: then nothing changes
-any more, and first its results, then its unread jobs are read; what is missing from both had begun.
+Nothing here waits. The packets in the task process's socket are jobs it has not begun: we keep a duplicate of its
+end, and reading a packet there takes the job back. The task process may read between two of our reads; but it runs a
+job only when it has run the one sent before that, so the first packet we read takes back all that were sent behind it,
+whoever reads those. When a task process is to be killed anyway, that is
+done at once and the rest follows when it is dead: then nothing changes any more, and first its results, then its
+unread jobs are read; what is missing from both had begun.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple, NoReturn, Union
 
 from zjobs.messages.types import Ended, FailReason, HandedJob, Outcome, TaskType
 from zjobs.worker import host, packets
@@ -25,7 +27,9 @@ from zjobs.worker.page import PAGE_BYTES, Page
 # With 1 job ahead the task process idles while we turn around: 13,000 jobs/s instead of 110,000. Linux takes
 # 278 small packets unread in a socket of this kind, or 11 of the largest.
 JOBS_AHEAD = 64
-RESULTS_A_TURN = 64
+RESULTS_A_TURN = JOBS_AHEAD  # so that after a take_back, all ends that can be there are heard
+# Of jobs with large results only so many: their results are read in one turn, all of them.
+FEW_AHEAD = 8
 RESTART_FIRST_MS = 100
 RESTART_LAST_MS = 10_000
 
@@ -65,7 +69,9 @@ class Runner:
     def _reset(self) -> None:
         self.types: tuple[TaskType, ...] | None = None
         self._waiting: deque[tuple[int, HandedJob, int]] = deque()
-        self._sent: deque[int] = deque()
+        self._sent: dict[int, int] = {}  # the jobs with the task process: the number of the packet of each
+        self._packet = 0
+        self._ahead = FEW_AHEAD
         self._idle_output = b""
         self._forgotten = False
         self._killed = False
@@ -144,15 +150,17 @@ class Runner:
         if self._waiting and not self._sent:  # what was printed so far, the next job has not printed
             self._capture.read()
             self._idle_output += self._capture.rest()
-        while self._waiting and len(self._sent) < JOBS_AHEAD:
+        while self._waiting and len(self._sent) < self._ahead:
             n, job, result_bytes = self._waiting[0]
+            after = next(reversed(self._sent.values()), 0)
             try:
-                packet = (n, job.type, job.data, result_bytes, job.id, job.attempt)
+                packet = (self._packet + 1, after, n, job.type, job.data, result_bytes, job.id, job.attempt)
                 packets.send(self._socket, packet, host.DONT_WAIT)
             except OSError:  # no room: a result will make some, or the next beat tries again
                 return
             self._waiting.popleft()
-            self._sent.append(n)
+            self._packet += 1
+            self._sent[n] = self._packet
 
     def events(self, most: int = RESULTS_A_TURN) -> list[Event]:
         """What happened since, in order: output, and the jobs that have ended, at most `most` of them."""
@@ -165,7 +173,7 @@ class Runner:
             self._idle_output = b""
         if self._hear(events, most):
             # No job has ended up to now whose end was not heard, so what was read before is the present one's.
-            self._printed(events, self._sent[0] if self._sent else 0, self._capture.rest())
+            self._printed(events, self._first(), self._capture.rest())
         return [] if self._forgotten else events
 
     def _hear(self, events: list[Event], most: int) -> bool:
@@ -177,6 +185,8 @@ class Runner:
                 packet = packets.receive(self._socket, host.DONT_WAIT) or []
                 if self.types is None:
                     self._announced(*packet)
+                elif packet[:1] == ["skipped"]:
+                    self._skipped(*packet)
                 else:
                     self._ended(events, *packet)
             except BlockingIOError:
@@ -199,16 +209,30 @@ class Runner:
     ) -> None:
         """A result, and before it what that job has printed. Raises TypeError or ValueError when it is none."""
         ended = Ended(n, Outcome(outcome), elapsed_us, result, reason and FailReason(reason), message, detail)
-        if not self._sent or n != self._sent[0]:
-            # A task has read or forged what is not its own, so nobody knows any more which job runs.
-            self._broken = f"ended job number {n}, which is not running,"
-            self.kill()
-            raise ValueError(self._broken)
+        if n != self._first():
+            self._break(f"ended job number {n}, which is not running,")
         if marked:
             self._printed(events, n, self._capture.until_mark(n))
-        self._sent.popleft()
+        del self._sent[n]
+        large = result is not None and len(result) > packets.PACKET_BYTES
+        self._ahead = FEW_AHEAD if large else min(self._ahead + 1, JOBS_AHEAD)
         self._quick_deaths = 0
         events.append(ended)
+
+    def _skipped(self, _: str, number: int) -> None:
+        """A packet that was taken back with the one before it: fine. If that was not, somebody else has read it."""
+        if number in self._sent.values():
+            self._break("missed a job that was sent to it")
+
+    def _break(self, how: str) -> NoReturn:
+        """A task has read or forged what is not its own, so nobody knows any more which job runs."""
+        self._broken = how
+        self.kill()
+        raise ValueError(how)
+
+    def _first(self) -> int:
+        """The number of the job that runs, or runs next; 0: there is none."""
+        return next(iter(self._sent), 0)
 
     def _printed(self, events: list[Event], n: int, data: bytes) -> None:
         if data:
@@ -242,9 +266,11 @@ class Runner:
             except packets.Garbled:
                 continue
             if packet:
-                numbers.append(packet[0])
-        taken = set(numbers)
-        self._sent = deque(n for n in self._sent if n not in taken)
+                numbers.append(packet[2])
+        if numbers:
+            numbers = [n for n in self._sent if n >= numbers[0]]
+            for n in numbers:
+                del self._sent[n]
         numbers += [n for n, _, _ in self._waiting]
         self._waiting.clear()
         return [] if self._forgotten else numbers

@@ -1,8 +1,9 @@
 """The worker's sockets and its loop; it decides nothing, `core` does.
 
 One thread. A turn reads what is waiting (bounded), lets the core decide, does what it says, and sleeps until the
-core's next deadline or the next news. Reading comes before any look at the clock, and at a deadline everything is
-read: after a pause of the whole process a timer that has run out means nothing while news is unread.
+core's next deadline or the next news. Reading comes before any look at the clock, and when the poller slept up to a
+deadline everything is read: after a pause of the whole process a timer that has run out means nothing while news is
+unread.
 """
 
 from __future__ import annotations

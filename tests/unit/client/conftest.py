@@ -72,7 +72,7 @@ class FakeBroker:
         """A journaled change for those who listen to all jobs; lost: it never reaches them."""
         self.jobs[job.id] = job
         self.change += 1
-        body = wire.encode(m.JobEvent(self.journal, job, self.change, self.worker))
+        body = wire.encode(m.JobEvent(self.journal, job, self.change, self.worker, self.paused is not None))
         if not lost:
             self._todo.put(lambda: self._xpub.send_multipart([wire.ALL_JOBS_TOPIC, body]))
 
@@ -139,7 +139,8 @@ class FakeBroker:
             self.subscribed.put(message)
 
     def _publish(self, job: m.JobStatus) -> None:
-        event = m.JobEvent(self.journal, job._replace(note=None), None, self.worker)  # events never have a note
+        without_note = job._replace(note=None)  # as all events
+        event = m.JobEvent(self.journal, without_note, None, self.worker, self.paused is not None)
         self._xpub.send_multipart([wire.job_topic(job.id), wire.encode(event)])
 
     def _scripted(self, request: Any) -> Any:

@@ -189,7 +189,9 @@ def test_status(run: Run, broker: Any) -> None:
     ran = run("status", "99", "18")
     assert ran == Ran(3, "18 completed\n", "zclient: there is no job 99\n")
     broker.jobs.clear()
-    assert run("status") == Ran(0, "", "zclient: nothing is in progress or ready to be (info counts what waits for its time)\n")
+    assert run("status") == Ran(
+        0, "", "zclient: nothing is in progress or ready to be (info counts what waits for its time)\n"
+    )
 
 
 def test_status_as_json(run: Run, broker: Any) -> None:

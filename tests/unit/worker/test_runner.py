@@ -14,6 +14,7 @@ import pytest
 from zjobs.messages.types import FailReason, Outcome
 from zjobs.messages.wire import unpack_value
 from zjobs.worker import host
+from zjobs.worker.runner import FEW_AHEAD, JOBS_AHEAD
 
 Start = Callable[..., Any]
 
@@ -202,6 +203,43 @@ def test_take_back_is_exact(bench: Start, tmp_path: Path) -> None:
     after = it.offer("quick", "after")
     it.until(lambda: len(it.ended) == 2)
     assert [(e.n, unpack_value(e.result)) for e in it.ended] == [(blocked, "done"), (after, "after")]
+
+
+def kept_of_a_stream(it: Any) -> list[int]:
+    """Offers many short jobs, and takes back what has not begun when the first has ended; the numbers of the others."""
+    offered = [it.offer("quick") for _ in range(64)]
+    it.runner.feed()
+    it.until(lambda: it.ended and it.ended[-1].n >= offered[0])
+    taken = it.runner.take_back()
+    kept = offered[: len(offered) - len(taken)]
+    assert taken == offered[len(kept) :]
+    it.until(lambda: it.ended[-1].n == kept[-1])
+    return kept
+
+
+def test_take_back_from_a_stream(bench: Start) -> None:
+    """While short jobs run: what is taken back never runs, and all that was sent before it ends, in order."""
+    it = bench("@task\ndef quick(): pass\n")
+    kept = [n for _ in range(200) for n in kept_of_a_stream(it)]
+    assert [ended.n for ended in it.ended] == kept
+
+
+@pytest.mark.parametrize("value", ["msgpack.Timestamp(1, 2)", "[msgpack.Timestamp(1, 2)]", "{(1, 2): 3}"])
+def test_what_cannot_be_read_again_is_no_result(bench: Start, value: str) -> None:
+    """Though it can be packed."""
+    it = bench(f"import msgpack\n@task\ndef odd(): return {value}\n")
+    assert it.run("odd").reason is FailReason.BAD_RESULT
+
+
+def test_few_jobs_with_large_results_are_sent_ahead(bench: Start) -> None:
+    """So that no turn has to take in more than a few of them; of others many, which grows as they end."""
+    it = bench("@task\ndef echo(data): return data\n")
+    for _ in range(2 * JOBS_AHEAD):
+        it.offer("echo", b"x" * 10)
+    it.until(lambda: it.runner._ahead == JOBS_AHEAD)
+    for _ in range(2 * JOBS_AHEAD):
+        it.offer("echo", b"x" * 20_000)
+    it.until(lambda: it.runner._ahead == FEW_AHEAD)
 
 
 def test_kill_while_running(bench: Start, tmp_path: Path) -> None:
