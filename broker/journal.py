@@ -341,7 +341,7 @@ class Journal:
             self._db.executemany(f"DELETE FROM {table} WHERE id = ?", rows)
         self._db.executemany("DELETE FROM attempt WHERE job = ?", rows)
         self._db.executemany(
-            "DELETE FROM request WHERE first_id = ?1 AND NOT EXISTS "
+            "DELETE FROM request WHERE first_id = ? AND NOT EXISTS "
             "(SELECT 1 FROM job WHERE id BETWEEN request.first_id AND request.first_id + request.count - 1)",
             [(first,) for first in firsts],
         )
