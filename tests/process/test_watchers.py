@@ -92,6 +92,7 @@ def test_the_end_is_heard_after_the_broker_was_killed_and_started_again(service:
     jobs = client.submit_many("echo", range(20))
     watchers.watch(*[job.id for job in [gate, *jobs]] * 3)
     watchers.until_all(lambda events: events, "the present status")
+    service.until_state(gate.id, "in_progress")
     service.broker.kill()
     service.open_gate("gate")
     service.until(lambda: service.runs("end"), "the running job has ended meanwhile")
