@@ -88,8 +88,9 @@ class Journal:
             _create_file(file, new_id)
         with _damage(file):
             _check_header(file)
-            connection = _connect(file)
+            connection = _connection(file)
             _unclosed.append(connection)
+            _configure(connection)
             journal = cls(connection, file)
             journal._bring_up_to_date(as_it_is)
             if Path(file).stat().st_size <= CHECKED_AT_START_BYTES:
@@ -388,18 +389,22 @@ def _damage(file: str) -> Iterator[None]:
         raise JournalError(f"the journal {file} is damaged or unreadable: {error}") from error
 
 
-def _connect(file: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+def _connection(file: str) -> sqlite3.Connection:
+    return sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+
+
+def _configure(connection: sqlite3.Connection) -> None:
+    """The first thing that reads the file, so the first that may find it damaged."""
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     connection.execute("PRAGMA temp_store = MEMORY")
-    return connection
 
 
 def _create(file: str, new_id: str) -> sqlite3.Connection:
-    connection = _connect(file)
+    connection = _connection(file)
+    _configure(connection)
     connection.execute(f"PRAGMA page_size = {wal.PAGE_BYTES}")
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -108,6 +108,11 @@ FOREIGN = {
     "another program's": ("PRAGMA application_id = 1", "not a journal of zjobs"),
     "without a table": ("DROP TABLE job", "damaged"),
     "without its one row": ("DELETE FROM journal", "damaged"),
+    "with a schema that cannot be read": (
+        "PRAGMA writable_schema = ON; "
+        "UPDATE sqlite_schema SET sql = replace(sql, 'TABLE', 'TABDE') WHERE name = 'pause'",
+        "malformed database schema",
+    ),
     "with a state that is none": ("UPDATE job SET state = 'flying' WHERE id = 1", "damaged"),
     "with a reason that is none": ("UPDATE job SET state = 'failed', reason = 'mood' WHERE id = 1", "damaged"),
 }
@@ -121,7 +126,7 @@ def test_a_file_of_another_kind(name: str, ruined: tuple[Scene, Sample], tmp_pat
     files = moved_into_the_file(whole.files, tmp_path)
     put(scene, files)
     with sqlite3.connect(scene.journal, isolation_level=None) as connection:
-        connection.execute(statement)
+        connection.executescript(statement)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     content = scene.journal.read_bytes()
     connection.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sqlite3
@@ -535,3 +536,22 @@ def _layout(journal: Journal) -> tuple[object, ...]:
     columns = {name: {row[1:] for row in journal._all(f"PRAGMA table_info({name})")} for name in tables}
     indexes = journal._all("SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'index' ORDER BY name")
     return columns, indexes
+
+
+def test_a_refused_file_is_not_changed_when_its_connection_is_forgotten(tmp_path: Path) -> None:
+    """Not even by what SQLite does when a connection is closed, which Python does with one that nobody has any more."""
+    file, log = tmp_path / "journal.db", tmp_path / "journal.db-wal"
+    journal = Journal.open(str(file), "id")
+    journal.take_up()
+    journal.close()
+    connection = sqlite3.connect(file, isolation_level=None)
+    connection.executescript(
+        "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'no table' WHERE name = 'pause'"
+    )
+    connection.close()
+    log.touch()
+    content = file.read_bytes()
+    with pytest.raises(JournalError, match="malformed database schema"):
+        Journal.open(str(file), "id")
+    gc.collect()
+    assert log.exists() and file.read_bytes() == content

@@ -80,7 +80,7 @@ class FakeBroker:
         return [request for request in self.requests if isinstance(request, kind)]
 
     def wait_for(self, kind: type, count: int) -> None:
-        """Returns when so many requests of this kind have come."""
+        """Returns when so many requests of this kind have come, and what is changed now changes no reply to them."""
         deadline = monotonic() + 30
         while len(self.asked(kind)) < count:
             assert monotonic() < deadline, f"no {kind.__name__}"
@@ -124,8 +124,9 @@ class FakeBroker:
         if self._router.poll(5):
             *envelope, frame = self._router.recv_multipart()
             self.frames.append(frame)
-            self.requests.append(wire.decode(frame, wire.REQUESTS))
-            reply = self._scripted(self.requests[-1])
+            request = wire.decode(frame, wire.REQUESTS)
+            reply = self._scripted(request)
+            self.requests.append(request)  # not before the reply is made: see wait_for
             if reply is not None:
                 self._router.send_multipart([*envelope, reply if isinstance(reply, bytes) else wire.encode(reply)])
         while self._xpub.poll(0):

@@ -86,6 +86,7 @@ def test_watch_some(run: Run, broker: Any, on_subscription: Any) -> None:
     broker.add(2, COMPLETED, "x")
 
     def goes_on() -> None:
+        broker.wait_for(m.Status, 1)
         broker.add(1, RUNNING, elapsed_ms=10)
         broker.add(1, RUNNING, elapsed_ms=20)
         broker.add(1, RUNNING, elapsed_ms=30, fraction=0.5, output_bytes=12)
