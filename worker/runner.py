@@ -3,9 +3,9 @@
 Nothing here waits. The packets in the task process's socket are jobs it has not begun: we keep a duplicate of its
 end, and reading a packet there takes the job back. The task process may read between two of our reads; but it runs a
 job only when it has run the one sent before that, so the first packet we read takes back all that were sent behind it,
-whoever reads those. When a task process is to be killed anyway, that is
-done at once and the rest follows when it is dead: then nothing changes any more, and first its results, then its
-unread jobs are read; what is missing from both had begun.
+whoever reads those. When a task process is to be killed anyway, that is done at once and the rest follows when it is
+dead: then nothing changes any more, and first its results, then its unread jobs are read; what is missing from both
+had begun.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from zjobs.worker.page import PAGE_BYTES, Page
 # 278 small packets unread in a socket of this kind, or 11 of the largest.
 JOBS_AHEAD = 64
 RESULTS_A_TURN = JOBS_AHEAD  # so that after a take_back, all ends that can be there are heard
+LAST_PACKETS = 1_000  # more than there can be: what a dead task process leaves is read to its end
 # Of jobs with large results only so many: their results are read in one turn, all of them.
 FEW_AHEAD = 8
 RESTART_FIRST_MS = 100
@@ -317,7 +318,7 @@ class Runner:
         events: list[Event] = []
         self._capture.read()
         self._printed(events, 0, self._idle_output)
-        self._hear(events, most=JOBS_AHEAD + 2)
+        self._hear(events, most=LAST_PACKETS)
         return events
 
     def _how(self, code: int) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from zjobs.messages.types import FailReason, Outcome
+from zjobs.messages.types import Ended, FailReason, Outcome
 from zjobs.messages.wire import unpack_value
 from zjobs.worker import host
 from zjobs.worker.runner import FEW_AHEAD, JOBS_AHEAD
@@ -116,6 +116,7 @@ def die(how: str):
     if how == "segfault": ctypes.string_at(0)
     if how == "close": os.closerange(3, 1000)
     if how == "scribble": write(b"scribble")
+    if how == "scribble much": [write(b"scribble") for _ in range(100)]
     if how == "forge":
         write(msgpack.packb([False, 99, "completed", 0, None, None, "", ""]))
         signal.pause()
@@ -162,6 +163,18 @@ def test_scribbling_is_ignored(bench: Start) -> None:
     it.until(lambda: len(it.ended) == 2)
     assert [ended.outcome for ended in it.ended] == [Outcome.COMPLETED] * 2
     assert it.death is None
+
+
+def test_what_ended_before_a_death_is_heard_whatever_stands_before_it(bench: Start) -> None:
+    """All that a dead task process has left is read, be it much."""
+    it = bench(DYING)
+    kept = [it.offer("die", "scribble much"), it.offer("quick")]
+    victim = it.offer("die", "kill")
+    it.runner.feed()
+    assert select.select([it.runner._death_fd], [], [], 20)[0]
+    death = it.runner.died(0)
+    assert [event.n for event in death.events if isinstance(event, Ended)] == kept
+    assert death.lost == [victim]
 
 
 def test_stdout_stays_clean(bench: Start, capfd: pytest.CaptureFixture[str]) -> None:
