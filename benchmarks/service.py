@@ -167,7 +167,7 @@ class Events:
 def submit_and_wait(requests: zmq.Socket[bytes], events: Events) -> None:
     """One job from its submit over its final event to its result, on sockets that are open already."""
     job = {"type": TYPE, "data": msgpack.packb(TEXT)}
-    job_id = ask(requests, op="submit", key=f"{time.time_ns():032x}", jobs=[job])["first_id"]
+    job_id = ask(requests, op="submit", request_key=f"{time.time_ns():032x}", jobs=[job])["first_id"]
     events.subscribe(job_id)
     events.ended(job_id)
     result = ask(requests, op="result", id=job_id)

@@ -65,7 +65,8 @@ Options:
   --role ROLE            for keys add: viewer (sees states), submitter (submits, and does as it likes with its own
                          jobs) or operator (everything)
   --out FILE             for keys add: where the key file of NAME goes; if omitted, NAME.key in this directory
-  --max-per-key NUMBER   jobs that one key may have queued [default: 2000000]
+  --max-per-owner NUMBER
+                         jobs that one owner may have queued [default: 2000000]
   --insecure             listen on other addresses than this host's own without keys: anybody who
                          reaches them can do anything
   --log-level LEVEL      debug, info, warning or error [default: info]
@@ -266,7 +267,7 @@ def _config(values: dict[str, Any]) -> Config:
         request_jobs=_number(int, values, "--max-jobs"),
         queued_jobs=_number(int, values, "--max-queued"),
         frames=_number(int, values, "--max-frames"),
-        queued_per_key=_number(int, values, "--max-per-key"),
+        queued_per_owner=_number(int, values, "--max-per-owner"),
     )
     if limits.request_bytes < limits.data_bytes + 1024:
         raise Refused(

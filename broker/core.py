@@ -71,7 +71,7 @@ class Records(Protocol):
 
     def job(self, job_id: int) -> Job | None: ...
     def jobs(self, ids: Sequence[int]) -> list[Job]: ...
-    def submitted(self, key: str) -> Submitted | None: ...
+    def submitted(self, owner: str, request_key: str) -> Submitted | None: ...
 
 
 class Rules(NamedTuple):
@@ -167,13 +167,12 @@ class Core:
     def submit(self, request: Submit, reply_to: Envelope, now: Now, owner: str = "") -> None:
         """Takes all jobs of the request or none."""
         digest = _digest(request.jobs)
-        key = _owned_key(request.key, owner)
-        known = self._known(key, digest) or self._submit_refusal(request.jobs, owner)
+        known = self._known(owner, request.request_key, digest) or self._submit_refusal(request.jobs, owner)
         if isinstance(known, Error):
             self._reply(reply_to, known)
             return
         if known is None:
-            known = self._taken(key, len(request.jobs), digest)
+            known = self._taken(owner, request.request_key, len(request.jobs), digest)
             for job_id, new in enumerate(request.jobs, known.first_id):
                 self._take(job_id, new, now, owner)
         self._reply(reply_to, SubmitReply(self.journal, known.first_id, known.count, self.types is not None))
@@ -181,15 +180,14 @@ class Core:
     def retry(self, request: Retry, reply_to: Envelope, now: Now, owner: str = "") -> None:
         """Submits copies of ended jobs, all or none."""
         digest = blake2b(repr(("retry", request.ids)).encode(), digest_size=16).digest()
-        key = _owned_key(request.key, owner)
-        known = self._known(key, digest)
+        known = self._known(owner, request.request_key, digest)
         olds = [] if known is not None else [self._find(job_id) for job_id in request.ids]
         known = known or self._retry_refusal(request.ids, olds, owner)
         if isinstance(known, Error):
             self._reply(reply_to, known)
             return
         if known is None:
-            known = self._taken(key, len(olds), digest)
+            known = self._taken(owner, request.request_key, len(olds), digest)
             for job_id, old in enumerate(filter(None, olds), known.first_id):
                 self._take(job_id, NewJob(old.type, None, old.priority, 0, old.time_limit_ms), now, owner, copy_of=old)
         self._reply(reply_to, RetryReply(self.journal, known.first_id, known.count))
@@ -370,18 +368,19 @@ class Core:
 
     # --- taking jobs -------------------------------------------------------------------------------------------------
 
-    def _known(self, key: str, digest: bytes) -> Submitted | Error | None:
-        """What was submitted under this key before; an error when that was something else."""
-        known = self._effects.changes.submitted.get(key) or self._records.submitted(key)
+    def _known(self, owner: str, request_key: str, digest: bytes) -> Submitted | Error | None:
+        """What this owner submitted under this request key before; an error when that was something else."""
+        taken = self._effects.changes.submitted.get((owner, request_key))
+        known = taken or self._records.submitted(owner, request_key)
         if known is not None and known.digest != digest:
-            return Error(ErrorCode.KEY_CONFLICT, f"the key {key!r} was used for other jobs")
+            return Error(ErrorCode.KEY_CONFLICT, f"the request key {request_key!r} was used for other jobs")
         return known
 
-    def _taken(self, key: str, count: int, digest: bytes) -> Submitted:
+    def _taken(self, owner: str, request_key: str, count: int, digest: bytes) -> Submitted:
         """Gives out `count` ids."""
-        taken = Submitted(key, self._totals["next_id"], count, digest)
+        taken = Submitted(owner, request_key, self._totals["next_id"], count, digest)
         self._totals["next_id"] += count
-        self._effects.changes.submitted[key] = taken
+        self._effects.changes.submitted[owner, request_key] = taken
         return taken
 
     def _take(self, job_id: int, new: NewJob, now: Now, owner: str, copy_of: Job | None = None) -> None:
@@ -429,13 +428,12 @@ class Core:
         return Error(ErrorCode.UNKNOWN_TYPE, f"{which}the worker has no task type {job_type!r}; it has: {known}")
 
     def _full(self, more: int, owner: str) -> Error | None:
-        most, share = self._rules.limits.queued_jobs, self._rules.limits.queued_per_key
+        most, share = self._rules.limits.queued_jobs, self._rules.limits.queued_per_owner
         if len(self._queue) + len(self._waiting) + len(self._worker.jobs) + more > most:
             return Error(ErrorCode.QUEUE_FULL, f"{more} more jobs would be more than the {most} that may be queued")
         if owner and self._owned[owner] + more > share:
-            return Error(
-                ErrorCode.QUEUE_FULL, f"{more} more jobs would be more than the {share} that one key may queue"
-            )
+            what = f"{more} more jobs would be more than the {share} that one owner may queue"
+            return Error(ErrorCode.QUEUE_FULL, what)
         return None
 
     # --- small parts -------------------------------------------------------------------------------------------------
@@ -518,11 +516,6 @@ def _next_state(job: Job, state: JobState, step: Step) -> JobState:
         return TRANSITIONS[state, step]
     except KeyError:
         raise AssertionError(f"job {job.id}: no step {step.value} from {state.value}") from None
-
-
-def _owned_key(key: str, owner: str) -> str:
-    """A key as the journal has it: each owner has its own."""
-    return f"{owner}/{key}" if owner else key
 
 
 def _which(place: int, jobs: Sequence[NewJob]) -> str:

@@ -74,9 +74,10 @@ class Job(NamedTuple):
 
 
 class Submitted(NamedTuple):
-    """A submit that was taken: its key, the ids it got, and a digest of its jobs."""
+    """A submit that was taken: whose it is, its request key, the ids it got, and a digest of its jobs."""
 
-    key: str
+    owner: str
+    request_key: str
     first_id: int
     count: int  # type: ignore[assignment]  # hides a tuple method that nobody calls
     digest: bytes
@@ -130,7 +131,7 @@ class Changes:
         self.results: list[tuple[int, bytes]] = []
         self.outputs: list[tuple[int, bytes]] = []
         self.attempts: list[tuple[int, Attempt]] = []
-        self.submitted: dict[str, Submitted] = {}
+        self.submitted: dict[tuple[str, str], Submitted] = {}  # by owner and request key
         self.forget_hands: list[tuple[int]] = []
         self.hands: list[tuple[int, int]] = []
         self.session: Session | None = None

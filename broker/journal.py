@@ -36,6 +36,7 @@ INSERT_JOB = """
 INSERT INTO job(id, type, data_bytes, submitted_at, priority, ready_at, time_limit_ms, retry_of, owner,
                 state, attempts, reruns, version)
 VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', 0, 0, 0)"""
+INSERT_REQUEST = "INSERT INTO request(owner, request_key, first_id, count, digest) VALUES(?, ?, ?, ?, ?)"
 UPDATE_JOB = """
 UPDATE job SET state = ?, attempts = ?, reruns = ?, version = ?, ready_at = ?, cancelling = ?, started_at = ?,
                ended_at = ?, elapsed_ms = ?, output_bytes = ?, reason = ?, message = ?
@@ -225,13 +226,15 @@ class Journal:
             for number, outcome, started_at, ended_at, reason, message, detail in rows
         )
 
-    def submitted(self, key: str) -> Submitted | None:
-        row = self._one("SELECT key, first_id, count, digest FROM request WHERE key = ?", key)
+    def submitted(self, owner: str, request_key: str) -> Submitted | None:
+        query = "SELECT owner, request_key, first_id, count, digest FROM request WHERE owner = ? AND request_key = ?"
+        row = self._one(query, owner, request_key)
         return Submitted(*row) if row else None
 
-    def key_of(self, job_id: int) -> str:
-        """The key that `job_id` was submitted under."""
-        row = self._one("SELECT key FROM request WHERE first_id <= ? ORDER BY first_id DESC LIMIT 1", job_id)
+    def request_key_of(self, job_id: int) -> str:
+        """The request key that `job_id` was submitted under."""
+        query = "SELECT request_key FROM request WHERE first_id <= ? ORDER BY first_id DESC LIMIT 1"
+        row = self._one(query, job_id)
         return row[0] if row else ""
 
     def size_bytes(self) -> int:
@@ -316,7 +319,7 @@ class Journal:
         if changes.attempts:
             many("INSERT INTO attempt VALUES(?, ?, ?, ?, ?, ?, ?, ?)", map(_attempt, changes.attempts))
         if changes.submitted:
-            many("INSERT INTO request(key, first_id, count, digest) VALUES(?, ?, ?, ?)", changes.submitted.values())
+            many(INSERT_REQUEST, changes.submitted.values())
         if changes.forget_hands:
             many("DELETE FROM hand WHERE n = ?", changes.forget_hands)
         if changes.hands:

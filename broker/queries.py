@@ -190,7 +190,7 @@ def _show(request: Show, core: Core, journal: Journal, who: Who, now: Now) -> Re
     return ShowReply(
         core.journal,
         job_status(core, job, now),
-        journal.key_of(job.id).removeprefix(f"{job.owner}/" if job.owner else ""),
+        journal.request_key_of(job.id),
         None if data is None else len(data),
         size or None,
         job.time_limit_ms,

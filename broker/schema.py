@@ -7,7 +7,7 @@ from enum import Enum
 from zjobs.messages.types import FailReason, JobState, Outcome
 
 APPLICATION_ID = 0x7A6A6F62  # "zjob": the file says whose it is (sqlite.org/pragma.html#pragma_application_id)
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 SCHEMA = """
 -- one row: the journal's identity, its totals, and whether a broker has it open
@@ -34,8 +34,10 @@ CREATE TABLE output(id INTEGER PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE attempt(
     job INTEGER NOT NULL, number INTEGER NOT NULL, outcome TEXT NOT NULL, started_at INTEGER, ended_at INTEGER NOT NULL,
     reason TEXT, message TEXT NOT NULL, detail TEXT NOT NULL, PRIMARY KEY(job, number)) WITHOUT ROWID;
+-- each owner has request keys of its own
 CREATE TABLE request(
-    first_id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, count INTEGER NOT NULL, digest BLOB NOT NULL);
+    first_id INTEGER PRIMARY KEY, owner TEXT NOT NULL, request_key TEXT NOT NULL, count INTEGER NOT NULL,
+    digest BLOB NOT NULL, UNIQUE(owner, request_key));
 -- at most one row: the session with the worker; and the hand-overs of that session that are not settled
 CREATE TABLE session(
     incarnation TEXT NOT NULL, session TEXT NOT NULL, next_n INTEGER NOT NULL, reports_done INTEGER NOT NULL,
@@ -71,6 +73,23 @@ ALTER TABLE type ADD COLUMN time_limit_ms INTEGER;
 ALTER TABLE type ADD COLUMN grace_ms INTEGER NOT NULL DEFAULT 2000;
 ALTER TABLE type ADD COLUMN retry_delay_ms INTEGER NOT NULL DEFAULT 1000;
 CREATE TABLE pause(at INTEGER NOT NULL, reason TEXT NOT NULL);
+""",
+    # Format 2 had owner and request key in one text: OWNER/KEY, or KEY alone where there was no owner. KEY may have a
+    # slash as well, so the text alone does not tell; the owner of the request's jobs does (a kept request has one).
+    2: """
+CREATE TABLE request_3(
+    first_id INTEGER PRIMARY KEY, owner TEXT NOT NULL, request_key TEXT NOT NULL, count INTEGER NOT NULL,
+    digest BLOB NOT NULL, UNIQUE(owner, request_key));
+INSERT INTO request_3
+WITH found AS (
+    SELECT request.*, (
+        SELECT job.owner FROM job WHERE job.id BETWEEN first_id AND first_id + count - 1 LIMIT 1) AS owner
+    FROM request),
+owned AS (SELECT *, owner <> '' AND substr(key, 1, length(owner) + 1) = owner || '/' AS prefixed FROM found)
+SELECT first_id, iif(prefixed, owner, ''), iif(prefixed, substr(key, length(owner) + 2), key), count, digest
+FROM owned ORDER BY first_id;
+DROP TABLE request;
+ALTER TABLE request_3 RENAME TO request;
 """,
 }
 

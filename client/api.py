@@ -32,7 +32,7 @@ SMALL_BYTES = 64 << 10
 JOB_OVERHEAD_BYTES = 96
 REQUEST_OVERHEAD_BYTES = 256
 
-# Room in the key for the number of the request, when there may be several.
+# Room in the request key for the number of the request, when there may be several.
 KEY_SUFFIX_CHARS = 8
 
 # Ids a request for status, although the protocol allows more: the reply stays small and quick to write.
@@ -53,8 +53,8 @@ class NoData(Enum):
 NO_DATA = NoData.NO_DATA
 
 
-def new_key() -> str:
-    """A key for a submit: 32 characters, the time first, so that the journal's index grows at its end."""
+def new_request_key() -> str:
+    """A request key for a submit: 32 characters, the time first, so that the journal's index grows at its end."""
     return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
 
 
@@ -124,20 +124,20 @@ class Client(Control):
         priority: int = 0,
         delay: float = 0,
         time_limit: float | None = None,
-        key: str | None = None,
+        request_key: str | None = None,
     ) -> Job:
         """Queues one job; when this returns, it is on the broker's disk.
 
         data: what msgpack can hold (None, bool, int, float, str, bytes, lists and dicts of them).
         priority: -1000 to 1000; what is ready starts by priority, greater first, then in the order of the ids.
         delay: seconds before which it does not start. time_limit: seconds it may run; by default the type's.
-        key: the same key with the same job again returns the same job; by default a new one. An exception
-        after which the job may have been taken all the same carries it as `key`.
+        request_key: the same one with the same job again returns the same job; by default a new one. An exception
+        after which the job may have been taken all the same carries it as `request_key`.
         Raises UnknownType, TooLarge, QueueFull, KeyConflict, StorageFailed, ReadOnly; TypeError, ValueError or
         OverflowError for data that msgpack cannot hold.
         """
         like = job_like(type, priority, delay, time_limit)
-        return self._jobs(like, [data], new_key() if key is None else key)[0]
+        return self._jobs(like, [data], new_request_key() if request_key is None else request_key)[0]
 
     def submit_many(
         self,
@@ -147,45 +147,46 @@ class Client(Control):
         priority: int = 0,
         delay: float = 0,
         time_limit: float | None = None,
-        key: str | None = None,
+        request_key: str | None = None,
     ) -> list[Job]:
         """Queues a job of this type for each of `datas`, in as few requests as the limits allow; else as `submit`.
 
-        Each request is taken all or none. After an exception, repeating with the exception's `key` and the
+        Each request is taken all or none. After an exception, repeating with the exception's `request_key` and the
         same `datas` makes no second jobs.
         """
-        key = new_key() if key is None else key
+        request_key = new_request_key() if request_key is None else request_key
         try:
-            return self._jobs(job_like(type, priority, delay, time_limit), datas, key)
+            return self._jobs(job_like(type, priority, delay, time_limit), datas, request_key)
         except ZjobsError as error:
-            error.key = key
+            error.request_key = request_key
             raise
 
-    def submit_in_parts(self, like: m.NewJob, datas: Iterable[Any], key: str) -> Iterator[m.SubmitReply]:
+    def submit_in_parts(self, like: m.NewJob, datas: Iterable[Any], request_key: str) -> Iterator[m.SubmitReply]:
         """As submit_many, but yields what is accepted with every request. `datas` is read as it goes.
 
         like: the job but for its data, from `job_like`.
 
-        The requests have the keys `key`, `key.2`, `key.3`, …: the same `datas` fall into the same requests.
+        The requests have the keys `request_key`, then this with `.2`, `.3`, … behind it: the same `datas` fall into
+        the same requests.
         What cannot be sent (or an exception of `datas`) is raised after everything before it was accepted.
         """
         one = isinstance(datas, Sequence) and len(datas) == 1
-        most = wire.MAX_KEY_CHARS - (0 if one else KEY_SUFFIX_CHARS)
-        if not 1 <= len(key) <= most:
-            raise errors.BadRequest(f"a key has 1 to {most} characters here, not {len(key)}")
+        most = wire.MAX_REQUEST_KEY_CHARS - (0 if one else KEY_SUFFIX_CHARS)
+        if not 1 <= len(request_key) <= most:
+            raise errors.BadRequest(f"a request key has 1 to {most} characters here, not {len(request_key)}")
         for number, jobs in enumerate(self._parts(like, datas), start=1):
-            part_key = key if number == 1 else f"{key}.{number}"
+            part_key = request_key if number == 1 else f"{request_key}.{number}"
             yield self._submit(m.Submit(part_key, tuple(jobs)))
 
-    def _jobs(self, like: m.NewJob, datas: Iterable[Any], key: str) -> list[Job]:
-        parts = self.submit_in_parts(like, datas, key)
+    def _jobs(self, like: m.NewJob, datas: Iterable[Any], request_key: str) -> list[Job]:
+        parts = self.submit_in_parts(like, datas, request_key)
         return [Job(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]
 
     def _submit(self, request: m.Submit) -> m.SubmitReply:
         try:
             return self._ask(request, m.SubmitReply)
         except (errors.BrokerUnreachable, errors.StorageFailed, errors.ReadOnly) as error:
-            error.key = request.key
+            error.request_key = request.request_key
             raise
 
     def _parts(self, like: m.NewJob, datas: Iterable[Any]) -> Iterator[list[m.NewJob]]:
@@ -277,13 +278,13 @@ class Client(Control):
 
         return WatchAll(self, self.patience)
 
-    def retry(self, ids: Sequence[int], key: str | None = None) -> list[Job]:
+    def retry(self, ids: Sequence[int], request_key: str | None = None) -> list[Job]:
         """Submits copies of jobs that have ended, all or none, and returns them in this order.
 
-        The old ones stay as they ended. The same key with the same ids again returns the same copies. Raises
+        The old ones stay as they ended. The same request key with the same ids again returns the same copies. Raises
         NotFinished, NotFound, Expired, and what `submit` raises.
         """
-        reply = self.retry_ids(ids, new_key() if key is None else key)
+        reply = self.retry_ids(ids, new_request_key() if request_key is None else request_key)
         return [Job(self, reply.first_id + number, reply.journal) for number in range(reply.count)]
 
     def _status_of(self, id: int, journal: str | None = None) -> m.JobStatus:
@@ -341,11 +342,11 @@ class Job:
             raise gone(missing)
         return reply.jobs[0]
 
-    def retry(self, key: str | None = None) -> Job:
+    def retry(self, request_key: str | None = None) -> Job:
         """A new job, a copy of this one, which must have ended; see Client.retry."""
         if self.journal is not None:
             self.status()
-        return self._client.retry([self.id], key)[0]
+        return self._client.retry([self.id], request_key)[0]
 
     def log(self) -> bytes:
         """What the job's last run has printed so far; of long output the end."""

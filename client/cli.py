@@ -87,17 +87,16 @@ def _run(argv: list[str], output: Output) -> int:
 def _say(error: ZjobsError, output: Output) -> None:
     from zjobs.client.commands import repeat_hint
 
-    if error.key is None:
+    if error.request_key is None:
         output.error(error.code, str(error))
     elif output.as_json:
-        output.error(error.code, str(error), key=error.key)
+        output.error(error.code, str(error), request_key=error.request_key)
     else:
-        output.error(error.code, f"{error}; {repeat_hint(error.key)}")
+        output.error(error.code, f"{error}; {repeat_hint(error.request_key)}")
 
 
 def _command(argv: list[str], output: Output) -> int:
     name = _name(argv)
-    argv = _key_file_named(argv, name)
     args = options.parse(help.COMMANDS[name], argv, VERSION_LINE)
     timeout = _timeout(args["--timeout"])
 
@@ -106,7 +105,7 @@ def _command(argv: list[str], output: Output) -> int:
 
     module, function = RUN_BY[name]
     run = getattr(importlib.import_module(f"zjobs.client.{module}"), function)
-    with Client(args["--broker"], timeout, key=args["--key-file"]) as client:
+    with Client(args["--broker"], timeout, key=args["--key"]) as client:
         return int(run(commands.Call(args, client, output)))
 
 
@@ -124,20 +123,6 @@ def _name(argv: list[str]) -> str:
     near = options.nearest(name, help.COMMANDS)
     hint = f"did you mean {near}?" if near else f"there are {', '.join(help.COMMANDS)}"
     raise UsageError(f"there is no command {name}; {hint}")
-
-
-def _key_file_named(argv: list[str], name: str) -> list[str]:
-    """`argv` with --key spelt --key-file before the command: after it, --key is that of a submit."""
-    table = options.options_of(help.GENERAL)
-    place = 0
-    while place < len(argv) and argv[place] != name:
-        word, equals, value = argv[place].partition("=")
-        if word == "--key":
-            argv = [*argv[:place], "--key-file" + equals + value, *argv[place + 1 :]]
-            word = "--key-file"
-        option = table.get(word)
-        place += 2 if option is not None and option.value is not None and not equals else 1
-    return argv
 
 
 def _timeout(given: str) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from zjobs.client import exits, text
-from zjobs.client.api import NO_DATA, Client, ids_of, job_like, new_key
+from zjobs.client.api import NO_DATA, Client, ids_of, job_like, new_request_key
 from zjobs.client.errors import NotPermitted, ZjobsError
 from zjobs.client.output import Output
 from zjobs.client.watch import gone
@@ -25,7 +25,7 @@ class Call(NamedTuple):
 
 
 def submit(call: Call) -> int:
-    for accepted in submitted(call, chosen_key(call)):
+    for accepted in submitted(call, chosen_request_key(call)):
         for job_id in ids_of(accepted):
             call.output.line(str(job_id), {"id": job_id})
         call.output.flush()
@@ -111,12 +111,12 @@ def job_id_of(word: str) -> int:
 # --- submitting, for `batch` too -----------------------------------------------------------------------------
 
 
-def chosen_key(call: Call) -> str:
-    key = call.args["--key"]
-    return new_key() if key is None else str(key)
+def chosen_request_key(call: Call) -> str:
+    request_key = call.args["--once"]
+    return new_request_key() if request_key is None else str(request_key)
 
 
-def submitted(call: Call, key: str) -> Iterator[SubmitReply]:
+def submitted(call: Call, request_key: str) -> Iterator[SubmitReply]:
     """Submits what the command line says; yields what is accepted, request by request.
 
     An error names the line of --lines that was not taken.
@@ -125,7 +125,7 @@ def submitted(call: Call, key: str) -> Iterator[SubmitReply]:
     taken = 0
     checked = True
     try:
-        for accepted in call.client.submit_in_parts(like, datas, key):
+        for accepted in call.client.submit_in_parts(like, datas, request_key):
             if checked and not accepted.checked:
                 call.output.note("no worker has announced its types yet: the type was not checked")
             checked = accepted.checked
@@ -134,16 +134,16 @@ def submitted(call: Call, key: str) -> Iterator[SubmitReply]:
     except (ZjobsError, UsageError) as error:
         if call.args["--lines"] is not None:
             error.args = (f"line {taken + 1}: {error}",)
-            if isinstance(error, ZjobsError) and error.key is not None:
-                error.key = key  # the key of the whole: under it everything is repeated
+            if isinstance(error, ZjobsError) and error.request_key is not None:
+                error.request_key = request_key  # that of the whole: under it everything is repeated
         raise
     except KeyboardInterrupt:
-        call.output.note(f"interrupted before an answer; {repeat_hint(key)}")
+        call.output.note(f"interrupted before an answer; {repeat_hint(request_key)}")
         raise
 
 
-def repeat_hint(key: str) -> str:
-    return f"repeat with --key {key} to know: that makes no second job"
+def repeat_hint(request_key: str) -> str:
+    return f"repeat with --once {request_key} to know: that makes no second job"
 
 
 def _like(args: dict[str, Any]) -> NewJob:
@@ -168,7 +168,7 @@ def _datas(args: dict[str, Any]) -> Iterable[Any]:
     data, arguments, lines = args["DATA"], args["--arg"], args["--lines"]
     if (data is not None) + bool(arguments) + (lines is not None) > 1:
         raise UsageError("DATA, --arg and --lines exclude each other")
-    for value in (args["TYPE"], args["--key"], data, *arguments):
+    for value in (args["TYPE"], args["--once"], data, *arguments):
         _check_text(value)
     if lines is not None:
         return _lines(_open(lines), lines)

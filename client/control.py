@@ -37,12 +37,12 @@ class Control(ABC):
             first = first._replace(jobs=first.jobs + reply.jobs, missing=first.missing + reply.missing)
         return first
 
-    def retry_ids(self, ids: Sequence[int], key: str) -> m.RetryReply:
+    def retry_ids(self, ids: Sequence[int], request_key: str) -> m.RetryReply:
         """As `Client.retry`, but returns the broker's reply."""
         try:
-            return self._ask(m.Retry(key, tuple(ids)), m.RetryReply)
+            return self._ask(m.Retry(request_key, tuple(ids)), m.RetryReply)
         except (errors.BrokerUnreachable, errors.StorageFailed, errors.ReadOnly) as error:
-            error.key = key
+            error.request_key = request_key
             raise
 
     def forget(self, ids: Sequence[int]) -> m.ForgetReply:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from zjobs.client import exits, text
-from zjobs.client.commands import Call, chosen_key, ids_of_words, job_id_of, repeat_hint, say_missing
+from zjobs.client.commands import Call, chosen_request_key, ids_of_words, job_id_of, repeat_hint, say_missing
 from zjobs.client.following import print_ends
 from zjobs.client.table import Table
 from zjobs.client.waiting import max_wait_s
@@ -32,11 +32,11 @@ def cancel(call: Call) -> int:
 
 
 def retry(call: Call) -> int:
-    key = chosen_key(call)
+    request_key = chosen_request_key(call)
     try:
-        reply = call.client.retry_ids(ids_of_words(call), key)
+        reply = call.client.retry_ids(ids_of_words(call), request_key)
     except KeyboardInterrupt:
-        call.output.note(f"interrupted before an answer; {repeat_hint(key)}")
+        call.output.note(f"interrupted before an answer; {repeat_hint(request_key)}")
         raise
     for job_id in range(reply.first_id, reply.first_id + reply.count):
         call.output.line(str(job_id), {"id": job_id})

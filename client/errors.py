@@ -8,12 +8,12 @@ from zjobs.messages.types import ErrorCode, JobStatus
 class ZjobsError(Exception):
     """The base of them all. `code` is for programs, the text a sentence for people.
 
-    `key`, where set, is the key of a submit that was not answered or not promised: submitting the same once
-    more under this key makes no second job.
+    `request_key`, where set, is that of a submit that was not answered or not promised: submitting the same once
+    more under it makes no second job.
     """
 
     code = "error"
-    key: str | None = None
+    request_key: str | None = None
 
 
 # --- what the broker answers ---------------------------------------------------------------------------

@@ -71,11 +71,9 @@ class Handshake:
     def _ask(self) -> None:
         spoken = mechanism(self._endpoint)
         if self._key is None and spoken == "CURVE":
-            raise KeyNeeded(f"{self._endpoint} wants a key: --key-file FILE")
+            raise KeyNeeded(f"{self._endpoint} wants a key: --key FILE")
         if self._key is not None and spoken == "NULL":
-            raise UntrustedBroker(
-                f"{self._endpoint} uses no keys, but {self._key.file} names one (--key-file '': use none)"
-            )
+            raise UntrustedBroker(f"{self._endpoint} uses no keys, but {self._key.file} names one (--key '': use none)")
         if self._key is not None and spoken == "CURVE" and self._hang_ups >= HANG_UPS:
             raise UntrustedBroker(f"{self._endpoint} does not have the key that {self._key.file} names")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 COMMON = """\
   --broker ENDPOINT    the broker, by default $ZJOBS_BROKER, else tcp://127.0.0.1:5570
-  --key-file FILE      the key to show a broker that has keys, by default $ZJOBS_KEY, else
-                       ~/.config/zjobs/client.key if it exists; '' is none. Before the command --key does
+  --key FILE           the key file to show a broker that has keys, by default $ZJOBS_KEY, else
+                       ~/.config/zjobs/client.key if it exists; '' is none
   --timeout DURATION   how long to wait for one answer; it never bounds a job [default: 5s]
   --json               one JSON object a line; errors too, on stderr
   -h, --help           this page
@@ -63,7 +63,7 @@ _DATA_OPTIONS = """\
   --delay DURATION     do not start it before this time is over; it holds up no other job
   --time-limit DURATION
                        end it when it has run for so long, as failed; by default the type's limit
-  --key NAME           submitting the same once more under the same key makes no second job
+  --once NAME          a name for this submit: the same once more under it makes no second job
 """
 
 _RAW = """\
@@ -122,7 +122,7 @@ Options:
 """
 
 SHOW = f"""\
-Show everything known of a job: times, key, sizes, what it is a copy of, and each attempt that failed
+Show everything known of a job: times, request key, sizes, what it is a copy of, and each attempt that failed
 with its traceback.
 
 Usage:
@@ -205,7 +205,7 @@ Usage:
 
 {_IDS}
 Options:
-  --key NAME           the same once more under the same key makes no second copies
+  --once NAME          a name for this retry: the same once more under it makes no second copies
 {COMMON}
 """
 

@@ -143,7 +143,7 @@ def show_lines(reply: ShowReply, worker: WorkerState, paused: bool = False, raw:
         "job": status_line(job, worker, paused=paused),
         "type": printable(job.type),
         **({"owner": printable(job.owner)} if job.owner else {}),
-        "key": printable(reply.key),
+        "request key": printable(reply.request_key),
         "priority": str(job.priority),
         "time limit": "the type's" if reply.time_limit_ms is None else seconds(reply.time_limit_ms / 1000),
         "submitted": moment(job.submitted_at),

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from zjobs.client import exits, text
 from zjobs.client.api import ended_without_result, ids_of
-from zjobs.client.commands import Call, chosen_key, job_id_of, submitted
+from zjobs.client.commands import Call, chosen_request_key, job_id_of, submitted
 from zjobs.client.errors import BrokerUnreachable, WaitTimeout, ZjobsError
 from zjobs.client.watch import News, Watch
 from zjobs.messages.endpoints import FRONTEND
@@ -43,10 +43,10 @@ def result(call: Call) -> int:
 
 def batch(call: Call) -> int:
     max_wait_s(call)  # so that a mistake in it shows before anything is submitted
-    key = chosen_key(call)
+    request_key = chosen_request_key(call)
     if call.args["--lines"] is not None:
-        return _batch_of_lines(call, key)
-    (accepted,) = submitted(call, key)
+        return _batch_of_lines(call, request_key)
+    (accepted,) = submitted(call, request_key)
     job_id = accepted.first_id
     call.output.line(str(job_id), {"id": job_id})
     call.output.flush()
@@ -56,10 +56,10 @@ def batch(call: Call) -> int:
     return exits.DONE
 
 
-def _batch_of_lines(call: Call, key: str) -> int:
+def _batch_of_lines(call: Call, request_key: str) -> int:
     accepted: list[SubmitReply] = []
     try:
-        for part in submitted(call, key):
+        for part in submitted(call, request_key):
             accepted.append(part)
     except (ZjobsError, UsageError) as error:
         if accepted:
@@ -112,7 +112,7 @@ def resume_command(call: Call, job_id: int) -> str:
 
 def command_line(call: Call) -> str:
     """zclient as it was called, up to the command."""
-    broker, key = call.args["--broker"], call.args["--key-file"]
+    broker, key = call.args["--broker"], call.args["--key"]
     to = f" --broker {broker}" if broker and broker != FRONTEND else ""
     return f"zclient{to}" + ("" if key is None else f" --key {shlex.quote(key)}")
 

@@ -90,7 +90,7 @@ class Limits(NamedTuple):
     request_jobs: int = 10_000
     queued_jobs: int = 2_000_000
     frames: int = 16
-    queued_per_key: int = 2_000_000
+    queued_per_owner: int = 2_000_000
 
 
 class TaskType(NamedTuple):
@@ -139,7 +139,7 @@ class NewJob(NamedTuple):
 
 
 class Submit(NamedTuple):
-    key: str
+    request_key: str
     jobs: tuple[NewJob, ...]
 
 
@@ -243,7 +243,7 @@ class Attempt(NamedTuple):
 class ShowReply(NamedTuple):
     journal: str
     job: JobStatus
-    key: str
+    request_key: str
     data_bytes: int | None
     result_bytes: int | None
     time_limit_ms: int | None
@@ -267,7 +267,7 @@ class CancelReply(NamedTuple):
 class Retry(NamedTuple):
     """Submit copies of ended jobs; all or none."""
 
-    key: str
+    request_key: str
     ids: tuple[int, ...]
 
 

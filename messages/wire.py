@@ -15,7 +15,7 @@ import msgpack
 from zjobs.messages import types as m
 from zjobs.messages.types import PROTOCOL_VERSION, ErrorCode
 
-MAX_KEY_CHARS = 64
+MAX_REQUEST_KEY_CHARS = 64
 MAX_TYPE_CHARS = 128
 MAX_ID = 2**63 - 1
 MAX_HOLD_MS = 600_000
@@ -277,12 +277,12 @@ _returned = record(m.Returned)
 SHAPES |= {
     # requests
     m.Hello: {},
-    m.Submit: {"key": text(1, MAX_KEY_CHARS), "jobs": listed(record(m.NewJob), low=1)},
+    m.Submit: {"request_key": text(1, MAX_REQUEST_KEY_CHARS), "jobs": listed(record(m.NewJob), low=1)},
     m.Status: {"ids": _ids},
     m.Result: {"id": _id, "offset": _number},
     m.Show: {"id": _id},
     m.Cancel: {"ids": _some_ids},
-    m.Retry: {"key": text(1, MAX_KEY_CHARS), "ids": _some_ids},
+    m.Retry: {"request_key": text(1, MAX_REQUEST_KEY_CHARS), "ids": _some_ids},
     m.Pause: {"reason": text(0, MAX_REASON_CHARS)},
     m.Resume: {},
     m.Log: {"id": _id, "offset": _number},
@@ -325,7 +325,7 @@ SHAPES |= {
     m.ShowReply: {
         "journal": _short,
         "job": record(m.JobStatus),
-        "key": _short,
+        "request_key": _short,
         "data_bytes": optional(_number),
         "result_bytes": optional(_number),
         "time_limit_ms": optional(_duration),

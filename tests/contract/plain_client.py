@@ -156,7 +156,7 @@ class Client:
         return before, self.checked(body)
 
     def submit(self, *jobs: Body) -> list[int]:
-        reply = self.ask("submit", key=new_key(), jobs=list(jobs))
+        reply = self.ask("submit", request_key=new_key(), jobs=list(jobs))
         expect(reply["count"] == len(jobs), "count is the number of jobs submitted", reply)
         return list(range(reply["first_id"], reply["first_id"] + reply["count"]))
 
@@ -241,13 +241,13 @@ def check_hello(client: Client) -> None:
 
 def check_submit_and_repeat(client: Client) -> None:
     key, jobs = new_key(), [job_of("reverse", "example")]
-    first = client.ask("submit", key=key, jobs=jobs)
-    again = client.ask("submit", key=key, jobs=jobs)
+    first = client.ask("submit", request_key=key, jobs=jobs)
+    again = client.ask("submit", request_key=key, jobs=jobs)
     expect(fits(first["first_id"], int) and first["first_id"] >= 1 and first["count"] == 1, "one id from 1 on", first)
     expect(fits(first["checked"], bool), "checked is true or false", first)
     expect((again["first_id"], again["count"]) == (first["first_id"], 1), "the same key gets the same ids", again)
     for other in ([job_of("swap", "example")], [job_of("reverse", "other")], jobs * 2):
-        client.ask_for_error("key_conflict", "submit", key=key, jobs=other)
+        client.ask_for_error("key_conflict", "submit", request_key=key, jobs=other)
     later = client.submit(*jobs)
     expect(later[0] == first["first_id"] + 1, "repeating made no second job", later)
     client.first_job = first["first_id"]
@@ -309,7 +309,7 @@ def check_dealer_in_flight(client: Client) -> None:
     for number in range(200):
         tag, op = b"%d" % number, ("submit", "status", "hello", "types")[number % 4]
         fields: dict[str, Body] = {
-            "submit": {"key": new_key(), "jobs": [job_of("swap", f"number {number}")]},
+            "submit": {"request_key": new_key(), "jobs": [job_of("swap", f"number {number}")]},
             "status": {"ids": [client.first_job, NEVER_GIVEN - number]},
         }
         client.dealer.send_multipart([tag, b"second", b"", request(op, **fields.get(op, {}))])
@@ -387,10 +387,12 @@ def check_large_result(client: Client) -> None:
 
 def check_show(client: Client) -> None:
     key, job = new_key(), job_of("reverse", "shown")
-    job_id = client.ask("submit", key=key, jobs=[job])["first_id"]
+    job_id = client.ask("submit", request_key=key, jobs=[job])["first_id"]
     final = client.watch(job_id)[-1]["job"]
     reply = client.ask("show", id=job_id)
-    expect(reply["job"] == final and reply["key"] == key and reply["attempts"] == [], "job, key, no bad run", reply)
+    expect(
+        reply["job"] == final and reply["request_key"] == key and reply["attempts"] == [], "job, key, no bad run", reply
+    )
     expect((reply["data_bytes"], reply["result_bytes"]) == (6, 6), "the packed sizes", reply)
 
 
@@ -469,10 +471,10 @@ def check_bad_bodies(client: Client) -> None:
 def check_bad_fields(client: Client) -> None:
     good = job_of("reverse", "x")
     for key in (None, "", "k" * 65, 7):
-        client.ask_for_error("bad_request", "submit", key=key, jobs=[good])
+        client.ask_for_error("bad_request", "submit", request_key=key, jobs=[good])
     for jobs in (None, [], good, ["reverse"], [{"data": None}], [{"type": ""}], [{"type": "t" * 129}], [{"type": 7}]):
-        client.ask_for_error("bad_request", "submit", key=new_key(), jobs=jobs)
-    client.ask_for_error("bad_request", "submit", key=new_key(), jobs=[{"type": "reverse", "data": "text"}])
+        client.ask_for_error("bad_request", "submit", request_key=new_key(), jobs=jobs)
+    client.ask_for_error("bad_request", "submit", request_key=new_key(), jobs=[{"type": "reverse", "data": "text"}])
     for ids in (7, ["7"], [-1], [2**63]):
         client.ask_for_error("bad_request", "status", ids=ids)
     for op in ("result", "show"):
@@ -504,11 +506,13 @@ def check_unknown(client: Client) -> None:
         reply = client.exchange(pack({"v": version, "op": "hello"}))
         expect(reply.get("code") == "unsupported_version", f"version {version} is not spoken", reply)
     client.ask_for_error("unknown_op", "fly")
-    message = client.ask_for_error("unknown_type", "submit", key=new_key(), jobs=[{"type": "no such type"}])
+    message = client.ask_for_error("unknown_type", "submit", request_key=new_key(), jobs=[{"type": "no such type"}])
     expect(all(name in message for name in ("reverse", "swap", "repeat")), "the message lists the types", message)
     key, good = new_key(), job_of("reverse", "x")
-    client.ask_for_error("unknown_type", "submit", key=key, jobs=[good, {"type": "no such type"}])
-    client.ask("submit", key=key, jobs=[good])  # all or none: the refused request left nothing behind under its key
+    client.ask_for_error("unknown_type", "submit", request_key=key, jobs=[good, {"type": "no such type"}])
+    client.ask(
+        "submit", request_key=key, jobs=[good]
+    )  # all or none: the refused request left nothing behind under its key
     for op in ("result", "show"):
         client.ask_for_error("not_found", op, id=NEVER_GIVEN)
     expect(client.ask("hello", of_a_later_version=1)["op"] == "hello", "a field that is not known is ignored")
@@ -517,10 +521,13 @@ def check_unknown(client: Client) -> None:
 def check_too_large(client: Client) -> None:
     limits = client.limits
     client.ask_for_error(
-        "too_large", "submit", key=new_key(), jobs=[{"type": "reverse", "data": bytes(limits["data_bytes"] + 1)}]
+        "too_large",
+        "submit",
+        request_key=new_key(),
+        jobs=[{"type": "reverse", "data": bytes(limits["data_bytes"] + 1)}],
     )
     small = {"type": "reverse", "data": None}
-    client.ask_for_error("too_large", "submit", key=new_key(), jobs=[small] * (limits["request_jobs"] + 1))
+    client.ask_for_error("too_large", "submit", request_key=new_key(), jobs=[small] * (limits["request_jobs"] + 1))
     client.ask_for_error("too_large", "hello", padding=bytes(limits["request_bytes"]))
 
 

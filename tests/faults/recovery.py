@@ -95,7 +95,7 @@ def wait_for_start(stage: Stage, tokens: list[str], since: float) -> float:
 def queue(asker: Asker, jobs: int) -> None:
     one = {"type": "soak_once", "data": msgpack.packb("a token")}
     for start in range(0, jobs, JOBS_A_REQUEST):
-        asker.ask("submit", key=f"queue {start}", jobs=[one] * min(JOBS_A_REQUEST, jobs - start))
+        asker.ask("submit", request_key=f"queue {start}", jobs=[one] * min(JOBS_A_REQUEST, jobs - start))
 
 
 if __name__ == "__main__":

@@ -200,7 +200,7 @@ def test_a_backup_of_a_running_broker_holds_everything_acknowledged_before(scene
             if stop.is_set():
                 asker.close()
                 return
-            submitted.append(asker.ask("submit", key=f"load {number}", jobs=jobs)["first_id"] + 4)
+            submitted.append(asker.ask("submit", request_key=f"load {number}", jobs=jobs)["first_id"] + 4)
 
     thread = threading.Thread(target=load)
     thread.start()

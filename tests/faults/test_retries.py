@@ -33,7 +33,12 @@ def test_ten_thousand_submits_over_a_lossy_link_make_ten_thousand_jobs(scene: Sc
             if not sent and not socket.poll(REPEAT_MS):
                 sent = list(waiting)
             for number in sent:
-                body = {"v": 1, "op": "submit", "key": f"{number:08}", "jobs": [{"type": "any", "data": b"\xc0"}]}
+                body = {
+                    "v": 1,
+                    "op": "submit",
+                    "request_key": f"{number:08}",
+                    "jobs": [{"type": "any", "data": b"\xc0"}],
+                }
                 socket.send_multipart([b"%d" % number, b"", msgpack.packb(body)])
             while socket.poll(0):
                 tag, _, frame = socket.recv_multipart()

@@ -67,7 +67,9 @@ def test_a_hundred_that_never_read_disturb_nobody(many_files: None, scene: Scene
     try:
         assert stuck.stdout.readline() == b"subscribed\n"
         os.kill(stuck.pid, signal.SIGSTOP)
-        first = scene.asker.ask("submit", key="j", jobs=[{"type": "soak_safe", "data": msgpack.packb("w")}] * JOBS)
+        first = scene.asker.ask(
+            "submit", request_key="j", jobs=[{"type": "soak_safe", "data": msgpack.packb("w")}] * JOBS
+        )
         watchers = []
         for number in range(READING):
             socket = context.socket(zmq.SUB)
@@ -76,7 +78,7 @@ def test_a_hundred_that_never_read_disturb_nobody(many_files: None, scene: Scene
             watchers.append(socket)
         others = [{"type": "reverse", "data": msgpack.packb("x")}] * 10_000
         for key in ("k", "l"):
-            assert scene.asker.ask("submit", key=key, jobs=others)["count"] == 10_000
+            assert scene.asker.ask("submit", request_key=key, jobs=others)["count"] == 10_000
         for socket in watchers:
             state = None
             while state != "completed":

@@ -57,7 +57,7 @@ def test_a_message_without_end_is_cut_off(stage: Any) -> None:
 
 def test_a_client_that_never_reads_its_replies_gets_no_more(stage: Any) -> None:
     """Past 500 unread replies the others are dropped, which the log says once."""
-    stage.service.ask("submit", key="k", jobs=[{"type": "x"}] * 100)
+    stage.service.ask("submit", request_key="k", jobs=[{"type": "x"}] * 100)
     before = stage.rss_mib()
     deaf = stage.socket(zmq.DEALER, stage.service.endpoint, rcvhwm=1, sndhwm=0)
     count = 2_000 * stage.times

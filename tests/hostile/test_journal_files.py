@@ -21,7 +21,7 @@ def test_the_journal_is_its_owners_alone(new_service: Callable[..., Any]) -> Non
         service.start_broker()
     finally:
         os.umask(before)
-    service.ask("submit", key="k", jobs=[{"type": "x"}])
+    service.ask("submit", request_key="k", jobs=[{"type": "x"}])
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in service.place.glob("journal.db*")}
     assert set(modes.values()) == {0o600} and {"journal.db", "journal.db-wal", "journal.db.lock"} <= set(modes)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 OPS = ["hello", "submit", "status", "result", "show", "cancel", "retry", "pause", "resume", "log", "list", "forget"]
 OPS += ["types", "info", "backup", "error", "job", "x"]
-FIELDS = ["key", "jobs", "ids", "id", "offset", "reason", "state", "type", "limit", "before", "hold_ms", "data"]
+FIELDS = ["request_key", "jobs", "ids", "id", "offset", "reason", "state", "type", "limit", "before", "hold_ms", "data"]
 FIELDS += ["priority", "delay_ms", "time_limit_ms"]
 NUMBERS = st.sampled_from([0, 1, -1, 2**31, 2**53, 2**63 - 1, 2**63, 2**64 - 1, -(2**63), 1.5, float("nan"), 1e308])
 SCALARS = st.one_of(st.none(), st.booleans(), NUMBERS, st.text(max_size=70), st.binary(max_size=20))
@@ -22,7 +22,7 @@ SENSIBLE = {
     "ids": st.lists(st.integers(1, 9), max_size=5) | st.just(list(range(1, 10_002))),
     "id": st.integers(1, 9) | st.just(2**63 - 1),
     "offset": st.sampled_from([0, 1, 2**62, 2**63 - 1]),
-    "key": st.text(min_size=1, max_size=64),
+    "request_key": st.text(min_size=1, max_size=64),
     "jobs": st.lists(
         st.fixed_dictionaries({"type": st.text(min_size=1, max_size=9)}, optional={"data": SCALARS}), max_size=3
     ),
@@ -62,7 +62,7 @@ BOMBS = {
 @pytest.fixture
 def ended_job(stage: Any) -> None:
     """Job 1 has ended, so that what is asked of ended jobs is reached."""
-    stage.service.ask("submit", key="first", jobs=[{"type": "x"}])
+    stage.service.ask("submit", request_key="first", jobs=[{"type": "x"}])
     assert stage.service.ask("cancel", ids=[1])["jobs"][0]["state"] == "cancelled"
 
 

@@ -24,7 +24,7 @@ def final_event(watcher: zmq.Socket[bytes], job_id: int) -> bool:
 
 def test_a_flood_of_subscriptions_ends_in_a_new_socket(stage: Any) -> None:
     """Above 100,000 all streams begin anew, the memory is given back, and an honest watcher misses no final event."""
-    job_id = stage.service.ask("submit", key="k", jobs=[{"type": "x"}])["first_id"]
+    job_id = stage.service.ask("submit", request_key="k", jobs=[{"type": "x"}])["first_id"]
     watcher = stage.service.subscriber(b"job.%d." % job_id)
     watcher.recv_multipart()
     flood = stage.peer(events_at(stage)).introduce(b"SUB")
@@ -48,7 +48,7 @@ def test_a_flood_of_subscriptions_ends_in_a_new_socket(stage: Any) -> None:
 
 def test_nobody_can_end_what_others_watch(stage: Any) -> None:
     """Ends of subscriptions that were never begun change nothing for those who watch."""
-    first = stage.service.ask("submit", key="k", jobs=[{"type": "x"}] * 2)["first_id"]
+    first = stage.service.ask("submit", request_key="k", jobs=[{"type": "x"}] * 2)["first_id"]
     watcher = stage.service.subscriber(b"job.%d." % first)
     watcher.recv_multipart()
     listener = stage.service.subscriber(b"jobs.")
@@ -81,7 +81,7 @@ def test_topics_of_all_kinds(stage: Any) -> None:
     for topic in topics:
         stranger.send(bytes((0, 1 + len(topic))) + b"\x01" + topic)
         stranger.send(bytes((0, 1 + len(topic))) + b"\x02" + topic)
-    known = stage.service.ask("submit", key="k", jobs=[{"type": "x"}])["first_id"]
+    known = stage.service.ask("submit", request_key="k", jobs=[{"type": "x"}])["first_id"]
     topic = b"job.%d." % known
     stranger.send(bytes((0, 1 + len(topic))) + b"\x01" + topic)
     assert stranger.until_heard(topic + b"s"), stage.service.logs()

@@ -46,7 +46,7 @@ def test_a_request_sees_what_the_ones_before_it_changed(new_service: Callable[..
     requests = []
     for job_id in range(1, 51):
         jobs = [{"type": "reverse", "data": msgpack.packb("x")}]
-        requests.append({"op": "submit", "key": f"key {job_id}", "jobs": jobs})
+        requests.append({"op": "submit", "request_key": f"key {job_id}", "jobs": jobs})
         requests.append({"op": "cancel", "ids": [job_id]})
         requests.append({"op": "status", "ids": [job_id]})
     with service.dealer() as socket:
@@ -168,7 +168,7 @@ def test_before_any_worker_every_type_is_taken_unchecked(new_service: Callable[.
     service.worker.kill()
     service.broker.kill()
     service.start_broker()
-    refused = service.ask("submit", key="k", jobs=[{"type": "anything", "data": None}])
+    refused = service.ask("submit", request_key="k", jobs=[{"type": "anything", "data": None}])
     assert refused["code"] == "unknown_type" and "reverse" in refused["message"]
 
 
@@ -203,16 +203,20 @@ BAD_REQUESTS = {
     "wrong_kind": ([b"", body(op="status", ids="all")], "bad_request", "ids"),
     "negative_id": ([b"", body(op="status", ids=[-1])], "bad_request", "ids"),
     "huge_id": ([b"", body(op="show", id=2**63)], "bad_request", "id"),
-    "no_jobs": ([b"", body(op="submit", key="k", jobs=[])], "bad_request", "jobs"),
-    "long_key": ([b"", body(op="submit", key="k" * 65, jobs=[{"type": "echo"}])], "bad_request", "key"),
-    "text_as_data": ([b"", body(op="submit", key="k", jobs=[{"type": "echo", "data": "x"}])], "bad_request", "data"),
+    "no_jobs": ([b"", body(op="submit", request_key="k", jobs=[])], "bad_request", "jobs"),
+    "long_key": ([b"", body(op="submit", request_key="k" * 65, jobs=[{"type": "echo"}])], "bad_request", "request_key"),
+    "text_as_data": (
+        [b"", body(op="submit", request_key="k", jobs=[{"type": "echo", "data": "x"}])],
+        "bad_request",
+        "data",
+    ),
     "large_data": (
-        [b"", body(op="submit", key="k", jobs=[{"type": "echo", "data": b"x" * (1 << 21)}])],
+        [b"", body(op="submit", request_key="k", jobs=[{"type": "echo", "data": b"x" * (1 << 21)}])],
         "too_large",
         "",
     ),
     "large_request": ([b"", body(op="hello", more=b"x" * (17 << 20))], "too_large", "16777216"),
-    "unknown_type": ([b"", body(op="submit", key="k", jobs=[{"type": "fly"}])], "unknown_type", "reverse"),
+    "unknown_type": ([b"", body(op="submit", request_key="k", jobs=[{"type": "fly"}])], "unknown_type", "reverse"),
 }
 
 

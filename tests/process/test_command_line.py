@@ -110,7 +110,7 @@ def test_types_info_and_show_are_for_people(zclient: Run, shared_service: Servic
     assert "reverse" in zclient("types").stdout and "The text backwards." in zclient("types").stdout
     info = zclient("info").stdout
     assert all(word in info for word in ("zjobs", ":memory:", f"pid {shared_service.worker.pid}", "completed"))
-    job_id = zclient("submit", "third_time", "shown", "--key", "my key").stdout.strip()
+    job_id = zclient("submit", "third_time", "shown", "--once", "my key").stdout.strip()
     zclient("result", job_id, "--wait")
     shown = zclient("show", job_id).stdout
     assert all(word in shown for word in ("my key", "third_time", "ValueError: run 1", "own_tasks.py")), shown
@@ -183,11 +183,11 @@ def test_a_missing_broker_is_named_and_a_repeated_key_makes_no_second_job(zclien
             ended = zclient(*missing, *words)
             assert ended.returncode == 69 and address in ended.stderr, ended
         submitted = zclient(*missing, "submit", "echo", "x")
-    assert submitted.returncode == 69 and address in submitted.stderr and "--key " in submitted.stderr
-    key = submitted.stderr.split("--key ")[1].split()[0]
-    first, again = (zclient("submit", "echo", "x", "--key", key) for _ in range(2))
+    assert submitted.returncode == 69 and address in submitted.stderr and "--once " in submitted.stderr
+    key = submitted.stderr.split("--once ")[1].split()[0]
+    first, again = (zclient("submit", "echo", "x", "--once", key) for _ in range(2))
     assert first.returncode == 0 and first.stdout == again.stdout
-    conflict = zclient("submit", "echo", "y", "--key", key)
+    conflict = zclient("submit", "echo", "y", "--once", key)
     assert conflict.returncode == 5
 
 

@@ -34,7 +34,7 @@ def submit_to_a_dying_broker(service: Service, names: list[str]) -> dict[str, in
     acknowledged: dict[str, int] = {}
     with contextlib.suppress(BrokerUnreachable):
         for name in names:
-            acknowledged[name] = client.submit("once", name, key=f"key {name}").id
+            acknowledged[name] = client.submit("once", name, request_key=f"key {name}").id
     return acknowledged
 
 
@@ -59,7 +59,7 @@ def test_a_broker_killed_at_an_exact_place_loses_and_repeats_nothing(
             assert client.job(job_id).status().type == "once"
         ids |= acknowledged
         unanswered = [name for name in names if name not in acknowledged]
-        ids |= {name: client.submit("once", name, key=f"key {name}").id for name in unanswered}
+        ids |= {name: client.submit("once", name, request_key=f"key {name}").id for name in unanswered}
         assert {name: client.job(ids[name]).result(timeout=20) for name in names} == {name: name for name in names}
     assert sorted(ids.values()) == list(range(1, 17)), "a repeated key made a second job"
     assert sorted(service.runs("start")) == sorted(ids) and service.runs("overlap") == []

@@ -47,9 +47,9 @@ def test_errors_have_types(service: Service, new_service: Callable[..., Service]
         client.submit("fly", 1)
     with pytest.raises(library.TooLarge):
         client.submit("echo", b"x" * (2 << 20))
-    client.submit("echo", 1, key="k")
+    client.submit("echo", 1, request_key="k")
     with pytest.raises(library.KeyConflict):
-        client.submit("echo", 2, key="k")
+        client.submit("echo", 2, request_key="k")
     narrow = new_service()
     narrow.start_broker("--max-queued", "3")
     with pytest.raises(library.QueueFull):
@@ -62,9 +62,9 @@ def test_many_jobs_are_split_into_requests(new_service: Callable[..., Service]) 
     service = new_service()
     service.start_broker("--max-jobs", "7")
     client = service.client()
-    jobs = client.submit_many("anything", range(30), key="k")
+    jobs = client.submit_many("anything", range(30), request_key="k")
     assert [job.id for job in jobs] == list(range(1, 31))
-    assert [job.id for job in client.submit_many("anything", range(30), key="k")] == list(range(1, 31))
+    assert [job.id for job in client.submit_many("anything", range(30), request_key="k")] == list(range(1, 31))
     assert client.info().queued == 30
 
 

@@ -87,7 +87,7 @@ def test_the_broker_answers_what_it_has_taken(new_service: Callable[..., Service
         for _ in range(100):
             client.send_multipart([b"", msgpack.packb({"v": 1, "op": "result", "id": large.id})])
         jobs = [{"type": "safe", "data": None}]
-        client.send_multipart([b"", msgpack.packb({"v": 1, "op": "submit", "key": "k", "jobs": jobs})])
+        client.send_multipart([b"", msgpack.packb({"v": 1, "op": "submit", "request_key": "k", "jobs": jobs})])
         replies = [msgpack.unpackb(client.recv_multipart()[-1]) for _ in range(101)]
     assert [reply["op"] for reply in replies].count("result") == 100
     (taken,) = [reply for reply in replies if reply["op"] == "submit"]

@@ -46,7 +46,7 @@ def test_an_admitted_key(running: Any) -> None:
     """Requests and events go through, by the option, the variable, and the user's own file."""
     by_option = running.zclient("alice", "list")
     assert (by_option.returncode, by_option.stderr) == (0, "")
-    after = running.service.zclient("list", "--key-file", str(running.file("alice")))
+    after = running.service.zclient("list", "--key", str(running.file("alice")))
     assert after.returncode == 0
     running.service.env["ZJOBS_KEY"] = str(running.file("alice"))
     assert running.service.zclient("list").returncode == 0
@@ -90,7 +90,7 @@ def test_a_wrong_server_key(running: Any) -> None:
 def test_no_key(running: Any) -> None:
     """A broker with keys wants one."""
     ended = running.service.zclient(*TIMEOUT, "list")
-    sentence = f"zclient: {running.service.endpoint} wants a key: --key-file FILE\n"
+    sentence = f"zclient: {running.service.endpoint} wants a key: --key FILE\n"
     assert (ended.returncode, ended.stderr) == (5, sentence)
     with Client(running.service.endpoint, 600, key="") as client, pytest.raises(errors.KeyNeeded):
         client.info()

@@ -39,12 +39,12 @@ def by_ids(job_id: int) -> dict[str, Any]:
 # Written out once more, and not read from the code: that is what is tested.
 TABLE = {
     "hello": Row(YES, YES, YES, YES),
-    "submit": Row(NO, YES, YES, YES, lambda job_id: {"key": f"k{job_id}", "jobs": [{"type": "reverse"}]}),
+    "submit": Row(NO, YES, YES, YES, lambda job_id: {"request_key": f"k{job_id}", "jobs": [{"type": "reverse"}]}),
     "status": Row(YES, YES, NO, YES, by_ids),
     "result": Row(NO, YES, NO, YES, by_id),
     "show": Row(YES, YES, NO, YES, by_id),
     "cancel": Row(NO, YES, NO, YES, by_ids),
-    "retry": Row(NO, YES, NO, YES, lambda job_id: {"key": f"r{job_id}", "ids": [job_id]}),
+    "retry": Row(NO, YES, NO, YES, lambda job_id: {"request_key": f"r{job_id}", "ids": [job_id]}),
     "pause": Row(NO, NO, NO, YES),
     "resume": Row(NO, NO, NO, YES),
     "log": Row(NO, YES, NO, YES, by_id),
@@ -99,7 +99,7 @@ def test_the_owner_is_told(people: Any) -> None:
     for words in (("status", str(job.id)), ("list",), ("show", str(job.id))):
         assert '"owner": "alice"' in people.zclient("eve", *words, "--json").stdout
     assert "alice" in people.zclient("eve", "list").stdout
-    assert "owner:      alice" in people.zclient("eve", "show", str(job.id)).stdout
+    assert "owner:       alice" in people.zclient("eve", "show", str(job.id)).stdout
 
 
 def test_a_submitter_sees_its_own_jobs(people: Any) -> None:
@@ -150,11 +150,11 @@ def test_info_while_somebody_elses_job_runs(people: Any) -> None:
 
 def test_the_same_key_of_two_submitters(people: Any) -> None:
     """What one calls its submit is nothing to the other: neither a conflict, nor a way to learn of it."""
-    first = people.client("alice").submit("reverse", "one", key="same")
-    second = people.client("bob").submit("reverse", "two", key="same")
+    first = people.client("alice").submit("reverse", "one", request_key="same")
+    second = people.client("bob").submit("reverse", "two", request_key="same")
     assert first.id != second.id and second.result(20) == "owt"
-    assert people.client("alice").submit("reverse", "one", key="same").id == first.id
-    assert people.client("bob").show(second.id).key == "same"
+    assert people.client("alice").submit("reverse", "one", request_key="same").id == first.id
+    assert people.client("bob").show(second.id).request_key == "same"
 
 
 def test_watching(people: Any) -> None:
@@ -176,7 +176,7 @@ def test_jobs_queued_with_one_key(keyed: Any) -> None:
     """One client's full queue is no other's; what has ended counts no more."""
     for name in ("alice", "bob"):
         keyed.add(name, "submitter")
-    keyed.start("--max-per-key", "2")
+    keyed.start("--max-per-owner", "2")
     keyed.client("boss").pause()
     alice, bob = keyed.client("alice"), keyed.client("bob")
     jobs = alice.submit_many("reverse", ["1", "2"])

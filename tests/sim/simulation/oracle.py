@@ -77,7 +77,7 @@ class Oracle:
 
     def submit_answered(self, request: Submit, reply: SubmitReply) -> None:
         """The jobs are committed, and the ids are theirs for ever."""
-        for job_id, new in zip(self._given(request.key, reply, len(request.jobs)), request.jobs):
+        for job_id, new in zip(self._given(request.request_key, reply, len(request.jobs)), request.jobs):
             job = self.committed[job_id]
             self._hold((job.type, self.data[job_id]) == new[:2], f"job {job_id} is not the one submitted")
             self._hold((job.priority, job.time_limit_ms) == (new.priority, new.time_limit_ms), f"job {job_id}: options")
@@ -85,7 +85,7 @@ class Oracle:
 
     def retry_answered(self, request: Retry, reply: RetryReply) -> None:
         """The copies are committed."""
-        for job_id, old_id in zip(self._given(request.key, reply, len(request.ids)), request.ids):
+        for job_id, old_id in zip(self._given(request.request_key, reply, len(request.ids)), request.ids):
             self._hold(self.committed[job_id].retry_of == old_id, f"job {job_id} is no copy of {old_id}")
             if old_id in self.committed:
                 self._hold(self.data[job_id] == self.data[old_id], f"job {job_id} has other data than {old_id}")

@@ -91,7 +91,7 @@ class Asker:
         """The same request, begun at `asked`; its answer is recorded. `about` may have priority and ready_after_s."""
         place = {"priority": about.get("priority", 0), "delay_ms": int(about.get("ready_after_s", 0.0) * 1000)}
         jobs = [{"type": kind, "data": msgpack.packb(token), **place} for token in tokens]
-        reply = self.ask("submit", key=key, jobs=jobs)
+        reply = self.ask("submit", request_key=key, jobs=jobs)
         if reply["op"] == "submit":
             told = {name: reply[name] for name in ("first_id", "count", "journal")}
             self._recorder.note("accepted", asked=asked, key=key, tokens=list(tokens), type=kind, **about, **told)

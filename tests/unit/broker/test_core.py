@@ -57,6 +57,19 @@ def test_a_key_stands_for_its_jobs(bench: Any) -> None:
     assert bench.core.counters.next_id == 3
 
 
+def test_each_owner_has_request_keys_of_its_own(bench: Any) -> None:
+    """However they are spelt: nobody can take one that another owner will use, in the same turn or before."""
+    jobs = (NewJob("once"),)
+    takers = [("", "alice/x"), ("alice", "x"), ("", "x"), ("alice/x", "x"), ("alice", "x/x")]
+    for _ in range(2):
+        for owner, request_key in takers:
+            bench.core.submit(Submit(request_key, jobs), (), bench.now, owner)
+        replies = [reply for _, reply in bench.turn().replies]
+        assert replies == [SubmitReply("journal", n, 1, False) for n in range(1, 6)]
+        assert [bench.job(n).owner for n in range(1, 6)] == [owner for owner, _ in takers]
+        bench.restart()
+
+
 def test_a_key_repeated_within_a_turn_makes_one_job(bench: Any) -> None:
     """A request that comes twice before the commit is known the second time."""
     for client in (b"1", b"2"):

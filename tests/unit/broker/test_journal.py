@@ -66,7 +66,8 @@ def changes() -> Changes:
     made.pauses = [Paused(1200, "before"), None, PAUSED]
     made.results = [(2, b"0123456789")]
     made.attempts = [(1, attempt) for attempt in ATTEMPTS]
-    made.submitted = {"key": Submitted("key", 1, 3, b"digest"), "second": Submitted("second", 4, 3, b"2")}
+    taken = (Submitted("", "key", 1, 3, b"digest"), Submitted("", "second", 4, 3, b"2"))
+    made.submitted = {each[:2]: each for each in taken}
     made.hands = [(7, 1)]
     made.session, made.types, made.counters = SESSION, TYPES, COUNTERS
     return made
@@ -109,8 +110,10 @@ def test_everything_committed_loads_back(opened: Callable[[], Journal]) -> None:
     assert journal.output(6) == b"printed" and journal.output(1) == b""
     assert journal.copies_of(1) == (4,) and journal.copies_of(4) == ()
     assert journal.attempts(1) == ATTEMPTS and journal.attempts(2) == ()
-    assert journal.submitted("key") == Submitted("key", 1, 3, b"digest") and journal.submitted("other") is None
-    assert [journal.key_of(n) for n in (1, 3, 4, 6)] == ["key", "key", "second", "second"]
+    assert (
+        journal.submitted("", "key") == Submitted("", "key", 1, 3, b"digest") and journal.submitted("", "other") is None
+    )
+    assert [journal.request_key_of(n) for n in (1, 3, 4, 6)] == ["key", "key", "second", "second"]
     journal.check()
 
 
@@ -143,7 +146,7 @@ def test_a_forgotten_job_leaves_nothing_behind(opened: Callable[[], Journal]) ->
         more.forget_hands = [(7,)]
         journal.commit(more)
         left = journal.load()
-        assert {key for key in ("key", "second") if journal.submitted(key)} == keys
+        assert {key for key in ("key", "second") if journal.submitted("", key)} == keys
         assert not [job_id for job_id in ids if journal.job(job_id)]
         assert left.counters.next_id == 7, "ids are never given again"
         if 4 not in ids:
@@ -368,7 +371,7 @@ def _harms() -> dict[str, tuple[Callable[[Path], object], str]]:
     return {
         "not SQLite": (lambda path: path.write_bytes(b"something else" * 500), "damaged or unreadable"),
         "another program's": (lambda path: _sqlite(path, "PRAGMA application_id = 5"), "not a journal of zjobs"),
-        "a newer format": (lambda path: _sqlite(path, "PRAGMA user_version = 3"), "use a newer one"),
+        "a newer format": (lambda path: _sqlite(path, "PRAGMA user_version = 99"), "use a newer one"),
         "an older format": (lambda path: _sqlite(path, "PRAGMA user_version = 0"), "format 0"),
         "its log lost": (lambda path: _sqlite(path, "UPDATE journal SET in_use = 1"), "is gone"),
         "a table lost": (lambda path: _sqlite(path, "DROP TABLE hand"), "damaged or unreadable"),
@@ -503,7 +506,7 @@ def test_a_journal_of_format_1_still_opens(path: Path) -> None:
     assert journal.load() == Loaded("sample", OLD_COUNTERS, ready, [], {7: QUEUED}, SESSION, OLD_TYPES, None, {})
     assert [journal.job(n) for n in (1, 2, 3)] == [QUEUED, DONE, FAILED]
     assert journal.attempts(1) == ATTEMPTS and journal.data_of([1]) == {1: b"abc"}
-    assert journal.submitted("key") == Submitted("key", 1, 3, b"digest")
+    assert journal.submitted("", "key") == Submitted("", "key", 1, 3, b"digest")
     assert journal.result_piece(2, 0, 99) == (10, b"0123456789")
     new = Journal.open(MEMORY, "new")
     assert _layout(journal) == _layout(new), "the same tables and indexes as in a new one"
@@ -520,13 +523,45 @@ def test_a_journal_of_format_1_still_opens(path: Path) -> None:
 def test_a_journal_of_format_2_still_opens(path: Path) -> None:
     """A file with one of everything in it. It was made like this: open it as "sample", `take_up`, commit `changes`."""
     shutil.copy(SAMPLES / "format_2.db", path)
-    journal = Journal.open(str(path), "new", as_it_is=True)
+    with pytest.raises(JournalError, match="older format 2"):
+        Journal.open(str(path), "new", as_it_is=True)
+    assert path.read_bytes() == (SAMPLES / "format_2.db").read_bytes()
+    while j._unclosed:
+        j._unclosed.pop().close()
+    journal = Journal.open(str(path), "new")
     journal.take_up()
     assert journal.load() == LOADED._replace(journal="sample")
     assert [journal.job(n) for n in range(1, 7)] == list(JOBS)
     assert journal.data_of([1, 4]) == {1: b"abc", 4: b"abc"} and journal.output(6) == b"printed"
     assert journal.attempts(1) == ATTEMPTS and journal.result_piece(2, 0, 99) == (10, b"0123456789")
-    assert journal.submitted("second") == Submitted("second", 4, 3, b"2")
+    assert journal.submitted("", "second") == Submitted("", "second", 4, 3, b"2")
+    new = Journal.open(MEMORY, "new")
+    assert _layout(journal) == _layout(new), "the same tables and indexes as in a new one"
+    journal.close()
+    new._db.close()
+
+
+def test_request_keys_of_format_2_go_to_their_owners(path: Path) -> None:
+    """It had OWNER/KEY in one text. Whose it is the request's jobs tell, whichever of them are left."""
+    shutil.copy(SAMPLES / "format_2.db", path)
+    old = sqlite3.connect(path, isolation_level=None)
+    rows = {"alice/x": "alice", "alice/bob/x": "alice", "bob/alice/x": "bob", "bob/x": "", "übel/ü": "übel", "/x": ""}
+    for first, (key, owner) in enumerate(rows.items(), 1):
+        old.execute("INSERT INTO request VALUES(?, ?, 5, x'00')", (10 * first, key))
+        old.execute(
+            "INSERT INTO job(id, type, state, attempts, reruns, version, data_bytes, submitted_at, owner) "
+            "VALUES(?, 'swap', 'queued', 0, 0, 0, 0, 0, ?)",
+            (10 * first + first % 3, owner),  # of some requests the first jobs were forgotten
+        )
+    old.execute("UPDATE journal SET next_id = 100")
+    old.close()
+    journal = Journal.open(str(path), "new")
+    journal.take_up()
+    found = {(row[0], row[1]) for row in journal._all("SELECT owner, request_key FROM request WHERE first_id >= 10")}
+    whose = {("alice", "x"), ("alice", "bob/x"), ("bob", "alice/x"), ("", "bob/x"), ("übel", "ü"), ("", "/x")}
+    assert found == whose
+    assert journal.submitted("alice", "x") == Submitted("alice", "x", 10, 5, b"\0")
+    assert journal.submitted("bob", "x") is None, "without an owner it was another key"
     journal.close()
 
 

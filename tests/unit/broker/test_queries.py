@@ -122,9 +122,9 @@ def test_show_tells_the_key_the_sizes_and_the_runs(ready: Any) -> None:
     ready.report(1, Ended(1, Outcome.FAILED, 10, None, FailReason.RAISED, "no", "Traceback"))
     ready.report(2, done(2))
     shown = ask(ready, Show(1))
-    assert (shown.key, shown.data_bytes, shown.result_bytes) == ("mine", 0, 3)
+    assert (shown.request_key, shown.data_bytes, shown.result_bytes) == ("mine", 0, 3)
     assert [(a.number, a.outcome, a.detail) for a in shown.attempts] == [(1, Outcome.FAILED, "Traceback")]
-    assert (ask(ready, Show(2)).key, ask(ready, Show(2)).data_bytes) == ("other", None)
+    assert (ask(ready, Show(2)).request_key, ask(ready, Show(2)).data_bytes) == ("other", None)
 
 
 @pytest.mark.parametrize("known", [False, True])

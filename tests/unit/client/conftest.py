@@ -155,13 +155,13 @@ class FakeBroker:
         return m.HelloReply(self.journal, "fake 1", self.events, self.limits)
 
     def _submit(self, request: m.Submit) -> Any:
-        if request.key not in self.keys:
+        if request.request_key not in self.keys:
             first = max(self.jobs, default=0) + 1
             for job_id, job in enumerate(request.jobs, start=first):
                 new = m.JobStatus(job_id, job.type, QUEUED, 0, 0, 1, 0, 0, ahead=0, priority=job.priority)
                 self.jobs[job_id] = new
-            self.keys[request.key] = m.SubmitReply(self.journal, first, len(request.jobs), self.checked)
-        return self.keys[request.key]
+            self.keys[request.request_key] = m.SubmitReply(self.journal, first, len(request.jobs), self.checked)
+        return self.keys[request.request_key]
 
     def _status(self, request: m.Status) -> Any:
         ids = request.ids or tuple(self.jobs)
@@ -201,7 +201,7 @@ class FakeBroker:
 
     def _retry(self, request: m.Retry) -> Any:
         jobs = tuple(m.NewJob(self.jobs[job_id].type) for job_id in request.ids)
-        return m.RetryReply(*self._submit(m.Submit(request.key, jobs))[:3])
+        return m.RetryReply(*self._submit(m.Submit(request.request_key, jobs))[:3])
 
     def _pause(self, request: m.Pause) -> Any:
         self.paused = m.Paused(1_700_000_000_000, request.reason)

@@ -36,8 +36,8 @@ def test_no_data_is_not_none_and_not_empty(broker: Any, client: Client) -> None:
 def test_a_submit_has_a_key_of_its_own(broker: Any, client: Client) -> None:
     """Two submits make two jobs; one key makes one job; a key begins with the time."""
     assert client.submit("reverse", "x").id != client.submit("reverse", "x").id
-    assert client.submit("reverse", "x", key="k").id == client.submit("reverse", "x", key="k").id
-    first, second = (request.key for request in broker.asked(m.Submit)[:2])
+    assert client.submit("reverse", "x", request_key="k").id == client.submit("reverse", "x", request_key="k").id
+    first, second = (request.request_key for request in broker.asked(m.Submit)[:2])
     assert first[:9] == second[:9] and len(first) == 32
 
 
@@ -76,11 +76,11 @@ def test_unreachable_says_where_and_under_which_key(broker: Any) -> None:
     broker.stop()
     with Client(broker.address, timeout=0.1) as client:
         with pytest.raises(errors.BrokerUnreachable, match=broker.address) as caught:
-            client.submit("reverse", "x", key="mine")
+            client.submit("reverse", "x", request_key="mine")
         with pytest.raises(errors.BrokerUnreachable) as asked:
             client.info()
     broker.start()
-    assert (caught.value.key, asked.value.key) == ("mine", None)
+    assert (caught.value.request_key, asked.value.request_key) == ("mine", None)
 
 
 @pytest.mark.parametrize("code", list(m.ErrorCode))
@@ -88,10 +88,10 @@ def test_every_error_code_has_its_exception(broker: Any, client: Client, code: m
     """An error of the broker becomes the exception of its code, with its sentence."""
     broker.script = [lambda request: m.Error(code, "a sentence")]
     with pytest.raises(errors.ZjobsError, match=r"^a sentence$") as caught:
-        client.submit("reverse", "x", key="mine")
+        client.submit("reverse", "x", request_key="mine")
     assert type(caught.value) is errors.BY_CODE[code.value] and caught.value.code == code.value
     not_promised = code in (m.ErrorCode.STORAGE, m.ErrorCode.READ_ONLY)
-    assert caught.value.key == ("mine" if not_promised else None)
+    assert caught.value.request_key == ("mine" if not_promised else None)
 
 
 @pytest.mark.parametrize("reply", [b"", b"\xc1", b"\x80", wire.encode(m.HelloReply("j", "s", "e", m.Limits()))])
@@ -127,10 +127,10 @@ def test_the_endpoint_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
 def test_many_jobs_travel_within_the_limits(broker: Any, client: Client) -> None:
     """Requests hold at most limits.request_jobs and request_bytes, under the keys k, k.2, k.3, …"""
     broker.limits = m.Limits(request_jobs=3)
-    jobs = client.submit_many("reverse", "abcdefg", key="k")
+    jobs = client.submit_many("reverse", "abcdefg", request_key="k")
     assert [job.id for job in jobs] == list(range(1, 8))
     submits = broker.asked(m.Submit)
-    assert [(request.key, len(request.jobs)) for request in submits] == [("k", 3), ("k.2", 3), ("k.3", 1)]
+    assert [(request.request_key, len(request.jobs)) for request in submits] == [("k", 3), ("k.2", 3), ("k.3", 1)]
 
     broker.limits = m.Limits(request_bytes=4000)
     client.submit_many("reverse", ["x" * 1000] * 5)
@@ -160,7 +160,7 @@ def test_what_comes_before_a_mistake_is_submitted(broker: Any, client: Client) -
     for bad, exception in (("x" * 200, errors.TooLarge), (2**70, OverflowError), (object(), TypeError)):
         accepted = []
         with pytest.raises(exception):
-            for part in client.submit_in_parts(api.job_like("reverse"), ["a", "b", bad, "c"], api.new_key()):
+            for part in client.submit_in_parts(api.job_like("reverse"), ["a", "b", bad, "c"], api.new_request_key()):
                 accepted.append(part.count)
         assert accepted == [2]
 
@@ -181,17 +181,17 @@ def test_an_error_of_many_tells_the_key_of_the_whole(broker: Any, client: Client
     broker.limits = m.Limits(request_jobs=1)
     broker.script = [broker.answer, broker.answer, lambda request: m.Error(m.ErrorCode.QUEUE_FULL, "full")]
     with pytest.raises(errors.QueueFull) as caught:
-        client.submit_many("reverse", "abc", key="k")
-    assert caught.value.key == "k"
-    assert [job.id for job in client.submit_many("reverse", "abc", key="k")] == [1, 2, 3]
+        client.submit_many("reverse", "abc", request_key="k")
+    assert caught.value.request_key == "k"
+    assert [job.id for job in client.submit_many("reverse", "abc", request_key="k")] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(("key", "datas"), [("", ["a"]), ("k" * 65, ["a"]), ("k" * 60, ["a", "b"])])
 def test_keys_have_bounds(client: Client, key: str, datas: list[str]) -> None:
     """A key that is too long is refused before anything is sent, the parts' numbers included."""
     with pytest.raises(errors.BadRequest, match="characters"):
-        client.submit_many("reverse", datas, key=key)
-    assert client.submit("reverse", "a", key="k" * 64).id == 1
+        client.submit_many("reverse", datas, request_key=key)
+    assert client.submit("reverse", "a", request_key="k" * 64).id == 1
 
 
 # --- ask -------------------------------------------------------------------------------------------------------

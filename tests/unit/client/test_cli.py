@@ -109,13 +109,13 @@ def test_submit_before_any_worker(run: Run, broker: Any) -> None:
 def test_submit_without_an_answer(run: Run, broker: Any) -> None:
     """The key is printed with which repeating makes no second job."""
     broker.stop()
-    ran = run("--timeout", "0.1", "submit", "t", "--key", "mine")
+    ran = run("--timeout", "0.1", "submit", "t", "--once", "mine")
     as_json = run("--timeout", "0.1", "submit", "t", "--json")
     broker.start()
     assert (ran.code, ran.out) == (69, "") and broker.address in ran.err
-    assert ran.err.endswith("; repeat with --key mine to know: that makes no second job\n")
+    assert ran.err.endswith("; repeat with --once mine to know: that makes no second job\n")
     error = json.loads(as_json.err)["error"]
-    assert error["code"] == "unreachable" and len(error["key"]) == 32
+    assert error["code"] == "unreachable" and len(error["request_key"]) == 32
 
 
 # --- wrong usage -----------------------------------------------------------------------------------------------
@@ -133,9 +133,10 @@ WRONG = [
     (["submit", "t", "--arg", "b=" + "9" * 30], "--arg: "),
     (["submit", "t", "--lines", "/nonexistent/x"], "cannot read /nonexistent/x: No such file"),
     (["submit", "t", "a\udcff"], "'a\\udcff' is not UTF-8 text"),
-    (["submit", "t", "--key", ""], "a key has 1 to 64 characters"),
+    (["submit", "t", "--once", ""], "a request key has 1 to 64 characters"),
     (["submit", "t", "--kez", "k"], "there is no option --kez; did you mean --key?"),
-    (["status", "--key", "k"], "there is no option --key"),
+    (["status", "--once", "k"], "there is no option --once"),
+    (["status", "--key-file", "k"], "there is no option --key-file"),
     (["status", "seventeen"], "'seventeen' is not a job's id"),
     (["result", "0"], "'0' is not a job's id"),
     (["result", "1", "--max-wait", "soon"], "--max-wait: 'soon' is not a duration"),
@@ -156,6 +157,21 @@ def test_wrong_usage(run: Run, broker: Any, argv: list[str], sentence: str) -> N
     assert broker.asked(m.Submit) == []
     ran = run(*argv[:1], "--json", *argv[1:])
     assert ran.code == 2 and json.loads(ran.err)["error"]["code"] in ("usage", "bad_request", "bad_address")
+
+
+@pytest.mark.parametrize("command", [["submit", "t"], ["batch", "t"], ["retry", "1"], ["status", "1"]])
+def test_key_is_a_file_wherever_it_stands(run: Run, broker: Any, command: list[str]) -> None:
+    """Before the command and after it: it never names a submit, so what is no key file is told and nothing is asked."""
+    for argv in (["--key", "mine", *command], [*command, "--key", "mine"], [command[0], "--key=mine", *command[1:]]):
+        ran = run(*argv)
+        assert (ran.code, ran.out) == (2, "") and "mine" in ran.err and "No such file" in ran.err, ran
+    assert broker.requests == []
+
+
+def test_once_names_a_submit_wherever_it_stands(run: Run, broker: Any) -> None:
+    """Before the command and after it."""
+    assert run("--once", "mine", "submit", "t").out == run("submit", "t", "--once", "mine").out == "1\n"
+    assert [request.request_key for request in broker.asked(m.Submit)] == ["mine", "mine"]
 
 
 def test_standard_input_that_is_not_text(run: Run) -> None:

@@ -72,11 +72,11 @@ def test_retry(broker: Any, client: Client) -> None:
     """Copies of ended jobs are new jobs; the same key makes them once."""
     for job_id in (1, 2):
         broker.add(job_id, FAILED)
-    copies = client.retry([1, 2], key="again")
+    copies = client.retry([1, 2], request_key="again")
     assert [job.id for job in copies] == [3, 4] and copies[0].journal == broker.journal
-    assert [job.id for job in client.retry([1, 2], key="again")] == [3, 4]
+    assert [job.id for job in client.retry([1, 2], request_key="again")] == [3, 4]
     assert client.job(1).retry().id == 5
-    keys = [request.key for request in broker.asked(m.Retry)]
+    keys = [request.request_key for request in broker.asked(m.Retry)]
     assert keys[:2] == ["again", "again"] and len(keys[2]) == 32
 
 
@@ -84,8 +84,8 @@ def test_a_retry_without_an_answer_tells_its_key(broker: Any, client: Client) ->
     """As with submit: repeating under the exception's key makes no second copy."""
     broker.script = [lambda request: m.Error(m.ErrorCode.STORAGE, "full")]
     with pytest.raises(errors.StorageFailed) as caught:
-        client.retry([1], key="mine")
-    assert caught.value.key == "mine"
+        client.retry([1], request_key="mine")
+    assert caught.value.request_key == "mine"
 
 
 def test_a_job_controls_itself(broker: Any, client: Client) -> None:

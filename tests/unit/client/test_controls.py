@@ -17,8 +17,8 @@ Run = Callable[..., Any]
 
 
 def test_submit_options(run: Run, broker: Any) -> None:
-    """--priority, --delay, --time-limit and --key reach the broker, for lines too."""
-    argv = ("--priority=-5", "--delay", "30s", "--time-limit", "1.5m", "--key", "mine")
+    """--priority, --delay, --time-limit and --once reach the broker, for lines too."""
+    argv = ("--priority=-5", "--delay", "30s", "--time-limit", "1.5m", "--once", "mine")
     assert run("submit", "t", "x", *argv) == (0, "1\n", "")
     assert run("submit", "t", *argv[:-1], "its", "--lines", "-", stdin=b"a\nb\n").out == "2\n3\n"
     broker.requests.clear()
@@ -29,7 +29,7 @@ def test_submit_options(run: Run, broker: Any) -> None:
 
 def test_submit_options_as_the_broker_gets_them(run: Run, broker: Any) -> None:
     """Durations travel in milliseconds."""
-    run("submit", "t", "--priority=-5", "--delay", "30s", "--time-limit", "1.5m", "--key", "mine")
+    run("submit", "t", "--priority=-5", "--delay", "30s", "--time-limit", "1.5m", "--once", "mine")
     assert broker.asked(m.Submit) == [m.Submit("mine", (m.NewJob("t", None, -5, 30_000, 90_000),))]
 
 
@@ -109,8 +109,8 @@ def test_retry(run: Run, broker: Any) -> None:
     """The new ids, one a line; the key makes it repeatable."""
     for job_id in (1, 2):
         broker.add(job_id, FAILED)
-    assert run("retry", "2", "1", "--key", "again") == (0, "3\n4\n", "")
-    assert run("retry", "2", "1", "--key", "again").out == "3\n4\n"
+    assert run("retry", "2", "1", "--once", "again") == (0, "3\n4\n", "")
+    assert run("retry", "2", "1", "--once", "again").out == "3\n4\n"
     assert json.loads(run("retry", "1", "--json").out) == {"id": 5}
     broker.script = [lambda request: m.Error(m.ErrorCode.NOT_FINISHED, "job 9 has not ended yet")]
     assert run("retry", "9") == (4, "", "zclient: job 9 has not ended yet\n")
@@ -119,8 +119,8 @@ def test_retry(run: Run, broker: Any) -> None:
 def test_retry_without_an_answer(run: Run, broker: Any) -> None:
     """The key is printed with which repeating makes no second copies."""
     broker.script = [lambda request: None] * 5
-    ran = run("retry", "1", "--timeout", "0.1", "--key", "mine")
-    assert ran.code == 69 and ran.err.endswith("repeat with --key mine to know: that makes no second job\n")
+    ran = run("retry", "1", "--timeout", "0.1", "--once", "mine")
+    assert ran.code == 69 and ran.err.endswith("repeat with --once mine to know: that makes no second job\n")
 
 
 def test_forget(run: Run, broker: Any) -> None:

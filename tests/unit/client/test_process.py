@@ -32,13 +32,13 @@ def test_interrupted_wait(start: Start, broker: Any) -> None:
 def test_interrupted_submit(start: Start, broker: Any) -> None:
     """Ctrl+C before the answer: whether the job was taken is unknown, so the key is printed."""
     broker.script = [lambda request: None] * 10
-    process = start("submit", "reverse", "x", "--key", "mine", "--timeout", "60")
+    process = start("submit", "reverse", "x", "--once", "mine", "--timeout", "60")
     while not broker.requests:
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (130, "")
-    assert "repeat with --key mine" in err and "Traceback" not in err
+    assert "repeat with --once mine" in err and "Traceback" not in err
 
 
 IMPORT_THEN_INTERRUPT = """

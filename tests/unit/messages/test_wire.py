@@ -154,7 +154,7 @@ def frame_of(**fields: Any) -> bytes:
 def test_unknown_fields_are_ignored_at_every_level() -> None:
     """A newer peer may say more."""
     job = {"type": "x", "data": None, "colour": 5}
-    assert decode(frame_of(op="submit", key="k", jobs=[job], future={"a": [1]}), REQUESTS) == m.Submit(
+    assert decode(frame_of(op="submit", request_key="k", jobs=[job], future={"a": [1]}), REQUESTS) == m.Submit(
         "k", (m.NewJob("x"),)
     )
 
@@ -244,9 +244,9 @@ def test_ids_are_integers_from_1_that_fit_the_journal(job_id: Any) -> None:
 @pytest.mark.parametrize(
     ("fields", "fits"),
     [
-        ({"key": "k" * 64}, True),
-        ({"key": "k" * 65}, False),
-        ({"key": ""}, False),
+        ({"request_key": "k" * 64}, True),
+        ({"request_key": "k" * 65}, False),
+        ({"request_key": ""}, False),
         ({"jobs": []}, False),
         ({"jobs": [{"type": "t" * 128}]}, True),
         ({"jobs": [{"type": "t" * 129}]}, False),
@@ -266,7 +266,7 @@ def test_ids_are_integers_from_1_that_fit_the_journal(job_id: Any) -> None:
 )
 def test_the_bounds_of_a_submit(fields: dict[str, Any], fits: bool) -> None:
     """Those that docs/protocol.md states; the broker's own limits come on top."""
-    frame = frame_of(**{"op": "submit", "key": "k", "jobs": [{"type": "t"}], **fields})
+    frame = frame_of(**{"op": "submit", "request_key": "k", "jobs": [{"type": "t"}], **fields})
     if fits:
         decode(frame, REQUESTS)
     else:
@@ -284,8 +284,8 @@ def test_the_bounds_of_a_submit(fields: dict[str, Any], fits: bool) -> None:
         ({"op": "cancel", "ids": [1] * 10_001}, False),
         ({"op": "forget", "ids": []}, False),
         ({"op": "retry", "ids": [1]}, False),
-        ({"op": "retry", "ids": [1], "key": "k" * 64}, True),
-        ({"op": "retry", "ids": [], "key": "k"}, False),
+        ({"op": "retry", "ids": [1], "request_key": "k" * 64}, True),
+        ({"op": "retry", "ids": [], "request_key": "k"}, False),
         ({"op": "pause"}, True),
         ({"op": "pause", "reason": "r" * 1_000}, True),
         ({"op": "pause", "reason": "r" * 1_001}, False),
@@ -328,7 +328,7 @@ def test_a_wrong_field_is_named_with_its_place() -> None:
     """Of ten thousand jobs, which one."""
     jobs = [{"type": "t"}, {"type": "t"}, {"type": "t", "data": 7}]
     with pytest.raises(DecodeError, match=r"submit: jobs\[2\]\.data must be binary data"):
-        decode(frame_of(op="submit", key="k", jobs=jobs), REQUESTS)
+        decode(frame_of(op="submit", request_key="k", jobs=jobs), REQUESTS)
 
 
 # --- values and topics --------------------------------------------------------------------------------------
