@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from zjobs.broker import wal
+from zjobs.broker import lineage, wal
 from zjobs.broker.jobs import Changes, Counters, Job, Loaded, Session, Submitted
 from zjobs.broker.schema import APPLICATION_ID, CHECKS, MIGRATIONS, SCHEMA, SCHEMA_VERSION
 from zjobs.messages.types import Attempt, FailReason, JobState, Outcome, Paused, TaskType
@@ -57,6 +57,10 @@ class JournalError(Exception):
     """The file cannot serve as a journal; it is left as it is."""
 
 
+class Unreadable(JournalError):
+    """The disk does not give the file out, or may not: that says nothing about what is in it."""
+
+
 class CannotCreate(JournalError):
     """There is no such file and none can be made there, or it cannot be written at present."""
 
@@ -91,8 +95,7 @@ class Journal:
             _check_header(file)
             connection = _connection(file)
             _unclosed.append(connection)
-            _configure(connection)
-            journal = cls(connection, file)
+            journal = _with_its_own_log(connection, file)
             journal._bring_up_to_date(as_it_is)
             if Path(file).stat().st_size <= CHECKED_AT_START_BYTES:
                 journal.check()
@@ -100,14 +103,16 @@ class Journal:
 
     def check(self) -> None:
         """Looks through the whole file. Raises JournalError with what is wrong; takes seconds for a gigabyte."""
-        problems = [row[0] for row in self._all("PRAGMA integrity_check(3)") if row[0] != "ok"]
-        for sentence, query in CHECKS.items():
-            problems += [f"{sentence} ({row[0]})" for row in self._all(query)]
+        with _damage(self.file):
+            problems = [row[0] for row in self._all("PRAGMA integrity_check(3)") if row[0] != "ok"]
+            for sentence, query in CHECKS.items():
+                problems += [f"{sentence} ({row[0]})" for row in self._all(query)]
         if problems:
             raise JournalError(f"the journal {self.file} is damaged: {'; '.join(problems)}")
 
     def _bring_up_to_date(self, refuse: bool) -> None:
         version = self._one("PRAGMA user_version")[0]
+        _check_version(self.file, version)  # the log may have another one than the file's header
         if version < SCHEMA_VERSION and refuse:
             raise JournalError(
                 f"{self.file} has the older format {version}; check a backup, which gets the present one"
@@ -116,13 +121,18 @@ class Journal:
             steps = "".join(MIGRATIONS[old] for old in range(version, SCHEMA_VERSION))
             self._db.executescript(f"BEGIN;{steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
 
+    def _stand(self) -> lineage.Stand:
+        """The journal as it is with its log."""
+        known = any(row[1] == "commits" for row in self._all("PRAGMA table_info(journal)"))
+        return lineage.Stand(self.journal_id, self._one("SELECT commits FROM journal")[0] if known else 0)
+
     def take_up(self) -> None:
         """Marks the file itself as in use, so that a log that vanishes later is missed (see _check_header).
 
         Raises CannotCreate when the disk does not take it. From here on `close` is the way to end.
         """
         try:
-            self._db.execute("UPDATE journal SET in_use = 1")
+            self._db.execute("UPDATE journal SET in_use = 1, commits = commits + 1")
             if self.file != MEMORY:
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 _unclosed.remove(self._db)
@@ -270,7 +280,7 @@ class Journal:
             self._undisturbed = False
             if self.file != MEMORY and self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 raise StorageError("the checkpoint was not completed")
-            self._db.execute("UPDATE journal SET in_use = 1")
+            self._db.execute("UPDATE journal SET in_use = 1, commits = commits + 1")
         except sqlite3.Error as error:
             self._roll_back()
             raise StorageError(str(error)) from error
@@ -295,7 +305,7 @@ class Journal:
         if not self._taken_up:
             return
         try:
-            self._db.execute("UPDATE journal SET in_use = 0")
+            self._db.execute("UPDATE journal SET in_use = 0, commits = commits + 1")
             self._db.close()
         except sqlite3.Error as error:
             raise StorageError(str(error)) from error
@@ -333,9 +343,12 @@ class Journal:
             self._replace("pause", [paused for paused in changes.pauses[-1:] if paused is not None])
         if changes.counters is not None:
             self._db.execute(
-                "UPDATE journal SET next_id = ?, change = ?, completed = ?, failed = ?, cancelled = ?",
+                "UPDATE journal SET next_id = ?, change = ?, completed = ?, failed = ?, cancelled = ?, "
+                "commits = commits + 1",
                 changes.counters,
             )
+        else:
+            self._db.execute("UPDATE journal SET commits = commits + 1")
 
     def _forget(self, ids: list[int]) -> None:
         """Drops jobs with everything of theirs, and the keys whose jobs are all gone."""
@@ -352,10 +365,15 @@ class Journal:
 
     def give_back_space(self, pages: int) -> None:
         """Lets the file shrink by at most `pages` of those that are free. Raises StorageError."""
+        if not self._one("PRAGMA freelist_count")[0]:
+            return
         try:
             # A script, because it is run to its end: `execute` stops after a step, which is one page here.
-            self._db.executescript(f"PRAGMA incremental_vacuum({pages})")
+            self._db.executescript(
+                f"BEGIN; UPDATE journal SET commits = commits + 1; PRAGMA incremental_vacuum({pages}); COMMIT"
+            )
         except sqlite3.Error as error:
+            self._roll_back()
             raise StorageError(str(error)) from error
 
     def _replace(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -378,6 +396,16 @@ class Journal:
             raise StorageError(str(error)) from error
 
 
+# What SQLite says when not the content is wrong (the codes for these are known to Python from 3.11 on).
+NOT_DAMAGE = (
+    "disk I/O error",
+    "unable to open database file",
+    "database is locked",
+    "database or disk is full",
+    "attempt to write a readonly database",
+    "out of memory",
+)
+
 # Connections to files that turned out to be damaged, or were not taken up yet. SQLite moves the log into the file
 # when a connection is closed; a damaged journal shall stay as it is, so these never are (the program ends anyway).
 _unclosed: list[sqlite3.Connection] = []
@@ -388,8 +416,35 @@ def _damage(file: str) -> Iterator[None]:
     """Says JournalError for whatever reading a damaged file leads to."""
     try:
         yield
-    except (sqlite3.Error, StorageError, ValueError, TypeError) as error:
-        raise JournalError(f"the journal {file} is damaged or unreadable: {error}") from error
+    except OSError as error:
+        raise Unreadable(f"the journal {file} cannot be read: {error.strerror or error}") from error
+    except (sqlite3.Error, StorageError) as error:
+        if str(error).startswith(NOT_DAMAGE):
+            raise Unreadable(f"the journal {file} cannot be read: {error}") from error
+        raise JournalError(f"the journal {file} is damaged: {error}") from error
+    except (ValueError, TypeError, OverflowError) as error:
+        raise JournalError(f"the journal {file} is damaged: {error}") from error
+
+
+def _with_its_own_log(connection: sqlite3.Connection, file: str) -> Journal:
+    """The journal on a connection that has read nothing yet; raises JournalError when its log is another one's."""
+    alone, log = lineage.of_file(file), lineage.of_log(file)
+    foreign = JournalError(
+        f"the log {file}-wal does not belong to the journal {file}: one of them was put beside the other, and together "
+        "they would be damaged. Both are as they were; the log of another journal belongs beside that one"
+    )
+    try:
+        _configure(connection)
+        journal = Journal(connection, file)
+        together = journal._stand()
+    except (sqlite3.Error, StorageError, TypeError):
+        if not lineage.fits(alone, log):
+            raise foreign from None
+        raise
+    # When both are the same, SQLite found nothing whole in the log, and passes over it.
+    if alone not in (None, together) and not lineage.fits(alone, log, together):
+        raise foreign
+    return journal
 
 
 def _connection(file: str) -> sqlite3.Connection:
@@ -413,7 +468,7 @@ def _create(file: str, new_id: str) -> sqlite3.Connection:
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.executescript(SCHEMA)
-    connection.execute("INSERT INTO journal VALUES(?, 1, 0, 0, 0, 0, 0)", (new_id,))
+    connection.execute("INSERT INTO journal VALUES(?, 1, 0, 0, 0, 0, 0, 0)", (new_id,))
     return connection
 
 
@@ -442,13 +497,16 @@ def _refuse_foreign_links(file: str) -> None:
 
 
 def _has_content(file: str) -> bool:
-    """Whether there is a file to open. An empty one is as good as none."""
+    """Whether there is a file to open. An empty one is as good as none, unless it has a log."""
     try:
-        return os.stat(file).st_size > 0
-    except FileNotFoundError:
-        return False
+        if os.path.exists(file) and os.stat(file).st_size > 0:
+            return True
+        log = Path(file + "-wal")
+        if log.exists() and log.stat().st_size > 0:
+            raise JournalError(f"there is a log {log}, but its journal {file} is gone: put it back beside its log")
     except OSError as error:
-        raise JournalError(f"the journal {file} cannot be read: {error.strerror}") from error
+        raise Unreadable(f"the journal {file} cannot be read: {error.strerror}") from error
+    return False
 
 
 def _check_header(file: str) -> None:
@@ -459,27 +517,28 @@ def _check_header(file: str) -> None:
     a crash while the log is moved into the file leaves pages, and a length, that only the log makes whole again.
     """
     if not os.access(file, os.R_OK | os.W_OK):
-        raise JournalError(f"the journal {file} cannot be read and written by this user")
-    try:
-        with open(file, "rb") as content:
-            header = content.read(HEADER_BYTES)
-    except OSError as error:
-        raise JournalError(f"the journal {file} is damaged or unreadable: {error.strerror}") from error
+        raise Unreadable(f"the journal {file} cannot be read and written by this user")
+    with open(file, "rb") as content:
+        header = content.read(HEADER_BYTES)
     if len(header) < HEADER_BYTES or not header.startswith(b"SQLite format 3\0"):
-        raise JournalError(f"the journal {file} is damaged or unreadable: file is not a database")
+        raise JournalError(f"the journal {file} is damaged: file is not a database")
     version, application_id = (int.from_bytes(header[at : at + 4], "big") for at in (60, 68))
     if application_id != APPLICATION_ID:
         raise JournalError(f"{file} is an SQLite file, but not a journal of zjobs")
-    if not 1 <= version <= SCHEMA_VERSION:
-        raise JournalError(
-            f"the journal {file} has format {version}; this zjobs reads format {SCHEMA_VERSION}"
-            + (": use a newer one" if version > SCHEMA_VERSION else "")
-        )
+    _check_version(file, version)
     if not Path(file + "-wal").exists() and _in_use(file):
         raise JournalError(f"the journal {file} was in use, but its log {file}-wal is gone, and jobs with it")
     lost = wal.lost_commits(Path(file + "-wal"))
     if lost:
         raise JournalError(f"the log {file}-wal is damaged: {lost} commits stand behind the broken place")
+
+
+def _check_version(file: str, version: int) -> None:
+    if not 1 <= version <= SCHEMA_VERSION:
+        raise JournalError(
+            f"the journal {file} has format {version}; this zjobs reads format {SCHEMA_VERSION}"
+            + (": use a newer one" if version > SCHEMA_VERSION else "")
+        )
 
 
 def _consecutive(ids: Sequence[int]) -> bool:

@@ -10,10 +10,12 @@ APPLICATION_ID = 0x7A6A6F62  # "zjob": the file says whose it is (sqlite.org/pra
 SCHEMA_VERSION = 3
 
 SCHEMA = """
--- one row: the journal's identity, its totals, and whether a broker has it open
+-- one row: the journal's identity, its totals, whether a broker has it open, and how many transactions it has seen
+-- (see `lineage`, which reads this row from the raw page: columns are added at the end)
 CREATE TABLE journal(
     id TEXT NOT NULL, next_id INTEGER NOT NULL, change INTEGER NOT NULL,
-    completed INTEGER NOT NULL, failed INTEGER NOT NULL, cancelled INTEGER NOT NULL, in_use INTEGER NOT NULL);
+    completed INTEGER NOT NULL, failed INTEGER NOT NULL, cancelled INTEGER NOT NULL, in_use INTEGER NOT NULL,
+    commits INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE job(
     id INTEGER PRIMARY KEY, type TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL,
     reruns INTEGER NOT NULL, version INTEGER NOT NULL, data_bytes INTEGER NOT NULL, submitted_at INTEGER NOT NULL,
@@ -90,6 +92,8 @@ SELECT first_id, iif(prefixed, owner, ''), iif(prefixed, substr(key, length(owne
 FROM owned ORDER BY first_id;
 DROP TABLE request;
 ALTER TABLE request_3 RENAME TO request;
+ALTER TABLE journal ADD COLUMN commits INTEGER NOT NULL DEFAULT 0;
+UPDATE journal SET commits = 1;
 """,
 }
 

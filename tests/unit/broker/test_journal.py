@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from zjobs.broker import journal as j
+from zjobs.broker import lineage
 from zjobs.broker.jobs import Changes, Counters, Job, Loaded, Session, Submitted
-from zjobs.broker.journal import MEMORY, CannotCreate, Journal, JournalError, StorageError
+from zjobs.broker.journal import MEMORY, CannotCreate, Journal, JournalError, StorageError, Unreadable
 from zjobs.messages.types import Attempt, FailReason, JobState, Outcome, Paused, TaskType
 
 SAMPLES = Path(__file__).parent / "data"
@@ -369,12 +370,12 @@ def _sqlite(path: Path, *statements: str) -> None:
 
 def _harms() -> dict[str, tuple[Callable[[Path], object], str]]:
     return {
-        "not SQLite": (lambda path: path.write_bytes(b"something else" * 500), "damaged or unreadable"),
+        "not SQLite": (lambda path: path.write_bytes(b"something else" * 500), "is damaged"),
         "another program's": (lambda path: _sqlite(path, "PRAGMA application_id = 5"), "not a journal of zjobs"),
         "a newer format": (lambda path: _sqlite(path, "PRAGMA user_version = 99"), "use a newer one"),
         "an older format": (lambda path: _sqlite(path, "PRAGMA user_version = 0"), "format 0"),
         "its log lost": (lambda path: _sqlite(path, "UPDATE journal SET in_use = 1"), "is gone"),
-        "a table lost": (lambda path: _sqlite(path, "DROP TABLE hand"), "damaged or unreadable"),
+        "a table lost": (lambda path: _sqlite(path, "DROP TABLE hand"), "is damaged"),
         "cut short": (lambda path: os.truncate(path, path.stat().st_size // 2), "damaged"),
         "a folder": (lambda path: (path.unlink(), path.mkdir()), "journal"),
     }
@@ -391,6 +392,136 @@ def test_what_cannot_be_a_journal_is_refused_and_left_alone(path: Path, harm: st
         Journal.open(str(path), "new").load()
     assert str(path) in str(caught.value)
     assert before is None or path.read_bytes() == before
+
+
+def _copied(path: Path, name: str, *ends: str) -> Path:
+    """What a crash at this moment would leave, in a file of its own."""
+    copy = path.with_name(name)
+    for end in ends or ("", "-wal"):
+        shutil.copy(f"{path}{end}", f"{copy}{end}")
+    return copy
+
+
+def _refused_untouched(path: Path, word: str) -> None:
+    before = {file: file.read_bytes() for file in (path, Path(f"{path}-wal"))}
+    with pytest.raises(JournalError, match=word):
+        Journal.open(str(path), "new")
+    gc.collect()
+    assert {file: file.read_bytes() for file in before} == before
+
+
+def _one_more(journal: Journal, change: int = 10) -> None:
+    more = Changes()
+    more.counters = COUNTERS._replace(change=change)
+    journal.commit(more)
+
+
+def test_the_log_of_another_journal_is_refused(path: Path) -> None:
+    """SQLite would lay it over the file; both stay as they are."""
+    journal, other = made(path), Journal.open(f"{path}.other", "two")
+    other.take_up()
+    other.commit(changes())
+    mixed = _copied(path, "mixed.db")
+    shutil.copy(f"{path}.other-wal", f"{mixed}-wal")
+    _refused_untouched(mixed, "does not belong")
+    journal.close()
+    other.close()
+
+
+@pytest.mark.parametrize("same_session", [True, False])
+def test_a_log_of_another_day_is_refused(path: Path, same_session: bool) -> None:
+    """An older copy of the file beside the present log, and the present file beside an older log."""
+    journal = made(path)
+    older = _copied(path, "older.db")
+    for change in range(20, 25):
+        _one_more(journal, change)
+        journal.recover()  # which moves the log into the file
+        if not same_session:
+            journal.close()
+            journal = Journal.open(str(path), "x")
+            journal.take_up()
+    _one_more(journal)
+    newer = _copied(path, "newer.db")
+    journal.close()
+    assert Journal.open(str(_copied(newer, "sound.db")), "x").load().counters.change == 10
+    for file, log in ((older, newer), (newer, older)):
+        mixed = _copied(file, f"mixed-{file.name}")
+        shutil.copy(f"{log}-wal", f"{mixed}-wal")
+        _refused_untouched(mixed, "does not belong")
+
+
+def test_a_log_without_its_journal_is_refused(path: Path) -> None:
+    """No new journal is made beside it: the log would be laid over that one."""
+    journal = made(path)
+    copy = _copied(path, "copy.db", "-wal")
+    journal.close()
+    with pytest.raises(JournalError, match=r"copy\.db is gone"):
+        Journal.open(str(copy), "new")
+    assert not copy.exists()
+
+
+def test_every_transaction_counts_itself(path: Path) -> None:
+    """Taking up, commits with and without counters, giving back space, recovering, closing; read from the raw page."""
+    journal = made(path)
+    stands = [journal._stand().commits]
+    journal._db.execute("INSERT INTO data VALUES(9, zeroblob(100000))")
+    journal._db.execute("DELETE FROM data WHERE id = 9")
+    for do in (
+        lambda: journal.commit(Changes()),
+        lambda: _one_more(journal),
+        journal.recover,
+        lambda: journal.give_back_space(100),
+        journal.recover,
+    ):
+        do()
+        stands.append(journal._stand().commits)
+    assert sorted(set(stands)) == stands and stands[0] > 0
+    journal.recover()
+    written = journal._stand()
+    journal._all("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert lineage.of_file(str(path)) == written and lineage.of_log(str(path)) is None
+    _one_more(journal)
+    assert lineage.of_log(str(path)) == journal._stand() == written._replace(commits=written.commits + 1)
+    journal.close()
+
+
+@pytest.mark.parametrize("sample", ["", "format_1.db", "format_2.db"])
+def test_the_row_of_the_journal_is_where_it_is_looked_for(path: Path, sample: str) -> None:
+    """In new journals and in those brought up to date: the page, and the column."""
+    if sample:
+        shutil.copy(SAMPLES / sample, path)
+    journal = Journal.open(str(path), "new")
+    journal.take_up()
+    assert journal._one("SELECT rootpage FROM sqlite_master WHERE name = 'journal'") == (lineage.JOURNAL_PAGE,)
+    columns = [row[1] for row in journal._all("PRAGMA table_info(journal)")]
+    assert columns.index("commits") == lineage.COMMITS_COLUMN
+    journal._all("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert lineage.of_file(str(path)) == journal._stand()
+    journal.close()
+
+
+def test_a_newer_format_in_the_log_alone_is_refused(path: Path) -> None:
+    """The header of the file still has the present one."""
+    journal = made(path)
+    journal._db.execute("PRAGMA user_version = 99")
+    copy = _copied(path, "copy.db")
+    journal.close()
+    assert copy.read_bytes()[63] == j.SCHEMA_VERSION
+    _refused_untouched(copy, "use a newer one")
+
+
+@pytest.mark.parametrize("what", ["disk I/O error", "unable to open database file", "database is locked"])
+def test_a_disk_that_fails_is_not_called_damage(path: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says nothing about what is in the file."""
+    made(path).close()
+
+    def fails(*_: object) -> None:
+        raise sqlite3.OperationalError(what)
+
+    monkeypatch.setattr(j, "_configure", fails)
+    with pytest.raises(Unreadable) as caught:
+        Journal.open(str(path), "x")
+    assert str(caught.value) == f"the journal {path} cannot be read: {what}"
 
 
 def test_a_log_that_vanished_is_missed(path: Path) -> None:
