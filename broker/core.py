@@ -122,6 +122,16 @@ class Core:
         return self._worker.running
 
     @property
+    def running_started_at(self) -> int | None:
+        """When the run in progress began (since 1970); the same for as long as it is told of."""
+        n = self.worker.running_n
+        return None if n is None else self._worker.began_at(n)
+
+    def type_of(self, job: Job) -> TaskType:
+        """The job's type as it was last announced, or with the defaults."""
+        return self._worker.type_of(job)
+
+    @property
     def session_name(self) -> str:
         """The session that hand-overs belong to; there are none without one."""
         return self._worker.session_name
@@ -278,12 +288,14 @@ class Core:
 
     def _ended(self, job: Job, ended: Ended, now: Now) -> None:
         elapsed_ms = ended.elapsed_us // 1000
-        started_at = max(0, now.wall_ms - elapsed_ms)
+        began_at = self._worker.began_at(ended.n)
+        started_at = max(0, now.wall_ms - elapsed_ms) if began_at is None else began_at
         run: dict[str, Any] = {
             "elapsed_ms": elapsed_ms,
             "started_at": started_at,
             "ended_at": now.wall_ms,
             "output_bytes": ended.output_bytes,
+            "run": job.attempts + job.reruns + 1,
         }
         if ended.output is not None:
             self._effects.changes.outputs.append((job.id, ended.output))
@@ -314,7 +326,9 @@ class Core:
     def _lost(self, job: Job, message: str, detail: str, now: Now) -> None:
         """A run came to nothing because of its worker: again, if that is allowed so often."""
         again = job.reruns < self._worker.type_of(job).max_reruns
-        job = job._replace(reruns=job.reruns + 1, ended_at=now.wall_ms, reason=FailReason.WORKER_LOST, message=message)
+        run = job.attempts + job.reruns + 1
+        reruns, reason = job.reruns + 1, FailReason.WORKER_LOST
+        job = job._replace(reruns=reruns, run=run, ended_at=now.wall_ms, reason=reason, message=message)
         self._note_attempt(job, Outcome.INTERRUPTED, message, detail)
         if job.cancelling:
             self._cancelled(job)
@@ -492,8 +506,7 @@ class Core:
 
     def _note_attempt(self, job: Job, outcome: Outcome, message: str, detail: str) -> None:
         assert job.ended_at is not None
-        number = job.attempts + job.reruns + (outcome is Outcome.CANCELLED)
-        attempt = Attempt(number, outcome, job.started_at, job.ended_at, job.reason, message, detail)
+        attempt = Attempt(job.run, outcome, job.started_at, job.ended_at, job.reason, message, detail)
         self._effects.changes.attempts.append((job.id, attempt))
 
     def _pause(self, reason: str, now: Now) -> Paused:

@@ -20,7 +20,7 @@ import zmq
 
 from zjobs.broker import frames
 from zjobs.messages import wire
-from zjobs.messages.types import JobEvent, Listening
+from zjobs.messages.types import JobEvent, Listening, ServiceEvent
 
 MayWatch = Callable[["str", "int | None"], bool]
 Snapshot = Callable[["int | None"], "JobEvent | Listening | None"]
@@ -60,6 +60,11 @@ class Events:
                 self._watched.discard(job_id)
         if self._listened:
             self._send(wire.ALL_JOBS_TOPIC + b"e", body)
+
+    def publish_service(self, event: ServiceEvent) -> None:
+        """Tells the watchers of all jobs of the worker and the pause."""
+        if self._listened:
+            self._send(wire.ALL_JOBS_TOPIC + b"e", wire.encode(event))
 
     def take_subscriptions(self, snapshot: Snapshot, most: int) -> bool:
         """Answers waiting subscriptions, `most` at the most. Returns whether there may be more.

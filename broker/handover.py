@@ -13,7 +13,7 @@ from typing import Any
 from zjobs.broker.effects import Effects, Handed, News
 from zjobs.broker.jobs import Job, Loaded, Session
 from zjobs.broker.window import Averages, Weight, Window
-from zjobs.broker.workerview import Now, WorkerView
+from zjobs.broker.workerview import Now, RunReport, WorkerView
 from zjobs.messages.types import (
     Ack,
     Beat,
@@ -68,6 +68,11 @@ class HandOver:
     def number_of(self, job_id: int) -> int | None:
         """The number under which the job is with the worker, None when it is not."""
         return self._numbers.get(job_id)
+
+    def began_at(self, n: int) -> int | None:
+        """When the run of number `n` began, as it was told; None when nobody was told that it has."""
+        session = self._session
+        return session.began_at if session is not None and session.began_n == n else None
 
     def ahead(self, n: int) -> int:
         """How many jobs with the worker must end before number `n` starts."""
@@ -172,14 +177,20 @@ class HandOver:
         self.effects.hand_over.clear()  # repeats for the old worker, by its numbers; none of them was sent
         in_doubt = []
         for n, job in list(self.jobs.items()):
-            began = n == self.view.running_n
-            started_at = now.wall_ms - (now.mono_ms - self.view.running_since_ms) if began else None
-            in_doubt.append(job._replace(started_at=started_at, elapsed_ms=None))
+            in_doubt.append(self._interrupted(n, job))
             self._unhand(n, job)
         self._session = self.effects.changes.session = Session(incarnation, session, 1, 0, 1)
         self._next_n = 1
         self._start_session()
         return in_doubt
+
+    def _interrupted(self, n: int, job: Job) -> Job:
+        """The job as its lost run leaves it, with what that run was heard to print."""
+        report = self.view.report if n == self.view.running_n else RunReport()
+        if report.output:
+            self.effects.changes.outputs.append((job.id, report.output))
+        output_bytes = report.output_from + len(report.output)
+        return job._replace(started_at=self.began_at(n), elapsed_ms=None, output_bytes=output_bytes)
 
     def _go_on(self, beat: Beat, journaled: Session, now: Now) -> None:
         self.view.known = True
@@ -223,6 +234,8 @@ class HandOver:
     def _began(self, n: int, now: Now, elapsed_ms: int = 0) -> None:
         if self.view.running_n != n:
             self.view.runs(n, now.mono_ms - elapsed_ms)
+            if self.began_at(n) is None:
+                self._change_session(began_n=n, began_at=max(0, now.wall_ms - elapsed_ms))
             self.effects.news.append(News(self.jobs[n], None))
 
     def _is_next(self, n: int) -> bool:

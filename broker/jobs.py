@@ -49,7 +49,8 @@ TRANSITIONS: dict[tuple[JobState, Step], JobState] = {
 class Job(NamedTuple):
     """What the journal's table `job` holds. `state` is there `queued` until it is final: whether a queued job
     was handed over stands in the table `hand`, whether it began only the worker knows. `ready_at`: None, or when its
-    delay ends or ended. `cancelling`: somebody wants it to end, and only the worker can say how it did."""
+    delay ends or ended. `cancelling`: somebody wants it to end, and only the worker can say how it did. `run`: the
+    number of the last run that ended; 0: none has."""
 
     id: int
     type: str
@@ -71,6 +72,7 @@ class Job(NamedTuple):
     output_bytes: int = 0
     reason: FailReason | None = None
     message: str | None = None
+    run: int = 0
 
 
 class Submitted(NamedTuple):
@@ -85,13 +87,16 @@ class Submitted(NamedTuple):
 
 class Session(NamedTuple):
     """What the journal knows of its worker. Hand-over numbers below `next_n` were given out; reports up to
-    `reports_done` are in the journal; `resume` is where the worker goes on after its last return."""
+    `reports_done` are in the journal; `resume` is where the worker goes on after its last return. `began_n`: the number
+    whose run was last told of as begun, and `began_at` when: in the journal, so that it is told the same for ever."""
 
     incarnation: str
     session: str
     next_n: int
     reports_done: int
     resume: int
+    began_n: int = 0
+    began_at: int = 0
 
 
 class Counters(NamedTuple):

@@ -39,7 +39,7 @@ VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', 0, 0, 0)"""
 INSERT_REQUEST = "INSERT INTO request(owner, request_key, first_id, count, digest) VALUES(?, ?, ?, ?, ?)"
 UPDATE_JOB = """
 UPDATE job SET state = ?, attempts = ?, reruns = ?, version = ?, ready_at = ?, cancelling = ?, started_at = ?,
-               ended_at = ?, elapsed_ms = ?, output_bytes = ?, reason = ?, message = ?
+               ended_at = ?, elapsed_ms = ?, output_bytes = ?, reason = ?, message = ?, run = ?
 WHERE id = ?"""
 
 
@@ -611,6 +611,7 @@ def _update(job: Job) -> tuple[Any, ...]:
         job.output_bytes,
         None if job.reason is None else job.reason.value,
         job.message,
+        job.run,
         job.id,
     )
 

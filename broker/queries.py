@@ -78,6 +78,8 @@ def job_status(core: Core, job: Job, now: Now) -> JobStatus:
         job.cancelling,
         output_bytes=job.output_bytes,
         owner=job.owner,
+        run=job.run,
+        max_attempts=core.type_of(job).max_attempts,
     )
     running = core.running
     return status if running is None or running.id != job.id else _running(status, core, now)
@@ -91,7 +93,9 @@ def _running(status: JobStatus, core: Core, now: Now) -> JobStatus:
         progress=report.progress,
         ahead=None,
         elapsed_ms=elapsed_ms,
-        started_at=now.wall_ms - elapsed_ms,
+        started_at=core.running_started_at,
+        ended_at=None,
+        run=status.run + 1,
         fraction=report.fraction,
         note=report.note,
         output_bytes=report.output_from + len(report.output),
@@ -156,11 +160,11 @@ def _log(request: Log, core: Core, journal: Journal) -> Reply:
         return _no_such_job(request.id, core)
     if core.running is not None and core.running.id == job.id:
         report, state = core.worker.report, JobState.IN_PROGRESS
-        size, kept = report.output_from + len(report.output), report.output
+        size, kept, run = report.output_from + len(report.output), report.output, job.run + 1
     else:
-        size, kept, state = job.output_bytes, journal.output(job.id), job.state
+        size, kept, state, run = job.output_bytes, journal.output(job.id), job.state, job.run
     offset = min(max(request.offset, size - len(kept)), size)
-    return LogReply(core.journal, job.id, state, size, offset, kept[len(kept) - (size - offset) :])
+    return LogReply(core.journal, job.id, state, size, offset, kept[len(kept) - (size - offset) :], run)
 
 
 def _list(request: List, core: Core, journal: Journal, who: Who, now: Now) -> ListReply:

@@ -22,7 +22,7 @@ CREATE TABLE job(
     started_at INTEGER, ended_at INTEGER, elapsed_ms INTEGER, reason TEXT, message TEXT,
     priority INTEGER NOT NULL DEFAULT 0, ready_at INTEGER, time_limit_ms INTEGER,
     cancelling INTEGER NOT NULL DEFAULT 0, retry_of INTEGER, output_bytes INTEGER NOT NULL DEFAULT 0,
-    owner TEXT NOT NULL DEFAULT '');
+    owner TEXT NOT NULL DEFAULT '', run INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX queued ON job(priority, id) WHERE state = 'queued';
 CREATE INDEX waiting ON job(ready_at) WHERE ready_at IS NOT NULL AND state = 'queued';
 CREATE INDEX failed ON job(id) WHERE state = 'failed';
@@ -43,7 +43,7 @@ CREATE TABLE request(
 -- at most one row: the session with the worker; and the hand-overs of that session that are not settled
 CREATE TABLE session(
     incarnation TEXT NOT NULL, session TEXT NOT NULL, next_n INTEGER NOT NULL, reports_done INTEGER NOT NULL,
-    resume INTEGER NOT NULL);
+    resume INTEGER NOT NULL, began_n INTEGER NOT NULL DEFAULT 0, began_at INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE hand(n INTEGER PRIMARY KEY, id INTEGER NOT NULL);
 -- the task types that a worker last announced; `announced` has a row once one did
 CREATE TABLE type(
@@ -94,6 +94,12 @@ DROP TABLE request;
 ALTER TABLE request_3 RENAME TO request;
 ALTER TABLE journal ADD COLUMN commits INTEGER NOT NULL DEFAULT 0;
 UPDATE journal SET commits = 1;
+ALTER TABLE job ADD COLUMN run INTEGER NOT NULL DEFAULT 0;
+UPDATE job SET run = attempts + reruns
+    + (SELECT count(*) FROM attempt WHERE attempt.job = job.id AND attempt.outcome = 'cancelled')
+    WHERE attempts + reruns > 0 OR state = 'cancelled';
+ALTER TABLE session ADD COLUMN began_n INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE session ADD COLUMN began_at INTEGER NOT NULL DEFAULT 0;
 """,
 }
 

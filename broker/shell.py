@@ -51,6 +51,7 @@ from zjobs.messages.types import (
     Request,
     Resume,
     Retry,
+    ServiceEvent,
     Started,
     Submit,
     WorkerMessage,
@@ -97,6 +98,7 @@ class Broker:
         self._retry_writing_ms = 0
         self._held_until_ms: int | None = None
         self._said_of_worker = ""
+        self._told_of_service = self._service_event()
         self._notices = Notices()
         self._intake = Intake(self._limits, config.keys, self._owner_of)
         self._memory = MemoryWatch(clock().mono_ms)
@@ -151,6 +153,7 @@ class Broker:
         if at.events in ready:
             self._events.take_subscriptions(lambda job_id: self._snapshot(job_id, now), TURN_SUBSCRIPTIONS)
         self._keep_bounds(now)
+        self._tell_of_service()  # a core that was loaded anew knows no worker
         self._log_worker()
 
     def _keep_bounds(self, now: Now) -> None:
@@ -214,6 +217,7 @@ class Broker:
             self._reply(envelope, reply)
         self._outbox.extend(map(wire.encode, effects.pipe))
         self._outbox.extend(jobs)
+        self._tell_of_service()
         for news in effects.news:
             if self._events.wanted(news.job.id):
                 self._events.publish(self._event(news, now))
@@ -376,10 +380,21 @@ class Broker:
         core = self._core
         return JobEvent(core.journal, status, news.change, core.worker.state, core.paused is not None)
 
+    def _service_event(self) -> ServiceEvent:
+        return ServiceEvent(self._core.journal, self._core.worker.state, self._core.paused)
+
+    def _tell_of_service(self) -> None:
+        """Tells who listens to all jobs when the worker's state or the pause is another than they were told."""
+        event = self._service_event()
+        if event != self._told_of_service:
+            self._told_of_service = event
+            self._events.publish_service(event)
+
     def _snapshot(self, job_id: int | None, now: Now) -> JobEvent | Listening | None:
         """What a new subscriber to a job is told, or to all of them (None)."""
         if job_id is None:
-            return Listening(self._core.journal, self._core.counters.change)
+            service = self._service_event()
+            return Listening(service.journal, self._core.counters.change, service.worker, service.paused)
         job = self._journal.job(job_id)
         return None if job is None else self._event(News(job, None), now)
 

@@ -6,7 +6,7 @@ import importlib
 import signal
 import sys
 
-from zjobs.client import exits, help
+from zjobs.client import exits, help, text
 from zjobs.client.errors import JobEndedWithoutResult, ZjobsError
 from zjobs.client.output import Output, silence
 from zjobs.messages import options
@@ -74,7 +74,8 @@ def _run(argv: list[str], output: Output) -> int:
         output.error("usage", str(error))
         return exits.USAGE
     except JobEndedWithoutResult as error:
-        output.error(error.code, str(error), prefix="", id=error.status.id)
+        hint = "" if output.as_json else text.traceback_hint(error.status)
+        output.error(error.code, f"{error}{hint}", prefix="", id=error.status.id)
         return exits.code_of(error)
     except ZjobsError as error:
         _say(error, output)

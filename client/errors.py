@@ -151,7 +151,7 @@ class BrokerChanged(ZjobsError):
     code = "broker_changed"
 
     def __init__(self, address: str) -> None:
-        super().__init__(f"the broker at {address} runs on another journal now: it does not know this job")
+        super().__init__(f"the broker at {address} runs on another journal now: ids of the old one mean nothing there")
         self.address = address
 
 

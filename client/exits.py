@@ -11,6 +11,7 @@ USAGE = 2
 NO_SUCH_JOB = 3
 NOT_FINISHED = 4
 REFUSED = 5
+OTHER_JOURNAL = 6
 UNREACHABLE = 69
 NO_OUTPUT = 74
 INTERRUPTED = 130
@@ -25,7 +26,7 @@ _CODES: dict[type[ZjobsError], int] = {
     errors.BadKeyFile: USAGE,
     errors.NotFound: NO_SUCH_JOB,
     errors.Expired: NO_SUCH_JOB,
-    errors.BrokerChanged: NO_SUCH_JOB,
+    errors.BrokerChanged: OTHER_JOURNAL,
     errors.NotFinished: NOT_FINISHED,
     errors.WaitTimeout: NOT_FINISHED,
     errors.BrokerUnreachable: UNREACHABLE,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import codecs
+import time
 from collections.abc import Sequence
+from typing import Any
 
 from zjobs.client import exits, text
 from zjobs.client.commands import Call, ids_of_words, job_id_of, say_missing
 from zjobs.client.errors import BrokerUnreachable
 from zjobs.client.waiting import Resumable, command_line, max_wait_s, say_link, until_ended
 from zjobs.client.watch import Watch
-from zjobs.messages.types import JobState, JobStatus
+from zjobs.messages.types import JobState, JobStatus, LogReply
 
 # Of so many jobs it is remembered what was said last, so that nothing is said twice.
 MOST_SAID = 10_000
@@ -100,37 +102,47 @@ def _print_changes(call: Call, watching: Watch) -> None:
         say_link(call, news)
         if news.missed is not None:
             call.output.note(f"{news.missed} changes were missed; what became of the jobs is asked for")
+        if news.service is not None:
+            for line in text.service_lines(news.service, news.before):
+                _print_now(call, line, {"service": news.service})
         if news.job is None:
             continue
         line = text.watch_line(news.job._replace(elapsed_ms=None), watching.worker)
         if line != said.pop(news.job.id, None):
-            call.output.line(line, {**news.job._asdict(), "worker": watching.worker})
-            call.output.flush()
+            shown = f"{text.printable(news.job.type)} {line}"
+            _print_now(call, shown, {**news.job._asdict(), "worker": watching.worker})
         said[news.job.id] = line
         if len(said) > MOST_SAID:
             del said[next(iter(said))]
 
 
+def _print_now(call: Call, line: str, fields: dict[str, Any]) -> None:
+    """A line that begins with the time; with --json the time is `at`."""
+    at = time.time()
+    call.output.line(f"{text.clock_time(at)} {line}", {"at": int(at * 1000), **fields})
+    call.output.flush()
+
+
 class _Printed:
-    """What a job has printed, shown from its beginning, or from where that is still kept."""
+    """What a job has printed, shown from its beginning, or from where that is still kept. Runs go by their number."""
 
     def __init__(self, call: Call, job_id: int) -> None:
         self._call = call
         self._id = job_id
-        self._begin()
-        self._run: int | None = None
+        self._begin(0)
 
-    def _begin(self) -> None:
+    def _begin(self, run: int) -> None:
+        self._run = run
         self._offset = 0
+        self._told_bytes = 0  # how much the run is known to have printed
         # A character may be cut in two between pieces, so the decoder must remember.
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
 
     def follow(self, job: JobStatus) -> None:
         """Shows what there is more, by news of the job."""
-        if job.started_at is not None and job.started_at != self._run:
-            if self._run is not None:
-                self._another_run()
-            self._run = job.started_at
+        if not self._is_shown(job.run):
+            return
+        self._told_bytes = max(self._told_bytes, job.output_bytes)
         if job.output_bytes > self._offset or job.state.final:
             try:
                 self.fetch()
@@ -143,16 +155,15 @@ class _Printed:
         """Shows everything up to what was printed when this began."""
         until: int | None = None
         while until is None or self._offset < until:
-            piece = self._call.client.log(self._id, self._offset)
-            if piece.size_bytes < self._offset:
-                self._another_run()
+            asked = self._offset
+            piece = self._call.client.log(self._id, asked)
+            if not self._is_shown(piece.run):
+                return
+            if self._offset != asked:  # another run, whose beginning was not asked for
                 until = None
                 continue
             until = until or piece.size_bytes
-            if piece.offset > self._offset:
-                self._call.output.note(f"{piece.offset - self._offset} bytes of the output are gone")
-            self._show(piece.body, piece.offset)
-            self._offset = piece.offset + len(piece.body)
+            self._show(piece)
             if not piece.body:
                 return
 
@@ -163,13 +174,28 @@ class _Printed:
             self._call.output.write(b"", rest, {})
         self._call.output.flush()
 
-    def _another_run(self) -> None:
-        self.finish()
-        self._call.output.note(f"job {self._id} runs once more")
-        self._begin()
+    def _is_shown(self, run: int) -> bool:
+        """Whether the output of this run is shown, if need be from now on. News of an earlier run may come late."""
+        if run > self._run:
+            if self._run:
+                self.finish()
+                missed = max(0, self._told_bytes - self._offset)
+                gone = f"; the last {missed} bytes of run {self._run} are gone" if missed else ""
+                self._call.output.note(f"job {self._id}: run {run} begins{gone}")
+            self._begin(run)
+        return run == self._run
 
-    def _show(self, body: bytes, offset: int) -> None:
-        decoded = self._decoder.decode(body)
+    def _show(self, piece: LogReply) -> None:
+        body, offset = piece.body, piece.offset
+        if offset > self._offset:
+            cut = body.find(b"\n") + 1  # to begin with a whole line, unless there is none
+            if cut < len(body):
+                body, offset = body[cut:], offset + cut
+            left_out = offset - self._offset
+            self._call.output.note(f"{left_out} bytes are left out: of long output only the end is kept")
+        self._offset = offset + len(body)
         if body:
-            self._call.output.write(body, decoded, {"id": self._id, "offset": offset, "output": decoded})
+            decoded = self._decoder.decode(body)
+            fields = {"id": self._id, "run": self._run, "offset": offset, "output": decoded}
+            self._call.output.write(body, decoded, fields)
             self._call.output.flush()

@@ -16,6 +16,7 @@ Exit codes:
   3 no such job, or its result has expired   4 not finished yet
   5 refused (unknown type, too large, queue full, key conflict, not permitted,
     the journal cannot be written, another broker than the key names)
+  6 the broker runs on another journal now: ids known from before mean nothing there
   69 the broker cannot be reached in time   74 the output cannot be written
   130 interrupted
 
@@ -159,7 +160,9 @@ Options:
 
 WATCH = f"""\
 Show what changes, one line a change, as it happens: of these jobs until all have ended, or of all jobs
-until Ctrl+C. When changes were missed, stderr says so, and what the jobs have become is shown.
+until Ctrl+C. Of all jobs means also: when the queue is paused or resumed, and when the worker comes or goes.
+Each line begins with the time and the type of the job, or 'service'. When changes were missed, stderr
+says so, and what the jobs have become is shown.
 
 Usage:
   zclient watch [options] [--] [ID...]

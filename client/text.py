@@ -8,7 +8,18 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from zjobs.messages.types import Attempt, InfoReply, JobState, JobStatus, Paused, ShowReply, TaskType, WorkerState
+from zjobs.messages.types import (
+    Attempt,
+    FailReason,
+    InfoReply,
+    JobState,
+    JobStatus,
+    Paused,
+    ServiceEvent,
+    ShowReply,
+    TaskType,
+    WorkerState,
+)
 
 # What a terminal acts upon: the control characters of ASCII and of ISO 8859, but newline and tab.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -22,6 +33,15 @@ _WORKER_NOTES = {
     WorkerState.STOPPING: " (the worker is stopping)",
     WorkerState.FOREIGN: " (the worker serves another broker)",
     WorkerState.LACKS_TYPE: " (the worker lacks a task type: see info)",
+}
+
+_WORKER_SENTENCES = {
+    WorkerState.READY: "is ready",
+    WorkerState.ABSENT: "is gone",
+    WorkerState.SILENT: "is silent",
+    WorkerState.STOPPING: "is stopping",
+    WorkerState.FOREIGN: "serves another broker",
+    WorkerState.LACKS_TYPE: "lacks a task type (see zclient info)",
 }
 
 
@@ -59,6 +79,21 @@ def moment(at_ms: int | None) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1000)) + f".{at_ms % 1000:03d}"
 
 
+def clock_time(at_s: float) -> str:
+    """The time of day: 21:03:12."""
+    return time.strftime("%H:%M:%S", time.localtime(at_s))
+
+
+def service_lines(now: ServiceEvent, before: ServiceEvent | None) -> list[str]:
+    """What has changed of the service, a line for each."""
+    lines = []
+    if before is None or now.worker is not before.worker:
+        lines.append(f"service: the worker {_WORKER_SENTENCES[now.worker]}")
+    if before is None or now.paused != before.paused:
+        lines.append("service resumed" if now.paused is None else f"service {paused_line(now.paused)}")
+    return lines
+
+
 def status_line(job: JobStatus, worker: WorkerState, later_s: float = 0.0, paused: bool = False) -> str:
     """A job's status on one line; `later_s`: how long ago it was heard, for a job that goes on."""
     if job.state.final:
@@ -66,12 +101,21 @@ def status_line(job: JobStatus, worker: WorkerState, later_s: float = 0.0, pause
     if job.cancelling:
         return f"{job.id} cancelling{_worker_note(job, worker)}"
     if job.state is JobState.QUEUED:
-        when = "" if job.ready_at is None else f", ready in {_left(job.ready_at / 1000 - time.time())}"
+        when = "" if job.ready_at is None else f", {_begins(job)}"
         place = "" if job.ahead is None else f", {job.ahead} ahead"
         return f"{job.id} queued{when}{place}{' (paused)' if paused else ''}{_worker_note(job, worker)}"
     elapsed = "" if job.elapsed_ms is None else f" for {seconds(job.elapsed_ms / 1000 + later_s)}"
     stuck = "" if job.stuck_ms is None else f" (no sign of life for {_left(job.stuck_ms / 1000 + later_s)})"
     return f"{job.id} in progress{elapsed}{progress(job)}{stuck}{_worker_note(job, worker)}"
+
+
+def _begins(job: JobStatus) -> str:
+    """When a job that is not ready will be, and what it waits for."""
+    left = _left(job.ready_at / 1000 - time.time()) if job.ready_at is not None else ""
+    if job.reason is None or not job.attempts:
+        return f"ready in {left}"
+    after = f", after {printable(job.message)}" if job.message else ""
+    return f"attempt {job.attempts + 1} of {job.max_attempts} in {left}{after}"
 
 
 def watch_line(job: JobStatus, worker: WorkerState, later_s: float = 0.0, paused: bool = False) -> str:
@@ -127,8 +171,14 @@ def _left(value_s: float) -> str:
 
 
 def end_line(job: JobStatus) -> str:
-    """How a job ended, on one line: `17 completed`, `17 failed: ValueError: odd`."""
-    return f"{job.id} {job.state.value}" + (f": {printable(job.message)}" if job.message else "")
+    """How a job ended, on one line: `17 completed`, `17 failed: ValueError: odd (traceback: zclient show 17)`."""
+    return f"{job.id} {job.state.value}" + (f": {printable(job.message)}" if job.message else "") + traceback_hint(job)
+
+
+def traceback_hint(job: JobStatus) -> str:
+    """Where the traceback of a failed job is, if it has one."""
+    raised = job.state is JobState.FAILED and job.reason is FailReason.RAISED
+    return f" (traceback: zclient show {job.id})" if raised else ""
 
 
 def type_lines(types: tuple[TaskType, ...]) -> list[str]:

@@ -246,7 +246,8 @@ class _Lines:
         if job.state is not JobState.COMPLETED:
             self.failed += 1
             failure = ended_without_result(job)
-            output.error(failure.code, str(failure), prefix=f"line {self._printed + 1}: ", id=job_id)
+            hint = "" if output.as_json else text.traceback_hint(job)
+            output.error(failure.code, f"{failure}{hint}", prefix=f"line {self._printed + 1}: ", id=job_id)
             return
         value = self._call.client.result(job_id, journal=self._watch.journal)
         shown = text.json_text(value) if isinstance(value, bytes) else text.result_text(value)

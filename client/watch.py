@@ -6,14 +6,23 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Union
 
 from zjobs.client.connection import Feed
 from zjobs.client.errors import BY_CODE, BrokerChanged, BrokerUnreachable
 from zjobs.client.view import View
 from zjobs.messages import wire
 from zjobs.messages.endpoints import seen_from
-from zjobs.messages.types import ErrorCode, JobEvent, JobState, JobStatus, Listening, Missing, WorkerState
+from zjobs.messages.types import (
+    ErrorCode,
+    JobEvent,
+    JobState,
+    JobStatus,
+    Listening,
+    Missing,
+    ServiceEvent,
+    WorkerState,
+)
 
 if TYPE_CHECKING:
     from zjobs.client.api import Client
@@ -28,13 +37,21 @@ LOST_CHECK_EVERY_S = 0.5
 MOST_TOPICS = 500
 
 
+Event = Union[JobEvent, Listening, ServiceEvent]
+
+
 class News(NamedTuple):
-    """A job's new status, or that the broker was lost (`link` False) or answers again (`link` True), or that so many
-    changes were `missed` (only of all jobs: what they were is asked for next)."""
+    """A job's new status, or that the broker was lost (`link` False) or answers again (`link` True).
+
+    Only of all jobs: that so many changes were `missed` (what they were is asked for next), or that the worker or the
+    pause is another than `before`: `service`.
+    """
 
     job: JobStatus | None = None
     link: bool | None = None
     missed: int | None = None
+    service: ServiceEvent | None = None
+    before: ServiceEvent | None = None
 
 
 class Watch:
@@ -55,6 +72,7 @@ class Watch:
         self._news: deque[News] = deque()
         self._untold: set[int] = set()
         self._lost_at: float | None = None
+        self._changed: BrokerChanged | None = None  # raised when the news before it were given out
         self.worker = WorkerState.READY
         self.paused = False
         welcome = client.hello()
@@ -113,6 +131,8 @@ class Watch:
         """The next news; None after `seconds` without any (a few more while the broker is lost), or at the end."""
         deadline = monotonic() + seconds
         while not self._news and self.goes_on:
+            if self._changed is not None:
+                raise self._changed
             now = monotonic()
             if now >= self._next_check:
                 self._check(now)
@@ -150,16 +170,18 @@ class Watch:
         bodies, disconnected = self._feed.read(seconds)
         for body in bodies:
             try:
-                event: JobEvent | Listening = wire.decode(body, wire.EVENTS)
+                event: Event = wire.decode(body, wire.EVENTS)
             except wire.DecodeError:
                 continue  # the next request tells what it was, or what is wrong
-            self._check_journal(event.journal)
+            if event.journal != self.journal:
+                self._changed = BrokerChanged(self._client.address)
+                return
             self._hear(event)
         self._subscribe()
         if disconnected or self._untold:
             self._next_check = monotonic()
 
-    def _hear(self, event: JobEvent | Listening) -> None:
+    def _hear(self, event: Event) -> None:
         if isinstance(event, JobEvent):
             self.worker, self.paused = event.worker, event.paused
             if event.job.state in (JobState.FAILED, JobState.CANCELLED) and event.job.message is None:

@@ -7,9 +7,9 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from zjobs.client.errors import BrokerUnreachable, NotPermitted, ZjobsError
-from zjobs.client.watch import News, Watch
+from zjobs.client.watch import Event, News, Watch
 from zjobs.messages import wire
-from zjobs.messages.types import JobEvent, JobStatus, Listening
+from zjobs.messages.types import JobEvent, JobStatus, ServiceEvent
 
 if TYPE_CHECKING:
     from zjobs.client.api import Client
@@ -23,12 +23,14 @@ class WatchAll(Watch):
 
     `known` has the jobs last heard of, at most 10,000. When changes were missed (this program was too slow, or the
     broker was lost), `News(missed=…)` comes first, then what the jobs in `known` and those submitted meanwhile
-    have become. Raises BrokerChanged and BrokerUnreachable as Watch does, and NotPermitted with a key that may not.
+    have become. `service` is the worker's state and the pause as last heard; `News(service=…)` tells when one has
+    changed. Raises BrokerChanged and BrokerUnreachable as Watch does, and NotPermitted with a key that may not.
     """
 
     def __init__(self, client: Client, patience: float) -> None:
         self._change: int | None = None
         self._newest = 0
+        self.service: ServiceEvent | None = None
         self._repair_above: int | None = None  # after a gap: the newest id that was known before it
         super().__init__(client, iter(()), None, patience)
 
@@ -47,6 +49,8 @@ class WatchAll(Watch):
             if monotonic() >= deadline:
                 raise self._not_told(timeout)
             self._read(deadline - monotonic())
+            if self._changed is not None:
+                raise self._changed
 
     def _not_told(self, timeout: float) -> ZjobsError:
         """A broker with keys has just answered a request: then it is the subscription that it does not answer."""
@@ -59,8 +63,10 @@ class WatchAll(Watch):
             self._feed.subscribe(wire.ALL_JOBS_TOPIC)
             self._topics.add(0)
 
-    def _hear(self, event: JobEvent | Listening) -> None:
-        if isinstance(event, JobEvent):
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, ServiceEvent):
+            self._take_service(event)
+        elif isinstance(event, JobEvent):
             if event.change is not None:
                 self._count_missed(event.change - 1)
                 self._change = max(event.change, self._change or 0)
@@ -69,7 +75,14 @@ class WatchAll(Watch):
             if event.change < (self._change or 0):  # a journal put back from a backup: what we knew is void
                 self.known.clear()
             self._change = event.change
+            self._take_service(ServiceEvent(event.journal, event.worker, event.paused))
         super()._hear(event)
+
+    def _take_service(self, heard: ServiceEvent) -> None:
+        before, self.service = self.service, heard
+        self.worker, self.paused = heard.worker, heard.paused is not None
+        if before not in (None, heard):
+            self._news.append(News(service=heard, before=before))
 
     def _count_missed(self, change: int) -> None:
         """Everything up to `change` should have been heard by now."""
@@ -100,7 +113,10 @@ class WatchAll(Watch):
         asked = list(dict.fromkeys([*self._untold, *unfinished]))
         reply = self._client.status(asked, timeout=timeout)  # none: what runs and comes next
         self._check_journal(reply.journal)
-        self.worker, self.paused = reply.worker, reply.paused
+        service = self.service
+        if service is not None and (reply.worker, reply.paused) != (service.worker, service.paused is not None):
+            paused = self._client.info(timeout=timeout).paused
+            self._take_service(ServiceEvent(reply.journal, reply.worker, paused))
         self._repair_above = None
         self._untold.clear()
         for job in [*(job for job in reply.jobs if job.id in wanted), *newer]:

@@ -159,7 +159,8 @@ class Status(NamedTuple):
 
 
 class JobStatus(NamedTuple):
-    """`ahead`: how many jobs must end first, for a queued job that is ready; one that is not has `ready_at`.
+    """`ahead`: how many jobs must end first, for a queued job that is ready; one that is not has `ready_at`. `run`: the
+    number of its last run, 0 before the first.
     (version, progress) orders the news of a job. `fraction`, `note`, `output_bytes`, `stuck_ms`: of a running job, what
     its task reports, how much it has printed, since when its process has given no sign of life. Events have no `note`.
     """
@@ -186,6 +187,8 @@ class JobStatus(NamedTuple):
     output_bytes: int = 0
     stuck_ms: int | None = None
     owner: str = ""
+    run: int = 0
+    max_attempts: int = 1
 
 
 class Missing(NamedTuple):
@@ -314,8 +317,8 @@ class Log(NamedTuple):
 
 
 class LogReply(NamedTuple):
-    """A piece of what the job's last run has printed. Of long output the end is kept: `offset` may be after the one
-    asked for. `size_bytes`: all that was printed."""
+    """A piece of what the job's last run, number `run`, has printed. Of long output the end is kept: `offset` may be
+    after the one asked for. `size_bytes`: all that was printed."""
 
     journal: str
     id: int
@@ -323,6 +326,7 @@ class LogReply(NamedTuple):
     size_bytes: int
     offset: int
     body: bytes
+    run: int = 0
 
 
 class List(NamedTuple):
@@ -436,6 +440,16 @@ class Listening(NamedTuple):
 
     journal: str
     change: int
+    worker: WorkerState = WorkerState.READY
+    paused: Paused | None = None
+
+
+class ServiceEvent(NamedTuple):
+    """The worker's state or the pause has changed. Listeners to all jobs are told."""
+
+    journal: str
+    worker: WorkerState
+    paused: Paused | None
 
 
 class JobEvent(NamedTuple):

@@ -229,6 +229,8 @@ SHAPES: dict[type, dict[str, Check]] = {
         "output_bytes": _number,
         "stuck_ms": optional(_number),
         "owner": _short,
+        "run": _number,
+        "max_attempts": integer(1),
     },
     m.Paused: {"at": _number, "reason": text(0, MAX_REASON_CHARS)},
     m.Missing: {"id": _id, "code": one_of(ErrorCode)},
@@ -348,6 +350,7 @@ SHAPES |= {
         "size_bytes": _number,
         "offset": _number,
         "body": binary,
+        "run": _number,
     },
     m.ListReply: {"journal": _short, "jobs": listed(record(m.JobStatus)), "before": optional(_id)},
     m.ForgetReply: {"journal": _short, "forgotten": _ids, "kept": _ids, "missing": listed(record(m.Missing))},
@@ -376,7 +379,13 @@ SHAPES |= {
     m.BackupReply: {"journal": _short, "journal_file": text(), "undisturbed": boolean},
     m.Error: {"code": one_of(ErrorCode), "message": text(), "journal": _short},
     # events
-    m.Listening: {"journal": _short, "change": _number},
+    m.Listening: {
+        "journal": _short,
+        "change": _number,
+        "worker": _worker,
+        "paused": optional(record(m.Paused)),
+    },
+    m.ServiceEvent: {"journal": _short, "worker": _worker, "paused": optional(record(m.Paused))},
     m.JobEvent: {
         "journal": _short,
         "job": record(m.JobStatus),
@@ -460,7 +469,7 @@ REPLIES: Ops = {
     "backup": m.BackupReply,
     "error": m.Error,
 }
-EVENTS: Ops = {"job": m.JobEvent, "listening": m.Listening}
+EVENTS: Ops = {"job": m.JobEvent, "listening": m.Listening, "service": m.ServiceEvent}
 PIPE: Ops = {
     "session": m.StartSession,
     "jobs": m.Jobs,

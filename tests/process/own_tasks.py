@@ -81,6 +81,14 @@ def third_time(name: str) -> int:
 
 
 @task
+def talks(name: str) -> None:
+    """Prints, waits at a gate, and prints more."""
+    print("before the gate", flush=True)
+    wait_at_gate(name)
+    print("after the gate")
+
+
+@task
 def echo(value: Any = "no data") -> Any:
     """Gives back what it gets."""
     return value

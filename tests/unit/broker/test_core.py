@@ -158,7 +158,7 @@ def test_fresh_a_session_is_committed_and_sent(bench: Any) -> None:
     effects = bench.beat(session=None)
     (start,) = bench.sent(StartSession)
     assert (start.incarnation, start.session) == ("A", "session 1")
-    assert effects.changes.session == ("A", "session 1", 1, 0, 1)
+    assert effects.changes.session == ("A", "session 1", 1, 0, 1, 0, 0)
     assert bench.handed == []
 
 
@@ -583,7 +583,7 @@ def test_ahead_counts_jobs_and_not_numbers(ready: Any) -> None:
     assert ready.handed == [(6, 4), (7, 5)]
 
 
-def test_a_start_is_told_and_not_journaled(ready: Any) -> None:
+def test_a_start_is_told_and_only_its_time_is_journaled(ready: Any) -> None:
     """From `started` or a beat; the end of n says that n + 1 runs; each start is told once."""
     ready.learn("twice")
     ready.submit("twice", "twice")
@@ -595,7 +595,7 @@ def test_a_start_is_told_and_not_journaled(ready: Any) -> None:
     ready.core.on_started(Started(session, 2, 2), ready.now)
     (news,) = ready.turn().news
     assert (news.job.id, news.change, ready.core.running.id) == (2, None, 2)
-    assert not ready.last.changes
+    assert not ready.last.changes.changed and ready.last.changes.session.began_n == 2
     ready.taken = 3
     assert ready.beat(running=Running(2, 2, 9)).news == []
     ready.report(2, done(2))

@@ -9,7 +9,7 @@ import zmq
 
 from zjobs.broker.events import Events
 from zjobs.messages import wire
-from zjobs.messages.types import JobEvent, JobState, JobStatus, Listening, WorkerState
+from zjobs.messages.types import JobEvent, JobState, JobStatus, Listening, Paused, ServiceEvent, WorkerState
 
 PATIENCE_MS = 5_000
 
@@ -173,3 +173,12 @@ def test_the_number_of_subscriptions_a_turn_is_bounded(stage: Stage) -> None:
     stage.subscriber(b"job.17.")
     assert stage.events.take_subscriptions(lambda _: None, 0) is True
     assert stage.events.take_subscriptions(lambda _: None, 10) is False
+
+
+def test_the_service_is_told_of_to_listeners_to_all(stage: Stage) -> None:
+    """Who watches one job hears of jobs alone."""
+    listener, watcher = stage.subscriber(b"jobs."), stage.subscriber(b"job.17.")
+    told = ServiceEvent("journal", WorkerState.ABSENT, Paused(5, "lamp"))
+    stage.events.publish_service(told)
+    assert [answer(listener), answer(listener)] == [Listening("journal", 40), told]
+    assert last_heard(watcher, stage, 17) == [(17, 0)]

@@ -23,10 +23,12 @@ SAMPLES = Path(__file__).parent / "data"
 LAST_RUN = {"started_at": 1100, "ended_at": 1200, "elapsed_ms": 100}
 FAILURE = {"reason": FailReason.RAISED, "message": "no"}
 # as format 1 could hold them
-QUEUED = Job(1, "reverse", JobState.QUEUED, 1, 1, 2, 3, 1000)._replace(**LAST_RUN, **FAILURE)
-DONE = Job(2, "swap", JobState.COMPLETED, 1, 0, 1, 0, 1001)._replace(started_at=1101, ended_at=1201, elapsed_ms=100)
+QUEUED = Job(1, "reverse", JobState.QUEUED, 1, 1, 2, 3, 1000)._replace(**LAST_RUN, **FAILURE, run=2)
+DONE = Job(2, "swap", JobState.COMPLETED, 1, 0, 1, 0, 1001)._replace(
+    started_at=1101, ended_at=1201, elapsed_ms=100, run=1
+)
 FAILED = Job(3, "übel", JobState.FAILED, 1, 0, 1, 0, 1002)._replace(
-    ended_at=1202, reason=FailReason.WORKER_LOST, message="tot"
+    ended_at=1202, reason=FailReason.WORKER_LOST, message="tot", run=1
 )
 # what came with format 2
 URGENT = Job(4, "reverse", JobState.QUEUED, 0, 0, 0, 3, 1003, 5, time_limit_ms=700, cancelling=True, retry_of=1)
@@ -661,6 +663,9 @@ def test_a_journal_of_format_2_still_opens(path: Path) -> None:
         j._unclosed.pop().close()
     journal = Journal.open(str(path), "new")
     journal.take_up()
+    new = Journal.open(MEMORY, "new")
+    assert _layout(journal) == _layout(new), "the same tables and indexes as in a new one"
+    new._db.close()
     assert journal.load() == LOADED._replace(journal="sample")
     assert [journal.job(n) for n in range(1, 7)] == list(JOBS)
     assert journal.data_of([1, 4]) == {1: b"abc", 4: b"abc"} and journal.output(6) == b"printed"

@@ -377,3 +377,45 @@ def test_a_missing_type_is_a_state_of_the_worker(ready: Any) -> None:
     assert "job 2" in ask(ready, Info()).worker.note and "'once'" in ask(ready, Info()).worker.note
     ready.cancel(2)
     assert ask(ready, Status()).worker is WorkerState.READY and ask(ready, Info()).worker.note is None
+
+
+def test_a_run_goes_by_its_number_and_keeps_its_start(ready: Any) -> None:
+    """`run` counts runs; `started_at` of one stays, whatever the clock, the beats and restarts do."""
+    ready.submit("twice")
+    (status,) = ask(ready, Status((1,))).jobs
+    assert (status.run, status.max_attempts, status.started_at) == (0, 2, None)
+    ready.mono_ms += 5
+    ready.beat(running=Running(1, 1, 3))
+    (first,) = ask(ready, Status((1,))).jobs
+    assert (first.run, first.started_at) == (1, ready.now.wall_ms - 3)
+    ready.mono_ms += 1_000
+    ready.wall_ms += 70_000
+    ready.beat(running=Running(1, 1, 950))
+    assert ask(ready, Status((1,))).jobs[0].started_at == first.started_at
+    ready.restart()
+    ready.beat(running=Running(1, 1, 990))
+    assert ask(ready, Status((1,))).jobs[0].started_at == first.started_at
+    ready.report(1, Ended(1, Outcome.FAILED, 1_000_000, None, FailReason.RAISED, "no", output=b"one", output_bytes=3))
+    (again,) = ask(ready, Status((1,))).jobs
+    assert (again.run, again.started_at, ask(ready, Log(1)).run) == (1, first.started_at, 1)
+    ready.beat(running=Running(2, 1, 0))
+    (second,) = ask(ready, Status((1,))).jobs
+    assert (second.run, second.ended_at, ask(ready, Log(1))[3:]) == (2, None, (0, 0, b"", 2))
+    ready.report(2, Ended(2, Outcome.CANCELLED, 10))
+    assert ask(ready, Status((1,))).jobs[0].run == ask(ready, Log(1)).run == 2
+    assert [attempt.number for attempt in ask(ready, Show(1)).attempts] == [1, 2]
+
+
+def test_a_lost_run_leaves_what_it_was_heard_to_print(ready: Any) -> None:
+    """The output belongs to the run that is told with it, and the start is known over a restart of the broker."""
+    ready.submit("once")
+    ready.beat(running=Running(1, 1, 10))
+    started_at = ask(ready, Status((1,))).jobs[0].started_at
+    ready.core.on_progress(Progress(ready.core.session_name, 1, 1, 2, None, None, 0, b"printed"))
+    ready.turn()
+    ready.mono_ms += 500
+    ready.incarnation = "B"
+    ready.beat(session=None)
+    (lost,) = ask(ready, Status((1,))).jobs
+    assert (lost.state, lost.run, lost.started_at, lost.output_bytes) == (JobState.FAILED, 1, started_at, 7)
+    assert ask(ready, Log(1))[3:] == (7, 0, b"printed", 1)

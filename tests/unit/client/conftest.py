@@ -76,6 +76,12 @@ class FakeBroker:
         if not lost:
             self._todo.put(lambda: self._xpub.send_multipart([wire.ALL_JOBS_TOPIC, body]))
 
+    def emit_service(self, worker: m.WorkerState, paused: m.Paused | None) -> None:
+        """The worker or the pause changes, for those who listen to all jobs."""
+        self.worker, self.paused = worker, paused
+        body = wire.encode(m.ServiceEvent(self.journal, worker, paused))
+        self._todo.put(lambda: self._xpub.send_multipart([wire.ALL_JOBS_TOPIC, body]))
+
     def asked(self, kind: type) -> list[Any]:
         return [request for request in self.requests if isinstance(request, kind)]
 
@@ -132,7 +138,8 @@ class FakeBroker:
         while self._xpub.poll(0):
             message = self._xpub.recv()
             if message == b"\x01" + wire.ALL_JOBS_TOPIC:
-                self._xpub.send_multipart([message[1:], wire.encode(m.Listening(self.journal, self.change))])
+                listening = m.Listening(self.journal, self.change, self.worker, self.paused)
+                self._xpub.send_multipart([message[1:], wire.encode(listening)])
             if message.startswith(b"\x01job."):
                 job = self.jobs.get(int(message.split(b".")[1]))
                 if job is not None:
@@ -216,7 +223,8 @@ class FakeBroker:
         if job is None:
             return m.Error(m.ErrorCode.NOT_FOUND, f"there is no job {request.id}")
         offset = max(request.offset, len(whole) - self.log_kept_bytes)
-        return m.LogReply(self.journal, job.id, job.state, len(whole), offset, whole[offset : offset + (64 << 10)])
+        body = whole[offset : offset + (64 << 10)]
+        return m.LogReply(self.journal, job.id, job.state, len(whole), offset, body, job.run)
 
     def _list(self, request: m.List) -> Any:
         """Pages end where ids are divisible by 10, whatever was asked for; some are empty."""

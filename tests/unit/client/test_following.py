@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,6 +17,8 @@ QUEUED, RUNNING, COMPLETED = m.JobState.QUEUED, m.JobState.IN_PROGRESS, m.JobSta
 FAILED, CANCELLED = m.JobState.FAILED, m.JobState.CANCELLED
 
 Run = Callable[..., Any]
+
+LEFT_OUT = "bytes are left out: of long output only the end is kept\n"
 
 
 @pytest.fixture
@@ -77,6 +80,13 @@ def test_wait_no_longer(run: Run, broker: Any) -> None:
     assert run("wait", "1", "--max-wait", "soon").err.startswith("zclient: --max-wait: 'soon'")
 
 
+def timed(out: str, kind: str) -> list[str]:
+    """The lines of `out`, each of which begins with the time and with `kind`."""
+    lines = [re.fullmatch(r"\d\d:\d\d:\d\d (\w+):? (.*)", line) for line in out.splitlines()]
+    assert all(line and line[1] == kind for line in lines), out
+    return [line[2] for line in lines if line]
+
+
 # --- watch -------------------------------------------------------------------------------------------------------
 
 
@@ -102,10 +112,11 @@ def test_watch_some(run: Run, broker: Any, on_subscription: Any) -> None:
     ]
     ran = run("watch", "1", "2")
     assert (ran.code, ran.err) == (0, "")
-    shown = ran.out.splitlines()
+    shown = timed(ran.out, "reverse")
     assert sorted(shown) == sorted(lines) and shown.index(lines[2]) < shown.index(lines[3]) < shown.index(lines[4])
     assert [json.loads(line)["id"] for line in run("watch", "2", "--json").out.splitlines()] == [2]
-    assert run("watch", "2", "99") == (3, "2 completed\n", "zclient: there is no job 99\n")
+    ran = run("watch", "2", "99")
+    assert (ran.code, timed(ran.out, "reverse"), ran.err) == (3, ["2 completed"], "zclient: there is no job 99\n")
 
 
 def test_watch_all(run: Run, broker: Any, on_subscription: Any) -> None:
@@ -128,12 +139,34 @@ def test_watch_all(run: Run, broker: Any, on_subscription: Any) -> None:
     usual, broker._status = broker._status, then_another_journal
     on_subscription(goes_on)
     ran = run("watch")
-    assert ran.code == 3
-    assert ran.out == "1 queued, 0 ahead\n1 completed\n2 queued, 0 ahead\n"
+    assert ran.code == 6
+    assert timed(ran.out, "t") == ["1 queued, 0 ahead", "1 completed", "2 queued, 0 ahead"]
     notes = ran.err.splitlines()
     assert notes[0] == "zclient: watching all jobs; Ctrl+C ends it"
     assert notes[1] == "zclient: 1 changes were missed; what became of the jobs is asked for"
     assert "another journal" in notes[2]
+
+
+def test_watch_all_tells_of_the_service(run: Run, broker: Any, on_subscription: Any) -> None:
+    """A pause with its reason, its end, and the worker that comes and goes; nothing is said twice."""
+    ready, absent = m.WorkerState.READY, m.WorkerState.ABSENT
+
+    def goes_on() -> None:
+        broker.emit_service(ready, m.Paused(5, "lamp"))
+        broker.emit_service(absent, m.Paused(5, "lamp"))
+        broker.emit_service(ready, None)
+        broker.journal = "journal-2"
+        broker.emit_service(ready, None)
+
+    on_subscription(goes_on)
+    ran = run("watch")
+    assert timed(ran.out, "service") == [
+        "paused: lamp",
+        "the worker is gone",
+        "the worker is ready",
+        "resumed",
+    ]
+    assert ran.code == 6 and "another journal" in ran.err
 
 
 def test_what_watch_remembers_is_bounded(run: Run, broker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +174,7 @@ def test_what_watch_remembers_is_bounded(run: Run, broker: Any, monkeypatch: pyt
     monkeypatch.setattr(following, "MOST_SAID", 2)
     for job_id in range(1, 9):
         broker.add(job_id, COMPLETED, "x")
-    assert run("watch", *map(str, range(1, 9))).out.splitlines() == [f"{n} completed" for n in range(1, 9)]
+    assert timed(run("watch", *map(str, range(1, 9))).out, "reverse") == [f"{n} completed" for n in range(1, 9)]
 
 
 # --- log ---------------------------------------------------------------------------------------------------------
@@ -156,8 +189,11 @@ def test_log(run: Run, broker: Any) -> None:
     assert run("log", "17") == (0, "é\x1b[2J\n" * 20_000, "")
     assert len(broker.asked(m.Log)) == 4
     broker.log_kept_bytes = 7
-    assert run("log", "17") == (0, "é\x1b[2J\n", "zclient: 139993 bytes of the output are gone\n")
-    assert json.loads(run("log", "17", "--json").out) == {"id": 17, "offset": 139993, "output": "é\x1b[2J\n"}
+    assert run("log", "17") == (0, "é\x1b[2J\n", f"zclient: 139993 {LEFT_OUT}")
+    expected = {"id": 17, "run": 0, "offset": 139993, "output": "é\x1b[2J\n"}
+    assert json.loads(run("log", "17", "--json").out) == expected
+    broker.log_kept_bytes = 12
+    assert run("log", "17") == (0, "é\x1b[2J\n", f"zclient: 139993 {LEFT_OUT}"), "from a line's beginning on"
     assert run("log", "99") == (3, "", "zclient: there is no job 99\n")
 
 
@@ -188,15 +224,15 @@ def test_characters_between_two_pieces(run: Run, broker: Any) -> None:
 
 
 def test_follow(run: Run, broker: Any, on_subscription: Any) -> None:
-    """--follow prints what comes, driven by events, until the job has ended."""
-    broker.add(17, RUNNING, started_at=5, output_bytes=4)
+    """--follow prints what comes, driven by events, until the end; a run goes by its number, not its times."""
+    broker.add(17, RUNNING, started_at=5, output_bytes=4, run=1)
     broker.logs[17] = b"one\n"
 
     def goes_on() -> None:
         broker.logs[17] += "zwei é".encode()[:-1]
-        broker.add(17, RUNNING, started_at=5, output_bytes=len(broker.logs[17]))
+        broker.add(17, RUNNING, started_at=6, output_bytes=len(broker.logs[17]), run=1)
         broker.logs[17] = "one\nzwei é\ndrei\n".encode()
-        broker.add(17, COMPLETED, "x", started_at=5, output_bytes=len(broker.logs[17]))
+        broker.add(17, COMPLETED, "x", started_at=7, output_bytes=len(broker.logs[17]), run=1)
 
     on_subscription(goes_on)
     assert run("log", "17", "--follow") == (0, "one\nzwei é\ndrei\n", "")
@@ -205,32 +241,41 @@ def test_follow(run: Run, broker: Any, on_subscription: Any) -> None:
 
 
 def test_follow_over_another_run(run: Run, broker: Any, on_subscription: Any) -> None:
-    """A job that runs once more begins its output anew, longer or shorter than before; stderr says so."""
-    broker.add(17, RUNNING, started_at=5, output_bytes=4)
+    """A job that runs once more begins its output anew, longer or shorter than before; stderr says so, and how much of
+    the earlier run could not be read any more."""
+    broker.add(17, RUNNING, output_bytes=4, run=1)
     broker.logs[17] = b"one\n"
 
     def goes_on() -> None:
         broker.wait_for(m.Log, 1)
         broker.logs[17] = b"two, longer\n"
-        broker.add(17, COMPLETED, "x", started_at=6, output_bytes=12)
+        broker.add(17, RUNNING, output_bytes=12, run=2)
+        broker.wait_for(m.Log, 2)
+        broker.logs[17] = b"3\n"
+        broker.jobs[17] = broker.jobs[17]._replace(run=3)  # before the news of it
+        broker.emit(broker.jobs[17]._replace(output_bytes=20, run=2, version=5))
+        broker.wait_for(m.Log, 3)
+        broker.add(17, COMPLETED, "x", output_bytes=2, run=3, version=9)
 
     on_subscription(goes_on)
-    assert run("log", "17", "-f") == (0, "one\ntwo, longer\n", "zclient: job 17 runs once more\n")
+    notes = "zclient: job 17: run 2 begins\nzclient: job 17: run 3 begins; the last 8 bytes of run 2 are gone\n"
+    assert run("log", "17", "-f") == (0, "one\ntwo, longer\n3\n", notes)
 
 
 def test_another_run_in_mid_log(run: Run, broker: Any) -> None:
-    """Output that has become shorter under our hands is another run's."""
-    broker.add(17, COMPLETED, "x")
+    """Without --follow, too."""
+    broker.add(17, COMPLETED, "x", run=1)
     broker.logs[17] = b"a" * (100 << 10)
     broker.log_kept_bytes = 1 << 20
     first = broker.answer
 
-    def then_short(request: Any) -> Any:
+    def then_another(request: Any) -> Any:
         reply = first(request)
         broker.logs[17] = b"short\n"
+        broker.jobs[17] = broker.jobs[17]._replace(run=2)
         return reply
 
-    broker.script = [then_short]
+    broker.script = [then_another]
     ran = run("log", "17")
     assert (ran.code, ran.out) == (0, "a" * (64 << 10) + "short\n")
-    assert ran.err == "zclient: job 17 runs once more\n"
+    assert ran.err == "zclient: job 17: run 2 begins\n"

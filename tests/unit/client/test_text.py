@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from zjobs.client import text
-from zjobs.messages.types import JobState, JobStatus, WorkerState
+from zjobs.messages.types import FailReason, JobState, JobStatus, WorkerState
 
 BASE = JobStatus(17, "reverse", JobState.QUEUED, 0, 0, 1, 0, 0)
 READY, ABSENT = WorkerState.READY, WorkerState.ABSENT
@@ -40,6 +40,11 @@ READY, ABSENT = WorkerState.READY, WorkerState.ABSENT
         ({"state": JobState.COMPLETED, "elapsed_ms": 9}, ABSENT, "17 completed"),
         ({"state": JobState.CANCELLED}, READY, "17 cancelled"),
         ({"state": JobState.FAILED, "message": "E: a\nb\x1b[2J"}, READY, "17 failed: E: a\\nb\\x1b[2J"),
+        (
+            {"state": JobState.FAILED, "reason": FailReason.RAISED, "message": "KeyError: 'nope'"},
+            READY,
+            "17 failed: KeyError: 'nope' (traceback: zclient show 17)",
+        ),
     ],
 )
 def test_status_line(fields: dict[str, Any], worker: WorkerState, line: str) -> None:
@@ -62,6 +67,8 @@ def test_queued_until_later(monkeypatch: pytest.MonkeyPatch) -> None:
     assert text.status_line(later, READY) == "17 queued, ready in 28 s"
     assert text.status_line(later, READY, paused=True) == "17 queued, ready in 28 s (paused)"
     assert text.status_line(BASE._replace(ready_at=999_000), READY) == "17 queued, ready in 0 s"
+    retry = later._replace(ready_at=1_001_000, attempts=1, max_attempts=3, reason=FailReason.RAISED, message="E: no")
+    assert text.status_line(retry, READY) == "17 queued, attempt 2 of 3 in 1 s, after E: no"
     assert text.status_line(BASE._replace(ready_at=4_600_000), READY) == "17 queued, ready in 1 h 0 min"
     running = BASE._replace(state=JobState.IN_PROGRESS)
     assert text.status_line(running, READY, paused=True) == "17 in progress"
