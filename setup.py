@@ -36,7 +36,7 @@ setup(
         # What the benchmarks compare with; redis-server and beanstalkd come from the system. The bounds are the
         # releases measured last: to be faster than something outdated would prove nothing.
         "bench": ["huey>=3.5", "celery[redis]>=5.7", "greenstalk>=2.1"],
-        "test": ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "mypy>=1.10", "ruff>=0.6"],
+        "test": ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "mypy>=1.10", "ruff>=0.6", "numpy>=1.26"],
     },
     entry_points={
         "console_scripts": [

@@ -505,7 +505,7 @@ def encode(message: Any) -> bytes:
     kind = type(message)
     fields = {"v": PROTOCOL_VERSION, "op": _OPS[kind]}
     fields.update(zip(kind._fields, message))
-    return msgpack.packb(fields, default=_plain, strict_types=True)  # type: ignore[no-any-return]
+    return _packed(fields)
 
 
 def decode(frame: bytes, ops: Ops) -> Any:
@@ -529,6 +529,32 @@ def decode(frame: bytes, ops: Ops) -> Any:
     except _Bad as bad:
         where = bad.path.lstrip(".")
         raise DecodeError(ErrorCode.BAD_REQUEST, f"{op}: {where} must be {bad.wanted}") from None
+
+
+def refusal(message: Any) -> str | None:
+    """Why a peer would refuse this message, or this record in one; None: it would take it.
+
+    For what is made of values that nobody has checked yet, before it is sent: a peer drops what it cannot read.
+    """
+    kind = type(message)
+    for name, check in SHAPES[kind].items():
+        item = getattr(message, name)
+        if item is None and name in kind._field_defaults:
+            continue
+        try:
+            # as the peer will see it; binary data stays what it is
+            check(item if type(item) is bytes else msgpack.unpackb(_packed(item)))
+        except _Bad as bad:
+            return f"{name}{bad.path} must be {bad.wanted}"
+        except UnicodeEncodeError as error:
+            return f"{name} has a character that is no UTF-8: {error.object[error.start]!a}"
+        except Exception as error:
+            return f"{name} cannot be sent: {error or type(error).__name__}"
+    return None
+
+
+def _packed(value: Any) -> bytes:
+    return msgpack.packb(value, default=_plain, strict_types=True)  # type: ignore[no-any-return]
 
 
 def _unpack_map(frame: bytes) -> dict[Any, Any]:
@@ -635,12 +661,13 @@ def _shown(value: Any) -> str:
 # --- values: a job's data and result ---------------------------------------------------------------------
 
 
-def pack_value(value: Any) -> bytes:
+def pack_value(value: Any, convert: Check | None = None) -> bytes:
     """One value as a job's data or result: None, bool, int, float, str, bytes, lists and maps of them.
 
-    Raises TypeError, ValueError or OverflowError for what msgpack cannot hold.
+    convert: gives one of these for each value of any other type, tuples and subclasses included.
+    Raises TypeError, ValueError or OverflowError for what msgpack cannot hold, and what `convert` raises.
     """
-    return msgpack.packb(value)  # type: ignore[no-any-return]
+    return msgpack.packb(value, default=convert, strict_types=convert is not None)  # type: ignore[no-any-return]
 
 
 def unpack_value(body: bytes) -> Any:

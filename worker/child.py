@@ -17,21 +17,15 @@ import threading
 import time
 import traceback
 from functools import partial
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from zjobs.messages import wire
 from zjobs.messages.types import Ended, FailReason, Outcome
-from zjobs.worker import capture, host, packets, predefined, tasks
+from zjobs.worker import capture, host, packets, predefined, results, tasks
 from zjobs.worker.page import Page
 
 MAX_TEXT_CHARS = 10_000
 EXIT_BROKEN = 70
 SIGN_S = 0.5
-READABLE = (type(None), bool, int, float, str, bytes)
-
-
-class BadResult(Exception):
-    """What the task returned is no result; the text is a sentence for people."""
 
 
 def main() -> NoReturn:
@@ -63,9 +57,10 @@ def give_signs(page: Page) -> NoReturn:
     """Says all the time that this process lives and its interpreter is not held up."""
     # signals are for the main thread, which they shall interrupt
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    sleep = time.sleep  # now: a task may replace it, as it may replace the clocks
     while True:
         page.give_sign()
-        time.sleep(SIGN_S)
+        sleep(SIGN_S)
 
 
 def load(time_scale: float, modules: list[str]) -> dict[str, tasks.Caller]:
@@ -78,6 +73,8 @@ def load(time_scale: float, modules: list[str]) -> dict[str, tasks.Caller]:
         except BaseException as error:  # a module may do anything, SystemExit included
             what = str(error) if isinstance(error, tasks.TaskError) else _import_headline(error)
             raise tasks.TaskError(f"--tasks {module}: {what}{_place(error)}") from None
+    for task in tasks.REGISTRY.values():
+        tasks.check_type(task.type)
     return {name: tasks.Caller(task) for name, task in tasks.REGISTRY.items()}
 
 
@@ -111,29 +108,30 @@ class Bench:
         self._page = page
         self._inside = 0  # the number of the job whose task is being called
         self._told = 0  # the number of the last job that was told to end
+        self._clock_ns = time.perf_counter_ns  # see Page
         signal.signal(signal.SIGTERM, lambda *_: self._end_if_meant())
         os.register_at_fork(before=_hold_term, after_in_child=_default_term, after_in_parent=_let_term)
 
     def run(self, n: int, name: str, data: bytes | None, result_bytes: int, id: int, attempt: int) -> Ended:
         """Runs one job, whatever it does, and says how it ended."""
-        begun_ns = time.perf_counter_ns()
+        begun_ns = self._clock_ns()
         try:
             caller = self._callers.get(name)
             if caller is None:
                 raise tasks.BadData(f"this worker has no task {name!r}")
             context = tasks.Context(id, attempt, partial(self._page.tell, n)) if caller.context else None
             call = caller.bound(data, context)
-            begun_ns = time.perf_counter_ns()
+            begun_ns = self._clock_ns()
             self._inside = n
             try:
                 self._end_if_meant()  # the signal may have come before
                 value = caller.run(call)
             finally:
                 self._inside = 0
-            elapsed_us = (time.perf_counter_ns() - begun_ns) // 1000
-            return Ended(n, Outcome.COMPLETED, elapsed_us, _packed(value, result_bytes))
+            elapsed_us = (self._clock_ns() - begun_ns) // 1000
+            return Ended(n, Outcome.COMPLETED, elapsed_us, results.packed(value, result_bytes))
         except BaseException as error:
-            elapsed_us = (time.perf_counter_ns() - begun_ns) // 1000
+            elapsed_us = (self._clock_ns() - begun_ns) // 1000
             return _failed(n, elapsed_us, error, self._told == n)
 
     def _end_if_meant(self) -> None:
@@ -162,37 +160,30 @@ def _default_term() -> None:
 
 def _failed(n: int, elapsed_us: int, error: BaseException, told_to_end: bool) -> Ended:
     """The end of a job without a result, because of `error`."""
-    if isinstance(error, BadResult):
-        return Ended(n, Outcome.FAILED, elapsed_us, None, FailReason.BAD_RESULT, _bounded(str(error)))
+    if isinstance(error, results.BadResult):
+        sentence, shown = _bounded(_text(error)), f"It was:\n{error.shown}"
+        return Ended(n, Outcome.FAILED, elapsed_us, None, FailReason.BAD_RESULT, sentence, shown)
     if told_to_end:
         if isinstance(error, tasks.Cancelled):
             return Ended(n, Outcome.CANCELLED, elapsed_us)
         return Ended(n, Outcome.CANCELLED, elapsed_us, None, None, _bounded(_headline(error)), _traceback(error))
     if isinstance(error, tasks.BadData):
-        return Ended(n, Outcome.FAILED, elapsed_us, None, FailReason.BAD_DATA, _bounded(str(error)))
+        return Ended(n, Outcome.FAILED, elapsed_us, None, FailReason.BAD_DATA, _bounded(_text(error)))
     return Ended(n, Outcome.FAILED, elapsed_us, None, FailReason.RAISED, _bounded(_headline(error)), _traceback(error))
 
 
-def _packed(value: Any, result_bytes: int) -> bytes:
-    try:
-        body = wire.pack_value(value)
-        if type(value) not in READABLE:
-            wire.unpack_value(body)  # some of what can be packed cannot be read again: a list as a map's key
-    except Exception as error:
-        raise BadResult(f"the result ({type(value).__name__}) cannot be packed: {error}") from None
-    if len(body) > result_bytes:
-        raise BadResult(f"the packed result has {len(body):,} bytes, more than the limit of {result_bytes:,}")
-    return body
-
-
 def _headline(error: BaseException) -> str:
-    """Type and text of an exception, even of one that cannot say its text."""
-    try:
-        text = str(error)
-    except BaseException:
-        text = "(its text cannot be shown)"
-    name = type(error).__name__
+    """Type and text of an exception."""
+    name, text = type(error).__name__, _text(error)
     return f"{name}: {text}" if text else name
+
+
+def _text(error: BaseException) -> str:
+    """What an exception says, even of one that cannot: it runs the exception's own code."""
+    try:
+        return "".join([str(error)])  # a plain text, whatever class of its own `str` was given
+    except BaseException:
+        return "(its text cannot be shown)"
 
 
 def _import_headline(error: BaseException) -> str:

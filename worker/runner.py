@@ -18,6 +18,7 @@ import sys
 from collections import deque
 from typing import Any, NamedTuple, NoReturn, Union
 
+from zjobs.messages import wire
 from zjobs.messages.types import Ended, FailReason, HandedJob, Outcome, TaskType
 from zjobs.worker import host, packets
 from zjobs.worker.capture import Capture
@@ -31,6 +32,8 @@ RESULTS_A_TURN = JOBS_AHEAD  # so that after a take_back, all ends that can be t
 LAST_PACKETS = 1_000  # more than there can be: what a dead task process leaves is read to its end
 # Of jobs with large results only so many: their results are read in one turn, all of them.
 FEW_AHEAD = 8
+LONGEST_US = wire.MAX_DURATION_MS * 1000
+_NOTHING_ELSE = (None, "", "")  # no reason, message, detail
 RESTART_FIRST_MS = 100
 RESTART_LAST_MS = 10_000
 
@@ -212,6 +215,7 @@ class Runner:
         ended = Ended(n, Outcome(outcome), elapsed_us, result, reason and FailReason(reason), message, detail)
         if n != self._first():
             self._break(f"ended job number {n}, which is not running,")
+        ended = _sendable(ended)
         if marked:
             self._printed(events, n, self._capture.until_mark(n))
         del self._sent[n]
@@ -242,7 +246,10 @@ class Runner:
     def _announced(self, kind: str, what: Any, token: bytes = b"") -> None:
         if kind == "types":
             self._capture.token = token
-            self.types = tuple(TaskType(*fields) for fields in what)
+            types = tuple(TaskType(*fields) for fields in what)
+            if any(map(wire.refusal, types)):
+                raise ValueError("no task types")
+            self.types = types
             self.refusal = None
         else:
             self.refusal = str(what)
@@ -351,3 +358,21 @@ class Runner:
         self._process.wait()
         host.kill_marked(self._incarnation)
         self._close()
+
+
+def _sendable(ended: Ended) -> Ended:
+    """The end of a job as the broker will take it: one that it refused would come again for ever, and stop the queue.
+
+    What the task process says may be anything, for a task can reach into it.
+    """
+    elapsed_us = ended.elapsed_us
+    if type(elapsed_us) is not int or not 0 <= elapsed_us <= LONGEST_US:
+        elapsed_us = min(max(0, elapsed_us), LONGEST_US) if type(elapsed_us) is int else 0
+        ended = ended._replace(elapsed_us=elapsed_us)
+    if type(ended.n) is int and type(ended.result) is bytes and ended[4:7] == _NOTHING_ELSE:
+        return ended  # most are like this: to look closer would cost as much as all the rest here
+    mistake = wire.refusal(ended)
+    if mistake is None:
+        return ended
+    message = f"the task process told of an end that cannot be kept: {mistake}"
+    return Ended(int(ended.n), Outcome.FAILED, elapsed_us, reason=FailReason.BAD_RESULT, message=message)

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, TypeVar, Union, overload
 
 from zjobs.messages import options
 from zjobs.messages.types import TaskType
-from zjobs.messages.wire import MAX_DURATION_MS, MAX_TYPE_CHARS, unpack_value
+from zjobs.messages.wire import MAX_DURATION_MS, MAX_TYPE_CHARS, refusal, unpack_value
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -113,7 +113,11 @@ def register(
     retry_delay: Duration = DEFAULTS.retry_delay_ms / 1000,
 ) -> None:
     """Makes `function` a task type; see `task`. Raises TaskError with a sentence."""
-    name = function.__name__ if name is None else name
+    name = getattr(function, "__name__", None) if name is None else name
+    if name is None:
+        raise TaskError(f"{type(function).__name__} has no name of its own: give the task one, name=...")
+    if not isinstance(name, str):
+        raise TaskError(f"the name of a task must be text, not {_shown(name)}")
     if not 1 <= len(name) <= MAX_TYPE_CHARS:
         raise TaskError(f"the name of a task has 1 to {MAX_TYPE_CHARS} characters, not {len(name)}")
     if name in REGISTRY:
@@ -121,16 +125,35 @@ def register(
     if inspect.iscoroutinefunction(function):
         raise TaskError(f"task {name!r} is an async function; a task is a plain one")
     if type(max_attempts) is not int or max_attempts < 1:
-        raise TaskError(f"task {name!r}: max_attempts must be an integer from 1, not {max_attempts!r}")
+        raise TaskError(f"task {name!r}: max_attempts must be an integer from 1, not {_shown(max_attempts)}")
     if type(max_reruns) is not int or max_reruns < 0:
-        raise TaskError(f"task {name!r}: max_reruns must be an integer from 0, not {max_reruns!r}")
+        raise TaskError(f"task {name!r}: max_reruns must be an integer from 0, not {_shown(max_reruns)}")
     if description is None:
         description = (inspect.getdoc(function) or "").partition("\n")[0]
+    if not isinstance(description, str):
+        raise TaskError(f"task {name!r}: description must be text, not {_shown(description)}")
     limit_ms = None if time_limit is None else _milliseconds(name, "time_limit", time_limit, 1)
     grace_ms = _milliseconds(name, "grace", grace)
     delay_ms = _milliseconds(name, "retry_delay", retry_delay)
     kind = TaskType(name, description, max_attempts, max_reruns, limit_ms, grace_ms, delay_ms)
+    check_type(kind)
     REGISTRY[name] = Task(kind, function)
+
+
+def check_type(kind: TaskType) -> None:
+    """Raises TaskError when the broker would not take this type, and so would hear nothing of the worker at all."""
+    mistake = refusal(kind)
+    if mistake is not None:
+        raise TaskError(f"task {kind.name!a}: {mistake}")
+
+
+def _shown(value: Any) -> str:
+    """A value for an error message: short, and printable whatever it is."""
+    try:
+        shown = ascii(value)
+    except Exception:
+        return f"a {type(value).__name__}"
+    return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
 def _milliseconds(task: str, what: str, value: Duration, low_ms: int = 0) -> int:
@@ -141,7 +164,10 @@ def _milliseconds(task: str, what: str, value: Duration, low_ms: int = 0) -> int
         raise TaskError(f"task {task!r}: {what}: {error}") from None
     if type(seconds) not in (int, float) or not low_ms <= seconds * 1000 <= MAX_DURATION_MS:
         at_least = "more than 0" if low_ms else "from 0"
-        raise TaskError(f"task {task!r}: {what} must be a number of seconds, {at_least}, not {value!r}")
+        most = f"{MAX_DURATION_MS // 1000:,} (100 years)"
+        raise TaskError(
+            f"task {task!r}: {what} must be a number of seconds, {at_least}, at most {most}, not {_shown(value)}"
+        )
     return math.ceil(seconds * 1000)
 
 

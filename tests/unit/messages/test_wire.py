@@ -372,3 +372,28 @@ def test_topics_name_their_job(job_id: int) -> None:
 def test_other_topics_name_none(topic: bytes) -> None:
     """Subscriptions that mean nothing lead to nothing."""
     assert wire.watched_job(topic) is None
+
+
+@EXAMPLES
+@given(st.data())
+@pytest.mark.parametrize(("name", "op"), KINDS)
+def test_what_is_not_refused_can_be_read(name: str, op: str, data: st.DataObject) -> None:
+    """`refusal` finds nothing in a message that a peer reads."""
+    assert wire.refusal(data.draw(built(ALL[name][op]))) is None
+
+
+@pytest.mark.parametrize(
+    ("ended", "sentence"),
+    [
+        (m.Ended(1, m.Outcome.COMPLETED, -1), "elapsed_us must be an integer from 0"),
+        (m.Ended(1, m.Outcome.COMPLETED, 2**64), "elapsed_us cannot be sent"),
+        (m.Ended(1, m.Outcome.COMPLETED, 1.0), "elapsed_us must be an integer"),  # type: ignore[arg-type]
+        (m.Ended(1, "odd", 1), "outcome must be one of"),  # type: ignore[arg-type]
+        (m.Ended(1, m.Outcome.FAILED, 1, message="\ud800"), "message has a character that is no UTF-8: '\\ud800'"),
+        (m.Ended(1, m.Outcome.FAILED, 1, result=object()), "result cannot be sent"),  # type: ignore[arg-type]
+        (m.Ended(1, m.Outcome.FAILED, 1, detail="x" * 2_000_000), "detail must be text"),
+    ],
+)
+def test_what_a_peer_would_drop_is_refused_before(ended: m.Ended, sentence: str) -> None:
+    """With the field and what it must be."""
+    assert sentence in (wire.refusal(ended) or "")

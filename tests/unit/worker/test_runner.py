@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
+from zjobs.messages import wire
 from zjobs.messages.types import Ended, FailReason, Outcome
 from zjobs.messages.wire import unpack_value
 from zjobs.worker import host
-from zjobs.worker.runner import FEW_AHEAD, JOBS_AHEAD
+from zjobs.worker.runner import FEW_AHEAD, JOBS_AHEAD, LONGEST_US
+
+LIMIT_S = 20
 
 Start = Callable[..., Any]
 
@@ -41,6 +44,40 @@ def test_predefined_run(bench: Start) -> None:
     assert [(e.n, e.outcome, unpack_value(e.result)) for e in it.ended] == [
         (n, Outcome.COMPLETED, "ba") for n in (1, 2, 3)
     ]
+
+
+BACKWARDS = """
+import time, threading
+
+def stop_the_clock():
+    # As freezegun does it: in the module and wherever another module has a name for the real one.
+    frozen = {}
+    for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep"):
+        frozen[id(getattr(time, name))] = lambda *_, start=[10**18]: start.append(start[-1] - 10**9) or start[-1]
+    for module in list(sys.modules.values()):
+        for name, value in list(vars(module).items()):
+            if id(value) in frozen:
+                setattr(module, name, frozen[id(value)])
+
+@task
+def measure():
+    stop_the_clock()
+    return "measured"
+
+@task
+def threads(): return threading.active_count()
+"""
+
+
+def test_a_task_that_replaces_the_clock(bench: Start) -> None:
+    """Neither its own duration nor those of the jobs behind it are wrong, and the process still gives signs of life."""
+    it = bench(BACKWARDS)
+    before = it.run("threads").result
+    ended = [it.run("measure"), it.run("reverse", "ab"), it.run("threads")]
+    assert [unpack_value(one.result) for one in ended] == ["measured", "ba", unpack_value(before)]
+    assert all(0 <= one.elapsed_us < LIMIT_S * 1_000_000 for one in ended)
+    sign_ms = it.runner.seen(0).sign_ms
+    it.until(lambda: it.runner.seen(0).sign_ms > sign_ms)
 
 
 def test_many_in_order(bench: Start) -> None:
@@ -153,6 +190,45 @@ def test_dying(bench: Start, how: str, message: str) -> None:
     assert message in it.death.how
     assert it.death.lost == [victim]
     assert it.death.unbegun == behind
+
+
+FORGING = """
+import stat
+import msgpack
+
+def write(*packet):
+    for fd in range(3, 64):
+        try:
+            if stat.S_ISSOCK(os.fstat(fd).st_mode): os.write(fd, msgpack.packb(packet))
+        except OSError: pass
+
+@task
+def forge(n: int, elapsed_us, result, reason, message):
+    write(False, n, "completed", elapsed_us, result, reason, message, "")
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize(
+    ("forged", "expected"),
+    [
+        ((-5, b"\xc0", None, ""), (Outcome.COMPLETED, 0, "")),
+        ((2**64 - 1, b"\xc0", None, ""), (Outcome.COMPLETED, LONGEST_US, "")),
+        ((1.5, b"\xc0", None, ""), (Outcome.COMPLETED, 0, "")),
+        ((7, "text", None, ""), (Outcome.FAILED, 7, "result must be binary data")),
+        ((7, None, None, 17), (Outcome.FAILED, 7, "message must be text")),
+    ],
+)
+def test_an_end_that_the_broker_would_refuse_is_mended_or_fails(
+    bench: Start, forged: tuple[Any, ...], expected: tuple[Any, ...]
+) -> None:
+    """Whatever the task process says: the broker would drop it, and the worker would repeat it for ever."""
+    it = bench(FORGING)
+    n = it.offer("forge", dict(zip(("n", "elapsed_us", "result", "reason", "message"), (1, *forged))))
+    it.until(lambda: it.ended)
+    (ended,) = it.ended
+    assert (ended.n, ended.outcome, ended.elapsed_us) == (n, *expected[:2]) and expected[2] in ended.message
+    assert wire.refusal(ended) is None
 
 
 def test_scribbling_is_ignored(bench: Start) -> None:

@@ -113,6 +113,16 @@ def test_durations(registry: dict[str, tasks.Task]) -> None:
         ({"max_attempts": 0}, "max_attempts must be"),
         ({"max_attempts": True}, "max_attempts must be"),
         ({"max_reruns": -1}, "max_reruns must be"),
+        ({"max_reruns": 2**63}, "max_reruns must be an integer from 0 to 9223372036854775807"),
+        ({"max_attempts": 2**63}, "max_attempts must be an integer from 1 to"),
+        ({"name": 5}, "the name of a task must be text, not 5"),
+        ({"name": "a\ud800"}, r"task 'a\\ud800': name has a character that is no UTF-8: '\\ud800'"),
+        ({"description": 5}, "description must be text, not 5"),
+        ({"description": "\udfff"}, "description has a character that is no UTF-8"),
+        ({"description": "x" * 2_000_000}, "description must be text of 0 to"),
+        ({"grace": 1e30}, "grace must be a number of seconds, from 0, at most 3,162,240,000 .* not 1e.30"),
+        ({"retry_delay": 10**400}, "retry_delay must be .* not 1000.*\\.\\.\\."),
+        ({"time_limit": float("nan")}, "time_limit must be"),
     ],
 )
 def test_refused_options(options: dict[str, Any], sentence: str) -> None:
