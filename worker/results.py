@@ -27,7 +27,7 @@ MOST_DECIMAL_BITS = 10_000  # of more, Python takes long to make decimals, or re
 PLAIN = (type(None), bool, int, float, str, bytes, bytearray, memoryview, list, dict)
 # What is read back as it was packed, and has nothing in it that may not be.
 READABLE = (type(None), bool, int, float, str, bytes)
-_SEQUENCES: tuple[type, ...] = (tuple, list, collections.deque, range, type({}.keys()), type({}.values()))
+_SEQUENCES: tuple[Any, ...] = (tuple, list, collections.deque, range, type({}.keys()), type({}.values()))
 
 
 class BadResult(Exception):
