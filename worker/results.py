@@ -28,6 +28,7 @@ PLAIN = (type(None), bool, int, float, str, bytes, bytearray, memoryview, list, 
 # What is read back as it was packed, and has nothing in it that may not be.
 READABLE = (type(None), bool, int, float, str, bytes)
 _SEQUENCES: tuple[Any, ...] = (tuple, list, collections.deque, range, type({}.keys()), type({}.values()))
+_COUNTED: tuple[Any, ...] = (*_SEQUENCES, set, frozenset, array.array)
 
 
 class BadResult(Exception):
@@ -92,7 +93,7 @@ class _Converter:
         if is_array(value):
             self._bound(math.prod(value.shape))
             return of_array(value)
-        if isinstance(value, (*_SEQUENCES, set, frozenset, array.array)):
+        if isinstance(value, _COUNTED):
             self._bound(len(value))
         converted = converted_by(value)
         if converted is None:
