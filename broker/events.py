@@ -94,17 +94,18 @@ class Events:
         if not self._may_watch(key, job_id):
             return
         event = snapshot(job_id)
+        if event is None:  # no such job: ids are told when their jobs are on disk, so nobody waits for one to be given
+            return
         if job_id is None:
             self._listened = True
             self._set(True, topic + b"e")
         elif not (isinstance(event, JobEvent) and event.job.state.final):  # after its end nothing comes
             self._watched.add(job_id)
             self._set(True, topic + b"e")
-        if event is not None:
-            once = topic + b"s%d" % next(self._nonces)
-            self._set(True, once)
-            self._send(once, wire.encode(event))
-            self._set(False, once)
+        once = topic + b"s%d" % next(self._nonces)
+        self._set(True, once)
+        self._send(once, wire.encode(event))
+        self._set(False, once)
 
     def _end(self, topic: bytes) -> None:
         self._set(False, topic + b"e")

@@ -528,7 +528,7 @@ def _check_header(file: str) -> None:
     _check_version(file, version)
     if not Path(file + "-wal").exists() and _in_use(file):
         raise JournalError(f"the journal {file} was in use, but its log {file}-wal is gone, and jobs with it")
-    lost = wal.lost_commits(Path(file + "-wal"))
+    lost = wal.lost_commits(Path(file))
     if lost:
         raise JournalError(f"the log {file}-wal is damaged: {lost} commits stand behind the broken place")
 

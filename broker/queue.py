@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from heapq import heapify, heappop, heappush
 
 BLOCK = 1024
+FEW = 1024  # places of jobs that wait no more, which are not worth clearing away
 
 
 class Line:
@@ -165,7 +166,13 @@ class Waiting:
 
     def remove(self, job_id: int) -> None:
         """It waits no more. Raises KeyError when it did not."""
-        del self._ready_at[job_id]  # its place in the heap is passed over when its time has come
+        del self._ready_at[job_id]  # its place in the heap is passed over when its time has come, or cleared away
+        if len(self._heap) > 2 * len(self._ready_at) + FEW:
+            self._clear_away()
+
+    def places(self) -> int:
+        """How many places are kept, those of jobs that wait no more included."""
+        return len(self._heap)
 
     def next_ready_at(self) -> int | None:
         """When the first of them is ready."""
@@ -181,3 +188,9 @@ class Waiting:
             del self._ready_at[job_id]
             ready.append((priority, job_id))
         return ready
+
+    def _clear_away(self) -> None:
+        """Drops the places of jobs that wait no more: they are the larger part, so each costs its share once."""
+        self._heap = list({place for place in self._heap if self._ready_at.get(place[1]) == place[0]})
+        heapify(self._heap)
+        self._ready_at = dict(self._ready_at)  # a dictionary does not shrink by itself

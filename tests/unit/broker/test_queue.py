@@ -205,3 +205,14 @@ def test_those_whose_time_has_come_are_taken_and_no_others() -> None:
         Rooms,
         settings=settings(max_examples=60, stateful_step_count=30, derandomize=True, database=None, deadline=None),
     )
+
+
+def test_places_of_jobs_that_wait_no_more_are_cleared_away() -> None:
+    """Or cancelled jobs with a delay of a year would stay in memory for a year."""
+    room = Waiting((1_000_000 + job_id, job_id, 0) for job_id in range(100_000))
+    for job_id in range(0, 100_000):
+        if job_id % 100:
+            room.remove(job_id)
+    assert room.places() < 4 * len(room) == 4_000
+    assert room.next_ready_at() == 1_000_000
+    assert len(room.take_ready(2_000_000)) == 1_000
