@@ -80,9 +80,9 @@ def test_the_clients_view_is_pure() -> None:
     assert not {name.split(".")[0] for name in imported(PACKAGES["client"] / "view.py")} & OUTSIDE
 
 
-def test_one_file_knows_the_database() -> None:
-    """sqlite3 stays behind the journal."""
-    assert importers("sqlite3") == {"broker/journal.py"}
+def test_few_files_know_the_database() -> None:
+    """sqlite3 stays behind the journal, and the check of its log."""
+    assert importers("sqlite3") == {"broker/journal.py", "broker/wal.py"}
 
 
 def test_few_files_know_the_sockets() -> None:
