@@ -273,22 +273,6 @@ def check_watch_after_the_end(client: Client) -> None:
     expect(told == [events[0]["job"]], "the snapshot is the same as the status", (told, events))
 
 
-def check_watch_before_the_submit(client: Client) -> None:
-    """Ids are given upwards, so the next one can be guessed: its topic is silent first, then tells everything."""
-    (last,) = client.submit(job_of("reverse", "a"))
-    expect(client.watch(last)[-1]["job"]["state"] == "completed", "the job before completed")
-    with client.subscribed(f"job.{last + 1}.", f"job.{last}.") as socket:
-        events = client.events(socket, f"the news of job {last + 1}")
-        expect(next(events)[1]["job"]["id"] == last, "nothing comes for an id never given")
-        (given,) = client.submit(job_of("reverse", "b"))
-        expect(given == last + 1, "nobody else submits while this test runs", given)
-        event = next(events)[1]
-        expect(event["job"]["id"] == given, "news of the job just made", event)
-        while event["job"]["state"] not in FINAL:
-            event = next(events)[1]
-    expect(event["job"]["state"] == "completed" and event["change"] is not None, "a journaled end", event)
-
-
 def check_predefined_results(client: Client) -> None:
     cases = [
         ("reverse", "example", "elpmaxe"),
@@ -550,7 +534,6 @@ CHECKS: tuple[Callable[[Client], None], ...] = (
     check_submit_and_repeat,
     check_watch_to_the_end,
     check_watch_after_the_end,
-    check_watch_before_the_submit,
     check_predefined_results,
     check_dealer_in_flight,
     check_status,
