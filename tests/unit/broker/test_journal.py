@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from zjobs.broker import journal as j
-from zjobs.broker import lineage
-from zjobs.broker import wal
+from zjobs.broker import lineage, wal
 from zjobs.broker.jobs import Changes, Counters, Job, Loaded, Session, Submitted
 from zjobs.broker.journal import MEMORY, CannotCreate, Journal, JournalError, StorageError, Unreadable
 from zjobs.messages.types import Attempt, FailReason, JobState, Outcome, Paused, TaskType
