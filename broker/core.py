@@ -160,9 +160,11 @@ class Core:
         return job_id in self._waiting
 
     def next_ids(self, count: int) -> list[int]:
-        """The ids of the jobs that start next, those with the worker first; the running one is among them."""
-        ids = [job.id for job in self._worker.jobs.values()][:count]
-        return ids + self._queue.first(count - len(ids))
+        """The id of the running job, if there is one, then of the `count` that start next."""
+        running = self.running
+        ids = [job.id for job in self._worker.jobs.values() if job is not running][:count]
+        ids += self._queue.first(count - len(ids))
+        return ids if running is None else [running.id, *ids]
 
     def next_deadline_ms(self, now: Now) -> int | None:
         """When `end_turn` wants to be called next though nothing came in (monotonic)."""

@@ -24,6 +24,7 @@ from zjobs.messages.types import (
     Limits,
     List,
     Log,
+    Queue,
     Request,
     Result,
     Retry,
@@ -111,4 +112,6 @@ def _work(request: Request) -> int:
         return len(request.jobs)
     if isinstance(request, (Status, Cancel, Retry, Forget)):
         return len(request.ids)
+    if isinstance(request, Queue):
+        return request.limit
     return PIECE_WORK if isinstance(request, (Result, List, Show, Log)) else 0

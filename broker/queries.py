@@ -29,6 +29,8 @@ from zjobs.messages.types import (
     Log,
     LogReply,
     Missing,
+    Queue,
+    QueueReply,
     Reply,
     Request,
     Result,
@@ -42,7 +44,6 @@ from zjobs.messages.types import (
 from zjobs.messages.version import VERSION
 
 PIECE_BYTES = 256 << 10
-NEXT_SHOWN = 20
 PAGE_LOOKED_AT = 2_000
 SERVER = f"zjobs {VERSION}"
 
@@ -106,9 +107,11 @@ def _running(status: JobStatus, core: Core, now: Now) -> JobStatus:
 def answer(request: Request, core: Core, journal: Journal, service: Service, who: Who, now: Now) -> Reply:
     """The reply to a request whose changes, if it has any, are committed by now."""
     if isinstance(request, Status):
-        jobs, missing = _statuses(request.ids or _next_ids(core), core, journal, now)
-        jobs = tuple(job for job in jobs if sees(who, job.owner))
+        jobs, missing = _statuses(request.ids, core, journal, now)
         return StatusReply(core.journal, jobs, missing, core.queued, core.worker.state, core.paused is not None)
+    if isinstance(request, Queue):
+        jobs = _queue(request, core, journal, who, now)
+        return QueueReply(core.journal, jobs, core.queued, core.worker.state, core.paused is not None)
     if isinstance(request, Cancel):
         return CancelReply(core.journal, *_statuses(request.ids, core, journal, now))
     if isinstance(request, Result):
@@ -127,8 +130,10 @@ def answer(request: Request, core: Core, journal: Journal, service: Service, who
     return TypesReply(core.journal, core.types is not None, tuple(types[name] for name in sorted(types)))
 
 
-def _next_ids(core: Core) -> list[int]:
-    return core.next_ids(NEXT_SHOWN + (core.running is not None))
+def _queue(request: Queue, core: Core, journal: Journal, who: Who, now: Now) -> tuple[JobStatus, ...]:
+    """The running job and the next ones, as far as `who` is told of them."""
+    jobs, _ = _statuses(core.next_ids(request.limit), core, journal, now)
+    return tuple(job for job in jobs if sees(who, job.owner))
 
 
 def _statuses(

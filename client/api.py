@@ -221,14 +221,18 @@ class Client(Control):
         """The job of this id, as told by `submit` earlier or elsewhere. Asks nobody."""
         return Job(self, id, None)
 
-    def status(self, ids: Sequence[int] = (), *, timeout: float | None = None) -> m.StatusReply:
-        """The status of these jobs, in this order, and which ids have none; no ids: what runs and comes next."""
+    def status(self, ids: Sequence[int], *, timeout: float | None = None) -> m.StatusReply:
+        """The status of these jobs, in this order, and which ids have none."""
         reply = self._ask(m.Status(tuple(ids[:IDS_A_REQUEST])), m.StatusReply, timeout)
         for start in range(IDS_A_REQUEST, len(ids), IDS_A_REQUEST):
             more = self._ask(m.Status(tuple(ids[start : start + IDS_A_REQUEST])), m.StatusReply, timeout)
             self._check_journal(more.journal, reply.journal)
             reply = more._replace(jobs=reply.jobs + more.jobs, missing=reply.missing + more.missing)
         return reply
+
+    def queue(self, limit: int = 20, *, timeout: float | None = None) -> m.QueueReply:
+        """The status of the running job and of the next `limit` (1 to 1,000) in turn; a submitter sees only its own."""
+        return self._ask(m.Queue(limit), m.QueueReply, timeout)
 
     def result(self, id: int, *, journal: str | None = None) -> Any:
         """The result of a completed job, as often as asked.

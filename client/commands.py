@@ -13,7 +13,7 @@ from zjobs.client.output import Output
 from zjobs.client.watch import gone
 from zjobs.messages import wire
 from zjobs.messages.options import UsageError, duration, integer
-from zjobs.messages.types import JobStatus, Missing, NewJob, SubmitReply
+from zjobs.messages.types import JobStatus, Missing, NewJob, QueueReply, StatusReply, SubmitReply
 
 
 class Call(NamedTuple):
@@ -33,17 +33,28 @@ def submit(call: Call) -> int:
 
 
 def status(call: Call) -> int:
-    ids = ids_of_words(call)
-    reply = call.client.status(ids)
+    if not call.args["ID"]:
+        return _queue(call)
+    reply = call.client.status(ids_of_words(call))
+    _status_lines(call, reply)
+    say_missing(call, reply.missing)
+    return exits.NO_SUCH_JOB if reply.missing else exits.DONE
+
+
+def _queue(call: Call) -> int:
+    reply = call.client.queue()
+    _status_lines(call, reply)
+    if reply.queued > len(reply.jobs):
+        call.output.note(f"{reply.queued} jobs are ready in all")
+    elif not reply.jobs:
+        call.output.note("nothing is in progress or ready to be (info counts what waits for its time)")
+    return exits.DONE
+
+
+def _status_lines(call: Call, reply: StatusReply | QueueReply) -> None:
     around = {"worker": reply.worker, "paused": reply.paused}
     for job in reply.jobs:
         call.output.line(text.status_line(job, reply.worker, paused=reply.paused), {**job._asdict(), **around})
-    if not ids and reply.queued > len(reply.jobs):
-        call.output.note(f"{reply.queued} jobs are ready in all")
-    elif not ids and not reply.jobs:
-        call.output.note("nothing is in progress or ready to be (info counts what waits for its time)")
-    say_missing(call, reply.missing)
-    return exits.NO_SUCH_JOB if reply.missing else exits.DONE
 
 
 def show(call: Call) -> int:

@@ -111,7 +111,8 @@ class WatchAll(Watch):
         unfinished = [job_id for job_id, job in self.known.items() if gap and not job.state.final]
         wanted = self.known.keys() | self._untold
         asked = list(dict.fromkeys([*self._untold, *unfinished]))
-        reply = self._client.status(asked, timeout=timeout)  # none: what runs and comes next
+        client = self._client
+        reply = client.status(asked, timeout=timeout) if asked else client.queue(timeout=timeout)
         self._check_journal(reply.journal)
         service = self.service
         if service is not None and (reply.worker, reply.paused) != (service.worker, service.paused is not None):

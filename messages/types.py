@@ -153,9 +153,7 @@ class SubmitReply(NamedTuple):
 
 
 class Status(NamedTuple):
-    """No ids: the running job and the next 20."""
-
-    ids: tuple[int, ...] = ()
+    ids: tuple[int, ...]
 
 
 class JobStatus(NamedTuple):
@@ -205,6 +203,20 @@ class StatusReply(NamedTuple):
     queued: int
     worker: WorkerState
     paused: bool = False
+
+
+class Queue(NamedTuple):
+    """The running job, then the next `limit` in turn."""
+
+    limit: int = 20
+
+
+class QueueReply(NamedTuple):
+    journal: str
+    jobs: tuple[JobStatus, ...]
+    queued: int
+    worker: WorkerState
+    paused: bool
 
 
 class Result(NamedTuple):
@@ -601,12 +613,13 @@ class Reports(NamedTuple):
 
 
 Request = Union[
-    Hello, Submit, Status, Result, Show, Cancel, Retry, Pause, Resume, Log, List, Forget, Types, Info, Backup
+    Hello, Submit, Status, Queue, Result, Show, Cancel, Retry, Pause, Resume, Log, List, Forget, Types, Info, Backup
 ]
 Reply = Union[
     HelloReply,
     SubmitReply,
     StatusReply,
+    QueueReply,
     ResultReply,
     ShowReply,
     CancelReply,

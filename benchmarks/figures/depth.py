@@ -37,5 +37,5 @@ def measure(bench: Bench) -> Measured:
 
 def _queued(service: Service) -> int:
     with Peer(zmq.REQ, service.endpoint) as socket:
-        queued: int = ask(socket, op="status", ids=[])["queued"]
+        queued: int = ask(socket, op="queue", limit=1)["queued"]
         return queued

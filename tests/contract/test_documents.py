@@ -138,7 +138,7 @@ class Terminal:
         if command == "scripts/test.sh":
             return  # that is what runs this
         if command == "kill -9 $WORKER":
-            self.service.until(lambda: self.service.client().status().jobs[0].state == "in_progress", "the job runs")
+            self.service.until(lambda: self.service.client().queue().jobs[0].state == "in_progress", "the job runs")
             self.service.worker.kill()
             self.service.until_worker("absent")
         elif command == "zworker &":

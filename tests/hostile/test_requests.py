@@ -9,7 +9,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-OPS = ["hello", "submit", "status", "result", "show", "cancel", "retry", "pause", "resume", "log", "list", "forget"]
+OPS = [
+    "hello",
+    "submit",
+    "status",
+    "queue",
+    "result",
+    "show",
+    "cancel",
+    "retry",
+    "pause",
+    "resume",
+    "log",
+    "list",
+    "forget",
+]
 OPS += ["types", "info", "backup", "error", "job", "x"]
 FIELDS = ["request_key", "jobs", "ids", "id", "offset", "reason", "state", "type", "limit", "before", "hold_ms", "data"]
 FIELDS += ["priority", "delay_ms", "time_limit_ms"]

@@ -100,11 +100,11 @@ def test_status_tells_how_many_must_end_first(service: Service) -> None:
     assert [job.ahead for job in reply.jobs] == [None, *range(1, 31)]
     assert {job.state for job in reply.jobs[1:]} == {"queued"}
     assert reply.queued == 30 and reply.worker == "ready"
-    assert [job.id for job in client.status().jobs] == [job.id for job in jobs[:21]]
+    assert [job.id for job in client.queue().jobs] == [job.id for job in jobs[:21]]
     service.open_gate("a")
     ended = jobs[-1].wait(timeout=20)
     assert (ended.state, ended.ahead) == ("completed", None)
-    assert client.status().jobs == () and client.status().queued == 0
+    assert client.queue().jobs == () and client.queue().queued == 0
 
 
 def test_a_result_can_be_fetched_as_often_as_one_likes(service: Service) -> None:

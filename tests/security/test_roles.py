@@ -41,6 +41,7 @@ TABLE = {
     "hello": Row(YES, YES, YES, YES),
     "submit": Row(NO, YES, YES, YES, lambda job_id: {"request_key": f"k{job_id}", "jobs": [{"type": "reverse"}]}),
     "status": Row(YES, YES, NO, YES, by_ids),
+    "queue": Row(YES, YES, YES, YES),
     "result": Row(NO, YES, NO, YES, by_id),
     "show": Row(YES, YES, NO, YES, by_id),
     "cancel": Row(NO, YES, NO, YES, by_ids),
@@ -111,12 +112,12 @@ def test_a_submitter_sees_its_own_jobs(people: Any) -> None:
     people.client("boss").pause()
     for name in ("bob", "alice"):
         people.client(name).submit("reverse", "queued")
-    assert {job.owner for job in alice.status().jobs} == {"alice"}
+    assert {job.owner for job in alice.queue().jobs} == {"alice"}
     with pytest.raises(errors.NotPermitted, match=f"job {theirs} is not yours; .* operator"):
         alice.status([own, theirs])
     with pytest.raises(errors.NotPermitted):
         alice.cancel([own, theirs])
-    assert {job.owner for job in people.client("eve").status().jobs} == {"alice", "bob"}
+    assert {job.owner for job in people.client("eve").queue().jobs} == {"alice", "bob"}
 
 
 def test_a_refusal_on_the_command_line(people: Any) -> None:

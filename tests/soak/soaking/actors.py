@@ -43,7 +43,7 @@ def submitter(name: str, endpoint: str, recorder: Recorder, draw: random.Random)
         for job_id, state in asker.status(asked).items():
             if state == "completed":
                 asker.result(job_id)
-        while asker.ask("status", ids=[]).get("queued", 0) > MOST_QUEUED:
+        while asker.ask("queue", limit=1).get("queued", 0) > MOST_QUEUED:
             time.sleep(0.02)
 
 
@@ -61,7 +61,7 @@ def watcher(name: str, endpoint: str, recorder: Recorder, draw: random.Random) -
     while True:
         if time.monotonic() >= next_look and len(unfinished) < TOPICS_A_WATCHER:
             next_look = time.monotonic() + 0.2 + draw.random() / 5
-            fresh = [job["id"] for job in asker.ask("status", ids=[]).get("jobs", ()) if job["id"] > seen]
+            fresh = [job["id"] for job in asker.ask("queue").get("jobs", ()) if job["id"] > seen]
             for job_id in draw.sample(fresh, min(len(fresh), 10)):
                 unfinished.add(job_id)
                 recorder.note("watch", watcher=name, id=job_id)

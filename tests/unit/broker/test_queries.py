@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from zjobs.broker.access import ANYBODY
-from zjobs.broker.queries import NEXT_SHOWN, PIECE_BYTES, Service, answer
+from zjobs.broker.access import ANYBODY, Role, Who
+from zjobs.broker.queries import PIECE_BYTES, Service, answer
 from zjobs.messages import wire
 from zjobs.messages.types import (
     Attempt,
@@ -23,12 +23,15 @@ from zjobs.messages.types import (
     List,
     Log,
     Missing,
+    NewJob,
     Outcome,
     Progress,
+    Queue,
     Result,
     Running,
     Show,
     Status,
+    Submit,
     Types,
     WorkerState,
 )
@@ -36,9 +39,9 @@ from zjobs.messages.types import (
 SERVICE = Service(Limits(), "tcp://127.0.0.1:5571", "4.3.5", 400)
 
 
-def ask(bench: Any, request: Any) -> Any:
+def ask(bench: Any, request: Any, who: Who = ANYBODY) -> Any:
     """The reply, which can be sent."""
-    reply = answer(request, bench.core, bench.journal, SERVICE, ANYBODY, bench.now)
+    reply = answer(request, bench.core, bench.journal, SERVICE, who, bench.now)
     assert wire.decode(wire.encode(reply), wire.REPLIES) == reply
     return reply
 
@@ -87,13 +90,32 @@ def test_missing_jobs_are_not_found_or_expired(ready: Any) -> None:
         assert ask(ready, request).code is ErrorCode.NOT_FOUND
 
 
-def test_status_without_ids_is_the_running_job_and_the_next(ready: Any) -> None:
-    """The running one first; without one, the next alone."""
+def test_status_without_ids_is_of_no_job(ready: Any) -> None:
+    """What was asked for is what is told, nothing included."""
+    ready.submit(*["once"] * 3)
+    reply = ask(ready, Status(()))
+    assert (reply.jobs, reply.missing, reply.queued) == ((), (), 3)
+
+
+@pytest.mark.parametrize("limit", [1, 20, 1000])
+def test_the_queue_is_the_running_job_and_the_next(ready: Any, limit: int) -> None:
+    """The running one first, and beside those asked for; without one, the next alone."""
     ready.submit(*["once"] * 30)
-    assert [s.id for s in ask(ready, Status()).jobs] == list(range(1, NEXT_SHOWN + 1))
+    assert [s.id for s in ask(ready, Queue(limit)).jobs] == list(range(1, min(30, limit) + 1))
     ready.taken = 1
     ready.beat(running=Running(1, 1, 0))
-    assert [s.id for s in ask(ready, Status()).jobs] == list(range(1, NEXT_SHOWN + 2))
+    reply = ask(ready, Queue(limit))
+    assert [s.id for s in reply.jobs] == list(range(1, min(30, limit + 1) + 1))
+    assert (reply.queued, reply.worker, reply.paused) == (29, WorkerState.READY, False)
+
+
+def test_the_queue_as_a_submitter_sees_it(ready: Any) -> None:
+    """Of the same jobs, its own alone."""
+    for owner, request_key in (("alice", "a"), ("bob", "b"), ("alice", "c")):
+        ready.core.submit(Submit(request_key, (NewJob("once"),)), (), ready.now, owner)
+    ready.turn()
+    for who, ids in ((Who("alice", Role.SUBMITTER), [1, 3]), (Who("eve", Role.VIEWER), [1, 2, 3])):
+        assert [s.id for s in ask(ready, Queue(), who).jobs] == ids
 
 
 def test_a_result_comes_in_pieces_and_as_often_as_asked(ready: Any) -> None:
@@ -373,10 +395,10 @@ def test_a_missing_type_is_a_state_of_the_worker(ready: Any) -> None:
     ready.submit("twice", "once")
     ready.beat(types=few)
     ready.report(1, done(1))
-    assert ask(ready, Status()).worker is WorkerState.LACKS_TYPE
+    assert ask(ready, Queue()).worker is WorkerState.LACKS_TYPE
     assert "job 2" in ask(ready, Info()).worker.note and "'once'" in ask(ready, Info()).worker.note
     ready.cancel(2)
-    assert ask(ready, Status()).worker is WorkerState.READY and ask(ready, Info()).worker.note is None
+    assert ask(ready, Queue()).worker is WorkerState.READY and ask(ready, Info()).worker.note is None
 
 
 def test_a_run_goes_by_its_number_and_keeps_its_start(ready: Any) -> None:

@@ -171,10 +171,13 @@ class FakeBroker:
         return self.keys[request.request_key]
 
     def _status(self, request: m.Status) -> Any:
-        ids = request.ids or tuple(self.jobs)
-        jobs = tuple(self.jobs[job_id] for job_id in ids if job_id in self.jobs)
-        missing = tuple(m.Missing(job_id, m.ErrorCode.NOT_FOUND) for job_id in ids if job_id not in self.jobs)
+        jobs = tuple(self.jobs[job_id] for job_id in request.ids if job_id in self.jobs)
+        missing = tuple(m.Missing(job_id, m.ErrorCode.NOT_FOUND) for job_id in request.ids if job_id not in self.jobs)
         return m.StatusReply(self.journal, jobs, missing, len(self.jobs), self.worker, self.paused is not None)
+
+    def _queue(self, request: m.Queue) -> Any:
+        jobs = [job for job in self.jobs.values() if not job.state.final]
+        return m.QueueReply(self.journal, tuple(jobs[: request.limit]), len(jobs), self.worker, self.paused is not None)
 
     def _result(self, request: m.Result) -> Any:
         job = self.jobs.get(request.id)

@@ -204,6 +204,7 @@ def test_status(run: Run, broker: Any) -> None:
     assert run("status", "18", "17") == Ran(0, "18 completed\n17 queued, 3 ahead (no worker)\n", "")
     ran = run("status", "99", "18")
     assert ran == Ran(3, "18 completed\n", "zclient: there is no job 99\n")
+    assert run("status") == Ran(0, "17 queued, 3 ahead (no worker)\n", "")
     broker.jobs.clear()
     assert run("status") == Ran(
         0, "", "zclient: nothing is in progress or ready to be (info counts what waits for its time)\n"

@@ -136,7 +136,7 @@ def test_watch_all(run: Run, broker: Any, on_subscription: Any) -> None:
         broker._todo.put(another_journal)
         return usual(request)
 
-    usual, broker._status = broker._status, then_another_journal
+    usual, broker._queue = broker._queue, then_another_journal
     on_subscription(goes_on)
     ran = run("watch")
     assert ran.code == 6

@@ -76,7 +76,7 @@ def test_a_reader_that_leaves(start: Start, broker: Any) -> None:
     """`zclient ... | head` ends without a word."""
     for job_id in range(1, 20_000):
         broker.jobs[job_id] = m.JobStatus(job_id, "t", m.JobState.QUEUED, 0, 0, 1, 0, 0, ahead=job_id)
-    process = start("status", "--timeout", "30")
+    process = start("status", *map(str, broker.jobs), "--timeout", "30")
     assert process.stdout is not None and process.stdout.readline() == "1 queued, 1 ahead\n"
     process.stdout.close()
     assert process.wait(30) == 141

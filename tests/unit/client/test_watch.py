@@ -41,6 +41,17 @@ def test_news_as_they_are_pushed(broker: Any, client: Client) -> None:
     assert len(broker.asked(m.Status)) == 1, "pushed, not asked for"
 
 
+def test_a_refresh_when_all_have_ended_adds_no_other_jobs(broker: Any, client: Client) -> None:
+    """It asks for the jobs of the watch, and there is none left to ask for."""
+    broker.add(1)
+    broker.add(17, COMPLETED, "x")
+    with client.watch([17]) as watching:
+        assert watching.next(60) == News(job=broker.jobs[17])
+        watching.refresh()
+        assert watching.next(0) is None
+        assert list(watching.known) == [17] and not watching.unfinished
+
+
 def test_no_news(broker: Any, client: Client) -> None:
     """next() comes back without news when its time is over."""
     broker.add(17)

@@ -87,8 +87,8 @@ def test_places_in_the_queue_are_no_change(broker: Any, client: Client, monkeypa
         broker.jobs[1] = job(1)._replace(ahead=2)
         broker.jobs[9] = job(9)
         assert watching.next(0.1) is None
-        broker.jobs[1] = job(1, 1, COMPLETED)
-        assert watching.next(60) == News(job=job(1, 1, COMPLETED))
+        broker.jobs[1] = started = job(1)._replace(state=RUNNING, progress=1)
+        assert watching.next(60) == News(job=started)
 
 
 def test_what_is_remembered_is_bounded(broker: Any, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

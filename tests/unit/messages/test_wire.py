@@ -161,7 +161,7 @@ def test_unknown_fields_are_ignored_at_every_level() -> None:
 
 def test_optional_fields_may_be_absent_or_nil_and_required_ones_not() -> None:
     """As the protocol says of them."""
-    assert decode(frame_of(op="status"), REQUESTS) == decode(frame_of(op="status", ids=None), REQUESTS) == m.Status()
+    assert decode(frame_of(op="queue"), REQUESTS) == decode(frame_of(op="queue", limit=None), REQUESTS) == m.Queue(20)
     assert decode(frame_of(op="result", id=3, offset=None), REQUESTS) == m.Result(3, 0)
     for fields in ({}, {"id": None}):
         with pytest.raises(DecodeError, match="id must be an integer"):
