@@ -210,7 +210,8 @@ class HandOver:
         """A worker with a session that this journal does not know."""
         self.view.known = False
         other = beat.broker
-        if other is not None and (other.host, other.frontend) == (self._name.host, self._name.frontend):
+        ours = other is not None and (other.host, other.frontend) == (self._name.host, self._name.frontend)
+        if ours or beat.spooled:  # a spooled session is served by nobody any more
             self.effects.pipe.append(TakeOver(beat.incarnation))
         else:
             self.view.serves(other)

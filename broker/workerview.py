@@ -53,8 +53,10 @@ class WorkerView:
 
     @property
     def note(self) -> str | None:
-        """A sentence on what keeps it from being given jobs."""
-        return self._serves if self._foreign else self._lacks
+        """A sentence on what keeps it from being given jobs, or what it warns of."""
+        if self._foreign:
+            return self._serves
+        return self._lacks or (self._beat.warning if self._beat is not None else None)
 
     @property
     def accepts(self) -> bool:

@@ -540,7 +540,11 @@ class Running(NamedTuple):
 
 
 class Beat(NamedTuple):
-    """The worker as it is now: sent every second, at once on a subscription, and on each new session."""
+    """The worker as it is now: sent every second, at once on a subscription, and on each new session.
+
+    `spooled`: the session is that of a worker that stopped; this one delivers its spool, and runs nothing meanwhile.
+    `warning`: a sentence for people, None: nothing to warn of.
+    """
 
     incarnation: str
     session: str | None
@@ -552,6 +556,8 @@ class Beat(NamedTuple):
     broker: BrokerName | None
     host: str
     pid: int
+    spooled: bool = False
+    warning: str | None = None
 
 
 class Started(NamedTuple):

@@ -425,6 +425,8 @@ SHAPES |= {
         "broker": optional(record(m.BrokerName)),
         "host": _short,
         "pid": _number,
+        "spooled": boolean,
+        "warning": optional(text()),
     },
     m.Started: {"session": _short, "n": _id, "id": _id},
     m.Progress: {

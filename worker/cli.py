@@ -9,6 +9,8 @@ Options:
   --time-scale FACTOR  multiplies the durations of the predefined tasks; 0: none [default: 1]
   --tasks MODULE       a Python module with tasks of your own, such as package.module; the current
                        directory is searched first. May be repeated
+  --farewell TIME      how long a worker that stops waits for the broker to take its last results; then it keeps them in
+                       a file, and the next worker at this --pipe delivers them first [default: 5s]
   --key FILE           the worker's key (worker.key, made by zbroker keys init on the broker's host): only the broker
                        that belongs to it is let in
   --insecure           listen on other addresses than this host's own without a key: anybody who reaches
@@ -22,10 +24,12 @@ runs again while its type's max_attempts (1) is not used up; a job whose worker 
 while max_reruns is not used up, which is 0 for your own tasks (2 for reverse, swap and repeat).
 
 SIGTERM and SIGINT (Ctrl+C): the running job is finished, the rest goes back to the broker; the second time the running
-job is killed: it goes back while its type's max_reruns is not used up, else it has failed.
+job is killed: it goes back while its type's max_reruns is not used up, else it has failed. The third time the worker
+does not wait for the broker any more. What the broker has not taken by then is kept for the next worker.
 
 Exit codes:
-  0 stopped in order  64 wrong usage  69 address in use  73 an address or file cannot be made
+  0 stopped in order  64 wrong usage  69 address in use  73 an address or file cannot be made, or the last results
+  could neither be told nor kept
   75 another worker has the address (it is named)  78 the tasks cannot be loaded, or refused configuration
 """
 
@@ -76,6 +80,8 @@ def _served(config: shell.Config) -> int:
         return _refused(EX_UNAVAILABLE if unbindable.in_use else EX_CANTCREAT, str(unbindable))
     except shell.Unstartable as unstartable:
         return _refused(EX_CONFIG, str(unstartable))
+    except shell.Lost as lost:
+        return _refused(EX_CANTCREAT, str(lost))
     except OSError as error:
         return _refused(EX_CANTCREAT, f"cannot start: {error}")
     return EX_OK
@@ -94,7 +100,8 @@ def _config(values: dict[str, Any]) -> shell.Config:
                 f"{endpoint} can be reached from other hosts, by anybody: give the worker its key "
                 "(zbroker keys init makes it, then --key FILE), or say --insecure if that is what you want"
             )
-    return shell.Config(pipe, reports, _factor(values["--time-scale"]), tuple(values["--tasks"]), key)
+    farewell_ms = int(1000 * options.duration(values["--farewell"]))
+    return shell.Config(pipe, reports, _factor(values["--time-scale"]), tuple(values["--tasks"]), key, farewell_ms)
 
 
 def _after(pipe: str) -> str:

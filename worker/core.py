@@ -23,8 +23,11 @@ What the worker does with what it hears, by state (a state that is not named beh
   time limit  |                 | end it                   | end it               | end it
   ran 50 ms   |                   | with jobs behind it:     |                      |
               |                   | return, -> returning     |                      |
-  stop        | exit              | return, -> stopping      | return again,        | stop at once
-              |                   |                          | -> stopping          |
+  stop        | exit              | return, -> stopping      | return again,        | kill what runs; the
+              |                   |                          | -> stopping          | third time: exit soon
+
+A worker that stops exits when nothing runs any more and every report is acknowledged. When no acknowledgement has come
+for its farewell time, it has the reports spooled for the next worker (`SaveSpool`) and exits then.
 
 To end what runs: take back what is behind it (if that brings its end, there is nothing to do), tell the task, wait for
 its grace time, kill the task process. Nothing is offered from the first of these to the end of the job.
@@ -52,25 +55,54 @@ from zjobs.messages.types import (
     TakeOver,
     TaskType,
 )
-from zjobs.worker.effects import Effect, EndTask, Exit, KillTask, Look, Offer, Publish, Renew, Say, TakeBack
+from zjobs.worker.effects import (
+    Effect,
+    EndTask,
+    Exit,
+    KillTask,
+    Look,
+    Offer,
+    Publish,
+    Renew,
+    SaveSpool,
+    Say,
+    TakeBack,
+)
 from zjobs.worker.news import Seen
 from zjobs.worker.outbox import Outbox
 from zjobs.worker.run import LOOK_MS, Run
+from zjobs.worker.spool import Spool
 
 BEAT_MS = 1000
 RETURN_AFTER_MS = 50
 START_AFTER_MS = 3  # most short jobs end before; then their end says all, and the broker is not woken for nothing
-GIVE_UP_MS = 2000
+FAREWELL_MS = 5000
+HURRY_MS = 2000  # the farewell time after a second signal, if it is longer
+RETRY_SPOOL_MS = 1000
 UNACKNOWLEDGED_BYTES = 4 << 20
 
 
 class WorkerCore:
-    """The state of one worker; it begins with a task process that has announced `types`."""
+    """The state of one worker; it begins with a task process that has announced `types`.
 
-    def __init__(self, incarnation: str, types: tuple[TaskType, ...], host: str, pid: int) -> None:
+    farewell_ms: how long it waits for acknowledgements when it stops. `warning`: a sentence for `info`, None: none.
+    """
+
+    def __init__(
+        self,
+        incarnation: str,
+        types: tuple[TaskType, ...],
+        host: str,
+        pid: int,
+        farewell_ms: int = FAREWELL_MS,
+    ) -> None:
         self.stopping = False
+        self.warning: str | None = None
         self._host = host
         self._pid = pid
+        self._farewell_ms = farewell_ms
+        self._spool_at_ms = 0  # not before, when the disk refused it
+        self._giving_up = False
         self._ready = True
         self._killing = False
         self._exited = False
@@ -102,7 +134,6 @@ class WorkerCore:
         self._stop_untold = False
         self._beat_at_ms = 0
         self._quiet_since_ms = 0
-        self._said_waiting = False
 
     # --- what the broker sends -------------------------------------------------------------------------
 
@@ -238,7 +269,10 @@ class WorkerCore:
     # --- what people want --------------------------------------------------------------------------------
 
     def stop(self, now_ms: int) -> None:
-        """Finish the running job, return the rest, and exit when all is acknowledged. The second time: at once."""
+        """Finish the running job, return the rest, and exit when all is acknowledged or spooled.
+
+        The second time: do not wait for the running job; the third time: nor for the broker.
+        """
         if self.stopping:
             self.stop_at_once(now_ms)
             return
@@ -247,12 +281,15 @@ class WorkerCore:
         self._beat_at_ms = self._quiet_since_ms = now_ms
 
     def stop_at_once(self, now_ms: int) -> None:
-        """Kill the running job; the broker puts it back. Exit when that is acknowledged, or soon."""
+        """Kill the running job; the broker puts it back. Exit when that is acknowledged, or spooled soon."""
         if not self.stopping:
             self.stop(now_ms)
         if self._killing:
+            self._giving_up = True
+            self._spool_at_ms = now_ms
             return
         self._killing = True
+        self._farewell_ms = min(self._farewell_ms, HURRY_MS)
         self._quiet_since_ms = now_ms
         if self._running() is not None:
             self._effects.append(KillTask())
@@ -293,8 +330,7 @@ class WorkerCore:
         if self._return_wanted():
             times.append(self._run.started_ms + RETURN_AFTER_MS)
         if self.stopping and not self._jobs:
-            waited = self._quiet_since_ms + GIVE_UP_MS
-            times += [] if self._said_waiting and not self._may_give_up() else [waited]
+            times.append(self._due_to_spool_ms())
         return min(times)
 
     def _running(self) -> int | None:
@@ -381,20 +417,44 @@ class WorkerCore:
         if n is not None:
             run = self._run
             running = Running(n, self._jobs[n].id, run.elapsed_ms(now_ms), run.stuck_ms(now_ms))
-        own = (self.types, self._broker, self._host, self._pid)
-        return Beat(self.incarnation, self.session, self.taken, self.outbox.acked, self.stopping, running, *own)
+        return Beat(
+            self.incarnation,
+            self.session,
+            self.taken,
+            self.outbox.acked,
+            self.stopping,
+            running,
+            self.types,
+            self._broker,
+            self._host,
+            self._pid,
+            warning=self.warning,
+        )
 
-    def _may_give_up(self) -> bool:
-        """Nothing is lost that the broker does not find out by itself (or somebody wanted it so)."""
-        return self._killing or self.outbox.only_returns()
+    # --- the end -------------------------------------------------------------------------------------------
 
     def _end(self, now_ms: int) -> None:
         if not self.stopping or self._jobs or self._stop_untold or self._exited:
             return
-        waited = now_ms >= self._quiet_since_ms + GIVE_UP_MS
-        if not self.outbox or (waited and self._may_give_up()):
-            self._exited = True
-            self._effects.append(Exit())
-        elif waited and not self._said_waiting:
-            self._said_waiting = True
-            self._effects.append(Say("waiting for the broker to take the last result; a second signal gives it up"))
+        if not self.outbox:
+            self._exit()
+        elif now_ms >= self._due_to_spool_ms():
+            self._spool_at_ms = now_ms + RETRY_SPOOL_MS
+            self._effects.append(SaveSpool(Spool(self._beat(now_ms), self.outbox.unacknowledged())))
+
+    def _due_to_spool_ms(self) -> int:
+        """When the reports are spooled that nobody has acknowledged by then."""
+        return max(self._spool_at_ms, 0 if self._giving_up else self._quiet_since_ms + self._farewell_ms)
+
+    def on_spooled(self) -> None:
+        """The next worker will tell what is left to tell."""
+        self._exit()
+
+    def on_spool_failed(self) -> None:
+        """The disk does not take it. Go on waiting for the broker, and try again, until somebody gives it up."""
+        if self._giving_up:
+            self._exit(len(self.outbox))
+
+    def _exit(self, lost: int = 0) -> None:
+        self._exited = True
+        self._effects.append(Exit(lost))

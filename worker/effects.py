@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Union
 
 from zjobs.messages.types import HandedJob, WorkerMessage
+from zjobs.worker.spool import Spool
 
 # Not named tuples: those without fields would all be equal, and `Exit() == TakeBack()` is a trap.
 
@@ -65,8 +66,40 @@ class Say:
 
 
 @dataclass(frozen=True, slots=True)
+class SaveSpool:
+    """Keep this for the next worker, on the disk; answer with `on_spooled` or `on_spool_failed`."""
+
+    spool: Spool
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveSpool:
+    """Remove the spool, which is delivered; when that is on the disk the delivery is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetAsideSpool:
+    """Set the spool aside, whose session the broker does not know; then the delivery is over."""
+
+
+@dataclass(frozen=True, slots=True)
 class Exit:
-    """The worker is done."""
+    """The worker is done. lost: how many reports are lost, because the spool could not be written."""
+
+    lost: int = 0
 
 
-Effect = Union[Publish, Offer, TakeBack, Look, EndTask, KillTask, Renew, Say, Exit]
+Effect = Union[
+    Publish,
+    Offer,
+    TakeBack,
+    Look,
+    EndTask,
+    KillTask,
+    Renew,
+    Say,
+    SaveSpool,
+    RemoveSpool,
+    SetAsideSpool,
+    Exit,
+]

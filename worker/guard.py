@@ -33,6 +33,11 @@ def lock_path(pipe: str) -> Path:
     return lock.state_directory() / f"worker-{readable}-{digest}.lock"
 
 
+def spool_path(pipe: str) -> Path:
+    """Where the worker of a pipe endpoint keeps what it could not tell its broker. Raises OSError, as `lock_path`."""
+    return lock_path(pipe).with_suffix(".spool")
+
+
 def holder_line(incarnation: str, pipe: str) -> str:
     """What this worker writes into the lock about itself."""
     pid = os.getpid()

@@ -19,13 +19,13 @@ GATHER = 32
 class Outbox:
     """`acked`: the last report acknowledged; `reported`: the last one there is; `weight_bytes`: of those in between."""
 
-    def __init__(self) -> None:
-        self.acked = 0
-        self.reported = 0
+    def __init__(self, acked: int = 0) -> None:
+        self.acked = acked
+        self.reported = acked
         self.weight_bytes = 0
         self.repeat_at_ms = 0
         self._kept: deque[Report] = deque()
-        self._sent = 0  # those up to this one have been sent at least once
+        self._sent = acked  # those up to this one have been sent at least once
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -75,9 +75,9 @@ class Outbox:
             batch.append(report)
         return tuple(batch)
 
-    def only_returns(self) -> bool:
-        """Whether the loss of what is kept would lose nothing that the broker does not find out by itself."""
-        return all(isinstance(report, Returned) for report in self._kept)
+    def unacknowledged(self) -> tuple[Report, ...]:
+        """The reports after number `acked`."""
+        return tuple(self._kept)
 
 
 def _weight(report: Report) -> int:

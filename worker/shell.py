@@ -25,16 +25,18 @@ from zjobs.messages import endpoints, lock, wire, zap
 from zjobs.messages.keys import Identity
 from zjobs.messages.types import Ended, TaskType
 from zjobs.worker import effects as e
-from zjobs.worker import guard
-from zjobs.worker.core import BEAT_MS, WorkerCore
+from zjobs.worker import guard, spool
+from zjobs.worker.core import BEAT_MS, FAREWELL_MS, WorkerCore
+from zjobs.worker.delivery import Delivery
 from zjobs.worker.runner import Death, Event, Runner
+from zjobs.worker.spoolfile import SpoolFile
 
 log = logging.getLogger("zworker")
 
 MESSAGES_A_TURN = 256
 TOPIC_BYTES = 1024
 HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 1000, 3000
-FAREWELL_MS = 500
+LINGER_MS = 500
 DEATH_CHECK_MS = 100
 SLOW_START_MS = 10_000
 # To be woken by the end of each of many short jobs costs as much as running it; so their ends gather for this long.
@@ -49,6 +51,7 @@ class Config(NamedTuple):
     time_scale: float
     tasks: tuple[str, ...]
     key: Identity | None = None
+    farewell_ms: int = FAREWELL_MS
 
 
 class Unbindable(Exception):
@@ -63,12 +66,16 @@ class Unstartable(Exception):
     """The task process does not come up; the text is a sentence."""
 
 
+class Lost(Exception):
+    """The worker had to end with reports that nobody has; the text is a sentence."""
+
+
 class _Stopped(Exception):
     """A signal came before the worker was ready."""
 
 
 def serve(config: Config) -> None:
-    """Runs a worker until it is told to stop. Raises guard.Taken, Unbindable, Unstartable, OSError."""
+    """Runs a worker until it is told to stop. Raises guard.Taken, Unbindable, Unstartable, Lost, OSError."""
     incarnation = secrets.token_hex(16)
     held = guard.acquire(config.pipe, incarnation)
     with contextlib.ExitStack() as stack:
@@ -172,7 +179,10 @@ class _Loop:
         self._reports = reports
         self._runner = runner
         self._gate = gate
+        self._spool = SpoolFile(guard.spool_path(config.pipe))
         self._core: WorkerCore
+        self._delivery: Delivery | None = None
+        self._lost = 0
         self._told_of_garbage = False
         self._done = False
         self._poller = zmq.Poller()
@@ -181,7 +191,13 @@ class _Loop:
             self._poller.register(source, zmq.POLLIN)
 
     def run(self, incarnation: str) -> None:
-        self._core = WorkerCore(incarnation, self._announced_types(), socket.gethostname()[:256], os.getpid())
+        """Raises Unstartable, Lost, _Stopped, OSError."""
+        self._incarnation = incarnation
+        self._core = WorkerCore(incarnation, self._announced_types(), *_self(), self._config.farewell_ms)
+        left = self._left_behind()
+        if left is not None:
+            self._delivery = Delivery(left, *_self())
+            log.info("delivering %d reports that the worker before could not deliver", len(left.reports))
         _print_ready(self._config)
         log.info("ready, pipe %s, reports %s", self._config.pipe, self._config.reports)
         for source in (self._pipe, self._reports):
@@ -191,8 +207,24 @@ class _Loop:
             self._turn(ready)
             if not self._done:
                 ready = self._poll(self._deadline_ms())
-        self._reports.linger = FAREWELL_MS
+        self._reports.linger = LINGER_MS
+        if self._lost:
+            raise Lost(f"{self._lost} reports are lost: {self._spool.path} cannot be written")
         log.info("stopped")
+
+    def _left_behind(self) -> spool.Spool | None:
+        """What the worker before could not deliver, if there is something that can be used. Raises OSError."""
+        try:
+            return self._spool.load()
+        except spool.Damaged as damaged:
+            self._set_aside(f"damaged ({damaged})")
+            return None
+
+    def _set_aside(self, what: str) -> None:
+        """Sets the spool aside, and says so. Raises OSError."""
+        aside = self._spool.set_aside(self._incarnation[:8])
+        self._core.warning = f"the spool of the worker before is {what}: it was set aside as {aside}"
+        log.error("%s", self._core.warning)
 
     def _announced_types(self) -> tuple[TaskType, ...]:
         """What the first task process announces. Raises Unstartable, _Stopped."""
@@ -224,12 +256,24 @@ class _Loop:
         self._hear_broker(ready)
         now_ms = _now_ms()
         for name in self._signals.received():
-            log.info("%s: %s", name, "stopping at once" if self._core.stopping else "stopping after the running job")
-            self._core.stop(now_ms)
-        while effects := self._core.turn(now_ms):
+            self._stop(name, now_ms)
+        while effects := self._speaker.turn(now_ms):
             for effect in effects:
                 self._do(effect, now_ms)
         self._runner.feed()
+
+    @property
+    def _speaker(self) -> Delivery | WorkerCore:
+        """Who speaks with the broker."""
+        return self._delivery or self._core
+
+    def _stop(self, name: str, now_ms: int) -> None:
+        if self._delivery is not None:
+            log.info("%s: stopping; the spool stays for the next worker", name)
+            self._done = True
+            return
+        log.info("%s: %s", name, "stopping at once" if self._core.stopping else "stopping after the running job")
+        self._core.stop(now_ms)
 
     def _hear_task_process(self) -> None:
         now_ms = _now_ms()
@@ -290,7 +334,7 @@ class _Loop:
         if self._reports in ready:
             for frame in _waiting(self._reports):
                 if frame.startswith(b"\x01"):
-                    self._core.on_subscription(now_ms)
+                    self._speaker.on_subscription(now_ms)
 
     def _hear_message(self, frame: bytes, now_ms: int) -> None:
         try:
@@ -300,7 +344,10 @@ class _Loop:
                 self._told_of_garbage = True
                 log.warning("dropped a message on %s: %s", self._config.pipe, error)
             return
-        self._core.on_pipe(message, now_ms, secrets.token_hex(16))
+        if self._delivery is not None:
+            self._delivery.on_pipe(message, now_ms)
+        else:
+            self._core.on_pipe(message, now_ms, secrets.token_hex(16))
 
     def _do(self, effect: e.Effect, now_ms: int) -> None:
         if isinstance(effect, e.Publish):
@@ -323,13 +370,36 @@ class _Loop:
             self._runner.forget()
         elif isinstance(effect, e.Say):
             log.warning("%s", effect.sentence)
-        else:
+        elif isinstance(effect, e.Exit):
+            self._lost = effect.lost
             self._done = True
+        else:
+            self._keep(effect)
+
+    def _keep(self, effect: e.SaveSpool | e.RemoveSpool | e.SetAsideSpool) -> None:
+        """What is to be done to the spool. A disk that refuses is asked again."""
+        try:
+            if isinstance(effect, e.SaveSpool):
+                self._spool.save(effect.spool)
+                left = len(effect.spool.reports)
+                log.warning("the broker did not take %d reports; %s keeps them", left, self._spool.path)
+                self._core.on_spooled()
+                return
+            if isinstance(effect, e.RemoveSpool):
+                self._spool.remove()
+                log.info("the spool is delivered")
+            else:
+                self._set_aside("of a session that the broker does not know")
+            self._delivery = None
+        except OSError as error:
+            log.error("the spool: %s", error)
+            if isinstance(effect, e.SaveSpool):
+                self._core.on_spool_failed()
 
     # --- waiting -------------------------------------------------------------------------------------------
 
     def _deadline_ms(self) -> int:
-        deadline_ms = self._core.next_deadline_ms()
+        deadline_ms = self._speaker.next_deadline_ms()
         if not self._runner.alive and not self._core.stopping:
             deadline_ms = min(deadline_ms, self._runner.restart_at_ms)
         return deadline_ms
@@ -359,6 +429,11 @@ def _waiting(sock: zmq.Socket[bytes]) -> Iterator[bytes]:
     with contextlib.suppress(zmq.Again):
         for _ in range(MESSAGES_A_TURN):
             yield sock.recv(zmq.NOBLOCK)
+
+
+def _self() -> tuple[str, int]:
+    """Host and pid of this worker."""
+    return socket.gethostname()[:256], os.getpid()
 
 
 def _now_ms() -> int:

@@ -18,7 +18,7 @@ PACKAGES = {
 }
 PURE = {
     "broker": ("core", "effects", "handover", "jobs", "queue", "window", "workerview"),
-    "worker": ("core", "effects", "news", "outbox", "run"),
+    "worker": ("core", "delivery", "effects", "news", "outbox", "run", "spool"),
 }
 OUTSIDE = {
     "zmq",

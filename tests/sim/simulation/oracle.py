@@ -59,11 +59,14 @@ class Oracle:
         self.journal_replaced = False
         self.counts = dict.fromkeys(
             ("runs", "reruns", "hand-overs", "completed", "failed", "worker lost", "cancelled", "cancelled runs")
-            + ("timed out", "retried", "copies", "overtakes", "delayed", "pauses", "forgotten"),
+            + ("timed out", "retried", "copies", "overtakes", "delayed", "pauses", "forgotten")
+            + ("spooled", "delivered"),
             0,
         )
         self._earlier: dict[int, list[Run]] = {}  # before an older journal was put in place
         self._strangers: set[str] = set()  # workers of that time
+        self._ended_in_order: set[str] = set()  # incarnations that told, or kept, everything before they ended
+        self._incarnation = ""
         self._ids_of_key: dict[str, tuple[int, int]] = {}
         self._numbers: dict[tuple[str, int], int] = {}
         self._handed: dict[int, int] = {}
@@ -128,6 +131,7 @@ class Oracle:
         self._commits_results(changes)
         self._pauses(changes, loaded, was_paused)
         self._commits_hands(changes, loaded)
+        self._incarnation = "" if loaded.session is None else loaded.session.incarnation
         for job_id in changes.forgotten:
             self._forgets(job_id)
 
@@ -202,6 +206,9 @@ class Oracle:
         self._hold(job.reruns <= self.workers_ended, f"job {job.id} lost more workers than there were")
         self._hold(job.attempts <= kind.max_attempts, f"job {job.id} was tried {job.attempts} times")
         self._hold(job.reruns <= kind.max_reruns + 1, f"job {job.id} was put back {job.reruns} times")
+        if job.reruns > before.reruns and self._incarnation in self._ended_in_order and not self.journal_replaced:
+            how = [run.how for run in self.runs.get(job.id, [])]
+            self._hold(how[-1:] == ["killed"], f"job {job.id} is put back after an orderly end; its runs ended {how}")
         self.committed[job.id] = job
         if job.cancelling:
             self._wishes[job.id] = self._time().mono_ms
@@ -284,6 +291,14 @@ class Oracle:
         self.running = None
         runs = next(runs[job_id] for runs in (self._earlier, self.runs) if job_id in runs and not runs[job_id][-1].how)
         runs[-1] = runs[-1]._replace(how=how)
+
+    def exits(self, incarnation: str) -> None:
+        """A worker ends in order: the broker has everything that it had to tell, or its spool has."""
+        self._ended_in_order.add(incarnation)
+
+    def sets_aside(self) -> None:
+        """A spool is given up, because the broker does not know its session."""
+        self._hold(self.journal_replaced, "a spool was set aside, and the journal was never replaced")
 
     def takes_over(self) -> None:
         """A worker was made to forget everything."""

@@ -34,8 +34,10 @@ from zjobs.messages.types import (
 )
 from zjobs.worker import effects as w
 from zjobs.worker.core import WorkerCore
+from zjobs.worker.delivery import Delivery
 from zjobs.worker.news import Seen
 from zjobs.worker.runner import Event
+from zjobs.worker.spool import pack, unpack
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -173,8 +175,12 @@ class Broker:
         same("numbers ahead", [self.core.ahead(job) for job in jobs], list(range(len(jobs))))
 
 
+class Crash(Exception):
+    """The worker dies here."""
+
+
 class Worker:
-    """A worker process with its task process."""
+    """A worker process with its task process. It begins with what the world has of the worker before: `world.spool`."""
 
     def __init__(self, world: World, types: Iterable[str]) -> None:
         self._world = world
@@ -184,6 +190,12 @@ class Worker:
         self.runner: Runner | None = Runner(incarnation, world.oracle)
         self.runner.announced = True
         self.exited = False
+        self.delivery = None if world.spool is None else Delivery(unpack(world.spool), "host", 1)
+
+    @property
+    def speaker(self) -> Delivery | WorkerCore:
+        """Who speaks with the broker."""
+        return self.delivery or self.core
 
     def turn(self, most: int, stale: bool = False) -> None:
         """One turn that reads at most `most` messages, of an old connection if `stale`."""
@@ -192,12 +204,16 @@ class Worker:
         net = self._world.net
         queue = net.stale if stale else net.pipe
         for _ in range(min(most, len(queue))):
-            self.core.on_pipe(wire.decode(queue.popleft(), wire.PIPE), now, self._world.new_name("worker"))
+            message = wire.decode(queue.popleft(), wire.PIPE)
+            if self.delivery is not None:
+                self.delivery.on_pipe(message, now)
+            else:
+                self.core.on_pipe(message, now, self._world.new_name("worker"))
         if net.worker_sees_subscription:
             net.worker_sees_subscription = False
-            self.core.on_subscription(now)
+            self.speaker.on_subscription(now)
         for _ in range(MOST_TURNS):
-            effects = self.core.turn(now)
+            effects = self.speaker.turn(now)
             for effect in effects:
                 self._do(effect, now)
             if not effects:
@@ -254,11 +270,35 @@ class Worker:
             if self.runner is not None:
                 self.runner.forget()
         elif isinstance(effect, w.Exit):
+            if not effect.lost:
+                self._world.oracle.exits(self.core.incarnation)
             self.exited = True
+        elif not isinstance(effect, w.Say):
+            self._keep(effect)
+
+    def _keep(self, effect: w.SaveSpool | w.RemoveSpool | w.SetAsideSpool) -> None:
+        """The spool is written or goes. Raises Crash before or after that, if the world wants it."""
+        world, name = self._world, type(effect).__name__
+        world.crash_at(f"before {name}")
+        if isinstance(effect, w.SaveSpool):
+            if world.worker_disk_full:
+                self.core.on_spool_failed()
+                return
+            world.oracle.counts["spooled"] += 1
+            world.spool = pack(effect.spool)
+        else:
+            world.spool = None
+        world.crash_at(f"after {name}")
+        if isinstance(effect, w.SaveSpool):
+            self.core.on_spooled()
+            return
+        if isinstance(effect, w.SetAsideSpool):
+            world.oracle.sets_aside()
+        world.oracle.counts["delivered"] += 1
+        self.delivery = None
 
     @property
     def eager(self) -> bool:
         runner_waits = self.core.stopping is False if self.runner is None else self.runner.eager
-        return (
-            runner_waits or self._world.net.worker_sees_subscription or self.core.next_deadline_ms() <= self._world.now
-        )
+        due = self.speaker.next_deadline_ms() <= self._world.now
+        return runner_waits or self._world.net.worker_sees_subscription or due

@@ -43,6 +43,10 @@ WEIGHTED = (
     (5, "worker dies {few}"),
     (2, "worker stops"),
     (1, "worker stops at once"),
+    (4, "broker dies {side} 1; worker stops; task 2; run 5100; {spool}; worker starts; connect; run {ms}"),
+    (3, "worker stops; broker dies {side} {few}; run {ms}; {spool}; run 5100; broker starts; worker starts"),
+    (1, "worker disk fills"),
+    (2, "worker disk empties"),
     (3, "task dies"),
 )
 RESTORING = ((4, "backup"), (3, "restore {few}"))
@@ -72,6 +76,8 @@ def _filled(line: str, rng: random.Random) -> str:
         long=f"{rng.choice(('long', 'mail', 'hasty'))}:{rng.choice(('ok', 'slow', 'deaf', 'late', 'die'))}",
         ids=" ".join(str(rng.choice((-1, -1, -2, -3, -4, -5, -8, -12, 1, 5))) for _ in range(rng.choice((1, 1, 2, 4)))),
         when=rng.choice(("never", "lost", "failed")),
+        side=rng.choice(("before", "after")),
+        spool=f"worker crashes {rng.choice(('before', 'after'))} {rng.choice(('Save', 'Remove', 'SetAside'))}Spool",
         keep=rng.choice(("", "3", "0 500", "8 2000")),
         step=rng.choice((-10_000, -300, 300, 10_000)),
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from simulation.network import Network
 from simulation.oracle import Broken, Oracle
-from simulation.processes import MOST_TURNS, Broker, Worker
+from simulation.processes import MOST_TURNS, Broker, Crash, Worker
 from simulation.store import FileStore, MemoryStore, fill_disk
 from simulation.tasks import BEHAVIOURS, FEW, TYPES, Runner
 from zjobs.broker.core import Rules
@@ -51,6 +51,9 @@ class World:
         self.asked: list[Request] = []
         self.broker: Broker | None = None
         self.worker: Worker | None = None
+        self.spool: bytes | None = None
+        self.worker_disk_full = False
+        self._crash = ""
         self._store = store
         self._names = 0
         self._orphan: Runner | None = None
@@ -145,14 +148,16 @@ class World:
     def disk_empties(self) -> None:
         self._fill_disk(False)
 
-    def worker_turn(self, most: str = "1000") -> None:
+    def worker_turn(self, most: str = "1000", stale: bool = False) -> None:
         if self.worker is not None:
-            self.worker.turn(int(most))
+            try:
+                self.worker.turn(int(most), stale)
+            except Crash:
+                self._worker_ends("1000")
 
     def worker_stale(self, most: str = "1000") -> None:
         """The worker reads what an old connection left."""
-        if self.worker is not None:
-            self.worker.turn(int(most), stale=True)
+        self.worker_turn(most, stale=True)
 
     def worker_starts(self, few: str = "") -> None:
         """`few`: without some of its types. It waits for the lock until the old task process is dead."""
@@ -168,13 +173,31 @@ class World:
             self._worker_ends(arrived)
 
     def worker_stops(self) -> None:
-        """Told once: after the running job. Told twice: at once."""
-        if self.worker is not None:
+        """Told once: after the running job. Told twice: at once. While it delivers a spool: at once, too."""
+        if self.worker is not None and self.worker.delivery is not None:
+            self._worker_ends("1000000")
+        elif self.worker is not None:
             self.worker.core.stop(self.now)
 
     def worker_stops_at_once(self) -> None:
-        if self.worker is not None:
+        if self.worker is not None and self.worker.delivery is None:
             self.worker.core.stop_at_once(self.now)
+
+    def worker_crashes(self, when: str, step: str) -> None:
+        """`before` or `after` it does this to its spool the next time: SaveSpool, RemoveSpool, SetAsideSpool."""
+        self._crash = f"{when} {step}"
+
+    def worker_disk_fills(self) -> None:
+        self.worker_disk_full = True
+
+    def worker_disk_empties(self) -> None:
+        self.worker_disk_full = False
+
+    def crash_at(self, place: str) -> None:
+        """Raises Crash when the worker shall die in this place."""
+        if place == self._crash:
+            self._crash = ""
+            raise Crash
 
     def task_steps(self, most: str = "1") -> None:
         """The task process (that of a dead worker, too) begins or ends a job."""
@@ -228,6 +251,7 @@ class World:
     def drain(self) -> None:
         """Everything heals, and every job must end in bounded time."""
         self._fill_disk(False)
+        self.worker_disk_full, self._crash = False, ""
         self.broker_starts()
         if self.rules != Rules():
             self.pause_on("never")
@@ -323,9 +347,9 @@ class World:
             if self.broker is not None and self._broker_eager():
                 self.broker_turn()
             elif self.worker is not None and not self.worker.exited and (self.net.pipe or self.worker.eager):
-                self.worker.turn(1000)
+                self.worker_turn()
             elif self.worker is not None and self.net.stale:
-                self.worker.turn(1000, stale=True)
+                self.worker_stale()
             else:
                 runner = self._runner()
                 if runner is None or not runner.step(self.now):
@@ -348,7 +372,7 @@ class World:
     def _deadlines(self) -> list[int]:
         times: list[int | None] = [*self._broker_deadlines()]
         if self.worker is not None and not self.worker.exited:
-            times.append(self.worker.core.next_deadline_ms())
+            times.append(self.worker.speaker.next_deadline_ms())
         runner = self._runner()
         if runner is not None:
             times.append(runner.wakes_at(self.now))
@@ -405,6 +429,9 @@ ACTIONS: dict[str, Callable[..., None]] = {
     "worker dies": World.worker_dies,
     "worker stops": World.worker_stops,
     "worker stops at once": World.worker_stops_at_once,
+    "worker crashes": World.worker_crashes,
+    "worker disk fills": World.worker_disk_fills,
+    "worker disk empties": World.worker_disk_empties,
     "task": World.task_steps,
     "task dies": World.task_dies,
     "wait": World.wait,

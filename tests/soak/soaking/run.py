@@ -90,11 +90,15 @@ class Soak:
     def _restart(self, verb: str, what: str, hold_s: float) -> None:
         stage = self._stage
         who = what.split(" and ")
-        end = stage.kill if verb == "kill" else stage.terminate
         for name in who:
             stage.recorder.note("away", link=name, hearing=name == "broker")
-            end(stage.broker if name == "broker" else stage.worker, name)
+            program = stage.broker if name == "broker" else stage.worker
+            stage.kill(program, name) if verb == "kill" else stage.tell_to_end(program, name)
             self._done[f"{name} {verb}s"] += 1
+        if verb == "end":  # both are told before the first has ended
+            for name in who:
+                stage.await_end(stage.broker if name == "broker" else stage.worker, name)
+            self._done["spools"] += stage.spooled()
         pause(hold_s)
         for name in who:
             stage.start_broker() if name == "broker" else stage.start_worker()

@@ -24,6 +24,8 @@ FAULTS = (
     "half-open worker",
     "end broker",
     "end worker",
+    "end broker and worker",
+    "end worker and broker",
 )
 # These can go on while the other half of a step happens.
 OVERLAPPING = ("cut", "stall", "half-open", "stop")

@@ -62,7 +62,7 @@ class Stage:
         self._broker_options += ["--pipe", f"tcp://127.0.0.1:{pipe}", "--reports", f"tcp://127.0.0.1:{reports}"]
         self._broker_options += ["--journal", str(self.place / "journal.db"), "--log-level", "warning"]
         self._worker_options = ["--pipe", f"tcp://127.0.0.1:{far_pipe}", "--reports", f"tcp://127.0.0.1:{far_reports}"]
-        self._worker_options += ["--tasks", "soak_tasks", "--log-level", "warning"]
+        self._worker_options += ["--tasks", "soak_tasks", "--log-level", "warning", "--farewell", "0.5"]
         self._env = {**os.environ, "SOAK_RECORDS": str(self.records), "XDG_STATE_HOME": str(self.place / "state")}
         self.broker: subprocess.Popen[bytes]
         self.worker: subprocess.Popen[bytes]
@@ -129,11 +129,19 @@ class Stage:
         self._end(program)
         self.recorder.note("dead", who=who)
 
-    def terminate(self, program: subprocess.Popen[bytes], who: str) -> None:
-        """SIGTERM, and its orderly end."""
+    def tell_to_end(self, program: subprocess.Popen[bytes], who: str) -> None:
+        """SIGTERM."""
         if who == "broker":
             self._note_peak()
         program.send_signal(signal.SIGTERM)
+
+    def terminate(self, program: subprocess.Popen[bytes], who: str) -> None:
+        """SIGTERM, and its orderly end."""
+        self.tell_to_end(program, who)
+        self.await_end(program, who)
+
+    def await_end(self, program: subprocess.Popen[bytes], who: str) -> None:
+        """The orderly end of a program that was told. A worker that ends so is no reason to run a job again."""
         try:
             code = program.wait(END_S)
         except subprocess.TimeoutExpired:
@@ -142,7 +150,12 @@ class Stage:
             program.stdout.close()
         if code != 0:
             raise SoakError(f"the {who} ended with code {code}\n{self.log(who)}")
-        self.recorder.note("dead", who=who)
+        if who != "worker":
+            self.recorder.note("dead", who=who)
+
+    def spooled(self) -> int:
+        """Whether the worker that ended has left something for the next one."""
+        return len(list((self.place / "state/zjobs").glob("*.spool")))
 
     def still_lives(self) -> None:
         """Raises SoakError when a program has ended that nobody ended."""

@@ -257,6 +257,40 @@ def test_foreign_gets_nothing_and_is_named(ready: Any, other: BrokerName | None)
     assert ("there" in ready.core.worker.note) == (other is not None)
 
 
+def test_a_spooled_session_settles_what_is_with_the_worker(ready: Any) -> None:
+    """A worker that delivers the spool of the one before is known, and given nothing; the next incarnation finds all
+    settled, so that nothing is in doubt."""
+    ready.learn("twice")
+    ready.submit("twice", "twice", "once")
+    ready.core.on_gone()
+    ready.turn()
+    ready.taken = 3
+    ready.beat(stopping=True, spooled=True)
+    assert ready.handed == [] and ready.core.worker.state is WorkerState.STOPPING
+    ready.report(2, done(2), Returned(3, True))
+    assert ready.ack == (3, 4) and ready.job(2).state is JobState.COMPLETED and ready.handed == []
+    ready.worker("B")
+    assert (ready.job(3).reruns, ready.job(4).reruns) == (0, 0) and ready.core.running is None
+    assert [job_id for _, job_id in ready.handed] == [3]
+
+
+@pytest.mark.parametrize("other", [None, BrokerName("there", "tcp://127.0.0.1:5570", "journal")])
+def test_a_spooled_session_of_another_journal_is_refused(ready: Any, other: BrokerName | None) -> None:
+    """Whoever it served: nobody is served by it any more, so the worker is told to give it up."""
+    ready.incarnation = "Z"
+    ready.beat(session="other", broker=other, stopping=True, spooled=True)
+    assert ready.sent(TakeOver) == [TakeOver("Z")] and ready.core.worker.state is not WorkerState.FOREIGN
+
+
+def test_a_warning_of_the_worker_is_shown(ready: Any) -> None:
+    """Unless there is something worse to tell."""
+    ready.beat(warning="a spool was set aside")
+    assert ready.core.worker.note == "a spool was set aside" and ready.core.worker.state is WorkerState.READY
+    ready.incarnation = "Z"
+    ready.beat(session="other", broker=None, warning="a spool was set aside")
+    assert "a broker it does not name" in ready.core.worker.note
+
+
 def test_the_last_number_and_report_of_the_journal_are_known(ready: Any) -> None:
     """`taken` and `acked` at their bounds are known; beyond, they are not (see above)."""
     ready.submit("once", "once")

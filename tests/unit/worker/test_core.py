@@ -31,6 +31,7 @@ from zjobs.worker import effects as e
 from zjobs.worker import outbox
 from zjobs.worker.news import OUTPUT_BYTES, Seen
 from zjobs.worker.run import LOOK_MS, STUCK_MS
+from zjobs.worker.spool import Spool
 
 OWN, NEXT, SESSION = "own", "next", "session"
 BROKER = BrokerName("host", "tcp://127.0.0.1:5570", "journal")
@@ -94,6 +95,10 @@ class Worker:
     def reports(self) -> list[Any]:
         """What the last turn reported."""
         return [report for message in self.sent if isinstance(message, Reports) for report in message.reports]
+
+    def spooled(self) -> list[Spool]:
+        """What was to be kept for the next worker, each time."""
+        return [effect.spool for effect in self.done if isinstance(effect, e.SaveSpool)]
 
     def progress(self) -> list[Progress]:
         return [message for message in self.sent if isinstance(message, Progress)]
@@ -271,7 +276,7 @@ def test_beat_tells_what_runs() -> None:
     worker.turn()
     beat = worker.beats()[0]
     assert beat.running == (2, 102, 20, None)
-    assert beat[:5] == (OWN, SESSION, 3, 0, False) and beat[6:] == (TYPES, BROKER, "host", 17)
+    assert beat[:5] == (OWN, SESSION, 3, 0, False) and beat[6:10] == (TYPES, BROKER, "host", 17)
 
 
 def test_new_types_are_told() -> None:
@@ -505,41 +510,80 @@ def test_stop_while_returning() -> None:
     assert worker.reports() == [Returned(3, True)]
 
 
-def test_idle_stop_gives_up_after_two_seconds() -> None:
-    """A return that no broker takes is not waited for long: it loses nothing."""
-    worker = idle()
+def test_what_nobody_acknowledges_is_spooled() -> None:
+    """The farewell time begins anew with each acknowledgement; when it is over, the rest is kept, all of it."""
+    worker = running()
     worker.core.stop(worker.now)
     worker.turn()
-    assert worker.reports() == [Returned(1, True)]
-    worker.turn(c.GIVE_UP_MS - 1)
-    assert e.Exit() not in worker.done
-    worker.turn(1)
-    assert worker.done[-1] == e.Exit()
-
-
-def test_stop_waits_for_a_result_to_be_taken() -> None:
-    """A result is not given up by itself: people are told once; the second signal gives it up, two seconds later."""
-    worker = idle()
-    worker.jobs(1, 1)
-    worker.core.stop(worker.now)
     worker.end()
-    for _ in range(10):
-        worker.turn(c.GIVE_UP_MS)
-    assert sum(isinstance(effect, e.Say) for effect in worker.done) == 1 and e.Exit() not in worker.done
+    worker.turn(c.FAREWELL_MS - 1)
+    worker.pipe(Ack(SESSION, 1, 4))
+    worker.turn(c.FAREWELL_MS - 1)
+    assert worker.core.next_deadline_ms() <= worker.now + 1 and e.Exit() not in worker.done
+    worker.turn(1)
+    spool = worker.spooled()[-1]
+    assert spool.reports == (Returned(3, True), ended(2)) and worker.done[-1] != e.Exit()
+    assert (spool.beat.session, spool.beat.taken, spool.beat.acked, spool.beat.running) == (SESSION, 3, 1, None)
+    worker.core.on_spooled()
+    assert worker.turn() == [e.Exit()]
+
+
+def test_a_return_alone_is_spooled() -> None:
+    """It settles what the broker handed over and the worker never saw."""
+    worker = idle()
     worker.core.stop(worker.now)
     worker.turn()
-    assert e.Exit() not in worker.done and e.KillTask() not in worker.done
-    worker.turn(c.GIVE_UP_MS)
-    assert worker.done[-1] == e.Exit()
+    worker.turn(c.FAREWELL_MS)
+    assert worker.spooled()[-1].reports == (Returned(1, True),)
+
+
+def test_a_spool_that_cannot_be_written_is_tried_again() -> None:
+    """Meanwhile the broker may take the reports; a third signal gives them up, and says how many are lost."""
+    for acknowledged in (True, False):
+        worker = idle()
+        worker.core.stop(worker.now)
+        worker.turn()
+        worker.turn(c.FAREWELL_MS)
+        for count in (1, 2, 3):
+            assert len(worker.spooled()) == count
+            worker.core.on_spool_failed()
+            assert worker.turn() == []
+            worker.turn(c.RETRY_SPOOL_MS)
+        worker.core.on_spool_failed()
+        if acknowledged:
+            worker.pipe(Ack(SESSION, 1, 1))
+        else:
+            worker.core.stop(worker.now)
+            worker.core.stop(worker.now)
+            worker.turn()
+            worker.core.on_spool_failed()
+            worker.turn()
+        assert worker.done[-1] == e.Exit(lost=0 if acknowledged else 1)
 
 
 def test_second_stop_interrupts() -> None:
-    """The running job is killed and reported as interrupted, for the broker to put it back."""
+    """The running job is killed and reported as interrupted, for the broker to put it back. The third is not waited."""
     worker = stopping()
     worker.core.stop(worker.now)
     assert worker.turn() == [e.KillTask()]
+    worker.die()
+    worker.turn(c.HURRY_MS - 1)
+    assert worker.spooled() == []
     worker.core.stop(worker.now)
-    assert worker.turn() == []
+    worker.turn()
+    (spool,) = worker.spooled()
+    assert [getattr(report, "outcome", None) for report in spool.reports] == [
+        Outcome.COMPLETED,
+        None,
+        Outcome.INTERRUPTED,
+    ]
+
+
+def test_second_stop_waits_for_the_broker_for_a_while() -> None:
+    """What was interrupted is told, and the exit waits for the acknowledgement."""
+    worker = stopping()
+    worker.core.stop(worker.now)
+    assert worker.turn() == [e.KillTask()]
     worker.die()
     assert [(report.n, report.outcome) for report in worker.reports()] == [(2, Outcome.INTERRUPTED)]
     worker.pipe(Ack(SESSION, 3, 10))
