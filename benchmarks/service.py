@@ -21,6 +21,7 @@ from zjobs.client import Client
 
 FINAL = ("completed", "failed", "cancelled")
 BATCH = 10_000
+CLIENTS = ("bench", "other")
 
 
 class Service:
@@ -40,9 +41,10 @@ class Service:
         self._keys = self._made_keys() if keys else None
 
     def _made_keys(self) -> Path:
-        """The directory of the keys; that of the client lies in it as well."""
+        """The directory of the keys; those of the clients are beside it."""
         keys = self._folder / "keys"
-        for words in (("init",), ("add", "bench", "--role", "operator", "--out", str(self._folder / "client.key"))):
+        names = (("add", name, "--role", "operator", "--out", str(self._folder / f"{name}.key")) for name in CLIENTS)
+        for words in (("init",), *names):
             command = python("-m", "zjobs.broker", "keys", *words, "--keys", str(keys))
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         return keys
@@ -100,7 +102,11 @@ class Service:
         return {"broker": self.broker.pid, "worker": self._worker.pid, "task": int(children[0])}
 
     def client(self) -> Client:
-        return Client(self.endpoint, timeout=60, key=str(self._folder / "client.key") if self._keys else None)
+        return Client(self.endpoint, timeout=60, key=self.key_file(CLIENTS[0]))
+
+    def key_file(self, name: str) -> Path | None:
+        """The key of one of CLIENTS, where there are keys."""
+        return self._folder / f"{name}.key" if self._keys else None
 
     def fill(self, count: int, text: str = TEXT) -> range:
         """Queues `count` jobs; their ids."""

@@ -28,11 +28,16 @@ def text(record: dict[str, Any]) -> str:
 
 def write_docs(record: dict[str, Any], page: Path) -> None:
     """Puts the tables between the markers of `page`. Raises ValueError when it has none."""
-    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{page} has no lines {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n{_markdown(record)}\n{END}{after}", encoding="utf-8")
+    write_between(page, BEGIN, END, _markdown(record))
+
+
+def write_between(page: Path, begin: str, end: str, text: str) -> None:
+    """Puts `text` between two markers of `page`. Raises ValueError when it has none."""
+    before, begins, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, ends, after = rest.partition(end)
+    if not begins or not ends:
+        raise ValueError(f"{page} has no lines {begin} and {end}")
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def _markdown(record: dict[str, Any]) -> str:

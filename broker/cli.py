@@ -55,6 +55,8 @@ Options:
   --max-request SIZE     one request [default: 16MiB]
   --max-jobs NUMBER      jobs in one request [default: 10000]
   --max-queued NUMBER    jobs that may be queued [default: 2000000]
+  --max-journal SIZE     what the journal may take: above it no jobs are taken, while those that were are carried
+                         out; if omitted, as much as the disk has
   --max-frames NUMBER    frames in one request [default: 16]
   --pause-on EVENT       pause by itself when a worker was lost (lost), when that or a job failed
                          (failed), or never [default: never]
@@ -85,7 +87,7 @@ configuration.
 """
 
 LARGEST = 1 << 31
-MOST = {"--max-data": wire.MAX_DATA_BYTES}
+MOST = {"--max-data": wire.MAX_DATA_BYTES, "--max-journal": wire.MAX_ID}
 
 # The options of each command; those of none belong to the broker itself.
 BELONGING: dict[str, tuple[str, ...]] = {
@@ -275,7 +277,8 @@ def _config(values: dict[str, Any]) -> Config:
         )
     if values["--pause-on"] not in ("never", "lost", "failed"):
         raise options.UsageError(f"--pause-on must be never, lost or failed, not {values['--pause-on']!r}")
-    rules = Rules(limits, values["--pause-on"])
+    most = None if values["--max-journal"] is None else _number(options.size, values, "--max-journal")
+    rules = Rules(limits, values["--pause-on"], most)
     at = values["--listen"], values["--events"], values["--pipe"], values["--reports"]
     config = Config(*at, rules, _keep(values), _key_ring(values))
     try:

@@ -57,6 +57,7 @@ from zjobs.messages.types import (
 )
 
 PREFETCH = 256
+JOB_BYTES = 300  # what the records of a job take in the journal beside its data
 HANDED_TOGETHER = 16
 DETERMINISTIC = frozenset({FailReason.BAD_DATA, FailReason.BAD_RESULT})  # a retry would end the same way
 LONGEST_RETRY_DELAY_MS = 3_600_000
@@ -75,14 +76,17 @@ class Records(Protocol):
 
 
 class Rules(NamedTuple):
-    """What the operator decided. `pause_on`: never, lost (its worker) or failed (that, or a job)."""
+    """What the operator decided. `pause_on`: never, lost (its worker) or failed (that, or a job). `journal_bytes`:
+    above that no new jobs are taken, None for no such bound."""
 
     limits: Limits = Limits()
     pause_on: str = "never"
+    journal_bytes: int | None = None
 
 
 class Core:
-    """The state of one queue."""
+    """The state of one queue. `room_bytes`: how much the journal may grow by new jobs, None for without bound; it is
+    told before requests are."""
 
     def __init__(self, loaded: Loaded, records: Records, rules: Rules, name: BrokerName, now: Now) -> None:
         self.journal = loaded.journal
@@ -96,6 +100,7 @@ class Core:
         self._waiting = Waiting(loaded.waiting)
         self._owned = Counter(loaded.owned)
         self._ahead: dict[int, Job] = {}
+        self.room_bytes: int | None = None
         for job in self._worker.jobs.values():
             self._take_out(job)
 
@@ -193,7 +198,7 @@ class Core:
         """Submits copies of ended jobs, all or none."""
         digest = blake2b(repr(("retry", request.ids)).encode(), digest_size=16).digest()
         known = self._known(owner, request.request_key, digest)
-        olds = [] if known is not None else [self._find(job_id) for job_id in request.ids]
+        olds = [] if known is not None else list(self._found(request.ids))
         known = known or self._retry_refusal(request.ids, olds, owner)
         if isinstance(known, Error):
             self._reply(reply_to, known)
@@ -206,11 +211,10 @@ class Core:
 
     def cancel(self, request: Cancel, now: Now) -> None:
         """Ends jobs: at once where they are not with the worker, else by telling it. Others stay as they are."""
-        for job_id in request.ids:
-            job = self._find(job_id)
+        for job in self._found(request.ids):
             if job is None or job.state.final or job.cancelling:
                 continue
-            n = self._worker.number_of(job_id)
+            n = self._worker.number_of(job.id)
             if n is None:
                 self._take_out(job)
                 self._cancelled(job._replace(ended_at=now.wall_ms), JobState.QUEUED)
@@ -235,8 +239,8 @@ class Core:
         kept = []
         missing = []
         forgotten = []
-        for job_id in dict.fromkeys(request.ids):
-            job = self._find(job_id)
+        ids = tuple(dict.fromkeys(request.ids))
+        for job_id, job in zip(ids, self._found(ids)):
             if job is None:
                 missing.append(Missing(job_id, self.why_missing(job_id)))
             elif not job.state.final or not self.drop(job):
@@ -427,7 +431,7 @@ class Core:
                 return Error(ErrorCode.TOO_LARGE, _which(place, jobs) + what)
             if self.types is not None and job.type not in self.types:
                 return self._unknown_type(_which(place, jobs), job.type)
-        return self._full(len(jobs), owner)
+        return self._full(len(jobs), sum(len(job.data or b"") for job in jobs), owner)
 
     def _retry_refusal(self, ids: Sequence[int], jobs: Sequence[Job | None], owner: str) -> Error | None:
         for job_id, job in zip(ids, jobs):
@@ -437,29 +441,35 @@ class Core:
                 return Error(ErrorCode.NOT_FINISHED, f"job {job_id} has not ended yet")
             if self.types is not None and job.type not in self.types:
                 return self._unknown_type(f"job {job_id}: ", job.type)
-        return self._full(len(ids), owner)
+        return self._full(len(ids), sum(job.data_bytes for job in jobs if job is not None), owner)
 
     def _unknown_type(self, which: str, job_type: str) -> Error:
         known = ", ".join(sorted(self.types or {})) or "none"
         return Error(ErrorCode.UNKNOWN_TYPE, f"{which}the worker has no task type {job_type!r}; it has: {known}")
 
-    def _full(self, more: int, owner: str) -> Error | None:
+    def _full(self, more: int, data_bytes: int, owner: str) -> Error | None:
         most, share = self._rules.limits.queued_jobs, self._rules.limits.queued_per_owner
         if len(self._queue) + len(self._waiting) + len(self._worker.jobs) + more > most:
             return Error(ErrorCode.QUEUE_FULL, f"{more} more jobs would be more than the {most} that may be queued")
         if owner and self._owned[owner] + more > share:
             what = f"{more} more jobs would be more than the {share} that one owner may queue"
             return Error(ErrorCode.QUEUE_FULL, what)
+        if self.room_bytes is not None:
+            if data_bytes + more * JOB_BYTES > self.room_bytes:
+                what = f"the journal would be larger than the {self._rules.journal_bytes} bytes that it may have"
+                return Error(ErrorCode.QUEUE_FULL, what)
+            self.room_bytes -= data_bytes + more * JOB_BYTES
         return None
 
     # --- small parts -------------------------------------------------------------------------------------------------
 
-    def _find(self, job_id: int) -> Job | None:
-        """A job as it is by now, changes of this turn included."""
+    def _found(self, ids: Sequence[int]) -> Iterator[Job | None]:
+        """The jobs with these ids, each as it is by now, changes of this turn included; None where there is none."""
         changes = self._effects.changes
-        if job_id in changes.forgotten:
-            return None
-        return changes.changed.get(job_id) or changes.added.get(job_id) or self._records.job(job_id)
+        committed = {job.id: job for job in self._records.jobs(ids)}
+        for job_id in ids:
+            job = changes.changed.get(job_id) or changes.added.get(job_id) or committed.get(job_id)
+            yield None if job_id in changes.forgotten else job
 
     def _take_out(self, job: Job) -> None:
         """A job that is not with the worker leaves its place."""

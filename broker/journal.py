@@ -27,6 +27,7 @@ CHECKPOINT_PAGES = 4_000
 MAX_BLOB_BYTES = 1 << 31
 CHECKED_AT_START_BYTES = 64 << 20
 HEADER_BYTES = 100
+NAMED_AT_ONCE = 500
 
 JOB_COLUMNS = ", ".join(Job._fields)
 _STATE, _REASON, _CANCELLING = map(Job._fields.index, ("state", "reason", "cancelling"))
@@ -180,11 +181,15 @@ class Journal:
         return _job(row) if row else None
 
     def jobs(self, ids: Sequence[int]) -> list[Job]:
-        """Those of `ids` that there are."""
+        """Those of `ids` that there are, in any order."""
         if _consecutive(ids):
             query = f"SELECT {JOB_COLUMNS} FROM job WHERE id BETWEEN ? AND ?"
             return list(map(_job, self._all(query, ids[0], ids[-1])))
-        return [job for job in map(self.job, ids) if job is not None]
+        found: list[Job] = []
+        for first in range(0, len(ids), NAMED_AT_ONCE):  # one query each would take three times as long
+            named = ", ".join(map(str, ids[first : first + NAMED_AT_ONCE]))
+            found += map(_job, self._all(f"SELECT {JOB_COLUMNS} FROM job WHERE id IN ({named})"))
+        return found
 
     def data_of(self, ids: Sequence[int]) -> dict[int, bytes]:
         """The data of those of `ids` that have any."""
@@ -192,6 +197,11 @@ class Journal:
             return dict(self._all("SELECT id, body FROM data WHERE id BETWEEN ? AND ?", ids[0], ids[-1]))
         rows = (self._one("SELECT id, body FROM data WHERE id = ?", job_id) for job_id in ids)
         return dict(row for row in rows if row)
+
+    def data_size(self, job_id: int) -> int | None:
+        """How many bytes of data a job has, None when it has none."""
+        row = self._one("SELECT length(body) FROM data WHERE id = ?", job_id)
+        return row[0] if row else None
 
     def result_piece(self, job_id: int, offset: int, size: int) -> tuple[int, bytes]:
         """The size of the whole result, and at most `size` bytes of it; (0, b"") when there is none."""
@@ -252,6 +262,21 @@ class Journal:
         if self.file == MEMORY:
             return int(self._one("PRAGMA page_count")[0] * self._one("PRAGMA page_size")[0])
         return sum(path.stat().st_size for path in _files(self.file) if path.exists())
+
+    def used_bytes(self) -> int:
+        """What is in use of the journal; what was forgotten is free again."""
+        pages = self._one("PRAGMA page_count")[0] - self._one("PRAGMA freelist_count")[0]
+        return int(pages * self._one("PRAGMA page_size")[0])
+
+    def disk_bytes(self) -> tuple[int, int] | None:
+        """How much of the disk is free for this user, and all of it; None for a journal in memory."""
+        if self.file == MEMORY:
+            return None
+        try:
+            disk = os.statvfs(Path(self.file).parent)
+        except OSError as error:
+            raise StorageError(str(error)) from error
+        return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
 
     # --- writing -------------------------------------------------------------------------------------------
 

@@ -1,10 +1,13 @@
-"""Answers to requests that change nothing, from committed records and the core's view of the queue."""
+"""Answers to requests that change nothing, from committed records and the core's view of the queue.
+
+A long answer is put together page by page: each of its jobs is told as it is when it is looked at.
+"""
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Generator, Sequence
 from typing import NamedTuple
 
 from zjobs.broker.access import Role, Who, sees
@@ -45,16 +48,21 @@ from zjobs.messages.version import VERSION
 
 PIECE_BYTES = 256 << 10
 PAGE_LOOKED_AT = 2_000
+PAGE = 200  # jobs that are looked at before others are served: a few milliseconds
+NEARLY_FULL = 0.9
+FREE_BYTES = 1 << 30
 SERVER = f"zjobs {VERSION}"
 
 
 class Service(NamedTuple):
-    """What the answers draw from beside the core and the journal. `started_ms`: monotonic."""
+    """What the answers draw from beside the core and the journal. `started_ms`: monotonic. `journal_bytes`: what the
+    journal may have, None for without bound."""
 
     limits: Limits
     events: str
     libzmq: str
     started_ms: int
+    journal_bytes: int | None = None
 
 
 def job_status(core: Core, job: Job, now: Now) -> JobStatus:
@@ -104,22 +112,24 @@ def _running(status: JobStatus, core: Core, now: Now) -> JobStatus:
     )
 
 
-def answer(request: Request, core: Core, journal: Journal, service: Service, who: Who, now: Now) -> Reply:
-    """The reply to a request whose changes, if it has any, are committed by now."""
+def answer(
+    request: Request, core: Core, journal: Journal, service: Service, who: Who, now: Now
+) -> Generator[None, None, Reply]:
+    """The reply to a request whose changes, if it has any, are committed by now. It stops after each page of jobs."""
     if isinstance(request, Status):
-        jobs, missing = _statuses(request.ids, core, journal, now)
+        jobs, missing = yield from _statuses(request.ids, core, journal, now)
         return StatusReply(core.journal, jobs, missing, core.queued, core.worker.state, core.paused is not None)
     if isinstance(request, Queue):
-        jobs = _queue(request, core, journal, who, now)
+        jobs = yield from _queue(request, core, journal, who, now)
         return QueueReply(core.journal, jobs, core.queued, core.worker.state, core.paused is not None)
     if isinstance(request, Cancel):
-        return CancelReply(core.journal, *_statuses(request.ids, core, journal, now))
+        return CancelReply(core.journal, *(yield from _statuses(request.ids, core, journal, now)))
     if isinstance(request, Result):
         return _result(request, core, journal)
     if isinstance(request, Log):
         return _log(request, core, journal)
     if isinstance(request, List):
-        return _list(request, core, journal, who, now)
+        return (yield from _list(request, core, journal, who, now))
     if isinstance(request, Show):
         return _show(request, core, journal, who, now)
     if isinstance(request, Hello):
@@ -130,22 +140,28 @@ def answer(request: Request, core: Core, journal: Journal, service: Service, who
     return TypesReply(core.journal, core.types is not None, tuple(types[name] for name in sorted(types)))
 
 
-def _queue(request: Queue, core: Core, journal: Journal, who: Who, now: Now) -> tuple[JobStatus, ...]:
+def _queue(
+    request: Queue, core: Core, journal: Journal, who: Who, now: Now
+) -> Generator[None, None, tuple[JobStatus, ...]]:
     """The running job and the next ones, as far as `who` is told of them."""
-    jobs, _ = _statuses(core.next_ids(request.limit), core, journal, now)
+    jobs, _ = yield from _statuses(core.next_ids(request.limit), core, journal, now)
     return tuple(job for job in jobs if sees(who, job.owner))
 
 
 def _statuses(
-    ids: Iterable[int], core: Core, journal: Journal, now: Now
-) -> tuple[tuple[JobStatus, ...], tuple[Missing, ...]]:
+    ids: Sequence[int], core: Core, journal: Journal, now: Now
+) -> Generator[None, None, tuple[tuple[JobStatus, ...], tuple[Missing, ...]]]:
     jobs, missing = [], []
-    for job_id in ids:
-        job = journal.job(job_id)
-        if job is None:
-            missing.append(Missing(job_id, core.why_missing(job_id)))
-        else:
-            jobs.append(job_status(core, job, now))
+    for first in range(0, len(ids), PAGE):
+        if first:
+            yield
+        page = ids[first : first + PAGE]
+        found = {job.id: job for job in journal.jobs(page)}
+        for job_id in page:
+            if job_id in found:
+                jobs.append(job_status(core, found[job_id], now))
+            else:
+                missing.append(Missing(job_id, core.why_missing(job_id)))
     return tuple(jobs), tuple(missing)
 
 
@@ -172,18 +188,22 @@ def _log(request: Log, core: Core, journal: Journal) -> Reply:
     return LogReply(core.journal, job.id, state, size, offset, kept[len(kept) - (size - offset) :], run)
 
 
-def _list(request: List, core: Core, journal: Journal, who: Who, now: Now) -> ListReply:
-    """A page of jobs: the filters are applied to a bounded number of them, so that nobody else waits."""
-    jobs, before = journal.page(request.before or core.counters.next_id, request.state, PAGE_LOOKED_AT)
+def _list(request: List, core: Core, journal: Journal, who: Who, now: Now) -> Generator[None, None, ListReply]:
+    """A page of jobs: the filters are applied to a bounded number of them, so that the client hears something."""
+    before = request.before or core.counters.next_id
     found: list[JobStatus] = []
-    for job in jobs:
-        status = job_status(core, job, now)
-        asked_for = request.state in (None, status.state) and request.type in (None, status.type)
-        if asked_for and sees(who, job.owner):
-            found.append(status)
-            if len(found) == request.limit:
-                before = job.id
-                break
+    for looked_at in range(0, PAGE_LOOKED_AT, PAGE):
+        jobs, before = journal.page(before, request.state, min(PAGE, PAGE_LOOKED_AT - looked_at))
+        for job in jobs:
+            status = job_status(core, job, now)
+            asked_for = request.state in (None, status.state) and request.type in (None, status.type)
+            if asked_for and sees(who, job.owner):
+                found.append(status)
+                if len(found) == request.limit:
+                    return ListReply(core.journal, tuple(found), job.id)
+        if not before:
+            break
+        yield
     return ListReply(core.journal, tuple(found), before or None)
 
 
@@ -194,13 +214,12 @@ def _show(request: Show, core: Core, journal: Journal, who: Who, now: Now) -> Re
     attempts = journal.attempts(job.id)
     if who.role is Role.VIEWER:  # a traceback shows the task's own code
         attempts = tuple(attempt._replace(detail="") for attempt in attempts)
-    data = journal.data_of([job.id]).get(job.id)
     size, _ = journal.result_piece(job.id, 0, 0)
     return ShowReply(
         core.journal,
         job_status(core, job, now),
         journal.request_key_of(job.id),
-        None if data is None else len(data),
+        journal.data_size(job.id),
         size or None,
         job.time_limit_ms,
         job.retry_of,
@@ -232,7 +251,18 @@ def _info(core: Core, journal: Journal, service: Service, now: Now) -> InfoReply
         counters.failed,
         counters.cancelled,
         service.limits,
+        warnings(journal.used_bytes(), service.journal_bytes, journal.disk_bytes()),
     )
+
+
+def warnings(used: int, most: int | None, disk: tuple[int, int] | None) -> tuple[str, ...]:
+    """What will soon keep jobs from being taken. `most`: bytes that the journal may have; `disk`: free and in all."""
+    told = []
+    if most is not None and used >= most * NEARLY_FULL:
+        told.append(f"the journal has {used} of the {most} bytes that it may have; above that no jobs are taken")
+    if disk is not None and disk[0] < min(FREE_BYTES, disk[1] * (1 - NEARLY_FULL)):
+        told.append(f"the disk has {disk[0]} bytes left; when it is full nothing is taken")
+    return tuple(told)
 
 
 def _no_such_job(job_id: int, core: Core) -> Error:

@@ -1,8 +1,9 @@
 """The broker's loop. It decides nothing: see `core` for that, and for the shape of a turn.
 
-    receive what is ready (bounded) → decode → core → one commit → replies, pipe, events → wait
+    receive what is ready → serve those whose turn it is → core → one commit → replies, pipe, events → wait
 
-Nothing leaves a socket before the turn it belongs to is committed.
+Nothing leaves a socket before the turn it belongs to is committed. How much is done in a turn is bounded by the time it
+takes, measured here: no request waits long for the end of a turn, and none long for its own (see `fair_queue`).
 """
 
 from __future__ import annotations
@@ -14,22 +15,25 @@ import socket as os_sockets
 import time
 from collections import deque
 from collections.abc import Container, Iterator
+from itertools import islice
+from typing import NamedTuple
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from zjobs.broker import frames, parcels
-from zjobs.broker.access import Who, sees
+from zjobs.broker.access import sees
 from zjobs.broker.core import Core
 from zjobs.broker.effects import Effects, Handed, News
 from zjobs.broker.events import Events
-from zjobs.broker.intake import Asked, Intake
+from zjobs.broker.fair_queue import FairQueue, Line
 from zjobs.broker.jobs import Envelope
 from zjobs.broker.journal import MEMORY, Journal, StorageError
 from zjobs.broker.memory import MemoryWatch
 from zjobs.broker.notices import Notices
-from zjobs.broker.queries import Service, answer, job_status
+from zjobs.broker.queries import Service, job_status
 from zjobs.broker.retention import Retention
+from zjobs.broker.serving import Change, Pending, Server
 from zjobs.broker.sockets import Config, Sockets
 from zjobs.broker.workerview import Now
 from zjobs.messages import wire
@@ -42,13 +46,13 @@ from zjobs.messages.types import (
     Error,
     ErrorCode,
     Forget,
+    ForgetReply,
     JobEvent,
     Jobs,
     Listening,
     Pause,
     Reply,
     Reports,
-    Request,
     Resume,
     Retry,
     ServiceEvent,
@@ -62,14 +66,31 @@ log = logging.getLogger("zjobs.broker")
 TURN_QUESTIONS = 512
 TURN_MESSAGES = 8  # so long does a request wait at the most
 REQUESTS_A_MESSAGE = 32  # a message of the worker has as many ends of jobs at the most
-TURN_SUBSCRIPTIONS = 500
+TURN_SUBSCRIPTIONS = 20  # at a time
 RETRY_WRITING_MS = 1_000
 IDLE_MS = 60_000
 KEYS_EVERY_MS = 1_000
 
-# The core answers these itself; what has become of the jobs that were to be cancelled is looked up after the commit.
-ANSWERED_BY_CORE = (Submit, Retry, Pause, Resume, Forget)
-CHANGING = (*ANSWERED_BY_CORE, Cancel)
+RECEIVED = 512
+RECEIVED_BYTES = 16 << 20
+RECEIVING_S = 0.005
+SERVING_S = 0.010
+CHANGES_S = 0.020  # as estimated
+SUBSCRIBING_S = 0.005
+FAREWELL_S = 2.0
+
+# What a job that is submitted or changed costs, its commit included: measured in turns with many.
+CHANGE_S = 50e-6
+LEAST_CHANGE_S, MOST_CHANGE_S = 10e-6, 500e-6
+MANY_CHANGES = 100
+
+
+class Made(NamedTuple):
+    """A change of the present turn, and the line in which its request stood."""
+
+    line: Line[Pending]
+    pending: Pending
+    change: Change
 
 
 def clock() -> Now:
@@ -88,7 +109,8 @@ class Broker:
         self._journal = journal
         self._keys = config.keys
         self._events = Events(self.sockets.events, self._may_watch)
-        self._service = Service(self._limits, self.sockets.events_at, zmq.zmq_version(), now.mono_ms)
+        at, most = self.sockets.events_at, config.rules.journal_bytes
+        self._service = Service(self._limits, at, zmq.zmq_version(), now.mono_ms, most)
         self._name = BrokerName(os_sockets.gethostname(), self.sockets.frontend_at, journal.journal_id)
         self._core = self._load_core(now)
         journal.take_up()
@@ -100,7 +122,10 @@ class Broker:
         self._said_of_worker = ""
         self._told_of_service = self._service_event()
         self._notices = Notices()
-        self._intake = Intake(self._limits, config.keys, self._owner_of)
+        self._server = Server(self._service, config.keys, journal, lambda: self._core, clock, self._hold)
+        self._queue: FairQueue[Pending] = FairQueue()
+        self._made: list[Made] = []
+        self._change_s = CHANGE_S
         self._memory = MemoryWatch(clock().mono_ms)
 
     def run(self) -> None:
@@ -108,6 +133,9 @@ class Broker:
         while not self._stopping:
             self._turn(dict(self.sockets.poller.poll(self._patience_ms())))
         self._turn(self.sockets.all())
+        until_s = time.perf_counter() + FAREWELL_S
+        while self._queue and time.perf_counter() < until_s:
+            self._turn(())
 
     def stop(self) -> None:
         """Ends `run` after its present turn; wakes it only together with a byte to `sockets.wakeup_sender`."""
@@ -128,30 +156,31 @@ class Broker:
         self._refresh_keys()
         if at.gate is not None and at.gate.socket in ready:
             at.gate.answer(TURN_QUESTIONS)
-        requests = self._receive_requests() if at.frontend in ready else []
+        if at.frontend in ready and not self._queue.full:
+            self._receive_requests()
         now = clock()  # not before they are here: a delay must not begin before it was asked for
-        asked = len(requests)
-        if not any(isinstance(request, CHANGING) for _, request, _ in requests):
-            self._answer_queries(requests, now)  # by what the last turn left: what has ended since may take a while
-            requests = []
+        served = self._serve_requests()  # by what the last turn left: what has ended since may take a while
         lost = at.worker_monitor in ready and self._connection_lost()
-        messages = list(self._receive_reports(asked)) if at.reports in ready else []
+        messages = list(self._receive_reports(served)) if at.reports in ready else []
         if self._journal.read_only and now.mono_ms >= self._retry_writing_ms:
             self._try_writing(now)
         if self._journal.read_only:
-            self._refuse_changes(requests, ErrorCode.READ_ONLY, self._journal.read_only)
+            self._refuse_changes(ErrorCode.READ_ONLY, self._journal.read_only)
         else:
             try:
-                self._decide(requests, messages, lost, now)
+                self._decide(messages, lost, now)
             except StorageError as error:
                 self._start_anew(error, now)
-                self._refuse_changes(requests, ErrorCode.STORAGE, str(error))
-        self._answer_queries(requests, now)
+                self._refuse_changes(ErrorCode.STORAGE, str(error))
+        for made in self._made:
+            made.line.changes = False
+        self._made = []
+        self._queue.release()
         if self._held_until_ms is not None and now.mono_ms >= self._held_until_ms:
-            self._hold(0, now)
+            self._hold(Backup(0))
         self._flush_outbox()
         if at.events in ready:
-            self._events.take_subscriptions(lambda job_id: self._snapshot(job_id, now), TURN_SUBSCRIPTIONS)
+            self._take_subscriptions(now)
         self._keep_bounds(now)
         self._tell_of_service()  # a core that was loaded anew knows no worker
         self._log_worker()
@@ -162,6 +191,7 @@ class Broker:
         if grown:
             self._notices.note("memory", f"grown by {grown >> 20} MiB: all clients are cut off", now.mono_ms)
             self.sockets.reopen_frontend()
+            self._queue = FairQueue()
             self._reopen_events()
             self._memory.cut(now.mono_ms)
         elif self._events.crowded:
@@ -169,20 +199,41 @@ class Broker:
             self._reopen_events()
         self._notices.tell(now.mono_ms)
 
-    def _decide(self, requests: list[Asked], messages: list[WorkerMessage], lost: bool, now: Now) -> None:
+    def _decide(self, messages: list[WorkerMessage], lost: bool, now: Now) -> None:
         """The core's part of the turn, its commit, and then what the core wants said."""
         if lost:
             self._core.on_gone()
             self._outbox.clear()
         for message in messages:
             self._hear(message, now)
-        for envelope, request, who in requests:
-            self._change(request, envelope, who, now)
+        begun_s = time.perf_counter()
+        if self._made and self._rules.journal_bytes is not None:
+            self._core.room_bytes = self._rules.journal_bytes - self._journal.used_bytes()
+        for made in self._made:
+            self._change(made.change, now)
+        changed_s = time.perf_counter()
         self._retention.step(self._core, self._journal, now)
         effects = self._core.end_turn(now)
+        commit_s = time.perf_counter()
         if effects.changes:
             self._journal.commit(effects.changes)
+        if self._made:
+            ends = sum(len(message.reports) for message in messages if isinstance(message, Reports))
+            self._charge(changed_s - begun_s, time.perf_counter() - commit_s, ends)
         self._speak(effects, now)
+
+    def _charge(self, change_s: float, commit_s: float, ends: int) -> None:
+        """Puts what the changes of this turn took to the account of those who asked for them."""
+        weight = sum(made.change.weight for made in self._made)
+        seconds = change_s + commit_s * weight / (weight + ends)
+        now_s = time.perf_counter()
+        for made in self._made:
+            share = made.change.weight / weight
+            self._queue.took(made.line.client, seconds * share - self._change_s * made.change.weight)
+            self._queue.rest(made.line.client, seconds * share, now_s)
+        if weight >= MANY_CHANGES:  # of few, the flush is most of what they take
+            measured = min(max(seconds / weight, LEAST_CHANGE_S), MOST_CHANGE_S)
+            self._change_s += (measured - self._change_s) / 4
 
     def _hear(self, message: WorkerMessage, now: Now) -> None:
         if isinstance(message, Reports):
@@ -194,15 +245,14 @@ class Broker:
         else:
             self._core.on_progress(message)
 
-    def _change(self, request: Request, envelope: Envelope, who: Who, now: Now) -> None:
-        """What a request changes; those that change nothing are answered after the commit."""
-        core = self._core
+    def _change(self, change: Change, now: Now) -> None:
+        core, envelope, request = self._core, change.envelope, change.request
         if isinstance(request, Submit):
-            core.submit(request, envelope, now, who.name)
+            core.submit(request, envelope, now, change.who.name)
         elif isinstance(request, Cancel):
             core.cancel(request, now)
         elif isinstance(request, Retry):
-            core.retry(request, envelope, now, who.name)
+            core.retry(request, envelope, now, change.who.name)
         elif isinstance(request, Pause):
             core.pause(request, envelope, now)
         elif isinstance(request, Resume):
@@ -213,8 +263,12 @@ class Broker:
     def _speak(self, effects: Effects, now: Now) -> None:
         # Read first: a disk that fails in this must not leave some with one answer and then another.
         jobs = [wire.encode(message) for message in self._jobs_messages(effects.hand_over)] if effects.hand_over else []
+        parts = {made.change.envelope: made.pending for made in self._made if not made.change.last}
         for envelope, reply in effects.replies:
-            self._reply(envelope, reply)
+            if isinstance(reply, ForgetReply):  # that of a part, which the request goes on with
+                parts[envelope].result = reply
+            else:
+                self._send(envelope, self._server.frame(reply))
         self._outbox.extend(map(wire.encode, effects.pipe))
         self._outbox.extend(jobs)
         self._tell_of_service()
@@ -235,6 +289,8 @@ class Broker:
         log.error("the journal cannot be written: %s; nothing is taken until it can", error)
         self._retry_writing_ms = now.mono_ms + RETRY_WRITING_MS
         self._core = self._load_core(now)
+        for pending in self._queue.waiting():
+            pending.restart()
 
     def _try_writing(self, now: Now) -> None:
         try:
@@ -244,21 +300,17 @@ class Broker:
             log.debug("the journal still cannot be written: %s", error)
             self._retry_writing_ms = now.mono_ms + RETRY_WRITING_MS
 
-    def _refuse_changes(self, requests: list[Asked], code: ErrorCode, why: str) -> None:
-        """Answers the requests that would change something, and leaves the others in the list."""
-        for envelope, request, _ in requests:
-            if isinstance(request, CHANGING):
-                self._reply(envelope, Error(code, f"the journal cannot be written: {why}"))
-        requests[:] = [asked for asked in requests if not isinstance(asked.request, CHANGING)]
+    def _refuse_changes(self, code: ErrorCode, why: str) -> None:
+        """Answers the requests whose changes were to be made in this turn."""
+        for line, pending, change in self._made:
+            self._send(pending.envelope, self._server.frame(Error(code, f"the journal cannot be written: {why}")))
+            if not change.last:
+                self._queue.done(line)
 
     def _load_core(self, now: Now) -> Core:
         return Core(self._journal.load(), self._journal, self._rules, self._name, now)
 
     # --- what comes in -------------------------------------------------------------------------------------
-
-    def _owner_of(self, job_id: int) -> str | None:
-        job = self._journal.job(job_id)
-        return None if job is None else job.owner
 
     def _may_watch(self, key: str, job_id: int | None) -> bool:
         """Whether the holder of a key is told of a job, or of all of them (None)."""
@@ -267,7 +319,7 @@ class Broker:
         who = self._keys.who(key)
         if who is None:
             return False
-        return sees(who, "" if job_id is None else self._owner_of(job_id) or "")
+        return sees(who, "" if job_id is None else self._server.owner_of(job_id) or "")
 
     def _refresh_keys(self) -> None:
         """Takes up changes of the keys. Whoever is refused now has no stream left; the others come back."""
@@ -279,15 +331,75 @@ class Broker:
         self.sockets.reopen_events()
         self._events = Events(self.sockets.events, self._may_watch)
 
-    def _receive_requests(self) -> list[Asked]:
-        """The requests that wait; what is none is answered at once."""
+    def _receive_requests(self) -> None:
+        """Lines up the requests that wait, as many as may be taken in a turn."""
+        until_s = time.perf_counter() + RECEIVING_S
         most = self._limits.frames + 1  # the ROUTER adds the sender's identity
-        waiting = frames.waiting(self.sockets.frontend, most, self._keys is not None)
-        requests, refused = self._intake.take(waiting, most)
-        for envelope, error in refused:
-            self._notices.note("requests", f"one was refused: {error.message}", clock().mono_ms)
-            self._reply(envelope, error)
-        return requests
+        size = 0
+        for received in islice(frames.waiting(self.sockets.frontend, most, self._keys is not None), RECEIVED):
+            parts, count, key = received
+            bytes_ = sum(map(len, parts)) + count
+            if not self._queue.put(key or parts[0].hex(), parts[0], self._server.pending(received), bytes_):
+                self._send_busy(received, most)
+            size += bytes_
+            if size >= RECEIVED_BYTES or time.perf_counter() >= until_s:
+                break
+
+    def _send_busy(self, received: frames.Received, most: int) -> None:
+        envelope, _ = frames.split(received[0], received[1], most)
+        self._notices.note("busy", "a request was not taken: too many of its client wait", clock().mono_ms)
+        self._send(envelope, self._server.frame(Error(ErrorCode.BUSY, "too many of your requests wait already")))
+
+    def _serve_requests(self) -> int:
+        """Serves requests for a while, and gathers what they change. Returns in how many steps."""
+        begun_s = at_s = time.perf_counter()
+        planned_s = 0.0
+        steps = 0
+        while at_s - begun_s < SERVING_S and planned_s < CHANGES_S:
+            line = self._queue.next(at_s)
+            if line is None:
+                break
+            client = line.client
+            change = self._advance(line)
+            served_s, at_s = at_s, time.perf_counter()
+            took_s = at_s - served_s
+            if change is not None:
+                planned_s += change.weight * self._change_s
+                took_s += change.weight * self._change_s
+            self._queue.took(client, took_s)
+            self._queue.rest(client, at_s - served_s, at_s)
+            steps += 1
+        return steps
+
+    def _advance(self, line: Line[Pending]) -> Change | None:
+        """The next step of a line's first request. Returns what it changes."""
+        pending = line.first
+        fresh = not pending.begun
+        change = pending.advance()
+        if fresh and change is None and not pending.over:
+            if line.changes:  # what was asked for after a change is answered after its commit
+                self._queue.hold(line)
+                return None
+            change = pending.advance()
+        if change is not None:
+            self._made.append(Made(line, pending, change))
+            line.changes = True
+        if pending.over and pending.frame is not None:
+            if pending.refused:
+                self._notices.note("requests", f"one was refused: {pending.refused}", clock().mono_ms)
+            self._send(pending.envelope, pending.frame)
+        if pending.over or (change is not None and change.last):
+            self._queue.done(line)
+        elif change is not None:
+            self._queue.hold(line)
+        return change
+
+    def _take_subscriptions(self, now: Now) -> None:
+        """As many as may be taken in a turn."""
+        until_s = time.perf_counter() + SUBSCRIBING_S
+        while self._events.take_subscriptions(lambda job_id: self._snapshot(job_id, now), TURN_SUBSCRIPTIONS):
+            if time.perf_counter() >= until_s:
+                break
 
     def _receive_reports(self, requests: int) -> Iterator[WorkerMessage]:
         """What the worker sends; when there are `requests`, as much as takes about as long as they do."""
@@ -323,44 +435,32 @@ class Broker:
             deadlines.append(now.mono_ms + KEYS_EVERY_MS)
         if self._journal.read_only:
             deadlines.append(self._retry_writing_ms)
+        if self._queue:
+            now_s = time.perf_counter()
+            deadlines.append(now.mono_ms + int(1000 * (self._queue.ready_at_s(now_s) - now_s)))
         return min((max(0, at - now.mono_ms) for at in deadlines if at is not None), default=IDLE_MS)
 
     # --- what goes out -------------------------------------------------------------------------------------
 
-    def _reply(self, envelope: Envelope, reply: Reply) -> None:
-        """What a client has no room for, or is gone for, is dropped; nothing waits for it."""
-        if isinstance(reply, Error):
-            reply = reply._replace(journal=self._journal.journal_id)
+    def _send(self, envelope: Envelope, frame: bytes) -> None:
+        """A reply. What a client has no room for, or is gone for, is dropped; nothing waits for it."""
         try:
-            frames.send(self.sockets.frontend, *envelope, wire.encode(reply))
+            frames.send(self.sockets.frontend, *envelope, frame)
         except zmq.Again:
             self._notices.note("replies", "one was dropped: a client leaves too many unread", clock().mono_ms)
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
 
-    def _answer_queries(self, requests: list[Asked], now: Now) -> None:
-        for envelope, request, who in requests:
-            if not isinstance(request, ANSWERED_BY_CORE):
-                reply: Reply
-                try:
-                    if isinstance(request, Backup):
-                        reply = self._hold(request.hold_ms, now)
-                    else:
-                        reply = answer(request, self._core, self._journal, self._service, who, now)
-                except StorageError as error:
-                    reply = Error(ErrorCode.STORAGE, f"the journal cannot be read: {error}")
-                self._reply(envelope, reply)
-
-    def _hold(self, hold_ms: int, now: Now) -> Reply:
+    def _hold(self, request: Backup) -> Reply:
         """Keeps the journal's file as it is for a while, for somebody who copies it."""
         if self._journal.file == MEMORY:
             return Error(ErrorCode.STORAGE, "the journal is in memory; there is nothing to copy")
         undisturbed = self._journal.release_checkpoints()
         self._held_until_ms = None
-        if hold_ms:
+        if request.hold_ms:
             self._journal.hold_checkpoints()
-            self._held_until_ms = now.mono_ms + hold_ms
+            self._held_until_ms = clock().mono_ms + request.hold_ms
         return BackupReply(self._core.journal, os.path.abspath(self._journal.file), undisturbed)
 
     def _flush_outbox(self) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zjobs.client.errors import BadRequest as BadRequest
     from zjobs.client.errors import BrokerChanged as BrokerChanged
     from zjobs.client.errors import BrokerUnreachable as BrokerUnreachable
+    from zjobs.client.errors import Busy as Busy
     from zjobs.client.errors import Expired as Expired
     from zjobs.client.errors import InternalError as InternalError
     from zjobs.client.errors import JobCancelled as JobCancelled

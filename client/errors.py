@@ -43,6 +43,10 @@ class QueueFull(ZjobsError):
     code = ErrorCode.QUEUE_FULL.value
 
 
+class Busy(ZjobsError):
+    code = ErrorCode.BUSY.value
+
+
 class KeyConflict(ZjobsError):
     code = ErrorCode.KEY_CONFLICT.value
 
@@ -84,6 +88,7 @@ BY_CODE: dict[str, type[ZjobsError]] = {
         UnknownType,
         TooLarge,
         QueueFull,
+        Busy,
         KeyConflict,
         NotFound,
         Expired,

@@ -246,7 +246,7 @@ def info_lines(info: InfoReply, address: str, running_job: JobStatus | None = No
         facts["read only"] = printable(info.read_only)
     if worker.note is not None:
         facts["note"] = printable(worker.note)
-    return _aligned(facts)
+    return _aligned(facts) + [f"warning: {printable(warning)}" for warning in info.warnings]
 
 
 def paused_line(paused: Paused) -> str:

@@ -40,6 +40,7 @@ class ErrorCode(str, Enum):
     UNKNOWN_TYPE = "unknown_type"
     TOO_LARGE = "too_large"
     QUEUE_FULL = "queue_full"
+    BUSY = "busy"
     KEY_CONFLICT = "key_conflict"
     NOT_FOUND = "not_found"
     EXPIRED = "expired"
@@ -420,6 +421,7 @@ class InfoReply(NamedTuple):
     failed: int
     cancelled: int
     limits: Limits
+    warnings: tuple[str, ...] = ()
 
 
 class Backup(NamedTuple):

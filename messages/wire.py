@@ -6,7 +6,7 @@ Whatever bytes come in, `decode` answers with a message or raises `DecodeError`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ MAX_REASON_CHARS = 1_000
 MAX_IDS = 10_000
 MAX_PAGE = 1_000
 MAX_VALUES = 1_000_000
+PACKED_AT_ONCE = 500
 MAX_PIPE_BYTES = 64 << 20  # one message to the worker
 MAX_DATA_BYTES = 63 << 20  # one job's data, with which such a message begins and may end
 LOOKED_THROUGH_BYTES = 64 << 10
@@ -383,6 +384,7 @@ SHAPES |= {
         "failed": _number,
         "cancelled": _number,
         "limits": record(m.Limits),
+        "warnings": listed(text()),
     },
     m.BackupReply: {"journal": _short, "journal_file": text(), "undisturbed": boolean},
     m.Error: {"code": one_of(ErrorCode), "message": text(), "journal": _short},
@@ -520,12 +522,35 @@ def encode(message: Any) -> bytes:
     return _packed(fields)
 
 
-def decode(frame: bytes, ops: Ops) -> Any:
-    """The message in `frame`, which must be one of `ops` (such as REQUESTS).
+def encode_in_steps(message: Any) -> Generator[None, None, bytes]:
+    """As `encode`; it stops within long lists, so that something else can be done in between."""
+    kind = type(message)
+    lists = [value for value in message if type(value) is tuple and len(value) > PACKED_AT_ONCE]
+    if not lists:
+        return encode(message)
+    packer = msgpack.Packer(default=_plain, strict_types=True, autoreset=False)
+    packer.pack_map_header(2 + len(kind._fields))
+    for item in ("v", PROTOCOL_VERSION, "op", _OPS[kind]):
+        packer.pack(item)
+    for name, value in zip(kind._fields, message):
+        packer.pack(name)
+        if type(value) is not tuple:
+            packer.pack(value)
+            continue
+        packer.pack_array_header(len(value))
+        for place, item in enumerate(value, 1):
+            packer.pack(item)
+            if place % PACKED_AT_ONCE == 0:
+                yield
+    return bytes(packer.bytes())
+
+
+def decode(frame: bytes, ops: Ops, most_values: int = MAX_VALUES) -> Any:
+    """The message in `frame`, which must be one of `ops` (such as REQUESTS) and have at most `most_values`.
 
     Fields that this version does not know are ignored. Raises DecodeError, and nothing else.
     """
-    fields = _unpack_map(frame)
+    fields = _unpack_map(frame, most_values)
     version = fields.get("v")
     if version != PROTOCOL_VERSION or type(version) is not int:
         raise DecodeError(
@@ -569,10 +594,10 @@ def _packed(value: Any) -> bytes:
     return msgpack.packb(value, default=_plain, strict_types=True)  # type: ignore[no-any-return]
 
 
-def _unpack_map(frame: bytes) -> dict[Any, Any]:
+def _unpack_map(frame: bytes, most_values: int) -> dict[Any, Any]:
     if not frame:
         raise DecodeError(ErrorCode.BAD_REQUEST, "the body frame is empty; a msgpack map is expected")
-    _check_number_of_values(frame)
+    _check_number_of_values(frame, most_values)
     try:
         fields = _unpack(frame, strict_map_key=True)
     except Exception as error:  # unpackb raises whatever its input leads it to, OverflowError included
@@ -586,14 +611,14 @@ class _TooMany(Exception):
     pass
 
 
-def _check_number_of_values(frame: bytes) -> None:
+def _check_number_of_values(frame: bytes, most: int) -> None:
     """Raises DecodeError for a frame that would become more values than any message has.
 
     16 MiB can hold 16 million empty maps: two seconds' work and a gibibyte. Only large frames are looked through.
     """
     if len(frame) <= LOOKED_THROUGH_BYTES:
         return
-    left = MAX_VALUES
+    left = most
 
     def counted(container: list[Any] | dict[Any, Any]) -> None:
         nonlocal left
@@ -608,13 +633,14 @@ def _check_number_of_values(frame: bytes) -> None:
             object_hook=counted,
             ext_hook=_ignored,
             strict_map_key=False,
-            max_array_len=MAX_VALUES,
+            max_array_len=most,
+            max_map_len=most,
         )
     except _TooMany:
-        raise DecodeError(ErrorCode.TOO_LARGE, f"the message has more than {MAX_VALUES} values") from None
+        raise DecodeError(ErrorCode.TOO_LARGE, f"the message has more than {most} values") from None
     except Exception as error:  # decoding tells what it is
-        if "max_array_len" in str(error):
-            raise DecodeError(ErrorCode.TOO_LARGE, f"the message has a list of more than {MAX_VALUES} items") from None
+        if "max_array_len" in str(error) or "max_map_len" in str(error):
+            raise DecodeError(ErrorCode.TOO_LARGE, f"the message has a list of more than {most} items") from None
 
 
 def _ignored(code: int, data: bytes) -> None:

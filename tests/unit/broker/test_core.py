@@ -693,3 +693,16 @@ def test_a_failed_commit_leaves_the_core_to_be_loaded_anew(ready: Any) -> None:
     ready.restart()
     assert ready.core.counters.next_id == 2
     assert ready.submit("twice").first_id == 2
+
+
+def test_jobs_that_the_journal_has_no_room_for_are_refused(bench: Any) -> None:
+    """A submit and a retry alike, and what was taken earlier in the same turn counts."""
+    bench.core.room_bytes = 10_000
+    assert bench.submit("x", data=bytes(9_800)).code is ErrorCode.QUEUE_FULL
+    assert bench.submit("x", data=bytes(5_000)).first_id == 1
+    assert bench.core.room_bytes < 5_000
+    assert bench.submit("x", data=bytes(5_000)).code is ErrorCode.QUEUE_FULL
+    bench.cancel(1)
+    assert bench.retry(1).code is ErrorCode.QUEUE_FULL
+    bench.core.room_bytes = None
+    assert bench.retry(1).first_id == 2

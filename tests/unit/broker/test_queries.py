@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 import pytest
 
 from zjobs.broker.access import ANYBODY, Role, Who
-from zjobs.broker.queries import PIECE_BYTES, Service, answer
+from zjobs.broker.queries import PIECE_BYTES, Service, answer, warnings
 from zjobs.messages import wire
 from zjobs.messages.types import (
     Attempt,
@@ -27,6 +28,7 @@ from zjobs.messages.types import (
     Outcome,
     Progress,
     Queue,
+    Reply,
     Result,
     Running,
     Show,
@@ -41,9 +43,18 @@ SERVICE = Service(Limits(), "tcp://127.0.0.1:5571", "4.3.5", 400)
 
 def ask(bench: Any, request: Any, who: Who = ANYBODY) -> Any:
     """The reply, which can be sent."""
-    reply = answer(request, bench.core, bench.journal, SERVICE, who, bench.now)
+    reply = finished(answer(request, bench.core, bench.journal, SERVICE, who, bench.now))
     assert wire.decode(wire.encode(reply), wire.REPLIES) == reply
     return reply
+
+
+def finished(steps: Generator[None, None, Reply]) -> Reply:
+    """What they come to."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
 
 
 def done(n: int, result: bytes = b"\xa2ok") -> Ended:
@@ -441,3 +452,24 @@ def test_a_lost_run_leaves_what_it_was_heard_to_print(ready: Any) -> None:
     (lost,) = ask(ready, Status((1,))).jobs
     assert (lost.state, lost.run, lost.started_at, lost.output_bytes) == (JobState.FAILED, 1, started_at, 7)
     assert ask(ready, Log(1))[3:] == (7, 0, b"printed", 1)
+
+
+@pytest.mark.parametrize(
+    ("used", "most", "disk", "told"),
+    [
+        (89, 100, None, []),
+        (90, 100, None, ["the journal has 90 of the 100 bytes"]),
+        (90, None, (2 << 30, 1 << 40), []),
+        (90, None, (1 << 29, 1 << 40), ["the disk has"]),
+        (90, None, (50, 1_000), ["the disk has 50 bytes left"]),
+        (90, None, (200, 1_000), []),
+        (99, 100, (50, 1_000), ["the journal", "the disk"]),
+    ],
+)
+def test_info_warns_before_there_is_no_room(
+    used: int, most: int | None, disk: tuple[int, int] | None, told: list[str]
+) -> None:
+    """Of the journal's own bound from nine tenths on, of the disk's from a tenth or a gibibyte."""
+    said = warnings(used, most, disk)
+    assert len(said) == len(told)
+    assert all(sentence.startswith(begin) for sentence, begin in zip(said, told))

@@ -1,0 +1,218 @@
+"""Requests that wait, and whose turn it is: no client's requests hold up those of others.
+
+A client is the holder of a key, or a connection where there are no keys. Each has been served for some time, by the
+loop's own measure; the one that was served least comes next (start-time fair queueing: Goyal, Vin, Cheng, 1996). Who
+was silent starts level with those who are served now: silence earns no credit, but one request of a client that seldom
+asks comes before the hundreds of one that floods. Of a client with several connections each comes in turn, and
+requests of one connection keep their order.
+
+A request that had to be done in one go and took long (a submit of 10,000 jobs) makes its client rest for as long
+again, as long as anybody else asks: so others find the broker free half of the time.
+
+What waits is bounded for each connection and each client. What is beyond is refused, since a ROUTER cannot read from
+some connections and leave others alone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from heapq import heappop, heappush
+from typing import Generic, TypeVar
+
+LINE_REQUESTS = 512  # of one connection
+CLIENT_REQUESTS = 5_000
+CLIENT_BYTES = 64 << 20
+ALL_REQUESTS = 50_000
+ALL_BYTES = 256 << 20
+LONG_S = 0.05
+OTHERS_ASKED_S = 1.0
+REMEMBERED = 10_000
+
+Request = TypeVar("Request")
+
+
+class Line(Generic[Request]):
+    """The requests of one connection, first come first served."""
+
+    def __init__(self, client: Client[Request], connection: bytes) -> None:
+        self.client = client
+        self.connection = connection
+        self.requests: deque[tuple[Request, int]] = deque()
+        self.held = False
+        self.changes = False  # of its requests, in the present turn: for those who use the line
+
+    @property
+    def first(self) -> Request:
+        return self.requests[0][0]
+
+
+class Client(Generic[Request]):
+    """`served_s`: how long it has been served, on the scale of FairQueue. `lines`: those whose turn may come."""
+
+    def __init__(self, name: str, served_s: float) -> None:
+        self.name = name
+        self.served_s = served_s
+        self.rests_until_s = 0.0
+        self.lines: deque[Line[Request]] = deque()
+        self.requests = self.bytes = 0
+        self.queued = False
+
+
+class FairQueue(Generic[Request]):
+    """`put` what came, ask for the `next` line, then say what serving it `took`."""
+
+    def __init__(self) -> None:
+        self._lines: dict[bytes, Line[Request]] = {}
+        self._clients: dict[str, Client[Request]] = {}
+        self._turns: list[tuple[float, int, Client[Request]]] = []
+        self._held: list[Line[Request]] = []
+        self._most_clients = REMEMBERED
+        self._level_s = 0.0
+        self._order = 0
+        self._last_client = ""
+        self._another_at_s = -OTHERS_ASKED_S
+        self._requests = self._bytes = 0
+
+    def __len__(self) -> int:
+        return self._requests
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more should be read from the sockets."""
+        return self._requests >= ALL_REQUESTS or self._bytes >= ALL_BYTES
+
+    def put(self, client_name: str, connection: bytes, request: Request, size: int) -> bool:
+        """Takes a request of `size` bytes in. Returns whether there was room for it."""
+        line = self._lines.get(connection)
+        client = self._client(client_name) if line is None else line.client
+        if client.requests:
+            if client.requests >= CLIENT_REQUESTS or client.bytes + size > CLIENT_BYTES:
+                return False
+            if line is not None and len(line.requests) >= LINE_REQUESTS:
+                return False
+        if not client.lines and not client.requests:
+            client.served_s = max(client.served_s, self._level_s)
+        if line is None:
+            line = self._lines[connection] = Line(client, connection)
+            client.lines.append(line)
+            self._line_up(client)
+        line.requests.append((request, size))
+        self._count(client, 1, size)
+        return True
+
+    def next(self, now_s: float) -> Line[Request] | None:
+        """The line whose first request is to be served; None when there is none, or all rest or are held."""
+        resting = []
+        found = None
+        while self._turns and found is None:
+            served_s, _, client = heappop(self._turns)
+            client.queued = False
+            if not client.lines:
+                continue
+            if served_s < client.served_s:  # it was charged since
+                self._line_up(client)
+            elif self._rests(client, now_s):
+                resting.append(client)
+            else:
+                found = client
+        for client in resting:
+            self._line_up(client)
+        if found is None:
+            return None
+        self._level_s = max(self._level_s, found.served_s)
+        if found.name != self._last_client:
+            self._last_client, self._another_at_s = found.name, now_s
+        line = found.lines.popleft()
+        found.lines.append(line)
+        self._line_up(found)
+        return line
+
+    def ready_at_s(self, now_s: float) -> float:
+        """When somebody's turn comes: now, unless all that ask for something rest."""
+        soonest_s = None
+        for _, _, client in self._turns:
+            if not self._rests(client, now_s):
+                return now_s
+            soonest_s = min(client.rests_until_s, soonest_s or client.rests_until_s)
+        return now_s if soonest_s is None else soonest_s
+
+    def took(self, client: Client[Request], seconds: float) -> None:
+        """The client was served for so long."""
+        client.served_s += seconds
+        if not self._requests:  # nobody waits, so nobody is behind
+            self._level_s = max(self._level_s, client.served_s)
+
+    def rest(self, client: Client[Request], seconds: float, now_s: float) -> None:
+        """Others had to wait for this client for so long, without a break."""
+        if seconds > LONG_S:
+            client.rests_until_s = now_s + seconds
+
+    def done(self, line: Line[Request]) -> None:
+        """The line's first request is answered."""
+        _, size = line.requests.popleft()
+        self._count(line.client, -1, -size)
+        if not line.requests and not line.held:
+            self._forget(line)
+
+    def hold(self, line: Line[Request]) -> None:
+        """Leaves the line alone until `release`: what its first request asks for is not to be seen before that."""
+        line.held = True
+        line.client.lines.remove(line)
+        self._held.append(line)
+
+    def release(self) -> None:
+        """Takes up all lines that were held."""
+        for line in self._held:
+            line.held = False
+            if line.requests:
+                line.client.lines.appendleft(line)
+                self._line_up(line.client)
+            else:
+                self._forget(line)
+        self._held = []
+
+    def clients(self) -> int:
+        """How many are remembered."""
+        return len(self._clients)
+
+    def waiting(self) -> Iterator[Request]:
+        """All requests there are."""
+        return (request for line in self._lines.values() for request, _ in line.requests)
+
+    def _rests(self, client: Client[Request], now_s: float) -> bool:
+        return now_s < client.rests_until_s and now_s - self._another_at_s < OTHERS_ASKED_S
+
+    def _line_up(self, client: Client[Request]) -> None:
+        if not client.queued:
+            client.queued = True
+            self._order += 1
+            heappush(self._turns, (client.served_s, self._order, client))
+
+    def _count(self, client: Client[Request], more: int, more_bytes: int) -> None:
+        client.requests += more
+        client.bytes += more_bytes
+        self._requests += more
+        self._bytes += more_bytes
+
+    def _forget(self, line: Line[Request]) -> None:
+        """Drops a line without requests."""
+        client = line.client
+        del self._lines[line.connection]
+        if client.lines and client.lines[-1] is line:  # as it is right after its turn
+            client.lines.pop()
+        elif line in client.lines:
+            client.lines.remove(line)
+
+    def _client(self, name: str) -> Client[Request]:
+        """A client; who is idle is remembered, as long as that it was served, or rests, makes a difference."""
+        client = self._clients.get(name)
+        if client is None:
+            if len(self._clients) >= self._most_clients:
+                self._clients = {name: client for name, client in self._clients.items() if self._matters(client)}
+                self._most_clients = max(REMEMBERED, 2 * len(self._clients))
+            client = self._clients[name] = Client(name, self._level_s)
+        return client
+
+    def _matters(self, client: Client[Request]) -> bool:
+        return client.requests > 0 or client.queued or client.served_s > self._level_s
