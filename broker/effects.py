@@ -30,3 +30,4 @@ class Effects:
         self.hand_over: list[Handed] = []
         self.news: list[News] = []
         self.notes: list[str] = []
+        self.rejections: list[str] = []

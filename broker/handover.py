@@ -20,7 +20,12 @@ from zjobs.messages.types import (
     BrokerName,
     CancelRun,
     Ended,
+    FailReason,
+    Invalid,
+    Outcome,
     Progress,
+    Rejected,
+    Report,
     Reports,
     Returned,
     ReturnJobs,
@@ -50,6 +55,9 @@ class HandOver:
             self._window.add(n, self._weight(job))
         self._lacks: str | None = None
         self._acknowledge = False
+        # The last report that returned jobs, until the worker shows that it has heard where to go on; 0: it has.
+        # After a start that may be any report.
+        self._unanswered_return = loaded.session.reports_done if loaded.session else 0
 
     # --- what is there ---------------------------------------------------------------------------------------
 
@@ -127,25 +135,58 @@ class HandOver:
         assert self._session is not None
         self._acknowledge = True
         done, ended = self._session.reports_done, 0
-        for number, report in enumerate(message.reports, message.first):
+        for number, said in enumerate(message.reports, message.first):
             if number != done + 1:
                 continue  # a repeat, or one whose predecessor was lost on the way
+            report, why = self._checked(said)
             if isinstance(report, Returned):
-                yield from [(job, None) for job in self._returned(report)]
-            elif self._is_next(report.n) and report.id == self.jobs[report.n].id:
+                yield from [(job, None) for job in self._returned(number, report)]
+            elif isinstance(report, Ended) and self._is_next(report.n) and report.id == self.jobs[report.n].id:
+                if why:
+                    self._reject(number, why)
                 ended = report.n
                 yield self._ended(report), report
             else:
-                self.effects.notes.append(
-                    f"the worker reported the end of number {report.n}, job {report.id}, which this journal does not "
-                    "expect: taking over"
-                )
-                self.effects.pipe.append(TakeOver(self._session.incarnation))
+                self._distrust(number, report)
                 break
             done = number
         self._change_session(reports_done=done)
         if ended and ended + 1 in self.jobs:
             self._began(ended + 1, now)
+
+    def _checked(self, report: Report | Invalid) -> tuple[Report | Invalid, str]:
+        """The report; or, in the place of an end that cannot be kept, that the job has failed, and why.
+
+        The end of a job that cannot be read still says that the job has ended; which it was follows from the order.
+        """
+        if isinstance(report, Ended):
+            size = len(report.result or b"")
+            if size <= self._result_bytes or report.outcome is not Outcome.COMPLETED:
+                return report, ""
+            failed = report
+            why = f"the packed result has {size:,} bytes, more than the limit of {self._result_bytes:,}"
+        elif isinstance(report, Invalid) and report.ended and self.jobs:
+            n, job = next(iter(self.jobs.items()))
+            failed = Ended(report.n or n, Outcome.FAILED, 0, id=report.id or job.id)
+            why = f"the worker's report of its end is invalid: {report.why}"
+        else:
+            return report, ""
+        return failed._replace(outcome=Outcome.FAILED, result=None, reason=FailReason.BAD_RESULT, message=why), why
+
+    def _reject(self, number: int, why: str) -> None:
+        """Tells the worker, and people, that a report was settled in another way than it said."""
+        self.effects.pipe.append(Rejected(self.session_name, number, why))
+        self.effects.rejections.append(f"number {number} was rejected: {why}")
+
+    def _distrust(self, number: int, report: Report | Invalid) -> None:
+        """Nobody knows what this report settles: the worker has another journal in mind, or is broken."""
+        assert self._session is not None
+        if isinstance(report, Invalid):
+            what = f"report number {number}, which is invalid ({report.why})"
+        else:
+            what = f"the end of number {report.n}, job {getattr(report, 'id', 0)}, which this journal does not expect"
+        self.effects.notes.append(f"the worker sent {what}: taking over")
+        self.effects.pipe.append(TakeOver(self._session.incarnation))
 
     def _speaks(self, session: str) -> bool:
         """Whether `session` is the present one, and its worker was heard since this broker started."""
@@ -181,6 +222,7 @@ class HandOver:
             self._unhand(n, job)
         self._session = self.effects.changes.session = Session(incarnation, session, 1, 0, 1)
         self._next_n = 1
+        self._unanswered_return = 0
         self._start_session()
         return in_doubt
 
@@ -196,6 +238,9 @@ class HandOver:
         self.view.known = True
         if beat.acked < journaled.reports_done:
             self._acknowledge = True
+        if beat.acked >= self._unanswered_return or beat.taken >= journaled.resume:
+            self._unanswered_return = 0
+        self._look_for_progress(beat, journaled, now)
         running = beat.running
         if running is not None and self._is_next(running.n):
             self._began(running.n, now, running.elapsed_ms)
@@ -205,6 +250,18 @@ class HandOver:
                 self.effects.pipe.append(CancelRun(journaled.session, n))
         if self.view.missed_hand_overs(beat.taken, journaled.next_n - 1):
             self.effects.hand_over += [Handed(n, job) for n, job in self.jobs.items() if n > beat.taken]
+
+    def _look_for_progress(self, beat: Beat, journaled: Session, now: Now) -> None:
+        """A worker that runs nothing although it was given something must begin it, report it or return it soon."""
+        n, job = next(iter(self.jobs.items()), (0, None))
+        if job is None or beat.running is not None:
+            self.view.moves()
+        else:
+            what = "taken" if beat.taken < n else "begun or reported the end of"
+            sentence = (
+                f"the worker runs nothing and has not {what} job {job.id}, number {n} of its session, for a while"
+            )
+            self.view.stands_still((n, beat.taken, journaled.reports_done), sentence, now.mono_ms)
 
     def _refuse(self, beat: Beat, now: Now) -> None:
         """A worker with a session that this journal does not know."""
@@ -219,16 +276,19 @@ class HandOver:
     def _ended(self, ended: Ended) -> Job:
         job = self.jobs[ended.n]
         self._unhand(ended.n, job)
+        if self._session is not None and ended.n >= self._session.resume:
+            self._unanswered_return = 0  # it was given after the last return, so the worker has gone on
         self._averages.took(job.type, ended.elapsed_us)
         return job
 
-    def _returned(self, returned: Returned) -> list[Job]:
+    def _returned(self, number: int, returned: Returned) -> list[Job]:
         """Voids the numbers from `returned.n` on; the worker goes on with a number never given out."""
         assert self._session is not None
         back = [(n, job) for n, job in self.jobs.items() if n >= returned.n]
         for n, job in back:
             self._unhand(n, job)
         self.view.stopping = returned.stopping
+        self._unanswered_return = number
         self._change_session(resume=self._session.next_n)
         return [job for _, job in back]
 
@@ -291,7 +351,8 @@ class HandOver:
         self._lacks = None
         if self._acknowledge and self._session is not None:
             session = self._session
-            self.effects.pipe.append(Ack(session.session, session.reports_done, session.resume))
+            resume = session.resume if self._unanswered_return else None
+            self.effects.pipe.append(Ack(session.session, session.reports_done, resume))
         self._acknowledge = False
         if self._session is not None and self._next_n != self._session.next_n:
             self._change_session(next_n=self._next_n)

@@ -277,6 +277,8 @@ class Broker:
                 self._events.publish(self._event(news, now))
         for note in effects.notes:
             log.warning("%s", note)
+        for rejection in effects.rejections:
+            self._notices.note("report", rejection, now.mono_ms)
 
     def _jobs_messages(self, handed: list[Handed]) -> Iterator[Jobs]:
         data = self._journal.data_of([job.id for _, job in handed])

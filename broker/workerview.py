@@ -7,6 +7,7 @@ from typing import NamedTuple
 from zjobs.messages.types import Beat, BrokerName, Progress, WorkerInfo, WorkerState
 
 SILENT_AFTER_MS = 3_000
+STALLED_AFTER_MS = 5_000  # five heartbeats
 OUTPUT_BYTES = 64 << 10
 
 
@@ -44,6 +45,8 @@ class WorkerView:
         self._silent = False
         self._lacks: str | None = None
         self._behind_at: int | None = None
+        self._stands_at: tuple[int, ...] | None = None
+        self._stands_since_ms = 0
         self._state = WorkerState.ABSENT
         self._since_ms = now_ms
 
@@ -66,6 +69,7 @@ class WorkerView:
     def heard(self, beat: Beat, now_ms: int) -> None:
         if self._beat is None or beat.incarnation != self._beat.incarnation:
             self.known = False
+            self.moves()
         self._beat = beat
         self._beat_at_ms = now_ms
         self._silent = False
@@ -85,6 +89,19 @@ class WorkerView:
         self.known = False
         self._beat = None
         self._behind_at = None
+        self.moves()
+
+    def moves(self) -> None:
+        """It runs a job, or has nothing to do."""
+        self._stands_at = None
+
+    def stands_still(self, at: tuple[int, ...], sentence: str, now_ms: int) -> None:
+        """It has something to do and runs nothing. `at`: what changes with every progress; `sentence`: a warning, which
+        goes before what the worker itself warns of."""
+        if at != self._stands_at:
+            self._stands_at, self._stands_since_ms = at, now_ms
+        elif now_ms - self._stands_since_ms >= STALLED_AFTER_MS and self._beat is not None:
+            self._beat = self._beat._replace(warning=sentence)
 
     def runs(self, n: int, since_ms: int) -> None:
         self.running_n = n

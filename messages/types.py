@@ -503,11 +503,19 @@ class Jobs(NamedTuple):
 
 
 class Ack(NamedTuple):
-    """Reports up to `reports` are on disk; after a return the worker goes on with number `resume`."""
+    """Reports up to `reports` are on disk. `resume`: where a worker that returned goes on; None: it did not."""
 
     session: str
     reports: int
-    resume: int
+    resume: int | None = None
+
+
+class Rejected(NamedTuple):
+    """Report number `report` could not be believed, and was settled as `message` says; it is not to be repeated."""
+
+    session: str
+    report: int
+    message: str
 
 
 class CancelRun(NamedTuple):
@@ -609,6 +617,16 @@ class Returned(NamedTuple):
     stopping: bool
 
 
+class Invalid(NamedTuple):
+    """What decoding puts in the place of a report that it cannot read. `ended`: it was to tell the end of a job, of
+    number `n` and with this `id`, 0 where that cannot be read either. `why`: what is wrong with it."""
+
+    ended: bool
+    n: int
+    id: int
+    why: str
+
+
 Report = Union[Ended, Returned]
 
 
@@ -617,7 +635,7 @@ class Reports(NamedTuple):
 
     session: str
     first: int
-    reports: tuple[Report, ...]
+    reports: tuple[Report | Invalid, ...]
 
 
 Request = Union[
@@ -642,5 +660,5 @@ Reply = Union[
     BackupReply,
     Error,
 ]
-PipeMessage = Union[StartSession, Jobs, Ack, CancelRun, ReturnJobs, TakeOver]
+PipeMessage = Union[StartSession, Jobs, Ack, Rejected, CancelRun, ReturnJobs, TakeOver]
 WorkerMessage = Union[Beat, Started, Progress, Reports]

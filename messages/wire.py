@@ -147,13 +147,20 @@ def record(kind: type) -> Check:
     return check
 
 
-def report(value: Any) -> m.Report:
+def report(value: Any) -> m.Report | m.Invalid:
+    """A report, or what tells that it is none: the others in the message, and its place among them, still count."""
     kind = value.get("kind") if type(value) is dict else None
-    if kind == "ended":
-        return _ended(value)  # type: ignore[no-any-return]
-    if kind == "returned":
-        return _returned(value)  # type: ignore[no-any-return]
-    raise _Bad("a map whose kind is ended or returned")
+    try:
+        if kind == "ended":
+            return _ended(value)  # type: ignore[no-any-return]
+        if kind == "returned":
+            return _returned(value)  # type: ignore[no-any-return]
+    except _Bad as bad:
+        n, id = (
+            number if type(number) is int and 0 < number <= MAX_ID else 0 for number in map(value.get, ("n", "id"))
+        )
+        return m.Invalid(kind == "ended", n, id, f"{bad.path.lstrip('.')} must be {bad.wanted}")
+    return m.Invalid(False, 0, 0, "it must be a map whose kind is ended or returned")
 
 
 def _fill(kind: type[Message], shape: Mapping[str, Check], value: Mapping[str, Any]) -> Message:
@@ -411,7 +418,8 @@ SHAPES |= {
         "result_bytes": _id,
     },
     m.Jobs: {"session": _short, "first": _id, "jobs": listed(record(m.HandedJob))},
-    m.Ack: {"session": _short, "reports": _number, "resume": _id},
+    m.Ack: {"session": _short, "reports": _number, "resume": optional(_id)},
+    m.Rejected: {"session": _short, "report": _id, "message": text()},
     m.CancelRun: {"session": _short, "n": _id},
     m.ReturnJobs: {"session": _short},
     m.TakeOver: {"incarnation": _short},
@@ -488,6 +496,7 @@ PIPE: Ops = {
     "session": m.StartSession,
     "jobs": m.Jobs,
     "ack": m.Ack,
+    "rejected": m.Rejected,
     "cancel_run": m.CancelRun,
     "return_jobs": m.ReturnJobs,
     "take_over": m.TakeOver,

@@ -177,6 +177,13 @@ class Service:
         self.programs.append(program)
         return program
 
+    def start_script(self, name: str, path: Path, *words: str) -> Program:
+        """Starts a Python file that prints a ready line as the programs do."""
+        log = self.place / f"{name}{len(self.programs)}.log"
+        program = Program(name, [sys.executable, str(path), *words], self.env, self.place / "work", log)
+        self.programs.append(program)
+        return program
+
     def start_broker(self, *options: str, journal: str | None = None, fatal: tuple[object, ...] = ()) -> Program:
         """Starts the broker (again) and waits until it takes requests."""
         own = ("--listen", self.listen, "--pipe", self.pipe, "--reports", self.reports)

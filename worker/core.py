@@ -14,6 +14,7 @@ What the worker does with what it hears, by state (a state that is not named beh
   ack         | drop              | forget reports           | the same; when it    | the same; when nothing is
               |                   |                          | covers the return:   | left to run or to report:
               |                   |                          | -> running (resume)  | exit
+  rejected    | drop              | say so                   | say so               | say so
   take_over   | new incarnation, everything forgotten, -> no session (stopping: exit)
   cancel_run  | drop            | it runs: end it; it has  | it runs: end it      | it runs: end it
               |                 | not begun: return,       |                      |
@@ -47,6 +48,7 @@ from zjobs.messages.types import (
     HandedJob,
     Jobs,
     PipeMessage,
+    Rejected,
     Returned,
     ReturnJobs,
     Running,
@@ -149,6 +151,9 @@ class WorkerCore:
             self._cancel(message)
         elif isinstance(message, ReturnJobs):
             self._return_asked |= message.session == self.session and self._behind()
+        elif isinstance(message, Rejected):
+            if message.session == self.session:
+                self._effects.append(Say(f"the broker rejected report {message.report}: {message.message}"))
         elif message.incarnation == self.incarnation:
             assert isinstance(message, TakeOver)
             self._renew(next_incarnation)
@@ -183,10 +188,13 @@ class WorkerCore:
         outbox = self.outbox
         if message.session != self.session or not outbox.acked <= message.reports <= outbox.reported:
             return
+        returned = self._returning is not None and message.reports >= self._returning
+        if returned and (message.resume is None or message.resume < self._returned_from):
+            return  # nobody would say again where to go on once this is acknowledged
         if message.reports > outbox.acked:
             outbox.acknowledge(message.reports, now_ms)
             self._quiet_since_ms = now_ms
-        if self._returning is not None and message.reports >= self._returning and message.resume >= self._returned_from:
+        if returned and message.resume is not None:
             self._returning = None
             self.taken = self._offered = message.resume - 1
 

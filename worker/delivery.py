@@ -11,9 +11,9 @@ is set aside (`SetAsideSpool`).
 
 from __future__ import annotations
 
-from zjobs.messages.types import Ack, Beat, PipeMessage, TakeOver
+from zjobs.messages.types import Ack, Beat, PipeMessage, Rejected, TakeOver
 from zjobs.worker.core import BEAT_MS
-from zjobs.worker.effects import Effect, Publish, RemoveSpool, SetAsideSpool
+from zjobs.worker.effects import Effect, Publish, RemoveSpool, Say, SetAsideSpool
 from zjobs.worker.outbox import Outbox
 from zjobs.worker.spool import Spool
 
@@ -30,6 +30,7 @@ class Delivery:
         self._outbox = Outbox(spool.beat.acked)
         for report in spool.reports:
             self._outbox.add(report)
+        self._said: list[Effect] = []
         self._refused = False
         self._beat_at_ms = 0
         self._settle_at_ms = 0  # when to try to remove the file, or to set it aside
@@ -40,6 +41,9 @@ class Delivery:
         if isinstance(message, Ack):
             if message.session == self._last_beat.session and outbox.acked <= message.reports <= outbox.reported:
                 outbox.acknowledge(message.reports, now_ms)
+        elif isinstance(message, Rejected):
+            if message.session == self._last_beat.session:
+                self._said.append(Say(f"the broker rejected report {message.report}: {message.message}"))
         elif isinstance(message, TakeOver):
             self._refused |= message.incarnation == self._last_beat.incarnation
 
@@ -49,12 +53,14 @@ class Delivery:
 
     def turn(self, now_ms: int) -> list[Effect]:
         """What is to be done now, in this order."""
+        effects, self._said = self._said, []
+        if effects:
+            return effects
         if self._settled:
             if now_ms < self._settle_at_ms:
                 return []
             self._settle_at_ms = now_ms + RETRY_MS  # the disk may refuse it now
             return [SetAsideSpool() if self._refused else RemoveSpool()]
-        effects: list[Effect] = []
         if now_ms >= self._beat_at_ms:
             self._beat_at_ms = now_ms + BEAT_MS
             effects.append(Publish(self._beat))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from itertools import islice
 
-from zjobs.messages.types import Report, Reports, Returned
+from zjobs.messages.types import Ended, Report, Reports
 
 REPEAT_MS = 1000
 MESSAGE_BYTES = 1 << 20
@@ -82,6 +82,6 @@ class Outbox:
 
 def _weight(report: Report) -> int:
     """About how many bytes it takes."""
-    if isinstance(report, Returned):
+    if not isinstance(report, Ended):
         return 32
     return 96 + len(report.result or b"") + len(report.message) + len(report.detail) + len(report.output or b"")

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from zjobs.messages import wire
-from zjobs.messages.types import Beat, Report, Reports
+from zjobs.messages.types import Beat, Invalid, Report, Reports
 
 MAGIC = b"zjobs spool 1\n"
 DIGEST_BYTES = 32
@@ -53,9 +53,10 @@ def unpack(content: bytes) -> Spool:
         raise Damaged("it does not hold a heartbeat and reports")
     beat, reports = messages
     whole = beat.session == reports.session and beat.broker is not None and reports.first == beat.acked + 1
-    if not whole or not reports.reports:
+    kept = tuple(report for report in reports.reports if not isinstance(report, Invalid))
+    if not whole or not kept or len(kept) < len(reports.reports):
         raise Damaged("its heartbeat and its reports do not belong together")
-    return Spool(beat, reports.reports)
+    return Spool(beat, kept)
 
 
 def _frames(body: bytes) -> list[bytes]:

@@ -19,6 +19,7 @@ from zjobs.messages.types import (
     Ended,
     Error,
     Forget,
+    Invalid,
     Limits,
     NewJob,
     Outcome,
@@ -91,7 +92,7 @@ class Bench:
         return [message for message in self.last.pipe if type(message) is kind]
 
     @property
-    def ack(self) -> tuple[int, int] | None:
+    def ack(self) -> tuple[int, int | None] | None:
         """(reports, resume) of the last turn's acknowledgement."""
         acks = [message for message in self.last.pipe if isinstance(message, Ack)]
         assert len(acks) <= 1, "one acknowledgement a turn"
@@ -163,7 +164,7 @@ class Bench:
         self.beat(session=None)
         self.beat()
 
-    def report(self, first: int, *reports: Ended | Returned, session: str = "") -> Effects:
+    def report(self, first: int, *reports: Ended | Returned | Invalid, session: str = "") -> Effects:
         """Each end without an id is that of the job which was handed over under its number."""
         filled = tuple(
             one._replace(id=one.id or self._numbers[one.n]) if isinstance(one, Ended) else one for one in reports

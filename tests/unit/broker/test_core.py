@@ -15,9 +15,11 @@ from zjobs.messages.types import (
     Error,
     ErrorCode,
     FailReason,
+    Invalid,
     JobState,
     NewJob,
     Outcome,
+    Rejected,
     Returned,
     Running,
     Started,
@@ -414,7 +416,7 @@ def test_a_report_is_committed_and_acknowledged_once(ready: Any) -> None:
     job = ready.job(1)
     assert (job.state, job.attempts, job.version) == (JobState.COMPLETED, 1, 1)
     assert ready.journal.result_piece(1, 0, 10) == (3, b"\xa2ok")
-    assert ready.ack == (1, 1)
+    assert ready.ack == (1, None)
     assert ready.core.counters.completed == 1
 
 
@@ -423,9 +425,9 @@ def test_a_repeated_report_changes_nothing_and_is_acknowledged(ready: Any) -> No
     ready.submit("once", "once")
     ready.report(1, done(1))
     ready.report(1, done(1))
-    assert ready.ack == (1, 1) and not ready.last.changes.changed and not ready.last.changes.results
+    assert ready.ack == (1, None) and not ready.last.changes.changed and not ready.last.changes.results
     ready.report(1, done(1), failed(2))
-    assert ready.ack == (2, 1) and ready.job(2).state is JobState.FAILED
+    assert ready.ack == (2, None) and ready.job(2).state is JobState.FAILED
     assert ready.core.counters.completed == 1
 
 
@@ -434,9 +436,9 @@ def test_a_report_after_a_gap_waits_for_those_before_it(ready: Any) -> None:
     ready.learn("twice")
     ready.submit("twice", "twice")
     ready.report(3, done(3))
-    assert ready.ack == (1, 1) and ready.job(3).state is JobState.QUEUED
+    assert ready.ack == (1, None) and ready.job(3).state is JobState.QUEUED
     ready.report(2, done(2), done(3))
-    assert ready.ack == (3, 1) and ready.job(3).state is JobState.COMPLETED
+    assert ready.ack == (3, None) and ready.job(3).state is JobState.COMPLETED
 
 
 def test_reports_of_another_session_are_dropped(ready: Any) -> None:
@@ -454,7 +456,7 @@ def test_reports_before_a_beat_are_dropped(ready: Any) -> None:
     assert ready.ack is None
     ready.beat()
     ready.report(1, done(1))
-    assert ready.ack == (1, 1)
+    assert ready.ack == (1, None)
 
 
 def test_an_end_out_of_turn_means_a_replaced_journal(ready: Any) -> None:
@@ -472,7 +474,7 @@ def test_an_end_of_another_job_means_a_replaced_journal(ready: Any) -> None:
     ready.submit("twice", "twice")
     ready.report(1, done(1)._replace(id=2))
     assert ready.sent(TakeOver) == [TakeOver("A")] and "job 2" in ready.last.notes[0]
-    assert ready.job(1).state is JobState.QUEUED and ready.ack == (0, 1)
+    assert ready.job(1).state is JobState.QUEUED and ready.ack == (0, None)
 
 
 def test_a_beat_that_runs_another_job_means_a_replaced_journal(ready: Any) -> None:
@@ -491,9 +493,134 @@ def test_a_lost_acknowledgement_is_sent_again_on_a_beat(ready: Any) -> None:
     ready.report(1, done(1))
     ready.taken = 1
     ready.beat(acked=0)
-    assert ready.ack == (1, 1)
+    assert ready.ack == (1, None)
     ready.beat(acked=1)
     assert ready.ack is None
+
+
+# --- reports that cannot be believed -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        Invalid(True, 1, 1, "outcome must be …"),
+        Invalid(True, 0, 0, "n must be …"),
+        Ended(1, Outcome.COMPLETED, 7, b"\xda" + b"x" * 1000, id=1),
+    ],
+    ids=["invalid", "unreadable", "too large"],
+)
+def test_an_end_that_cannot_be_kept_fails_its_job(make: Any, report: Ended | Invalid) -> None:
+    """It is rejected by its number and acknowledged, so that it does not come again; those behind it go on."""
+    bench = make(result_bytes=1000)
+    bench.worker()
+    bench.learn("twice")
+    bench.submit("twice", "twice")
+    number_1 = report._replace(n=2 if report.n else 0, id=2 if report.id else 0)
+    bench.report(2, number_1, done(3))
+    (rejected,) = bench.sent(Rejected)
+    assert rejected[:2] == (bench.core.session_name, 2) and bench.ack == (3, None)
+    assert bench.last.pipe.index(rejected) < len(bench.last.pipe) - 1, "before the acknowledgement"
+    job = bench.job(2)
+    assert (job.state, job.reason, job.message) == (JobState.FAILED, FailReason.BAD_RESULT, rejected.message)
+    assert bench.job(3).state is JobState.COMPLETED and bench.sent(TakeOver) == []
+
+
+def test_a_result_as_large_as_may_be_is_kept(make: Any) -> None:
+    """The limit itself is allowed."""
+    bench = make(result_bytes=1000)
+    bench.worker()
+    bench.submit("once")
+    bench.report(1, done(1)._replace(result=b"\xc5\x03\xe5" + b"x" * 997))
+    assert bench.job(1).state is JobState.COMPLETED and bench.sent(Rejected) == []
+
+
+@pytest.mark.parametrize(
+    "report",
+    [Invalid(False, 0, 0, "it must be …"), Invalid(False, 1, 0, "stopping must be …"), Invalid(True, 9, 1, "x")],
+    ids=repr,
+)
+def test_a_report_that_could_be_anything_means_a_broken_worker(ready: Any, report: Invalid) -> None:
+    """Or one of another number than ends next: nothing of it is settled, the worker starts anew."""
+    ready.submit("twice")
+    ready.report(1, report)
+    assert ready.sent(TakeOver) == [TakeOver("A")] and ready.last.notes and ready.sent(Rejected) == []
+    assert ready.job(1).state is JobState.QUEUED and ready.ack == (0, None)
+
+
+# --- where to go on after a return, and standing still ---------------------------------------------------------
+
+
+def test_where_to_go_on_is_said_until_the_worker_has_heard_it(ready: Any) -> None:
+    """In each acknowledgement from the one that covers the return on, and in none that it could mislead."""
+    ready.learn("twice")
+    ready.submit("twice", "twice")
+    ready.taken = 3
+    ready.report(2, Returned(3, False))
+    assert ready.ack == (2, 4)
+    ready.report(3, done(2))
+    assert ready.ack == (3, 4) and [n for n, _ in ready.handed] == [4]
+    ready.beat(acked=1)
+    assert ready.ack == (3, 4), "it has not heard it yet"
+    ready.beat(acked=3, taken=3)
+    ready.submit("twice")
+    ready.report(4, done(4))
+    assert ready.ack == (4, None)
+
+
+def test_the_end_of_a_later_job_shows_that_it_was_heard(ready: Any) -> None:
+    """No heartbeat is needed for that."""
+    ready.learn("twice")
+    ready.submit("twice", "twice")
+    ready.report(2, Returned(3, False), done(2))
+    assert ready.ack == (3, 4)
+    ready.report(4, done(4))
+    assert ready.ack == (4, None)
+
+
+def test_a_broker_that_starts_says_where_to_go_on_if_it_may_not_have_been_heard(ready: Any) -> None:
+    """It does not know which report returned: any that is not acknowledged may have."""
+    ready.learn("twice")
+    ready.submit("twice", "twice")
+    ready.report(2, Returned(3, False))
+    ready.restart()
+    ready.beat(acked=1, taken=3)
+    assert ready.ack == (2, 4)
+    ready.report(3, done(2))
+    assert [n for n, _ in ready.handed] == [4]
+    ready.restart()
+    ready.beat(acked=1, taken=4)
+    assert ready.ack == (3, None), "it has taken the number at which it goes on"
+
+
+def test_a_worker_that_does_not_go_on_is_named(ready: Any) -> None:
+    """It says that it runs nothing, although it was given something, for several heartbeats: a sentence in `info`."""
+    ready.submit("once")
+    for taken, what in ((0, "taken job 1, number 1"), (1, "begun or reported the end of job 1, number 1")):
+        for _ in range(6):
+            assert ready.core.worker.note is None
+            ready.mono_ms += 1_000
+            ready.beat(taken=taken)
+        assert what in ready.core.worker.note and ready.core.worker.state is WorkerState.READY
+        said = ready.core.worker.note
+        ready.mono_ms += 1_000
+        ready.beat(taken=taken)
+        assert ready.core.worker.note == said, "the log says it once"
+        ready.mono_ms += 1_000
+        ready.beat(taken=1, running=Running(1, 1, 5))
+        assert ready.core.worker.note is None
+
+
+def test_a_worker_without_jobs_or_with_a_long_one_is_not_named(ready: Any) -> None:
+    """However long it takes."""
+    for _ in range(9):
+        ready.mono_ms += 1_000
+        ready.beat()
+    ready.submit("once")
+    for _ in range(9):
+        ready.mono_ms += 1_000
+        ready.beat(taken=1, running=Running(1, 1, 5))
+    assert ready.core.worker.note is None
 
 
 def test_attempts_are_bounded(ready: Any) -> None:

@@ -51,7 +51,7 @@ def built(hint: Any) -> st.SearchStrategy[Any]:
     if typing.get_origin(hint) is tuple:
         return st.lists(built(arguments[0]), min_size=1, max_size=3).map(tuple)
     if arguments:  # a union
-        return st.one_of(*map(built, arguments))
+        return st.one_of(*(built(one) for one in arguments if one is not m.Invalid))  # which nobody sends
     if issubclass(hint, m.Enum):
         return st.sampled_from(hint)
     hints = typing.get_type_hints(hint)
@@ -397,3 +397,25 @@ def test_what_is_not_refused_can_be_read(name: str, op: str, data: st.DataObject
 def test_what_a_peer_would_drop_is_refused_before(ended: m.Ended, sentence: str) -> None:
     """With the field and what it must be."""
     assert sentence in (wire.refusal(ended) or "")
+
+
+@pytest.mark.parametrize(
+    ("report", "invalid"),
+    [
+        ({"kind": "ended", "n": 4, "id": 17, "outcome": "done", "elapsed_us": 1}, m.Invalid(True, 4, 17, "outcome")),
+        ({"kind": "ended", "n": -4, "id": "17", "outcome": "failed"}, m.Invalid(True, 0, 0, "n")),
+        ({"kind": "ended", "n": True}, m.Invalid(True, 0, 0, "n")),
+        ({"kind": "returned", "n": 2**64 - 1, "stopping": True}, m.Invalid(False, 0, 0, "n")),
+        ({"kind": "gone"}, m.Invalid(False, 0, 0, "it")),
+        ({}, m.Invalid(False, 0, 0, "it")),
+        ("ended", m.Invalid(False, 0, 0, "it")),
+    ],
+    ids=repr,
+)
+def test_a_report_that_is_none_does_not_spoil_the_others(report: object, invalid: m.Invalid) -> None:
+    """It keeps its place among them; what can be read of it is told, and what is wrong with it."""
+    good = {"kind": "returned", "n": 5, "stopping": False}
+    fields = {"v": 1, "op": "reports", "session": "s", "first": 3, "reports": [good, report, good]}
+    first, second, third = decode(msgpack.packb(fields), REPORTS).reports
+    assert first == third == m.Returned(5, False)
+    assert second._replace(why=second.why.split()[0]) == invalid

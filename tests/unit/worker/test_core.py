@@ -18,6 +18,7 @@ from zjobs.messages.types import (
     Jobs,
     Outcome,
     Progress,
+    Rejected,
     Reports,
     Returned,
     ReturnJobs,
@@ -477,6 +478,25 @@ def test_take_over_waits_for_the_next_process() -> None:
     worker.core.on_ready(TYPES, worker.now)
     worker.turn()
     assert worker.at_task == [1]
+
+
+def test_an_acknowledgement_that_does_not_say_where_to_go_on_is_dropped() -> None:
+    """Once the return were acknowledged, nobody would say it again."""
+    worker = returning()
+    worker.pipe(Ack(SESSION, 2))
+    assert worker.core.outbox.acked == 0
+    worker.pipe(Ack(SESSION, 1))
+    assert worker.core.outbox.acked == 1
+    worker.pipe(Ack(SESSION, 2, 10))
+    assert (worker.core.outbox.acked, worker.core.taken) == (2, 9)
+
+
+def test_a_rejected_report_is_told_to_people() -> None:
+    """What is to be done about it the broker has done."""
+    worker = running()
+    (said,) = worker.pipe(Rejected(SESSION, 1, "it is too large"))
+    assert isinstance(said, e.Say) and "report 1: it is too large" in said.sentence
+    assert worker.pipe(Rejected("another", 1, "it is too large")) == []
 
 
 # --- stop ------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from zjobs.messages.types import (
     Jobs,
     Outcome,
     PipeMessage,
+    Rejected,
     Report,
     Reports,
     Returned,
@@ -189,6 +190,15 @@ def test_what_is_not_for_it_is_dropped(message: PipeMessage) -> None:
     it = Delivering()
     it.turn()
     assert it.pipe(message) == []
+
+
+def test_a_rejection_is_told_to_people() -> None:
+    """The delivery goes on."""
+    it = Delivering()
+    it.turn()
+    (said,) = it.pipe(Rejected("session", 4, "it is too large"))
+    assert isinstance(said, e.Say) and "report 4: it is too large" in said.sentence
+    assert it.pipe(Rejected("another", 4, "it is too large")) == []
 
 
 def test_a_file_that_cannot_be_removed_is_tried_again() -> None:
