@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from zjobs.broker import keys, upkeep
+from zjobs.broker import backups, keys, upkeep
 from zjobs.broker.access import Role
 from zjobs.broker.core import Rules
-from zjobs.broker.journal import MEMORY, CannotCreate, Journal, JournalError, StorageError
+from zjobs.broker.journal import MEMORY, CannotCreate, Journal, JournalError, Misplaced, StorageError
 from zjobs.broker.keys import KeyRing, KeysError
 from zjobs.broker.retention import Keep
 from zjobs.broker.shell import Broker
@@ -31,6 +31,7 @@ Usage:
   zbroker [options]
   zbroker check FILE
   zbroker backup FILE TARGET [options]
+  zbroker restore BACKUP [JOURNAL]
   zbroker keys init [options]
   zbroker keys add NAME [options]
   zbroker keys list [options]
@@ -38,7 +39,10 @@ Usage:
   zbroker keys worker [options]
 
   check       looks through the journal FILE, which no broker may have open, and changes nothing
-  backup      copies the journal FILE to TARGET, also while a broker runs on it, and checks the copy
+  backup      copies the journal FILE to TARGET, also while a broker runs on it, checks the copy and marks it,
+              so that no broker takes it for a journal
+  restore     puts BACKUP in the place of JOURNAL (if omitted, as for --journal), which no broker may have open;
+              what was there is moved aside; nothing starts before zclient resume
   keys        makes and manages the keys for use on a network: init makes the broker's and the worker's;
               add admits NAME and writes its key file; revoke refuses it again, in a running broker too;
               worker makes a new pair for the worker
@@ -83,7 +87,7 @@ answered what it has taken. No job is lost whatever ends it.
 
 Exit codes: 0 ended as told; 64 wrong usage; 69 an address is in use; 73 the journal or a socket cannot be
 created or written; 74 the journal is damaged or unreadable; 75 a running broker has the journal open; 78 refused
-configuration.
+configuration, or a backup where a journal is meant.
 """
 
 LARGEST = 1 << 31
@@ -95,6 +99,7 @@ BELONGING: dict[str, tuple[str, ...]] = {
     "keys": ("--keys",),
     "backup": ("--keys",),
     "check": (),
+    "restore": (),
     "": (),
 }
 
@@ -119,7 +124,7 @@ def run(argv: Sequence[str]) -> int:
         _start_logging(values["--log-level"])
         if values["keys"]:
             return _manage_keys(values)
-        if values["check"] or values["backup"]:
+        if values["check"] or values["backup"] or values["restore"]:
             return _upkeep(values)
         return _serve(_config(values), _journal_file(values))
     except options.UsageError as error:
@@ -127,7 +132,7 @@ def run(argv: Sequence[str]) -> int:
     except Refused as error:
         return _refuse(error.code, error)
     except JournalError as error:
-        return _refuse(CANNOT_CREATE if isinstance(error, CannotCreate) else DAMAGED, error)
+        return _refuse(_code_of(error), error)
     except KeysError as error:
         return _refuse(REFUSED, error)
     except CannotBind as error:
@@ -182,14 +187,37 @@ def _key_ring(values: dict[str, Any]) -> KeyRing | None:
 
 
 def _upkeep(values: dict[str, Any]) -> int:
-    file, target = values["FILE"], values["TARGET"]
+    file = values["FILE"]
+    _end_on_sigterm()
     try:
-        print(upkeep.backup(file, target, _key_ring(values)) if values["backup"] else upkeep.check(file))
+        if values["check"]:
+            said = upkeep.check(file)
+        elif values["backup"]:
+            said = backups.backup(file, values["TARGET"], _key_ring(values))
+        else:
+            file = values["JOURNAL"] or _journal_file(values)
+            said = backups.restore(values["BACKUP"], file)
     except upkeep.UpkeepError as error:
         raise Refused(LOCKED if error.held else CANNOT_CREATE, str(error)) from error
     except OSError as error:
         raise Refused(CANNOT_CREATE, f"{error.filename or file}: {error.strerror}") from error
+    print(said)
     return OK
+
+
+def _end_on_sigterm() -> None:
+    """Through whatever tidies up: half a copy is no use to anybody."""
+
+    def end(*_: object) -> None:
+        sys.exit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def _code_of(error: JournalError) -> int:
+    if isinstance(error, CannotCreate):
+        return CANNOT_CREATE
+    return REFUSED if isinstance(error, Misplaced) else DAMAGED
 
 
 def _serve(config: Config, journal_file: str) -> int:

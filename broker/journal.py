@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from zjobs.broker import lineage, wal
 from zjobs.broker.jobs import Changes, Counters, Job, Loaded, Session, Submitted
-from zjobs.broker.schema import APPLICATION_ID, CHECKS, MIGRATIONS, SCHEMA, SCHEMA_VERSION
+from zjobs.broker.schema import APPLICATION_ID, BACKUP_ID, CHECKS, MIGRATIONS, SCHEMA, SCHEMA_VERSION
 from zjobs.messages.types import Attempt, FailReason, JobState, Outcome, Paused, TaskType
 
 MEMORY = ":memory:"
@@ -26,7 +26,7 @@ PAGE_CACHE_KIB = 49_152
 CHECKPOINT_PAGES = 4_000
 MAX_BLOB_BYTES = 1 << 31
 CHECKED_AT_START_BYTES = 64 << 20
-HEADER_BYTES = 100
+HEADER_BYTES, APPLICATION_ID_AT = 100, 68
 NAMED_AT_ONCE = 500
 
 JOB_COLUMNS = ", ".join(Job._fields)
@@ -66,6 +66,18 @@ class CannotCreate(JournalError):
     """There is no such file and none can be made there, or it cannot be written at present."""
 
 
+class Kind(Enum):
+    """What a file is; the value is the application id in its header (sqlite.org/pragma.html#pragma_application_id).
+    A backup is marked, so that no broker takes up a copy beside the journal that it was made of."""
+
+    JOURNAL = APPLICATION_ID
+    BACKUP = BACKUP_ID
+
+
+class Misplaced(JournalError):
+    """A backup where a journal is meant, or the other way round."""
+
+
 class Journal:
     """An open journal. `file`: where it is, or ':memory:'. `journal_id`: its identity, for ever.
     `read_only`: None, or why nothing can be written since a commit failed."""
@@ -76,13 +88,13 @@ class Journal:
         self._db = connection
         self.file = file
         self.read_only: str | None = None
+        self.kind = Kind.JOURNAL
         self._taken_up = False
-        self._undisturbed = False
         self.journal_id: str = self._one("SELECT id FROM journal")[0]
 
     @classmethod
-    def open(cls, file: str, new_id: str, as_it_is: bool = False) -> Journal:
-        """Opens or creates the journal in `file`; a new one gets the identity `new_id`.
+    def open(cls, file: str, new_id: str, as_it_is: bool = False, kind: Kind | None = Kind.JOURNAL) -> Journal:
+        """Opens or creates the journal in `file`; a new one gets the identity `new_id`. `kind`: what it must be.
 
         Nothing is written to an existing file before `take_up`, except that one of an older format is brought up to
         date; `as_it_is` refuses such a file instead. Raises CannotCreate and JournalError.
@@ -93,10 +105,11 @@ class Journal:
         if not _has_content(file):
             _create_file(file, new_id)
         with _damage(file):
-            _check_header(file)
-            connection = _connection(file)
+            found = _check_header(file, kind, as_it_is)
+            connection = _connection(file, as_it_is and not _writable(file))
             _unclosed.append(connection)
             journal = _with_its_own_log(connection, file)
+            journal.kind = found
             journal._bring_up_to_date(as_it_is)
             if Path(file).stat().st_size <= CHECKED_AT_START_BYTES:
                 journal.check()
@@ -257,6 +270,16 @@ class Journal:
         row = self._one(query, job_id)
         return row[0] if row else ""
 
+    def unended(self, most: int) -> tuple[list[tuple[int, str, bool]], int]:
+        """The first of the jobs that have not ended, in turn: id, type, whether it is handed over; and how many."""
+        rows = self._all(
+            "SELECT id, type, id IN (SELECT id FROM hand) FROM job WHERE state = 'queued' "
+            "ORDER BY priority DESC, id LIMIT ?",
+            most,
+        )
+        count = self._one("SELECT count(*) FROM job WHERE state = 'queued'")[0]
+        return [(job_id, job_type, bool(handed)) for job_id, job_type, handed in rows], count
+
     def size_bytes(self) -> int:
         """What the journal takes on disk, its log included; in memory: what it takes there."""
         if self.file == MEMORY:
@@ -302,7 +325,6 @@ class Journal:
         """
         try:
             self._roll_back()
-            self._undisturbed = False
             if self.file != MEMORY and self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 raise StorageError("the checkpoint was not completed")
             self._db.execute("UPDATE journal SET in_use = 1, commits = commits + 1")
@@ -314,13 +336,43 @@ class Journal:
     def hold_checkpoints(self) -> None:
         """From now on the file stays as it is and only the log grows, so that both can be copied."""
         self._all("PRAGMA wal_autocheckpoint = 0")
-        self._undisturbed = True
 
-    def release_checkpoints(self) -> bool:
-        """Ends a hold. Returns whether the file really stayed as it was."""
+    def release_checkpoints(self) -> None:
+        """Ends that."""
         self._all(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-        undisturbed, self._undisturbed = self._undisturbed, False
-        return undisturbed
+
+    def become_backup(self) -> None:
+        """Makes the copy of a journal one marked file, and closes it. Raises StorageError."""
+        self._become(Kind.BACKUP)
+
+    def become(self, new_id: str, paused: Paused) -> None:
+        """Makes a journal with an identity of its own of the copy of a backup, and closes it. Raises StorageError.
+
+        It has no session: whatever worker comes is not the one that jobs were handed to, so these are in doubt.
+        """
+        self._become(
+            Kind.JOURNAL,
+            ("UPDATE journal SET id = ?", (new_id,)),
+            ("DELETE FROM session", ()),
+            ("DELETE FROM pause", ()),
+            ("INSERT INTO pause(at, reason) VALUES(?, ?)", paused),
+        )
+        self.journal_id = new_id
+
+    def _become(self, kind: Kind, *statements: tuple[str, Sequence[Any]]) -> None:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            for statement, values in statements:
+                self._db.execute(statement, values)
+            self._db.execute("UPDATE journal SET in_use = 0, commits = commits + 1")
+            self._db.execute(f"PRAGMA application_id = {kind.value}")
+            self._db.execute("COMMIT")
+            if self._one("PRAGMA wal_checkpoint(TRUNCATE)")[0]:  # closing would not say that it failed
+                raise StorageError("the log could not be moved into the file")
+            _unclosed.remove(self._db)
+            self._db.close()
+        except sqlite3.Error as error:
+            raise StorageError(str(error)) from error
 
     def close(self) -> None:
         """Ends in an orderly way: everything in the one file, no log beside it. Raises StorageError.
@@ -472,8 +524,20 @@ def _with_its_own_log(connection: sqlite3.Connection, file: str) -> Journal:
     return journal
 
 
-def _connection(file: str) -> sqlite3.Connection:
+def _connection(file: str, only_read: bool = False) -> sqlite3.Connection:
+    """`only_read`: from a place where nothing can be written, not even a lock. SQLite asks for a promise then that
+    nobody else writes there either."""
+    if only_read:
+        return sqlite3.connect(_unchanging(file), uri=True, isolation_level=None)
     return sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+
+
+def _unchanging(file: str) -> str:
+    return f"{Path(file).absolute().as_uri()}?immutable=1"
+
+
+def _writable(file: str) -> bool:
+    return os.access(file, os.R_OK | os.W_OK)
 
 
 def _configure(connection: sqlite3.Connection) -> None:
@@ -534,28 +598,46 @@ def _has_content(file: str) -> bool:
     return False
 
 
-def _check_header(file: str) -> None:
+def kind_of(file: str) -> Kind:
+    """What the header says that `file` is. Raises JournalError for what is neither, or of an unknown format."""
+    with _damage(file), open(file, "rb") as content:
+        header = content.read(HEADER_BYTES)
+    if len(header) < HEADER_BYTES or not header.startswith(b"SQLite format 3\0"):
+        raise JournalError(f"the journal {file} is damaged: file is not a database")
+    version, application_id = (int.from_bytes(header[at : at + 4], "big") for at in (60, APPLICATION_ID_AT))
+    if application_id not in [kind.value for kind in Kind]:
+        raise JournalError(f"{file} is an SQLite file, but not a journal of zjobs")
+    _check_version(file, version)
+    return Kind(application_id)
+
+
+def _refuse_misplaced(file: str, found: Kind) -> None:
+    if found is Kind.BACKUP:
+        raise Misplaced(
+            f"{file} is a backup: no broker runs on it, for the journal that it was made of has gone on since. "
+            f"`zbroker restore {file} JOURNAL` makes a journal of it"
+        )
+    raise Misplaced(f"{file} is a journal and not a backup: `zbroker backup {file} TARGET` makes one")
+
+
+def _check_header(file: str, kind: Kind | None, only_read: bool) -> Kind:
     """Refuses what is not a journal of ours, before anything could change the file.
 
     An orderly end leaves in_use = 0 and no log, so a file in use without a log has lost it, and with it jobs that were
     acknowledged. Beside a log only the header's bytes are looked at (sqlite.org/fileformat2.html#the_database_header):
     a crash while the log is moved into the file leaves pages, and a length, that only the log makes whole again.
     """
-    if not os.access(file, os.R_OK | os.W_OK):
-        raise Unreadable(f"the journal {file} cannot be read and written by this user")
-    with open(file, "rb") as content:
-        header = content.read(HEADER_BYTES)
-    if len(header) < HEADER_BYTES or not header.startswith(b"SQLite format 3\0"):
-        raise JournalError(f"the journal {file} is damaged: file is not a database")
-    version, application_id = (int.from_bytes(header[at : at + 4], "big") for at in (60, 68))
-    if application_id != APPLICATION_ID:
-        raise JournalError(f"{file} is an SQLite file, but not a journal of zjobs")
-    _check_version(file, version)
+    if not os.access(file, os.R_OK if only_read else os.R_OK | os.W_OK):
+        raise Unreadable(f"the journal {file} cannot be read{'' if only_read else ' and written'} by this user")
+    found = kind_of(file)
+    if kind not in (None, found):
+        _refuse_misplaced(file, found)
     if not Path(file + "-wal").exists() and _in_use(file):
         raise JournalError(f"the journal {file} was in use, but its log {file}-wal is gone, and jobs with it")
     lost = wal.lost_commits(Path(file))
     if lost:
         raise JournalError(f"the log {file}-wal is damaged: {lost} commits stand behind the broken place")
+    return found
 
 
 def _check_version(file: str, version: int) -> None:
@@ -572,7 +654,7 @@ def _consecutive(ids: Sequence[int]) -> bool:
 
 
 def _in_use(file: str) -> bool:
-    connection = sqlite3.connect(f"{Path(file).absolute().as_uri()}?immutable=1", uri=True)
+    connection = sqlite3.connect(_unchanging(file), uri=True)
     try:
         return bool(connection.execute("SELECT in_use FROM journal").fetchone()[0])
     finally:

@@ -7,6 +7,7 @@ from enum import Enum
 from zjobs.messages.types import FailReason, JobState, Outcome
 
 APPLICATION_ID = 0x7A6A6F62  # "zjob": the file says whose it is (sqlite.org/pragma.html#pragma_application_id)
+BACKUP_ID = 0x7A6A6263  # "zjbc": a copy, which is no journal until it is restored
 SCHEMA_VERSION = 3
 
 SCHEMA = """

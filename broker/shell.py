@@ -27,6 +27,7 @@ from zjobs.broker.core import Core
 from zjobs.broker.effects import Effects, Handed, News
 from zjobs.broker.events import Events
 from zjobs.broker.fair_queue import FairQueue, Line
+from zjobs.broker.holds import Holds
 from zjobs.broker.jobs import Envelope
 from zjobs.broker.journal import MEMORY, Journal, StorageError
 from zjobs.broker.memory import MemoryWatch
@@ -118,7 +119,7 @@ class Broker:
         self._outbox: deque[bytes] = deque()
         self._stopping = False
         self._retry_writing_ms = 0
-        self._held_until_ms: int | None = None
+        self._holds = Holds()
         self._said_of_worker = ""
         self._told_of_service = self._service_event()
         self._notices = Notices()
@@ -176,8 +177,10 @@ class Broker:
             made.line.changes = False
         self._made = []
         self._queue.release()
-        if self._held_until_ms is not None and now.mono_ms >= self._held_until_ms:
-            self._hold(Backup(0))
+        if self._holds:
+            self._holds.expire(now.mono_ms)
+            if not self._holds:
+                self._journal.release_checkpoints()
         self._flush_outbox()
         if at.events in ready:
             self._take_subscriptions(now)
@@ -295,6 +298,7 @@ class Broker:
             pending.restart()
 
     def _try_writing(self, now: Now) -> None:
+        self._holds.disturb()
         try:
             self._journal.recover()
             log.warning("the journal can be written again")
@@ -431,7 +435,7 @@ class Broker:
 
     def _patience_ms(self) -> int:
         now = clock()
-        deadlines = [self._core.next_deadline_ms(now), self._held_until_ms, self._retention.due_at_ms()]
+        deadlines = [self._core.next_deadline_ms(now), self._holds.due_at_ms(), self._retention.due_at_ms()]
         deadlines.append(self._memory.due_at_ms())
         if self._keys is not None:
             deadlines.append(now.mono_ms + KEYS_EVERY_MS)
@@ -458,11 +462,17 @@ class Broker:
         """Keeps the journal's file as it is for a while, for somebody who copies it."""
         if self._journal.file == MEMORY:
             return Error(ErrorCode.STORAGE, "the journal is in memory; there is nothing to copy")
-        undisturbed = self._journal.release_checkpoints()
-        self._held_until_ms = None
-        if request.hold_ms:
+        try:
+            if request.hold_ms:
+                undisturbed = self._holds.take(request.hold, clock().mono_ms + request.hold_ms)
+            else:
+                undisturbed = self._holds.end(request.hold)
+        except ValueError as error:
+            return Error(ErrorCode.STORAGE, str(error))
+        if self._holds:
             self._journal.hold_checkpoints()
-            self._held_until_ms = clock().mono_ms + request.hold_ms
+        else:
+            self._journal.release_checkpoints()
         return BackupReply(self._core.journal, os.path.abspath(self._journal.file), undisturbed)
 
     def _flush_outbox(self) -> None:

@@ -1,21 +1,18 @@
-"""`zbroker check` and `zbroker backup`: looking through a journal, and copying one, of a running broker too."""
+"""`zbroker check`, and what it shares with `backup` and `restore`: keeping brokers away, and copying files."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
-import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-import zmq
+from zjobs.broker.journal import Journal, JournalError, Kind
+from zjobs.messages import lock
 
-from zjobs.broker.journal import Journal, JournalError
-from zjobs.broker.keys import KeyRing
-from zjobs.messages import endpoints, lock, wire, zap
-from zjobs.messages.types import Backup, BackupReply
-
-HOLD_MS = 300_000
-ANSWER_MS = 5_000
+PIECE_BYTES = 1 << 20
+LOG = "-wal"
 
 
 class UpkeepError(Exception):
@@ -27,111 +24,146 @@ class UpkeepError(Exception):
 
 
 def check(file: str) -> str:
-    """Looks through a journal that no broker has open, and changes nothing. Returns a sentence.
+    """Looks through a journal or a backup that no broker has open, and changes nothing. Returns a sentence.
 
     Raises JournalError with what is wrong, UpkeepError, OSError.
     """
-    if not Path(file).exists():
-        raise UpkeepError(f"there is no file {file}")
+    must_exist(file)
     try:
-        held = lock.acquire(Path(file + ".lock"))
+        with kept_from_brokers(file), _in_a_readable_place(file) as place:
+            return _told(file, _looked_through(place))
     except lock.Locked as error:
         raise UpkeepError(f"a running broker has {file} open ({error.holder}); check a backup of it", True) from None
-    try:
-        journal = Journal.open(file, "", as_it_is=True)
-        journal.check()
-        loaded = journal.load()
-        counters = loaded.counters
-    finally:
-        held.release()
+
+
+def _looked_through(place: str) -> Journal:
+    journal = Journal.open(place, "", as_it_is=True, kind=None)
+    journal.check()
+    return journal
+
+
+def _told(file: str, journal: Journal) -> str:
+    loaded = journal.load()
+    counters = loaded.counters
     queued, waiting = sum(map(len, loaded.ready.values())), len(loaded.waiting)
+    what = "a sound backup of" if journal.kind is Kind.BACKUP else "sound:"
     return (
-        f"{file} is sound: journal {journal.journal_id}, {counters.next_id - 1} ids given, {queued} queued, "
+        f"{file} is {what} journal {journal.journal_id}, {counters.next_id - 1} ids given, {queued} queued, "
         f"{waiting} waiting, {counters.completed} completed, {counters.failed} failed, {counters.cancelled} cancelled"
     )
 
 
-def backup(file: str, target: str, keys: KeyRing | None) -> str:
-    """Copies a journal to `target`, which must not exist, and looks through the copy. Returns a sentence.
+@contextlib.contextmanager
+def _in_a_readable_place(file: str) -> Iterator[str]:
+    """SQLite reads a log only where it may write. Elsewhere a copy is looked at, if there is a log."""
+    writable = os.access(file, os.W_OK) and os.access(Path(file).absolute().parent, os.W_OK)
+    if writable or not _has_content(file + LOG):
+        yield file
+        return
+    with tempfile.TemporaryDirectory(prefix="zjobs-check-") as folder:
+        place = str(Path(folder, "journal.db"))
+        copy_both(file, place)
+        try:
+            yield place
+        except JournalError as error:
+            raise type(error)(str(error).replace(place, file)) from error
 
-    When a broker runs on it, that broker keeps the file as it is meanwhile (the log goes on growing).
-    Raises JournalError, UpkeepError, OSError.
-    """
+
+def _has_content(file: str) -> bool:
+    return os.path.exists(file) and os.stat(file).st_size > 0
+
+
+def must_exist(file: str) -> None:
     if not Path(file).exists():
         raise UpkeepError(f"there is no file {file}")
-    if Path(target).exists():
-        raise UpkeepError(f"{target} exists already")
-    try:
-        held = lock.acquire(Path(file + ".lock"))
-    except lock.Locked as error:
-        _copy_from_running(file, target, error.holder, keys)
-    else:
-        try:
-            _copy(file, target)
-        finally:
-            held.release()
-    _settle(target)
-    return f"{target} is a sound copy of {file} ({os.stat(target).st_size} bytes)"
 
 
-def _copy_from_running(file: str, target: str, holder: str, keys: KeyRing | None) -> None:
-    match = re.search(r"listening at (\S+)", holder)
-    if match is None:
-        raise UpkeepError(f"{file} is locked by {holder or 'somebody'}, who does not say where to ask", True)
-    _hold(match[1], file, HOLD_MS, keys)
+@contextlib.contextmanager
+def kept_from_brokers(file: str) -> Iterator[None]:
+    """No broker takes the journal up meanwhile. Raises lock.Locked when one has it, OSError when that cannot be said.
+
+    Where no lock can be made, as on read-only media, one that is there is shared; where there is none, no broker came.
+    """
+    path = Path(file + ".lock")
     try:
-        _copy(file, target)
+        held: lock.Lock | None = lock.acquire(path)
+    except OSError:
+        held = lock.share(path)
+    try:
+        yield
     finally:
-        undisturbed = _hold(match[1], file, 0, keys).undisturbed
-    if not undisturbed:
-        _remove(target)
-        raise UpkeepError("the broker had to write to the file meanwhile; try again")
+        if held is not None:
+            held.release()
 
 
-def _hold(broker: str, file: str, hold_ms: int, keys: KeyRing | None) -> BackupReply:
-    with zmq.Context() as context, context.socket(zmq.REQ) as socket:
-        socket.linger = 0
-        socket.rcvtimeo = ANSWER_MS
-        if keys is not None:
-            zap.call_with(socket, keys.public, keys.secret, keys.public)
-        socket.ipv6 = endpoints.is_ipv6(broker)
-        socket.connect(broker)
-        socket.send(wire.encode(Backup(hold_ms)))
-        try:
-            reply = wire.decode(socket.recv(), wire.REPLIES)
-        except zmq.Again:
-            hint = "" if keys else " (if it has keys, name them: --keys DIR)"
-            raise UpkeepError(f"the broker at {broker}, which has {file} open, does not answer{hint}", True) from None
-    if not isinstance(reply, BackupReply):
-        raise UpkeepError(f"the broker at {broker} refused: {reply.message}", True)
-    if not os.path.samefile(reply.journal_file, file):
-        raise UpkeepError(f"the broker at {broker} has another journal, {reply.journal_file}", True)
-    return reply
+# --- copies ---------------------------------------------------------------------------------------------------------
 
 
-def _copy(file: str, target: str) -> None:
-    """The file first, then its log: what is committed in between stands whole in the log."""
-    for suffix in ("", "-wal"):
-        if suffix == "" or Path(file + suffix).exists():
-            descriptor = os.open(target + suffix, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            with open(file + suffix, "rb") as source, os.fdopen(descriptor, "wb") as copy:
-                shutil.copyfileobj(source, copy, 1 << 20)
-                copy.flush()
-                os.fsync(copy.fileno())
+def copy_both(file: str, target: str, head: bytes = b"", head_at: int = 0) -> None:
+    """Copies the file first, then its log: what is committed in between stands whole in the log.
+
+    `head` takes the place of the file's bytes from `head_at` on.
+    """
+    copy(file, target, head, head_at)
+    if Path(file + LOG).exists():
+        copy(file + LOG, target + LOG)
 
 
-def _settle(target: str) -> None:
-    """Makes one sound file of the copy and its log."""
+def copy(file: str, target: str, head: bytes = b"", head_at: int = 0) -> None:
+    """Copies one file to one that must not exist, for its owner alone, and flushes it to disk.
+
+    Raises OSError with the name of that file which failed, and UpkeepError.
+    """
+    with open(file, "rb") as source, _made(target) as made:
+        first = True
+        while piece := _read(source.fileno(), file):
+            if first and head:
+                piece = piece[:head_at] + head + piece[head_at + len(head) :]
+            first = False
+            _write(made, piece, target)
+        with _naming(target):
+            os.fsync(made)
+
+
+@contextlib.contextmanager
+def _made(target: str) -> Iterator[int]:
+    descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     try:
-        journal = Journal.open(target, "")
-        journal.check()
-        journal.take_up()
-        journal.close()
-    except JournalError:
-        _remove(target)
-        raise
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
-def _remove(target: str) -> None:
-    for suffix in ("", "-wal"):
-        Path(target + suffix).unlink(missing_ok=True)
+def _read(descriptor: int, file: str) -> bytes:
+    with _naming(file):
+        return os.read(descriptor, PIECE_BYTES)
+
+
+def _write(descriptor: int, piece: bytes, target: str) -> None:
+    rest = memoryview(piece)
+    with _naming(target):
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+
+
+@contextlib.contextmanager
+def _naming(file: str) -> Iterator[None]:
+    """Reads and writes do not say of which file they failed."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, file) from error
+
+
+def flush_folder(file: str) -> None:
+    """Makes the names in the folder of `file` last."""
+    descriptor = os.open(Path(file).absolute().parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(file: str) -> None:
+    for suffix in ("", LOG):
+        Path(file + suffix).unlink(missing_ok=True)

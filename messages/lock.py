@@ -66,6 +66,27 @@ def acquire(path: Path) -> Lock:
     return Lock(path, fd, written)
 
 
+def share(path: Path) -> Lock | None:
+    """The lock at `path` without writing anything: others may share it, nobody can hold it. None: there is none.
+
+    Raises Locked when somebody holds it, OSError when that cannot be said.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        written = os.pread(fd, 4096, 0).decode(errors="replace").strip()
+        os.close(fd)
+        raise Locked(path, written) from None
+    except BaseException:
+        os.close(fd)
+        raise
+    return Lock(path, fd, "")
+
+
 def make_private(directory: Path) -> Path:
     """Makes a folder for us alone (0700) where it is missing, and returns it.
 

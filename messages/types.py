@@ -425,13 +425,15 @@ class InfoReply(NamedTuple):
 
 
 class Backup(NamedTuple):
-    """For so long the broker shall not move its log into its file, so that both can be copied; 0 ends that."""
+    """For so long the broker shall not move its log into its file, so that both can be copied; 0 ends that.
+    `hold`: a name for it, of this backup alone."""
 
+    hold: str
     hold_ms: int
 
 
 class BackupReply(NamedTuple):
-    """`undisturbed`: nothing was moved since the hold began, so what was copied meanwhile fits together."""
+    """`undisturbed`: nothing was moved since this hold began, so what was copied meanwhile fits together."""
 
     journal: str
     journal_file: str

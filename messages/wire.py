@@ -19,6 +19,7 @@ MAX_REQUEST_KEY_CHARS = 64
 MAX_TYPE_CHARS = 128
 MAX_ID = 2**63 - 1
 MAX_HOLD_MS = 600_000
+MAX_HOLD_CHARS = 64
 MAX_PRIORITY = 1_000
 MAX_DURATION_MS = 100 * 366 * 86_400_000
 MAX_REASON_CHARS = 1_000
@@ -306,7 +307,7 @@ SHAPES |= {
     m.Forget: {"ids": _some_ids},
     m.Types: {},
     m.Info: {},
-    m.Backup: {"hold_ms": integer(0, MAX_HOLD_MS)},
+    m.Backup: {"hold": text(1, MAX_HOLD_CHARS), "hold_ms": integer(0, MAX_HOLD_MS)},
     # replies
     m.HelloReply: {
         "journal": _short,

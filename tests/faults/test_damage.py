@@ -187,7 +187,7 @@ def test_check_needs_a_journal_that_nobody_uses(scene: Scene) -> None:
 
 
 def test_a_backup_of_a_running_broker_holds_everything_acknowledged_before(scene: Scene) -> None:
-    """While it takes jobs and runs them, again and again; each copy is sound, and a broker serves it."""
+    """While it takes jobs and runs them, again and again; each copy is sound, and is served once it is restored."""
     scene.start_broker().ready()
     scene.start_worker().ready()
     stop = threading.Event()
@@ -210,7 +210,7 @@ def test_a_backup_of_a_running_broker_holds_everything_acknowledged_before(scene
             acknowledged = submitted[-1]
             target = scene.place / f"copy{number}.db"
             code, said = upkeep(scene, "backup", str(scene.journal), str(target))
-            assert code == 0 and "sound copy" in said, said
+            assert code == 0 and "sound backup" in said, said
             with sqlite3.connect(f"file:{target}?mode=ro", uri=True) as copy:
                 assert copy.execute("SELECT count(*) FROM job WHERE id <= ?", (acknowledged,)).fetchone() == (
                     acknowledged,
@@ -222,7 +222,8 @@ def test_a_backup_of_a_running_broker_holds_everything_acknowledged_before(scene
     truth = told(scene, list(range(1, 6)))
     scene.kill("worker")
     scene.kill("broker")
-    scene.journal = target
+    scene.journal = scene.place / "restored.db"
+    assert upkeep(scene, "restore", str(target), str(scene.journal))[0] == 0
     scene.start_broker().ready()
     assert told(scene, list(range(1, 6))) == truth
 

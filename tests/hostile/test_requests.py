@@ -25,7 +25,21 @@ OPS = [
     "forget",
 ]
 OPS += ["types", "info", "backup", "error", "job", "x"]
-FIELDS = ["request_key", "jobs", "ids", "id", "offset", "reason", "state", "type", "limit", "before", "hold_ms", "data"]
+FIELDS = [
+    "request_key",
+    "jobs",
+    "ids",
+    "id",
+    "offset",
+    "reason",
+    "state",
+    "type",
+    "limit",
+    "before",
+    "hold",
+    "hold_ms",
+    "data",
+]
 FIELDS += ["priority", "delay_ms", "time_limit_ms"]
 NUMBERS = st.sampled_from([0, 1, -1, 2**31, 2**53, 2**63 - 1, 2**63, 2**64 - 1, -(2**63), 1.5, float("nan"), 1e308])
 SCALARS = st.one_of(st.none(), st.booleans(), NUMBERS, st.text(max_size=70), st.binary(max_size=20))

@@ -93,7 +93,7 @@ def test_few_files_know_the_sockets() -> None:
         "broker/keys.py",
         "broker/shell.py",
         "broker/sockets.py",
-        "broker/upkeep.py",
+        "broker/backups.py",
         "client/connection.py",
         "client/handshake.py",
         "messages/zap.py",

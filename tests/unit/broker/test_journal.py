@@ -626,7 +626,7 @@ def test_a_held_journal_can_be_copied(path: Path) -> None:
         more.data = [(100 + n, b"x" * 200_000)]
         more.counters = COUNTERS._replace(next_id=101 + n)
         journal.commit(more)
-    assert path.read_bytes() == before and journal.release_checkpoints()
+    assert path.read_bytes() == before
     copy = path.with_name("copy.db")
     for end in ("", "-wal"):
         shutil.copy(f"{path}{end}", f"{copy}{end}")
