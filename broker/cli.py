@@ -64,7 +64,8 @@ Options:
   --max-frames NUMBER    frames in one request [default: 16]
   --pause-on EVENT       pause by itself when a worker was lost (lost), when that or a job failed
                          (failed), or never [default: never]
-  --keep DURATION        drop jobs so long after their end; if omitted, they are kept
+  --keep DURATION        drop jobs so long after their end; if omitted, they are kept. What counts is the time for
+                         which a broker ran on the journal, and of each break at most 24 h
   --keep-jobs NUMBER     drop the oldest ended jobs above this number; if omitted, all are kept
   --keys DIR             admit only holders of the keys in DIR (see zbroker keys); for zbroker keys itself
                          the folder keys in your state directory, if omitted

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Protocol
 
 from zjobs.broker.effects import Effects, News
 from zjobs.broker.handover import HandOver
-from zjobs.broker.jobs import TRANSITIONS, Counters, Envelope, Job, Loaded, Step, Submitted
+from zjobs.broker.jobs import TRANSITIONS, Counters, Envelope, Job, Loaded, Service, Step, Submitted
 from zjobs.broker.queue import Queue, Waiting
 from zjobs.broker.workerview import Now, WorkerView
 from zjobs.messages.types import (
@@ -61,6 +61,8 @@ JOB_BYTES = 300  # what the records of a job take in the journal beside its data
 HANDED_TOGETHER = 16
 DETERMINISTIC = frozenset({FailReason.BAD_DATA, FailReason.BAD_RESULT})  # a retry would end the same way
 LONGEST_RETRY_DELAY_MS = 3_600_000
+LONGEST_BREAK_MS = 24 * 3_600_000
+CLOCK_SLACK_MS = 1_000
 
 NIL = b"\xc0"  # msgpack: nothing
 LOST = "the worker died while running it"
@@ -97,7 +99,9 @@ class Core:
         self._worker = HandOver(loaded, name, rules.limits.result_bytes, now)
         self._effects = self._worker.effects
         self._queue = Queue(loaded.ready)
-        self._waiting = Waiting(loaded.waiting)
+        self._waiting = Waiting(_by_our_clock(loaded.waiting, now))
+        self._began_ms = now.mono_ms
+        self._served_before_ms = _served(loaded.service, now)
         self._owned = Counter(loaded.owned)
         self._ahead: dict[int, Job] = {}
         self.room_bytes: int | None = None
@@ -160,9 +164,29 @@ class Core:
             return None
         return len(self._worker.jobs) + self._queue.ahead(job.priority, job.id)
 
-    def waits(self, job_id: int) -> bool:
-        """Whether the job waits for its delay to end."""
-        return job_id in self._waiting
+    def ready_at(self, job: Job, now: Now) -> int | None:
+        """When the job's delay ends, by the wall clock as it is now; None when it does not wait for that.
+
+        The delay goes by the other clock, which nobody sets; what was said before stands unless they differ by now.
+        """
+        at = self._waiting.ready_at(job.id)
+        if at is None:
+            return None
+        present = max(0, now.wall_ms + at - now.mono_ms)
+        said = job.ready_at
+        return present if said is None or abs(present - said) > CLOCK_SLACK_MS else said
+
+    def service(self, now: Now) -> Service:
+        """For how long this journal has been in service: what ages the results that are kept for a while.
+
+        That is the time in which a broker ran on it, and of each break at most a day: how long a break was only the
+        wall clock says, and when that was wrong for a moment, it must not cost anybody's results.
+        """
+        return Service(self._served_before_ms + now.mono_ms - self._began_ms, now.wall_ms)
+
+    def note_service(self, now: Now) -> None:
+        """Has it written down though nothing else is."""
+        self._effects.changes.service = self.service(now)
 
     def next_ids(self, count: int) -> list[int]:
         """The id of the running job, if there is one, then of the `count` that start next."""
@@ -176,7 +200,7 @@ class Core:
         silent_at, ready_at = self.worker.silent_at_ms(), self._waiting.next_ready_at()
         deadlines = [] if silent_at is None else [silent_at]
         if ready_at is not None:
-            deadlines.append(now.mono_ms + ready_at - now.wall_ms)
+            deadlines.append(ready_at)
         return min(deadlines, default=None)
 
     # --- requests ------------------------------------------------------------------------------------------------
@@ -217,7 +241,7 @@ class Core:
             n = self._worker.number_of(job.id)
             if n is None:
                 self._take_out(job)
-                self._cancelled(job._replace(ended_at=now.wall_ms), JobState.QUEUED)
+                self._cancelled(job._replace(**self._end(now)), JobState.QUEUED)
             else:
                 job = self._write(job, cancelling=True)
                 self._worker.cancel(n, job)
@@ -287,7 +311,7 @@ class Core:
             if ended is not None:
                 self._ended(job, ended, now)
             elif job.cancelling:
-                self._cancelled(job._replace(ended_at=now.wall_ms))
+                self._cancelled(job._replace(**self._end(now)))
             else:
                 _next_state(job, JobState.IN_PROGRESS, Step.RETURN)
                 self._line_up(job)
@@ -299,7 +323,7 @@ class Core:
         run: dict[str, Any] = {
             "elapsed_ms": elapsed_ms,
             "started_at": started_at,
-            "ended_at": now.wall_ms,
+            **self._end(now),
             "output_bytes": ended.output_bytes,
             "run": job.attempts + job.reruns + 1,
         }
@@ -323,7 +347,7 @@ class Core:
         task_type = self._worker.type_of(job)
         if job.attempts < task_type.max_attempts and job.reason not in DETERMINISTIC and not job.cancelling:
             delay_ms = min(task_type.retry_delay_ms << min(job.attempts - 1, 32), LONGEST_RETRY_DELAY_MS)
-            self._step(job, Step.RETRY, ready_at=now.wall_ms + delay_ms)
+            self._step(job, Step.RETRY, wakes_at=now.mono_ms + delay_ms, ready_at=now.wall_ms + delay_ms)
             return
         self._step(job, Step.FAIL)
         if self._rules.pause_on == "failed":
@@ -334,7 +358,7 @@ class Core:
         again = job.reruns < self._worker.type_of(job).max_reruns
         run = job.attempts + job.reruns + 1
         reruns, reason = job.reruns + 1, FailReason.WORKER_LOST
-        job = job._replace(reruns=reruns, run=run, ended_at=now.wall_ms, reason=reason, message=message)
+        job = job._replace(reruns=reruns, run=run, reason=reason, message=message, **self._end(now))
         self._note_attempt(job, Outcome.INTERRUPTED, message, detail)
         if job.cancelling:
             self._cancelled(job)
@@ -352,7 +376,7 @@ class Core:
     def end_turn(self, now: Now) -> Effects:
         """Hands over what the window has room for, and gives out the effects of the whole turn."""
         self.worker.notice_silence(now.mono_ms)
-        for priority, job_id in self._waiting.take_ready(now.wall_ms):
+        for priority, job_id in self._waiting.take_ready(now.mono_ms):
             self._queue.add(priority, job_id)
         if self.paused is None and self._worker.accepts:
             for job in self._next_jobs():
@@ -367,6 +391,7 @@ class Core:
         effects.news = [news for news in effects.news if news.change is not None or news.job is running]
         if effects.changes:
             effects.changes.counters = self.counters
+            effects.changes.service = self.service(now)
         return effects
 
     def _next_jobs(self) -> Iterator[Job]:
@@ -418,7 +443,7 @@ class Core:
         elif new.data is not None:
             self._effects.changes.data.append((job_id, new.data))
         self._effects.changes.added[job_id] = job
-        self._place(job)
+        self._place(job, now.mono_ms + new.delay_ms if new.delay_ms else None)
         self._tell(job)
 
     def _submit_refusal(self, jobs: Sequence[NewJob], owner: str) -> Error | None:
@@ -479,10 +504,10 @@ class Core:
             self._queue.remove(job.priority, job.id)
         self._ahead.pop(job.id, None)
 
-    def _place(self, job: Job) -> None:
-        """A job takes its place: among the ready, or among those that wait for their time."""
-        if job.ready_at is not None:
-            self._waiting.add(job.ready_at, job.id, job.priority)
+    def _place(self, job: Job, wakes_at: int | None) -> None:
+        """A job takes its place: among the ready, or among those that wait for their time (monotonic)."""
+        if wakes_at is not None:
+            self._waiting.add(wakes_at, job.id, job.priority)
         else:
             self._line_up(job)
 
@@ -491,16 +516,27 @@ class Core:
         if len(self._ahead) < 2 * PREFETCH:
             self._ahead[job.id] = job
 
-    def _step(self, job: Job, step: Step, state: JobState = JobState.IN_PROGRESS, **fields: Any) -> None:
+    def _step(
+        self,
+        job: Job,
+        step: Step,
+        state: JobState = JobState.IN_PROGRESS,
+        wakes_at: int | None = None,
+        **fields: Any,
+    ) -> None:
         """Takes a job along an arrow, writes it down with the new values of `fields`, and tells of it."""
         state = _next_state(job, state, step)
         job = self._write(job, state=state, cancelling=job.cancelling and not state.final, **fields)
         if state is JobState.QUEUED:
-            self._place(job)
+            self._place(job, wakes_at)
         else:
             self._count(state, 1)
             if job.owner:
                 self._owned[job.owner] -= 1
+
+    def _end(self, now: Now) -> dict[str, Any]:
+        """When a run ended: for people, and for how long it is kept."""
+        return {"ended_at": now.wall_ms, "ended_served_ms": self.service(now).served_ms}
 
     def _write(self, job: Job, **fields: Any) -> Job:
         """Writes a job down with the new values of `fields` and tells of it; returns it as it is now."""
@@ -534,6 +570,18 @@ class Core:
 
     def _reply(self, reply_to: Envelope, reply: Reply) -> None:
         self._effects.replies.append((reply_to, reply))
+
+
+def _by_our_clock(waiting: Sequence[tuple[int, int, int, int]], now: Now) -> Iterator[tuple[int, int, int]]:
+    """Delays that began before this broker did: what the wall clock says is left of each, at most all of it."""
+    for ready_at, job_id, priority, delay_ms in waiting:
+        yield now.mono_ms + min(ready_at - now.wall_ms, max(0, delay_ms)), job_id, priority
+
+
+def _served(service: Service, now: Now) -> int:
+    """A journal's service when a broker takes it up after a break."""
+    break_ms = now.wall_ms - service.wall_ms if service.wall_ms else 0
+    return service.served_ms + min(max(0, break_ms), LONGEST_BREAK_MS)
 
 
 def _next_state(job: Job, state: JobState, step: Step) -> JobState:

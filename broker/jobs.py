@@ -49,8 +49,8 @@ TRANSITIONS: dict[tuple[JobState, Step], JobState] = {
 class Job(NamedTuple):
     """What the journal's table `job` holds. `state` is there `queued` until it is final: whether a queued job
     was handed over stands in the table `hand`, whether it began only the worker knows. `ready_at`: None, or when its
-    delay ends or ended. `cancelling`: somebody wants it to end, and only the worker can say how it did. `run`: the
-    number of the last run that ended; 0: none has."""
+    delay ends or ended by the wall clock. `cancelling`: somebody wants it to end, and only the worker can say how it
+    did. `run`: the number of the last run that ended; 0: none has. `ended_served_ms`: the journal's service then."""
 
     id: int
     type: str
@@ -73,6 +73,7 @@ class Job(NamedTuple):
     reason: FailReason | None = None
     message: str | None = None
     run: int = 0
+    ended_served_ms: int | None = None
 
 
 class Submitted(NamedTuple):
@@ -99,6 +100,13 @@ class Session(NamedTuple):
     began_at: int = 0
 
 
+class Service(NamedTuple):
+    """For how long a journal has been in service, and the wall clock when that was so; 0: never."""
+
+    served_ms: int = 0
+    wall_ms: int = 0
+
+
 class Counters(NamedTuple):
     """The journal's totals. Ids below `next_id` were given out; `change` counts changes of all jobs."""
 
@@ -111,17 +119,18 @@ class Counters(NamedTuple):
 
 class Loaded(NamedTuple):
     """A journal as the core takes it up. `ready` and `waiting` include the jobs in `handed`. `types` None: never
-    announced."""
+    announced. `waiting`: when a job is ready by the wall clock, its id, its priority, and how long its delay was."""
 
     journal: str
     counters: Counters
     ready: dict[int, array[int]]  # by priority, ids ascending
-    waiting: list[tuple[int, int, int]]  # (ready_at, id, priority)
+    waiting: list[tuple[int, int, int, int]]
     handed: dict[int, Job]
     session: Session | None
     types: dict[str, TaskType] | None
     paused: Paused | None
     owned: dict[str, int]  # how many jobs of each owner have not ended
+    service: Service = Service()
 
 
 class Changes:
@@ -143,6 +152,7 @@ class Changes:
         self.types: dict[str, TaskType] | None = None
         self.pauses: list[Paused | None] = []  # the last one holds
         self.counters: Counters | None = None
+        self.service: Service | None = None
 
     def __bool__(self) -> bool:
         return any(vars(self).values())

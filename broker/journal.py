@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from zjobs.broker import lineage, wal
-from zjobs.broker.jobs import Changes, Counters, Job, Loaded, Session, Submitted
+from zjobs.broker.jobs import Changes, Counters, Job, Loaded, Service, Session, Submitted
 from zjobs.broker.schema import APPLICATION_ID, BACKUP_ID, CHECKS, MIGRATIONS, SCHEMA, SCHEMA_VERSION
 from zjobs.messages.types import Attempt, FailReason, JobState, Outcome, Paused, TaskType
 
@@ -40,7 +40,7 @@ VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', 0, 0, 0)"""
 INSERT_REQUEST = "INSERT INTO request(owner, request_key, first_id, count, digest) VALUES(?, ?, ?, ?, ?)"
 UPDATE_JOB = """
 UPDATE job SET state = ?, attempts = ?, reruns = ?, version = ?, ready_at = ?, cancelling = ?, started_at = ?,
-               ended_at = ?, elapsed_ms = ?, output_bytes = ?, reason = ?, message = ?, run = ?
+               ended_at = ?, elapsed_ms = ?, output_bytes = ?, reason = ?, message = ?, run = ?, ended_served_ms = ?
 WHERE id = ?"""
 
 
@@ -175,12 +175,16 @@ class Journal:
             self.journal_id,
             counters,
             {priority: self._ready_ids(priority) for priority in priorities},
-            self._all("SELECT ready_at, id, priority FROM job WHERE ready_at IS NOT NULL AND state = 'queued'"),
+            self._all(
+                "SELECT ready_at, id, priority, ready_at - coalesce(ended_at, submitted_at) FROM job "
+                "WHERE ready_at IS NOT NULL AND state = 'queued'"
+            ),
             {row[0]: _job(row[1:]) for row in handed},
             Session(*session) if session else None,
             {row[0]: TaskType(*row) for row in types} if announced else None,
             Paused(*paused) if paused else None,
             dict(self._all("SELECT owner, count(*) FROM job WHERE state = 'queued' AND owner <> '' GROUP BY owner")),
+            Service(*self._one("SELECT served_ms, served_at FROM journal")),
         )
 
     def _ready_ids(self, priority: int) -> array[int]:
@@ -421,8 +425,8 @@ class Journal:
         if changes.counters is not None:
             self._db.execute(
                 "UPDATE journal SET next_id = ?, change = ?, completed = ?, failed = ?, cancelled = ?, "
-                "commits = commits + 1",
-                changes.counters,
+                "served_ms = coalesce(?, served_ms), served_at = coalesce(?, served_at), commits = commits + 1",
+                (*changes.counters, *(changes.service or (None, None))),
             )
         else:
             self._db.execute("UPDATE journal SET commits = commits + 1")
@@ -557,7 +561,10 @@ def _create(file: str, new_id: str) -> sqlite3.Connection:
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.executescript(SCHEMA)
-    connection.execute("INSERT INTO journal VALUES(?, 1, 0, 0, 0, 0, 0, 0)", (new_id,))
+    connection.execute(
+        "INSERT INTO journal(id, next_id, change, completed, failed, cancelled, in_use) VALUES(?, 1, 0, 0, 0, 0, 0)",
+        (new_id,),
+    )
     return connection
 
 
@@ -719,6 +726,7 @@ def _update(job: Job) -> tuple[Any, ...]:
         None if job.reason is None else job.reason.value,
         job.message,
         job.run,
+        job.ended_served_ms,
         job.id,
     )
 

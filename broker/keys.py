@@ -137,7 +137,7 @@ class KeyRing:
         before = set(self._by_key)
         self._by_key = {client.public: Who(client.name, client.role) for client in admitted}
         self._by_key[self.public] = Who("broker", Role.OPERATOR)  # for `zbroker backup` on the broker's own host
-        self._seen = changed_at if time.time_ns() - changed_at > TICK_NS else None
+        self._seen = changed_at if time.clock_gettime(time.CLOCK_REALTIME) * 1e9 - changed_at > TICK_NS else None
         self._revoked = self._revoked or bool(before - set(self._by_key))
 
     def who(self, public: str) -> Who | None:

@@ -83,7 +83,7 @@ def job_status(core: Core, job: Job, now: Now) -> JobStatus:
         job.reason,
         job.message,
         job.priority,
-        job.ready_at if core.waits(job.id) else None,
+        core.ready_at(job, now),
         job.cancelling,
         output_bytes=job.output_bytes,
         owner=job.owner,

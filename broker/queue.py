@@ -146,7 +146,7 @@ class Queue:
 
 
 class Waiting:
-    """Jobs that are not ready yet, by the wall clock time at which they will be."""
+    """Jobs that are not ready yet, by the time at which they will be (monotonic)."""
 
     def __init__(self, jobs: Iterable[tuple[int, int, int]] = ()) -> None:
         """`jobs`: (ready_at, id, priority) of each."""
@@ -174,16 +174,20 @@ class Waiting:
         """How many places are kept, those of jobs that wait no more included."""
         return len(self._heap)
 
+    def ready_at(self, job_id: int) -> int | None:
+        """When it will be ready; None: it does not wait."""
+        return self._ready_at.get(job_id)
+
     def next_ready_at(self) -> int | None:
         """When the first of them is ready."""
         while self._heap and self._ready_at.get(self._heap[0][1]) != self._heap[0][0]:
             heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
-    def take_ready(self, wall_ms: int) -> list[tuple[int, int]]:
+    def take_ready(self, mono_ms: int) -> list[tuple[int, int]]:
         """Takes out those whose time has come: (priority, id)."""
         ready = []
-        while (at := self.next_ready_at()) is not None and at <= wall_ms:
+        while (at := self.next_ready_at()) is not None and at <= mono_ms:
             _, job_id, priority = heappop(self._heap)
             del self._ready_at[job_id]
             ready.append((priority, job_id))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from zjobs.broker.core import Core
+from zjobs.broker.jobs import Job, Service
 from zjobs.broker.journal import Journal
 from zjobs.broker.workerview import Now
 
@@ -13,10 +14,12 @@ STEP_LOOKED_AT = 500
 STEP_EVERY_MS = 20
 SWEEP_EVERY_MS = 10_000
 STEP_PAGES = 256
+NOTE_SERVICE_MS = 3_600_000
 
 
 class Keep(NamedTuple):
-    """None: for ever, all. `jobs`: how many ended jobs at most; `for_ms`: how long after their end."""
+    """None: for ever, all. `jobs`: how many ended jobs at most; `for_ms`: how long after their end, by the journal's
+    service (see `Core.service`)."""
 
     for_ms: int | None = None
     jobs: int | None = None
@@ -30,6 +33,7 @@ class Retention:
         self._keep = keep
         self._after = 0
         self._due_ms = 0
+        self._noted_ms: int | None = None
 
     def due_at_ms(self) -> int | None:
         """When `step` wants to be called next (monotonic); None: never."""
@@ -46,10 +50,11 @@ class Retention:
         for job in ended:
             if dropped == STEP_JOBS:
                 break
-            if self._too_many(core) or self._too_old(job.ended_at or 0, now):
+            if self._too_many(core) or self._too_old(job, core.service(now)):
                 dropped += core.drop(job)
             if dropped == STEP_JOBS:
                 after = job.id
+        self._note_service(core, now)
         journal.give_back_space(STEP_PAGES)
         self._after = after
         if after:
@@ -61,5 +66,14 @@ class Retention:
             self._keep.jobs is not None and counters.completed + counters.failed + counters.cancelled > self._keep.jobs
         )
 
-    def _too_old(self, ended_at: int, now: Now) -> bool:
-        return self._keep.for_ms is not None and ended_at < now.wall_ms - self._keep.for_ms
+    def _too_old(self, job: Job, service: Service) -> bool:
+        """Jobs that ended before the service was counted are as old as that."""
+        return self._keep.for_ms is not None and (job.ended_served_ms or 0) < service.served_ms - self._keep.for_ms
+
+    def _note_service(self, core: Core, now: Now) -> None:
+        """Each hour, though nothing happens: of a break only a day is counted."""
+        if self._noted_ms is None:
+            self._noted_ms = now.mono_ms
+        elif now.mono_ms - self._noted_ms >= NOTE_SERVICE_MS:
+            self._noted_ms = now.mono_ms
+            core.note_service(now)

@@ -12,18 +12,19 @@ SCHEMA_VERSION = 3
 
 SCHEMA = """
 -- one row: the journal's identity, its totals, whether a broker has it open, and how many transactions it has seen
--- (see `lineage`, which reads this row from the raw page: columns are added at the end)
+-- (see `lineage`, which reads this row from the raw page: columns are added at the end); for how long it has been in
+-- service, and what the wall clock said when that was written
 CREATE TABLE journal(
     id TEXT NOT NULL, next_id INTEGER NOT NULL, change INTEGER NOT NULL,
     completed INTEGER NOT NULL, failed INTEGER NOT NULL, cancelled INTEGER NOT NULL, in_use INTEGER NOT NULL,
-    commits INTEGER NOT NULL DEFAULT 0);
+    commits INTEGER NOT NULL DEFAULT 0, served_ms INTEGER NOT NULL DEFAULT 0, served_at INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE job(
     id INTEGER PRIMARY KEY, type TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL,
     reruns INTEGER NOT NULL, version INTEGER NOT NULL, data_bytes INTEGER NOT NULL, submitted_at INTEGER NOT NULL,
     started_at INTEGER, ended_at INTEGER, elapsed_ms INTEGER, reason TEXT, message TEXT,
     priority INTEGER NOT NULL DEFAULT 0, ready_at INTEGER, time_limit_ms INTEGER,
     cancelling INTEGER NOT NULL DEFAULT 0, retry_of INTEGER, output_bytes INTEGER NOT NULL DEFAULT 0,
-    owner TEXT NOT NULL DEFAULT '', run INTEGER NOT NULL DEFAULT 0);
+    owner TEXT NOT NULL DEFAULT '', run INTEGER NOT NULL DEFAULT 0, ended_served_ms INTEGER);
 CREATE INDEX queued ON job(priority, id) WHERE state = 'queued';
 CREATE INDEX waiting ON job(ready_at) WHERE ready_at IS NOT NULL AND state = 'queued';
 CREATE INDEX failed ON job(id) WHERE state = 'failed';
@@ -101,6 +102,9 @@ UPDATE job SET run = attempts + reruns
     WHERE attempts + reruns > 0 OR state = 'cancelled';
 ALTER TABLE session ADD COLUMN began_n INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE session ADD COLUMN began_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE journal ADD COLUMN served_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE journal ADD COLUMN served_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN ended_served_ms INTEGER;
 """,
 }
 

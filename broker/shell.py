@@ -71,6 +71,7 @@ TURN_SUBSCRIPTIONS = 20  # at a time
 RETRY_WRITING_MS = 1_000
 IDLE_MS = 60_000
 KEYS_EVERY_MS = 1_000
+LATEST_WALL_MS = 253_402_300_799_000  # the year 9999, where Python's dates end
 
 RECEIVED = 512
 RECEIVED_BYTES = 16 << 20
@@ -95,7 +96,15 @@ class Made(NamedTuple):
 
 
 def clock() -> Now:
-    return Now(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
+    """The time. A wall clock that is set to a date which messages cannot carry stands still at the nearest one."""
+    return Now(time.monotonic_ns() // 1_000_000, min(max(0, _wall_ms()), LATEST_WALL_MS))
+
+
+def _wall_ms() -> int:
+    try:
+        return time.time_ns() // 1_000_000
+    except OverflowError:  # from 3.13 on, beyond 2262; before that, Python's clock stands still there
+        return int(time.clock_gettime(time.CLOCK_REALTIME) * 1000)
 
 
 class Broker:
@@ -444,7 +453,7 @@ class Broker:
         if self._queue:
             now_s = time.perf_counter()
             deadlines.append(now.mono_ms + int(1000 * (self._queue.ready_at_s(now_s) - now_s)))
-        return min((max(0, at - now.mono_ms) for at in deadlines if at is not None), default=IDLE_MS)
+        return min([IDLE_MS, *(max(0, at - now.mono_ms) for at in deadlines if at is not None)])
 
     # --- what goes out -------------------------------------------------------------------------------------
 

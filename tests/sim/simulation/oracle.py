@@ -74,7 +74,7 @@ class Oracle:
         self.running: int | None = None
         self._paused_at: int | None = None
         self._wishes: dict[int, int] = {}  # when the wish that a job end was committed
-        self._latest_ms = 0  # the wall clock was there before it was set back
+        self._wakes: dict[int, int] = {}  # when the delay of a job ends, by the clock that nobody sets
 
     # --- what is promised to clients ---------------------------------------------------------------------
 
@@ -120,6 +120,7 @@ class Oracle:
             known = job.id in self.committed or job.id in self.forgotten
             self._hold(not known, f"id {job.id} was given twice")
             self.committed[job.id] = job
+            self._waits(job)
             self.counts["copies"] += job.retry_of is not None
         self.data.update(changes.data)
         self.data.update((to, self.data[copied]) for to, copied in changes.data_copies)
@@ -168,22 +169,18 @@ class Oracle:
             self._in_turn([job_id for _, job_id in changes.hands])
 
     def _in_turn(self, handed: list[int]) -> None:
-        """Of the ready jobs, those were handed over whose turn it is, and no other.
-
-        What was ready before the clock was set back may count as ready, or not.
-        """
-        wall_ms = self._time().wall_ms
-        latest_ms = max(self._latest_ms, wall_ms)
+        """Of the ready jobs, those were handed over whose turn it is, and no other: however the wall clock was set."""
+        mono_ms = self._time().mono_ms
         order = []
         for job_id in handed:
             job = self.committed[job_id]
-            self._hold((job.ready_at or 0) <= latest_ms, f"job {job_id} was not ready")
+            self._hold(self._wakes.get(job_id, 0) <= mono_ms, f"job {job_id} was not ready")
             self.counts["delayed"] += job.ready_at is not None
             order.append((-job.priority, job_id))
         self._hold(order == sorted(order), f"handed over in the order {handed}")
         away = set(self._handed.values())
         for job in self.committed.values():
-            if not job.state.final and job.id not in away and (job.ready_at or 0) <= wall_ms:
+            if not job.state.final and job.id not in away and self._wakes.get(job.id, 0) <= mono_ms:
                 self._hold((-job.priority, job.id) > order[-1], f"job {job.id} was ready before {handed}")
                 self.counts["overtakes"] += job.id < handed[-1]
 
@@ -210,6 +207,8 @@ class Oracle:
             how = [run.how for run in self.runs.get(job.id, [])]
             self._hold(how[-1:] == ["killed"], f"job {job.id} is put back after an orderly end; its runs ended {how}")
         self.committed[job.id] = job
+        if job.attempts > before.attempts or job.ready_at is None or job.state.final:
+            self._waits(job)
         if job.cancelling:
             self._wishes[job.id] = self._time().mono_ms
         if job.state is JobState.COMPLETED:
@@ -230,8 +229,23 @@ class Oracle:
             delay_ms = kind.retry_delay_ms * 2 ** (job.attempts - 1)
             self._hold(job.ready_at == (job.ended_at or 0) + delay_ms, f"job {job.id} is retried at {job.ready_at}")
 
-    def clock_is_set(self) -> None:
-        self._latest_ms = max(self._latest_ms, self._time().wall_ms)
+    def broker_loads(self, loaded: Loaded) -> None:
+        """Over a restart the wall clock says what is left of a delay, and at most all of it is."""
+        now = self._time()
+        self._wakes = {
+            job_id: now.mono_ms + min(ready_at - now.wall_ms, max(0, delay_ms))
+            for ready_at, job_id, _, delay_ms in loaded.waiting
+        }
+        for job in loaded.handed.values():  # it was ready once
+            self._wakes.pop(job.id, None)
+
+    def _waits(self, job: Job) -> None:
+        """The delay that a job has as of this commit."""
+        now = self._time()
+        if job.ready_at is None or job.state.final:
+            self._wakes.pop(job.id, None)
+        else:
+            self._wakes[job.id] = now.mono_ms + job.ready_at - now.wall_ms
 
     def _fails(self, job: Job, kind: TaskType, unwanted: bool) -> None:
         self.counts["timed out"] += job.reason is FailReason.TIMED_OUT
@@ -349,12 +363,12 @@ class Oracle:
                 waited_ms = now_ms - max(at_ms, self.healthy_since)
                 self._hold(waited_ms < 2 * LET_GO_MS, f"job {job_id} has been cancelling for {waited_ms} ms")
 
-    def kept(self, most: int | None, for_ms: int | None) -> None:
+    def kept(self, most: int | None, for_ms: int | None, served_ms: int) -> None:
         """What the operator does not want kept is gone."""
         ended = [job for job in self.committed.values() if job.state.final]
         self._hold(most is None or len(ended) <= most, f"{len(ended)} ended jobs are kept")
         if for_ms is not None:
-            late = [job.id for job in ended if (job.ended_at or 0) < self._time().wall_ms - for_ms - 20_000]
+            late = [job.id for job in ended if (job.ended_served_ms or 0) < served_ms - for_ms - 20_000]
             self._hold(not late, f"jobs {late} are kept too long")
 
     def drained(self) -> None:

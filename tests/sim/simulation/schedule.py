@@ -20,7 +20,7 @@ WEIGHTED = (
     (6, "resume"),
     (1, "pause on {when}"),
     (1, "keep {keep}"),
-    (1, "clock {step}"),
+    (2, "clock {step}"),
     (24, "broker {few}"),
     (10, "broker"),
     (24, "worker {few}"),
@@ -79,7 +79,7 @@ def _filled(line: str, rng: random.Random) -> str:
         side=rng.choice(("before", "after")),
         spool=f"worker crashes {rng.choice(('before', 'after'))} {rng.choice(('Save', 'Remove', 'SetAside'))}Spool",
         keep=rng.choice(("", "3", "0 500", "8 2000")),
-        step=rng.choice((-10_000, -300, 300, 10_000)),
+        step=rng.choice((-(10**13), -86_400_000, -10_000, -300, 300, 10_000, 86_400_000, 10**13)),
     )
 
 

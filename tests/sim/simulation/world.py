@@ -42,7 +42,7 @@ class World:
         self.now = 1_000
         self.rules = Rules()
         self.keep = Keep()
-        self.clock_went_back = False
+        self.clock_was_set = False
         self._wall_ms = WALL_MS
         self.net = Network()
         self.oracle = Oracle({name: kind for name, (kind, _) in TYPES.items()}, self.time)
@@ -123,9 +123,8 @@ class World:
 
     def clock(self, ms: str) -> None:
         """The wall clock is set, back when `ms` is negative."""
-        self.oracle.clock_is_set()
-        self._wall_ms += int(ms)
-        self.clock_went_back = self.clock_went_back or int(ms) < 0
+        self._wall_ms = max(self._wall_ms + int(ms), -self.now)
+        self.clock_was_set = True
 
     def broker_turn(self, most: str = "1000") -> None:
         if self.broker is not None:
@@ -269,7 +268,8 @@ class World:
             if core.queued == core.waiting == 0 and core.running is None:
                 break
         self.run("3000" if self.keep == Keep() else "25000")
-        self.oracle.kept(self.keep.jobs, self.keep.for_ms)
+        served_ms = self.broker.core.service(self.time()).served_ms if self.broker is not None else 0
+        self.oracle.kept(self.keep.jobs, self.keep.for_ms, served_ms)
         self._check_all()
         self.oracle.drained()
 

@@ -49,7 +49,7 @@ LOADED = Loaded(
     "the journal",
     COUNTERS,
     {-3: array("q"), 0: array("q", [1]), 5: array("q", [4])},
-    [(5000, 5, -3)],
+    [(5000, 5, -3, 3996)],
     {7: QUEUED},
     SESSION,
     TYPES,

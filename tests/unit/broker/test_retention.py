@@ -9,11 +9,22 @@ from typing import Any
 import pytest
 
 from zjobs.broker.core import Core, Rules
-from zjobs.broker.jobs import Changes, Job
+from zjobs.broker.jobs import Changes, Job, Service
 from zjobs.broker.journal import Journal, StorageError
 from zjobs.broker.retention import STEP_EVERY_MS, STEP_JOBS, STEP_LOOKED_AT, SWEEP_EVERY_MS, Keep, Retention
 from zjobs.broker.workerview import Now
-from zjobs.messages.types import BrokerName, Cancel, Ended, ErrorCode, ForgetReply, JobState, Missing, Outcome
+from zjobs.messages.types import (
+    BrokerName,
+    Cancel,
+    Ended,
+    ErrorCode,
+    ForgetReply,
+    JobState,
+    Missing,
+    NewJob,
+    Outcome,
+    Submit,
+)
 
 
 def done(n: int) -> Ended:
@@ -71,7 +82,7 @@ def test_a_key_goes_with_the_last_of_its_jobs(ready: Any) -> None:
 
 
 class Store:
-    """A core on a file with `count` ended jobs; job n ended at n seconds (wall clock)."""
+    """A core on a file with `count` ended jobs; job n ended after n seconds of service."""
 
     def __init__(self, path: Path, count: int, data: bytes = b"") -> None:
         self.journal = Journal.open(str(path), "journal")
@@ -79,10 +90,11 @@ class Store:
         made = Changes()
         for n in range(1, count + 1):
             made.added[n] = Job(n, "x", JobState.QUEUED, 0, 0, 0, len(data), 0)
-            made.changed[n] = made.added[n]._replace(state=JobState.FAILED, ended_at=n * 1_000)
+            made.changed[n] = made.added[n]._replace(state=JobState.FAILED, ended_at=1, ended_served_ms=n * 1_000)
         made.data = [(n, data) for n in made.added]
         self.mono_ms = 0
-        self.wall_ms = count * 1_000
+        self.wall_ms = 1_700_000_000_000
+        made.service = Service(count * 1_000, self.wall_ms)
         core = self._load()
         made.counters = core.counters._replace(next_id=count + 1, failed=count)
         self.journal.commit(made)
@@ -143,8 +155,8 @@ def test_old_jobs_are_dropped_by_age(stores: Any) -> None:
     store, retention = stores(10), Retention(Keep(for_ms=3_000))
     store.sweep(retention)
     assert store.left() == [7, 8, 9, 10] and store.core.counters.failed == 4
-    store.wall_ms += 1_000
-    store.sweep(retention)
+    store.mono_ms += 1_000
+    store.sweep(Retention(Keep(for_ms=3_000)))
     assert store.left() == [8, 9, 10]
 
 
@@ -169,7 +181,7 @@ def test_jobs_that_have_not_ended_stay(stores: Any) -> None:
     more.added = {1: Job(1, "x", JobState.QUEUED, 0, 0, 0, 0, 0)}
     more.counters = store.core.counters._replace(next_id=2)
     store.journal.commit(more)
-    store.wall_ms = 10**9
+    store.mono_ms = 10**9
     assert store.sweep(Retention(Keep(for_ms=0, jobs=1))) == [0] and store.journal.job(1) is not None
 
 
@@ -177,8 +189,8 @@ def test_it_works_in_small_steps(stores: Any) -> None:
     """Each looks at a bounded number of jobs and drops a bounded number; the next comes soon, the next sweep later."""
     count = STEP_LOOKED_AT + 3 * STEP_JOBS
     store, retention = stores(count), Retention(Keep(for_ms=0))
-    store.wall_ms += 10_000
-    assert store.step(retention) == STEP_JOBS and retention.due_at_ms() == STEP_EVERY_MS
+    store.mono_ms += 10_000
+    assert store.step(retention) == STEP_JOBS and retention.due_at_ms() == store.mono_ms + STEP_EVERY_MS
     store.mono_ms += STEP_EVERY_MS - 1
     assert store.step(retention) == 0, "not due yet"
     assert store.sweep(retention)[:7] == [STEP_JOBS] * 7
@@ -202,8 +214,73 @@ def test_the_file_gives_its_space_back(stores: Any) -> None:
     """Step by step: when all is gone, so is most of the file."""
     store, retention = stores(300, b"x" * 10_000), Retention(Keep(for_ms=0))
     full = store.journal.size_bytes()
-    store.wall_ms += 10_000
+    store.mono_ms += 10_000
     for _ in range(5):
         store.sweep(retention)
     store.journal.recover()  # moves the log into the file
     assert store.left() == [] and store.journal.size_bytes() < full / 10
+
+
+# --- clocks that are set ----------------------------------------------------------------------------------------------
+
+DAY_MS = 24 * 3_600_000
+
+
+def test_a_clock_that_is_set_drops_nothing(stores: Any) -> None:
+    """Forward by years and back: only the time for which the journal was in service counts."""
+    store, retention = stores(10), Retention(Keep(for_ms=60_000))
+    for step in (50 * 365 * DAY_MS, -100 * 365 * DAY_MS):
+        store.wall_ms += step
+        store.sweep(retention)
+        assert len(store.left()) == 10
+    store.mono_ms += 60_000
+    store.sweep(retention)
+    assert store.left() == []
+
+
+@pytest.mark.parametrize(
+    ("break_ms", "counted_ms"), [(5_000, 5_000), (DAY_MS, DAY_MS), (3_650 * DAY_MS, DAY_MS), (-7 * DAY_MS, 0)]
+)
+def test_a_break_counts_a_day_at_most(stores: Any, break_ms: int, counted_ms: int) -> None:
+    """What the wall clock says of it may be wrong."""
+    store = stores(10)
+    before = store.core.service(store.now).served_ms
+    store.wall_ms += break_ms
+    store.core = store._load()
+    assert store.core.service(store.now).served_ms == before + counted_ms
+
+
+def test_the_clock_that_was_wrong_when_a_job_ended_does_not_age_it(stores: Any) -> None:
+    """A broker that started in 1970 and was put right a second later."""
+    store = stores(3)
+    store.wall_ms = 7
+    store.core = store._load()
+    store.core.submit(Submit("key", (NewJob("x", None),)), (b"", b""), store.now)
+    store.step(Retention(Keep()))
+    store.core.cancel(Cancel((4,)), store.now)
+    store.step(Retention(Keep()))
+    store.wall_ms = 1_700_000_000_000
+    assert store.journal.job(4).ended_at == 7
+    store.sweep(Retention(Keep(for_ms=60_000)))
+    assert store.left() == [1, 2, 3, 4]
+
+
+def test_the_service_of_an_idle_broker_is_noted_each_hour(stores: Any) -> None:
+    """Else weeks in which nothing happened would count as one break."""
+    store, retention = stores(3), Retention(Keep(jobs=5))
+    store.sweep(retention)
+    for hour in range(1, 6):
+        store.mono_ms += 3_600_000
+        store.sweep(retention)
+        assert store.journal.load().service.served_ms == pytest.approx(3_000 + hour * 3_600_000, abs=60_000)
+
+
+def test_jobs_of_older_formats_age_from_then_on(stores: Any) -> None:
+    """When they ended the service was not counted yet."""
+    store = stores(3)
+    store.journal._db.execute("UPDATE job SET ended_served_ms = NULL")
+    store.sweep(Retention(Keep(for_ms=5_000)))
+    assert store.left() == [1, 2, 3]
+    store.mono_ms += 5_000
+    store.sweep(Retention(Keep(for_ms=5_000)))
+    assert store.left() == []
