@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from checker import FINAL, GRACE_S, Record, Verdict, check, load
 
+from soaking import backups
 from soaking.asker import Asker
 from soaking.schedule import Step, steps
 from soaking.soak_tasks import result_of
@@ -43,6 +44,7 @@ class Soak:
         self._say = say
         self._done: Counter[str] = Counter()
         self._troubles: list[str] = []
+        self._backup: backups.Backup | None = None
 
     def run(self, seconds: float, kills_only: bool = False, enough: int | None = None) -> Soaked:
         """Raises SoakError when something does not come up or does not drain."""
@@ -57,6 +59,9 @@ class Soak:
             self._take(next(schedule))
             stage.still_lives()
         self._drain()
+        if self._backup is not None:
+            self._done["restores"] += 1
+            self._troubles += backups.restore(stage, self._backup)
         verdict = check(load(stage.records), result_of)
         self._troubles += [f"a traceback in {name}" for name in stage.tracebacks()]
         return Soaked(
@@ -76,7 +81,9 @@ class Soak:
     def _take(self, step: Step) -> None:
         pause(step.pause_s)
         verb, _, what = step.fault.partition(" ")
-        if verb == "second":
+        if verb == "backup":
+            self._back_up()
+        elif verb == "second":
             self._second(what)
         elif what in ("submitter", "watcher"):
             self._kill_client(what)
@@ -146,6 +153,11 @@ class Soak:
         stage.recorder.note("dead", who="client", name=name)
         self._done["clients killed"] += 1
         stage.start_client(role)
+
+    def _back_up(self) -> None:
+        self._done["backups"] += 1
+        self._backup, troubles = backups.make(self._stage, self._done["backups"])
+        self._troubles += troubles
 
     # --- the end -------------------------------------------------------------------------------------------
 

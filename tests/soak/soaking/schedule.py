@@ -10,6 +10,7 @@ KILLS = ("kill broker", "kill worker")
 FAULTS = (
     *KILLS,
     "kill broker and worker",
+    "backup",
     "stop broker",
     "stop worker",
     "second broker",

@@ -98,6 +98,12 @@ class Stage:
         finally:
             self._end(second)
 
+    def upkeep(self, *words: str) -> str:
+        """Runs `zbroker` with such words to its end. Returns what was wrong, or nothing."""
+        argv = [sys.executable, "-m", "zjobs.broker", *words]
+        ended = subprocess.run(argv, capture_output=True, text=True, env=self._env, timeout=END_S, check=False)
+        return "" if ended.returncode == 0 else f"exit code {ended.returncode}: {ended.stderr.strip()}"
+
     def _start(self, package: str, options: list[str]) -> subprocess.Popen[bytes]:
         return self._popen([sys.executable, "-m", f"zjobs.{package}", *options], package, subprocess.PIPE)
 
