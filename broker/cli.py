@@ -162,9 +162,7 @@ def _manage_keys(values: dict[str, Any]) -> int:
         elif values["revoke"]:
             said = keys.revoke(directory, name)
         elif values["list"]:
-            said = "\n".join(
-                f"{client.name}  {client.role.value}  {client.public}" for client in keys.clients(directory)
-            )
+            said = keys.listed(directory)
         else:
             said = keys.add(directory, name, _role(values["--role"]), Path(values["--out"] or f"{name}.key"))
     except OSError as error:
@@ -362,7 +360,7 @@ def _journal_file(values: dict[str, Any]) -> str:
 def _start_logging(level: str) -> None:
     if level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         raise options.UsageError(f"--log-level must be debug, info, warning or error, not {level!r}")
-    logs.start(level.upper(), "%(asctime)s %(levelname)-7s zbroker: %(message)s")
+    logs.start(level.upper(), "zbroker")
 
 
 def _refuse(code: int, error: Exception) -> int:

@@ -86,6 +86,12 @@ def revoke(directory: Path, name: str) -> str:
     return f"{name} is refused from now on"
 
 
+def listed(directory: Path) -> str:
+    """A line for each client that is admitted. Raises KeysError when there are no keys yet."""
+    _broker(directory)
+    return "\n".join(f"{client.name}  {client.role.value}  {client.public}" for client in clients(directory))
+
+
 def clients(directory: Path) -> list[Client]:
     """Who is admitted, by name."""
     read = (_client(path) for path in sorted((directory / "clients").iterdir()) if keys.NAME.fullmatch(path.name))
@@ -149,7 +155,9 @@ def _broker(directory: Path) -> Identity:
     try:
         return keys.load(directory / "broker.key")
     except KeyFileError as error:
-        raise KeysError(f"{error} (zbroker keys init makes the keys)") from None
+        if not (directory / "broker.key").exists():
+            raise KeysError(f"there are no keys in {directory} yet: zbroker keys init makes them") from None
+        raise KeysError(str(error)) from None
 
 
 def _pair() -> tuple[str, str]:

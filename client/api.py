@@ -96,7 +96,7 @@ class Client(Control):
     ) -> None:
         address = broker or os.environ.get(endpoints.ENVIRONMENT_VARIABLE) or endpoints.FRONTEND
         try:
-            self.address = endpoints.checked(address)
+            self.address = endpoints.checked(endpoints.with_transport(address))
         except ValueError as error:
             raise errors.BadAddress(str(error)) from None
         self.timeout = timeout

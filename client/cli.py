@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
+from functools import partial
 
 from zjobs.client import exits, help, text
 from zjobs.client.errors import JobEndedWithoutResult, ZjobsError
@@ -107,7 +108,18 @@ def _command(argv: list[str], output: Output) -> int:
     module, function = RUN_BY[name]
     run = getattr(importlib.import_module(f"zjobs.client.{module}"), function)
     with Client(args["--broker"], timeout, key=args["--key"]) as client:
+        client.connection.on_trouble = partial(_say_trouble, output, client.address, timeout)
         return int(run(commands.Call(args, client, output)))
+
+
+def _say_trouble(output: Output, address: str, timeout: float, why: str) -> None:
+    from zjobs.client.handshake import NOTHING_LISTENS
+
+    if why == NOTHING_LISTENS:
+        sentence = f"nothing listens at {address}: start zbroker, or choose another with --broker"
+    else:
+        sentence = f"{address}: {why}; choose another with --broker"
+    output.note(f"{sentence} (trying for {timeout:g} s)")
 
 
 def _name(argv: list[str]) -> str:

@@ -63,7 +63,8 @@ def show(call: Call) -> int:
         call.output.line("", reply)
         return exits.DONE
     now = call.client.status([reply.job.id])
-    for line in text.show_lines(reply, now.worker, now.paused, call.output.raw):
+    kind = next((kind for kind in call.client.types().types if kind.name == reply.job.type), None)
+    for line in text.show_lines(reply, now.worker, now.paused, call.output.raw, kind):
         call.output.line(line, None)
     return exits.DONE
 

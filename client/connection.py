@@ -15,7 +15,7 @@ from time import monotonic
 import zmq
 
 from zjobs.client.errors import BadAddress, BadReply, BrokerUnreachable, NotPermitted, UntrustedBroker
-from zjobs.client.handshake import Handshake
+from zjobs.client.handshake import Handshake, trouble
 from zjobs.client.identity import Key
 from zjobs.messages import endpoints
 
@@ -66,8 +66,10 @@ class _Caller:
             self.close()
             raise BadAddress(f"cannot connect to {address}: {error}") from error
 
-    def ask(self, frame: bytes, seconds: float) -> list[bytes] | None:
-        """The frames of the reply, None when none came. Raises what Handshake.read does."""
+    def ask(self, frame: bytes, seconds: float, on_retry: Callable[[], None]) -> list[bytes] | None:
+        """The frames of the reply, None when none came. `on_retry` is called when no connection comes about.
+
+        Raises what Handshake.read does."""
         self._socket.send(frame)
         deadline = monotonic() + seconds
         while True:
@@ -77,6 +79,8 @@ class _Caller:
             if not ready:
                 return None
             self._handshake.read()
+            if self._handshake.retries:
+                on_retry()
 
     def is_sound(self) -> bool:
         """Whether it was not refused since its last request: ZeroMQ would not connect it again."""
@@ -180,13 +184,16 @@ class _Pool:
 class Connection:
     """Requests to the broker at `address`, and feeds of its events. `timeout`: seconds for one answer.
 
-    key: what to show, and to expect; None: a connection without keys.
+    key: what to show, and to expect; None: a connection without keys. `on_trouble`, if set, is told why the first
+    connection does not come about, while it is tried again.
     """
 
     def __init__(self, address: str, timeout: float, key: Key | None = None) -> None:
         self.address = address
         self.timeout = timeout
         self.key = key
+        self.on_trouble: Callable[[str], None] | None = None
+        self._trouble: str | None = None  # why no connection came about; None: not looked at
         self._pools: dict[int, _Pool] = {}
 
     def close(self) -> None:
@@ -204,7 +211,7 @@ class Connection:
             if reply is not None:
                 return reply
             if left <= patience:
-                raise BrokerUnreachable(self.address, timeout)
+                raise BrokerUnreachable(self.address, timeout, self._trouble or "")
             patience *= 2
 
     def feed(self, endpoint: str) -> Feed:
@@ -218,14 +225,22 @@ class Connection:
         caller = pool.borrow()
         frames = None
         try:
-            frames = caller.ask(frame, seconds)
+            frames = caller.ask(frame, seconds, self._look_for_trouble)
         finally:
             pool.give_back(caller, reusable=frames is not None)
         if frames is None:
             return None
+        self._trouble = ""
         if len(frames) != 1:
             raise BadReply(f"{self.address} answered with {len(frames)} frames; it is no broker of zjobs")
         return frames[0]
+
+    def _look_for_trouble(self) -> None:
+        """Finds out why no connection comes about, and tells it at once: once, and not when there was one before."""
+        if self._trouble is None:
+            self._trouble = trouble(self.address)
+            if self._trouble and self.on_trouble is not None:
+                self.on_trouble(self._trouble)
 
     def _own_pool(self) -> _Pool:
         # Without a lock, as an inherited one may be held by a thread that was not copied. The parent's pools stay

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+from shlex import quote
 
 from zjobs.client import exits, text
 from zjobs.client.commands import Call, chosen_request_key, ids_of_words, job_id_of, repeat_hint, say_missing
 from zjobs.client.following import print_ends
 from zjobs.client.table import Table
-from zjobs.client.waiting import max_wait_s
+from zjobs.client.waiting import command_line, max_wait_s
 from zjobs.messages.options import UsageError, integer, nearest
 from zjobs.messages.types import JobState, JobStatus, WorkerState
 
 ROWS_A_PAGE = 100
 MOST_ROWS = 1_000_000_000
+DEFAULT_ROWS = "20"  # as the help text has it
 
 
 def cancel(call: Call) -> int:
@@ -70,25 +72,44 @@ def resume(call: Call) -> int:
 
 def list_jobs(call: Call) -> int:
     table = Table(call.output.columns)
-    jobs = _listed(call)
-    while page := list(islice(jobs, ROWS_A_PAGE)):
+    limit = _limit(call)
+    jobs = _listed(call, limit)
+    shown, last = 0, None
+    while page := list(islice(jobs, min(ROWS_A_PAGE, limit - shown))):
+        shown, last = shown + len(page), page[-1].id
         lines = table.lines(page)
         if len(lines) > len(page) and not call.output.as_json:
             call.output.line(lines[0], None)
         for job, line in zip(page, lines[-len(page) :]):
             call.output.line(line, job)
         call.output.flush()
+    if shown == limit and last is not None:
+        _say_how_to_go_on(call, last, jobs)
     return exits.DONE
 
 
-def _listed(call: Call) -> Iterator[JobStatus]:
-    args = call.args
+def _say_how_to_go_on(call: Call, last: int, rest: Iterator[JobStatus]) -> None:
+    """`rest`: what comes after `last`. With a filter it is not looked at: that could mean going through the journal."""
+    chosen = [f"{name} {quote(call.args[name])}" for name in ("--state", "--type") if call.args[name] is not None]
+    if chosen or next(rest, None) is not None:
+        are = "there may be more" if chosen else "there are more"
+        limit = [] if call.args["--limit"] == DEFAULT_ROWS else [f"--limit {call.args['--limit']}"]
+        words = " ".join(["list", *chosen, *limit, f"--before {last}"])
+        call.output.note(f"{are}: {command_line(call)} {words}")
+
+
+def _limit(call: Call) -> int:
     try:
-        limit = integer(args["--limit"], 1, MOST_ROWS)
+        return integer(call.args["--limit"], 1, MOST_ROWS)
     except ValueError as error:
         raise UsageError(f"--limit: {error}") from None
+
+
+def _listed(call: Call, limit: int) -> Iterator[JobStatus]:
+    """The jobs asked for, and one more."""
+    args = call.args
     before = None if args["--before"] is None else job_id_of(args["--before"])
-    return call.client.list(_state(args["--state"]), args["--type"], limit, before)
+    return call.client.list(_state(args["--state"]), args["--type"], limit + 1, before)
 
 
 def _state(given: str | None) -> JobState | None:

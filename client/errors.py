@@ -105,13 +105,14 @@ BY_CODE: dict[str, type[ZjobsError]] = {
 
 
 class BrokerUnreachable(ZjobsError):
-    """No answer in time; `address` is where it was expected."""
+    """No answer in time; `address` is where it was expected, `why` what is known to be wrong there, or empty."""
 
     code = "unreachable"
 
-    def __init__(self, address: str, seconds: float) -> None:
-        super().__init__(f"no answer from {address} within {seconds:g} s")
+    def __init__(self, address: str, seconds: float, why: str = "") -> None:
+        super().__init__(f"no answer from {address} within {seconds:g} s" + (f": {why}" if why else ""))
         self.address = address
+        self.why = why
 
 
 class KeyRefused(NotPermitted):

@@ -13,14 +13,21 @@ So after the latter two the other side is asked, by the first bytes of ZMTP (rfc
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import zmq
 
 from zjobs.client.errors import KeyNeeded, KeyRefused, UntrustedBroker
 from zjobs.client.identity import Key
 
+if TYPE_CHECKING:
+    import socket
+
+NOTHING_LISTENS = "nothing listens there"
+
 _EVENTS = (
     zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_CONNECT_RETRIED
     | zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
@@ -46,6 +53,7 @@ class Handshake:
         self._endpoint = endpoint
         self._key = key
         self._hang_ups = 0
+        self.retries = False  # whether a connection could not be made
 
     def read(self) -> bool:
         """Whether the connection was lost since. Raises KeyRefused, KeyNeeded or UntrustedBroker when there can be
@@ -55,6 +63,8 @@ class Handshake:
             event = int.from_bytes(self.monitor.recv_multipart()[0][:2], sys.byteorder)
             if event == zmq.EVENT_DISCONNECTED:
                 lost = True
+            elif event == zmq.EVENT_CONNECT_RETRIED:
+                self.retries = True
             elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._hang_ups = 0
             elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
@@ -78,21 +88,44 @@ class Handshake:
             raise UntrustedBroker(f"{self._endpoint} does not have the key that {self._key.file} names")
 
 
-def mechanism(endpoint: str) -> str:
-    """What who listens at `endpoint` demands: NULL (no keys), CURVE; or "" when that cannot be learnt."""
+def trouble(endpoint: str) -> str:
+    """Why no connection to `endpoint` comes about; "" when one does."""
     import socket  # only where something went wrong
 
+    try:
+        _plain(endpoint).close()
+    except socket.gaierror:
+        return f"the host {endpoint.partition('://')[2].rpartition(':')[0]} is unknown"
+    except (ConnectionRefusedError, FileNotFoundError):
+        return NOTHING_LISTENS
+    except OSError as error:
+        return f"it cannot be reached ({error.strerror or error})"
+    return ""
+
+
+def _plain(endpoint: str) -> socket.socket:
+    """A connection to `endpoint` without ZeroMQ. Raises OSError."""
+    import socket
+
     scheme, _, place = endpoint.partition("://")
+    if scheme == "ipc":
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(_ANSWER_S)
+        try:
+            connection.connect("\0" + place[1:] if place.startswith("@") else place)
+        except OSError:
+            connection.close()
+            raise
+        return connection
+    host, _, port = place.rpartition(":")
+    return socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S)
+
+
+def mechanism(endpoint: str) -> str:
+    """Return the security mechanism the peer requires: NULL (no keys) or CURVE; "" when that cannot be learnt."""
     greeting = b""
     try:
-        if scheme == "ipc":
-            connection = socket.socket(socket.AF_UNIX)
-            connection.settimeout(_ANSWER_S)
-            connection.connect("\0" + place[1:] if place.startswith("@") else place)
-        else:
-            host, _, port = place.rpartition(":")
-            connection = socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S)
-        with connection:
+        with _plain(endpoint) as connection:
             connection.sendall(_GREETING)
             while len(greeting) < _GREETING_BYTES and (more := connection.recv(_GREETING_BYTES - len(greeting))):
                 greeting += more

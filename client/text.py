@@ -186,8 +186,10 @@ def type_lines(types: tuple[TaskType, ...]) -> list[str]:
     return [f"{printable(task.name):{width}}  {printable(task.description)}".rstrip() for task in types]
 
 
-def show_lines(reply: ShowReply, worker: WorkerState, paused: bool = False, raw: bool = False) -> list[str]:
-    """Everything about a job, for people. raw: what its task wrote is shown as it is."""
+def show_lines(
+    reply: ShowReply, worker: WorkerState, paused: bool = False, raw: bool = False, kind: TaskType | None = None
+) -> list[str]:
+    """Everything about a job, for people. raw: what its task wrote is shown as it is. kind: its type, if known."""
     job = reply.job
     facts = {
         "job": status_line(job, worker, paused=paused),
@@ -195,7 +197,7 @@ def show_lines(reply: ShowReply, worker: WorkerState, paused: bool = False, raw:
         **({"owner": printable(job.owner)} if job.owner else {}),
         "request key": printable(reply.request_key),
         "priority": str(job.priority),
-        "time limit": "the type's" if reply.time_limit_ms is None else seconds(reply.time_limit_ms / 1000),
+        "time limit": _time_limit(reply, kind),
         "submitted": moment(job.submitted_at),
         **({} if job.ready_at is None else {"ready": moment(job.ready_at)}),
         "started": moment(job.started_at),
@@ -211,6 +213,24 @@ def show_lines(reply: ShowReply, worker: WorkerState, paused: bool = False, raw:
     if job.message and not job.state.final:
         facts["last failure"] = printable(job.message)
     return _aligned(facts) + [line for attempt in reply.attempts for line in _attempt_lines(attempt, raw)]
+
+
+def _time_limit(reply: ShowReply, kind: TaskType | None) -> str:
+    """The limit that counts, and who has set it: `10 min, set by measure`."""
+    if reply.time_limit_ms is not None:
+        return f"{_exact(reply.time_limit_ms)}, set for this job"
+    if kind is None:
+        return "that of the type, which no worker has announced"
+    name = printable(kind.name)
+    return f"none ({name} sets none)" if kind.time_limit_ms is None else f"{_exact(kind.time_limit_ms)}, set by {name}"
+
+
+def _exact(duration_ms: int) -> str:
+    """A duration that somebody chose: 10 min, 1 min 30 s, 0.5 s."""
+    if duration_ms < 60_000:
+        return f"{duration_ms / 1000:g} s"
+    whole, _, unit = seconds(duration_ms / 1000).rpartition(" 0 ")
+    return whole or unit
 
 
 def _attempt_lines(attempt: Attempt, raw: bool) -> list[str]:
@@ -229,7 +249,7 @@ def info_lines(info: InfoReply, address: str, running_job: JobStatus | None = No
     """The state of the service, for people; `running_job`: the status of the job that the worker runs."""
     worker = info.worker
     where = f", pid {worker.pid} on {printable(worker.host or '?')}" if worker.pid is not None else ""
-    running = f", running job {worker.running}" if worker.running is not None else ""
+    running = "" if worker.running is None else _what_runs(worker.state, worker.running)
     if running_job is not None and running_job.stuck_ms is not None:
         running += f" (no sign of life for {_left(running_job.stuck_ms / 1000)})"
     facts = {
@@ -247,6 +267,11 @@ def info_lines(info: InfoReply, address: str, running_job: JobStatus | None = No
     if worker.note is not None:
         facts["note"] = printable(worker.note)
     return _aligned(facts) + [f"warning: {printable(warning)}" for warning in info.warnings]
+
+
+def _what_runs(worker: WorkerState, job_id: int) -> str:
+    absent = worker is WorkerState.ABSENT
+    return f"; job {job_id} ran when it was lost" if absent else f", running job {job_id}"
 
 
 def paused_line(paused: Paused) -> str:

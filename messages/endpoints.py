@@ -35,6 +35,11 @@ def checked(endpoint: str, free_port: bool = False) -> str:
     return endpoint
 
 
+def with_transport(address: str) -> str:
+    """`address`, or tcp:// before it where it is HOST:PORT alone."""
+    return f"tcp://{address}" if _TCP.match(f"tcp://{address}") else address
+
+
 def after(endpoint: str, places: int) -> str:
     """The endpoint `places` after this one: tcp ports count up, ipc paths get a suffix.
 

@@ -6,10 +6,10 @@ import logging
 import sys
 
 
-def start(level: int | str, layout: str) -> None:
-    """Logs from `level` on; `layout` is a format of the logging module."""
+def start(level: int | str, program: str) -> None:
+    """Logs from `level` on, in the one format that all programs share."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Harmless(layout))
+    handler.setFormatter(_Harmless(f"%(asctime)s %(levelname)-7s {program}: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
 
 

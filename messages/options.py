@@ -21,6 +21,9 @@ _USAGE_WORD = re.compile(r"(\[?)([A-Za-z<][\w<>-]*)(\]?)(\.\.\.)?")
 # docopt must not look at words that begin with a dash again: they travel under this name and a number.
 _PLACEHOLDER = "\0"
 
+# From here on (of 1, the same) a word is taken for a misspelling of another: `sumbit` is, `owner` is not `broker`.
+CLOSE = 0.65
+
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST_S = 36500 * 86400
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
@@ -97,10 +100,12 @@ def usage_lines(doc: str) -> list[str]:
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
-    """The one of `words` that somebody who wrote `word` most likely meant."""
+    """The one of `words` that somebody who wrote `word` most likely meant; None when none is close."""
     import difflib  # only for those who erred: it costs every other start a few milliseconds
 
-    return next(iter(difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)), None)
+    bare = {each.lstrip("-"): each for each in words}  # the dashes, which all options share, make none of them close
+    close = difflib.get_close_matches(word.lstrip("-"), list(bare), n=1, cutoff=CLOSE)
+    return bare[close[0]] if close else None
 
 
 def _print_and_leave(text: str) -> NoReturn:
@@ -202,10 +207,21 @@ def _word_mistake(usage: str, words: list[str], given: Iterable[str]) -> str:
         missing = required[len(words) :]
         return f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing\nusage: {usage}"
     extra = words[len(wanted) :]
+    if extra and wanted and wanted[-1][0]:
+        return _unquoted(usage, words, wanted)
     if extra:
         return f"too many words: {' '.join(extra)}\nusage: {usage}"
     out_of_place = [name for name in given if name not in usage and "[options]" not in usage]
     return (f"{out_of_place[0]} does not belong here\n" if out_of_place else "") + f"usage: {usage}"
+
+
+def _unquoted(usage: str, words: list[str], wanted: list[tuple[str, str, str, str]]) -> str:
+    """Too many words where the last one wanted is any text: it was probably meant to be one."""
+    import shlex  # only for those who erred
+
+    place = len(wanted) - 1
+    before = [usage.split()[0], *map(shlex.quote, words[:place])]
+    return f"{wanted[place][1]} is one argument; quote it: {' '.join(before)} {shlex.quote(' '.join(words[place:]))}"
 
 
 # --- values ----------------------------------------------------------------------------------------------

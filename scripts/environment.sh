@@ -3,9 +3,9 @@
 # make_environment FOLDER REQUIREMENT: installs again only when something in the tree changed since.
 make_environment() {
     local folder=$1 requirement=$2 stamp=$1/.installed
-    if [ ! -x "$folder/bin/python" ]; then
+    if [ ! -x "$folder/bin/pip" ]; then # the last that is made: without it, a first start was interrupted
         echo "making $folder" >&2
-        "${PYTHON:-python3}" -m venv "$folder" || {
+        "${PYTHON:-python3}" -m venv --clear "$folder" || {
             echo "cannot make a virtual environment: is Python's venv module installed (Debian: python3-venv)?" >&2
             return 1
         }

@@ -1,13 +1,39 @@
 #!/usr/bin/env bash
-# Runs the whole service on this machine.
-#
-#   scripts/start_all.sh                 broker and worker, with the journal in .run/, until Ctrl+C
-#   scripts/start_all.sh COMMAND [ARG]…  both on free ports and without a journal, runs COMMAND against them
-#                                        (zclient and ZJOBS_BROKER are set for it), exits with its code
-#
-# PYTHON chooses the interpreter that .venv is made with (python3).
+# Runs the whole service on this machine; --help tells how.
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+usage() {
+    cat <<'EOF'
+Runs the whole service on this machine: a broker and a worker with the predefined tasks.
+
+Usage:
+  scripts/start_all.sh                 run both until Ctrl+C
+  scripts/start_all.sh COMMAND [ARG]…  run both for one command, then exit with its code
+  scripts/start_all.sh --help          show this text
+
+Without a command: the broker listens at tcp://127.0.0.1:5570, where zclient looks, and its journal is the one
+that zbroker uses by itself: zjobs/journal.db in your state directory (~/.local/state). Logs go to .run/.
+Ctrl+C stops both: the worker after its running job. A second Ctrl+C kills that job.
+
+With a command: both run at addresses of their own, the journal is in memory, and nothing is left behind but
+the environment in .venv/. zclient and ZJOBS_BROKER are set for the command.
+
+The first start makes the environment in .venv/. PYTHON chooses its interpreter (python3).
+EOF
+}
+
+case ${1:-} in
+-h | --help)
+    usage
+    exit 0
+    ;;
+-*)
+    echo "start_all.sh: there is no option $1; scripts/start_all.sh --help lists all" >&2
+    exit 64
+    ;;
+esac
+
 . "$ROOT/scripts/environment.sh"
 make_environment "$ROOT/.venv" "$ROOT"
 export PATH="$ROOT/.venv/bin:$PATH"
@@ -23,12 +49,29 @@ stop() { # stop PID: asks it to end, and waits until it has
 }
 
 stop_all() {
-    trap '[ -n "$worker" ] && kill -TERM "$worker" 2>/dev/null' INT TERM # a second Ctrl+C: the worker stops at once
+    trap kill_job INT TERM
     stop "$worker"
     stop "$broker"
     rm -rf "$scratch"
 }
 trap stop_all EXIT
+
+kill_job() {
+    [ -n "$worker" ] || return 0
+    echo "the running job is killed" >&2
+    kill -TERM "$worker" 2>/dev/null || true
+}
+
+# What Ctrl+C waits for, and what another one does.
+say_what_is_waited_for() {
+    local job
+    job=$(zclient --broker "$broker_at" --timeout 1s info 2>/dev/null | sed -n 's/.*running job \([0-9]*\).*/\1/p') || true
+    if [ -n "$job" ]; then
+        echo "stopping: waiting for job $job to end; Ctrl+C again kills it" >&2
+    else
+        echo "stopping" >&2
+    fi
+}
 
 # start LOG PROGRAM ARG…: starts it and waits for its ready line; sets $pid and $ready
 start() {
@@ -50,7 +93,9 @@ if [ $# -gt 0 ]; then
     start "$scratch/zbroker.log" zbroker --listen 'tcp://127.0.0.1:*' --journal :memory: "${worker_at[@]}"
     broker=$pid
     export ZJOBS_BROKER=$ready
-    start "$scratch/zworker.log" zworker "${worker_at[@]}"
+    # its lock file goes with the rest, too
+    own_state() { XDG_STATE_HOME=$scratch exec zworker "$@"; }
+    start "$scratch/zworker.log" own_state "${worker_at[@]}"
     worker=$pid
     set +m
     trap : INT TERM # Ctrl+C is for the command; it ends, and then everything else
@@ -60,14 +105,16 @@ if [ $# -gt 0 ]; then
 fi
 
 mkdir -p "$ROOT/.run"
-trap 'exit 130' INT
-trap 'exit 143' TERM
-start "$ROOT/.run/zbroker.log" zbroker --journal "$ROOT/.run/journal.db"
+broker_at=''
+trap 'say_what_is_waited_for; exit 130' INT
+trap 'say_what_is_waited_for; exit 143' TERM
+start "$ROOT/.run/zbroker.log" zbroker
 broker=$pid broker_at=$ready
 start "$ROOT/.run/zworker.log" zworker
 worker=$pid
+journal=$(zclient --broker "$broker_at" info | sed -n 's/^journal: *\(.*\), [^,]*$/\1/p')
 cat <<EOF
-zjobs is running: requests at $broker_at, logs and journal in .run/
+zjobs is running: requests at $broker_at, journal $journal, logs in .run/
 Talk to it from another terminal:
 
   .venv/bin/zclient batch reverse example     submit a job, wait for it, show its result

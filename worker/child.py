@@ -68,11 +68,18 @@ def load(time_scale: float, modules: list[str]) -> dict[str, tasks.Caller]:
     predefined.register_all(time_scale)
     sys.path.insert(0, os.getcwd())
     for module in modules:
+        before = len(tasks.REGISTRY)
         try:
             importlib.import_module(module)
         except BaseException as error:  # a module may do anything, SystemExit included
             what = str(error) if isinstance(error, tasks.TaskError) else _import_headline(error)
             raise tasks.TaskError(f"--tasks {module}: {what}{_place(error)}") from None
+        here = (task.function.__module__ for task in tasks.REGISTRY.values())
+        if len(tasks.REGISTRY) == before and module not in here:  # another module may have imported it already
+            raise tasks.TaskError(
+                f"--tasks {module}: the module has no tasks; put @task above its functions "
+                "(from zjobs.worker.tasks import task)"
+            )
     for task in tasks.REGISTRY.values():
         tasks.check_type(task.type)
     return {name: tasks.Caller(task) for name, task in tasks.REGISTRY.items()}

@@ -101,7 +101,15 @@ def _config(values: dict[str, Any]) -> shell.Config:
                 "(zbroker keys init makes it, then --key FILE), or say --insecure if that is what you want"
             )
     farewell_ms = int(1000 * options.duration(values["--farewell"]))
-    return shell.Config(pipe, reports, _factor(values["--time-scale"]), tuple(values["--tasks"]), key, farewell_ms)
+    return shell.Config(pipe, reports, _factor(values["--time-scale"]), tuple(map(_module, values["--tasks"])), key, farewell_ms)
+
+
+def _module(name: str) -> str:
+    """A module as `import` names it. Raises ValueError for a file, with the name that was probably meant."""
+    if name.endswith(".py") or "/" in name:
+        meant = name.removesuffix(".py").removeprefix("./").strip("/").replace("/", ".")
+        raise ValueError(f"--tasks takes the name of a module, not a file: --tasks {meant}")
+    return name
 
 
 def _after(pipe: str) -> str:
@@ -128,7 +136,7 @@ def _level(text: str) -> int:
 
 
 def _start_log(level: int) -> None:
-    logs.start(level, "%(asctime)s %(name)s %(levelname)s %(message)s")
+    logs.start(level, "zworker")
     logging.raiseExceptions = False  # a closed stderr must not end the worker
 
 

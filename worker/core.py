@@ -137,6 +137,12 @@ class WorkerCore:
         self._beat_at_ms = 0
         self._quiet_since_ms = 0
 
+    @property
+    def running_id(self) -> int | None:
+        """The id of the job that runs, None when none does."""
+        n = self._running()
+        return None if n is None else self._jobs[n].id
+
     # --- what the broker sends -------------------------------------------------------------------------
 
     def on_pipe(self, message: PipeMessage, now_ms: int, next_incarnation: str) -> None:

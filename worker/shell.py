@@ -272,8 +272,14 @@ class _Loop:
             log.info("%s: stopping; the spool stays for the next worker", name)
             self._done = True
             return
-        log.info("%s: %s", name, "stopping at once" if self._core.stopping else "stopping after the running job")
+        log.info("%s: stopping %s", name, self._how_to_stop())
         self._core.stop(now_ms)
+
+    def _how_to_stop(self) -> str:
+        job_id = self._core.running_id
+        if self._core.stopping:
+            return "at once" if job_id is None else f"at once: job {job_id} is killed"
+        return "now: no job runs" if job_id is None else f"after job {job_id}"
 
     def _hear_task_process(self) -> None:
         now_ms = _now_ms()
@@ -304,8 +310,10 @@ class _Loop:
 
     def _bury(self, death: Death, now_ms: int) -> None:
         self._hear(death.events, now_ms)
+        job_id = self._core.running_id
+        job = "" if job_id is None else f"job {job_id}: "
         self._core.on_task_process_died(death.lost, death.unbegun, death.how, now_ms)
-        log.warning("%s", self._runner.refusal or death.how)
+        log.warning("%s", self._runner.refusal or job + death.how)
         if self._runner.restart_at_ms <= now_ms and not self._core.stopping:
             self._start_task_process()
 
@@ -361,9 +369,10 @@ class _Loop:
         elif isinstance(effect, e.Look):
             self._core.on_seen(self._runner.seen(effect.n), now_ms)
         elif isinstance(effect, e.EndTask):
-            log.info("telling the running job to end")
+            log.info("job %s: telling its task to end", self._core.running_id)
             self._runner.end_task(effect.n)
         elif isinstance(effect, e.KillTask):
+            log.warning("job %s: killing its process", self._core.running_id)
             self._runner.kill()
         elif isinstance(effect, e.Renew):
             log.warning("the broker takes over: everything is forgotten, new incarnation %s", effect.incarnation)

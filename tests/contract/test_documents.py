@@ -100,7 +100,7 @@ def test_there_is_no_section_for_a_request_that_does_not_exist() -> None:
 @pytest.mark.parametrize(
     "kind",
     [m.JobStatus, m.Attempt, m.TaskType, m.WorkerInfo, m.JobEvent, m.Missing, m.NewJob, m.BrokerName, m.Running]
-    + [m.Ended, m.Returned, *wire.PIPE.values(), *wire.REPORTS.values()],
+    + [m.ServiceEvent, m.Listening, m.Ended, m.Returned, *wire.PIPE.values(), *wire.REPORTS.values()],
     ids=lambda kind: kind.__name__,
 )
 def test_each_field_of_a_map_is_explained(kind: type) -> None:

@@ -81,6 +81,12 @@ def third_time(name: str) -> int:
 
 
 @task
+def raises(key: str) -> None:
+    """Fails with a KeyError."""
+    raise KeyError(key)
+
+
+@task
 def talks(name: str) -> None:
     """Prints, waits at a gate, and prints more."""
     print("before the gate", flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -70,3 +71,74 @@ def test_watch_tells_of_jobs_and_of_the_service(service: Service) -> None:
         job = service.client().submit("echo", 1)
         until_line(f"echo {job.id} completed")
         watching.kill()
+
+
+def test_nothing_listens_is_said_at_once(service: Service) -> None:
+    """While it is still tried: what is wrong at the address, and what to do; and once more at the end."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        with started(service, "--broker", address, "--timeout", "60", "info") as asking:
+            assert asking.stderr is not None
+            said = asking.stderr.readline()
+            asking.kill()
+        start = f"zclient: nothing listens at tcp://{address}: start zbroker, or choose another with --broker"
+        assert said == f"{start} (trying for 60 s)\n"
+        ended = service.zclient("--broker", address, "--timeout", "0.5", "info")
+    assert (ended.returncode, ended.stdout) == (69, "")
+    assert ended.stderr.endswith(f"no answer from tcp://{address} within 0.5 s: nothing listens there\n")
+    socket_file = service.zclient("--broker", f"ipc://{service.place}/nobody", "--timeout", "0.5", "info")
+    assert "nothing listens at ipc://" in socket_file.stderr
+
+
+def test_a_host_without_an_address_is_named(service: Service) -> None:
+    """By a name that never has one (RFC 6761)."""
+    with started(service, "--broker", "nowhere.invalid:5570", "--timeout", "60", "info") as asking:
+        assert asking.stderr is not None
+        said = asking.stderr.readline()
+        asking.kill()
+    assert "the host nowhere.invalid is unknown; choose another with --broker" in said
+
+
+def test_a_broker_needs_no_transport(service: Service) -> None:
+    """HOST:PORT is tcp://HOST:PORT, and nothing is said when all is well."""
+    address = service.env["ZJOBS_BROKER"].removeprefix("tcp://")
+    told = service.zclient("--broker", address, "info")
+    assert (told.returncode, told.stderr) == (0, "") and f"at tcp://{address}" in told.stdout
+
+
+def test_tasks_that_are_no_module_of_tasks(service: Service) -> None:
+    """A file in place of a module, and a module without tasks: a sentence says what to do."""
+    (service.place / "work/empty.py").write_text("x = 1\n")
+    at = ("--pipe", f"ipc://{service.place}/p")
+    file = service.run("worker", *at, "--tasks", "./lab/tools.py")
+    assert (file.returncode, file.stderr) == (
+        64,
+        "zworker: --tasks takes the name of a module, not a file: --tasks lab.tools\n",
+    )
+    empty = service.run("worker", *at, "--tasks", "empty")
+    assert empty.returncode == 78 and "--tasks empty: the module has no tasks; put @task above" in empty.stderr
+
+
+def test_keys_before_there_are_any(service: Service) -> None:
+    """Each command says how they are made."""
+    for words in (("list",), ("revoke", "me"), ("add", "me", "--role", "viewer"), ("worker",)):
+        ended = service.run("broker", "keys", *words, "--keys", "none")
+        assert (ended.returncode, ended.stdout) == (78, "")
+        assert ended.stderr == "zbroker: there are no keys in none yet: zbroker keys init makes them\n"
+
+
+def test_a_failure_leads_to_its_traceback_and_the_log_names_the_job(service: Service) -> None:
+    """The line of a failed job says where its traceback is; the worker's log which job it is about."""
+    job = service.client().submit("third_time", "a")
+    assert service.zclient("wait", str(job.id)).returncode in (0, 1)
+    broken = service.zclient("batch", "pair", "--arg", "left=1", "--arg", "right=x")
+    assert "traceback:" not in broken.stderr, "bad data has none"
+    failed = service.zclient("batch", "raises", "nope")
+    assert failed.stderr.splitlines()[-1].endswith("failed: KeyError: 'nope' (traceback: zclient show 3)")
+    assert "KeyError: 'nope'" in service.zclient("show", "3").stdout
+    gate = service.client().submit("once_gate", "b")
+    service.until_state(gate.id, "in_progress")
+    gate.cancel()
+    assert gate.wait(30).state == "cancelled"
+    assert f"INFO    zworker: job {gate.id}: telling its task to end" in service.worker.log

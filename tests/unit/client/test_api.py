@@ -102,7 +102,7 @@ def test_nonsense_for_an_answer(broker: Any, client: Client, reply: bytes) -> No
         client.info()
 
 
-@pytest.mark.parametrize("address", ["", "127.0.0.1:5570", "tcp://", "tcp://host:*", "tcp://host:99999", "ipc://"])
+@pytest.mark.parametrize("address", ["", "127.0.0.1", "tcp://", "tcp://host:*", "tcp://host:99999", "ipc://"])
 def test_what_is_no_endpoint(address: str) -> None:
     """A mistyped endpoint is told at once (an empty one is none, so the default is taken)."""
     if address:

@@ -114,7 +114,7 @@ def test_submit_without_an_answer(run: Run, broker: Any) -> None:
     broker.start()
     assert (ran.code, ran.out) == (69, "") and broker.address in ran.err
     assert ran.err.endswith("; repeat with --once mine to know: that makes no second job\n")
-    error = json.loads(as_json.err)["error"]
+    error = json.loads(as_json.err.splitlines()[-1])["error"]
     assert error["code"] == "unreachable" and len(error["request_key"]) == 32
 
 
@@ -125,7 +125,9 @@ WRONG = [
     (["stauts"], "there is no command stauts; did you mean status?"),
     (["xyzzy"], "there is no command xyzzy; there are submit, status"),
     (["submit"], "TYPE is missing\nusage: zclient submit"),
-    (["submit", "t", "a", "b"], "too many words: b"),
+    (["submit", "t", "a", "b"], "DATA is one argument; quote it: zclient submit t 'a b'"),
+    (["result", "1", "2"], "too many words: 2"),
+    (["list", "--owner", "me"], "there is no option --owner; words that begin with a dash go after --"),
     (["submit", "t", "a", "--arg", "b=1"], "DATA, --arg and --lines exclude each other"),
     (["submit", "t", "a", "--lines", "x"], "DATA, --arg and --lines exclude each other"),
     (["submit", "t", "--arg", "b"], "--arg b: NAME=VALUE is expected"),

@@ -45,7 +45,7 @@ WRONG = [
     (["cancel", "-"], "there are no ids on standard input"),
     (["retry"], "ID is missing"),
     (["forget", "0"], "'0' is not a job's id"),
-    (["pause", "a", "b"], "too many words: b"),
+    (["pause", "a", "b"], "REASON is one argument; quote it: zclient pause 'a b'"),
     (["resume", "now"], "too many words: now"),
     (["list", "--limit", "0"], "--limit: '0' is not a whole number from 1"),
     (["list", "--before", "x"], "'x' is not a job's id"),
@@ -190,7 +190,12 @@ def test_list(run: Run, broker: Any) -> None:
         ["35", "in_progress", "reverse", line_moment(broker, 35), "0.1 s", "42 % (aligning)"],
         ["9", "completed", "reverse", line_moment(broker, 9), "1.2 s"],
     ]
-    assert run("list", "--limit", "2").out.splitlines() == run("list").out.splitlines()[:2]
+    assert run("list").err == run("list", "--limit", "3").err == ""
+    shortened = run("list", "--limit", "2")
+    assert shortened.out.splitlines() == run("list").out.splitlines()[:2]
+    assert shortened.err == "zclient: there are more: zclient list --limit 2 --before 35\n"
+    filtered = run("list", "--type", "reverse", "--limit", "1").err
+    assert filtered == "zclient: there may be more: zclient list --type reverse --limit 1 --before 35\n"
     assert [line.split()[0] for line in run("list", "--state", "completed").out.splitlines()] == ["9"]
     assert [line.split()[0] for line in run("list", "--before", "35", "--type", "reverse").out.splitlines()] == ["9"]
     assert run("list", "--type", "nosuch") == (0, "", "")

@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from zjobs.client import text
-from zjobs.messages.types import FailReason, JobState, JobStatus, WorkerState
+from zjobs.messages.types import (
+    FailReason,
+    InfoReply,
+    JobState,
+    JobStatus,
+    Limits,
+    ShowReply,
+    TaskType,
+    WorkerInfo,
+    WorkerState,
+)
 
 BASE = JobStatus(17, "reverse", JobState.QUEUED, 0, 0, 1, 0, 0)
 READY, ABSENT = WorkerState.READY, WorkerState.ABSENT
@@ -137,3 +147,33 @@ def test_escaped_lines_can_be_read_back() -> None:
     shown = text.escaped(value)
     assert shown == "a\\tb\\nc\\\\n\\r"
     assert shown.encode().decode("unicode_escape") == value
+
+
+KIND = TaskType("measure", time_limit_ms=600_000)
+
+
+@pytest.mark.parametrize(
+    ("own_ms", "kind", "said"),
+    [
+        (90_000, KIND, "1 min 30 s, set for this job"),
+        (500, None, "0.5 s, set for this job"),
+        (None, KIND, "10 min, set by measure"),
+        (None, KIND._replace(time_limit_ms=3_600_000), "1 h, set by measure"),
+        (None, KIND._replace(time_limit_ms=None), "none (measure sets none)"),
+        (None, None, "that of the type, which no worker has announced"),
+    ],
+)
+def test_show_names_the_time_limit(own_ms: int | None, kind: TaskType | None, said: str) -> None:
+    """How long, and who has set it."""
+    reply = ShowReply("j", BASE, "key", None, None, own_ms, None, (), ())
+    assert f"time limit:  {said}" in text.show_lines(reply, READY, kind=kind)
+
+
+def test_an_absent_worker_runs_nothing() -> None:
+    """info says what it ran when it was lost."""
+    worker = WorkerInfo(ABSENT, 3_000, None, None, 1, None)
+    info = InfoReply("j", "s", "4", "3", "3.11", 1, 1, "/j", 1, None, None, worker, 0, 0, 1, 0, 0, 0, Limits())
+    (line,) = [line for line in text.info_lines(info, "tcp://h:1") if line.startswith("worker:")]
+    assert line.endswith("absent for 3.0 s; job 1 ran when it was lost")
+    ready = info._replace(worker=worker._replace(state=READY))
+    assert any(line.endswith("ready for 3.0 s, running job 1") for line in text.info_lines(ready, "tcp://h:1"))

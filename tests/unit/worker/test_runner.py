@@ -439,7 +439,7 @@ def test_restarts_back_off(bench: Start, tmp_path: Path) -> None:
         it.start_again()
     assert delays == sorted(set(delays)) and delays[0] > 0
     it.until(lambda: it.death)
-    (tmp_path / "mine.py").write_text("")
+    (tmp_path / "mine.py").write_text("from zjobs.worker.tasks import task\n\n\n@task\ndef one(): ...\n")
     it.start_again()
     it.run("reverse", "ab")
     it.death = None

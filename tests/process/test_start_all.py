@@ -1,0 +1,103 @@
+"""scripts/start_all.sh, in a network of its own and with what is installed here in place of what it would install."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import wait_until
+
+ROOT = Path(__file__).parents[2]
+OWN_NETWORK = ("unshare", "-rn", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    """A tree with the scripts, whose environment is the present one."""
+    root = tmp_path / "house"
+    shutil.copytree(ROOT / "scripts", root / "scripts")
+    for name in ("broker", "worker", "client", "messages", "testing", ".venv"):
+        (root / name).mkdir()
+    (root / "setup.py").touch()
+    (root / ".venv/bin").symlink_to(Path(sys.executable).parent)
+    (root / ".venv/.installed").touch()
+    for name in ("home", "tmp"):
+        (tmp_path / name).mkdir()
+    return root
+
+
+@pytest.fixture
+def start(house: Path, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts the script as a terminal would: with a process group of its own."""
+    if shutil.which("unshare") is None or subprocess.run([*OWN_NETWORK, "true"], capture_output=True).returncode:
+        pytest.skip("no network of one's own can be made here")
+    started: list[subprocess.Popen[str]] = []
+    env = {**os.environ, "HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "tmp")}
+    env.pop("XDG_STATE_HOME", None)
+    env.pop("ZJOBS_BROKER", None)
+
+    def start(*words: str) -> subprocess.Popen[str]:
+        argv = [*OWN_NETWORK, str(house / "scripts/start_all.sh"), *words]
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(argv, stdout=pipe, stderr=pipe, text=True, env=env, start_new_session=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+        process.communicate(timeout=60)
+
+
+def left_in(place: Path) -> list[str]:
+    return sorted(str(path.relative_to(place)) for folder in ("home", "tmp") for path in (place / folder).rglob("*"))
+
+
+def test_help_and_wrong_options(house: Path, tmp_path: Path) -> None:
+    """--help tells both ways to use it; neither it nor a mistake starts anything."""
+    script = str(house / "scripts/start_all.sh")
+    shown = subprocess.run([script, "--help"], capture_output=True, text=True)
+    assert (shown.returncode, shown.stderr) == (0, "") and "COMMAND" in shown.stdout and "Ctrl+C" in shown.stdout
+    wrong = subprocess.run([script, "--hepl"], capture_output=True, text=True)
+    assert (wrong.returncode, wrong.stdout) == (64, "") and "--help" in wrong.stderr
+    assert not (house / ".run").exists() and left_in(tmp_path) == []
+
+
+def test_one_command_leaves_nothing_behind(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+    """No file, no lock; the exit code is the command's."""
+    out, err = (ran := start("zclient", "batch", "reverse", "ab", "--json")).communicate(timeout=60)
+    assert ran.returncode == 0 and '"result": "ba"' in out, (out, err)
+    (failed := start("sh", "-c", "exit 7")).communicate(timeout=60)
+    assert failed.returncode == 7
+    assert left_in(tmp_path) == []
+
+
+def test_ctrl_c_says_what_it_waits_for(
+    start: Callable[..., subprocess.Popen[str]], house: Path, tmp_path: Path
+) -> None:
+    """The journal is where zbroker alone looks; the first Ctrl+C names the job, the second one kills it."""
+    service = start()
+    assert service.stdout is not None and service.stderr is not None
+    said = service.stdout.readline()
+    assert f"journal {tmp_path}/home/.local/state/zjobs/journal.db, logs in .run/" in said, said
+    enter = ("nsenter", "--preserve-credentials", "-U", "-n", "-t", str(service.pid))
+    zclient = str(Path(sys.executable).parent / "zclient")
+
+    def ask(*words: str) -> str:
+        return subprocess.run([*enter, zclient, *words], capture_output=True, text=True, timeout=60).stdout
+
+    assert ask("submit", "repeat", "a") == "1\n"
+    wait_until(lambda: "in progress" in ask("status", "1"), "the job runs", lambda: said)
+    os.killpg(service.pid, signal.SIGINT)
+    assert service.stderr.readline() == "stopping: waiting for job 1 to end; Ctrl+C again kills it\n"
+    os.killpg(service.pid, signal.SIGINT)
+    assert service.stderr.readline() == "the running job is killed\n"
+    assert service.wait(60) == 130
+    assert "stopping at once: job 1 is killed" in (house / ".run/zworker.log").read_text()
