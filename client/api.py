@@ -362,11 +362,12 @@ class Job:
         """Waits until the job has ended, at most `timeout` seconds, and returns its final status.
 
         Raises WaitTimeout; NotFound, Expired, BrokerChanged; BrokerUnreachable when the broker is lost for
-        longer than the client's patience.
+        longer than the client's patience; WouldDeadlock inside a task of the same service.
         """
         deadline = None if timeout is None else monotonic() + timeout
         with self._client.watch([self.id], journal=self.journal) as watch:
             self.journal = watch.journal
+            watch.check_can_end()
             while watch.unfinished:
                 left = 3600.0 if deadline is None else deadline - monotonic()
                 if timeout is not None and left <= 0:

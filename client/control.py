@@ -101,10 +101,12 @@ class Control(ABC):
         """Waits until all these jobs have ended, at most `timeout` seconds; their final statuses by id.
 
         Raises WaitTimeout (with the status of one that goes on), NotFound, Expired, BrokerChanged, and
-        BrokerUnreachable when the broker is lost for longer than the client's patience.
+        BrokerUnreachable when the broker is lost for longer than the client's patience; WouldDeadlock inside a task of
+        the same service.
         """
         deadline = float("inf") if timeout is None else monotonic() + timeout
         with self.watch(ids) as watch:
+            watch.check_can_end()
             while watch.unfinished:
                 left = deadline - monotonic()
                 if timeout is not None and left <= 0:

@@ -171,6 +171,18 @@ class WaitTimeout(ZjobsError, TimeoutError):
         self.status = status
 
 
+class WouldDeadlock(ZjobsError):
+    """A task waits for another job of the service that runs it, which can start only when the task has ended."""
+
+    code = "would_deadlock"
+
+    def __init__(self, job_id: int) -> None:
+        super().__init__(
+            f"a task must not wait for job {job_id}: both belong to the same service, which runs one job at a time; "
+            "submit it without waiting"
+        )
+
+
 class JobEndedWithoutResult(ZjobsError):
     """`status` is the job's final status."""
 

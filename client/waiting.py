@@ -257,6 +257,7 @@ class _Lines:
 
 def until_ended(call: Call, watch: Watch, shown: Shown) -> None:
     """Waits for the end of all jobs of `watch`. Raises WaitTimeout after --max-wait."""
+    watch.check_can_end()
     limit = max_wait_s(call)
     deadline = float("inf") if limit is None else monotonic() + limit
     next_tick = monotonic() + LIVE_S

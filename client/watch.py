@@ -9,9 +9,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, Union
 
 from zjobs.client.connection import Feed
-from zjobs.client.errors import BY_CODE, BrokerChanged, BrokerUnreachable
+from zjobs.client.errors import BY_CODE, BrokerChanged, BrokerUnreachable, WouldDeadlock
 from zjobs.client.view import View
-from zjobs.messages import wire
+from zjobs.messages import inside, wire
 from zjobs.messages.endpoints import seen_from
 from zjobs.messages.types import (
     ErrorCode,
@@ -110,9 +110,15 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def check_can_end(self) -> None:
+        """Raises WouldDeadlock inside a task of this very service: jobs that go on would wait for it in turn."""
+        if self.unfinished and inside.runs_task_of(self.journal):
+            raise WouldDeadlock(next(iter(self.unfinished)))
+
     def __iter__(self) -> Iterator[News]:
-        """The news as they come; ends, and closes the watch, when all jobs have ended."""
+        """The news as they come; ends, and closes the watch, when all jobs have ended. Raises as check_can_end."""
         with self:
+            self.check_can_end()
             while self._news or self.goes_on:
                 news = self.next(3600.0)
                 if news is not None:

@@ -19,6 +19,7 @@ import traceback
 from functools import partial
 from typing import NoReturn
 
+from zjobs.messages import inside
 from zjobs.messages.types import Ended, FailReason, Outcome
 from zjobs.worker import capture, host, packets, predefined, results, tasks
 from zjobs.worker.page import Page
@@ -116,12 +117,16 @@ class Bench:
         self._inside = 0  # the number of the job whose task is being called
         self._told = 0  # the number of the last job that was told to end
         self._clock_ns = time.perf_counter_ns  # see Page
+        self._journal = b""
         signal.signal(signal.SIGTERM, lambda *_: self._end_if_meant())
         os.register_at_fork(before=_hold_term, after_in_child=_default_term, after_in_parent=_let_term)
 
     def run(self, n: int, name: str, data: bytes | None, result_bytes: int, id: int, attempt: int) -> Ended:
         """Runs one job, whatever it does, and says how it ended."""
         begun_ns = self._clock_ns()
+        if self._page.journal != self._journal:
+            self._journal = self._page.journal
+            inside.enter(self._journal.decode())
         try:
             caller = self._callers.get(name)
             if caller is None:

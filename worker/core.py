@@ -138,6 +138,11 @@ class WorkerCore:
         self._quiet_since_ms = 0
 
     @property
+    def journal(self) -> str:
+        """The identity of the journal whose jobs are run; empty before there is a session."""
+        return "" if self._broker is None else self._broker.journal
+
+    @property
     def running_id(self) -> int | None:
         """The id of the job that runs, None when none does."""
         n = self._running()

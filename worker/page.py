@@ -1,7 +1,7 @@
 """A few kilobytes of memory that the worker and its task process share, for what must not wait for a packet.
 
     task process -> worker   its last sign of life, and the progress its task reports
-    worker -> task process   which job is to end, and whether output is being read (see `capture`)
+    worker -> task process   which job is to end, whose jobs they are, and whether output is being read (see `capture`)
 
 Each word is written by one side only and by one machine instruction. The progress is longer than that, so it carries
 a checksum: half of one is not taken for news.
@@ -20,6 +20,7 @@ PAGE_BYTES = 8192
 MAX_NOTE_CHARS = 1000
 
 _SIGN, _TO_END, _READS = 0, 1, 2
+_JOURNAL_AT, _JOURNAL = 6144, struct.Struct("256p")  # behind the longest note
 _CHECKSUM_AT, _PROGRESS_AT = 64, 68
 _PROGRESS = struct.Struct("=QdH")  # the job's number, the fraction (NaN: none), the length of the note
 
@@ -83,6 +84,15 @@ class Page:
     @to_end.setter
     def to_end(self, n: int) -> None:
         self._words[_TO_END] = n
+
+    @property
+    def journal(self) -> bytes:
+        """The identity of the journal whose jobs are run; written before the first of them is sent."""
+        return bytes(_JOURNAL.unpack_from(self._map, _JOURNAL_AT)[0])
+
+    @journal.setter
+    def journal(self, identity: bytes) -> None:
+        _JOURNAL.pack_into(self._map, _JOURNAL_AT, identity)
 
     @property
     def reads(self) -> int:

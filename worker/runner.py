@@ -63,6 +63,7 @@ class Runner:
     def __init__(self, modules: tuple[str, ...], time_scale: float, lock_fd: int) -> None:
         self._modules = modules
         self._time_scale = time_scale
+        self._journal = ""
         self._lock_fd = lock_fd
         self._process: subprocess.Popen[bytes] | None = None
         self._reset()
@@ -103,6 +104,7 @@ class Runner:
             with host.nameless_file() as file:
                 file.truncate(PAGE_BYTES)
                 self._page = Page(file.fileno())
+                self._page.journal = self._journal.encode()
                 undo.callback(self._page.close)
                 self._capture = undo.enter_context(contextlib.closing(Capture(self._page)))
                 self._process = self._popen(file.fileno())
@@ -141,6 +143,12 @@ class Runner:
     def far_ahead(self) -> bool:
         """Whether the task process has work for a while: more than it is given when jobs are long."""
         return len(self._sent) >= JOBS_AHEAD // 2
+
+    def serve(self, journal: str) -> None:
+        """The jobs offered from now on are of this journal; a task must not wait for others of them."""
+        if journal != self._journal:
+            self._journal = journal
+            self._page.journal = journal.encode()
 
     def offer(self, n: int, job: HandedJob, result_bytes: int) -> None:
         """Job number `n` shall run after those offered before."""

@@ -361,6 +361,7 @@ class _Loop:
         if isinstance(effect, e.Publish):
             self._reports.send(wire.encode(effect.message), zmq.NOBLOCK)
         elif isinstance(effect, e.Offer):
+            self._runner.serve(self._core.journal)
             self._runner.offer(effect.n, effect.job, effect.result_bytes)
         elif isinstance(effect, e.TakeBack):
             numbers = self._runner.take_back()

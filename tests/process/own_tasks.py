@@ -10,10 +10,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from zjobs.client import Client
+from zjobs.client.errors import WouldDeadlock
 from zjobs.worker.tasks import task
 
 
@@ -84,6 +86,28 @@ def third_time(name: str) -> int:
 def raises(key: str) -> None:
     """Fails with a KeyError."""
     raise KeyError(key)
+
+
+@task
+def submits(broker: str, how: str) -> str:
+    """Submits a job to `broker` from inside a task, and waits for it in one of several ways; what came of it."""
+    with Client(broker) as client:
+        job = client.submit("echo", "inner")
+        if how == "program":
+            argv = [sys.executable, "-m", "zjobs.client", "--broker", broker, "wait", str(job.id)]
+            ended = subprocess.run(argv, capture_output=True, text=True)
+            return f"{ended.returncode} {ended.stderr or ended.stdout}"
+        waits: dict[str, Callable[[], object]] = {
+            "not at all": lambda: job.id,
+            "result": lambda: job.result(timeout=60),
+            "wait": lambda: job.wait(),
+            "client": lambda: client.wait([job.id]),
+            "watch": lambda: list(client.watch([job.id])),
+        }
+        try:
+            return str(waits[how]())
+        except WouldDeadlock as error:
+            return f"refused: {error}"
 
 
 @task

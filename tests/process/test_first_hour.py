@@ -6,7 +6,10 @@ import re
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+import pytest
 
 if TYPE_CHECKING:
     from tests.conftest import Service
@@ -100,9 +103,11 @@ def test_a_host_without_an_address_is_named(service: Service) -> None:
     assert "the host nowhere.invalid is unknown; choose another with --broker" in said
 
 
-def test_a_broker_needs_no_transport(service: Service) -> None:
+def test_a_broker_needs_no_transport(new_service: Callable[..., Service]) -> None:
     """HOST:PORT is tcp://HOST:PORT, and nothing is said when all is well."""
-    address = service.env["ZJOBS_BROKER"].removeprefix("tcp://")
+    service = new_service("tcp://127.0.0.1:*")
+    service.start_broker()
+    address = service.endpoint.removeprefix("tcp://")
     told = service.zclient("--broker", address, "info")
     assert (told.returncode, told.stderr) == (0, "") and f"at tcp://{address}" in told.stdout
 
@@ -142,3 +147,27 @@ def test_a_failure_leads_to_its_traceback_and_the_log_names_the_job(service: Ser
     gate.cancel()
     assert gate.wait(30).state == "cancelled"
     assert f"INFO    zworker: job {gate.id}: telling its task to end" in service.worker.log
+
+
+@pytest.mark.parametrize("how", ["result", "wait", "client", "watch", "program"])
+def test_a_task_must_not_wait_for_its_own_service(how: str, shared_service: Service) -> None:
+    """It would wait for ever: refused at once, however it waits; the job that it submitted runs after it."""
+    client = shared_service.client()
+    said = client.submit("submits", {"broker": shared_service.endpoint, "how": how}).result(60)
+    assert "a task must not wait for job" in said, said
+    assert said.startswith("5 zclient: " if how == "program" else "refused: ")
+    inner = int(re.findall(r"job (\d+)", said)[0])
+    assert client.job(inner).result(60) == "inner"
+
+
+def test_a_task_may_submit_and_may_wait_for_another_service(
+    shared_service: Service, new_service: Callable[..., Service]
+) -> None:
+    """Submitting is harmless, and another service has another worker."""
+    client = shared_service.client()
+    inner = client.submit("submits", {"broker": shared_service.endpoint, "how": "not at all"}).result(60)
+    assert client.job(int(inner)).result(60) == "inner"
+    other = new_service()
+    other.start_broker()
+    other.start_worker()
+    assert client.submit("submits", {"broker": other.endpoint, "how": "result"}).result(60) == "inner"
