@@ -40,18 +40,28 @@ export PATH="$ROOT/.venv/bin:$PATH"
 
 # Own process groups, so that Ctrl+C reaches this script alone: it stops the worker first, then the broker.
 set -m
-broker='' worker='' scratch=$(mktemp -d "${TMPDIR:-/tmp}/zjobs.XXXXXX")
+broker='' worker='' told='' scratch=$(mktemp -d "${TMPDIR:-/tmp}/zjobs.XXXXXX")
 
-stop() { # stop PID: asks it to end, and waits until it has
+tell() { # tell PID: asks it to end
+    [ -n "$1" ] && kill -TERM "$1" 2>/dev/null || true
+}
+
+await() { # await PID: waits until it has ended
     [ -n "$1" ] || return 0
-    kill -TERM "$1" 2>/dev/null || true
     while kill -0 "$1" 2>/dev/null; do wait "$1" 2>/dev/null || true; done
+}
+
+tell_worker() { # once: the second time would kill its job
+    [ -n "$told" ] || tell "$worker"
+    told=1
 }
 
 stop_all() {
     trap kill_job INT TERM
-    stop "$worker"
-    stop "$broker"
+    tell_worker
+    await "$worker"
+    tell "$broker"
+    await "$broker"
     rm -rf "$scratch"
 }
 trap stop_all EXIT
@@ -62,9 +72,12 @@ kill_job() {
     kill -TERM "$worker" 2>/dev/null || true
 }
 
-# What Ctrl+C waits for, and what another one does.
-say_what_is_waited_for() {
+# Tells the worker to stop, and says what is waited for and what another Ctrl+C does. It is told first: two signals in
+# one instant would be one.
+begin_to_stop() {
     local job
+    trap kill_job INT TERM
+    tell_worker
     job=$(zclient --broker "$broker_at" --timeout 1s info 2>/dev/null | sed -n 's/.*running job \([0-9]*\).*/\1/p') || true
     if [ -n "$job" ]; then
         echo "stopping: waiting for job $job to end; Ctrl+C again kills it" >&2
@@ -106,8 +119,8 @@ fi
 
 mkdir -p "$ROOT/.run"
 broker_at=''
-trap 'say_what_is_waited_for; exit 130' INT
-trap 'say_what_is_waited_for; exit 143' TERM
+trap 'begin_to_stop; exit 130' INT
+trap 'begin_to_stop; exit 143' TERM
 start "$ROOT/.run/zbroker.log" zbroker
 broker=$pid broker_at=$ready
 start "$ROOT/.run/zworker.log" zworker

@@ -101,7 +101,9 @@ def _config(values: dict[str, Any]) -> shell.Config:
                 "(zbroker keys init makes it, then --key FILE), or say --insecure if that is what you want"
             )
     farewell_ms = int(1000 * options.duration(values["--farewell"]))
-    return shell.Config(pipe, reports, _factor(values["--time-scale"]), tuple(map(_module, values["--tasks"])), key, farewell_ms)
+    return shell.Config(
+        pipe, reports, _factor(values["--time-scale"]), tuple(map(_module, values["--tasks"])), key, farewell_ms
+    )
 
 
 def _module(name: str) -> str:

@@ -260,7 +260,7 @@ def test_results_that_can_neither_be_told_nor_kept(new_service: Callable[..., Se
     (lock.parent / (lock.name.removesuffix(".lock") + ".spool.new")).mkdir()
     kill_broker(service)
     service.open_gate("a")
-    service.until(lambda: "ERROR the spool: " in service.worker.log, "it says that it cannot be written")
+    service.until(lambda: "ERROR   zworker: the spool: " in service.worker.log, "it says that it cannot be written")
     for count in (2, 3):
         assert service.worker.alive
         service.worker.signal(signal.SIGTERM)
