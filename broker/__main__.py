@@ -9,8 +9,8 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    if sys.platform == "win32":
-        print("zbroker: Windows is not supported; the Windows Subsystem for Linux is", file=sys.stderr)
+    if sys.platform != "linux":
+        print("zbroker: it runs on Linux alone (the Windows Subsystem for Linux is one)", file=sys.stderr)
         sys.exit(78)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from zjobs.broker.cli import run

@@ -326,6 +326,7 @@ class Core:
             **self._end(now),
             "output_bytes": ended.output_bytes,
             "run": job.attempts + job.reruns + 1,
+            "killed": ended.killed,
         }
         if ended.output is not None:
             self._effects.changes.outputs.append((job.id, ended.output))

@@ -70,6 +70,7 @@ class Job(NamedTuple):
     ended_at: int | None = None
     elapsed_ms: int | None = None
     output_bytes: int = 0
+    killed: int = 0
     reason: FailReason | None = None
     message: str | None = None
     run: int = 0

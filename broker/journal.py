@@ -40,7 +40,8 @@ VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', 0, 0, 0)"""
 INSERT_REQUEST = "INSERT INTO request(owner, request_key, first_id, count, digest) VALUES(?, ?, ?, ?, ?)"
 UPDATE_JOB = """
 UPDATE job SET state = ?, attempts = ?, reruns = ?, version = ?, ready_at = ?, cancelling = ?, started_at = ?,
-               ended_at = ?, elapsed_ms = ?, output_bytes = ?, reason = ?, message = ?, run = ?, ended_served_ms = ?
+               ended_at = ?, elapsed_ms = ?, output_bytes = ?, killed = ?, reason = ?, message = ?, run = ?,
+               ended_served_ms = ?
 WHERE id = ?"""
 
 
@@ -723,6 +724,7 @@ def _update(job: Job) -> tuple[Any, ...]:
         job.ended_at,
         job.elapsed_ms,
         job.output_bytes,
+        job.killed,
         None if job.reason is None else job.reason.value,
         job.message,
         job.run,

@@ -225,6 +225,7 @@ def _show(request: Show, core: Core, journal: Journal, who: Who, now: Now) -> Re
         job.retry_of,
         journal.copies_of(job.id),
         attempts,
+        job.killed,
     )
 
 

@@ -24,7 +24,8 @@ CREATE TABLE job(
     started_at INTEGER, ended_at INTEGER, elapsed_ms INTEGER, reason TEXT, message TEXT,
     priority INTEGER NOT NULL DEFAULT 0, ready_at INTEGER, time_limit_ms INTEGER,
     cancelling INTEGER NOT NULL DEFAULT 0, retry_of INTEGER, output_bytes INTEGER NOT NULL DEFAULT 0,
-    owner TEXT NOT NULL DEFAULT '', run INTEGER NOT NULL DEFAULT 0, ended_served_ms INTEGER);
+    owner TEXT NOT NULL DEFAULT '', run INTEGER NOT NULL DEFAULT 0, ended_served_ms INTEGER,
+    killed INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX queued ON job(priority, id) WHERE state = 'queued';
 CREATE INDEX waiting ON job(ready_at) WHERE ready_at IS NOT NULL AND state = 'queued';
 CREATE INDEX failed ON job(id) WHERE state = 'failed';
@@ -105,6 +106,7 @@ ALTER TABLE session ADD COLUMN began_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE journal ADD COLUMN served_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE journal ADD COLUMN served_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE job ADD COLUMN ended_served_ms INTEGER;
+ALTER TABLE job ADD COLUMN killed INTEGER NOT NULL DEFAULT 0;
 """,
 }
 

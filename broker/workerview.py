@@ -59,12 +59,16 @@ class WorkerView:
         """A sentence on what keeps it from being given jobs, or what it warns of."""
         if self._foreign:
             return self._serves
-        return self._lacks or (self._beat.warning if self._beat is not None else None)
+        if self._beat is None:
+            return self._lacks
+        return self._beat.obstacle or self._lacks or self._beat.warning
 
     @property
     def accepts(self) -> bool:
         """Whether jobs may be handed to it."""
-        return self.known and not (self._beat is None or self._foreign or self._silent or self.stopping)
+        if self._beat is None or self._beat.obstacle is not None:
+            return False
+        return self.known and not (self._foreign or self._silent or self.stopping)
 
     def heard(self, beat: Beat, now_ms: int) -> None:
         if self._beat is None or beat.incarnation != self._beat.incarnation:
@@ -163,6 +167,8 @@ class WorkerView:
             state = WorkerState.SILENT
         elif self.stopping:
             state = WorkerState.STOPPING
+        elif self._beat.obstacle is not None:
+            state = WorkerState.BLOCKED
         elif self._lacks:
             state = WorkerState.LACKS_TYPE
         else:

@@ -33,6 +33,7 @@ _WORKER_NOTES = {
     WorkerState.STOPPING: " (the worker is stopping)",
     WorkerState.FOREIGN: " (the worker serves another broker)",
     WorkerState.LACKS_TYPE: " (the worker lacks a task type: see info)",
+    WorkerState.BLOCKED: " (the worker cannot start jobs: see info)",
 }
 
 _WORKER_SENTENCES = {
@@ -207,6 +208,7 @@ def show_lines(
         "data": _bytes(reply.data_bytes),
         "result": _bytes(reply.result_bytes),
         "output": f"{_bytes(job.output_bytes)} printed",
+        **({"killed": f"{reply.killed} processes that it had left running"} if reply.killed else {}),
         **({} if reply.retry_of is None else {"retry of": str(reply.retry_of)}),
         **({"retried as": ", ".join(map(str, reply.retried_as))} if reply.retried_as else {}),
     }

@@ -38,6 +38,10 @@ class Lock:
         os.pwrite(self.fd, line, 0)
         os.ftruncate(self.fd, len(line))
 
+    def leave(self) -> None:
+        """Lets the lock go and leaves what is written there, for the next one to see to."""
+        os.close(self.fd)
+
     def release(self) -> None:
         """Lets the lock go in an orderly way. The file stays: removing it would let two hold 'the' lock."""
         with contextlib.suppress(OSError):  # a full disk, some file systems: even shortening may need room

@@ -80,6 +80,7 @@ class WorkerState(str, Enum):
     STOPPING = "stopping"
     FOREIGN = "foreign"
     LACKS_TYPE = "lacks_type"
+    BLOCKED = "blocked"
 
 
 class Limits(NamedTuple):
@@ -257,6 +258,8 @@ class Attempt(NamedTuple):
 
 
 class ShowReply(NamedTuple):
+    """`killed`: how many processes were killed that the last run had left."""
+
     journal: str
     job: JobStatus
     request_key: str
@@ -266,6 +269,7 @@ class ShowReply(NamedTuple):
     retry_of: int | None
     retried_as: tuple[int, ...]
     attempts: tuple[Attempt, ...]
+    killed: int = 0
 
 
 class Cancel(NamedTuple):
@@ -555,7 +559,7 @@ class Beat(NamedTuple):
     """The worker as it is now: sent every second, at once on a subscription, and on each new session.
 
     `spooled`: the session is that of a worker that stopped; this one delivers its spool, and runs nothing meanwhile.
-    `warning`: a sentence for people, None: nothing to warn of.
+    `obstacle`: a sentence on what keeps it from starting any job. `warning`: one for people, None: nothing to warn of.
     """
 
     incarnation: str
@@ -570,6 +574,7 @@ class Beat(NamedTuple):
     pid: int
     spooled: bool = False
     warning: str | None = None
+    obstacle: str | None = None
 
 
 class Started(NamedTuple):
@@ -595,7 +600,8 @@ class Progress(NamedTuple):
 class Ended(NamedTuple):
     """`result` is one packed msgpack value when completed; reason, message and detail when not.
     `output`: the end of what was printed; `output_bytes`: how much it was in all. `id`: of the job, filled in by the
-    worker's core, which has it, so that the broker sees when it gave that number to another one."""
+    worker's core, which has it, so that the broker sees when it gave that number to another one. `killed`: how many
+    processes the job had left running."""
 
     n: int
     outcome: Outcome
@@ -607,6 +613,7 @@ class Ended(NamedTuple):
     output: bytes | None = None
     output_bytes: int = 0
     id: int = 0
+    killed: int = 0
 
 
 class Returned(NamedTuple):

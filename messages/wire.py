@@ -279,6 +279,7 @@ SHAPES: dict[type, dict[str, Check]] = {
         "output": optional(binary),
         "output_bytes": _number,
         "id": _number,  # 0, without one: of no job that there is
+        "killed": _number,
     },
     m.Returned: {"n": _id, "stopping": boolean},
 }
@@ -351,6 +352,7 @@ SHAPES |= {
         "retry_of": optional(_id),
         "retried_as": _ids,
         "attempts": listed(record(m.Attempt)),
+        "killed": _number,
     },
     m.CancelReply: {
         "journal": _short,
@@ -438,6 +440,7 @@ SHAPES |= {
         "pid": _number,
         "spooled": boolean,
         "warning": optional(text()),
+        "obstacle": optional(text()),
     },
     m.Started: {"session": _short, "n": _id, "id": _id},
     m.Progress: {

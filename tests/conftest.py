@@ -169,11 +169,13 @@ class Service:
 
     # --- programs ----------------------------------------------------------------------------------------
 
-    def start(self, package: str, *options: str, fatal: tuple[object, ...] = ()) -> Program:
-        """Starts zbroker or zworker. fatal: where `fatal.py` shall end it."""
+    def start(
+        self, package: str, *options: str, fatal: tuple[object, ...] = (), through: tuple[str, ...] = ()
+    ) -> Program:
+        """Starts zbroker or zworker. fatal: where `fatal.py` shall end it. through: a command that starts it."""
         how = [str(FATAL), package, *map(str, fatal)] if fatal else ["-m", f"zjobs.{package}"]
         log = self.place / f"{package}{len(self.programs)}.log"
-        program = Program(f"z{package}", [sys.executable, *how, *options], self.env, self.place / "work", log)
+        program = Program(f"z{package}", [*through, sys.executable, *how, *options], self.env, self.place / "work", log)
         self.programs.append(program)
         return program
 
@@ -193,12 +195,17 @@ class Service:
         return self.broker
 
     def start_worker(
-        self, *options: str, time_scale: float = 0, tasks: bool = True, fatal: tuple[object, ...] = ()
+        self,
+        *options: str,
+        time_scale: float = 0,
+        tasks: bool = True,
+        fatal: tuple[object, ...] = (),
+        through: tuple[str, ...] = (),
     ) -> Program:
         """Starts the worker (again) and waits until it is ready."""
         own = ["--pipe", self.pipe, "--reports", self.reports, "--time-scale", str(time_scale)]
         own += ["--tasks", "own_tasks"] if tasks else []
-        self.worker = self.start("worker", *own, *options, fatal=fatal)
+        self.worker = self.start("worker", *own, *options, fatal=fatal, through=through)
         self.worker.ready()
         return self.worker
 

@@ -2,7 +2,9 @@
 
 Reading a packet means that its job has begun; what is still in the socket, the worker may take back. When it has done
 so with the job sent before a packet, that packet is taken back with it.
-Started by `runner` as `python -m zjobs.worker.child SOCKET LOCK PAGE PARENT TIME_SCALE [MODULE]...`; never imports zmq.
+Started by `runner` as `python -m zjobs.worker.child SOCKET LOCK PAGE PARENT MARK TIME_SCALE [MODULE]...`; never imports
+zmq. The mark is carried by everything that a task starts (see `host`); what of that runs when its job has ended is
+killed before the end is told (see `leftovers`).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import NoReturn
 from zjobs.messages import inside
 from zjobs.messages.types import Ended, FailReason, Outcome
 from zjobs.worker import capture, host, packets, predefined, results, tasks
+from zjobs.worker.leftovers import Leftovers
 from zjobs.worker.page import Page
 
 MAX_TEXT_CHARS = 10_000
@@ -30,8 +33,10 @@ SIGN_S = 0.5
 
 
 def main() -> NoReturn:
-    sock_fd, lock_fd, page_fd, parent_pid = map(int, sys.argv[1:5])
+    sock_fd, lock_fd, page_fd, parent_pid, mark = map(int, sys.argv[1:6])
     host.die_with_parent(parent_pid)
+    host.carry(mark)
+    leftovers = Leftovers()
     for descriptor in (sock_fd, lock_fd, page_fd):  # a program that a task starts shall not hold them
         os.set_inheritable(descriptor, False)
     # Not SIG_IGN: that would be inherited by programs that a task starts.
@@ -43,13 +48,14 @@ def main() -> NoReturn:
     os.close(page_fd)
     threading.Thread(target=give_signs, args=(page,), daemon=True).start()
     try:
-        callers = load(float(sys.argv[5]), sys.argv[6:])
+        callers = load(float(sys.argv[6]), sys.argv[7:])
     except tasks.TaskError as error:
         packets.send(sock, ("error", str(error)))
         sys.exit(EXIT_BROKEN)
     capture.flush()
     marker = capture.Marker(page)
-    bench = Bench(callers, page)
+    bench = Bench(callers, page, leftovers)
+    leftovers.keep()
     packets.send(sock, ("types", [caller.type for caller in callers.values()], marker.token))
     serve(sock, bench, marker)
 
@@ -103,7 +109,10 @@ def serve(sock: socket.socket, bench: Bench, marker: capture.Marker) -> NoReturn
             ended = bench.run(*job)
             if os.getpid() != own_pid:  # a task has forked and come back twice; only one of us goes on
                 os._exit(0)
-            packets.send(sock, (marker.mark(ended.n), *ended[:7]))
+            killed, clear = bench.clear(job[1])
+            packets.send(sock, (marker.mark(ended.n), *ended[:7], killed))
+            if not clear:  # the worker sees to that; no other job runs beside them
+                os._exit(packets.EXIT_LEFTOVERS)
         except (OSError, packets.Garbled):  # a task has closed or used our socket: start afresh
             os._exit(EXIT_BROKEN)
 
@@ -111,8 +120,9 @@ def serve(sock: socket.socket, bench: Bench, marker: capture.Marker) -> NoReturn
 class Bench:
     """Runs jobs, and raises `Cancelled` in the task of one that is to end, and nowhere else."""
 
-    def __init__(self, callers: dict[str, tasks.Caller], page: Page) -> None:
+    def __init__(self, callers: dict[str, tasks.Caller], page: Page, leftovers: Leftovers) -> None:
         self._callers = callers
+        self._leftovers = leftovers
         self._page = page
         self._inside = 0  # the number of the job whose task is being called
         self._told = 0  # the number of the last job that was told to end
@@ -145,6 +155,14 @@ class Bench:
         except BaseException as error:
             elapsed_us = (self._clock_ns() - begun_ns) // 1000
             return _failed(n, elapsed_us, error, self._told == n)
+
+    def clear(self, name: str) -> tuple[int, bool]:
+        """Ends what a job of type `name` has left running; returns how many processes, and whether all are gone."""
+        caller = self._callers.get(name)
+        if caller is not None and caller.keeps_processes:
+            self._leftovers.keep()
+            return 0, True
+        return self._leftovers.end()
 
     def _end_if_meant(self) -> None:
         n = self._inside

@@ -57,8 +57,6 @@ class _Open(Exception):
 
 def main(argv: list[str] | None = None) -> int:
     """Runs zworker; returns its exit code (see the help text)."""
-    if sys.platform == "win32":
-        return _refused(EX_CONFIG, "Windows is not supported; the Windows Subsystem for Linux is")
     _open_standard_descriptors()
     try:
         values = options.parse(DOC, sys.argv[1:] if argv is None else argv, f"zworker {VERSION}")

@@ -107,6 +107,7 @@ class WorkerCore:
         self._giving_up = False
         self._ready = True
         self._killing = False
+        self.obstacle: str | None = None
         self._exited = False
         self._effects: list[Effect] = []
         self._announce(types)
@@ -255,10 +256,12 @@ class WorkerCore:
         self._quiet_since_ms = now_ms
         self._run.begin(now_ms)  # the next one, if there is one
 
-    def on_task_process_died(self, lost: list[int], unbegun: list[int], how: str, now_ms: int) -> None:
-        """It is dead; all its results went to `on_ended` before. `lost` had begun, `unbegun` had not."""
+    def on_task_process_died(self, lost: list[int], unbegun: list[int], how: str, now_ms: int, killed: int = 0) -> None:
+        """It is dead; all its results went to `on_ended` before. `lost` had begun, `unbegun` had not. killed: how many
+        processes it had left."""
         for n in lost:
-            self.on_ended(self._run.lost(n, how, self._killing, now_ms), now_ms)
+            self.on_ended(self._run.lost(n, how, self._killing, now_ms)._replace(killed=killed), now_ms)
+            killed = 0  # they were those of the first: the others had not come to start any
         self._rewind(unbegun)
         self._ready = False
 
@@ -284,6 +287,14 @@ class WorkerCore:
     def _rewind(self, numbers: list[int]) -> None:
         if numbers:
             self._offered = min(numbers) - 1
+
+    def on_obstacle(self, sentence: str | None, now_ms: int) -> None:
+        """What keeps any job from being started; None: nothing. The broker gets all jobs back meanwhile."""
+        if sentence == self.obstacle:
+            return
+        self.obstacle = sentence
+        self._beat_at_ms = now_ms
+        self._effects.append(Say(sentence or "what kept jobs from being started is gone"))
 
     # --- what people want --------------------------------------------------------------------------------
 
@@ -393,7 +404,8 @@ class WorkerCore:
     def _take_back_if_due(self, now_ms: int) -> None:
         n = self._running()
         overdue = self._return_wanted() and now_ms >= self._run.started_ms + RETURN_AFTER_MS
-        if self._return_asked or self._stop_untold or overdue:
+        blocked = self.obstacle is not None and self._behind() and self._returning is None
+        if self._return_asked or self._stop_untold or overdue or blocked:
             self._take_back(keep=False)
         elif (
             self.outbox.weight_bytes > UNACKNOWLEDGED_BYTES
@@ -416,7 +428,7 @@ class WorkerCore:
         self._effects.append(TakeBack())
 
     def _offer(self, now_ms: int) -> None:
-        if not self._ready or self._returning is not None or self._run.ending:
+        if not self._ready or self.obstacle is not None or self._returning is not None or self._run.ending:
             return
         if self.outbox.weight_bytes > UNACKNOWLEDGED_BYTES:
             return
@@ -448,6 +460,7 @@ class WorkerCore:
             self._host,
             self._pid,
             warning=self.warning,
+            obstacle=self.obstacle,
         )
 
     # --- the end -------------------------------------------------------------------------------------------

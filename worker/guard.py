@@ -1,8 +1,9 @@
 """One worker at a pipe address: the lock file, and what a dead worker has left behind.
 
 The task process inherits the lock, so while an orphan of a dead worker lives, no new worker starts beside it. The
-holder's line tells which incarnation that was, and everything its tasks started carries the incarnation as a mark:
-so what is left of the predecessor can be found and ended before anything is bound.
+holder's line has the marks of its task processes, and the kernel hands a mark on to everything that its carrier starts:
+so what is left of the predecessor is found and ended before anything is bound. What cannot be ended (another user's,
+or deep in the kernel) is handed to the new worker, which runs no job before it is gone.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import hashlib
 import os
 import re
 import time
+from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
 from zjobs.messages import endpoints, lock
 from zjobs.worker import host
@@ -38,13 +41,20 @@ def spool_path(pipe: str) -> Path:
     return lock_path(pipe).with_suffix(".spool")
 
 
-def holder_line(incarnation: str, pipe: str) -> str:
-    """What this worker writes into the lock about itself."""
+def holder_line(marks: Collection[int], pipe: str) -> str:
+    """What this worker writes into the lock about itself; `marks`: of all that it may have to answer for."""
     pid = os.getpid()
-    return f"pid {pid} start {host.start_time(pid)} incarnation {incarnation} pipe {pipe}"
+    return f"pid {pid} start {host.start_time(pid)} marks {','.join(map(str, marks))} pipe {pipe}"
 
 
-def acquire(pipe: str, incarnation: str, wait_s: float = ORPHAN_WAIT_S) -> lock.Lock:
+class Held(NamedTuple):
+    """The lock, and the marks of what a dead predecessor has left and could not be ended."""
+
+    lock: lock.Lock
+    marks: tuple[int, ...]
+
+
+def acquire(pipe: str, wait_s: float = ORPHAN_WAIT_S) -> Held:
     """The lock for `pipe`, after ending whatever a dead predecessor left behind.
 
     A living worker is refused at once; an orphan is killed and its end waited for, `wait_s` at most.
@@ -59,11 +69,11 @@ def acquire(pipe: str, incarnation: str, wait_s: float = ORPHAN_WAIT_S) -> lock.
             break
         except lock.Locked as locked:
             _wait_for_orphan(locked, deadline)
-    predecessor = _Holder(held.previous)
-    if predecessor.incarnation and not predecessor.alive:
-        host.kill_marked(predecessor.incarnation)
-    held.write(holder_line(incarnation, pipe))
-    return held
+    marks = _Holder(held.previous).marks
+    if marks and not host.end_marked(marks, deadline - time.monotonic())[1]:
+        marks = ()
+    held.write(holder_line(marks, pipe))
+    return Held(held, marks)
 
 
 def _wait_for_orphan(locked: lock.Locked, deadline: float) -> None:
@@ -71,10 +81,12 @@ def _wait_for_orphan(locked: lock.Locked, deadline: float) -> None:
     holder = _Holder(locked.holder)
     if holder.alive:
         raise Taken(f"a worker (pid {holder.pid}) already serves {holder.pipe}; its lock is {locked.path}")
+    left: list[host.Process] = []
+    if holder.marks:
+        _, left = host.end_marked(holder.marks, _RETRY_S)
     if time.monotonic() >= deadline:
-        raise Taken(f"what a dead worker ({locked.holder or 'unknown'}) left running still holds {locked.path}")
-    if holder.incarnation:
-        host.kill_marked(holder.incarnation)
+        what = host.described(left) or locked.holder or "unknown"
+        raise Taken(f"what a dead worker ({what}) left running still holds {locked.path}")
     time.sleep(_RETRY_S)
 
 
@@ -85,7 +97,7 @@ class _Holder:
         words = line.split(" ", 7)
         fields = dict(zip(words[::2], words[1::2]))
         self.pid = fields.get("pid", "")
-        self.incarnation = fields.get("incarnation", "")
+        self.marks = tuple(int(mark) for mark in fields.get("marks", "").split(",") if mark.isdigit())
         self.pipe = fields.get("pipe", "")
         self._start = fields.get("start", "")
 

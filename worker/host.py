@@ -1,8 +1,4 @@
-"""Everything that differs between operating systems: ending processes, watching them, packets, nameless files.
-
-Linux is the home. macOS has no PR_SET_PDEATHSIG, pidfd, /proc, memfd or SEQPACKET; the stand-ins below are weaker
-(noted at each) and untested there.
-"""
+"""What Linux does for us: marking, finding and ending processes, watching them, packets, nameless files."""
 
 from __future__ import annotations
 
@@ -10,153 +6,272 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import resource
+import secrets
 import signal
 import socket
 import subprocess
-import sys
-import tempfile
 import termios
-import threading
 import time
-from typing import BinaryIO
-
-LINUX = sys.platform.startswith("linux")
-MARKER = "ZJOBS_INCARNATION"
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from typing import BinaryIO, NamedTuple
 
 # Descriptors that arrive in a packet shall not leak into programs that a task starts. (As plain numbers: to join the
 # members of an enumeration takes as long as the call they are for.)
-RECEIVE_FLAGS = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+RECEIVE_FLAGS = int(socket.MSG_CMSG_CLOEXEC)
 DONT_WAIT = int(socket.MSG_DONTWAIT)
 
-_PR_SET_PDEATHSIG = 1
-_KILL_ROUNDS = 20
-_BARE_ROUNDS, _BARE_S = 5, 0.002
-_KERNEL_THREAD = 0x00200000  # PF_KTHREAD in the kernel's sched.h; field 9 of proc(5)'s stat
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_WALL = 0x40000000  # children of every kind, those of a bare clone() too (waitid(2))
+_ANY_CHILD = os.WEXITED | os.WNOHANG | os.WNOWAIT | _WALL
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.001, 0.05
+QUIET_LOOKS = 8
 _NOTHING = bytes(4)
+
+# The kernel keeps this limit, hands it on to every child and through every exec, and since Linux 2.4.25 makes nothing
+# of it (getrlimit(2)). Nobody without a privilege can raise it. So it is a mark that no program loses by clearing its
+# environment, changing its title, leaving its session or losing its parent.
+_RLIMIT_LOCKS = 10
+_LIMITS_LINE = b"Max file locks"
+_HIGHEST_MARK = 1 << 62
+
+
+class Process(NamedTuple):
+    """A process at one moment. `start` tells it from a later one with its number."""
+
+    pid: int
+    parent: int
+    start: str
+    alive: bool
+    name: str
+
+    @property
+    def identity(self) -> tuple[int, str]:
+        return self.pid, self.start
+
+
+# What is there to be killed, and whether something has ended since the last look.
+Look = Callable[[], tuple[list[Process], bool]]
+
+
+# --- a process and its parents ---------------------------------------------------------------------------
 
 
 def die_with_parent(parent_pid: int) -> None:
-    """Arranges that this process is killed when its parent ends; exits when that has happened already.
-
-    macOS: a thread looks once a second, so an orphaned task may go on for that long (the lock it
-    inherited keeps a new worker away meanwhile).
-    """
-    if LINUX:
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    else:
-        threading.Thread(target=_watch_parent, args=(parent_pid,), daemon=True).start()
+    """Arranges that this process is killed when its parent ends; exits when that has happened already."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:
         os._exit(1)
 
 
-def _watch_parent(parent_pid: int) -> None:
-    while os.getppid() == parent_pid:
-        time.sleep(1)
-    os._exit(1)
+def adopt_orphans() -> None:
+    """From now on every descendant whose parent ends becomes our child, so none of them can leave us."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def packet_pair() -> tuple[socket.socket, socket.socket]:
-    """Two connected sockets that keep packets apart. macOS: datagrams, which have no end-of-file."""
-    kind = socket.SOCK_SEQPACKET if LINUX else socket.SOCK_DGRAM
-    return socket.socketpair(socket.AF_UNIX, kind)
+def _prctl(option: int, value: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl {option}")
 
 
-def nameless_file() -> BinaryIO:
-    """An empty file without a name, gone with its last descriptor, so a crash leaves nothing behind."""
-    if LINUX:
-        return os.fdopen(os.memfd_create("zjobs"), "w+b")
-    return tempfile.TemporaryFile()
-
-
-def unread(pipe: int) -> bool:
-    """Whether something was written into our pipe that nobody has read. macOS: says yes in any case."""
-    return not LINUX or fcntl.ioctl(pipe, termios.FIONREAD, _NOTHING) != _NOTHING
-
-
-def death_descriptor(pid: int) -> int | None:
-    """A descriptor that becomes readable when the process ends; None where there is no such thing."""
+def has_children() -> bool:
+    """Whether we have any child, alive or not reaped. One system call."""
     try:
-        return os.pidfd_open(pid)
-    except (AttributeError, OSError):
-        return None
+        os.waitid(os.P_ALL, 0, _ANY_CHILD)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def reap(pid: int = -1) -> bool:
+    """Takes note of the end of our child `pid`, or of any; whether there was one that had ended."""
+    try:
+        return os.waitpid(pid, os.WNOHANG | _WALL)[0] != 0
+    except ChildProcessError:
+        return False
 
 
 def has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether our child has ended, on Linux without reaping it.
+    """Whether our child has ended, without reaping it.
 
     Unreaped, its pid and so its group number stay its own: the group can be killed without hitting others.
     """
-    if LINUX:
-        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-    return process.poll() is not None
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def kill_group(pid: int) -> None:
-    """Kills the process group that `pid` leads."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
+# --- finding processes -------------------------------------------------------------------------------------
+
+
+def newest_pid() -> str:
+    """The number that was given last: as long as it stays the same, no process was started (proc(5), loadavg)."""
+    with open("/proc/loadavg") as file:
+        return file.read().split()[-1]
+
+
+def processes() -> dict[int, Process]:
+    """All that there are, by pid."""
+    found = (_process(pid) for pid in _pids())
+    return {process.pid: process for process in found if process is not None}
+
+
+def _pids() -> list[int]:
+    # the newest first: they may be gone in an instant, having started another one
+    return sorted(map(int, filter(str.isdigit, os.listdir("/proc"))), reverse=True)
+
+
+def _process(pid: int) -> Process | None:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            before, _, after = file.read().rpartition(b")")
+    except OSError:
+        return None
+    fields = after.split()
+    name = before.partition(b"(")[2].decode(errors="replace")
+    return Process(pid, int(fields[1]), fields[19].decode(), fields[0] not in b"ZX", name)
 
 
 def start_time(pid: int) -> str | None:
     """When the process started, in a form only good for comparing; None when there is none (zombies included)."""
-    if not LINUX:
-        found = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-        return "-".join(found.stdout.split()) or None
+    process = _process(pid)
+    return process.start if process is not None and process.alive else None
+
+
+def children_of(table: dict[int, Process]) -> dict[int, list[Process]]:
+    """The processes of a table by their parent."""
+    children = defaultdict(list)
+    for process in table.values():
+        children[process.parent].append(process)
+    return children
+
+
+# --- marks ---------------------------------------------------------------------------------------------------
+
+
+def new_mark() -> int:
+    """A mark that nothing else carries. Below the one that we carry ourselves, if a job of another worker runs us."""
+    hard = resource.getrlimit(_RLIMIT_LOCKS)[1]
+    top = _HIGHEST_MARK if hard == resource.RLIM_INFINITY else min(hard, _HIGHEST_MARK)
+    return top - 1 - secrets.randbelow(max(1, top // 2))
+
+
+def carry(mark: int) -> None:
+    """Marks this process and everything it will ever start."""
+    resource.setrlimit(_RLIMIT_LOCKS, (mark, mark))
+
+
+def marked(marks: Collection[int]) -> list[Process]:
+    """The living processes that carry one of `marks`, and what these have started: that may carry a mark of its own."""
+    table = processes()
+    children = children_of(table)
+    found = {pid: process for pid, process in table.items() if _mark_of(pid) in marks}
+    todo = list(found)
+    while todo:
+        for child in children.get(todo.pop(), ()):
+            if child.pid not in found:
+                found[child.pid] = child
+                todo.append(child.pid)
+    return [process for process in found.values() if process.alive and process.pid != os.getpid()]
+
+
+def _mark_of(pid: int) -> int | None:
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-    except OSError:
+        return resource.prlimit(pid, _RLIMIT_LOCKS)[1]
+    except PermissionError:  # another user's; but everybody may read the file
+        return _mark_in_file(pid)
+    except (OSError, ValueError):
         return None
-    return None if fields[0] in b"ZX" else fields[19].decode()
 
 
-def kill_marked(incarnation: str) -> int:
-    """Kills every process that carries this incarnation in its environment; returns how many there were.
+def _mark_in_file(pid: int) -> int | None:
+    try:
+        with open(f"/proc/{pid}/limits", "rb") as file:
+            line = next(line for line in file if line.startswith(_LIMITS_LINE))
+    except (OSError, StopIteration):
+        return None
+    hard = line.split()[4]
+    return int(hard) if hard.isdigit() else None
 
-    Looks again until nothing is found, because what is being killed may still be starting others. A process in the
-    middle of exec shows no environment for a moment, so those that show none are looked at a few times more.
+
+# --- ending processes ------------------------------------------------------------------------------------------
+
+
+def kill_group(pid: int) -> None:
+    """Kills the process group that `pid` leads: all at once, so that none of them can start another one before."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def kill(process: Process) -> None:
+    """Kills exactly this process. One that has ended, or that we may not kill, is left as it is."""
+    with contextlib.suppress(OSError):
+        descriptor = os.pidfd_open(process.pid)
+        try:
+            if start_time(process.pid) == process.start:  # the number may be somebody else's by now
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        finally:
+            os.close(descriptor)
+
+
+def end_all(look: Look, patience_s: float, none_is_left: Callable[[], bool] = bool) -> tuple[int, list[Process]]:
+    """Kills what `look` finds, again and again until nothing is left: what is being killed may be starting others.
+
+    Returns how many were killed, and what is left when the patience is over. none_is_left: tells for certain. Without
+    that certainty one look that finds nothing proves nothing: a process may have started another one and ended while
+    we looked. Two such looks do, between which none was started anywhere, or some more in a row.
     """
-    mark = f"{MARKER}={incarnation}".encode()
-    killed: set[int] = set()
-    patience = _BARE_ROUNDS
-    for _ in range(_KILL_ROUNDS):
-        environments = {pid: _environment(pid) for pid in _pids() if pid not in killed and pid != os.getpid()}
-        found = [pid for pid, environment in environments.items() if mark in environment]
-        for pid in found:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        killed.update(found)
-        if not found:
-            patience -= 1
-            if not patience or not any(_may_be_starting(pid) for pid, seen in environments.items() if seen == [b""]):
-                break
-            time.sleep(_BARE_S)
-    return len(killed)
+    killed: set[tuple[int, str]] = set()
+    deadline = time.monotonic() + patience_s
+    pause_s, quiet, newest = _FIRST_PAUSE_S, 0, ""
+    while True:
+        before, newest = newest, newest_pid()
+        found, stirs = look()
+        for process in found:
+            kill(process)
+        killed.update(process.identity for process in found)
+        quiet = 0 if found or stirs else quiet + 1
+        over = (quiet > 1 and before == newest == newest_pid()) or quiet == QUIET_LOOKS
+        if over or time.monotonic() >= deadline or (not found and none_is_left()):
+            break
+        if found:
+            time.sleep(pause_s)  # most are gone by then
+            pause_s = min(2 * pause_s, _LAST_PAUSE_S)
+    return len(killed.difference(process.identity for process in found)), found
 
 
-def _may_be_starting(pid: int) -> bool:
-    """Whether a process without an environment may get one: it is alive, and none of the kernel's own."""
+def end_marked(marks: Collection[int], patience_s: float) -> tuple[int, list[Process]]:
+    """`end_all` of those that carry one of `marks`."""
+    return end_all(lambda: (marked(marks), False), patience_s)
+
+
+def described(found: Collection[Process]) -> str:
+    """A few processes for people: name, pid, and whose they are."""
+    some = sorted(found)[:5]
+    names = [f"{process.name} (pid {process.pid}{_owner(process.pid)})" for process in some]
+    return ", ".join(names) + (f" and {len(found) - len(some)} more" if len(found) > len(some) else "")
+
+
+def _owner(pid: int) -> str:
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
+        uid = os.stat(f"/proc/{pid}").st_uid
     except OSError:
-        return False
-    return fields[0] not in b"ZX" and not int(fields[6]) & _KERNEL_THREAD
+        return ""
+    return "" if uid == os.geteuid() else f" of user {uid}"
 
 
-def _pids() -> list[int]:
-    if LINUX:
-        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    found = subprocess.run(["ps", "-axo", "pid="], capture_output=True, text=True, check=False)
-    return [int(word) for word in found.stdout.split()]
+# --- descriptors -------------------------------------------------------------------------------------------------
 
 
-def _environment(pid: int) -> list[bytes]:
-    if not LINUX:
-        command = ["ps", "-E", "-ww", "-o", "command=", "-p", str(pid)]
-        return subprocess.run(command, capture_output=True, check=False).stdout.split()
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return file.read().split(b"\0")
-    except OSError:  # ended meanwhile, or another user's
-        return []
+def packet_pair() -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets that keep packets apart."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def nameless_file() -> BinaryIO:
+    """An empty file without a name, gone with its last descriptor, so a crash leaves nothing behind."""
+    return os.fdopen(os.memfd_create("zjobs"), "w+b")
+
+
+def unread(pipe: int) -> bool:
+    """Whether something was written into our pipe that nobody has read."""
+    return fcntl.ioctl(pipe, termios.FIONREAD, _NOTHING) != _NOTHING

@@ -4,7 +4,7 @@ worker -> task process   [packet, after, n, type, data or nil, result_bytes, id,
                          used again; after: that of the packet before it, 0 when all those have ended)
 task process -> worker   first ["types", [[name, description, ...], ...], token] (see `TaskType`, `capture`) or
                          ["error", sentence], then for each job [marked, n, outcome, elapsed_us, result, reason,
-                         message, detail] (see `Ended`; marked: a mark stands behind its output) or
+                         message, detail, killed] (see `Ended`; marked: a mark stands behind its output) or
                          ["skipped", packet], which did not run, because the one before it had not
 
 What does not fit a packet travels as a descriptor of a nameless file: nothing to clean up, whoever crashes.
@@ -24,6 +24,8 @@ from zjobs.worker import host
 
 # Eight of these fit the default buffer of a Linux socket, so a packet is never too large to be sent at all.
 PACKET_BYTES = 16 * 1024
+
+EXIT_LEFTOVERS = 71  # the code of a task process that cannot end what its job has left running
 
 _IN_FILE = b"\xc0"  # a packed nil: "see the descriptor"
 _DESCRIPTOR_SPACE = socket.CMSG_SPACE(array.array("i", [0]).itemsize)

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn, Union
 
 from zjobs.messages import wire
@@ -35,6 +36,7 @@ FEW_AHEAD = 8
 LONGEST_US = wire.MAX_DURATION_MS * 1000
 _NOTHING_ELSE = (None, "", "")  # no reason, message, detail
 RESTART_FIRST_MS = 100
+END_S = 0.5  # for what a dead task process has left: the worker waits
 RESTART_LAST_MS = 10_000
 
 
@@ -46,25 +48,44 @@ class Printed(NamedTuple):
 
 
 Event = Union[Ended, Printed]
+NoteMarks = Callable[[Sequence[int]], None]
 
 
 class Death(NamedTuple):
-    """A task process has ended: its last events, the numbers it had begun without result, those it had not begun."""
+    """A task process has ended: its last events, the numbers it had begun without result, those it had not begun, and
+    how many processes were killed that it had left."""
 
     how: str
     events: list[Event]
     lost: list[int]
     unbegun: list[int]
+    killed: int
 
 
 class Runner:
-    """One task process at a time; `types` is what the present one announced, None before."""
+    """One task process at a time; `types` is what the present one announced, None before.
 
-    def __init__(self, modules: tuple[str, ...], time_scale: float, lock_fd: int) -> None:
+    note_marks: writes down where the next worker finds it what this task process and its programs carry; called
+    before there is anything that carries it. marks: of what an earlier worker has left and could not end.
+    """
+
+    def __init__(
+        self,
+        modules: tuple[str, ...],
+        time_scale: float,
+        lock_fd: int,
+        note_marks: NoteMarks,
+        marks: Sequence[int] = (),
+    ) -> None:
         self._modules = modules
         self._time_scale = time_scale
         self._journal = ""
         self._lock_fd = lock_fd
+        self._note_marks = note_marks
+        self._left_marks = set(marks)  # of earlier task processes, as far as something of them may still run
+        self._left: list[host.Process] = []
+        if marks:
+            self._end_leftovers(0)
         self._process: subprocess.Popen[bytes] | None = None
         self._reset()
         self._quick_deaths = 0
@@ -91,14 +112,12 @@ class Runner:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    def start(self, incarnation: str) -> None:
-        """Starts a task process that carries `incarnation`; `types` is there when `events` has heard it announce them.
-
-        Raises OSError.
-        """
+    def start(self) -> None:
+        """Starts a task process; `types` is there when `events` has heard it announce them. Raises OSError."""
         assert self._process is None
         self._reset()
-        self._incarnation = incarnation
+        self._mark = host.new_mark()
+        self._note_marks([*self._left_marks, self._mark])
         with contextlib.ExitStack() as undo:
             self._socket, self._child_end = map(undo.enter_context, host.packet_pair())
             with host.nameless_file() as file:
@@ -107,13 +126,19 @@ class Runner:
                 self._page.journal = self._journal.encode()
                 undo.callback(self._page.close)
                 self._capture = undo.enter_context(contextlib.closing(Capture(self._page)))
-                self._process = self._popen(file.fileno())
+                process = self._popen(file.fileno())
+            try:
+                self._death_fd = os.pidfd_open(process.pid)
+            except OSError:
+                process.kill()
+                process.wait()
+                raise
+            self._process = process
             self._resources = undo.pop_all()
         self._capture.close_writer()
-        self._death_fd = host.death_descriptor(self._process.pid)
 
     def _popen(self, page_fd: int) -> subprocess.Popen[bytes]:
-        numbers = (self._child_end.fileno(), self._lock_fd, page_fd, os.getpid())
+        numbers = (self._child_end.fileno(), self._lock_fd, page_fd, os.getpid(), self._mark)
         # -P: without it the user's current directory would come before the standard library
         safe_path = ("-P",) if sys.version_info >= (3, 11) else ()
         program = (sys.executable, *safe_path, "-m", "zjobs.worker.child")
@@ -122,7 +147,6 @@ class Runner:
             stdin=subprocess.DEVNULL,
             stdout=self._capture.writer,
             stderr=self._capture.writer,
-            env={**os.environ, host.MARKER: self._incarnation},
             pass_fds=numbers[:3],
             start_new_session=True,
         )
@@ -132,12 +156,7 @@ class Runner:
         if self._process is None:
             return []
         output = [] if self._capture.over else [self._capture.fileno()]
-        return [self._socket.fileno(), *output, *([] if self._death_fd is None else [self._death_fd])]
-
-    @property
-    def silent_death(self) -> bool:
-        """Whether the end of the task process shows on no descriptor (macOS), so that `died` must be asked."""
-        return self._process is not None and self._death_fd is None
+        return [self._socket.fileno(), *output, self._death_fd]
 
     @property
     def far_ahead(self) -> bool:
@@ -218,12 +237,15 @@ class Runner:
         reason: Any,
         message: str,
         detail: str,
+        killed: int,
     ) -> None:
         """A result, and before it what that job has printed. Raises TypeError or ValueError when it is none."""
         ended = Ended(n, Outcome(outcome), elapsed_us, result, reason and FailReason(reason), message, detail)
         if n != self._first():
             self._break(f"ended job number {n}, which is not running,")
         ended = _sendable(ended)
+        if type(killed) is int and 0 < killed <= wire.MAX_ID:
+            ended = ended._replace(killed=killed)
         if marked:
             self._printed(events, n, self._capture.until_mark(n))
         del self._sent[n]
@@ -299,10 +321,10 @@ class Runner:
                 os.kill(self._process.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """Ends the task process and its group at once; `died` tells when it has."""
+        """Ends the task process at once; `died` tells when it has, and ends what it had started."""
         if self._process is not None:
             self._killed = True
-            host.kill_group(self._process.pid)
+            self._process.kill()
 
     def forget(self) -> None:
         """Kills the task process, and no word of what it was doing will be heard."""
@@ -313,21 +335,27 @@ class Runner:
         """The end of the task process, told once; None while it lives. Cleans up behind it."""
         if self._process is None or not host.has_ended(self._process):
             return None
-        host.kill_group(self._process.pid)
+        killed = self._end_what_it_started()
         code = self._process.wait()
-        # A task's own sub-processes may have left its group; two jobs must never overlap.
-        host.kill_marked(self._incarnation)
         events = self._last_events()
         unbegun = self.take_back()
         lost = [] if self._forgotten else list(self._sent)
         self._printed(events, lost[0] if lost else 0, self._capture.rest())
-        death = Death(self._how(code), [] if self._forgotten else events, lost, unbegun)
+        death = Death(self._how(code), [] if self._forgotten else events, lost, unbegun, killed)
         self._close()
         if self._forgotten or death.lost:
             self._quick_deaths, self.restart_at_ms = 0, now_ms
         else:
             self.postpone(now_ms)
         return death
+
+    def _end_what_it_started(self) -> int:
+        """Of the dead task process, which is not reaped yet; returns how many processes were killed."""
+        assert self._process is not None
+        self._left_marks.add(self._mark)
+        killed = self._end_leftovers(END_S)
+        host.kill_group(self._process.pid)  # whatever starts another and ends so fast that no look finds it
+        return killed
 
     def _last_events(self) -> list[Event]:
         events: list[Event] = []
@@ -339,6 +367,8 @@ class Runner:
     def _how(self, code: int) -> str:
         if self._broken:
             return f"the task process {self._broken} and was killed"
+        if code == packets.EXIT_LEFTOVERS:
+            return "the task process ended, because something that its job had started cannot be killed"
         if code >= 0:
             return f"the task process exited with code {code}"
         try:
@@ -348,9 +378,34 @@ class Runner:
 
     def _close(self) -> None:
         self._resources.close()
-        if self._death_fd is not None:
-            os.close(self._death_fd)
+        os.close(self._death_fd)
         self._process = None
+
+    # --- what task processes have left running -----------------------------------------------------------------
+
+    @property
+    def clear(self) -> bool:
+        """Whether nothing runs any more that an earlier task process has started."""
+        return not self._left_marks
+
+    def clear_up(self) -> None:
+        """Tries again to end what could not be ended."""
+        if self._left_marks:
+            self._end_leftovers(0)
+
+    @property
+    def obstacle(self) -> str | None:
+        """A sentence on what is left and cannot be ended."""
+        if not self._left:
+            return None
+        return f"no job starts while what an earlier one has left cannot be killed: {host.described(self._left)}"
+
+    def _end_leftovers(self, patience_s: float) -> int:
+        """Two jobs must never overlap, nor what they have started. Returns how many were killed."""
+        killed, self._left = host.end_marked(self._left_marks, patience_s)
+        if not self._left:
+            self._left_marks.clear()
+        return killed
 
     def postpone(self, now_ms: int) -> None:
         """The next start waits, longer each time: this one failed, or ended without a task being to blame."""
@@ -360,12 +415,12 @@ class Runner:
 
     def close(self) -> None:
         """Ends the task process and waits for that. Only for the end of the worker."""
-        if self._process is None:
-            return
-        self.kill()
-        self._process.wait()
-        host.kill_marked(self._incarnation)
-        self._close()
+        if self._process is not None:
+            self.kill()
+            os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+            self._end_what_it_started()
+            self._process.wait()
+            self._close()
 
 
 def _sendable(ended: Ended) -> Ended:

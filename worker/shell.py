@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import zmq
 
-from zjobs.messages import endpoints, lock, wire, zap
+from zjobs.messages import endpoints, wire, zap
 from zjobs.messages.keys import Identity
 from zjobs.messages.types import Ended, TaskType
 from zjobs.worker import effects as e
@@ -37,8 +37,9 @@ MESSAGES_A_TURN = 256
 TOPIC_BYTES = 1024
 HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 1000, 3000
 LINGER_MS = 500
-DEATH_CHECK_MS = 100
 SLOW_START_MS = 10_000
+CLEAR_UP_MS = 500
+CHATTER_MS, CHATTER_BYTES = 60_000, 16 << 10
 # To be woken by the end of each of many short jobs costs as much as running it; so their ends gather for this long.
 GATHER_S = 0.0002
 
@@ -77,9 +78,16 @@ class _Stopped(Exception):
 def serve(config: Config) -> None:
     """Runs a worker until it is told to stop. Raises guard.Taken, Unbindable, Unstartable, Lost, OSError."""
     incarnation = secrets.token_hex(16)
-    held = guard.acquire(config.pipe, incarnation)
+    held, marks = guard.acquire(config.pipe)
     with contextlib.ExitStack() as stack:
-        stack.callback(held.release)
+        runner = Runner(
+            config.tasks,
+            config.time_scale,
+            held.fd,
+            lambda marks: held.write(guard.holder_line(marks, config.pipe)),
+            marks,
+        )
+        stack.callback(lambda: held.release() if runner.clear else held.leave())
         signals = stack.enter_context(_Signals())
         context = zmq.Context()
         stack.callback(context.term)
@@ -88,11 +96,10 @@ def serve(config: Config) -> None:
             stack.callback(gate.socket.close)
         pipe = stack.enter_context(_bound(context, zmq.PULL, config.pipe, config.key))
         reports = stack.enter_context(_bound(context, zmq.XPUB, config.reports, config.key))
-        runner = Runner(config.tasks, config.time_scale, held.fd)
         stack.callback(runner.close)
-        runner.start(incarnation)
+        runner.start()
         try:
-            _Loop(config, held, signals, pipe, reports, runner, gate).run(incarnation)
+            _Loop(config, signals, pipe, reports, runner, gate).run(incarnation)
         except _Stopped:
             log.info("stopped before it was ready")
 
@@ -165,7 +172,6 @@ class _Loop:
     def __init__(
         self,
         config: Config,
-        held: lock.Lock,
         signals: _Signals,
         pipe: zmq.Socket[bytes],
         reports: zmq.Socket[bytes],
@@ -173,7 +179,6 @@ class _Loop:
         gate: zap.Gate | None,
     ) -> None:
         self._config = config
-        self._held = held
         self._signals = signals
         self._pipe = pipe
         self._reports = reports
@@ -185,6 +190,8 @@ class _Loop:
         self._lost = 0
         self._told_of_garbage = False
         self._done = False
+        self._clear_up_at_ms = 0
+        self._chatter = _Chatter()
         self._poller = zmq.Poller()
         self._registered: list[int] = []
         for source in (signals.fileno(), *((gate.socket,) if gate else ())):
@@ -203,6 +210,7 @@ class _Loop:
         for source in (self._pipe, self._reports):
             self._poller.register(source, zmq.POLLIN)
         ready = self._all()
+        self._see_to_leftovers(_now_ms())
         while not self._done:
             self._turn(ready)
             if not self._done:
@@ -250,13 +258,15 @@ class _Loop:
     def _turn(self, ready: set[object]) -> None:
         """`ready`: what can be read. The others are left alone: to find one empty costs as much as a small message."""
         # The task process first: after a take_over, what it did before is no longer known to the core.
-        if not self._runner.alive or self._runner.silent_death or not ready.isdisjoint(self._registered):
+        if not self._runner.alive or not ready.isdisjoint(self._registered):
             self._hear_task_process()
         self._let_in()
         self._hear_broker(ready)
         now_ms = _now_ms()
         for name in self._signals.received():
             self._stop(name, now_ms)
+        if not self._runner.clear and now_ms >= self._clear_up_at_ms:
+            self._see_to_leftovers(now_ms)
         while effects := self._speaker.turn(now_ms):
             for effect in effects:
                 self._do(effect, now_ms)
@@ -305,24 +315,29 @@ class _Loop:
             elif event.n:
                 self._core.on_output(event.n, event.data)
             else:
-                for line in event.data.decode(errors="replace").splitlines():
-                    log.info("outside of any job: %s", line)
+                self._chatter.heard(event.data, now_ms)
 
     def _bury(self, death: Death, now_ms: int) -> None:
         self._hear(death.events, now_ms)
         job_id = self._core.running_id
         job = "" if job_id is None else f"job {job_id}: "
-        self._core.on_task_process_died(death.lost, death.unbegun, death.how, now_ms)
+        self._core.on_task_process_died(death.lost, death.unbegun, death.how, now_ms, death.killed)
+        self._tell_of_leftovers(now_ms)
         log.warning("%s", self._runner.refusal or job + death.how)
         if self._runner.restart_at_ms <= now_ms and not self._core.stopping:
             self._start_task_process()
 
+    def _see_to_leftovers(self, now_ms: int) -> None:
+        self._runner.clear_up()
+        self._tell_of_leftovers(now_ms)
+
+    def _tell_of_leftovers(self, now_ms: int) -> None:
+        self._core.on_obstacle(self._runner.obstacle, now_ms)
+        self._clear_up_at_ms = now_ms + CLEAR_UP_MS
+
     def _start_task_process(self) -> None:
-        incarnation = self._core.incarnation
         try:
-            # before it starts: whoever finds the lock must find by it all that was ever started
-            self._held.write(guard.holder_line(incarnation, self._config.pipe))
-            self._runner.start(incarnation)
+            self._runner.start()
         except OSError as error:  # such as no processes, descriptors or memory left at present
             self._runner.postpone(_now_ms())
             log.warning("cannot start a task process: %s", error)
@@ -412,6 +427,8 @@ class _Loop:
         deadline_ms = self._speaker.next_deadline_ms()
         if not self._runner.alive and not self._core.stopping:
             deadline_ms = min(deadline_ms, self._runner.restart_at_ms)
+        if not self._runner.clear:
+            deadline_ms = min(deadline_ms, self._clear_up_at_ms)
         return deadline_ms
 
     def _poll(self, deadline_ms: int) -> set[object]:
@@ -426,12 +443,29 @@ class _Loop:
         if self._runner.far_ahead:
             time.sleep(GATHER_S)
         timeout_ms = max(0, deadline_ms - _now_ms())
-        if self._runner.silent_death:
-            timeout_ms = min(timeout_ms, DEATH_CHECK_MS)
         return {source for source, _ in self._poller.poll(timeout_ms)} or self._all()
 
     def _all(self) -> set[object]:
         return {self._pipe, self._reports, *self._registered}
+
+
+class _Chatter:
+    """What is printed outside of any job, into the log: of much only the beginning of each minute's."""
+
+    def __init__(self) -> None:
+        self._until_ms = 0
+        self._room = 0
+
+    def heard(self, data: bytes, now_ms: int) -> None:
+        if now_ms >= self._until_ms:
+            self._until_ms, self._room = now_ms + CHATTER_MS, CHATTER_BYTES
+        if not self._room:
+            return
+        for line in data[: self._room].decode(errors="replace").splitlines():
+            log.info("outside of any job: %s", line)
+        self._room = max(0, self._room - len(data))
+        if not self._room:
+            log.info("outside of any job: … and more, which is not shown for a minute")
 
 
 def _waiting(sock: zmq.Socket[bytes]) -> Iterator[bytes]:

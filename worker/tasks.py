@@ -15,10 +15,15 @@ A parameter annotated `Context` is not data: it gets the job's context. docs/tas
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
+import os
+import select
+import signal
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar, Union, overload
 
 from zjobs.messages import options
@@ -91,9 +96,46 @@ class Context:
             self._tell(self.fraction, self.note)
 
 
+def run(command: str | Sequence[str], *, check: bool = True, stop: float = 1.0, **options: Any) -> int:
+    """Runs a program to its end, in a process group of its own; returns its exit code.
+
+    What it prints is the job's output. Nothing of its group is left when this call ends, however it does: on an
+    exception, `Cancelled` too, the group gets SIGTERM and, `stop` seconds later, SIGKILL.
+    check: raise subprocess.CalledProcessError when the exit code is not 0. options: as for subprocess.Popen, such as
+    cwd, env, shell; the standard input is empty unless one of them says otherwise.
+    Raises OSError when the program cannot be started.
+    """
+    for stream in (sys.stdout, sys.stderr):  # what was printed before stands before what it prints
+        with contextlib.suppress(Exception):
+            stream.flush()
+    process = subprocess.Popen(command, **{"stdin": subprocess.DEVNULL, **options, "start_new_session": True})
+    try:
+        _await(process)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGTERM)
+        _await(process, stop)
+        raise
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        code = process.wait()
+    if check and code != 0:
+        raise subprocess.CalledProcessError(code, command)
+    return code
+
+
+def _await(process: subprocess.Popen[Any], seconds: float | None = None) -> None:
+    """Waits for the end of a program and does not reap it: so its group's number stays its own, and can be killed."""
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        select.select([descriptor], [], [], seconds)
+    finally:
+        os.close(descriptor)
+
+
 class Task(NamedTuple):
     type: TaskType
     function: Callable[..., Any]
+    keeps_processes: bool = False
 
 
 DEFAULTS = TaskType("")
@@ -111,6 +153,7 @@ def register(
     time_limit: Duration | None = None,
     grace: Duration = DEFAULTS.grace_ms / 1000,
     retry_delay: Duration = DEFAULTS.retry_delay_ms / 1000,
+    keeps_processes: bool = False,
 ) -> None:
     """Makes `function` a task type; see `task`. Raises TaskError with a sentence."""
     name = getattr(function, "__name__", None) if name is None else name
@@ -128,6 +171,8 @@ def register(
         raise TaskError(f"task {name!r}: max_attempts must be an integer from 1, not {_shown(max_attempts)}")
     if type(max_reruns) is not int or max_reruns < 0:
         raise TaskError(f"task {name!r}: max_reruns must be an integer from 0, not {_shown(max_reruns)}")
+    if type(keeps_processes) is not bool:
+        raise TaskError(f"task {name!r}: keeps_processes must be True or False, not {_shown(keeps_processes)}")
     if description is None:
         description = (inspect.getdoc(function) or "").partition("\n")[0]
     if not isinstance(description, str):
@@ -137,7 +182,7 @@ def register(
     delay_ms = _milliseconds(name, "retry_delay", retry_delay)
     kind = TaskType(name, description, max_attempts, max_reruns, limit_ms, grace_ms, delay_ms)
     check_type(kind)
-    REGISTRY[name] = Task(kind, function)
+    REGISTRY[name] = Task(kind, function, keeps_processes)
 
 
 def check_type(kind: TaskType) -> None:
@@ -183,6 +228,7 @@ def task(
     time_limit: Duration | None = ...,
     grace: Duration = ...,
     retry_delay: Duration = ...,
+    keeps_processes: bool = ...,
 ) -> Callable[[Function], Function]: ...
 def task(
     function: Function | None = None,
@@ -197,6 +243,7 @@ def task(
     time_limit: how long a run may take; then it is ended like a cancelled one, and failed. None: as long as it likes.
     grace: how long a task that is told to end has for that, before its process is killed.
     retry_delay: how long after its first failure a job waits for its next attempt; it doubles each time.
+    keeps_processes: the processes that its jobs start live on after them; those of other types are killed.
     Durations are seconds, or text such as "90s", "5m", "2h".
     Raises TaskError when that cannot be.
     """
@@ -222,6 +269,7 @@ class Caller:
 
     def __init__(self, task: Task) -> None:
         self.type = task.type
+        self.keeps_processes = task.keeps_processes
         self._function = task.function
         self._signature = _signature(task.function)
         hints = _hints(task.function, self._signature)

@@ -15,6 +15,7 @@ data, and what the job's task writes down when it runs.
     what tasks did
       start     token, pid, alone                            alone: nobody else held the lock of all tasks
       end       token, pid, outcome                          returned, raised, or died (written just before it dies)
+      alive     token, pid, since                            a program that a run left lives; since: when it was started
     what was done to whom
       dead      who: broker, worker, task, client [, name]   from here on it cannot do anything; name: a watcher's
       away      link: name [, hearing: false]                broker down or stopped, a connection cut, stalled;
@@ -27,6 +28,7 @@ data, and what the job's task writes down when it runs.
 
 from __future__ import annotations
 
+import bisect
 import heapq
 import itertools
 import json
@@ -213,6 +215,19 @@ class _Check:
             end = self._end_record(start)
             if end is not None:
                 latest = max(latest or (0.0, ""), (end["at"], start["token"]))
+        self._programs_overlap()
+
+    def _programs_overlap(self) -> None:
+        """No program that a run has left lives on when another one has begun."""
+        starts = [start["at"] for start in self._by_what["start"]]
+        told: set[tuple[str, int]] = set()
+        for alive in self._by_what["alive"]:
+            place = bisect.bisect_right(starts, alive["since"])
+            program = (alive["token"], alive["pid"])
+            if place < len(starts) and starts[place] < alive["at"] and program not in told:
+                told.add(program)
+                other = self._by_what["start"][place]["token"]
+                self._breach("overlap", f"{other} began at {starts[place]:.6f} beside a program that {program[0]} left")
 
     def _runs(self) -> None:
         """A second run has its reason: a failure that may be repeated, or a death that may; none after the end."""

@@ -32,6 +32,10 @@ def run(token: str, begin: float, end: float | None, outcome: str = "returned", 
     return [start] + ([] if end is None else [{**start, "what": "end", "at": end, "outcome": outcome}])
 
 
+def lives(token: str, since: float, *times: float) -> list[Record]:
+    return [{"what": "alive", "at": at, "token": token, "pid": 17, "since": since} for at in times]
+
+
 def dead(who: str, at: float) -> Record:
     return {"what": "dead", "at": at, "who": who}
 
@@ -52,8 +56,10 @@ def sound() -> list[Record]:
         {"what": "watch", "at": 1.7, "watcher": "w", "id": 3},
         {"what": "watch", "at": 1.7, "watcher": "stopped", "id": 3, "reads": False},
         *run("a", 2.0, 2.5),
+        *lives("a", 2.1, 2.2, 2.6),
         *run("b", 3.0, None),
         dead("worker", 3.2),
+        *lives("b", 3.1, 3.15, 3.9),
         *away("broker", 3.3, 3.6),
         dead("broker", 3.3),
         *run("b", 4.0, 4.5, pid=8),
@@ -112,6 +118,15 @@ WRONG: dict[str, tuple[str, list[Record]]] = {
     "acknowledged, then unknown": (
         "false acknowledgement",
         [accepted(1, "a"), {"what": "missing", "asked": 2.0, "at": 2.1, "id": 1, "code": "not_found"}],
+    ),
+    "a program that a run left": (
+        "overlap",
+        [*run("a", 2.0, 3.0), *lives("a", 2.5, 2.6, 3.6), *run("b", 3.5, 4.0)],
+    ),
+    "a program that a run left, in its own second run": (
+        "overlap",
+        [accepted(1, "a", max_reruns=1), *run("a", 2.0, None), dead("worker", 2.5), *lives("a", 2.2, 3.6)]
+        + run("a", 3.5, 4.0, pid=8),
     ),
     "two runs by the clock": ("overlap", [*run("a", 2.0, 3.0), *run("b", 2.5, 3.5, pid=8)]),
     "a run inside another": ("overlap", [*run("a", 2.0, 9.0), *run("b", 3.0, 4.0, pid=8), *run("c", 5.0, 6.0, pid=8)]),

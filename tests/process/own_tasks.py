@@ -16,6 +16,7 @@ from typing import Any
 
 from zjobs.client import Client
 from zjobs.client.errors import WouldDeadlock
+from zjobs.worker import tasks
 from zjobs.worker.tasks import task
 
 
@@ -195,6 +196,89 @@ def leaves_others(name: str) -> list[int]:
             time.sleep(1000)
     wait_at_gate(name)
     return [*sleepers, forked]
+
+
+BECOMES_OTHER = """
+import ctypes, os, time
+ctypes.CDLL(None).prctl(15, b"harmless")
+os.setgroups([])
+os.setresuid(65534, 65534, 65534)
+print("left", os.getpid(), flush=True)
+time.sleep(1000)
+"""
+
+
+def leave(how: str, *words: str) -> None:
+    """Leaves a program that has no environment, another title, and, by `how`, another session and no parent."""
+    if how == "double_fork":
+        if (forked := os.fork()) == 0:
+            os.setsid()
+            leave("plain", *words)
+            os._exit(0)
+        os.waitpid(forked, 0)
+        return
+    argv, executable = ["harmless", "-c", "echo left $$; exec /bin/sleep 1000"], "/bin/sh"
+    if "other" in words:
+        argv, executable = ["harmless", "-c", BECOMES_OTHER], sys.executable
+    apart = how == "setsid"
+    program = subprocess.Popen(
+        argv, executable=executable, env={}, stdout=subprocess.PIPE, text=True, start_new_session=apart
+    )
+    assert program.stdout is not None
+    note(*program.stdout.readline().split())
+
+
+def cannot_end(name: str) -> None:
+    with contextlib.suppress(tasks.Cancelled):
+        wait_at_gate(name)
+    wait_at_gate(name)
+
+
+@task(grace=0.05)
+def leaves(name: str, how: str, ending: str = "returns", word: str = "") -> str:
+    """Leaves something running, and ends somehow."""
+    leave(how, word)
+    note("start", name)
+    if ending == "raises":
+        raise ValueError("no")
+    if ending == "waits":
+        wait_at_gate(name)
+    if ending == "is_killed":
+        cannot_end(name)
+    return name
+
+
+@task(time_limit=1, grace=0.05)
+def leaves_too_long(name: str, how: str, ending: str = "waits") -> None:
+    """The same, and takes longer than it may."""
+    leaves(name, how, ending)
+
+
+@task
+def sees() -> list[int]:
+    """The pids of what was left and still runs."""
+    lines = Path(os.environ["RUNS_FILE"]).read_text().splitlines()
+    return [pid for pid in (int(line.split()[1]) for line in lines if line.startswith("left ")) if runs(pid)]
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+@task
+def through_a_shell() -> None:
+    """What most people write: the shell is ended by Python, the program in it by nobody."""
+    subprocess.run("echo prep; sleep 20", shell=True)
+
+
+@task
+def runs_a_program(script: str, check: bool = True) -> int:
+    """Runs a program that ends with the job."""
+    print("before")
+    return tasks.run(["sh", "-c", script], check=check)
 
 
 @task(max_reruns=1000)

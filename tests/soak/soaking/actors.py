@@ -31,7 +31,7 @@ def submitter(name: str, endpoint: str, recorder: Recorder, draw: random.Random)
     asker = Asker(endpoint, recorder, patience_s=3600.0)
     ids: list[int] = []
     for number in range(sys.maxsize):
-        kind = draw.choices(list(TYPES), (4, 6, 3, 3, 1 if number % 10 == 0 else 0))[0]
+        kind = draw.choices(list(TYPES), (4, 6, 3, 3, 1 if number % 10 == 0 else 0, 2))[0]
         tokens = [f"{name}-{number}-{place}" for place in range(draw.choice((1, 1, 1, 2, 5)))]
         place = draw.choices(({}, {"priority": draw.choice((-1, 1, 5))}, {"ready_after_s": 0.25}), (8, 1, 1))[0]
         reply = asker.submit(f"{name}-{number}", kind, tokens, **TYPES[kind], **place)

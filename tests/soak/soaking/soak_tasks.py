@@ -10,9 +10,11 @@ import fcntl
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from zjobs.worker.tasks import task
 
@@ -23,6 +25,7 @@ TYPES = {
     "soak_slow": {"max_attempts": 1, "max_reruns": 1000},
     "soak_retried": {"max_attempts": 3, "max_reruns": 1000},
     "soak_dies": {"max_attempts": 1, "max_reruns": 0},
+    "soak_leaves": {"max_attempts": 1, "max_reruns": 1000},
 }
 SLOW_S = 0.03
 
@@ -85,6 +88,45 @@ def soak_retried(token: str) -> str:
         if os.urandom(1)[0] < 100:
             raise ValueError("this time it fails")
         return result_of(token)
+
+
+TICK_S = 0.002
+PROGRAM = """
+import json, os, sys, time
+records, token, since = sys.argv[1:]
+fd = os.open(records, os.O_WRONLY | os.O_APPEND)
+while True:
+    record = {"what": "alive", "at": time.monotonic(), "pid": os.getpid(), "token": token, "since": float(since)}
+    os.write(fd, (json.dumps(record) + chr(10)).encode())
+    time.sleep(0.002)
+"""
+
+
+@task(**TYPES["soak_leaves"])
+def soak_leaves(token: str) -> str:
+    """Leaves something that says all the time that it lives, and that nobody knows by its name, parent or session."""
+    with noted(token):
+        since = time.monotonic()
+        how = os.urandom(1)[0] % 4
+        if how == 3:
+            argv = ["harmless", "-I", "-S", "-c", PROGRAM, os.environ["SOAK_RECORDS"], token, repr(since)]
+            subprocess.Popen(argv, executable=sys.executable, env={}, start_new_session=True)
+        elif os.fork() == 0:
+            live_on(how, token, since)
+        return result_of(token)
+
+
+def live_on(how: int, token: str, since: float) -> NoReturn:
+    try:
+        if how >= 1:
+            os.setsid()
+        if how == 2 and os.fork() != 0:
+            return
+        while True:
+            note("alive", token=token, since=since)
+            time.sleep(TICK_S)
+    finally:
+        os._exit(0)
 
 
 @task(**TYPES["soak_dies"])

@@ -400,6 +400,25 @@ def test_info_shows_the_pause(ready: Any) -> None:
     assert ask(ready, Info()).paused == (ready.now.wall_ms, "looking")
 
 
+def test_a_blocked_worker_is_given_nothing(ready: Any) -> None:
+    """`info` says what is in the way; when it is gone the job is handed over."""
+    ready.beat(obstacle="sleep (pid 17) cannot be killed")
+    ready.submit("twice")
+    assert ready.handed == [] and ask(ready, Status()).worker is WorkerState.BLOCKED
+    assert ask(ready, Info()).worker.note == "sleep (pid 17) cannot be killed"
+    ready.beat()
+    assert ready.handed == [(1, 1)] and ask(ready, Info()).worker.note is None
+
+
+def test_show_tells_how_many_processes_were_killed(ready: Any) -> None:
+    """Of the last run; the journal keeps it."""
+    ready.submit("twice")
+    assert ask(ready, Show(1)).killed == 0
+    ready.report(1, done(1)._replace(killed=3))
+    ready.restart()
+    assert ask(ready, Show(1)).killed == 3
+
+
 def test_a_missing_type_is_a_state_of_the_worker(ready: Any) -> None:
     """`info` says which job stands there; it goes when the job does."""
     few = tuple(kind for kind in ready.core.types.values() if kind.name != "once")

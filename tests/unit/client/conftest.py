@@ -193,7 +193,7 @@ class FakeBroker:
         attempt = m.Attempt(
             1, m.Outcome.FAILED, 1, 2, m.FailReason.RAISED, "ValueError: odd\x1b[2J", "Traceback\n  line\n"
         )
-        return m.ShowReply(self.journal, self.jobs[request.id], "key-1", 9, None, 90_000, 3, (18, 19), (attempt,))
+        return m.ShowReply(self.journal, self.jobs[request.id], "key-1", 9, None, 90_000, 3, (18, 19), (attempt,), 2)
 
     def _found(self, ids: tuple[int, ...]) -> tuple[list[m.JobStatus], tuple[m.Missing, ...]]:
         found = [self.jobs[job_id] for job_id in ids if job_id in self.jobs]

@@ -175,6 +175,7 @@ def test_show(run: Run, broker: Any) -> None:
     shown = " ".join(run("show", "17").out.split())
     for fact in ("priority: -3", "time limit: 1 min 30 s", "output: 2.0 KiB printed", "retry of: 3"):
         assert fact in shown
+    assert "killed: 2 processes that it had left running" in shown
     for fact in ("retried as: 18, 19", "ready: 2023-11-1", "last failure: E: odd", "17 queued, ready in 0 s"):
         assert fact in shown
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import select
 import time
 from collections.abc import Callable, Iterator
@@ -16,11 +15,6 @@ from zjobs.messages.wire import pack_value
 from zjobs.worker.runner import Death, Event, Runner
 
 LIMIT_S = 20.0
-
-
-def new_incarnation() -> str:
-    """One that no other run of the tests has: whatever carries it may be killed."""
-    return f"test-{secrets.token_hex(8)}"
 
 
 class Bench:
@@ -61,7 +55,7 @@ class Bench:
     def start_again(self) -> None:
         """A new task process after the death of the last."""
         self.death = None
-        self.runner.start(new_incarnation())
+        self.runner.start()
 
     @property
     def offered(self) -> int:
@@ -94,9 +88,9 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         if source:
             header = "import os, signal, sys\nfrom zjobs.worker.tasks import task\n"
             (tmp_path / "mine.py").write_text(header + source)
-        runner = Runner(("mine",) if source else (), 0, lock_fd)
+        runner = Runner(("mine",) if source else (), 0, lock_fd, lambda marks: None)
         runners.append(runner)
-        runner.start(new_incarnation())
+        runner.start()
         it = Bench(runner)
         if wait:
             it.until(lambda: runner.types is not None)

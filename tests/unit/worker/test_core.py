@@ -799,6 +799,40 @@ def test_return_jobs_without_a_process() -> None:
     assert worker.reports() == [Returned(1, False)]
 
 
+# --- what cannot be killed ---------------------------------------------------------------------------------------
+
+
+def test_nothing_is_offered_beside_what_cannot_be_killed() -> None:
+    """All that has not begun goes back, the beat says why, and what is handed over meanwhile goes back, too."""
+    worker = running()
+    worker.core.on_task_process_died([2], [3], "it died", worker.now, killed=4)
+    worker.at_task.clear()
+    worker.core.on_obstacle("sleep is in the way", worker.now)
+    turn = worker.turn()
+    assert e.Say("sleep is in the way") in turn and worker.at_task == []
+    assert [beat.obstacle for beat in worker.beats()] == ["sleep is in the way"]
+    assert [(report.n, getattr(report, "killed", None)) for report in worker.reports()] == [(2, 4), (3, None)]
+    worker.core.on_ready(TYPES, worker.now)
+    worker.pipe(Ack(SESSION, 3, 3))
+    worker.jobs(3, 1)
+    assert worker.reports() == [Returned(3, False)] and worker.at_task == []
+    worker.core.on_obstacle(None, worker.now)
+    worker.turn()
+    assert [beat.obstacle for beat in worker.beats()] == [None]
+    worker.pipe(Ack(SESSION, 4, 3))
+    worker.jobs(3, 1)
+    assert worker.at_task == [3]
+
+
+def test_an_obstacle_is_told_once() -> None:
+    """Each look at it finds the same."""
+    worker = idle()
+    worker.core.on_obstacle("sleep", worker.now)
+    worker.turn()
+    worker.core.on_obstacle("sleep", worker.now)
+    assert worker.turn() == []
+
+
 # --- news ------------------------------------------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ from zjobs.messages import lock
 from zjobs.worker import guard, host
 
 PIPE = "tcp://127.0.0.1:5572"
-OLD = "0123456789abcdef"
+OLD, OTHER = host.new_mark(), host.new_mark()
 
 
 @pytest.fixture(autouse=True)
@@ -29,21 +29,20 @@ def dead_holder() -> str:
     process = subprocess.Popen([sys.executable, "-c", ""])
     start = host.start_time(process.pid)
     process.wait()
-    return f"pid {process.pid} start {start} incarnation {OLD} pipe {PIPE}"
+    return f"pid {process.pid} start {start} marks {OLD} pipe {PIPE}"
 
 
 @pytest.fixture
 def orphan() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Starts a process that carries an incarnation and, perhaps, the lock."""
+    """Starts a process that carries a mark and, perhaps, the lock."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(incarnation: str, *descriptors: int) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, host.MARKER: incarnation}
-        program = [sys.executable, "-c", "import time; print(flush=True); time.sleep(1000)"]
-        process = subprocess.Popen(program, env=environment, pass_fds=descriptors, stdout=subprocess.PIPE)
+    def start(mark: int, *descriptors: int) -> subprocess.Popen[bytes]:
+        carries = f"import time; from zjobs.worker import host; host.carry({mark}); print(flush=True); time.sleep(1000)"
+        process = subprocess.Popen([sys.executable, "-c", carries], pass_fds=descriptors, stdout=subprocess.PIPE)
         started.append(process)
         assert process.stdout is not None
-        process.stdout.readline()  # it runs, so its environment can be read
+        process.stdout.readline()  # it carries the mark
         return process
 
     yield start
@@ -60,16 +59,16 @@ def ended(process: subprocess.Popen[bytes]) -> bool:
 
 def test_living_worker_is_refused_at_once() -> None:
     """The sentence names the worker and what it serves; there is nothing to wait for."""
-    held = guard.acquire(PIPE, "first")
+    held, _ = guard.acquire(PIPE)
     with pytest.raises(guard.Taken, match=rf"worker \(pid {os.getpid()}\) already serves {PIPE}"):
-        guard.acquire(PIPE, "second", wait_s=1000)
+        guard.acquire(PIPE, wait_s=1000)
     held.release()
-    guard.acquire(PIPE, "third").release()
+    guard.acquire(PIPE).lock.release()
 
 
 def test_other_address_is_free() -> None:
     """Workers at other addresses do not meet, and neither do names that look alike as file names."""
-    held = [guard.acquire(pipe, "x") for pipe in (PIPE, "tcp://127.0.0.1:5573", "ipc:///a/b", "ipc:///a-b")]
+    held = [guard.acquire(pipe).lock for pipe in (PIPE, "tcp://127.0.0.1:5573", "ipc:///a/b", "ipc:///a-b")]
     for one in held:
         one.release()
 
@@ -80,9 +79,9 @@ def test_orphan_that_holds_the_lock_is_killed(dead_holder: str, orphan: Callable
     old.write(dead_holder)
     process = orphan(OLD, old.fd)
     os.close(old.fd)  # what the death of the worker does
-    held = guard.acquire(PIPE, "new")
+    held, _ = guard.acquire(PIPE)
     assert ended(process)
-    assert held.path.read_text().strip() == guard.holder_line("new", PIPE)
+    assert held.path.read_text().strip() == guard.holder_line((), PIPE)
     held.release()
 
 
@@ -90,9 +89,9 @@ def test_leftover_without_the_lock_is_killed(dead_holder: str, orphan: Callable[
     """What a dead worker's task had started is ended too, before anything is bound; others are left alone."""
     old = lock.acquire(guard.lock_path(PIPE))
     old.write(dead_holder)
-    mine, other = orphan(OLD), orphan(OLD + "0")
+    mine, other = orphan(OLD), orphan(OTHER)
     os.close(old.fd)
-    guard.acquire(PIPE, "new").release()
+    guard.acquire(PIPE).lock.release()
     assert ended(mine) and other.poll() is None
 
 
@@ -101,25 +100,25 @@ def test_unknown_holder_is_waited_for_and_then_named(dead_holder: str) -> None:
     held = lock.acquire(guard.lock_path(PIPE))
     held.write(dead_holder)
     with pytest.raises(guard.Taken, match=r"what a dead worker .* left running still holds"):
-        guard.acquire(PIPE, "new", wait_s=0.1)
+        guard.acquire(PIPE, wait_s=0.1)
     held.write("nonsense")
     with pytest.raises(guard.Taken, match="nonsense"):
-        guard.acquire(PIPE, "new", wait_s=0)
+        guard.acquire(PIPE, wait_s=0)
     held.release()
 
 
 def test_reused_pid_is_not_the_holder() -> None:
     """A living process with the holder's pid but another start time is somebody else."""
     held = lock.acquire(guard.lock_path(PIPE))
-    held.write(f"pid {os.getpid()} start 1 incarnation {OLD} pipe {PIPE}")
+    held.write(f"pid {os.getpid()} start 1 marks {OLD} pipe {PIPE}")
     with pytest.raises(guard.Taken, match="dead worker"):
-        guard.acquire(PIPE, "new", wait_s=0)
+        guard.acquire(PIPE, wait_s=0)
     held.release()
 
 
 def test_orderly_end_leaves_no_holder() -> None:
     """After an orderly release the file names nobody, so nobody is looked for."""
-    held = guard.acquire(PIPE, "one")
+    held, _ = guard.acquire(PIPE)
     held.release()
     again = lock.acquire(held.path)
     assert again.previous == ""

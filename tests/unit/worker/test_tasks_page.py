@@ -33,7 +33,7 @@ def test_page(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     run = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "2 passed" in run.stdout
+    assert "3 passed" in run.stdout
 
 
 def test_service_that_cannot_start(capfd: pytest.CaptureFixture[str]) -> None:
