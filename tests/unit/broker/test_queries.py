@@ -404,7 +404,7 @@ def test_a_blocked_worker_is_given_nothing(ready: Any) -> None:
     """`info` says what is in the way; when it is gone the job is handed over."""
     ready.beat(obstacle="sleep (pid 17) cannot be killed")
     ready.submit("twice")
-    assert ready.handed == [] and ask(ready, Status()).worker is WorkerState.BLOCKED
+    assert ready.handed == [] and ask(ready, Info()).worker.state is WorkerState.BLOCKED
     assert ask(ready, Info()).worker.note == "sleep (pid 17) cannot be killed"
     ready.beat()
     assert ready.handed == [(1, 1)] and ask(ready, Info()).worker.note is None

@@ -204,7 +204,7 @@ def write(*packet):
 
 @task
 def forge(n: int, elapsed_us, result, reason, message):
-    write(False, n, "completed", elapsed_us, result, reason, message, "")
+    write(False, n, "completed", elapsed_us, result, reason, message, "", "many")
     signal.pause()
 """
 
@@ -228,7 +228,7 @@ def test_an_end_that_the_broker_would_refuse_is_mended_or_fails(
     it.until(lambda: it.ended)
     (ended,) = it.ended
     assert (ended.n, ended.outcome, ended.elapsed_us) == (n, *expected[:2]) and expected[2] in ended.message
-    assert wire.refusal(ended) is None
+    assert wire.refusal(ended) is None and ended.killed == 0
 
 
 def test_scribbling_is_ignored(bench: Start) -> None:
