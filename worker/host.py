@@ -236,6 +236,9 @@ def end_all(look: Look, patience_s: float, none_is_left: Callable[[], bool] = bo
         if found:
             time.sleep(pause_s)  # most are gone by then
             pause_s = min(2 * pause_s, _LAST_PAUSE_S)
+            if none_is_left():
+                found = []
+                break
     return len(killed.difference(process.identity for process in found)), found
 
 

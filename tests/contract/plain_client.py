@@ -30,7 +30,7 @@ EVENTS_S = 60.0  # the longest wait for the end of what was submitted
 PIECE_BYTES = 256 * 1024
 FINAL = ("completed", "failed", "cancelled")
 STATES = ("queued", "in_progress", *FINAL)
-WORKER_STATES = ("absent", "ready", "silent", "stopping", "foreign")
+WORKER_STATES = ("absent", "ready", "silent", "stopping", "foreign", "lacks_type", "blocked")
 NEVER_GIVEN = 2**63 - 1
 SLOW_TEXT = "x" * 8_000  # repeated, it is larger than any result may be by default: work for a while, nothing stored
 
