@@ -22,7 +22,7 @@ def submit_frame() -> bytes:
     """A request that submits one job, packed as a client without our library would."""
     key = f"{time.time_ns() // 1_000_000:012x}{next(_keys):020x}"
     jobs = [{"type": TYPE, "data": msgpack.packb(TEXT)}]
-    return msgpack.packb({"v": 1, "op": "submit", "key": key, "jobs": jobs})  # type: ignore[no-any-return]
+    return msgpack.packb({"v": 1, "op": "submit", "request_key": key, "jobs": jobs})  # type: ignore[no-any-return]
 
 
 def checked(frame: bytes) -> dict[str, Any]:

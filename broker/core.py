@@ -44,7 +44,9 @@ from zjobs.messages.types import (
     Pause,
     Paused,
     PauseReply,
+    Piece,
     Progress,
+    Received,
     Reply,
     Reports,
     ResumeReply,
@@ -302,8 +304,18 @@ class Core:
     def on_started(self, message: Started, now: Now) -> None:
         self._worker.on_started(message, now)
 
-    def on_progress(self, message: Progress) -> None:
-        self._worker.on_progress(message)
+    def on_progress(self, message: Progress, now: Now) -> None:
+        self._worker.on_progress(message, now)
+
+    def on_piece(self, message: Piece, now: Now) -> None:
+        self._worker.on_piece(message, now)
+
+    def on_received(self, message: Received, lost: bool, now: Now) -> None:
+        self._worker.on_received(message, lost, now)
+
+    def is_with_worker(self, n: int) -> bool:
+        """Whether the job of this number was handed over, and has not ended or been returned."""
+        return n in self._worker.jobs
 
     def on_reports(self, message: Reports, now: Now) -> None:
         """Settles the jobs that the worker tells the end of, and takes back those it returns."""

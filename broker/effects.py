@@ -28,6 +28,7 @@ class Effects:
         self.replies: list[tuple[Envelope, Reply]] = []
         self.pipe: list[PipeMessage] = []
         self.hand_over: list[Handed] = []
+        self.again = False  # what is handed over was before, all of it: anything older on its way to the worker is void
         self.news: list[News] = []
         self.notes: list[str] = []
         self.rejections: list[str] = []

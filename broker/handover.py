@@ -14,8 +14,10 @@ from zjobs.broker.effects import Effects, Handed, News
 from zjobs.broker.jobs import Job, Loaded, Session
 from zjobs.broker.window import Averages, Weight, Window
 from zjobs.broker.workerview import Now, RunReport, WorkerView
+from zjobs.messages.flow import Arrivals
 from zjobs.messages.types import (
     Ack,
+    Arrived,
     Beat,
     BrokerName,
     CancelRun,
@@ -23,7 +25,9 @@ from zjobs.messages.types import (
     FailReason,
     Invalid,
     Outcome,
+    Piece,
     Progress,
+    Received,
     Rejected,
     Report,
     Reports,
@@ -58,6 +62,8 @@ class HandOver:
         # The last report that returned jobs, until the worker shows that it has heard where to go on; 0: it has.
         # After a start that may be any report.
         self._unanswered_return = loaded.session.reports_done if loaded.session else 0
+        self._arrivals = Arrivals(result_bytes)
+        self._lost_round: int | None = None  # of the worker's messages in it some did not come
 
     # --- what is there ---------------------------------------------------------------------------------------
 
@@ -119,26 +125,43 @@ class HandOver:
         if self._speaks(message.session) and self._is_next(message.n):
             self._began(message.n, now)
 
-    def on_progress(self, message: Progress) -> None:
+    def on_progress(self, message: Progress, now: Now) -> None:
         """The running task told of itself."""
-        if self._speaks(message.session) and message.n == self.view.running_n:
+        if self._takes(message, now) and message.n == self.view.running_n:
             self.view.reported(message)
             self.effects.news.append(News(self.jobs[message.n], None))
+
+    def on_piece(self, message: Piece, now: Now) -> None:
+        """A part of the next report's result. It is in memory alone until that report comes."""
+        if self._takes(message, now):
+            assert self._session is not None
+            if message.number == self._session.reports_done + 1:
+                self._arrivals.hold(message.offset, message.body)
+
+    def on_received(self, message: Received, lost: bool, now: Now) -> None:
+        """How much of what was sent the worker has. `lost`: not all, of the present round."""
+        if self._speaks(message.session):
+            self.view.lives(now.mono_ms)
+            if lost:
+                self._send_again(message.taken)
 
     def on_reports(self, message: Reports, now: Now) -> Iterator[tuple[Job, Ended | None]]:
         """Takes the reports that come next, each of them once; gives out the jobs that left the worker.
 
         With each comes how it ended, or None when it was returned, certainly not begun.
         """
-        if not self._speaks(message.session):
+        if not self._takes(message, now):
             return
         assert self._session is not None
-        self._acknowledge = True
         done, ended = self._session.reports_done, 0
         for number, said in enumerate(message.reports, message.first):
             if number != done + 1:
                 continue  # a repeat, or one whose predecessor was lost on the way
-            report, why = self._checked(said)
+            whole = self._whole(said)
+            if whole is None:
+                self._lost_round = message.round
+                break
+            report, why = self._checked(whole)
             if isinstance(report, Returned):
                 yield from [(job, None) for job in self._returned(number, report)]
             elif isinstance(report, Ended) and self._is_next(report.n) and report.id == self.jobs[report.n].id:
@@ -149,10 +172,18 @@ class HandOver:
             else:
                 self._distrust(number, report)
                 break
+            self._arrivals.drop()
             done = number
         self._change_session(reports_done=done)
         if ended and ended + 1 in self.jobs:
             self._began(ended + 1, now)
+
+    def _whole(self, said: Report | Invalid) -> Report | Invalid | None:
+        """The report with its whole result, None when the beginning is missing. What is too large is not waited for."""
+        if not isinstance(said, Ended) or not said.result_from or _size(said) > self._result_bytes:
+            return said
+        whole = self._arrivals.joined(said.result_from, said.result)
+        return None if whole is None else said._replace(result=whole[0], result_from=0)
 
     def _checked(self, report: Report | Invalid) -> tuple[Report | Invalid, str]:
         """The report; or, in the place of an end that cannot be kept, that the job has failed, and why.
@@ -160,7 +191,7 @@ class HandOver:
         The end of a job that cannot be read still says that the job has ended; which it was follows from the order.
         """
         if isinstance(report, Ended):
-            size = len(report.result or b"")
+            size = _size(report)
             if size <= self._result_bytes or report.outcome is not Outcome.COMPLETED:
                 return report, ""
             failed = report
@@ -171,7 +202,8 @@ class HandOver:
             why = f"the worker's report of its end is invalid: {report.why}"
         else:
             return report, ""
-        return failed._replace(outcome=Outcome.FAILED, result=None, reason=FailReason.BAD_RESULT, message=why), why
+        failed = failed._replace(result=None, result_from=0, reason=FailReason.BAD_RESULT, message=why)
+        return failed._replace(outcome=Outcome.FAILED), why
 
     def _reject(self, number: int, why: str) -> None:
         """Tells the worker, and people, that a report was settled in another way than it said."""
@@ -187,6 +219,15 @@ class HandOver:
             what = f"the end of number {report.n}, job {getattr(report, 'id', 0)}, which this journal does not expect"
         self.effects.notes.append(f"the worker sent {what}: taking over")
         self.effects.pipe.append(TakeOver(self._session.incarnation))
+
+    def _takes(self, message: Piece | Progress | Reports, now: Now) -> bool:
+        """Counts what arrives, which is a sign of life as well as a beat is, and has it acknowledged."""
+        if not self._speaks(message.session):
+            return False
+        self._arrivals.takes(message.round, 0)
+        self.view.lives(now.mono_ms)
+        self._acknowledge = True
+        return True
 
     def _speaks(self, session: str) -> bool:
         """Whether `session` is the present one, and its worker was heard since this broker started."""
@@ -216,6 +257,8 @@ class HandOver:
     def _begin(self, incarnation: str, session: str, now: Now) -> list[Job]:
         """A new worker: the old one is gone, and with it the certainty about what it was given."""
         self.effects.hand_over.clear()  # repeats for the old worker, by its numbers; none of them was sent
+        self.effects.again = True
+        self._arrivals.drop()
         in_doubt = []
         for n, job in list(self.jobs.items()):
             in_doubt.append(self._interrupted(n, job))
@@ -235,12 +278,17 @@ class HandOver:
         return job._replace(started_at=self.began_at(n), elapsed_ms=None, output_bytes=output_bytes)
 
     def _go_on(self, beat: Beat, journaled: Session, now: Now) -> None:
-        self.view.known = True
-        if beat.acked < journaled.reports_done:
+        if not self.view.known:
+            self.view.known = True
+            self._arrivals.start_over()  # what came before was dropped, and another process may count the same round
+            self._send_again(beat.taken)
+        if beat.sent or beat.acked < journaled.reports_done:  # what was said of these may be lost
             self._acknowledge = True
         if beat.acked >= self._unanswered_return or beat.taken >= journaled.resume:
             self._unanswered_return = 0
         self._look_for_progress(beat, journaled, now)
+        if self._arrivals.lacks(beat.round, beat.sent):
+            self._lost_round = beat.round
         running = beat.running
         if running is not None and self._is_next(running.n):
             self._began(running.n, now, running.elapsed_ms)
@@ -248,8 +296,11 @@ class HandOver:
         for n, job in self.jobs.items():
             if job.cancelling:
                 self.effects.pipe.append(CancelRun(journaled.session, n))
-        if self.view.missed_hand_overs(beat.taken, journaled.next_n - 1):
-            self.effects.hand_over += [Handed(n, job) for n, job in self.jobs.items() if n > beat.taken]
+
+    def _send_again(self, taken: int) -> None:
+        """Hands over once more, under the same numbers, what the worker does not have."""
+        self.effects.again = True
+        self.effects.hand_over = [Handed(n, job) for n, job in self.jobs.items() if n > taken]
 
     def _look_for_progress(self, beat: Beat, journaled: Session, now: Now) -> None:
         """A worker that runs nothing although it was given something must begin it, report it or return it soon."""
@@ -261,7 +312,8 @@ class HandOver:
             sentence = (
                 f"the worker runs nothing and has not {what} job {job.id}, number {n} of its session, for a while"
             )
-            self.view.stands_still((n, beat.taken, journaled.reports_done), sentence, now.mono_ms)
+            at = (n, beat.taken, journaled.reports_done, *beat.arrived, *self._arrivals.arrived)
+            self.view.stands_still(at, sentence, now.mono_ms)
 
     def _refuse(self, beat: Beat, now: Now) -> None:
         """A worker with a session that this journal does not know."""
@@ -349,13 +401,19 @@ class HandOver:
         """Acknowledges what is committed with this turn, and writes down how far the numbers went."""
         self.view.end_turn(self._lacks, now.mono_ms)
         self._lacks = None
-        if self._acknowledge and self._session is not None:
-            session = self._session
-            resume = session.resume if self._unanswered_return else None
-            self.effects.pipe.append(Ack(session.session, session.reports_done, resume))
-        self._acknowledge = False
+        if self._session is not None and (self._acknowledge or self._lost_round is not None):
+            self.effects.pipe.append(self._ack(self._session))
+        self._acknowledge, self._lost_round = False, None
         if self._session is not None and self._next_n != self._session.next_n:
             self._change_session(next_n=self._next_n)
+
+    def _ack(self, session: Session) -> Ack:
+        arrived, held_bytes = self._arrivals.arrived, self._arrivals.held_bytes
+        if self._lost_round is not None:
+            arrived = Arrived(self._lost_round, 0)
+        again = self._lost_round is not None
+        resume = session.resume if self._unanswered_return else None
+        return Ack(session.session, session.reports_done, resume, *arrived, held_bytes, again)
 
     def _unhand(self, n: int, job: Job) -> None:
         del self.jobs[n], self._numbers[job.id]
@@ -371,3 +429,8 @@ class HandOver:
     def _weight(self, job: Job) -> Weight:
         alone = job.reruns > 0 or self.type_of(job).max_reruns == 0
         return Weight(self._averages.of(job.type), job.data_bytes, alone)
+
+
+def _size(ended: Ended) -> int:
+    """That of the whole result."""
+    return ended.result_from + len(ended.result or b"")

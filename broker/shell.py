@@ -21,10 +21,10 @@ from typing import NamedTuple
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from zjobs.broker import frames, parcels
+from zjobs.broker import frames
 from zjobs.broker.access import sees
 from zjobs.broker.core import Core
-from zjobs.broker.effects import Effects, Handed, News
+from zjobs.broker.effects import Effects, News
 from zjobs.broker.events import Events
 from zjobs.broker.fair_queue import FairQueue, Line
 from zjobs.broker.holds import Holds
@@ -34,6 +34,7 @@ from zjobs.broker.memory import MemoryWatch
 from zjobs.broker.notices import Notices
 from zjobs.broker.queries import Service, job_status
 from zjobs.broker.retention import Retention
+from zjobs.broker.sending import Sending
 from zjobs.broker.serving import Change, Pending, Server
 from zjobs.broker.sockets import Config, Sockets
 from zjobs.broker.workerview import Now
@@ -49,9 +50,11 @@ from zjobs.messages.types import (
     Forget,
     ForgetReply,
     JobEvent,
-    Jobs,
     Listening,
     Pause,
+    Piece,
+    Progress,
+    Received,
     Reply,
     Reports,
     Resume,
@@ -126,6 +129,8 @@ class Broker:
         journal.take_up()
         self._retention = Retention(config.keep)
         self._outbox: deque[bytes] = deque()
+        self._sending = Sending(now.wall_ms)
+        self._beat_heard = False
         self._stopping = False
         self._retry_writing_ms = 0
         self._holds = Holds()
@@ -252,10 +257,17 @@ class Broker:
             self._core.on_reports(message, now)
         elif isinstance(message, Beat):
             self._core.on_beat(message, os.urandom(16).hex(), now)
+            self._sending.hears(message, now.mono_ms)
+            self._beat_heard = True
         elif isinstance(message, Started):
             self._core.on_started(message, now)
+        elif isinstance(message, Progress):
+            self._core.on_progress(message, now)
+        elif isinstance(message, Piece):
+            self._core.on_piece(message, now)
         else:
-            self._core.on_progress(message)
+            assert isinstance(message, Received)
+            self._core.on_received(message, self._sending.hears(message, now.mono_ms), now)
 
     def _change(self, change: Change, now: Now) -> None:
         core, envelope, request = self._core, change.envelope, change.request
@@ -274,7 +286,7 @@ class Broker:
 
     def _speak(self, effects: Effects, now: Now) -> None:
         # Read first: a disk that fails in this must not leave some with one answer and then another.
-        jobs = [wire.encode(message) for message in self._jobs_messages(effects.hand_over)] if effects.hand_over else []
+        data = self._journal.data_of([job.id for _, job in effects.hand_over]) if effects.hand_over else {}
         parts = {made.change.envelope: made.pending for made in self._made if not made.change.last}
         for envelope, reply in effects.replies:
             if isinstance(reply, ForgetReply):  # that of a part, which the request goes on with
@@ -282,7 +294,10 @@ class Broker:
             else:
                 self._send(envelope, self._server.frame(reply))
         self._outbox.extend(map(wire.encode, effects.pipe))
-        self._outbox.extend(jobs)
+        if effects.again:
+            self._sending.start_over()
+        self._sending.add(effects.hand_over, data)
+        self._send_jobs(now)
         self._tell_of_service()
         for news in effects.news:
             if self._events.wanted(news.job.id):
@@ -292,9 +307,15 @@ class Broker:
         for rejection in effects.rejections:
             self._notices.note("report", rejection, now.mono_ms)
 
-    def _jobs_messages(self, handed: list[Handed]) -> Iterator[Jobs]:
-        data = self._journal.data_of([job.id for _, job in handed])
-        return parcels.of(handed, data, self._core.session_name)
+    def _send_jobs(self, now: Now) -> None:
+        """What the link has room for; and after a beat how much that was, so that the worker sees what is missing."""
+        if not self._core.worker.known:
+            return
+        session = self._core.session_name
+        self._outbox.extend(map(wire.encode, self._sending.due(session, self._core.is_with_worker, now.mono_ms)))
+        if self._beat_heard:
+            self._outbox.append(wire.encode(self._sending.sent(session)))
+            self._beat_heard = False
 
     # --- when the disk does not take it --------------------------------------------------------------------
 

@@ -14,9 +14,9 @@ from zjobs.broker.core import Rules
 from zjobs.broker.keys import KeyRing
 from zjobs.broker.retention import Keep
 from zjobs.messages import endpoints, zap
+from zjobs.messages.links import watch_link
 
 FAREWELL_MS = 1_000
-HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 1_000, 3_000
 TOPIC_BYTES = 1024  # the handshake of CURVE has messages of several hundred bytes
 REBIND_S = 5.0
 UNREAD_REPLIES = 1_000  # of one client; libzmq counts them as read by half as many: docs/protocol.md promises 500
@@ -177,8 +177,7 @@ class Sockets:
         socket = self.context.socket(kind)
         socket.setsockopt(zmq.LINGER, FAREWELL_MS)
         socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)  # a connection that says nothing goes after that
-        socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
-        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+        watch_link(socket)
         return socket
 
     def _bind(self, socket: zmq.Socket[bytes], endpoint: str) -> str:

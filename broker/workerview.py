@@ -44,7 +44,6 @@ class WorkerView:
         self._serves = ""
         self._silent = False
         self._lacks: str | None = None
-        self._behind_at: int | None = None
         self._stands_at: tuple[int, ...] | None = None
         self._stands_since_ms = 0
         self._state = WorkerState.ABSENT
@@ -80,6 +79,11 @@ class WorkerView:
         self._foreign = False
         self.stopping = beat.stopping
 
+    def lives(self, now_ms: int) -> None:
+        """It said something other than a beat."""
+        self._beat_at_ms = now_ms
+        self._silent = False
+
     def serves(self, other: BrokerName | None) -> None:
         """It belongs to another broker."""
         self._foreign = True
@@ -92,7 +96,6 @@ class WorkerView:
         """Its connection is lost."""
         self.known = False
         self._beat = None
-        self._behind_at = None
         self.moves()
 
     def moves(self) -> None:
@@ -125,13 +128,6 @@ class WorkerView:
     def looks_stuck(self, stuck_ms: int | None) -> None:
         """For how long the task process has given no sign of life; None: it does."""
         self.report = self.report._replace(stuck_ms=stuck_ms)
-
-    def missed_hand_overs(self, taken: int, handed: int) -> bool:
-        """Whether this beat and the one before it both show `taken`, while more had been handed over."""
-        behind = taken < handed
-        missed = behind and self._behind_at == taken
-        self._behind_at = taken if behind else None
-        return missed
 
     def silent_at_ms(self) -> int | None:
         """When it counts as silent unless a beat comes before."""

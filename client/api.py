@@ -27,6 +27,8 @@ from zjobs.messages import types as m
 # Up to here a body is below the limits of any broker; above, they are asked for first, because a frame that is
 # much too large ends the connection without a reply.
 SMALL_BYTES = 64 << 10
+PIECE_BYTES = 256 << 10  # of a result
+STATUS_BYTES = 400
 
 # What a job adds to a request beside its type and data: the names of the fields, lengths and numbers, at most.
 JOB_OVERHEAD_BYTES = 96
@@ -300,7 +302,7 @@ class Client(Control):
 
     def _ask(self, request: Any, kind: type[ReplyT], timeout: float | None = None) -> ReplyT:
         """The reply to `request`, which must be a `kind`."""
-        frame = self.connection.request(wire.encode(request), timeout)
+        frame = self.connection.request(wire.encode(request), timeout, _reply_bytes(request))
         try:
             reply = wire.decode(frame, wire.REPLIES)
         except wire.DecodeError as error:
@@ -387,6 +389,15 @@ def ended_without_result(status: m.JobStatus) -> errors.JobEndedWithoutResult:
     """The exception for a job that failed or was cancelled."""
     kind = errors.JobFailed if status.state is m.JobState.FAILED else errors.JobCancelled
     return kind(status)
+
+
+def _reply_bytes(request: Any) -> int:
+    """About how large the reply may be."""
+    if isinstance(request, (m.Result, m.Log)):
+        return PIECE_BYTES
+    if isinstance(request, m.List):
+        return request.limit * STATUS_BYTES
+    return len(request.ids) * STATUS_BYTES if isinstance(request, (m.Status, m.Cancel)) else 0
 
 
 def _check_size(job: m.NewJob, job_bytes: int, limits: m.Limits) -> None:

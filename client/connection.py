@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, sleep
 
 import zmq
 
@@ -18,14 +18,15 @@ from zjobs.client.errors import BadAddress, BadReply, BrokerUnreachable, NotPerm
 from zjobs.client.handshake import Handshake, trouble
 from zjobs.client.identity import Key
 from zjobs.messages import endpoints
+from zjobs.messages.links import watch_link
 
-# A request without a reply is sent again on a new socket: a broker that was restarted has forgotten it. The
-# pauses double, because one that is merely slow must not get more work; a large request has time to arrive.
+# A request is lost only with its connection: a broker that was restarted has forgotten it. It is sent again on a new
+# socket when the connection broke; and after a time without a reply, in case something between the two of us fails in
+# silence. That doubles, because a broker that is merely slow must not get more work. As long as the connection stands,
+# the bytes of a request and of its reply have time to travel: a large one that is begun anew would never arrive.
 RETRY_S = 1.0
-SLOWEST_BYTES_PER_S = 1 << 20
-
-# libzmq notices by itself when the other end closes; a cut link or a stopped process only by these.
-HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 1000, 3000
+SLOWEST_BYTES_PER_S = 64 << 10
+PAUSE_S = 0.1  # after a connection broke: a broker that ends each one must not be asked without end
 
 # No reply and no event is nearly as large: whoever sends more is not a broker.
 MAX_FRAME_BYTES = 64 << 20
@@ -53,6 +54,7 @@ class _Caller:
     def __init__(self, socket: zmq.Socket[bytes], address: str, key: Key | None) -> None:
         """Connects it. Raises BadAddress when ZeroMQ does not take the address."""
         self._socket = socket
+        self.stood = False  # when it last waited in vain, or just before
         # RELAXED and CORRELATE: a reply that comes too late is dropped, and never taken for the next one
         socket.setsockopt(zmq.REQ_RELAXED, 1)
         socket.setsockopt(zmq.REQ_CORRELATE, 1)
@@ -66,19 +68,22 @@ class _Caller:
             self.close()
             raise BadAddress(f"cannot connect to {address}: {error}") from error
 
-    def ask(self, frame: bytes, seconds: float, on_retry: Callable[[], None]) -> list[bytes] | None:
-        """The frames of the reply, None when none came. `on_retry` is called when no connection comes about.
-
-        Raises what Handshake.read does."""
+    def ask(self, frame: bytes, seconds: float, more: float, on_retry: Callable[[], None]) -> list[bytes] | None:
+        """The frames of the reply; None when none came in `seconds`, and `more` while the connection stands, or when it
+        broke. `on_retry` is called when no connection comes about. Raises what Handshake.read does."""
         self._socket.send(frame)
         deadline = monotonic() + seconds
         while True:
             ready = dict(self._poller.poll(_poll_ms(deadline - monotonic())))
             if self._socket in ready:
                 return self._socket.recv_multipart()
+            self.stood = self._handshake.stands
             if not ready:
+                if not (self.stood and more):
+                    return None
+                deadline, more = deadline + more, 0
+            elif self._handshake.read() and self.stood:
                 return None
-            self._handshake.read()
             if self._handshake.retries:
                 on_retry()
 
@@ -160,8 +165,7 @@ class _Pool:
             self._context = zmq.Context()
         socket = self._context.socket(kind)
         socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
-        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+        watch_link(socket)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
         socket.setsockopt(zmq.IPV6, endpoints.is_ipv6(self._address))
         if self._key is not None:
@@ -199,20 +203,32 @@ class Connection:
     def close(self) -> None:
         self._own_pool().close()
 
-    def request(self, frame: bytes, timeout: float | None = None) -> bytes:
-        """The reply to `frame`. Raises BrokerUnreachable when none comes in `timeout` seconds, and what
-        Handshake.read does."""
+    def request(self, frame: bytes, timeout: float | None = None, reply_bytes: int = 0) -> bytes:
+        """The reply to `frame`, which may have `reply_bytes`.
+
+        Raises BrokerUnreachable when none comes in `timeout` seconds, those not counted which the bytes need while
+        the connection stands; and what Handshake.read does.
+        """
         timeout = self.timeout if timeout is None else timeout
+        travel = (len(frame) + reply_bytes) / SLOWEST_BYTES_PER_S
         deadline = monotonic() + timeout
-        patience = RETRY_S + len(frame) / SLOWEST_BYTES_PER_S
+        latest = deadline + travel
+        patience, pause = RETRY_S, PAUSE_S
         while True:
-            left = deadline - monotonic()
-            reply = self._try(frame, min(left, patience))
+            begun = monotonic()
+            reply, stood = self._try(frame, min(deadline - begun, patience), min(travel, latest - begun))
             if reply is not None:
                 return reply
-            if left <= patience:
+            now = monotonic()
+            if stood:  # it was on its way; what is left of its time is for another attempt
+                deadline = max(deadline, min(latest, now + timeout))
+            if now >= deadline:
                 raise BrokerUnreachable(self.address, timeout, self._trouble or "")
-            patience *= 2
+            if now - begun < patience:
+                sleep(min(pause, deadline - now))
+                pause = min(2 * pause, RETRY_S)
+            else:
+                patience *= 2
 
     def feed(self, endpoint: str) -> Feed:
         """The events at `endpoint`."""
@@ -220,20 +236,21 @@ class Connection:
         socket = pool.borrow_feed()
         return Feed(socket, endpoint, self.key, lambda: pool.give_back_feed(socket))
 
-    def _try(self, frame: bytes, seconds: float) -> bytes | None:
+    def _try(self, frame: bytes, seconds: float, more: float) -> tuple[bytes | None, bool]:
+        """The reply, if one came, and whether there was a connection at the end (or in the end no more)."""
         pool = self._own_pool()
         caller = pool.borrow()
         frames = None
         try:
-            frames = caller.ask(frame, seconds, self._look_for_trouble)
+            frames = caller.ask(frame, seconds, more, self._look_for_trouble)
         finally:
             pool.give_back(caller, reusable=frames is not None)
         if frames is None:
-            return None
+            return None, caller.stood
         self._trouble = ""
         if len(frames) != 1:
             raise BadReply(f"{self.address} answered with {len(frames)} frames; it is no broker of zjobs")
-        return frames[0]
+        return frames[0], True
 
     def _look_for_trouble(self) -> None:
         """Finds out why no connection comes about, and tells it at once: once, and not when there was one before."""

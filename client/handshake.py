@@ -45,7 +45,10 @@ _ANSWER_S = 0.3
 
 
 class Handshake:
-    """Watches the handshakes of one socket, which must not be connected yet."""
+    """Watches the handshakes of one socket, which must not be connected yet.
+
+    `stands`: whether the last one succeeded and its connection was not lost since, as far as was read.
+    """
 
     def __init__(self, socket: zmq.Socket[bytes], endpoint: str, key: Key | None) -> None:
         self.monitor = socket.get_monitor_socket(_EVENTS)
@@ -54,6 +57,7 @@ class Handshake:
         self._key = key
         self._hang_ups = 0
         self.retries = False  # whether a connection could not be made
+        self.stands = False
 
     def read(self) -> bool:
         """Whether the connection was lost since. Raises KeyRefused, KeyNeeded or UntrustedBroker when there can be
@@ -63,10 +67,12 @@ class Handshake:
             event = int.from_bytes(self.monitor.recv_multipart()[0][:2], sys.byteorder)
             if event == zmq.EVENT_DISCONNECTED:
                 lost = True
+                self.stands = False
             elif event == zmq.EVENT_CONNECT_RETRIED:
                 self.retries = True
             elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._hang_ups = 0
+                self.stands = True
             elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 raise KeyRefused(f"key refused by {self._endpoint}")
             else:

@@ -493,11 +493,14 @@ class StartSession(NamedTuple):
 
 
 class HandedJob(NamedTuple):
+    """`data_from`: where in the whole data `data` begins; what is before came in pieces."""
+
     id: int
     type: str
     data: bytes | None
     attempt: int
     time_limit_ms: int | None = None
+    data_from: int = 0
 
 
 class Jobs(NamedTuple):
@@ -506,14 +509,20 @@ class Jobs(NamedTuple):
     session: str
     first: int
     jobs: tuple[HandedJob, ...]
+    round: int = 0
 
 
 class Ack(NamedTuple):
-    """Reports up to `reports` are on disk. `resume`: where a worker that returned goes on; None: it did not."""
+    """Reports up to `reports` are on disk; `resume`: where a worker that returned goes on, None: it did not. `round`,
+    `count`: as in Arrived; `held_bytes`: of the next report's result; `again`: something of that round was lost."""
 
     session: str
     reports: int
     resume: int | None = None
+    round: int = 0
+    count: int = 0  # type: ignore[assignment]  # as in SubmitReply
+    held_bytes: int = 0
+    again: bool = False
 
 
 class Rejected(NamedTuple):
@@ -522,6 +531,14 @@ class Rejected(NamedTuple):
     session: str
     report: int
     message: str
+
+
+class Sent(NamedTuple):
+    """How many counted messages of this round were sent before this."""
+
+    session: str
+    round: int
+    count: int  # type: ignore[assignment]  # as in SubmitReply
 
 
 class CancelRun(NamedTuple):
@@ -555,11 +572,19 @@ class Running(NamedTuple):
     stuck_ms: int | None = None
 
 
+class Arrived(NamedTuple):
+    """The last round in which a counted message came, and how many messages of it did."""
+
+    round: int
+    count: int  # type: ignore[assignment]  # as in SubmitReply
+
+
 class Beat(NamedTuple):
     """The worker as it is now: sent every second, at once on a subscription, and on each new session.
 
     `spooled`: the session is that of a worker that stopped; this one delivers its spool, and runs nothing meanwhile.
     `obstacle`: a sentence on what keeps it from starting any job. `warning`: one for people, None: nothing to warn of.
+    `round`, `sent`: how many counted messages it sent before this; `arrived`: how many of the broker's have come.
     """
 
     incarnation: str
@@ -575,6 +600,31 @@ class Beat(NamedTuple):
     spooled: bool = False
     warning: str | None = None
     obstacle: str | None = None
+    round: int = 0
+    sent: int = 0
+    arrived: Arrived = Arrived(0, 0)
+
+
+class Received(NamedTuple):
+    """How far the broker's counted messages have come: all up to number `taken`, and `held_bytes` of the data of the
+    next. `again`: something of that round was lost."""
+
+    session: str
+    taken: int
+    round: int
+    count: int  # type: ignore[assignment]  # as in SubmitReply
+    held_bytes: int
+    again: bool = False
+
+
+class Piece(NamedTuple):
+    """A part of the body of the report or the job with this number, which follows. Goes either way."""
+
+    session: str
+    round: int
+    number: int
+    offset: int
+    body: bytes
 
 
 class Started(NamedTuple):
@@ -595,13 +645,15 @@ class Progress(NamedTuple):
     note: str | None
     output_offset: int
     output: bytes
+    round: int = 0
 
 
 class Ended(NamedTuple):
     """`result` is one packed msgpack value when completed; reason, message and detail when not.
     `output`: the end of what was printed; `output_bytes`: how much it was in all. `id`: of the job, filled in by the
     worker's core, which has it, so that the broker sees when it gave that number to another one. `killed`: how many
-    processes the job had left running."""
+    processes the job had left running. `result_from`: where in the whole result `result` begins; what is before came in
+    pieces."""
 
     n: int
     outcome: Outcome
@@ -614,6 +666,7 @@ class Ended(NamedTuple):
     output_bytes: int = 0
     id: int = 0
     killed: int = 0
+    result_from: int = 0
 
 
 class Returned(NamedTuple):
@@ -645,6 +698,7 @@ class Reports(NamedTuple):
     session: str
     first: int
     reports: tuple[Report | Invalid, ...]
+    round: int = 0
 
 
 Request = Union[
@@ -669,5 +723,5 @@ Reply = Union[
     BackupReply,
     Error,
 ]
-PipeMessage = Union[StartSession, Jobs, Ack, Rejected, CancelRun, ReturnJobs, TakeOver]
-WorkerMessage = Union[Beat, Started, Progress, Reports]
+PipeMessage = Union[StartSession, Piece, Jobs, Ack, Rejected, Sent, CancelRun, ReturnJobs, TakeOver]
+WorkerMessage = Union[Beat, Started, Progress, Piece, Reports, Received]

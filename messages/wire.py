@@ -266,7 +266,9 @@ SHAPES: dict[type, dict[str, Check]] = {
         "data": optional(binary),
         "attempt": _id,
         "time_limit_ms": optional(integer(1, MAX_DURATION_MS)),
+        "data_from": _number,
     },
+    m.Arrived: {"round": _number, "count": _number},
     m.Running: {"n": _id, "id": _id, "elapsed_ms": _number, "stuck_ms": optional(_number)},
     m.Ended: {
         "n": _id,
@@ -280,6 +282,7 @@ SHAPES: dict[type, dict[str, Check]] = {
         "output_bytes": _number,
         "id": _number,  # 0, without one: of no job that there is
         "killed": _number,
+        "result_from": _number,
     },
     m.Returned: {"n": _id, "stopping": boolean},
 }
@@ -420,8 +423,17 @@ SHAPES |= {
         "broker": record(m.BrokerName),
         "result_bytes": _id,
     },
-    m.Jobs: {"session": _short, "first": _id, "jobs": listed(record(m.HandedJob))},
-    m.Ack: {"session": _short, "reports": _number, "resume": optional(_id)},
+    m.Jobs: {"session": _short, "first": _id, "jobs": listed(record(m.HandedJob)), "round": _number},
+    m.Ack: {
+        "session": _short,
+        "reports": _number,
+        "resume": optional(_id),
+        "round": _number,
+        "count": _number,
+        "held_bytes": _number,
+        "again": boolean,
+    },
+    m.Sent: {"session": _short, "round": _number, "count": _number},
     m.Rejected: {"session": _short, "report": _id, "message": text()},
     m.CancelRun: {"session": _short, "n": _id},
     m.ReturnJobs: {"session": _short},
@@ -441,7 +453,19 @@ SHAPES |= {
         "spooled": boolean,
         "warning": optional(text()),
         "obstacle": optional(text()),
+        "round": _number,
+        "sent": _number,
+        "arrived": record(m.Arrived),
     },
+    m.Received: {
+        "session": _short,
+        "taken": _number,
+        "round": _number,
+        "count": _number,
+        "held_bytes": _number,
+        "again": boolean,
+    },
+    m.Piece: {"session": _short, "round": _number, "number": _id, "offset": _number, "body": binary},
     m.Started: {"session": _short, "n": _id, "id": _id},
     m.Progress: {
         "session": _short,
@@ -452,8 +476,9 @@ SHAPES |= {
         "note": optional(text()),
         "output_offset": _number,
         "output": binary,
+        "round": _number,
     },
-    m.Reports: {"session": _short, "first": _id, "reports": listed(report)},
+    m.Reports: {"session": _short, "first": _id, "reports": listed(report), "round": _number},
 }
 
 Ops = Mapping[str, "type[Any]"]
@@ -498,14 +523,23 @@ REPLIES: Ops = {
 EVENTS: Ops = {"job": m.JobEvent, "listening": m.Listening, "service": m.ServiceEvent}
 PIPE: Ops = {
     "session": m.StartSession,
+    "piece": m.Piece,
     "jobs": m.Jobs,
     "ack": m.Ack,
+    "sent": m.Sent,
     "rejected": m.Rejected,
     "cancel_run": m.CancelRun,
     "return_jobs": m.ReturnJobs,
     "take_over": m.TakeOver,
 }
-REPORTS: Ops = {"beat": m.Beat, "started": m.Started, "progress": m.Progress, "reports": m.Reports}
+REPORTS: Ops = {
+    "beat": m.Beat,
+    "started": m.Started,
+    "progress": m.Progress,
+    "piece": m.Piece,
+    "reports": m.Reports,
+    "received": m.Received,
+}
 
 _OPS = {kind: op for ops in (REQUESTS, REPLIES, EVENTS, PIPE, REPORTS) for op, kind in ops.items()}
 _KINDS = {m.Ended: "ended", m.Returned: "returned"}

@@ -151,6 +151,7 @@ class Service:
         self.clients: list[Client] = []
         self.sockets: list[zmq.Socket[bytes]] = []
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.within: dict[str, list[str]] = {}  # what starts a program of this package somewhere else
         self.broker: Program
         self.worker: Program
         self.endpoint = self.listen
@@ -175,7 +176,8 @@ class Service:
         """Starts zbroker or zworker. fatal: where `fatal.py` shall end it. through: a command that starts it."""
         how = [str(FATAL), package, *map(str, fatal)] if fatal else ["-m", f"zjobs.{package}"]
         log = self.place / f"{package}{len(self.programs)}.log"
-        program = Program(f"z{package}", [*through, sys.executable, *how, *options], self.env, self.place / "work", log)
+        argv = [*self.within.get(package, []), *through, sys.executable, *how, *options]
+        program = Program(f"z{package}", argv, self.env, self.place / "work", log)
         self.programs.append(program)
         return program
 

@@ -11,6 +11,8 @@ What the worker does with what it hears, by state (a state that is not named beh
   ------------+-------------------+--------------------------+----------------------+---------------------------
   session     | -> running        | drop                     | drop                 | drop
   jobs        | drop              | take the next numbers    | drop                 | drop
+  piece       | drop              | keep if it joins         | drop                 | drop
+  sent        | drop              | ask again for what is missing, in each of them
   ack         | drop              | forget reports           | the same; when it    | the same; when nothing is
               |                   |                          | covers the return:   | left to run or to report:
               |                   |                          | -> running (resume)  | exit
@@ -39,6 +41,8 @@ up to `_offered` are with the task process, and the first of them is the one tha
 
 from __future__ import annotations
 
+from zjobs.messages import wire
+from zjobs.messages.flow import CONFIRM_BYTES, Arrivals
 from zjobs.messages.types import (
     Ack,
     Beat,
@@ -47,11 +51,14 @@ from zjobs.messages.types import (
     Ended,
     HandedJob,
     Jobs,
+    Piece,
     PipeMessage,
+    Received,
     Rejected,
     Returned,
     ReturnJobs,
     Running,
+    Sent,
     Started,
     StartSession,
     TakeOver,
@@ -118,6 +125,8 @@ class WorkerCore:
         self.session: str | None = None
         self.taken = 0
         self.outbox = Outbox()
+        self._arrivals = Arrivals(wire.MAX_DATA_BYTES)
+        self._lost_round: int | None = None  # of the broker's messages in it some did not come
         self._broker: BrokerName | None = None
         self._result_bytes = 0
         self._jobs: dict[int, HandedJob] = {}
@@ -155,8 +164,13 @@ class WorkerCore:
         """A message of the broker. `next_incarnation` is used when it makes the worker start anew."""
         if isinstance(message, Jobs):
             self._take(message)
+        elif isinstance(message, Piece):
+            self._hold(message)
         elif isinstance(message, Ack):
             self._acknowledge(message, now_ms)
+        elif isinstance(message, Sent):
+            if message.session == self.session and self._arrivals.lacks(message.round, message.count):
+                self._lost_round = message.round
         elif isinstance(message, StartSession):
             self._start_session(message, now_ms)
         elif isinstance(message, CancelRun):
@@ -176,7 +190,7 @@ class WorkerCore:
     def on_subscription(self, now_ms: int) -> None:
         """A broker listens anew: it may have missed everything."""
         self._beat_at_ms = now_ms
-        self.outbox.repeat_at_ms = now_ms
+        self.outbox.start_over()
 
     def _start_session(self, message: StartSession, now_ms: int) -> None:
         if message.incarnation != self.incarnation or self.session is not None or self.stopping:
@@ -186,15 +200,31 @@ class WorkerCore:
         self._result_bytes = message.result_bytes
         self._beat_at_ms = now_ms
 
+    def _takes(self, message: Jobs | Piece, size: int) -> bool:
+        """Counts what arrives, and tells whether it is taken."""
+        if message.session != self.session:
+            return False
+        self._arrivals.takes(message.round, size)
+        return not self.stopping and self._returning is None
+
+    def _hold(self, message: Piece) -> None:
+        if self._takes(message, CONFIRM_BYTES) and message.number == self.taken + 1:
+            self._arrivals.hold(message.offset, message.body)
+
     def _take(self, message: Jobs) -> None:
-        if message.session != self.session or self.stopping or self._returning is not None:
+        if not self._takes(message, sum(32 + len(job.data or b"") for job in message.jobs)):
             return
         known = self.taken + 1 - message.first
         if known < 0:
             return
         for job in message.jobs[known:]:
+            whole = self._arrivals.joined(job.data_from, job.data)
+            if whole is None:
+                self._lost_round = message.round
+                return
+            self._arrivals.drop()
             self.taken += 1
-            self._jobs[self.taken] = job
+            self._jobs[self.taken] = job._replace(data=whole[0], data_from=0) if job.data_from else job
 
     def _acknowledge(self, message: Ack, now_ms: int) -> None:
         outbox = self.outbox
@@ -203,12 +233,12 @@ class WorkerCore:
         returned = self._returning is not None and message.reports >= self._returning
         if returned and (message.resume is None or message.resume < self._returned_from):
             return  # nobody would say again where to go on once this is acknowledged
-        if message.reports > outbox.acked:
-            outbox.acknowledge(message.reports, now_ms)
-            self._quiet_since_ms = now_ms
+        if outbox.hears(message, now_ms):
+            self._quiet_since_ms = now_ms  # as long as something arrives, the rest is waited for
         if returned and message.resume is not None:
             self._returning = None
             self.taken = self._offered = message.resume - 1
+            self._arrivals.drop()
 
     def _cancel(self, message: CancelRun) -> None:
         if message.session != self.session or message.n not in self._jobs:
@@ -243,9 +273,11 @@ class WorkerCore:
         self._run.seen(seen)
         if self._run.newly_stuck(now_ms):
             self._effects.append(Say(f"job {id}: its task process gives no sign of life; it is left alone"))
-        news = self._run.progress(self.session, n, id)
-        if news is not None:
-            self._effects.append(Publish(news))
+        if self.outbox.flow.has_room():  # else later: what is printed gathers, and of much the end is told
+            news = self._run.progress(self.session, n, id)
+            if news is not None:
+                self.outbox.flow.sends(len(news.output), now_ms)
+                self._effects.append(Publish(news._replace(round=self.outbox.flow.round)))
 
     def on_ended(self, ended: Ended, now_ms: int) -> None:
         """The first of the jobs offered has ended."""
@@ -343,6 +375,7 @@ class WorkerCore:
             self._beat_at_ms = now_ms + BEAT_MS
             self._effects.append(Publish(self._beat(now_ms)))
         if self.session is not None:
+            self._confirm(self.session)
             self._effects += [Publish(reports) for reports in self.outbox.due(self.session, now_ms, len(self._jobs))]
         self._end(now_ms)
         effects, self._effects = self._effects, []
@@ -351,8 +384,6 @@ class WorkerCore:
     def next_deadline_ms(self) -> int:
         """When `turn` has something to do although nothing happened."""
         times = [self._beat_at_ms]
-        if self.outbox:
-            times.append(self.outbox.repeat_at_ms)
         if (n := self._running()) is not None:
             times += self._run.times(self._limit_ms(n))
             if n == self._start_untold:
@@ -362,6 +393,15 @@ class WorkerCore:
         if self.stopping and not self._jobs:
             times.append(self._due_to_spool_ms())
         return min(times)
+
+    def _confirm(self, session: str) -> None:
+        """Tells how much of what the broker sends has come, when that is much or something was lost."""
+        arrived, held_bytes = self._arrivals.arrived, self._arrivals.held_bytes
+        if self._lost_round is not None:
+            self._effects.append(Publish(Received(session, self.taken, self._lost_round, 0, held_bytes, again=True)))
+            self._lost_round = None
+        elif self._arrivals.confirms():
+            self._effects.append(Publish(Received(session, self.taken, *arrived, held_bytes)))
 
     def _running(self) -> int | None:
         """The number of the job that runs."""
@@ -461,6 +501,9 @@ class WorkerCore:
             self._pid,
             warning=self.warning,
             obstacle=self.obstacle,
+            round=self.outbox.flow.round,
+            sent=self.outbox.flow.count,
+            arrived=self._arrivals.arrived,
         )
 
     # --- the end -------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ class Delivery:
         outbox = self._outbox
         if isinstance(message, Ack):
             if message.session == self._last_beat.session and outbox.acked <= message.reports <= outbox.reported:
-                outbox.acknowledge(message.reports, now_ms)
+                outbox.hears(message, now_ms)
         elif isinstance(message, Rejected):
             if message.session == self._last_beat.session:
                 self._said.append(Say(f"the broker rejected report {message.report}: {message.message}"))
@@ -49,7 +49,8 @@ class Delivery:
 
     def on_subscription(self, now_ms: int) -> None:
         """A broker listens anew: it may have missed everything."""
-        self._beat_at_ms = self._outbox.repeat_at_ms = now_ms
+        self._beat_at_ms = now_ms
+        self._outbox.start_over()
 
     def turn(self, now_ms: int) -> list[Effect]:
         """What is to be done now, in this order."""
@@ -70,7 +71,7 @@ class Delivery:
 
     def next_deadline_ms(self) -> int:
         """When `turn` has something to do although nothing happened."""
-        return self._settle_at_ms if self._settled else min(self._beat_at_ms, self._outbox.repeat_at_ms)
+        return self._settle_at_ms if self._settled else self._beat_at_ms
 
     @property
     def _settled(self) -> bool:
@@ -79,4 +80,5 @@ class Delivery:
 
     @property
     def _beat(self) -> Beat:
-        return self._last_beat._replace(acked=self._outbox.acked)
+        outbox = self._outbox
+        return self._last_beat._replace(acked=outbox.acked, round=outbox.flow.round, sent=outbox.flow.count)

@@ -23,6 +23,7 @@ import zmq
 
 from zjobs.messages import endpoints, wire, zap
 from zjobs.messages.keys import Identity
+from zjobs.messages.links import watch_link
 from zjobs.messages.types import Ended, TaskType
 from zjobs.worker import effects as e
 from zjobs.worker import guard, spool
@@ -35,7 +36,6 @@ log = logging.getLogger("zworker")
 
 MESSAGES_A_TURN = 256
 TOPIC_BYTES = 1024
-HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 1000, 3000
 LINGER_MS = 500
 SLOW_START_MS = 10_000
 CLEAR_UP_MS = 500
@@ -118,7 +118,7 @@ def _bound(
         zap.serve_with(sock, key.public, key.secret)
     sock.linger = 0
     sock.sndhwm = sock.rcvhwm = 0  # the window bounds these channels
-    sock.heartbeat_ivl, sock.heartbeat_timeout = HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS
+    watch_link(sock)
     sock.maxmsgsize = wire.MAX_PIPE_BYTES if kind == zmq.PULL else TOPIC_BYTES
     sock.ipv6 = endpoints.is_ipv6(endpoint)
     if kind == zmq.XPUB:

@@ -32,7 +32,7 @@ from zmq.utils import z85
 
 Fields = dict[str, Any]
 
-BEAT_S = REPEAT_S = 1.0
+BEAT_S = 1.0
 RETURN_AFTER_S = 0.05
 TICK_MS = 10
 TYPES: list[Fields] = [
@@ -102,11 +102,17 @@ class Worker:
         self.run: Run | None = None
         self.returning: int | None = None  # the number of the last report that returned, until it is acknowledged
         self.returned_from = 0
-        self.beat_at = self.repeat_at = 0.0
+        self.round = self.sent = 0
+        self.arrived = {"round": 0, "count": 0}
+        self.held = b""  # the beginning of the next job's data
+        self.beat_at = 0.0
 
     # --- what is said ----------------------------------------------------------------------------------------
 
     def say(self, op: str, **fields: Any) -> None:
+        if op == "reports":
+            fields["round"] = self.round
+            self.sent += 1
         self.reports.send(msgpack.packb({"v": 1, "op": op, **fields}))
         if op != "beat" or {**fields, "running": None} != self.said_beat:
             print("→", op, fields, file=sys.stderr, flush=True)
@@ -119,6 +125,7 @@ class Worker:
             elapsed_ms = int(1000 * (time.monotonic() - run.begun))
             running = {"n": run.n, "id": run.job["id"], "elapsed_ms": elapsed_ms}
         own = {"types": TYPES, "broker": self.broker, "host": socket.gethostname(), "pid": os.getpid()}
+        own |= {"round": self.round, "sent": self.sent, "arrived": self.arrived}
         session = {"incarnation": self.incarnation, "session": self.session, "taken": self.taken, "acked": self.acked}
         self.say("beat", **session, stopping=self.signals > 0, running=running, **own)
         self.beat_at = time.monotonic() + BEAT_S
@@ -126,12 +133,17 @@ class Worker:
     def report(self, **report: Any) -> None:
         self.kept.append(report)
         self.say("reports", session=self.session, first=self.acked + len(self.kept), reports=[report])
-        self.repeat_at = time.monotonic() + REPEAT_S
 
     def repeat(self) -> None:
+        self.round, self.sent = self.round + 1, 0
         for number, report in enumerate(self.kept, self.acked + 1):
             self.say("reports", session=self.session, first=number, reports=[report])
-        self.repeat_at = time.monotonic() + REPEAT_S
+
+    def confirm(self, lost_round: int | None = None) -> None:
+        """Tells what has come of what the broker counts; in `lost_round` something did not."""
+        how_far = self.arrived if lost_round is None else {"round": lost_round, "count": 0}
+        lost, held_bytes = lost_round is not None, len(self.held)
+        self.say("received", session=self.session, taken=self.taken, **how_far, held_bytes=held_bytes, again=lost)
 
     def give_back(self) -> None:
         """Returns what has not begun. Nothing to return is nothing to say, unless it stops."""
@@ -167,11 +179,34 @@ class Worker:
             self.kill(self.run)
         self.renew()
 
+    def count(self, message: Fields) -> None:
+        round, before = message["round"], self.arrived
+        self.arrived = {"round": round, "count": 1 + (before["count"] if round == before["round"] else 0)}
+
+    def hear_piece(self, message: Fields) -> None:
+        self.count(message)
+        missing = message["offset"] > len(self.held)
+        if message["number"] == self.taken + 1 and not missing and self.returning is None and not self.signals:
+            self.held += message["body"][len(self.held) - message["offset"] :]
+        self.confirm()
+
     def hear_jobs(self, message: Fields) -> None:
+        self.count(message)
         for n, job in enumerate(message["jobs"], message["first"]):
             if n == self.taken + 1 and self.returning is None and not self.signals:
-                self.taken = n
+                if start := job.get("data_from") or 0:
+                    if start > len(self.held):
+                        self.confirm(message["round"])
+                        return
+                    job = {**job, "data": self.held[:start] + job["data"]}
+                self.taken, self.held = n, b""
                 self.unbegun.append((n, job))
+        self.confirm()
+
+    def hear_sent(self, message: Fields) -> None:
+        same = message["round"] == self.arrived["round"]
+        if message["count"] > (self.arrived["count"] if same else 0):
+            self.confirm(message["round"])
 
     def hear_ack(self, message: Fields) -> None:
         reports, resume = message["reports"], message.get("resume")
@@ -181,7 +216,9 @@ class Worker:
         del self.kept[: reports - self.acked]
         self.acked = reports
         if covers:
-            self.returning, self.taken = None, resume - 1
+            self.returning, self.taken, self.held = None, resume - 1, b""
+        if message.get("again") and message["round"] == self.round:
+            self.repeat()
 
     def hear_cancel_run(self, message: Fields) -> None:
         if self.run is not None and self.run.n == message["n"]:
@@ -271,8 +308,6 @@ class Worker:
             self.begin()
         if time.monotonic() >= self.beat_at:
             self.beat()
-        if time.monotonic() >= self.repeat_at:
-            self.repeat()
         self.exited = self.signals > 0 and self.run is None and (not self.kept or self.signals > 2)
 
     def admit(self, frames: list[bytes]) -> None:

@@ -81,6 +81,10 @@ def trace(messages: list[tuple[str, str, dict[str, Any]]]) -> list[str]:
     names: dict[Any, str] = {}
     lines: list[str] = []
     for way, op, fields in messages:
+        if op == "sent":
+            continue
+        if op == "beat":
+            fields = {name: value for name, value in fields.items() if name not in ("round", "sent", "arrived")}
         for field in ("incarnation", "session", "journal"):
             value = (fields.get("broker") or {}).get(field) if field == "journal" else fields.get(field)
             if value is not None:
@@ -95,7 +99,7 @@ def trace(messages: list[tuple[str, str, dict[str, Any]]]) -> list[str]:
 def shown(name: str, value: Any, names: dict[Any, str]) -> str:
     if name == "types":
         return f"[{value[0]}, …]"
-    if name in ("host", "pid"):
+    if name in ("host", "pid") or (name == "round" and value > 1000):  # the broker's first one is the time
         return f"<{name}>"
     if name == "broker" and value is not None:
         return "{'host': <host>, 'frontend': <frontend>, 'journal': <journal>}"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from zjobs.messages.types import JobState
+
 if TYPE_CHECKING:
     from tests.conftest import Service
 
@@ -30,6 +32,10 @@ def test_a_restarted_worker_goes_on_in_turn_beside_nothing_of_the_old_one(servic
     jobs = [client.submit("safe_gate" if name in ("03", "07", "11") else "safe", name) for name in NAMES[:15]]
     for name in ("03", "07", "11"):
         service.until(lambda name=name: name in service.runs("start"), f"{name} runs")
+        before = jobs[
+            int(name) - 1
+        ]  # were it killed before the end of that one is known, that one would run again, too
+        service.until(lambda before=before: before.status().state is JobState.COMPLETED, f"what is before {name} ended")
         service.worker.kill()
         service.start_worker()
         service.until(lambda name=name: service.runs("start").count(name) == 2, f"{name} runs again")

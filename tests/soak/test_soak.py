@@ -144,6 +144,22 @@ def test_a_stalled_link_keeps_what_was_sent(link: tuple[Proxy, socket.socket, in
         assert far.recv(100) == b"late"
 
 
+def test_a_slow_link_passes_everything(link: tuple[Proxy, socket.socket, int]) -> None:
+    """In bits, and unharmed; healed in the middle as well."""
+    proxy, listener, port = link
+    near, far = joined(port, listener)
+    sent = bytes(range(256)) * 400
+    with near, far:
+        proxy.slow()
+        near.sendall(sent)
+        got = far.recv(100_000)
+        assert len(got) < len(sent)
+        proxy.heal()
+        while len(got) < len(sent):
+            got += far.recv(100_000)
+        assert got == sent
+
+
 def test_records_are_lines_that_every_process_appends(tmp_path: Path) -> None:
     """What a record says comes back as it was."""
     first, second = Recorder(tmp_path / "records"), Recorder(tmp_path / "records")

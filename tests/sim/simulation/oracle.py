@@ -60,7 +60,7 @@ class Oracle:
         self.counts = dict.fromkeys(
             ("runs", "reruns", "hand-overs", "completed", "failed", "worker lost", "cancelled", "cancelled runs")
             + ("timed out", "retried", "copies", "overtakes", "delayed", "pauses", "forgotten")
-            + ("spooled", "delivered"),
+            + ("spooled", "delivered", "pieces"),
             0,
         )
         self._earlier: dict[int, list[Run]] = {}  # before an older journal was put in place
@@ -140,7 +140,7 @@ class Oracle:
         for job_id, body in changes.results:
             self._hold(self.committed[job_id].state is JobState.COMPLETED, f"a result of job {job_id}, not completed")
             self._hold(job_id not in self.results, f"job {job_id} got a second result")
-            self._hold(body == result_of(job_id, self.data[job_id]), f"job {job_id} got the result {body!r}")
+            self._hold(body == result_of(job_id, self.data[job_id]), f"job {job_id} got the result {body[:30]!r}")
             self.results[job_id] = body
         for job_id, output in changes.outputs:
             self._hold(output == printed_by(job_id), f"job {job_id} is said to have printed {output!r}")
@@ -260,7 +260,8 @@ class Oracle:
         for n, job in enumerate(message.jobs, message.first):
             committed = self._numbers.get((message.session, n))
             self._hold(committed == job.id, f"number {n} left with job {job.id}, but {committed} was committed")
-            self._hold(job.data == self.data[job.id], f"job {job.id} left with the data {job.data!r}")
+            rest = self.data[job.id][job.data_from :]
+            self._hold(job.data == rest, f"job {job.id} left with the data {(job.data or b'')[:20]!r}")
 
     # --- what runs ----------------------------------------------------------------------------------------
 
@@ -274,6 +275,7 @@ class Oracle:
         self._hold(job.id not in self.forgotten, f"job {job.id} began after it was forgotten")
         self._hold(job.id in self.committed, f"job {job.id} began and was never committed")
         self._hold(not self.committed[job.id].state.final, f"job {job.id} began after it was final")
+        self._hold(job.data == self.data[job.id], f"job {job.id} began with the data {(job.data or b'')[:20]!r}")
         self._begins_in_order(n, job.id, incarnation)
         runs = self.runs.setdefault(job.id, [])
         if runs:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from simulation.oracle import Broken
 from simulation.tasks import TYPES, Runner
 from zjobs.broker.core import Core
-from zjobs.broker.effects import Effects, Handed
+from zjobs.broker.effects import Effects
 from zjobs.broker.jobs import Loaded
 from zjobs.broker.journal import Journal, StorageError
 from zjobs.broker.retention import Retention
+from zjobs.broker.sending import Sending
 from zjobs.broker.workerview import Now
 from zjobs.messages import wire
 from zjobs.messages.types import (
@@ -21,10 +22,11 @@ from zjobs.messages.types import (
     Cancel,
     Ended,
     Forget,
-    HandedJob,
     Jobs,
     Pause,
+    Piece,
     Progress,
+    Received,
     Reports,
     Request,
     Resume,
@@ -55,6 +57,8 @@ class Broker:
         self.requests: deque[tuple[int, Request]] = deque()
         self.retention = Retention(world.keep)
         self._outbox: deque[bytes] = deque()
+        self._sending = Sending(world.new_round())
+        self._beat_heard = False
         self._load()
 
     def _load(self) -> None:
@@ -93,10 +97,17 @@ class Broker:
             message = wire.decode(frame, wire.REPORTS)
             if isinstance(message, Beat):
                 self.core.on_beat(message, self._world.new_name("session"), now)
+                self._sending.hears(message, now.mono_ms)
+                self._beat_heard = True
             elif isinstance(message, Started):
                 self.core.on_started(message, now)
             elif isinstance(message, Progress):
-                self.core.on_progress(message)
+                self.core.on_progress(message, now)
+            elif isinstance(message, Piece):
+                self._world.oracle.counts["pieces"] += 1
+                self.core.on_piece(message, now)
+            elif isinstance(message, Received):
+                self.core.on_received(message, self._sending.hears(message, now.mono_ms), now)
             else:
                 assert isinstance(message, Reports)
                 self.core.on_reports(message, now)
@@ -139,29 +150,29 @@ class Broker:
         for (number, _), reply in effects.replies:
             self._world.answered(int(number), reply)
         self._outbox.extend(map(wire.encode, effects.pipe))
-        for jobs in self._jobs_messages(effects.hand_over):
-            self._world.oracle.hands_over(jobs)
-            self._outbox.append(wire.encode(jobs))
+        if effects.again:
+            self._sending.start_over()
+        self._sending.add(effects.hand_over, self.journal.data_of([job.id for _, job in effects.hand_over]))
+        if self.core.worker.known:
+            self._send_jobs()
         self.flush()
+
+    def _send_jobs(self) -> None:
+        session = self.core.session_name
+        for message in self._sending.due(session, self.core.is_with_worker, self._world.now):
+            if isinstance(message, Jobs):
+                self._world.oracle.hands_over(message)
+            else:
+                self._world.oracle.counts["pieces"] += 1
+            self._outbox.append(wire.encode(message))
+        if self._beat_heard:
+            self._outbox.append(wire.encode(self._sending.sent(session)))
+            self._beat_heard = False
 
     def flush(self) -> None:
         if self._world.net.pipe_up:
             self._world.net.pipe.extend(self._outbox)
             self._outbox.clear()
-
-    def _jobs_messages(self, handed: list[Handed]) -> Iterable[Jobs]:
-        """Messages of consecutive numbers."""
-        bodies = self.journal.data_of([job.id for _, job in handed])
-        first, batch = 0, list[HandedJob]()
-        for n, job in handed:
-            if batch and n != first + len(batch):
-                yield Jobs(self.core.session_name, first, tuple(batch))
-                batch = []
-            first = n - len(batch)
-            data = bodies.get(job.id)
-            batch.append(HandedJob(job.id, job.type, data, job.attempts + job.reruns + 1, job.time_limit_ms))
-        if batch:
-            yield Jobs(self.core.session_name, first, tuple(batch))
 
     def _loads_back(self, loaded: Loaded) -> None:
         """A broker that started now would know what this one knows."""

@@ -34,6 +34,7 @@ from zjobs.messages.types import (
 
 WALL_MS = 1_700_000_000_000
 LONGEST_DRAIN_MS = 600_000
+LARGE_BYTES = 300_000  # more than may be on its way at once
 JOB = re.compile(r"(\w+):(\w+)(?:\*(\d+))?(?:\^(-?\d+))?(?:\+(\d+))?(?:!(\d+))?")
 
 
@@ -84,7 +85,8 @@ class World:
         for job in jobs:
             match = JOB.fullmatch(job)
             assert match is not None and match[1] in TYPES and match[2] in BEHAVIOURS, job
-            made = NewJob(match[1], f"{match[2]}#{number}".encode(), int(match[4] or 0), int(match[5] or 0))
+            data = f"{match[2]}#{number}".encode() + bytes(LARGE_BYTES if match[2] == "large" else 0)
+            made = NewJob(match[1], data, int(match[4] or 0), int(match[5] or 0))
             new += [made._replace(time_limit_ms=int(match[6]) if match[6] else None)] * int(match[3] or 1)
         self._ask(Submit(f"key-{number}", tuple(new)))
 
@@ -284,6 +286,11 @@ class World:
     def time(self) -> Now:
         return Now(self.now, self._wall_ms + self.now)
 
+    def new_round(self) -> int:
+        """Where a new broker begins to count its rounds: none that an earlier one had."""
+        self._names += 1
+        return 1_000_000 * self._names
+
     def new_name(self, kind: str) -> str:
         self._names += 1
         return f"{kind}-{self._names}"
@@ -384,7 +391,7 @@ class World:
         journal = self.broker.journal
         for job_id, job in self.oracle.committed.items():
             self.oracle.same(f"job {job_id} in the journal", journal.job(job_id), job)
-            _, body = journal.result_piece(job_id, 0, 1000)
+            _, body = journal.result_piece(job_id, 0, 1 << 20)
             self.oracle.same(f"the result of job {job_id}", body, self.oracle.results.get(job_id, b""))
         for job_id in self.oracle.forgotten:
             self.oracle.same(f"forgotten job {job_id}", journal.job(job_id), None)
@@ -400,7 +407,7 @@ class World:
         loaded = journal.load()
         ids = range(1, loaded.counters.next_id)
         jobs = {job.id: job for job in map(journal.job, ids) if job is not None}
-        results = {job_id: journal.result_piece(job_id, 0, 1000)[1] for job_id in ids}
+        results = {job_id: journal.result_piece(job_id, 0, 1 << 20)[1] for job_id in ids}
         results = {job_id: body for job_id, body in results.items() if body}
         runner = self._runner()
         worker = None if runner is None else runner.incarnation

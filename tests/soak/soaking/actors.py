@@ -23,7 +23,6 @@ from soaking.soak_tasks import TYPES
 MOST_QUEUED = 60  # above that a submitter waits, so that the drain is short
 IDS_REMEMBERED = 400
 TOPICS_A_WATCHER = 40
-HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 1000, 3000
 
 
 def submitter(name: str, endpoint: str, recorder: Recorder, draw: random.Random) -> None:
@@ -31,7 +30,7 @@ def submitter(name: str, endpoint: str, recorder: Recorder, draw: random.Random)
     asker = Asker(endpoint, recorder, patience_s=3600.0)
     ids: list[int] = []
     for number in range(sys.maxsize):
-        kind = draw.choices(list(TYPES), (4, 6, 3, 3, 1 if number % 10 == 0 else 0, 2))[0]
+        kind = draw.choices(list(TYPES), (4, 6, 3, 3, 1 if number % 10 == 0 else 0, 2, 1))[0]
         tokens = [f"{name}-{number}-{place}" for place in range(draw.choice((1, 1, 1, 2, 5)))]
         place = draw.choices(({}, {"priority": draw.choice((-1, 1, 5))}, {"ready_after_s": 0.25}), (8, 1, 1))[0]
         reply = asker.submit(f"{name}-{number}", kind, tokens, **TYPES[kind], **place)
@@ -53,7 +52,7 @@ def watcher(name: str, endpoint: str, recorder: Recorder, draw: random.Random) -
     # the harness puts the events beside the frontend, so that nothing has to be asked through a cut link
     host, _, port = endpoint.rpartition(":")
     socket = zmq.Context.instance().socket(zmq.SUB)
-    socket.heartbeat_ivl, socket.heartbeat_timeout = HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS
+    socket.heartbeat_ivl, socket.heartbeat_timeout, socket.tcp_maxrt = 1000, 0, 4000
     socket.connect(f"{host}:{int(port) + 1}")
     unfinished: set[int] = set()
     next_look = 0.0

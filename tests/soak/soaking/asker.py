@@ -14,6 +14,7 @@ import msgpack
 import zmq
 
 from soaking.recorder import Recorder
+from soaking.soak_tasks import padded
 
 FIRST_TRY_S = 0.5
 GONE_CHECK_S = 0.005
@@ -90,7 +91,7 @@ class Asker:
     def submit_again(self, key: str, kind: str, tokens: Sequence[str], asked: float, **about: Any) -> dict[str, Any]:
         """The same request, begun at `asked`; its answer is recorded. `about` may have priority and ready_after_s."""
         place = {"priority": about.get("priority", 0), "delay_ms": int(about.get("ready_after_s", 0.0) * 1000)}
-        jobs = [{"type": kind, "data": msgpack.packb(token), **place} for token in tokens]
+        jobs = [{"type": kind, "data": msgpack.packb(padded(kind, token)), **place} for token in tokens]
         reply = self.ask("submit", request_key=key, jobs=jobs)
         if reply["op"] == "submit":
             told = {name: reply[name] for name in ("first_id", "count", "journal")}
@@ -120,11 +121,16 @@ class Asker:
         return {job["id"]: job["state"] for job in reply["jobs"]}
 
     def result(self, job_id: int) -> Any:
-        """The value of a completed job's (small) result; None when there is none."""
+        """The value of a completed job's result, without what it was padded with; None when there is none."""
         asked = time.monotonic()
-        reply = self.ask("result", id=job_id)
-        if reply["op"] != "result" or reply["state"] != "completed":
-            return None
-        value = msgpack.unpackb(reply["body"])
+        body = b""
+        while True:
+            reply = self.ask("result", id=job_id, offset=len(body))
+            if reply["op"] != "result" or reply["state"] != "completed":
+                return None
+            body += reply["body"]
+            if len(body) >= reply["size_bytes"]:
+                break
+        value = msgpack.unpackb(body).strip()
         self._recorder.note("result", asked=asked, id=job_id, value=value)
         return value

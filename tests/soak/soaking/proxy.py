@@ -1,12 +1,15 @@
-"""A TCP link that can be cut, stalled, and left half open. Loopback only."""
+"""A TCP link that can be cut, stalled, slowed down, and left half open. Loopback only."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import threading
+import time
 
 CHUNK_BYTES = 1 << 16
+SLOW_BYTES_PER_S = 250_000  # 2 Mbit/s
+SLOW_CHUNK_BYTES = 1 << 13
 
 
 class _Pair:
@@ -31,6 +34,7 @@ class Proxy:
         self._flows = threading.Event()
         self._flows.set()
         self._cut = False
+        self._slow = False
         self._lock = threading.Lock()
         self._pairs: list[_Pair] = []
         self._listener = socket.create_server(("127.0.0.1", port))
@@ -46,6 +50,10 @@ class Proxy:
         """Connections stay, but nothing passes until `heal`."""
         self._flows.clear()
 
+    def slow(self) -> None:
+        """Each direction of each connection carries SLOW_BYTES_PER_S, until `heal`."""
+        self._slow = True
+
     def half_open(self) -> None:
         """Those who dialled see their connections break; the other side sees nothing, until `heal`."""
         self._cut = True
@@ -59,7 +67,7 @@ class Proxy:
             if pair.far_lives:
                 pair.far_lives = False
                 pair.end()
-        self._cut = False
+        self._cut = self._slow = False
         self._flows.set()
 
     def close(self) -> None:
@@ -107,8 +115,10 @@ class Proxy:
 
     def _pump(self, pair: _Pair, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            while data := source.recv(CHUNK_BYTES):
+            while data := source.recv(SLOW_CHUNK_BYTES if self._slow else CHUNK_BYTES):
                 self._flows.wait()
+                if self._slow:
+                    time.sleep(len(data) / SLOW_BYTES_PER_S)
                 sink.sendall(data)
         self._flows.wait()  # the end of a connection does not pass a stalled link either
         if not pair.far_lives:

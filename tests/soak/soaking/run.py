@@ -126,12 +126,12 @@ class Soak:
         links = stage.client_links if what == "clients" else stage.worker_links
         stage.recorder.note("away", link=step.fault, hearing=what == "clients")
         for link in links:
-            {"cut": link.cut, "stall": link.stall, "half-open": link.half_open}[verb]()
+            {"cut": link.cut, "stall": link.stall, "half-open": link.half_open, "slow": link.slow}[verb]()
         self._inside(step)
         for link in links:
             link.heal()
         stage.recorder.note("back", link=step.fault, hearing=what == "clients")
-        self._done["links broken"] += 1
+        self._done["links slowed" if verb == "slow" else "links broken"] += 1
 
     def _inside(self, step: Step) -> None:
         pause(step.hold_s / 2)

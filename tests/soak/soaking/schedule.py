@@ -23,13 +23,15 @@ FAULTS = (
     "cut worker",
     "stall worker",
     "half-open worker",
+    "slow clients",
+    "slow worker",
     "end broker",
     "end worker",
     "end broker and worker",
     "end worker and broker",
 )
 # These can go on while the other half of a step happens.
-OVERLAPPING = ("cut", "stall", "half-open", "stop")
+OVERLAPPING = ("cut", "stall", "half-open", "slow", "stop")
 
 
 class Step(NamedTuple):

@@ -26,12 +26,19 @@ TYPES = {
     "soak_retried": {"max_attempts": 3, "max_reruns": 1000},
     "soak_dies": {"max_attempts": 1, "max_reruns": 0},
     "soak_leaves": {"max_attempts": 1, "max_reruns": 1000},
+    "soak_large": {"max_attempts": 1, "max_reruns": 1000},
 }
 SLOW_S = 0.03
+LARGE_CHARS = 400_000  # more than may be on its way between broker and worker, and than a reply has of a result
 
 
 def result_of(token: str) -> str:
     return token[::-1]
+
+
+def padded(kind: str, token: str) -> str:
+    """The data of a job, as it travels; `strip` gives the token back."""
+    return token.ljust(LARGE_CHARS) if kind == "soak_large" else token
 
 
 def note(what: str, **fields: Any) -> None:
@@ -127,6 +134,14 @@ def live_on(how: int, token: str, since: float) -> NoReturn:
             time.sleep(TICK_S)
     finally:
         os._exit(0)
+
+
+@task(**TYPES["soak_large"])
+def soak_large(data: str) -> str:
+    """Its data and its result are large; all of both must have come."""
+    token = data.strip()
+    with noted(token):
+        return padded("soak_large", result_of(token)) if len(data) == LARGE_CHARS else "cut short"
 
 
 @task(**TYPES["soak_dies"])

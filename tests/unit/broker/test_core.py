@@ -10,6 +10,7 @@ import pytest
 from zjobs.broker.core import LOST
 from zjobs.broker.journal import StorageError
 from zjobs.messages.types import (
+    Ack,
     BrokerName,
     Ended,
     Error,
@@ -19,6 +20,8 @@ from zjobs.messages.types import (
     JobState,
     NewJob,
     Outcome,
+    Piece,
+    Received,
     Rejected,
     Returned,
     Running,
@@ -314,21 +317,117 @@ def test_a_hand_over_is_in_the_same_commit(ready: Any) -> None:
     assert ready.journal.load().session.next_n == 4
 
 
-def test_two_beats_without_progress_repeat_under_the_same_numbers(ready: Any) -> None:
-    """Repeating is not re-running: the same numbers, nothing counted, and only after the second beat."""
+def test_what_was_lost_is_handed_over_again_under_the_same_numbers(ready: Any) -> None:
+    """Repeating is not re-running: the same numbers, nothing counted. Beats without progress alone mean nothing: it may
+    still be on its way."""
     ready.learn("twice")
     ready.submit("twice", "twice", "twice")
     ready.taken = 2
-    ready.beat()
-    assert ready.handed == []
-    ready.beat()
-    assert ready.handed == [(3, 3), (4, 4)]
+    for _ in range(5):
+        ready.beat()
+        assert ready.handed == [] and not ready.last.again
+    ready.core.on_received(Received(ready.core.session_name, 2, 0, 0, 0, again=True), True, ready.now)
+    ready.turn()
+    assert ready.handed == [(3, 3), (4, 4)] and ready.last.again
     assert not ready.last.changes
+
+
+def test_a_worker_that_comes_back_is_handed_what_it_does_not_have(ready: Any) -> None:
+    """After a lost connection, and after a restart of the broker, on the first beat."""
+    ready.learn("twice")
+    ready.submit("twice", "twice", "twice")
     ready.taken = 3
+    ready.core.on_gone()
+    ready.turn()
     ready.beat()
-    assert ready.handed == [], "there was progress"
+    assert ready.handed == [(4, 4)] and ready.last.again
+    ready.restart()
     ready.beat()
-    assert ready.handed == [(4, 4)]
+    assert ready.handed == [(4, 4)] and ready.last.again
+
+
+# --- results in pieces -----------------------------------------------------------------------------------
+
+
+def piece(ready: Any, number: int, offset: int, body: bytes, round: int = 0) -> Any:
+    ready.core.on_piece(Piece(ready.core.session_name, round, number, offset, body), ready.now)
+    return ready.turn()
+
+
+def rest(result: bytes) -> Ended:
+    return Ended(1, Outcome.COMPLETED, 10, result)
+
+
+def ack(ready: Any) -> Ack:
+    (message,) = ready.sent(Ack)
+    return message
+
+
+def test_a_result_is_put_together_and_committed_whole(ready: Any) -> None:
+    """Pieces in order, each acknowledged and none of them journaled, then the report with the rest."""
+    ready.submit("twice")
+    assert not piece(ready, 1, 0, b"one").changes
+    assert ack(ready) == Ack(ready.core.session_name, 0, None, 0, 1, 3)
+    piece(ready, 1, 3, b"two")
+    assert ready.journal.result_piece(1, 0, 100) == (0, b"")
+    ready.report(1, rest(b"three")._replace(result_from=6))
+    assert ready.journal.result_piece(1, 0, 100) == (11, b"onetwothree")
+    assert ready.ack == (1, None) and ack(ready).held_bytes == 0
+
+
+@pytest.mark.parametrize("lost", ["a piece", "all"])
+def test_a_result_without_its_beginning_is_not_taken(ready: Any, lost: str) -> None:
+    """The job goes on, and the worker is told to send again."""
+    ready.submit("twice")
+    if lost == "a piece":
+        piece(ready, 1, 0, b"one")
+    ready.report(1, rest(b"three")._replace(result_from=6))
+    assert ready.ack == (0, None) and ack(ready).again
+    assert ready.job(1).state is JobState.QUEUED and not ready.last.changes.results
+
+
+def test_a_restarted_broker_has_nothing_of_a_partial_result(ready: Any) -> None:
+    """It says so when it hears how much was sent, and takes the result when it comes from the beginning."""
+    ready.submit("twice")
+    piece(ready, 1, 0, b"one")
+    ready.restart()
+    ready.taken = 1
+    ready.beat(sent=1)
+    assert ack(ready) == Ack(ready.core.session_name, 0, None, 0, 0, 0, again=True)
+    piece(ready, 1, 0, b"one", 1)
+    ready.report(1, rest(b"two")._replace(result_from=3))
+    assert ready.journal.result_piece(1, 0, 100) == (6, b"onetwo")
+
+
+def test_a_beat_that_comes_after_everything_asks_for_nothing(ready: Any) -> None:
+    """As many messages came as were sent before it."""
+    ready.submit("twice")
+    piece(ready, 1, 0, b"one")
+    ready.beat(sent=1)
+    assert not ack(ready).again and ack(ready).count == 1
+    ready.beat(sent=2)
+    assert ack(ready).again
+    ready.beat(round=1, sent=0)
+    assert ready.sent(Ack) == []
+
+
+def test_a_result_in_pieces_is_bounded(make: Any) -> None:
+    """A worker that sends more than a result may have is not followed."""
+    ready = make(result_bytes=10)
+    ready.worker()
+    ready.submit("twice")
+    piece(ready, 1, 0, b"12345")
+    piece(ready, 1, 5, b"123456")
+    assert ack(ready).held_bytes == 5
+
+
+def test_pieces_are_a_sign_of_life(ready: Any) -> None:
+    """A worker whose beats are late because the link is full is not silent."""
+    ready.submit("twice")
+    for offset in range(5):
+        ready.after(2_000)
+        piece(ready, 1, offset, b"x")
+        assert ready.core.worker.state is WorkerState.READY
 
 
 def test_jobs_start_in_the_order_of_their_ids_and_come_back_to_their_place(ready: Any) -> None:

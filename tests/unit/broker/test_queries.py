@@ -267,7 +267,7 @@ def running(bench: Any, n: int = 1) -> None:
 
 def tell(bench: Any, progress: int, offset: int = 0, output: bytes = b"", n: int = 1, **fields: Any) -> Any:
     message = Progress(bench.core.session_name, n, n, progress, None, None, offset, output)._replace(**fields)
-    bench.core.on_progress(message)
+    bench.core.on_progress(message, bench.now)
     return bench.turn()
 
 
@@ -463,7 +463,7 @@ def test_a_lost_run_leaves_what_it_was_heard_to_print(ready: Any) -> None:
     ready.submit("once")
     ready.beat(running=Running(1, 1, 10))
     started_at = ask(ready, Status((1,))).jobs[0].started_at
-    ready.core.on_progress(Progress(ready.core.session_name, 1, 1, 2, None, None, 0, b"printed"))
+    ready.core.on_progress(Progress(ready.core.session_name, 1, 1, 2, None, None, 0, b"printed"), ready.now)
     ready.turn()
     ready.mono_ms += 500
     ready.incarnation = "B"

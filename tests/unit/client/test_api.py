@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from zjobs.client import NO_DATA, Client, api, errors
+from zjobs.client.connection import RETRY_S
 from zjobs.messages import types as m
 from zjobs.messages import wire
 
@@ -53,6 +55,34 @@ def test_a_lost_reply_is_asked_for_again(broker: Any, client: Client) -> None:
     job = client.submit("reverse", "example")
     assert broker.frames[0] == broker.frames[1]
     assert job.id == 1 and len(broker.frames) == 2
+
+
+def test_a_large_request_has_time_to_arrive(broker: Any, client: Client) -> None:
+    """It is not begun anew on another socket because a second has passed without a reply."""
+
+    def slow(request: Any) -> Any:
+        time.sleep(2 * RETRY_S)  # the link; a request of usual size would be here three times by then
+        return broker.answer(request)
+
+    broker.limits = m.Limits()
+    broker.script = [broker.answer, slow]  # limits are asked for first
+    client.submit("reverse", bytes((1 << 20) - 100))
+    assert [type(request) for request in broker.requests] == [m.Hello, m.Submit]
+
+
+def test_a_request_is_sent_again_when_its_connection_broke(broker: Any) -> None:
+    """At once: the time that its bytes may take would be minutes."""
+    broker.script = [broker.answer, dropped]
+    with Client(broker.address, timeout=10) as client:
+        submitting = threading.Thread(target=client.submit, args=("reverse", bytes(9 << 20)))
+        broker.limits = m.Limits(data_bytes=16 << 20)
+        submitting.start()
+        broker.wait_for(m.Submit, 1)
+        broker.stop()
+        broker.start()
+        submitting.join()
+    first, second = broker.asked(m.Submit)
+    assert first == second and len(broker.jobs) == 1
 
 
 def test_a_late_reply_is_not_taken_for_the_next(broker: Any) -> None:

@@ -17,11 +17,14 @@ from zjobs.messages.types import (
     HandedJob,
     Jobs,
     Outcome,
+    Piece,
     Progress,
+    Received,
     Rejected,
     Reports,
     Returned,
     ReturnJobs,
+    Sent,
     Started,
     StartSession,
     TakeOver,
@@ -212,6 +215,7 @@ def message_for(worker: Worker, message: Any) -> Any:
 
 
 def snapshot(worker: Worker) -> dict[str, Any]:
+    """All but how much has arrived, which is counted whatever becomes of it."""
     parts = (worker.core, worker.core.outbox, worker.core._run)
     return {f"{type(part).__name__}.{name}": repr(value) for part in parts for name, value in vars(part).items()}
 
@@ -332,42 +336,139 @@ def test_many_reports_go_in_messages_that_the_broker_takes_one_by_one() -> None:
 
 
 def test_reports_are_repeated_until_acknowledged() -> None:
-    """After a second, and on a subscription, all that is not acknowledged goes out again, under its numbers."""
+    """On a subscription, and when the broker says that some were lost, all that is not acknowledged goes out again."""
     worker = running()
     worker.end()
     worker.core.on_subscription(worker.now)
     worker.turn()
-    assert Reports(SESSION, 1, (ended(1), ended(2))) in worker.sent
-    worker.pipe(Ack(SESSION, 1, 4))
-    worker.turn(outbox.REPEAT_MS - 1)
-    assert ended(2) not in worker.reports()
-    worker.turn(1)
-    assert Reports(SESSION, 2, (ended(2),)) in worker.sent
-    worker.pipe(Ack(SESSION, 3 - 1, 4))
-    worker.turn(10 * outbox.REPEAT_MS)
-    assert ended(2) not in worker.reports()
-
-
-def test_fresh_reports_do_not_put_off_a_repeat() -> None:
-    """A report that was lost is repeated after a second even when others follow it all the time."""
-    worker = idle()
-    worker.jobs(1, 30)
-    repeated = False
-    for _ in range(29):
-        worker.end()
-        worker.turn(c.RETURN_AFTER_MS - 10)
-        repeated = repeated or ended(1) in worker.reports()
-    assert repeated
-
-
-def test_large_reports_are_split() -> None:
-    """A repeat of much goes out in messages of about a mebibyte, one report at least in each."""
-    worker = idle()
-    worker.jobs(1, 5)
-    for n in range(1, 6):
-        worker.core.on_ended(ended(n, b"x" * 400_000), worker.now)
+    assert Reports(SESSION, 1, (ended(1), ended(2)), 1) in worker.sent
+    worker.pipe(Ack(SESSION, 1, 4, 1, 0, again=True))
+    assert Reports(SESSION, 2, (ended(2),), 2) in worker.sent
+    worker.pipe(Ack(SESSION, 1, 4, 1, 0, again=True))
+    assert worker.sent == [], "it is on its way again"
+    worker.pipe(Ack(SESSION, 2, 4, 2, 1))
+    worker.core.on_subscription(worker.now)
     worker.turn()
-    assert [(message.first, len(message.reports)) for message in worker.sent] == [(1, 2), (3, 2), (5, 1)]
+    assert worker.reports() == []
+
+
+def test_reports_are_never_repeated_because_time_has_passed() -> None:
+    """They may still be on their way, however long it takes; beats tell how many were sent."""
+    worker = running()
+    worker.end()
+    for _ in range(100):
+        worker.turn(c.BEAT_MS)
+        assert worker.reports() == []
+        assert (worker.beats()[0].round, worker.beats()[0].sent) == (0, 2)
+
+
+def test_beat_tells_how_much_of_a_large_result_was_sent_before_it() -> None:
+    """So that the broker sees what is missing, and what is just late."""
+    worker = idle()
+    worker.jobs(1, 1)
+    worker.end(bytes(10 << 20))
+    pieces = [message for message in worker.sent if isinstance(message, Piece)]
+    assert pieces and worker.reports() == []
+    worker.turn(c.BEAT_MS)
+    assert worker.beats()[0].sent == len(pieces)
+
+
+def test_progress_is_told_when_there_is_room() -> None:
+    """News that nobody needs never queue up in front of a slow link: of what was printed meanwhile the end is told."""
+    worker = idle()
+    worker.jobs(1, 2)
+    worker.end(bytes(10 << 20))
+    worker.core.on_output(2, b"one ")
+    worker.turn(LOOK_MS)
+    worker.core.on_seen(Seen(0.5, None, worker.now), worker.now)
+    assert worker.turn(1) == [] or worker.progress() == []
+    worker.core.on_output(2, b"two")
+    worker.core.on_subscription(worker.now)  # whatever frees the way
+    worker.core.outbox.flow.begin_round()
+    worker.core.on_seen(Seen(0.5, None, worker.now), worker.now)
+    worker.turn(1)
+    assert [message.output for message in worker.progress()] == [b"one two"]
+
+
+# --- data in pieces --------------------------------------------------------------------------------------
+
+
+def piece(number: int, offset: int, body: bytes, round: int = 7) -> Piece:
+    return Piece(SESSION, round, number, offset, body)
+
+
+def tail(number: int, data: bytes, data_from: int, round: int = 7) -> Jobs:
+    return Jobs(SESSION, number, (HandedJob(100 + number, "t", data, 1, None, data_from),), round)
+
+
+def received(worker: Worker) -> list[Received]:
+    return [message for message in worker.sent if isinstance(message, Received)]
+
+
+def test_data_is_put_together() -> None:
+    """Pieces in order, then the job with the rest; each is confirmed with how much is held."""
+    worker = idle()
+    worker.pipe(piece(1, 0, b"one"))
+    assert received(worker) == [Received(SESSION, 0, 7, 1, 3)]
+    worker.pipe(piece(1, 3, b"two"))
+    assert received(worker) == [Received(SESSION, 0, 7, 2, 6)]
+    effects = worker.pipe(tail(1, b"three", 6))
+    assert [effect.job.data for effect in effects if isinstance(effect, e.Offer)] == [b"onetwothree"]
+    assert worker.core.taken == 1
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [],
+        [piece(1, 3, b"two")],
+        [piece(1, 0, b"one")],
+        [piece(2, 0, b"onetwo")],
+    ],
+    ids=["none", "a later one", "one of two", "of another"],
+)
+def test_a_job_without_the_beginning_of_its_data_is_not_taken(pieces: list[Piece]) -> None:
+    """It is asked for again, and so it is when it comes again without."""
+    worker = idle()
+    for one in pieces:
+        worker.pipe(one)
+    worker.pipe(tail(1, b"three", 6))
+    assert worker.core.taken == 0 and worker.at_task == []
+    assert received(worker)[0].again
+
+
+def test_a_repeated_piece_changes_nothing() -> None:
+    """Of what comes twice the second is dropped."""
+    worker = idle()
+    for one in (piece(1, 0, b"one"), piece(1, 0, b"one"), piece(1, 3, b"two", 8), piece(1, 0, b"one", 8)):
+        worker.pipe(one)
+    worker.pipe(tail(1, b"three", 6, 8))
+    assert worker.core._jobs[1].data == b"onetwothree"
+
+
+def test_what_was_lost_on_the_way_is_asked_for_at_once() -> None:
+    """The broker tells how many messages it sent before; fewer came."""
+    worker = idle()
+    worker.pipe(Sent(SESSION, 7, 0))
+    assert received(worker) == []
+    worker.jobs(1, 1)
+    worker.pipe(Sent(SESSION, 0, 1))
+    assert received(worker) == []
+    worker.pipe(Sent(SESSION, 0, 2))
+    assert received(worker) == [Received(SESSION, 1, 0, 0, 0, again=True)]
+    worker.pipe(Sent("other", 0, 3))
+    worker.pipe(Sent(SESSION, 7, 1))
+    assert received(worker) == [Received(SESSION, 1, 7, 0, 0, again=True)]
+
+
+def test_many_small_jobs_are_confirmed_now_and_then() -> None:
+    """Each 32 KiB of them, so that the broker goes on; never one by one."""
+    worker = idle()
+    confirmed = 0
+    for n in range(1, 2001):
+        worker.pipe(jobs(n, 1))
+        confirmed += len(received(worker))
+    assert confirmed == 1
 
 
 def test_nothing_starts_above_the_bound() -> None:

@@ -1,0 +1,161 @@
+"""What may be on its way between broker and worker, and what has arrived (docs/protocol.md, Large bodies). Pure.
+
+Heartbeats and other small messages share a connection with bodies of many mebibytes, and TCP buffers take up seconds'
+worth of a slow link. So the sender keeps little on its way, and cuts what is large.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from zjobs.messages.types import Arrived
+
+FIRST_BYTES = 256 << 10
+LEAST_BYTES = 64 << 10
+MOST_BYTES = 1 << 20
+QUICK_MS, SLOW_MS = 100, 300
+CONFIRM_BYTES = 32 << 10  # less than LEAST_BYTES, so that nobody waits for a confirmation that does not come
+
+
+class Flow:
+    """The sender's side of one channel: counted messages by round, and how many bytes may be on their way."""
+
+    def __init__(self, round: int = 0) -> None:
+        self.round = round
+        self.count = 0
+        self._limit = FIRST_BYTES
+        self._on_way: deque[tuple[int, int]] = deque()  # bytes of a message, when it was sent
+        self._on_way_bytes = 0
+        self._was_full = False
+
+    @property
+    def piece_bytes(self) -> int:
+        """No body in one message is larger."""
+        return self._limit // 4
+
+    def has_room(self) -> bool:
+        """Whether another message may be sent now."""
+        full = self._on_way_bytes >= self._limit
+        self._was_full |= full
+        return not full
+
+    def sends(self, size: int, now_ms: int) -> None:
+        """A counted message of about `size` bytes leaves."""
+        self.count += 1
+        self._on_way.append((size, now_ms))
+        self._on_way_bytes += size
+
+    def hears(self, arrived: Arrived, now_ms: int) -> bool:
+        """The receiver has counted so many messages; whether these are more than before. What it says of an earlier
+        round means nothing."""
+        if arrived.round != self.round:
+            return False
+        sent_ms = None
+        while self._on_way and self.count - len(self._on_way) < arrived.count:
+            size, sent_ms = self._on_way.popleft()
+            self._on_way_bytes -= size
+        if sent_ms is not None:
+            self._adapt(now_ms - sent_ms)
+        return sent_ms is not None
+
+    def begin_round(self) -> None:
+        """Everything that was not confirmed is sent again."""
+        self.round += 1
+        self.count = 0
+        self._on_way.clear()
+        self._on_way_bytes = 0
+
+    def _adapt(self, took_ms: int) -> None:
+        """The limit follows the link: about what it carries in a quarter of a second."""
+        if took_ms > SLOW_MS:
+            self._limit = max(LEAST_BYTES, self._limit // 2)
+        elif took_ms < QUICK_MS and self._was_full:  # a lone small message tells nothing of how much the link carries
+            self._limit = min(MOST_BYTES, self._limit * 2)
+        self._was_full = False
+
+
+class Cutter:
+    """How much of the body that is sent next has been sent."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._sent_bytes = 0
+
+    def sent_bytes(self, number: int) -> int:
+        """How much of the body of this number has gone in pieces."""
+        return self._sent_bytes if number == self._number else 0
+
+    def cut(self, number: int, body: bytes, piece_bytes: int) -> bytes | None:
+        """The next piece of it, which begins at `sent_bytes`; None when the rest is no larger than that."""
+        start = self.sent_bytes(number)
+        if len(body) - start <= piece_bytes:
+            return None
+        self._number, self._sent_bytes = number, start + piece_bytes
+        return body[start : self._sent_bytes]
+
+    def skip(self, number: int, held_bytes: int) -> None:
+        """The receiver has that much of it already."""
+        if number == self._number:
+            self._sent_bytes = max(self._sent_bytes, held_bytes)
+
+    def start_over(self) -> None:
+        self._number = self._sent_bytes = 0
+
+
+class Arrivals:
+    """The receiver's side: how many counted messages of the present round came, and the beginning of the next body."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._round = 0
+        self._count = 0
+        self._unconfirmed_bytes = 0
+        self._most_bytes = most_bytes
+        self._held = bytearray()
+
+    @property
+    def arrived(self) -> Arrived:
+        return Arrived(self._round, self._count)
+
+    @property
+    def held_bytes(self) -> int:
+        return len(self._held)
+
+    def takes(self, round: int, size: int) -> None:
+        """A counted message of about `size` bytes came."""
+        if round != self._round:
+            self._round, self._count = round, 0
+        self._count += 1
+        self._unconfirmed_bytes += size
+
+    def confirms(self) -> bool:
+        """Whether so much has come since this was last true that it is worth a message."""
+        if self._unconfirmed_bytes < CONFIRM_BYTES:
+            return False
+        self._unconfirmed_bytes = 0
+        return True
+
+    def start_over(self) -> None:
+        """Nothing that came up to now counts. What is held of a body is still its beginning."""
+        self._round = self._count = 0
+
+    def lacks(self, round: int, count: int) -> bool:
+        """Whether something was lost of `count` messages that were sent in this round, all of them before this."""
+        return count > (self._count if round == self._round else 0)
+
+    def hold(self, offset: int, body: bytes) -> None:
+        """A piece of the next body; what is new of it is kept, unless there is a gap before it, or it is more than
+        anybody may send. In another round the same body may be cut in other places."""
+        if offset <= len(self._held) and offset + len(body) <= self._most_bytes:
+            self._held += body[len(self._held) - offset :]
+
+    def joined(self, offset: int, tail: bytes | None) -> tuple[bytes | None] | None:
+        """The whole body, in a tuple, whose end, `tail`, begins at `offset`; None when what is before is missing."""
+        if not offset:
+            return (tail,)
+        if offset > len(self._held) or tail is None:
+            return None
+        return (bytes(self._held[:offset]) + tail,)
+
+    def drop(self) -> None:
+        """What comes next is another body."""
+        self._held.clear()
