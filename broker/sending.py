@@ -71,17 +71,16 @@ class Sending:
 
     def _jobs(self, session: str, wanted: Callable[[int], bool], now_ms: int) -> Jobs:
         """The next jobs with consecutive numbers: at least one, and not more than a message should have."""
-        first, size = self._queue[0][0], 0
+        first, size, most = self._queue[0][0], 0, self._flow.piece_bytes
         batch: list[HandedJob] = []
         while self._queue:
             n, job = self._queue[0]
-            rest = self._rest(n, job)
-            if batch and (
-                n != first + len(batch) or size + len(rest.data or b"") > self._flow.piece_bytes or not wanted(n)
-            ):
+            rest = job if batch else self._rest(n, job)  # of the first alone some may have gone
+            more = len(rest.data or b"")
+            if batch and (n != first + len(batch) or size + more > most or not wanted(n)):
                 break
             batch.append(rest)
-            size += OVERHEAD_BYTES + len(rest.data or b"")
+            size += OVERHEAD_BYTES + more
             self._queue.popleft()
         self._flow.sends(size, now_ms)
         return Jobs(session, first, tuple(batch), self._flow.round)

@@ -85,13 +85,13 @@ class Outbox:
     def _batch(self, session: str, now_ms: int) -> Reports:
         """The reports after `_sent`, as many as make a message: at least one."""
         batch: list[Report] = []
-        weight = 0
+        weight, most = 0, self.flow.piece_bytes
         for report in islice(self._kept, self._sent - self.acked, None):
-            rest = self._rest(report, self._sent + 1 + len(batch))
-            weight += _weight(rest)
-            if len(batch) == GATHER or (batch and weight > self.flow.piece_bytes):
-                weight -= _weight(rest)
+            rest = report if batch else self._rest(report, self._sent + 1)  # of the first alone some may have gone
+            more = _weight(rest)
+            if batch and (len(batch) == GATHER or weight + more > most):
                 break
+            weight += more
             batch.append(rest)
         first = self._sent + 1
         self._sent += len(batch)
