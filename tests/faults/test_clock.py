@@ -26,7 +26,10 @@ def test_a_step_moves_shown_times_and_nothing_else(step_ns: int, scene: Scene) -
     assert all(abs(jobs[job_id]["submitted_at"] - now_ms) < DAY_NS // 10**6 // 2 for job_id in before)
     assert all(abs(jobs[job_id]["submitted_at"] - now_ms - step_ns // 10**6) < 10**7 for job_id in after)
     assert all(20 <= job["elapsed_ms"] < 10_000 for job in jobs.values())
-    assert all(abs(job["ended_at"] - job["started_at"] - job["elapsed_ms"]) <= 1 for job in jobs.values())
+    off = {n: job["ended_at"] - job["started_at"] - job["elapsed_ms"] for n, job in jobs.items()}
+    # when a run began is told once and stays: of one during which the clock was set, the step shows in its times
+    steps = [n for n, ms in off.items() if abs(ms) > 1_000]
+    assert len(steps) <= 1 and all(abs(off[n] - step_ns // 10**6) <= 1_000 for n in steps), off
     assert scene.asker.ask("info")["uptime_ms"] < 10**7
     scene.kill("broker")
     scene.start_broker().ready()
