@@ -153,6 +153,11 @@ class Core:
         return len(self._queue) + len(self._worker.jobs) - (self.running is not None)
 
     @property
+    def dispatched(self) -> int:
+        """How many jobs are with the worker: each runs, or may start at any moment, also while paused."""
+        return len(self._worker.jobs)
+
+    @property
     def waiting(self) -> int:
         """How many jobs wait for a delay to end."""
         return len(self._waiting)
@@ -249,9 +254,11 @@ class Core:
                 self._worker.cancel(n, job)
 
     def pause(self, request: Pause, reply_to: Envelope, now: Now) -> None:
-        """Nothing new starts until `resume`."""
+        """Nothing new starts until `resume`, but what the worker was given before: the reply names it."""
         paused = self._pause(request.reason, now)
-        self._reply(reply_to, PauseReply(self.journal, paused))
+        running = self.running.id if self.running else None
+        may_start = tuple(job.id for job in self._worker.jobs.values() if job.id != running)
+        self._reply(reply_to, PauseReply(self.journal, paused, running, may_start))
 
     def resume(self, reply_to: Envelope) -> None:
         """Ends a pause."""

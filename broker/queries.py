@@ -121,7 +121,7 @@ def answer(
         return StatusReply(core.journal, jobs, missing, core.queued, core.worker.state, core.paused is not None)
     if isinstance(request, Queue):
         jobs = yield from _queue(request, core, journal, who, now)
-        return QueueReply(core.journal, jobs, core.queued, core.worker.state, core.paused is not None)
+        return QueueReply(core.journal, jobs, core.queued, core.dispatched, core.worker.state, core.paused is not None)
     if isinstance(request, Cancel):
         return CancelReply(core.journal, *(yield from _statuses(request.ids, core, journal, now)))
     if isinstance(request, Result):

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from zjobs.client.errors import NotPermitted as NotPermitted
     from zjobs.client.errors import QueueFull as QueueFull
     from zjobs.client.errors import ReadOnly as ReadOnly
+    from zjobs.client.errors import Resumed as Resumed
+    from zjobs.client.errors import StillRunning as StillRunning
     from zjobs.client.errors import StorageFailed as StorageFailed
     from zjobs.client.errors import TooLarge as TooLarge
     from zjobs.client.errors import UnknownOp as UnknownOp

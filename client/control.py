@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zjobs.client import errors
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 IDS_A_REQUEST = 10_000
 JOBS_A_PAGE = 1_000
 
+# How often it is asked whether the worker has nothing any more: of a job that it gives back, no event tells.
+FIRST_LOOK_S = 0.01
+LONGEST_LOOK_S = 0.5
+
 ReplyT = TypeVar("ReplyT")
 
 
@@ -27,6 +31,7 @@ class Control(ABC):
     """The methods of `Client` that change or list what was submitted earlier."""
 
     address: str
+    patience: float
 
     def cancel(self, ids: Sequence[int]) -> m.CancelReply:
         """Cancels these jobs; tells what each is now: cancelled, `cancelling` (it runs and was told to end), or
@@ -58,9 +63,44 @@ class Control(ABC):
             )
         return first
 
-    def pause(self, reason: str = "") -> m.Paused:
-        """Nothing new starts until `resume`, over restarts too; the running job goes on."""
-        return self._ask(m.Pause(reason), m.PauseReply).paused
+    def pause(self, reason: str = "", *, wait: bool = False, timeout: float | None = None) -> m.PauseReply:
+        """Nothing new starts until `resume`, over restarts too; the running job goes on.
+
+        The reply names the jobs that the worker had been given before: the one in `running`, and those in `may_start`,
+        which may start in the next moments. wait: returns when none of them runs or can start any more, so that it is
+        safe to touch the instrument; raises what `wait_until_idle` does. The pause stays on in each case.
+        """
+        reply = self._ask(m.Pause(reason), m.PauseReply)
+        if wait:
+            self.wait_until_idle(timeout)
+        return reply
+
+    def wait_until_idle(self, timeout: float | None = None) -> None:
+        """Waits, while the queue is paused, until nothing runs and nothing can start.
+
+        Raises StillRunning after `timeout` seconds, Resumed when somebody ended the pause, and BrokerUnreachable when
+        the broker is lost for longer than the client's patience. A job whose worker was lost counts until another
+        worker comes: nobody else knows that it does not run.
+        """
+        deadline = float("inf") if timeout is None else monotonic() + timeout
+        lost_at: float | None = None
+        pause_s = FIRST_LOOK_S
+        while True:
+            try:
+                reply = self._ask(m.Queue(1), m.QueueReply)
+                lost_at = None
+                if not reply.paused:
+                    raise errors.Resumed
+                if reply.dispatched == 0:
+                    return
+                if timeout is not None and monotonic() >= deadline:
+                    raise errors.StillRunning(reply.dispatched, timeout)
+            except errors.BrokerUnreachable:
+                lost_at = lost_at or monotonic()
+                if monotonic() - lost_at > self.patience or monotonic() >= deadline:
+                    raise
+            sleep(max(0.0, min(pause_s, deadline - monotonic())))
+            pause_s = min(2 * pause_s, LONGEST_LOOK_S)
 
     def resume(self) -> m.Paused | None:
         """Ends a pause; returns it, None when there was none."""

@@ -10,7 +10,7 @@ from zjobs.client import exits, text
 from zjobs.client.commands import Call, chosen_request_key, ids_of_words, job_id_of, repeat_hint, say_missing
 from zjobs.client.following import print_ends
 from zjobs.client.table import Table
-from zjobs.client.waiting import command_line, max_wait_s
+from zjobs.client.waiting import Resumable, command_line, max_wait_s
 from zjobs.messages.options import UsageError, integer, nearest
 from zjobs.messages.types import JobState, JobStatus, WorkerState
 
@@ -59,8 +59,17 @@ def forget(call: Call) -> int:
 
 
 def pause(call: Call) -> int:
-    paused = call.client.pause(call.args["REASON"] or "")
-    call.output.line(text.paused_line(paused), {"paused": paused})
+    limit = max_wait_s(call)  # first, so that a mistake in it pauses nothing
+    reply = call.client.pause(call.args["REASON"] or "")
+    going_on = {"running": reply.running, "may_start": reply.may_start}
+    call.output.line(text.paused_line(reply.paused), {"paused": reply.paused, **going_on})
+    call.output.flush()
+    for line in text.going_on_lines(reply):
+        call.output.note(line)
+    if call.args["--wait"] or limit is not None:
+        with Resumable(call, f"the pause stays on until {command_line(call)} resume"):
+            call.client.wait_until_idle(limit)
+        call.output.line("idle: nothing runs, and nothing starts", {"idle": True})
     return exits.DONE
 
 

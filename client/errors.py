@@ -183,6 +183,26 @@ class WouldDeadlock(ZjobsError):
         )
 
 
+class StillRunning(ZjobsError, TimeoutError):
+    """The queue is paused, but the worker still had `dispatched` jobs when the time was over."""
+
+    code = "wait_timeout"
+
+    def __init__(self, dispatched: int, seconds: float) -> None:
+        jobs = "a job" if dispatched == 1 else f"{dispatched} jobs"
+        super().__init__(f"the worker still has {jobs} after {seconds:g} s")
+        self.dispatched = dispatched
+
+
+class Resumed(ZjobsError):
+    """Somebody resumed the queue while its last job was waited for."""
+
+    code = "resumed"
+
+    def __init__(self) -> None:
+        super().__init__("the queue was resumed meanwhile")
+
+
 class JobEndedWithoutResult(ZjobsError):
     """`status` is the job's final status."""
 

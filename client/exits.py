@@ -29,6 +29,7 @@ _CODES: dict[type[ZjobsError], int] = {
     errors.BrokerChanged: OTHER_JOURNAL,
     errors.NotFinished: NOT_FINISHED,
     errors.WaitTimeout: NOT_FINISHED,
+    errors.StillRunning: NOT_FINISHED,
     errors.BrokerUnreachable: UNREACHABLE,
     errors.BadReply: UNREACHABLE,
 }

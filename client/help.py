@@ -225,13 +225,17 @@ Options:
 """
 
 PAUSE = f"""\
-Start nothing more until 'zclient resume', over restarts too; the running job goes on. 'zclient info'
-shows the REASON. Pausing again changes it.
+Start nothing more until 'zclient resume', over restarts too. The running job goes on, and a job that the
+worker has been given already may still start: stderr names them. With --wait, it is safe to touch the
+instrument once the command has ended with exit code 0. 'zclient info' shows the REASON. Pausing again
+changes it.
 
 Usage:
   zclient pause [options] [--] [REASON]
 
 Options:
+  --wait               wait until nothing runs and nothing can start; Ctrl+C ends the wait, not the pause
+  --max-wait DURATION  wait, but no longer than this (exit code 4)
 {COMMON}
 """
 

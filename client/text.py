@@ -15,6 +15,7 @@ from zjobs.messages.types import (
     JobState,
     JobStatus,
     Paused,
+    PauseReply,
     ServiceEvent,
     ShowReply,
     TaskType,
@@ -278,6 +279,17 @@ def _what_runs(worker: WorkerState, job_id: int) -> str:
 
 def paused_line(paused: Paused) -> str:
     return "paused" + _why(paused)
+
+
+def going_on_lines(reply: PauseReply) -> list[str]:
+    """What still runs or may start though the queue is paused."""
+    lines = [] if reply.running is None else [f"job {reply.running} is running and goes on"]
+    if len(reply.may_start) == 1:
+        lines.append(f"job {reply.may_start[0]} may still start: the worker has it")
+    elif reply.may_start:
+        first, last = min(reply.may_start), max(reply.may_start)
+        lines.append(f"{len(reply.may_start)} jobs ({first} to {last}) may still start: the worker has them")
+    return lines
 
 
 def _why(paused: Paused) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from zjobs.client import exits, text
 from zjobs.client.api import ended_without_result, ids_of
 from zjobs.client.commands import Call, chosen_request_key, job_id_of, submitted
-from zjobs.client.errors import BrokerUnreachable, WaitTimeout, ZjobsError
+from zjobs.client.errors import BrokerUnreachable, StillRunning, WaitTimeout, ZjobsError
 from zjobs.client.watch import News, Watch
 from zjobs.messages.endpoints import FRONTEND
 from zjobs.messages.options import UsageError, duration
@@ -85,7 +85,7 @@ def max_wait_s(call: Call) -> float | None:
 
 
 class Resumable:
-    """Around a wait: however it ends early, the user is told `hint`: that the jobs go on, and how to wait again."""
+    """Around a wait: however it ends early, the user is told `hint`: what goes on, and how to wait for it or end it."""
 
     def __init__(self, call: Call, hint: str) -> None:
         self._call = call
@@ -97,7 +97,7 @@ class Resumable:
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
         if isinstance(error, KeyboardInterrupt):
             self._call.output.note(f"interrupted; {self._hint}")
-        elif isinstance(error, (BrokerUnreachable, WaitTimeout)):
+        elif isinstance(error, (BrokerUnreachable, StillRunning, WaitTimeout)):
             error.args = (f"{error}; {self._hint}",)
 
 

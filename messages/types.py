@@ -214,9 +214,12 @@ class Queue(NamedTuple):
 
 
 class QueueReply(NamedTuple):
+    """`dispatched`: how many jobs the worker has; each runs, or may start at any moment."""
+
     journal: str
     jobs: tuple[JobStatus, ...]
     queued: int
+    dispatched: int
     worker: WorkerState
     paused: bool
 
@@ -315,8 +318,13 @@ class Paused(NamedTuple):
 
 
 class PauseReply(NamedTuple):
+    """`running`: the job that the worker is known to run; `may_start`: those it was given before, in turn. No other job
+    starts."""
+
     journal: str
     paused: Paused
+    running: int | None
+    may_start: tuple[int, ...]
 
 
 class ResumeReply(NamedTuple):

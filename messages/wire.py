@@ -332,6 +332,7 @@ SHAPES |= {
         "journal": _short,
         "jobs": listed(record(m.JobStatus)),
         "queued": _number,
+        "dispatched": _number,
         "worker": _worker,
         "paused": boolean,
     },
@@ -363,7 +364,12 @@ SHAPES |= {
         "missing": listed(record(m.Missing)),
     },
     m.RetryReply: {"journal": _short, "first_id": _id, "count": _id},
-    m.PauseReply: {"journal": _short, "paused": record(m.Paused)},
+    m.PauseReply: {
+        "journal": _short,
+        "paused": record(m.Paused),
+        "running": optional(_id),
+        "may_start": listed(_id),
+    },
     m.ResumeReply: {"journal": _short, "was": optional(record(m.Paused))},
     m.LogReply: {
         "journal": _short,

@@ -33,7 +33,7 @@ def test_nothing_new_starts_until_resume(ready: Any) -> None:
     """The running job goes on, the queue grows; `resume` says what it ended and hands over in the same turn."""
     ready.submit("once")
     paused = Paused(ready.now.wall_ms, "looking")
-    assert ready.pause("looking") == PauseReply("journal", paused)
+    assert ready.pause("looking") == PauseReply("journal", paused, None, (1,))
     ready.submit("once")
     ready.report(1, done(1))
     assert ready.job(1).state is JobState.COMPLETED and ready.handed == []
@@ -43,6 +43,24 @@ def test_nothing_new_starts_until_resume(ready: Any) -> None:
     assert ready.resume() == ResumeReply("journal", paused)
     assert ready.handed == [(2, 2)]
     assert ready.resume() == ResumeReply("journal", None) and not ready.last.changes
+
+
+def test_the_reply_names_what_runs_and_what_may_start(ready: Any) -> None:
+    """Everything that the worker was given and has not reported; also when it was lost, or the broker was restarted."""
+    ready.learn("twice")
+    ready.submit("twice", "twice", "twice", "once")
+    ready.taken = 4
+    ready.beat(running=Running(2, 2, 5))
+    assert ready.pause()[2:] == (2, (3, 4)) and ready.core.dispatched == 3
+    ready.core.on_gone()
+    assert ready.pause()[2:] == (2, (3, 4))
+    ready.restart()
+    assert ready.pause()[2:] == (None, (2, 3, 4)), "which of them runs is not known yet"
+    ready.beat(running=Running(2, 2, 50))
+    ready.report(2, done(2), Returned(3, False))
+    assert ready.pause()[2:] == (None, ()) and ready.core.dispatched == 0
+    ready.after(60_000)
+    assert ready.handed == []
 
 
 def test_a_pause_is_kept_over_a_restart(ready: Any) -> None:

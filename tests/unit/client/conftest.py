@@ -43,6 +43,7 @@ class FakeBroker:
         self.logs: dict[int, bytes] = {}
         self.log_kept_bytes = 64 << 10
         self.paused: m.Paused | None = None
+        self.dispatched: list[int] = []
         self.change = 0
         self.requests: list[Any] = []
         self.frames: list[bytes] = []
@@ -177,7 +178,8 @@ class FakeBroker:
 
     def _queue(self, request: m.Queue) -> Any:
         jobs = [job for job in self.jobs.values() if not job.state.final]
-        return m.QueueReply(self.journal, tuple(jobs[: request.limit]), len(jobs), self.worker, self.paused is not None)
+        around = (len(jobs), len(self.dispatched), self.worker, self.paused is not None)
+        return m.QueueReply(self.journal, tuple(jobs[: request.limit]), *around)
 
     def _result(self, request: m.Result) -> Any:
         job = self.jobs.get(request.id)
@@ -215,7 +217,8 @@ class FakeBroker:
 
     def _pause(self, request: m.Pause) -> Any:
         self.paused = m.Paused(1_700_000_000_000, request.reason)
-        return m.PauseReply(self.journal, self.paused)
+        running = next((n for n in self.dispatched if self.jobs[n].state is m.JobState.IN_PROGRESS), None)
+        return m.PauseReply(self.journal, self.paused, running, tuple(n for n in self.dispatched if n != running))
 
     def _resume(self, _: m.Resume) -> Any:
         was, self.paused = self.paused, None

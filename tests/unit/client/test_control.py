@@ -110,10 +110,47 @@ def test_a_job_of_another_journal_is_left_alone(broker: Any, client: Client) -> 
 
 def test_pause_and_resume(broker: Any, client: Client) -> None:
     """pause tells the pause, resume the one it ended, or that there was none."""
-    assert client.pause("lens cap").reason == "lens cap" == broker.paused.reason
+    assert client.pause("lens cap").paused.reason == "lens cap" == broker.paused.reason
     was = client.resume()
     assert was is not None and was.reason == "lens cap"
     assert client.resume() is None
+
+
+def test_pause_that_waits(broker: Any, client: Client) -> None:
+    """Until the worker has nothing any more; its end, a resume, and what is too long."""
+    broker.add(1, m.JobState.IN_PROGRESS)
+    broker.add(2)
+    broker.dispatched = [1, 2]
+    reply = client.pause("lens cap")
+    assert (reply.running, reply.may_start) == (1, (2,))
+    with pytest.raises(errors.StillRunning) as caught:
+        client.pause(wait=True, timeout=0.05)
+    assert caught.value.dispatched == 2 and broker.paused is not None
+    broker.script = [broker.answer, broker.answer, lambda request: broker.dispatched.clear() or broker.answer(request)]
+    assert client.pause("again", wait=True).paused.reason == "again" and not broker.script
+    broker.dispatched = [1]
+    broker.script = [broker.answer, broker.answer, lambda request: client_resumes(broker) or broker.answer(request)]
+    with pytest.raises(errors.Resumed):
+        client.pause(wait=True)
+
+
+def test_a_pause_that_waits_outlasts_a_lost_broker(broker: Any) -> None:
+    """Up to the client's patience."""
+    broker.dispatched = [1]
+    broker.add(1)
+    with Client(broker.address, timeout=0.05, patience=60) as client:
+        client.pause()
+        broker.script = [broker.answer, *[lambda request: None] * 3, lambda request: broker.dispatched.clear()]
+        client.wait_until_idle()
+        client.patience = 0.0
+        broker.dispatched = [1]
+        broker.script = [lambda request: None] * 100
+        with pytest.raises(errors.BrokerUnreachable):
+            client.wait_until_idle()
+
+
+def client_resumes(broker: Any) -> None:
+    broker.paused = None
 
 
 def test_list_goes_over_short_and_empty_pages(broker: Any, client: Client) -> None:

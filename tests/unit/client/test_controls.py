@@ -46,6 +46,7 @@ WRONG = [
     (["retry"], "ID is missing"),
     (["forget", "0"], "'0' is not a job's id"),
     (["pause", "a", "b"], "REASON is one argument; quote it: zclient pause 'a b'"),
+    (["pause", "--max-wait", "soon"], "--max-wait: 'soon' is not a duration"),
     (["resume", "now"], "too many words: now"),
     (["list", "--limit", "0"], "--limit: '0' is not a whole number from 1"),
     (["list", "--before", "x"], "'x' is not a job's id"),
@@ -207,3 +208,23 @@ def line_moment(broker: Any, job_id: int) -> str:
     from zjobs.client import text
 
     return text.moment(broker.jobs[job_id].submitted_at)[:19]
+
+
+def test_pause_names_what_goes_on(run: Run, broker: Any) -> None:
+    """On stderr, and in the JSON; --wait returns when nothing is left, or says that the pause stays on."""
+    for job_id in (1, 2, 3):
+        broker.add(job_id, m.JobState.IN_PROGRESS if job_id == 1 else m.JobState.QUEUED)
+    broker.dispatched = [1, 2, 3]
+    ran = run("pause")
+    assert (ran.code, ran.out) == (0, "paused\n")
+    assert ran.err.splitlines() == [
+        "zclient: job 1 is running and goes on",
+        "zclient: 2 jobs (2 to 3) may still start: the worker has them",
+    ]
+    shown = json.loads(run("pause", "--json").out)
+    assert (shown["running"], shown["may_start"]) == (1, [2, 3])
+    ran = run("pause", "--max-wait", "0.01")
+    assert ran.code == 4 and "the worker still has 3 jobs after 0.01 s; the pause stays on until zclient" in ran.err
+    broker.dispatched = []
+    assert run("pause", "--wait") == (0, "paused\nidle: nothing runs, and nothing starts\n", "")
+    assert broker.paused is not None

@@ -132,3 +132,15 @@ def test_submit_imports_little(start: Start, broker: Any) -> None:
     base = subprocess.run([sys.executable, "-c", "import sys, zmq, msgpack; print(*sys.modules)"], stdout=-1, text=True)
     extra = set(out.split()) - set(base.stdout.split())
     assert not extra & {*HEAVY, "json", "base64", "difflib", "importlib.metadata"}
+
+
+def test_ctrl_c_while_a_pause_waits(start: Start, broker: Any) -> None:
+    """The pause stays on, and that is said."""
+    broker.add(1, m.JobState.IN_PROGRESS)
+    broker.dispatched = [1]
+    process = start("pause", "lens cap", "--wait")
+    broker.wait_for(m.Queue, 2)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and out == "paused: lens cap\n" and broker.paused is not None
+    assert "zclient: interrupted; the pause stays on until zclient" in err and " resume" in err

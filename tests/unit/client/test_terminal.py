@@ -157,7 +157,7 @@ def test_no_text_of_a_job_reaches_a_terminal(
     broker._submit = submitted
     broker.add(17, FAILED, message=evil, type=evil)
     broker._types = lambda _: m.TypesReply("j", True, (m.TaskType(evil, evil),))
-    broker._pause = lambda _: m.PauseReply("j", m.Paused(1, evil))
+    broker._pause = lambda _: m.PauseReply("j", m.Paused(1, evil), 17, (18,))
     broker.paused = m.Paused(1, evil)
     if argv[-1] == "99":
         broker.script = [lambda request: m.Error(m.ErrorCode.INTERNAL, evil)]
