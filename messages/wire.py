@@ -547,6 +547,7 @@ REPORTS: Ops = {
     "received": m.Received,
 }
 
+_NAMES = frozenset({"v", "op", "kind"}.union(*SHAPES.values()))
 _OPS = {kind: op for ops in (REQUESTS, REPLIES, EVENTS, PIPE, REPORTS) for op, kind in ops.items()}
 _KINDS = {m.Ended: "ended", m.Returned: "returned"}
 
@@ -603,7 +604,7 @@ def decode(frame: bytes, ops: Ops, most_values: int = MAX_VALUES) -> Any:
 
     Fields that this version does not know are ignored. Raises DecodeError, and nothing else.
     """
-    fields = _unpack_map(frame, most_values)
+    fields = _unpack_map(frame, most_values, strict=ops is REQUESTS)
     version = fields.get("v")
     if version != PROTOCOL_VERSION or type(version) is not int:
         raise DecodeError(
@@ -647,12 +648,23 @@ def _packed(value: Any) -> bytes:
     return msgpack.packb(value, default=_plain, strict_types=True)  # type: ignore[no-any-return]
 
 
-def _unpack_map(frame: bytes, most_values: int) -> dict[Any, Any]:
+def _strict_map(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
+    """A map of a client's message. msgpack lets keys be binary, and the last of two equal ones win, where another
+    reader may take the first: a request must mean the same to everybody who reads it."""
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise _Refused("has a map with the same key twice")
+    if not _NAMES.issuperset(fields) and not all(type(key) is str for key in fields):
+        raise _Refused("has a map with a key that is not text")
+    return fields
+
+
+def _unpack_map(frame: bytes, most_values: int, strict: bool) -> dict[Any, Any]:
     if not frame:
         raise DecodeError(ErrorCode.BAD_REQUEST, "the body frame is empty; a msgpack map is expected")
     _check_number_of_values(frame, most_values)
     try:
-        fields = _unpack(frame, strict_map_key=True)
+        fields = _unpack(frame, strict_map_key=True, object_pairs_hook=_strict_map if strict else None)
     except Exception as error:  # unpackb raises whatever its input leads it to, OverflowError included
         raise DecodeError(ErrorCode.BAD_REQUEST, f"the body {_mistake(error)}") from None
     if type(fields) is not dict:
@@ -662,6 +674,10 @@ def _unpack_map(frame: bytes, most_values: int) -> dict[Any, Any]:
 
 class _TooMany(Exception):
     pass
+
+
+class _Refused(ValueError):
+    """msgpack has it, but no message may; the text goes on behind 'the body'."""
 
 
 def _check_number_of_values(frame: bytes, most: int) -> None:
@@ -700,9 +716,11 @@ def _ignored(code: int, data: bytes) -> None:
     """Extension types are refused when the frame is decoded."""
 
 
-def _unpack(packed: bytes, strict_map_key: bool) -> Any:
+def _unpack(packed: bytes, strict_map_key: bool, object_pairs_hook: Check | None = None) -> Any:
     """One msgpack value without extension types. Raises whatever unpackb does, and ValueError."""
-    value = msgpack.unpackb(packed, ext_hook=_no_extension, strict_map_key=strict_map_key)
+    value = msgpack.unpackb(
+        packed, ext_hook=_no_extension, strict_map_key=strict_map_key, object_pairs_hook=object_pairs_hook
+    )
     # A timestamp is an extension type as well, but one that never reaches the hook.
     if _STAMP_4 in packed or _STAMP_8 in packed or _STAMP_12 in packed:
         _find_timestamp(value)
@@ -723,19 +741,19 @@ def _find_timestamp(value: Any) -> None:
 
 def _mistake(error: Exception) -> str:
     """What is wrong with bytes that msgpack refused with `error`, without its own vocabulary."""
+    if isinstance(error, _Refused):
+        return str(error)
     if isinstance(error, msgpack.ExtraData):
         return "goes on behind the end of the msgpack map"
     if isinstance(error, msgpack.StackError):
         return "is nested too deeply"
     if "strict_map_key" in str(error):
         return "has a map with a key that is not text"
-    if "extension type" in str(error):
-        return str(error)
     return "is not msgpack, or ends too early"
 
 
 def _no_extension(code: int, data: bytes) -> Any:
-    raise ValueError(f"has the msgpack extension type {code}, which is not allowed")
+    raise _Refused(f"has the msgpack extension type {code}, which is not allowed")
 
 
 def _shown(value: Any) -> str:

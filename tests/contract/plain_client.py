@@ -445,6 +445,9 @@ def check_bad_bodies(client: Client) -> None:
         "a list": pack([1, "hello"]),
         "a text": pack("hello"),
         "a key that is no text": pack({"v": 1, "op": "hello", 7: 7}),
+        "a binary key": pack({"v": 1, "op": "hello", b"x": 7}),
+        "a key that stands twice": b"\x83\xa1v\x01\xa2op\xa5hello\xa2op\xa4info",
+        "another version in what is no map of texts": pack({"v": 2, "op": "hello", 7: 7}),
         "an extension type": request("hello", more=msgpack.ExtType(5, b"x")),
     }
     for what, body in bodies.items():

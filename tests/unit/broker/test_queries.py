@@ -120,6 +120,50 @@ def test_the_queue_is_the_running_job_and_the_next(ready: Any, limit: int) -> No
     assert (reply.queued, reply.worker, reply.paused) == (29, WorkerState.READY, False)
 
 
+def test_ids_that_are_named_twice(ready: Any) -> None:
+    """status and cancel answer for each mention, in the order asked; retry copies for each; forget drops once."""
+    ready.submit("once")
+    ready.report(1, done(1))
+    ready.submit("once")
+    for request in (Status((2, 1, 2)), Cancel((2, 1, 2))):
+        assert [s.id for s in ask(ready, request).jobs] == [2, 1, 2]
+    assert [m.id for m in ask(ready, Status((9, 9))).missing] == [9, 9]
+    assert ready.retry(1, 1).count == 2
+    assert ready.forget(1, 1).forgotten == (1,)
+
+
+def test_output_beyond_its_end(ready: Any) -> None:
+    """An empty piece that begins at the end, for one who asks again as more is printed."""
+    ready.submit("once")
+    ready.report(1, done(1)._replace(output=b"printed", output_bytes=7))
+    for offset in (7, 8, 2**63 - 1):
+        reply = ask(ready, Log(1, offset))
+        assert (reply.id, reply.size_bytes, reply.offset, reply.body) == (1, 7, 7, b"")
+    assert ask(ready, Result(1, 99))[4:6] == (99, b"") and ask(ready, Log(1, 3)).body == b"nted"
+
+
+def test_a_wish_to_end_keeps_the_place_of_progress(ready: Any) -> None:
+    """A cancel of the running job is a change of the job, and no new run: `progress` goes on."""
+    ready.submit("once")
+    ready.beat(running=Running(1, 1, 5))
+    ready.core.on_progress(Progress(ready.core.session_name, 1, 1, 4, 0.5, None, 0, b""))
+    ready.turn()
+    (before,) = ask(ready, Status((1,))).jobs
+    ready.cancel(1)
+    (after,) = ask(ready, Status((1,))).jobs
+    assert (after.version, after.progress, after.fraction) == (before.version + 1, before.progress, 0.5)
+
+
+def test_a_cancel_of_a_job_that_the_worker_has(ready: Any) -> None:
+    """It is not cancelled at once: queued and cancelling, until the worker says what became of it; it may complete."""
+    ready.submit("once")
+    ready.cancel(1)
+    (told,) = ask(ready, Cancel((1,))).jobs
+    assert (told.state, told.cancelling) == (JobState.QUEUED, True)
+    ready.report(1, done(1))
+    assert ask(ready, Status((1,))).jobs[0].state is JobState.COMPLETED
+
+
 def test_the_queue_as_a_submitter_sees_it(ready: Any) -> None:
     """Of the same jobs, its own alone."""
     for owner, request_key in (("alice", "a"), ("bob", "b"), ("alice", "c")):

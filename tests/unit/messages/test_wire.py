@@ -169,6 +169,38 @@ def test_optional_fields_may_be_absent_or_nil_and_required_ones_not() -> None:
 
 
 @pytest.mark.parametrize(
+    ("frame", "sentence"),
+    [
+        (b"\x83\xa1v\x01\xa2op\xa5types\xa2op\xa4info", "the body has a map with the same key twice"),
+        (frame_of(op="submit", jobs=[{"type": "t", b"data": b"x"}]), "the body has a map with a key that is not text"),
+        (frame_of(op="types", more=[{"a": {b"b": 1}}]), "the body has a map with a key that is not text"),
+        (frame_of(op="types", more={1: 1}), "the body has a map with a key that is not text"),
+        (msgpack.packb({"v": 2, b"x": 1}), "the body has a map with a key that is not text"),
+    ],
+)
+def test_maps_that_two_readers_might_read_differently(frame: bytes, sentence: str) -> None:
+    """Keys are text, and each stands once, in every map of a request, before anything else is looked at."""
+    with pytest.raises(DecodeError) as caught:
+        decode(frame, REQUESTS)
+    assert (caught.value.code, str(caught.value)) == (ErrorCode.BAD_REQUEST, sentence)
+
+
+@pytest.mark.parametrize("number", [3.0, True, "3", b"3", -1, 2**63])
+def test_what_is_no_integer(number: Any) -> None:
+    """A whole number that comes as a float is refused as well."""
+    with pytest.raises(DecodeError, match=r"ids\[0\] must be an integer from 1"):
+        decode(frame_of(op="status", ids=[number]), REQUESTS)
+
+
+@pytest.mark.parametrize("fields", [{"op": "show", "id": 0}, {"op": "cancel", "ids": [0]}, {"op": "list", "before": 0}])
+def test_0_is_no_id(fields: dict[str, Any]) -> None:
+    """It is not an id that was never given, but a mistake in the request."""
+    with pytest.raises(DecodeError, match="must be an integer from 1") as caught:
+        decode(frame_of(**fields), REQUESTS)
+    assert caught.value.code is ErrorCode.BAD_REQUEST
+
+
+@pytest.mark.parametrize(
     ("frame", "code"),
     [
         (b"", ErrorCode.BAD_REQUEST),
@@ -210,6 +242,10 @@ def test_what_is_not_a_message_is_named(frame: bytes, code: ErrorCode) -> None:
         msgpack.packb({float("nan"): 1, "v": 1, "op": "hello"}),
         msgpack.packb({1: 2, "v": 1, "op": "hello"}),
         msgpack.packb({(1, 2): 2, "v": 1, "op": "hello"}),
+        msgpack.packb({b"x": 2, "v": 1, "op": "hello"}),
+        msgpack.packb({b"v": 1, "v": 1, "op": "hello"}),
+        b"\x83\xa1v\x01\xa2op\xa5hello\xa2op\xa5hello",
+        b"\x83\xa1v\x01\xa1v\x02\xa2op\xa5hello",
         b"\x83\xa1v\x01\xa2op\xa5hello\x90\x01",
         b"\x82\xa1v\x01\xa2op\xa2\xff\xfe",
     ],
@@ -226,11 +262,6 @@ def test_a_timestamp_is_no_value_of_any_field(field: str) -> None:
     fields = {"v": 1, "op": "result", "id": 1, "offset": 0, field: msgpack.Timestamp(1, 2)}
     with pytest.raises(DecodeError):
         decode(msgpack.packb(fields), REQUESTS)
-
-
-def test_a_repeated_key_counts_once() -> None:
-    """The last one, as in every msgpack library; nothing else comes of it."""
-    assert decode(b"\x84\xa1v\x01\xa2op\xa4show\xa2id\x01\xa2id\x02", REQUESTS) == m.Show(2)
 
 
 @pytest.mark.parametrize("job_id", [0, -1, 2**63, 2**64 - 1, 1.0, True, "1"])
