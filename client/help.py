@@ -186,9 +186,9 @@ Options:
 """
 
 CANCEL = f"""\
-Cancel jobs. A queued one is cancelled at once. A running one is told to end, and killed when its grace
-time is over; until then it is 'cancelling'. One that has ended stays as it is. A line for each tells what
-it is now.
+Cancel jobs. A queued one is cancelled at once, unless the worker has it already. A running one is told to
+end, and killed when its grace time is over. Until then it is 'cancelling'. One that has ended stays as it
+is. A line for each tells what it is now.
 
 Usage:
   zclient cancel [options] [--] ID...
