@@ -98,7 +98,9 @@ def test_a_slow_import_is_waited_for_asleep(new_service: Callable[..., Service])
     """While tasks are imported the worker takes no processor time, though a broker has connected and speaks."""
     service = new_service()
     os.mkfifo(service.place / "work/gate")
-    (service.place / "work/slow.py").write_text("open('gate').close()\n")
+    (service.place / "work/slow.py").write_text(
+        "from zjobs.worker.tasks import task\nopen('gate').close()\n\n\n@task\ndef slow():\n    pass\n"
+    )
     service.start_broker()
     worker = service.start("worker", "--pipe", service.pipe, "--reports", service.reports, "--tasks", "slow")
     asleep = 0
