@@ -334,7 +334,8 @@ def check_busy_queue(client: Client) -> None:
     told = [job["id"] for job in reply["jobs"]]
     expect(told == sorted(told) and set(told) <= set(ids), "in the order in which they start", told)
     expect(reply["queued"] > 20, "more are queued than are told", reply["queued"])
-    expect(len(client.ask("queue", limit=1)["jobs"]) == 1, "as many as asked for", "another number")
+    few = [job["state"] for job in client.ask("queue", limit=1)["jobs"]]
+    expect(few in (["queued"], ["in_progress", "queued"]), "the running job and as many as asked for", few)
     for place, job in enumerate(reply["jobs"]):
         check_status_map(job)
         expect(job.get("ahead") in (None, place), "ahead counts those before, the running one too", job)
