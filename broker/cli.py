@@ -56,6 +56,7 @@ Options:
                          in the folder zjobs of your state directory (~/.local/state)
   --max-data SIZE        a job's data, 63MiB at most [default: 1MiB]
   --max-result SIZE      a job's result [default: 16MiB]
+  --max-output SIZE      of what one run of a job prints, so much is kept, the end [default: 1MiB]
   --max-request SIZE     one request [default: 16MiB]
   --max-jobs NUMBER      jobs in one request [default: 10000]
   --max-queued NUMBER    jobs that may be queued [default: 2000000]
@@ -297,6 +298,7 @@ def _config(values: dict[str, Any]) -> Config:
         queued_jobs=_number(int, values, "--max-queued"),
         frames=_number(int, values, "--max-frames"),
         queued_per_owner=_number(int, values, "--max-per-owner"),
+        output_bytes=_number(options.size, values, "--max-output"),
     )
     if limits.request_bytes < limits.data_bytes + 1024:
         raise Refused(

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Protocol
 
 from zjobs.broker.effects import Effects, News
 from zjobs.broker.handover import HandOver
-from zjobs.broker.jobs import TRANSITIONS, Counters, Envelope, Job, Loaded, Service, Step, Submitted
+from zjobs.broker.jobs import TRANSITIONS, Counters, Envelope, Job, Loaded, Printed, Service, Step, Submitted
 from zjobs.broker.queue import Queue, Waiting
 from zjobs.broker.workerview import Now, WorkerView
 from zjobs.messages.types import (
@@ -41,6 +41,7 @@ from zjobs.messages.types import (
     Missing,
     NewJob,
     Outcome,
+    Output,
     Pause,
     Paused,
     PauseReply,
@@ -98,7 +99,7 @@ class Core:
         self.paused = loaded.paused
         self._records = records
         self._rules = rules
-        self._worker = HandOver(loaded, name, rules.limits.result_bytes, now)
+        self._worker = HandOver(loaded, name, rules.limits, now)
         self._effects = self._worker.effects
         self._queue = Queue(loaded.ready)
         self._waiting = Waiting(_by_our_clock(loaded.waiting, now))
@@ -326,9 +327,12 @@ class Core:
 
     def on_reports(self, message: Reports, now: Now) -> None:
         """Settles the jobs that the worker tells the end of, and takes back those it returns."""
-        for job, ended in self._worker.on_reports(message, now):
-            if ended is not None:
-                self._ended(job, ended, now)
+        for job, report in self._worker.on_reports(message, now):
+            if isinstance(report, Output):
+                self._printed(job, report.offset, report.body)
+                self._effects.changes.changed[job.id] = job  # told without a new version: it is no other state
+            elif report is not None:
+                self._ended(job, report, now)
             elif job.cancelling:
                 self._cancelled(job._replace(**self._end(now)))
             else:
@@ -346,9 +350,10 @@ class Core:
             "output_bytes": ended.output_bytes,
             "run": job.attempts + job.reruns + 1,
             "killed": ended.killed,
+            "output_file": ended.output_file,
         }
         if ended.output is not None:
-            self._effects.changes.outputs.append((job.id, ended.output))
+            self._printed(job, max(0, ended.output_bytes - len(ended.output)), ended.output)
         if ended.outcome is Outcome.COMPLETED:
             self._effects.changes.results.append((job.id, NIL if ended.result is None else ended.result))
             self._step(job, Step.COMPLETE, **run, attempts=job.attempts + 1, reason=None, message=None)
@@ -360,6 +365,12 @@ class Core:
             job = job._replace(**run, reason=None)
             self._note_attempt(job, Outcome.CANCELLED, ended.message, ended.detail)
             self._cancelled(job)
+
+    def _printed(self, job: Job, offset: int, body: bytes) -> None:
+        """Keeps what the present run of a job has printed, of much of it the end."""
+        end = offset + len(body)
+        kept_from = max(0, end - self._rules.limits.output_bytes)
+        self._effects.changes.outputs.append(Printed(job.id, job.attempts + job.reruns + 1, offset, body, kept_from))
 
     def _failed(self, job: Job, ended: Ended, now: Now) -> None:
         job = job._replace(attempts=job.attempts + 1, reason=ended.reason or FailReason.RAISED, message=ended.message)

@@ -13,7 +13,7 @@ from typing import Any
 from zjobs.broker.effects import Effects, Handed, News
 from zjobs.broker.jobs import Job, Loaded, Session
 from zjobs.broker.window import Averages, Weight, Window
-from zjobs.broker.workerview import Now, RunReport, WorkerView
+from zjobs.broker.workerview import Now, WorkerView
 from zjobs.messages.flow import Arrivals
 from zjobs.messages.types import (
     Ack,
@@ -24,7 +24,9 @@ from zjobs.messages.types import (
     Ended,
     FailReason,
     Invalid,
+    Limits,
     Outcome,
+    Output,
     Piece,
     Progress,
     Received,
@@ -43,7 +45,7 @@ from zjobs.messages.types import (
 class HandOver:
     """The jobs with the worker. `types`: as last announced, None: never. `effects`: those of the present turn."""
 
-    def __init__(self, loaded: Loaded, name: BrokerName, result_bytes: int, now: Now) -> None:
+    def __init__(self, loaded: Loaded, name: BrokerName, limits: Limits, now: Now) -> None:
         self.effects = Effects()
         self.view = WorkerView(now.mono_ms)
         self.types = loaded.types
@@ -52,7 +54,7 @@ class HandOver:
         self._session = loaded.session
         self._next_n = loaded.session.next_n if loaded.session else 1
         self._name = name
-        self._result_bytes = result_bytes
+        self._limits = limits
         self._averages = Averages()
         self._window = Window()
         for n, job in self.jobs.items():
@@ -62,7 +64,7 @@ class HandOver:
         # The last report that returned jobs, until the worker shows that it has heard where to go on; 0: it has.
         # After a start that may be any report.
         self._unanswered_return = loaded.session.reports_done if loaded.session else 0
-        self._arrivals = Arrivals(result_bytes)
+        self._arrivals = Arrivals(limits.result_bytes)
         self._lost_round: int | None = None  # of the worker's messages in it some did not come
 
     # --- what is there ---------------------------------------------------------------------------------------
@@ -145,10 +147,10 @@ class HandOver:
             if lost:
                 self._send_again(message.taken)
 
-    def on_reports(self, message: Reports, now: Now) -> Iterator[tuple[Job, Ended | None]]:
-        """Takes the reports that come next, each of them once; gives out the jobs that left the worker.
+    def on_reports(self, message: Reports, now: Now) -> Iterator[tuple[Job, Ended | Output | None]]:
+        """Takes the reports that come next, each of them once; gives out the jobs that they are about.
 
-        With each comes how it ended, or None when it was returned, certainly not begun.
+        With each comes how it ended, what it printed, or None when it was returned, certainly not begun.
         """
         if not self._takes(message, now):
             return
@@ -164,14 +166,16 @@ class HandOver:
             report, why = self._checked(whole)
             if isinstance(report, Returned):
                 yield from [(job, None) for job in self._returned(number, report)]
-            elif isinstance(report, Ended) and self._is_next(report.n) and report.id == self.jobs[report.n].id:
+            elif isinstance(report, Invalid) or not self._is_of_next(report):
+                self._distrust(number, report)
+                break
+            elif isinstance(report, Output):
+                yield self._printed(report, now), report
+            else:
                 if why:
                     self._reject(number, why)
                 ended = report.n
                 yield self._ended(report), report
-            else:
-                self._distrust(number, report)
-                break
             self._arrivals.drop()
             done = number
         self._change_session(reports_done=done)
@@ -180,7 +184,7 @@ class HandOver:
 
     def _whole(self, said: Report | Invalid) -> Report | Invalid | None:
         """The report with its whole result, None when the beginning is missing. What is too large is not waited for."""
-        if not isinstance(said, Ended) or not said.result_from or _size(said) > self._result_bytes:
+        if not isinstance(said, Ended) or not said.result_from or _size(said) > self._limits.result_bytes:
             return said
         whole = self._arrivals.joined(said.result_from, said.result)
         return None if whole is None else said._replace(result=whole[0], result_from=0)
@@ -192,10 +196,10 @@ class HandOver:
         """
         if isinstance(report, Ended):
             size = _size(report)
-            if size <= self._result_bytes or report.outcome is not Outcome.COMPLETED:
+            if size <= self._limits.result_bytes or report.outcome is not Outcome.COMPLETED:
                 return report, ""
             failed = report
-            why = f"the packed result has {size:,} bytes, more than the limit of {self._result_bytes:,}"
+            why = f"the packed result has {size:,} bytes, more than the limit of {self._limits.result_bytes:,}"
         elif isinstance(report, Invalid) and report.ended and self.jobs:
             n, job = next(iter(self.jobs.items()))
             failed = Ended(report.n or n, Outcome.FAILED, 0, id=report.id or job.id)
@@ -216,9 +220,13 @@ class HandOver:
         if isinstance(report, Invalid):
             what = f"report number {number}, which is invalid ({report.why})"
         else:
-            what = f"the end of number {report.n}, job {getattr(report, 'id', 0)}, which this journal does not expect"
+            what = f"a report of number {report.n}, job {getattr(report, 'id', 0)}, which this journal does not expect"
         self.effects.notes.append(f"the worker sent {what}: taking over")
         self.effects.pipe.append(TakeOver(self._session.incarnation))
+
+    def _is_of_next(self, report: Output | Ended) -> bool:
+        """Whether a report is about the job that is settled next."""
+        return self._is_next(report.n) and report.id == self.jobs[report.n].id
 
     def _takes(self, message: Piece | Progress | Reports, now: Now) -> bool:
         """Counts what arrives, which is a sign of life as well as a beat is, and has it acknowledged."""
@@ -252,7 +260,8 @@ class HandOver:
     def _start_session(self) -> None:
         assert self._session is not None
         incarnation, session = self._session.incarnation, self._session.session
-        self.effects.pipe.append(StartSession(incarnation, session, self._name, self._result_bytes))
+        bounds = self._limits.result_bytes, self._limits.output_bytes
+        self.effects.pipe.append(StartSession(incarnation, session, self._name, *bounds))
 
     def _begin(self, incarnation: str, session: str, now: Now) -> list[Job]:
         """A new worker: the old one is gone, and with it the certainty about what it was given."""
@@ -270,12 +279,8 @@ class HandOver:
         return in_doubt
 
     def _interrupted(self, n: int, job: Job) -> Job:
-        """The job as its lost run leaves it, with what that run was heard to print."""
-        report = self.view.report if n == self.view.running_n else RunReport()
-        if report.output:
-            self.effects.changes.outputs.append((job.id, report.output))
-        output_bytes = report.output_from + len(report.output)
-        return job._replace(started_at=self.began_at(n), elapsed_ms=None, output_bytes=output_bytes)
+        """The job as its lost run leaves it."""
+        return job._replace(started_at=self.began_at(n), elapsed_ms=None)
 
     def _go_on(self, beat: Beat, journaled: Session, now: Now) -> None:
         if not self.view.known:
@@ -324,6 +329,14 @@ class HandOver:
             self.effects.pipe.append(TakeOver(beat.incarnation))
         else:
             self.view.serves(other)
+
+    def _printed(self, output: Output, now: Now) -> Job:
+        self._began(output.n, now)
+        self.view.printed(output.progress)
+        job = self.jobs[output.n]._replace(output_bytes=output.offset + len(output.body))
+        self.jobs[output.n] = job
+        self.effects.news.append(News(job, None))
+        return job
 
     def _ended(self, ended: Ended) -> Job:
         job = self.jobs[ended.n]
@@ -380,7 +393,7 @@ class HandOver:
         n = self._next_n
         self._next_n += 1
         self._window.add(n, weight)
-        self.jobs[n] = job
+        self.jobs[n] = job._replace(output_bytes=0) if job.output_bytes else job  # an earlier run's
         self._numbers[job.id] = n
         self.effects.changes.hands.append((n, job.id))
         self.effects.hand_over.append(Handed(n, job))
@@ -388,7 +401,7 @@ class HandOver:
 
     def cancel(self, n: int, job: Job) -> None:
         """Number `n` shall end; `job` is its record with that wish."""
-        self.jobs[n] = job
+        self.jobs[n] = job._replace(output_bytes=self.jobs[n].output_bytes)
         if self.view.known:
             self.effects.pipe.append(CancelRun(self.session_name, n))
 

@@ -75,6 +75,18 @@ class Job(NamedTuple):
     message: str | None = None
     run: int = 0
     ended_served_ms: int | None = None
+    output_file: str | None = None
+
+
+class Printed(NamedTuple):
+    """A piece of what run number `run` of a job printed. It drops what earlier runs did, and what this one did before
+    `kept_from`, as far as that is in pieces of its own."""
+
+    id: int
+    run: int
+    offset: int
+    body: bytes
+    kept_from: int = 0
 
 
 class Submitted(NamedTuple):
@@ -144,7 +156,7 @@ class Changes:
         self.data: list[tuple[int, bytes]] = []
         self.data_copies: list[tuple[int, int]] = []  # (to, from)
         self.results: list[tuple[int, bytes]] = []
-        self.outputs: list[tuple[int, bytes]] = []
+        self.outputs: list[Printed] = []
         self.attempts: list[tuple[int, Attempt]] = []
         self.submitted: dict[tuple[str, str], Submitted] = {}  # by owner and request key
         self.forget_hands: list[tuple[int]] = []

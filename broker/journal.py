@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from zjobs.broker import lineage, wal
-from zjobs.broker.jobs import Changes, Counters, Job, Loaded, Service, Session, Submitted
+from zjobs.broker.jobs import Changes, Counters, Job, Loaded, Printed, Service, Session, Submitted
 from zjobs.broker.schema import APPLICATION_ID, BACKUP_ID, CHECKS, MIGRATIONS, SCHEMA, SCHEMA_VERSION
 from zjobs.messages.types import Attempt, FailReason, JobState, Outcome, Paused, TaskType
 
@@ -41,7 +41,8 @@ INSERT_REQUEST = "INSERT INTO request(owner, request_key, first_id, count, diges
 UPDATE_JOB = """
 UPDATE job SET state = ?, attempts = ?, reruns = ?, version = ?, ready_at = ?, cancelling = ?, started_at = ?,
                ended_at = ?, elapsed_ms = ?, output_bytes = ?, killed = ?, reason = ?, message = ?, run = ?,
-               ended_served_ms = ?
+               ended_served_ms = ?,
+               output_file = ?
 WHERE id = ?"""
 
 
@@ -227,10 +228,33 @@ class Journal:
         row = self._one("SELECT length(body), substr(body, ?, ?) FROM result WHERE id = ?", begin, size, job_id)
         return (row[0], row[1]) if row else (0, b"")
 
-    def output(self, job_id: int) -> bytes:
-        """The end of what the last run printed."""
-        row = self._one("SELECT body FROM output WHERE id = ?", job_id)
-        return row[0] if row else b""
+    def output_piece(self, job_id: int, run: int, offset: int, size: int) -> tuple[int, int, bytes, int]:
+        """Of what run number `run` or a later one printed: how much that was, and from `offset` on, or from the first
+        place after it that is still kept, at most `size` bytes with the offset where they begin; and the run it is."""
+        newest = "SELECT run, offset + length(body) FROM output WHERE id = ? ORDER BY run DESC, offset DESC LIMIT 1"
+        last, end = self._one(newest, job_id) or (-1, 0)
+        if last < run:
+            return 0, 0, b"", run
+        query = "SELECT coalesce(max(offset), 0) FROM output WHERE id = ? AND run = ? AND offset <= ?"
+        begin = self._one(query, job_id, last, offset)[0]
+        piece = bytearray()
+        at = offset
+        for place, body in self._pieces(job_id, last, begin):
+            if place > at and piece:
+                break
+            piece += body[max(0, at - place) :]
+            at = max(at, place + len(body))
+            if len(piece) >= size:
+                break
+        found = bytes(piece[:size])
+        return end, at - len(piece) if piece else min(offset, end), found, int(last)
+
+    def _pieces(self, job_id: int, run: int, begin: int) -> Iterator[tuple[int, bytes]]:
+        query = "SELECT offset, body FROM output WHERE id = ? AND run = ? AND offset >= ? ORDER BY offset"
+        try:
+            yield from self._db.execute(query, (job_id, run, begin))
+        except sqlite3.Error as error:
+            raise StorageError(str(error)) from error
 
     def copies_of(self, job_id: int) -> tuple[int, ...]:
         """The jobs that were submitted as copies of this one."""
@@ -405,7 +429,7 @@ class Journal:
         if changes.forgotten:  # after the copies: a job may be copied and forgotten in one turn
             self._forget(sorted(changes.forgotten))
         if changes.outputs:
-            many("INSERT OR REPLACE INTO output VALUES(?, ?)", changes.outputs)
+            self._write_outputs(changes.outputs)
         if changes.results:
             many("INSERT INTO result VALUES(?, ?)", changes.results)
         if changes.attempts:
@@ -431,6 +455,20 @@ class Journal:
             )
         else:
             self._db.execute("UPDATE journal SET commits = commits + 1")
+
+    def _write_outputs(self, outputs: list[Printed]) -> None:
+        many = self._db.executemany
+        many("INSERT OR REPLACE INTO output VALUES(?, ?, ?, ?)", [piece[:4] for piece in outputs])
+        again = [(piece.id, piece.run) for piece in outputs if piece.run > 1]
+        if again:
+            many("DELETE FROM output WHERE id = ? AND run < ?", again)
+        full = [piece for piece in outputs if piece.kept_from]
+        many(
+            # the last piece that begins before the bound is kept: it may end behind it
+            "DELETE FROM output WHERE id = ? AND run = ? AND offset < "
+            "(SELECT max(offset) FROM output WHERE id = ? AND run = ? AND offset <= ?)",
+            [(piece.id, piece.run, piece.id, piece.run, piece.kept_from) for piece in full],
+        )
 
     def _forget(self, ids: list[int]) -> None:
         """Drops jobs with everything of theirs, and the keys whose jobs are all gone."""
@@ -729,6 +767,7 @@ def _update(job: Job) -> tuple[Any, ...]:
         job.message,
         job.run,
         job.ended_served_ms,
+        job.output_file,
         job.id,
     )
 

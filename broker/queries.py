@@ -47,6 +47,7 @@ from zjobs.messages.types import (
 from zjobs.messages.version import VERSION
 
 PIECE_BYTES = 256 << 10
+LOG_BYTES = 64 << 10
 PAGE_LOOKED_AT = 2_000
 PAGE = 200  # jobs that are looked at before others are served: a few milliseconds
 NEARLY_FULL = 0.9
@@ -107,7 +108,7 @@ def _running(status: JobStatus, core: Core, now: Now) -> JobStatus:
         run=status.run + 1,
         fraction=report.fraction,
         note=report.note,
-        output_bytes=report.output_from + len(report.output),
+        output_bytes=core.running.output_bytes if core.running else 0,
         stuck_ms=report.stuck_ms,
     )
 
@@ -179,13 +180,10 @@ def _log(request: Log, core: Core, journal: Journal) -> Reply:
     job = journal.job(request.id)
     if job is None:
         return _no_such_job(request.id, core)
-    if core.running is not None and core.running.id == job.id:
-        report, state = core.worker.report, JobState.IN_PROGRESS
-        size, kept, run = report.output_from + len(report.output), report.output, job.run + 1
-    else:
-        size, kept, state, run = job.output_bytes, journal.output(job.id), job.state, job.run
-    offset = min(max(request.offset, size - len(kept)), size)
-    return LogReply(core.journal, job.id, state, size, offset, kept[len(kept) - (size - offset) :], run)
+    running = core.running is not None and core.running.id == job.id
+    state = JobState.IN_PROGRESS if running else job.state
+    size, offset, body, run = journal.output_piece(job.id, job.run + running, request.offset, LOG_BYTES)
+    return LogReply(core.journal, job.id, state, size, offset, body, run)
 
 
 def _list(request: List, core: Core, journal: Journal, who: Who, now: Now) -> Generator[None, None, ListReply]:
@@ -226,6 +224,7 @@ def _show(request: Show, core: Core, journal: Journal, who: Who, now: Now) -> Re
         journal.copies_of(job.id),
         attempts,
         job.killed,
+        None if who.role is Role.VIEWER else job.output_file,
     )
 
 

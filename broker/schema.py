@@ -25,7 +25,7 @@ CREATE TABLE job(
     priority INTEGER NOT NULL DEFAULT 0, ready_at INTEGER, time_limit_ms INTEGER,
     cancelling INTEGER NOT NULL DEFAULT 0, retry_of INTEGER, output_bytes INTEGER NOT NULL DEFAULT 0,
     owner TEXT NOT NULL DEFAULT '', run INTEGER NOT NULL DEFAULT 0, ended_served_ms INTEGER,
-    killed INTEGER NOT NULL DEFAULT 0);
+    killed INTEGER NOT NULL DEFAULT 0, output_file TEXT);
 CREATE INDEX queued ON job(priority, id) WHERE state = 'queued';
 CREATE INDEX waiting ON job(ready_at) WHERE ready_at IS NOT NULL AND state = 'queued';
 CREATE INDEX failed ON job(id) WHERE state = 'failed';
@@ -33,8 +33,10 @@ CREATE INDEX cancelled ON job(id) WHERE state = 'cancelled';
 CREATE INDEX retried ON job(retry_of) WHERE retry_of IS NOT NULL;
 CREATE TABLE data(id INTEGER PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE result(id INTEGER PRIMARY KEY, body BLOB NOT NULL);
--- the end of what the last run printed
-CREATE TABLE output(id INTEGER PRIMARY KEY, body BLOB NOT NULL);
+-- what the last run printed, of much of it the end, in the pieces in which it came
+CREATE TABLE output(
+    id INTEGER NOT NULL, run INTEGER NOT NULL, offset INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY(id, run, offset));
 -- runs that did not complete their job
 CREATE TABLE attempt(
     job INTEGER NOT NULL, number INTEGER NOT NULL, outcome TEXT NOT NULL, started_at INTEGER, ended_at INTEGER NOT NULL,
@@ -107,6 +109,14 @@ ALTER TABLE journal ADD COLUMN served_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE journal ADD COLUMN served_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE job ADD COLUMN ended_served_ms INTEGER;
 ALTER TABLE job ADD COLUMN killed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN output_file TEXT;
+ALTER TABLE output RENAME TO output_2;
+CREATE TABLE output(
+    id INTEGER NOT NULL, run INTEGER NOT NULL, offset INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY(id, run, offset));
+INSERT INTO output SELECT id, run, max(0, output_bytes - length(body)), body
+FROM output_2 JOIN job USING (id);
+DROP TABLE output_2;
 """,
 }
 

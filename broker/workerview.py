@@ -8,7 +8,6 @@ from zjobs.messages.types import Beat, BrokerName, Progress, WorkerInfo, WorkerS
 
 SILENT_AFTER_MS = 3_000
 STALLED_AFTER_MS = 5_000  # five heartbeats
-OUTPUT_BYTES = 64 << 10
 
 
 class Now(NamedTuple):
@@ -19,13 +18,11 @@ class Now(NamedTuple):
 
 
 class RunReport(NamedTuple):
-    """What is known of the run in progress beside its number. `output`: its end, which begins at `output_from`."""
+    """What is known of the run in progress beside its number."""
 
     progress: int = 1
     fraction: float | None = None
     note: str | None = None
-    output_from: int = 0
-    output: bytes = b""
     stuck_ms: int | None = None
 
 
@@ -118,12 +115,12 @@ class WorkerView:
     def reported(self, news: Progress) -> None:
         """What the running task said of itself."""
         report = self.report
-        output = report.output
-        if news.output:
-            joins = news.output_offset == report.output_from + len(output)
-            output = (output + news.output if joins else news.output)[-OUTPUT_BYTES:]
-        end = max(report.output_from + len(report.output), news.output_offset + len(news.output))
-        self.report = RunReport(news.progress, news.fraction, news.note, end - len(output), output, report.stuck_ms)
+        progress = max(report.progress, news.progress)
+        self.report = RunReport(progress, news.fraction, news.note, report.stuck_ms)
+
+    def printed(self, progress: int) -> None:
+        """The running task has printed something; its news are counted by `progress`."""
+        self.report = self.report._replace(progress=max(self.report.progress, progress))
 
     def looks_stuck(self, stuck_ms: int | None) -> None:
         """For how long the task process has given no sign of life; None: it does."""

@@ -355,10 +355,19 @@ class Job:
         return self._client.retry([self.id], request_key)[0]
 
     def log(self) -> bytes:
-        """What the job's last run has printed so far; of long output the end."""
-        printed = self._client.log(self.id)
-        self._client._check_journal(printed.journal, self.journal or printed.journal)
-        return printed.body
+        """What the job's last run has printed so far; of long output the end (zbroker --max-output)."""
+        printed = bytearray()
+        piece = self._client.log(self.id)
+        run, until = piece.run, piece.size_bytes
+        while True:
+            self._client._check_journal(piece.journal, self.journal or piece.journal)
+            printed += piece.body
+            end = piece.offset + len(piece.body)
+            if not piece.body or end >= until:
+                return bytes(printed)
+            piece = self._client.log(self.id, end)
+            if piece.run != run:  # it runs once more
+                return self.log()
 
     def wait(self, timeout: float | None = None) -> m.JobStatus:
         """Waits until the job has ended, at most `timeout` seconds, and returns its final status.

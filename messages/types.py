@@ -93,6 +93,7 @@ class Limits(NamedTuple):
     queued_jobs: int = 2_000_000
     frames: int = 16
     queued_per_owner: int = 2_000_000
+    output_bytes: int = 1 << 20
 
 
 class TaskType(NamedTuple):
@@ -273,6 +274,7 @@ class ShowReply(NamedTuple):
     retried_as: tuple[int, ...]
     attempts: tuple[Attempt, ...]
     killed: int = 0
+    output_file: str | None = None
 
 
 class Cancel(NamedTuple):
@@ -343,7 +345,7 @@ class Log(NamedTuple):
 
 class LogReply(NamedTuple):
     """A piece of what the job's last run, number `run`, has printed. Of long output the end is kept: `offset` may be
-    after the one asked for. `size_bytes`: all that was printed."""
+    after the one asked for. `size_bytes`: all that was printed and has come to the broker."""
 
     journal: str
     id: int
@@ -498,6 +500,7 @@ class StartSession(NamedTuple):
     session: str
     broker: BrokerName
     result_bytes: int
+    output_bytes: int
 
 
 class HandedJob(NamedTuple):
@@ -642,8 +645,8 @@ class Started(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """News of the running job, which may be lost. `progress` counts them from 2 (1 is the start). `output`: what was
-    printed from `output_offset` on, as far as it was not told before; of much of it the end."""
+    """What the running task reports of itself; it may be lost. `progress` counts the news of a run from 2 (1 is the
+    start), those in `Output` included."""
 
     session: str
     n: int
@@ -651,17 +654,25 @@ class Progress(NamedTuple):
     progress: int
     fraction: float | None
     note: str | None
-    output_offset: int
-    output: bytes
     round: int = 0
+
+
+class Output(NamedTuple):
+    """What the running job has printed from `offset` on, and did not tell before; `progress` as in `Progress`."""
+
+    n: int
+    id: int
+    progress: int
+    offset: int
+    body: bytes
 
 
 class Ended(NamedTuple):
     """`result` is one packed msgpack value when completed; reason, message and detail when not.
-    `output`: the end of what was printed; `output_bytes`: how much it was in all. `id`: of the job, filled in by the
-    worker's core, which has it, so that the broker sees when it gave that number to another one. `killed`: how many
-    processes the job had left running. `result_from`: where in the whole result `result` begins; what is before came in
-    pieces."""
+    `output`: what it printed after the last `Output`; `output_bytes`: how much it was in all; `output_file`: where on
+    the worker's host all of it is. `id`: of the job, filled in by the worker's core, which has it, so that the broker
+    sees when it gave that number to another one. `killed`: how many processes it had left running.
+    `result_from`: where in the whole result `result` begins; what is before came in pieces."""
 
     n: int
     outcome: Outcome
@@ -675,6 +686,7 @@ class Ended(NamedTuple):
     id: int = 0
     killed: int = 0
     result_from: int = 0
+    output_file: str | None = None
 
 
 class Returned(NamedTuple):
@@ -697,7 +709,7 @@ class Invalid(NamedTuple):
     why: str
 
 
-Report = Union[Ended, Returned]
+Report = Union[Output, Ended, Returned]
 
 
 class Reports(NamedTuple):

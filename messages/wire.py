@@ -154,6 +154,8 @@ def report(value: Any) -> m.Report | m.Invalid:
     try:
         if kind == "ended":
             return _ended(value)  # type: ignore[no-any-return]
+        if kind == "output":
+            return _output(value)  # type: ignore[no-any-return]
         if kind == "returned":
             return _returned(value)  # type: ignore[no-any-return]
     except _Bad as bad:
@@ -161,7 +163,7 @@ def report(value: Any) -> m.Report | m.Invalid:
             number if type(number) is int and 0 < number <= MAX_ID else 0 for number in map(value.get, ("n", "id"))
         )
         return m.Invalid(kind == "ended", n, id, f"{bad.path.lstrip('.')} must be {bad.wanted}")
-    return m.Invalid(False, 0, 0, "it must be a map whose kind is ended or returned")
+    return m.Invalid(False, 0, 0, "it must be a map whose kind is output, ended or returned")
 
 
 def _fill(kind: type[Message], shape: Mapping[str, Check], value: Mapping[str, Any]) -> Message:
@@ -283,10 +285,13 @@ SHAPES: dict[type, dict[str, Check]] = {
         "id": _number,  # 0, without one: of no job that there is
         "killed": _number,
         "result_from": _number,
+        "output_file": optional(text()),
     },
+    m.Output: {"n": _id, "id": _id, "progress": _number, "offset": _number, "body": binary},
     m.Returned: {"n": _id, "stopping": boolean},
 }
 _ended = record(m.Ended)
+_output = record(m.Output)
 _returned = record(m.Returned)
 
 SHAPES |= {
@@ -357,6 +362,7 @@ SHAPES |= {
         "retried_as": _ids,
         "attempts": listed(record(m.Attempt)),
         "killed": _number,
+        "output_file": optional(text()),
     },
     m.CancelReply: {
         "journal": _short,
@@ -428,6 +434,7 @@ SHAPES |= {
         "session": _short,
         "broker": record(m.BrokerName),
         "result_bytes": _id,
+        "output_bytes": _id,
     },
     m.Jobs: {"session": _short, "first": _id, "jobs": listed(record(m.HandedJob)), "round": _number},
     m.Ack: {
@@ -480,8 +487,6 @@ SHAPES |= {
         "progress": _number,
         "fraction": _fraction,
         "note": optional(text()),
-        "output_offset": _number,
-        "output": binary,
         "round": _number,
     },
     m.Reports: {"session": _short, "first": _id, "reports": listed(report), "round": _number},
@@ -549,7 +554,7 @@ REPORTS: Ops = {
 
 _NAMES = frozenset({"v", "op", "kind"}.union(*SHAPES.values()))
 _OPS = {kind: op for ops in (REQUESTS, REPLIES, EVENTS, PIPE, REPORTS) for op, kind in ops.items()}
-_KINDS = {m.Ended: "ended", m.Returned: "returned"}
+_KINDS = {m.Output: "output", m.Ended: "ended", m.Returned: "returned"}
 
 
 # --- encode and decode -----------------------------------------------------------------------------------

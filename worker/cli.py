@@ -9,6 +9,8 @@ Options:
   --time-scale FACTOR  multiplies the durations of the predefined tasks; 0: none [default: 1]
   --tasks MODULE       a Python module with tasks of your own, such as package.module; the current
                        directory is searched first. May be repeated
+  --logs DIR           also write all that each run prints to a file of its own in DIR, on a local disk;
+                       zclient show names it
   --farewell TIME      how long a worker that stops waits for the broker to take its last results; then it keeps them in
                        a file, and the next worker at this --pipe delivers them first [default: 5s]
   --key FILE           the worker's key (worker.key, made by zbroker keys init on the broker's host): only the broker
@@ -39,6 +41,7 @@ import logging
 import math
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from zjobs.messages import endpoints, keys, logs, options
@@ -99,9 +102,9 @@ def _config(values: dict[str, Any]) -> shell.Config:
                 "(zbroker keys init makes it, then --key FILE), or say --insecure if that is what you want"
             )
     farewell_ms = int(1000 * options.duration(values["--farewell"]))
-    return shell.Config(
-        pipe, reports, _factor(values["--time-scale"]), tuple(map(_module, values["--tasks"])), key, farewell_ms
-    )
+    logs_at = None if values["--logs"] is None else Path(values["--logs"])
+    tasks, scale = tuple(map(_module, values["--tasks"])), _factor(values["--time-scale"])
+    return shell.Config(pipe, reports, scale, tasks, key, farewell_ms, logs_at)
 
 
 def _module(name: str) -> str:

@@ -77,7 +77,7 @@ from zjobs.worker.effects import (
     Say,
     TakeBack,
 )
-from zjobs.worker.news import Seen
+from zjobs.worker.news import PIECE_BYTES, Seen
 from zjobs.worker.outbox import Outbox
 from zjobs.worker.run import LOOK_MS, Run
 from zjobs.worker.spool import Spool
@@ -89,6 +89,7 @@ FAREWELL_MS = 5000
 HURRY_MS = 2000  # the farewell time after a second signal, if it is longer
 RETRY_SPOOL_MS = 1000
 UNACKNOWLEDGED_BYTES = 4 << 20
+OUTPUT_UNACKNOWLEDGED_BYTES = 1 << 20  # the rest of a running job's output waits where only its end is kept
 
 
 class WorkerCore:
@@ -198,6 +199,7 @@ class WorkerCore:
         self.session = message.session
         self._broker = message.broker
         self._result_bytes = message.result_bytes
+        self._run = Run(message.output_bytes)
         self._beat_at_ms = now_ms
 
     def _takes(self, message: Jobs | Piece, size: int) -> bool:
@@ -247,6 +249,13 @@ class WorkerCore:
         # by what has been heard so far it has not begun; if it has, the answer to TakeBack shows that
         self._return_asked |= message.n != self._running()
 
+    @property
+    def run_name(self) -> tuple[str, int, int]:
+        """The journal, the id and the attempt of the job that runs; only while one does."""
+        n = self._running()
+        assert n is not None and self._broker is not None
+        return self._broker.journal, self._jobs[n].id, self._jobs[n].attempt
+
     # --- what the task process does --------------------------------------------------------------------
 
     def on_ready(self, types: tuple[TaskType, ...], now_ms: int) -> None:
@@ -260,10 +269,10 @@ class WorkerCore:
         self.types = types
         self._type_named = {one.name: one for one in types}
 
-    def on_output(self, n: int, data: bytes) -> None:
-        """The running job has printed something."""
+    def on_output(self, n: int, data: bytes, file: str | None = None) -> None:
+        """The running job has printed something. file: where all of its output is."""
         assert n == self._running(), (n, self._running())
-        self._run.printed(data)
+        self._run.printed(data, file)
 
     def on_seen(self, seen: Seen, now_ms: int) -> None:
         """The answer to `Look`."""
@@ -273,17 +282,21 @@ class WorkerCore:
         self._run.seen(seen)
         if self._run.newly_stuck(now_ms):
             self._effects.append(Say(f"job {id}: its task process gives no sign of life; it is left alone"))
-        if self.outbox.flow.has_room():  # else later: what is printed gathers, and of much the end is told
+        if self.outbox.flow.has_room():  # else later
             news = self._run.progress(self.session, n, id)
             if news is not None:
-                self.outbox.flow.sends(len(news.output), now_ms)
+                self.outbox.flow.sends(len(news.note or ""), now_ms)
                 self._effects.append(Publish(news._replace(round=self.outbox.flow.round)))
+        room_bytes = OUTPUT_UNACKNOWLEDGED_BYTES - self.outbox.weight_bytes
+        for piece in self._run.output(n, id, max(0, room_bytes // PIECE_BYTES)):
+            self.outbox.add(piece)
 
     def on_ended(self, ended: Ended, now_ms: int) -> None:
         """The first of the jobs offered has ended."""
         assert ended.n == self._running(), (ended.n, self._running())
         job = self._jobs.pop(ended.n)
-        self.outbox.add(self._run.report(ended)._replace(id=job.id))
+        for report in self._run.report(ended, job.id):
+            self.outbox.add(report)
         self._cancels.discard(ended.n)
         self._quiet_since_ms = now_ms
         self._run.begin(now_ms)  # the next one, if there is one

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from zjobs.messages.flow import Cutter, Flow
-from zjobs.messages.types import Ack, Arrived, Ended, Piece, Report, Reports
+from zjobs.messages.types import Ack, Arrived, Ended, Output, Piece, Report, Reports
 
 # Reports that are sent one by one, as they come, cost the broker a turn and a commit each. So while some are on their
 # way others gather, if there are enough to come; this many are worth a message of their own, so that neither side ever
@@ -112,6 +112,8 @@ class Outbox:
 
 def _weight(report: Report) -> int:
     """About how many bytes it takes."""
+    if isinstance(report, Output):
+        return 64 + len(report.body)
     if not isinstance(report, Ended):
         return 32
     return 96 + len(report.result or b"") + len(report.message) + len(report.detail) + len(report.output or b"")

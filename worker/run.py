@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from zjobs.messages.types import Ended, FailReason, Outcome, Progress
+from zjobs.messages.types import Ended, FailReason, Outcome, Output, Progress, Report
 from zjobs.worker.news import News, Seen
 
 LOOK_MS = 250
@@ -22,7 +22,9 @@ class _Ending(NamedTuple):
 class Run:
     """One object for all runs, one after the other: a stream of short jobs makes 50,000 of them a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, output_bytes: int = 0) -> None:
+        """output_bytes: of what a run prints and was not told yet, so much is kept."""
+        self._output_bytes = output_bytes
         self.begin(0)
 
     def begin(self, now_ms: int) -> None:
@@ -33,24 +35,30 @@ class Run:
         self._ending: _Ending | None = None
         self._news: News | None = None
         self._said_stuck = False
+        self._output_file: str | None = None
 
     def elapsed_ms(self, now_ms: int) -> int:
         return max(0, now_ms - self.started_ms)
 
     # --- news ------------------------------------------------------------------------------------------------
 
-    def printed(self, data: bytes) -> None:
-        self._news = self._news or News()
+    def printed(self, data: bytes, file: str | None) -> None:
+        self._output_file = file
+        self._news = self._news or News(self._output_bytes)
         self._news.printed(data)
 
     def seen(self, seen: Seen) -> None:
         self.sign_ms = seen.sign_ms
-        self._news = self._news or News()
+        self._news = self._news or News(self._output_bytes)
         self._news.reported(seen.fraction, seen.note)
 
     def progress(self, session: str, n: int, id: int) -> Progress | None:
-        """What there is to tell, if anything."""
+        """What the task reports, if that is news."""
         return self._news.progress(session, n, id) if self._news is not None else None
+
+    def output(self, n: int, id: int, most: int) -> list[Output]:
+        """What was printed and not told yet, from its beginning on, so many pieces at most."""
+        return self._news.pieces(n, id, most) if self._news is not None else []
 
     def stuck_ms(self, now_ms: int) -> int | None:
         """For how long the task process has given no sign of life, if that is longer than usual."""
@@ -85,10 +93,19 @@ class Run:
             return [self.look_at_ms] if limit_ms is None else [self.look_at_ms, self.started_ms + limit_ms]
         return [self.look_at_ms] if self.killed else [self.look_at_ms, self._ending.kill_at_ms]
 
-    def report(self, ended: Ended) -> Ended:
-        """How it ended, as the broker is told: with what it printed, and with the reason why it was told to end."""
-        if self._news is not None:
-            ended = ended._replace(output=self._news.output, output_bytes=self._news.output_bytes)
+    def report(self, ended: Ended, id: int) -> list[Report]:
+        """How job `id` ended, as the broker is told: what it printed, and then its end."""
+        ended = self._explained(ended._replace(id=id))
+        if self._news is None:
+            return [ended]
+        pieces, rest = self._news.last(ended.n, id)
+        return [*pieces, self._with_output(ended, rest, self._news.output_bytes)]
+
+    def _with_output(self, ended: Ended, rest: bytes | None, output_bytes: int) -> Ended:
+        return ended._replace(output=rest, output_bytes=output_bytes, output_file=self._output_file)
+
+    def _explained(self, ended: Ended) -> Ended:
+        """With the reason why it was told to end."""
         if self._ending is None or self._ending.limit_ms is None or ended.outcome is not Outcome.CANCELLED:
             return ended
         sentence = f"it ran longer than its time limit of {self._ending.limit_ms / 1000:g} s"

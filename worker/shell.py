@@ -17,6 +17,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import zmq
@@ -29,6 +30,7 @@ from zjobs.worker import effects as e
 from zjobs.worker import guard, spool
 from zjobs.worker.core import BEAT_MS, FAREWELL_MS, WorkerCore
 from zjobs.worker.delivery import Delivery
+from zjobs.worker.logfiles import LogFiles, RunName
 from zjobs.worker.runner import Death, Event, Runner
 from zjobs.worker.spoolfile import SpoolFile
 
@@ -53,6 +55,7 @@ class Config(NamedTuple):
     tasks: tuple[str, ...]
     key: Identity | None = None
     farewell_ms: int = FAREWELL_MS
+    logs: Path | None = None
 
 
 class Unbindable(Exception):
@@ -78,6 +81,7 @@ class _Stopped(Exception):
 def serve(config: Config) -> None:
     """Runs a worker until it is told to stop. Raises guard.Taken, Unbindable, Unstartable, Lost, OSError."""
     incarnation = secrets.token_hex(16)
+    log_files = LogFiles(config.logs)
     held, marks = guard.acquire(config.pipe)
     with contextlib.ExitStack() as stack:
         runner = Runner(
@@ -88,6 +92,7 @@ def serve(config: Config) -> None:
             marks,
         )
         stack.callback(lambda: held.release() if runner.clear else held.leave())
+        stack.callback(log_files.close)
         signals = stack.enter_context(_Signals())
         context = zmq.Context()
         stack.callback(context.term)
@@ -99,7 +104,7 @@ def serve(config: Config) -> None:
         stack.callback(runner.close)
         runner.start()
         try:
-            _Loop(config, signals, pipe, reports, runner, gate).run(incarnation)
+            _Loop(config, signals, pipe, reports, runner, gate, log_files).run(incarnation)
         except _Stopped:
             log.info("stopped before it was ready")
 
@@ -177,6 +182,7 @@ class _Loop:
         reports: zmq.Socket[bytes],
         runner: Runner,
         gate: zap.Gate | None,
+        log_files: LogFiles,
     ) -> None:
         self._config = config
         self._signals = signals
@@ -188,6 +194,7 @@ class _Loop:
         self._core: WorkerCore
         self._delivery: Delivery | None = None
         self._lost = 0
+        self._log_files = log_files
         self._told_of_garbage = False
         self._done = False
         self._clear_up_at_ms = 0
@@ -311,9 +318,11 @@ class _Loop:
     def _hear(self, events: list[Event], now_ms: int) -> None:
         for event in events:
             if isinstance(event, Ended):
+                self._log_files.close()
                 self._core.on_ended(event, now_ms)
             elif event.n:
-                self._core.on_output(event.n, event.data)
+                file = self._log_files.write(RunName(*self._core.run_name), event.data)
+                self._core.on_output(event.n, event.data, file)
             else:
                 self._chatter.heard(event.data, now_ms)
 

@@ -186,6 +186,14 @@ def prints(megabytes: int) -> int:
 
 
 @task
+def prints_gate(name: str) -> None:
+    """Prints something before and after it has waited."""
+    print("before")
+    wait_at_gate(name)
+    print("after")
+
+
+@task
 def leaves_others(name: str) -> list[int]:
     """Starts programs that outlive it: in its group, in another session, and a fork that holds all it has open."""
     sleepers = [subprocess.Popen(["sleep", "1000"], start_new_session=new).pid for new in (False, True)]

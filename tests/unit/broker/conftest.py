@@ -23,6 +23,7 @@ from zjobs.messages.types import (
     Limits,
     NewJob,
     Outcome,
+    Output,
     Pause,
     Reply,
     Reports,
@@ -164,7 +165,7 @@ class Bench:
         self.beat(session=None)
         self.beat()
 
-    def report(self, first: int, *reports: Ended | Returned | Invalid, session: str = "") -> Effects:
+    def report(self, first: int, *reports: Output | Ended | Returned | Invalid, session: str = "") -> Effects:
         """Each end without an id is that of the job which was handed over under its number."""
         filled = tuple(
             one._replace(id=one.id or self._numbers[one.n]) if isinstance(one, Ended) else one for one in reports

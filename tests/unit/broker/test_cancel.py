@@ -78,7 +78,7 @@ def test_a_job_with_the_worker_is_told_to_end(ready: Any) -> None:
     ready.report(1, cancelled(1))
     job = ready.job(1)
     assert (job.state, job.cancelling, job.reason, job.message) == (JobState.CANCELLED, False, None, None)
-    assert (job.elapsed_ms, job.output_bytes, ready.journal.output(1)) == (5, 0, b"bye")
+    assert (job.elapsed_ms, job.output_bytes, ready.journal.output_piece(1, 1, 0, 9)) == (5, 0, (3, 0, b"bye", 1))
     (attempt,) = ready.journal.attempts(1)
     assert (attempt.number, attempt.outcome, attempt.reason, attempt.detail) == (
         1,

@@ -14,7 +14,7 @@ import pytest
 
 from zjobs.broker import journal as j
 from zjobs.broker import lineage, wal
-from zjobs.broker.jobs import Changes, Counters, Job, Loaded, Session, Submitted
+from zjobs.broker.jobs import Changes, Counters, Job, Loaded, Printed, Session, Submitted
 from zjobs.broker.journal import MEMORY, CannotCreate, Journal, JournalError, StorageError, Unreadable
 from zjobs.messages.types import Attempt, FailReason, JobState, Outcome, Paused, TaskType
 
@@ -65,7 +65,7 @@ def changes() -> Changes:
     made.changed = {job.id: job for job in JOBS}
     made.data = [(1, b"abc")]
     made.data_copies = [(4, 1)]
-    made.outputs = [(6, b"printed")]
+    made.outputs = [Printed(6, 1, 0, b"printed")]
     made.pauses = [Paused(1200, "before"), None, PAUSED]
     made.results = [(2, b"0123456789")]
     made.attempts = [(1, attempt) for attempt in ATTEMPTS]
@@ -110,7 +110,12 @@ def test_everything_committed_loads_back(opened: Callable[[], Journal]) -> None:
     assert journal.jobs([1]) == [QUEUED] and journal.jobs([]) == []
     assert journal.data_of([1, 2, 3]) == journal.data_of([1, 3]) == {1: b"abc"}
     assert journal.data_of([4]) == {4: b"abc"}, "a copy"
-    assert journal.output(6) == b"printed" and journal.output(1) == b""
+    assert journal.output_piece(6, 0, 0, 99)[:3] == (7, 0, b"printed") and journal.output_piece(1, 0, 0, 99) == (
+        0,
+        0,
+        b"",
+        0,
+    )
     assert journal.copies_of(1) == (4,) and journal.copies_of(4) == ()
     assert journal.attempts(1) == ATTEMPTS and journal.attempts(2) == ()
     assert (
@@ -664,7 +669,7 @@ def test_a_journal_of_format_1_still_opens(path: Path) -> None:
     assert _layout(journal) == _layout(new), "the same tables and indexes as in a new one"
     more = Changes()
     more.added = more.changed = {4: URGENT}
-    more.data_copies, more.pauses, more.outputs = [(4, 1)], [PAUSED], [(2, b"x")]
+    more.data_copies, more.pauses, more.outputs = [(4, 1)], [PAUSED], [Printed(2, 1, 0, b"x")]
     more.types = TYPES
     journal.commit(more)
     assert journal.job(4) == URGENT and journal.load().types == TYPES
@@ -687,7 +692,11 @@ def test_a_journal_of_format_2_still_opens(path: Path) -> None:
     new._db.close()
     assert journal.load() == LOADED._replace(journal="sample")
     assert [journal.job(n) for n in range(1, 7)] == [job._replace(killed=0) for job in JOBS]
-    assert journal.data_of([1, 4]) == {1: b"abc", 4: b"abc"} and journal.output(6) == b"printed"
+    assert journal.data_of([1, 4]) == {1: b"abc", 4: b"abc"} and journal.output_piece(6, 0, 0, 99)[:3] == (
+        7,
+        0,
+        b"printed",
+    )
     assert journal.attempts(1) == ATTEMPTS and journal.result_piece(2, 0, 99) == (10, b"0123456789")
     assert journal.submitted("", "second") == Submitted("", "second", 4, 3, b"2")
     new = Journal.open(MEMORY, "new")
@@ -745,3 +754,36 @@ def test_a_refused_file_is_not_changed_when_its_connection_is_forgotten(tmp_path
         Journal.open(str(file), "id")
     gc.collect()
     assert log.exists() and file.read_bytes() == content
+
+
+def test_output_is_kept_in_the_pieces_it_came_in(opened: Callable[[], Journal]) -> None:
+    """From any place on they are put together, up to a gap; what a later run prints takes an earlier one's place."""
+    journal = opened()
+    journal.commit(changes())
+    for piece in (Printed(1, 1, 0, b"abc"), Printed(1, 1, 3, b"def"), Printed(1, 1, 10, b"xyz")):
+        more = Changes()
+        more.outputs = [piece]
+        journal.commit(more)
+    assert journal.output_piece(1, 1, 0, 99) == (13, 0, b"abcdef", 1)
+    assert journal.output_piece(1, 0, 2, 3) == (13, 2, b"cde", 1)
+    assert journal.output_piece(1, 1, 6, 99) == journal.output_piece(1, 1, 8, 99) == (13, 10, b"xyz", 1)
+    assert journal.output_piece(1, 1, 12, 99) == (13, 12, b"z", 1)
+    assert journal.output_piece(1, 1, 2**63 - 1, 9) == (13, 13, b"", 1)
+    assert journal.output_piece(1, 2, 0, 99) == (0, 0, b"", 2), "another run has printed nothing yet"
+    more = Changes()
+    more.outputs = [Printed(1, 2, 0, b"again"), Printed(1, 2, 5, b" and again")]
+    journal.commit(more)
+    assert journal.output_piece(1, 1, 0, 99) == (15, 0, b"again and again", 2)
+    assert journal._one("SELECT count(*) FROM output WHERE id = 1")[0] == 2
+
+
+def test_the_beginning_of_much_output_goes_piece_by_piece(opened: Callable[[], Journal]) -> None:
+    """The piece in which the bound lies is kept; no piece is ever written again."""
+    journal = opened()
+    journal.commit(changes())
+    for place in range(0, 100, 10):
+        more = Changes()
+        more.outputs = [Printed(1, 1, place, b"%010d" % place, max(0, place + 10 - 25))]
+        journal.commit(more)
+    assert journal.output_piece(1, 1, 0, 99) == (100, 70, b"%010d%010d%010d" % (70, 80, 90), 1)
+    assert journal._one("SELECT count(*) FROM output WHERE id = 1")[0] == 3

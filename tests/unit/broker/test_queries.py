@@ -26,6 +26,7 @@ from zjobs.messages.types import (
     Missing,
     NewJob,
     Outcome,
+    Output,
     Progress,
     Queue,
     Reply,
@@ -34,6 +35,7 @@ from zjobs.messages.types import (
     Show,
     Status,
     Submit,
+    TakeOver,
     Types,
     WorkerState,
 )
@@ -309,10 +311,14 @@ def running(bench: Any, n: int = 1) -> None:
     bench.beat(running=Running(n, n, 0))
 
 
-def tell(bench: Any, progress: int, offset: int = 0, output: bytes = b"", n: int = 1, **fields: Any) -> Any:
-    message = Progress(bench.core.session_name, n, n, progress, None, None, offset, output)._replace(**fields)
+def tell(bench: Any, progress: int, n: int = 1, **fields: Any) -> Any:
+    message = Progress(bench.core.session_name, n, n, progress, None, None)._replace(**fields)
     bench.core.on_progress(message, bench.now)
     return bench.turn()
+
+
+def printed(bench: Any, number: int, offset: int, body: bytes, n: int = 1) -> Any:
+    return bench.report(number, Output(n, n, number + 1, offset, body))
 
 
 def log(bench: Any, offset: int = 0, job_id: int = 1) -> tuple[int, int, bytes]:
@@ -321,12 +327,12 @@ def log(bench: Any, offset: int = 0, job_id: int = 1) -> tuple[int, int, bytes]:
 
 
 def test_progress_is_told_and_not_journaled(ready: Any) -> None:
-    """The fraction, the note and the length of the output; its counter orders the news of one version."""
+    """The fraction and the note; its counter orders the news of one version."""
     running(ready)
-    effects = tell(ready, 2, 0, b"abc", fraction=0.25, note="page 1")
+    effects = tell(ready, 2, fraction=0.25, note="page 1")
     assert [(news.job.id, news.change) for news in effects.news] == [(1, None)] and not effects.changes
     (status,) = ask(ready, Status((1,))).jobs
-    assert (status.fraction, status.note, status.output_bytes, status.progress) == (0.25, "page 1", 3, 2)
+    assert (status.fraction, status.note, status.progress) == (0.25, "page 1", 2)
     assert (status.version, status.state) == (0, JobState.IN_PROGRESS)
 
 
@@ -343,44 +349,95 @@ def test_news_of_another_run_is_dropped(ready: Any) -> None:
 def test_the_next_run_begins_without_the_news_of_the_last(ready: Any) -> None:
     """Neither fraction nor output."""
     running(ready)
-    tell(ready, 2, 0, b"abc", fraction=0.5)
+    tell(ready, 2, fraction=0.5)
+    printed(ready, 1, 0, b"abc")
     ready.submit("once")
-    ready.report(1, done(1))
+    ready.report(2, done(1)._replace(output_bytes=3))
     ready.beat(running=Running(2, 2, 0), taken=2)
     (status,) = ask(ready, Status((2,))).jobs
     assert (status.fraction, status.output_bytes, status.progress) == (None, 0, 1)
     assert log(ready, job_id=2) == (0, 0, b"")
 
 
-def test_output_is_put_together_piece_by_piece(ready: Any) -> None:
-    """From any offset; past the end it is empty."""
+def test_output_is_journaled_and_told_piece_by_piece(ready: Any) -> None:
+    """From any offset; past the end it is empty. It needs no new version of the job, but orders its news."""
     running(ready)
-    tell(ready, 2, 0, b"abc")
-    tell(ready, 3, 3, b"def")
-    tell(ready, 4, fraction=0.5, offset=6)
+    effects = printed(ready, 1, 0, b"abc")
+    assert [(news.job.output_bytes, news.change) for news in effects.news] == [(3, None)]
+    assert ready.ack == (1, None)
+    tell(ready, 3, fraction=0.5)
+    printed(ready, 2, 3, b"def")
+    (status,) = ask(ready, Status((1,))).jobs
+    assert (status.output_bytes, status.progress, status.fraction, status.version) == (6, 3, 0.5, 0)
     assert log(ready) == (6, 0, b"abcdef")
     assert log(ready, 4) == (6, 4, b"ef") and log(ready, 6) == (6, 6, b"") and log(ready, 99) == (6, 6, b"")
 
 
-def test_output_with_a_gap_goes_on_behind_it(ready: Any) -> None:
-    """News may be lost: what is kept is never put together wrongly, and the size counts all."""
+def test_output_is_there_after_a_restart_and_nothing_is_doubled(ready: Any) -> None:
+    """Also while the job runs; a repeated report adds nothing, and the end adds what was not told before."""
     running(ready)
-    tell(ready, 2, 0, b"abc")
-    tell(ready, 4, 10, b"xyz")
-    assert log(ready) == (13, 10, b"xyz") and log(ready, 11) == (13, 11, b"yz")
+    printed(ready, 1, 0, b"abc")
+    ready.restart()
+    ready.beat(running=Running(1, 1, 50))
+    assert ask(ready, Status((1,))).jobs[0].output_bytes == 3
+    printed(ready, 1, 0, b"abc")
+    printed(ready, 2, 3, b"def")
+    assert log(ready) == (6, 0, b"abcdef")
+    ready.report(3, done(1)._replace(output=b"ghi", output_bytes=9, output_file="/logs/1"))
+    assert log(ready) == (9, 0, b"abcdefghi") and ready.job(1).output_bytes == 9
+    assert ask(ready, Show(1)).output_file == "/logs/1"
+
+
+def test_output_of_a_job_that_does_not_run_next_is_not_believed(ready: Any) -> None:
+    """As an end that is not expected: the worker is taken over."""
+    running(ready)
+    ready.report(1, Output(1, 77, 2, 0, b"abc"))
+    assert ready.sent(TakeOver) and log(ready) == (0, 0, b"")
+
+
+def test_output_with_a_gap_goes_on_behind_it(ready: Any) -> None:
+    """A worker that printed much while nobody listened has dropped some: the size counts all."""
+    running(ready)
+    printed(ready, 1, 0, b"abc")
+    printed(ready, 2, 10, b"xyz")
+    assert log(ready) == (13, 0, b"abc") and log(ready, 3) == (13, 10, b"xyz") and log(ready, 11) == (13, 11, b"yz")
 
 
 @pytest.mark.parametrize("ended", [False, True])
-def test_of_much_output_the_end_is_kept(ready: Any, ended: bool) -> None:
-    """64 KiB of it, while it runs and afterwards."""
+def test_of_much_output_the_end_is_kept(make: Any, ended: bool) -> None:
+    """As much as the operator says, and the piece in which that begins; the reply has 64 KiB of it at most."""
+    ready = make(output_bytes=100_000)
+    ready.worker()
     running(ready)
-    body = bytes(range(256)) * 400
-    for place in range(0, len(body), 1000):
-        tell(ready, 2 + place, place, body[place : place + 1000])
+    body = bytes(range(256)) * 800
+    for number, place in enumerate(range(0, len(body), 1024), 1):
+        printed(ready, number, place, body[place : place + 1024])
     if ended:
-        ready.report(1, done(1)._replace(output=body[-(64 << 10) :], output_bytes=len(body)))
-    first = len(body) - (64 << 10)
-    assert log(ready) == (len(body), first, body[first:]) and log(ready, first + 7)[2] == body[first + 7 :]
+        ready.report(number + 1, done(1)._replace(output_bytes=len(body)))
+    first = (len(body) - 100_000) // 1024 * 1024
+    size, offset, piece = log(ready)
+    assert (size, offset) == (len(body), first) and piece == body[first : first + (64 << 10)]
+    assert log(ready, first + 70_000)[2] == body[first + 70_000 :]
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_output_of_a_lost_run_stays_until_the_next_one_prints_or_ends(ready: Any, quiet: bool) -> None:
+    """What it printed before its worker was lost is what one wants to read then."""
+    ready.submit("again")
+    ready.taken = 1
+    ready.beat(running=Running(1, 1, 0))
+    printed(ready, 1, 0, b"last words")
+    ready.worker("B")
+    assert log(ready) == (10, 0, b"last words") and ready.job(1).output_bytes == 10
+    ready.taken = 1
+    ready.beat(running=Running(1, 1, 0))
+    assert log(ready) == (0, 0, b"") and ask(ready, Status((1,))).jobs[0].output_bytes == 0
+    if quiet:
+        ready.report(1, done(1))
+        assert log(ready) == (0, 0, b"")
+    else:
+        printed(ready, 1, 0, b"more")
+        assert log(ready) == (4, 0, b"more")
 
 
 def test_output_of_the_last_run_stays(ready: Any) -> None:
@@ -507,8 +564,7 @@ def test_a_lost_run_leaves_what_it_was_heard_to_print(ready: Any) -> None:
     ready.submit("once")
     ready.beat(running=Running(1, 1, 10))
     started_at = ask(ready, Status((1,))).jobs[0].started_at
-    ready.core.on_progress(Progress(ready.core.session_name, 1, 1, 2, None, None, 0, b"printed"), ready.now)
-    ready.turn()
+    printed(ready, 1, 0, b"printed")
     ready.mono_ms += 500
     ready.incarnation = "B"
     ready.beat(session=None)

@@ -17,6 +17,7 @@ from zjobs.messages.types import (
     HandedJob,
     Jobs,
     Outcome,
+    Output,
     Piece,
     Progress,
     Received,
@@ -33,9 +34,12 @@ from zjobs.messages.types import (
 from zjobs.worker import core as c
 from zjobs.worker import effects as e
 from zjobs.worker import outbox
-from zjobs.worker.news import OUTPUT_BYTES, Seen
+from zjobs.worker.core import OUTPUT_UNACKNOWLEDGED_BYTES
+from zjobs.worker.news import PIECE_BYTES, Seen
 from zjobs.worker.run import LOOK_MS, STUCK_MS
 from zjobs.worker.spool import Spool
+
+OUTPUT_BYTES = 1 << 20
 
 OWN, NEXT, SESSION = "own", "next", "session"
 BROKER = BrokerName("host", "tcp://127.0.0.1:5570", "journal")
@@ -80,7 +84,7 @@ class Worker:
         return self.turn()
 
     def session(self) -> Worker:
-        self.pipe(StartSession(OWN, SESSION, BROKER, 1000))
+        self.pipe(StartSession(OWN, SESSION, BROKER, 1000, OUTPUT_BYTES))
         return self
 
     def jobs(self, first: int, count: int) -> list[e.Effect]:
@@ -165,8 +169,8 @@ def at_once() -> Worker:
 STATES = [no_session, idle, running, returning, stopping, at_once]
 
 INPUTS: dict[str, Any] = {
-    "session": StartSession(OWN, "new", BROKER, 1000),
-    "session of another": StartSession("other", "new", BROKER, 1000),
+    "session": StartSession(OWN, "new", BROKER, 1000, OUTPUT_BYTES),
+    "session of another": StartSession("other", "new", BROKER, 1000, OUTPUT_BYTES),
     "take_over": TakeOver(OWN),
     "take_over of another": TakeOver("other"),
     "next jobs": "next",
@@ -572,7 +576,7 @@ def test_take_over_waits_for_the_next_process() -> None:
     """After a take-over a new session may come at once; its jobs wait for a process of the new incarnation."""
     worker = running()
     worker.pipe(TakeOver(OWN))
-    worker.pipe(StartSession(NEXT, "new", BROKER, 1000))
+    worker.pipe(StartSession(NEXT, "new", BROKER, 1000, OUTPUT_BYTES))
     worker.pipe(jobs(1, 1, "new"))
     assert worker.at_task == []
     worker.core.on_task_process_died([], [], "killed", worker.now)
@@ -945,15 +949,15 @@ def test_progress_is_told_four_times_a_second() -> None:
     worker.turn(LOOK_MS - 1)
     assert worker.progress() == []
     worker.turn(1)
-    assert worker.progress() == [Progress(SESSION, 1, 101, 2, 0.25, "a", 0, b"")]
+    assert worker.progress() == [Progress(SESSION, 1, 101, 2, 0.25, "a")]
     worker.turn(LOOK_MS)
     assert worker.progress() == []
     worker.core.on_output(1, b"out")
     worker.turn(LOOK_MS)
-    assert worker.progress() == [Progress(SESSION, 1, 101, 3, 0.25, "a", 0, b"out")]
+    assert worker.reports() == [Output(1, 101, 3, 0, b"out")]
     worker.core.on_output(1, b"put")
     worker.turn(LOOK_MS)
-    assert worker.progress() == [Progress(SESSION, 1, 101, 4, 0.25, "a", 3, b"put")]
+    assert worker.reports() == [Output(1, 101, 4, 3, b"put")] and worker.progress() == []
 
 
 def test_output_is_in_the_report() -> None:
@@ -972,20 +976,39 @@ def test_output_is_in_the_report() -> None:
     assert worker.reports()[0].output is None
 
 
-def test_output_without_end() -> None:
-    """Of much output the last 64 KiB are kept and told, with the place where they begin, and all of it is counted."""
+def test_more_output_than_a_report_has_goes_before_the_end() -> None:
+    """In pieces, in order, and nothing twice; the file that has all of it is named."""
     worker = idle()
     worker.jobs(1, 1)
-    for _ in range(100):
-        worker.core.on_output(1, b"x" * 9_999 + b"\n")
-    assert len(worker.core._run._news._kept) <= 2 * OUTPUT_BYTES
+    body = bytes(range(256)) * 1024
+    worker.core.on_output(1, body[:100_000])
     worker.turn(LOOK_MS)
-    told = worker.progress()[0]
-    assert (told.output_offset, len(told.output)) == (1_000_000 - OUTPUT_BYTES, OUTPUT_BYTES)
-    worker.core.on_output(1, b"y" * 1_000_000)
+    first = worker.reports()
+    worker.core.on_output(1, body[100_000:], "/logs/1")
     worker.end()
-    report = worker.reports()[0]
-    assert (report.output, report.output_bytes) == (b"y" * OUTPUT_BYTES, 2_000_000)
+    *pieces, end = [*first, *worker.reports()]
+    assert [piece.offset for piece in pieces] == [0, PIECE_BYTES, *range(100_000, len(body) - PIECE_BYTES, PIECE_BYTES)]
+    assert b"".join(piece.body for piece in pieces) + end.output == body
+    assert (end.output_bytes, end.output_file, len(end.output) <= PIECE_BYTES) == (len(body), "/logs/1", True)
+    assert [piece.progress for piece in pieces] == list(range(2, 2 + len(pieces)))
+
+
+def test_output_without_end() -> None:
+    """Of what nobody takes, so much is kept as the broker would keep: the end; all of it is counted."""
+    worker = idle()
+    worker.jobs(1, 1)
+    for _ in range(1000):
+        worker.core.on_output(1, b"x" * 9_999 + b"\n")
+        assert len(worker.core._run._news._untold) <= 2 * OUTPUT_BYTES
+    for _ in range(100):
+        worker.turn(LOOK_MS)
+    assert worker.core.outbox.weight_bytes <= OUTPUT_UNACKNOWLEDGED_BYTES + PIECE_BYTES
+    assert next(iter(worker.core.outbox._kept)).offset == 10_000_000 - OUTPUT_BYTES
+    worker.core.on_output(1, b"y" * 10_000_000)
+    worker.end()
+    *pieces, end = worker.core.outbox._kept
+    last = b"".join(piece.body for piece in pieces if piece.offset >= 20_000_000 - OUTPUT_BYTES) + end.output
+    assert (last, end.output_bytes) == (b"y" * OUTPUT_BYTES, 20_000_000)
 
 
 def test_stuck_is_told_and_left_alone() -> None:

@@ -20,10 +20,12 @@ from zjobs.messages.types import (
     Beat,
     BrokerName,
     CancelRun,
+    Ended,
     FailReason,
     HandedJob,
     Jobs,
     Outcome,
+    Output,
     Progress,
     Reports,
     Returned,
@@ -60,6 +62,7 @@ class Broker:
 
     def __init__(self, context: zmq.Context[Any], pipe: str, reports: str) -> None:
         self.push, self.sub = context.socket(zmq.PUSH), context.socket(zmq.SUB)
+        self.printed = b""
         self.push.immediate = 1
         self.push.sndtimeo = self.sub.rcvtimeo = LIMIT_MS
         self.sub.subscribe(b"")
@@ -78,7 +81,7 @@ class Broker:
 
     def session(self, name: str) -> Beat:
         beat = self.hear(Beat, lambda beat: beat.session is None)
-        self.send(StartSession(beat.incarnation, name, BrokerName("h", "f", "j"), 1 << 20))
+        self.send(StartSession(beat.incarnation, name, BrokerName("h", "f", "j"), 1 << 20, 1 << 20))
         heard: Beat = self.hear(Beat, lambda beat: beat.session == name)
         return heard
 
@@ -91,7 +94,9 @@ class Broker:
         ends: list[Any] = []
 
         def told(message: Reports) -> bool:
-            ends.extend(report for report in message.reports if report.n == n and not isinstance(report, Returned))
+            of_n = [report for report in message.reports if report.n == n]
+            ends.extend(report for report in of_n if isinstance(report, Ended))
+            self.printed += b"".join(report.body for report in of_n if isinstance(report, Output))
             return bool(ends)
 
         self.hear(Reports, told)
@@ -246,15 +251,50 @@ def test_time_limit_without_grace(start: Callable[..., subprocess.Popen[str]], b
 
 
 def test_news_of_a_job(start: Callable[..., subprocess.Popen[str]], broker: Broker) -> None:
-    """While a job runs the broker hears what it reports and prints; its end has the whole output."""
+    """While a job runs the broker hears what it reports and prints; its end has the rest of the output."""
     start()
     broker.session("s")
     broker.job("s", 1, "talk", "fifo")
     with open("fifo", "w"):
         news = broker.hear(Progress)
-    assert news._replace(round=0) == Progress("s", 1, 101, 2, 0.5, "half", 0, b"before\n")
+    assert news._replace(round=0) == Progress("s", 1, 101, 2, 0.5, "half")
     end = broker.ended(1)
-    assert (end.outcome, end.output, end.output_bytes) == (Outcome.COMPLETED, b"before\nafter\n", 13)
+    assert (end.outcome, end.output_bytes, end.output_file) == (Outcome.COMPLETED, 13, None)
+    assert broker.printed + end.output == b"before\nafter\n"
+
+
+def test_complete_logs(start: Callable[..., subprocess.Popen[str]], broker: Broker, tmp_path: Path) -> None:
+    """Each run has a file with all that it printed, which its end names, also when it was cancelled."""
+    start("--logs", "logs")
+    broker.session("s")
+    for n in (1, 2):
+        broker.job("s", n, "talk", "fifo")
+        with open("fifo", "w"):
+            broker.hear(Progress)
+        end = broker.ended(n)
+        assert end.output_file == str(tmp_path / f"logs/j/job-{100 + n}-run-1.log")
+        assert Path(end.output_file).read_bytes() == b"before\nafter\n"
+    broker.job("s", 3, "pid")
+    assert broker.ended(3).output_file is None
+    broker.job("s", 4, "talk", "fifo")
+    with open("fifo", "w"):
+        broker.hear(Progress)
+        broker.send(CancelRun("s", 4))
+        end = broker.ended(4)
+    assert end.outcome is Outcome.CANCELLED and Path(end.output_file).read_bytes() == b"before\n"
+
+
+def test_logs_that_cannot_be_written(start: Callable[..., subprocess.Popen[str]], broker: Broker) -> None:
+    """The job goes on, and the broker has its output."""
+    start("--logs", "logs")
+    Path("logs/j").write_text("in the way")
+    broker.session("s")
+    broker.job("s", 1, "talk", "fifo")
+    with open("fifo", "w"):
+        broker.hear(Progress)
+    end = broker.ended(1)
+    assert (end.outcome, end.output_file, end.output_bytes) == (Outcome.COMPLETED, None, 13)
+    assert broker.printed + end.output == b"before\nafter\n"
 
 
 def test_slow_import_is_said(
