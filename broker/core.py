@@ -351,6 +351,7 @@ class Core:
             "run": job.attempts + job.reruns + 1,
             "killed": ended.killed,
             "output_file": ended.output_file,
+            "left_behind": ended.left_behind,
         }
         if ended.output is not None:
             self._printed(job, max(0, ended.output_bytes - len(ended.output)), ended.output)

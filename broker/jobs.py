@@ -76,6 +76,7 @@ class Job(NamedTuple):
     run: int = 0
     ended_served_ms: int | None = None
     output_file: str | None = None
+    left_behind: str = ""
 
 
 class Printed(NamedTuple):

@@ -42,7 +42,7 @@ UPDATE_JOB = """
 UPDATE job SET state = ?, attempts = ?, reruns = ?, version = ?, ready_at = ?, cancelling = ?, started_at = ?,
                ended_at = ?, elapsed_ms = ?, output_bytes = ?, killed = ?, reason = ?, message = ?, run = ?,
                ended_served_ms = ?,
-               output_file = ?
+               output_file = ?, left_behind = ?
 WHERE id = ?"""
 
 
@@ -768,6 +768,7 @@ def _update(job: Job) -> tuple[Any, ...]:
         job.run,
         job.ended_served_ms,
         job.output_file,
+        job.left_behind,
         job.id,
     )
 

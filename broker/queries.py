@@ -225,6 +225,7 @@ def _show(request: Show, core: Core, journal: Journal, who: Who, now: Now) -> Re
         attempts,
         job.killed,
         None if who.role is Role.VIEWER else job.output_file,
+        job.left_behind,
     )
 
 

@@ -25,7 +25,7 @@ CREATE TABLE job(
     priority INTEGER NOT NULL DEFAULT 0, ready_at INTEGER, time_limit_ms INTEGER,
     cancelling INTEGER NOT NULL DEFAULT 0, retry_of INTEGER, output_bytes INTEGER NOT NULL DEFAULT 0,
     owner TEXT NOT NULL DEFAULT '', run INTEGER NOT NULL DEFAULT 0, ended_served_ms INTEGER,
-    killed INTEGER NOT NULL DEFAULT 0, output_file TEXT);
+    killed INTEGER NOT NULL DEFAULT 0, output_file TEXT, left_behind TEXT NOT NULL DEFAULT '');
 CREATE INDEX queued ON job(priority, id) WHERE state = 'queued';
 CREATE INDEX waiting ON job(ready_at) WHERE ready_at IS NOT NULL AND state = 'queued';
 CREATE INDEX failed ON job(id) WHERE state = 'failed';
@@ -110,6 +110,7 @@ ALTER TABLE journal ADD COLUMN served_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE job ADD COLUMN ended_served_ms INTEGER;
 ALTER TABLE job ADD COLUMN killed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE job ADD COLUMN output_file TEXT;
+ALTER TABLE job ADD COLUMN left_behind TEXT NOT NULL DEFAULT '';
 ALTER TABLE output RENAME TO output_2;
 CREATE TABLE output(
     id INTEGER NOT NULL, run INTEGER NOT NULL, offset INTEGER NOT NULL, body BLOB NOT NULL,

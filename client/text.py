@@ -210,6 +210,7 @@ def show_lines(
         "result": _bytes(reply.result_bytes),
         "output": f"{_bytes(job.output_bytes)} printed",
         **({"killed": f"{reply.killed} processes that it had left running"} if reply.killed else {}),
+        **({"left behind": printable(reply.left_behind)} if reply.left_behind else {}),
         **({"output file": printable(reply.output_file)} if reply.output_file else {}),
         **({} if reply.retry_of is None else {"retry of": str(reply.retry_of)}),
         **({"retried as": ", ".join(map(str, reply.retried_as))} if reply.retried_as else {}),

@@ -275,6 +275,7 @@ class ShowReply(NamedTuple):
     attempts: tuple[Attempt, ...]
     killed: int = 0
     output_file: str | None = None
+    left_behind: str = ""
 
 
 class Cancel(NamedTuple):
@@ -670,9 +671,10 @@ class Output(NamedTuple):
 class Ended(NamedTuple):
     """`result` is one packed msgpack value when completed; reason, message and detail when not.
     `output`: what it printed after the last `Output`; `output_bytes`: how much it was in all; `output_file`: where on
-    the worker's host all of it is. `id`: of the job, filled in by the worker's core, which has it, so that the broker
-    sees when it gave that number to another one. `killed`: how many processes it had left running.
-    `result_from`: where in the whole result `result` begins; what is before came in pieces."""
+    the worker's host all of it is; `left_behind`: what it had changed in its process. `id`: of the job, filled in by
+    the worker's core, which has it, so that the broker sees when it gave that number to another one. `killed`: how
+    many processes it had left running. `result_from`: where in the whole result `result` begins; what is before
+    came in pieces."""
 
     n: int
     outcome: Outcome
@@ -687,6 +689,7 @@ class Ended(NamedTuple):
     killed: int = 0
     result_from: int = 0
     output_file: str | None = None
+    left_behind: str = ""
 
 
 class Returned(NamedTuple):

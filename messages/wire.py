@@ -286,6 +286,7 @@ SHAPES: dict[type, dict[str, Check]] = {
         "killed": _number,
         "result_from": _number,
         "output_file": optional(text()),
+        "left_behind": text(),
     },
     m.Output: {"n": _id, "id": _id, "progress": _number, "offset": _number, "body": binary},
     m.Returned: {"n": _id, "stopping": boolean},
@@ -363,6 +364,7 @@ SHAPES |= {
         "attempts": listed(record(m.Attempt)),
         "killed": _number,
         "output_file": optional(text()),
+        "left_behind": text(),
     },
     m.CancelReply: {
         "journal": _short,

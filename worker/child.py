@@ -26,6 +26,7 @@ from zjobs.messages.types import Ended, FailReason, Outcome
 from zjobs.worker import capture, host, packets, predefined, results, tasks
 from zjobs.worker.leftovers import Leftovers
 from zjobs.worker.page import Page
+from zjobs.worker.state import NOTHING, Left, State
 
 MAX_TEXT_CHARS = 10_000
 EXIT_BROKEN = 70
@@ -109,10 +110,12 @@ def serve(sock: socket.socket, bench: Bench, marker: capture.Marker) -> NoReturn
             ended = bench.run(*job)
             if os.getpid() != own_pid:  # a task has forked and come back twice; only one of us goes on
                 os._exit(0)
-            killed, clear = bench.clear(job[1])
-            packets.send(sock, (marker.mark(ended.n), *ended[:7], killed))
+            killed, clear, left = bench.clear(job[1])
+            packets.send(sock, (marker.mark(ended.n), *ended[:7], killed, left.sentence))
             if not clear:  # the worker sees to that; no other job runs beside them
                 os._exit(packets.EXIT_LEFTOVERS)
+            if left.replace:
+                os._exit(packets.EXIT_REPLACED)
         except (OSError, packets.Garbled):  # a task has closed or used our socket: start afresh
             os._exit(EXIT_BROKEN)
 
@@ -130,6 +133,7 @@ class Bench:
         self._journal = b""
         signal.signal(signal.SIGTERM, lambda *_: self._end_if_meant())
         os.register_at_fork(before=_hold_term, after_in_child=_default_term, after_in_parent=_let_term)
+        self._state = State()
 
     def run(self, n: int, name: str, data: bytes | None, result_bytes: int, id: int, attempt: int) -> Ended:
         """Runs one job, whatever it does, and says how it ended."""
@@ -156,13 +160,21 @@ class Bench:
             elapsed_us = (self._clock_ns() - begun_ns) // 1000
             return _failed(n, elapsed_us, error, self._told == n)
 
-    def clear(self, name: str) -> tuple[int, bool]:
-        """Ends what a job of type `name` has left running; returns how many processes, and whether all are gone."""
+    def clear(self, name: str) -> tuple[int, bool, Left]:
+        """Ends what a job of type `name` has left running, and puts back what it has changed in this process.
+
+        Returns how many processes were killed, whether all are gone, and what it has left behind beside them.
+        """
         caller = self._callers.get(name)
         if caller is not None and caller.keeps_processes:
             self._leftovers.keep()
-            return 0, True
-        return self._leftovers.end()
+            killed, clear = 0, True
+        else:
+            killed, clear = self._leftovers.end()
+        if caller is not None and caller.keeps_state:
+            self._state.keep()
+            return killed, clear, NOTHING
+        return killed, clear, self._state.restore()
 
     def _end_if_meant(self) -> None:
         n = self._inside

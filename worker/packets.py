@@ -4,7 +4,8 @@ worker -> task process   [packet, after, n, type, data or nil, result_bytes, id,
                          used again; after: that of the packet before it, 0 when all those have ended)
 task process -> worker   first ["types", [[name, description, ...], ...], token] (see `TaskType`, `capture`) or
                          ["error", sentence], then for each job [marked, n, outcome, elapsed_us, result, reason,
-                         message, detail, killed] (see `Ended`; marked: a mark stands behind its output) or
+                         message, detail, killed,
+                         left behind] (see `Ended`; marked: a mark stands behind its output) or
                          ["skipped", packet], which did not run, because the one before it had not
 
 What does not fit a packet travels as a descriptor of a nameless file: nothing to clean up, whoever crashes.
@@ -26,6 +27,8 @@ from zjobs.worker import host
 PACKET_BYTES = 16 * 1024
 
 EXIT_LEFTOVERS = 71  # the code of a task process that cannot end what its job has left running
+# The task process ends because of what its job, whose end it has told, has left behind.
+EXIT_REPLACED = 72
 
 _IN_FILE = b"\xc0"  # a packed nil: "see the descriptor"
 _DESCRIPTOR_SPACE = socket.CMSG_SPACE(array.array("i", [0]).itemsize)

@@ -238,9 +238,11 @@ class Runner:
         message: str,
         detail: str,
         killed: int,
+        left: str,
     ) -> None:
         """A result, and before it what that job has printed. Raises TypeError or ValueError when it is none."""
         ended = Ended(n, Outcome(outcome), elapsed_us, result, reason and FailReason(reason), message, detail)
+        ended = ended._replace(left_behind=left)
         if n != self._first():
             self._break(f"ended job number {n}, which is not running,")
         ended = _sendable(ended)
@@ -343,7 +345,7 @@ class Runner:
         self._printed(events, lost[0] if lost else 0, self._capture.rest())
         death = Death(self._how(code), [] if self._forgotten else events, lost, unbegun, killed)
         self._close()
-        if self._forgotten or death.lost:
+        if self._forgotten or death.lost or code == packets.EXIT_REPLACED:
             self._quick_deaths, self.restart_at_ms = 0, now_ms
         else:
             self.postpone(now_ms)
@@ -369,6 +371,8 @@ class Runner:
             return f"the task process {self._broken} and was killed"
         if code == packets.EXIT_LEFTOVERS:
             return "the task process ended, because something that its job had started cannot be killed"
+        if code == packets.EXIT_REPLACED:
+            return "the task process is replaced, because of what its last job left behind"
         if code >= 0:
             return f"the task process exited with code {code}"
         try:
@@ -432,7 +436,7 @@ def _sendable(ended: Ended) -> Ended:
     if type(elapsed_us) is not int or not 0 <= elapsed_us <= LONGEST_US:
         elapsed_us = min(max(0, elapsed_us), LONGEST_US) if type(elapsed_us) is int else 0
         ended = ended._replace(elapsed_us=elapsed_us)
-    if type(ended.n) is int and type(ended.result) is bytes and ended[4:7] == _NOTHING_ELSE:
+    if type(ended.n) is int and type(ended.result) is bytes and ended[4:7] == _NOTHING_ELSE and not ended.left_behind:
         return ended  # most are like this: to look closer would cost as much as all the rest here
     mistake = wire.refusal(ended)
     if mistake is None:

@@ -136,6 +136,7 @@ class Task(NamedTuple):
     type: TaskType
     function: Callable[..., Any]
     keeps_processes: bool = False
+    keeps_state: bool = False
 
 
 DEFAULTS = TaskType("")
@@ -154,6 +155,7 @@ def register(
     grace: Duration = DEFAULTS.grace_ms / 1000,
     retry_delay: Duration = DEFAULTS.retry_delay_ms / 1000,
     keeps_processes: bool = False,
+    keeps_state: bool = False,
 ) -> None:
     """Makes `function` a task type; see `task`. Raises TaskError with a sentence."""
     name = getattr(function, "__name__", None) if name is None else name
@@ -182,7 +184,9 @@ def register(
     delay_ms = _milliseconds(name, "retry_delay", retry_delay)
     kind = TaskType(name, description, max_attempts, max_reruns, limit_ms, grace_ms, delay_ms)
     check_type(kind)
-    REGISTRY[name] = Task(kind, function, keeps_processes)
+    if type(keeps_state) is not bool:
+        raise TaskError(f"task {name!r}: keeps_state must be True or False, not {_shown(keeps_state)}")
+    REGISTRY[name] = Task(kind, function, keeps_processes, keeps_state)
 
 
 def check_type(kind: TaskType) -> None:
@@ -229,6 +233,7 @@ def task(
     grace: Duration = ...,
     retry_delay: Duration = ...,
     keeps_processes: bool = ...,
+    keeps_state: bool = ...,
 ) -> Callable[[Function], Function]: ...
 def task(
     function: Function | None = None,
@@ -244,6 +249,7 @@ def task(
     grace: how long a task that is told to end has for that, before its process is killed.
     retry_delay: how long after its first failure a job waits for its next attempt; it doubles each time.
     keeps_processes: the processes that its jobs start live on after them; those of other types are killed.
+    keeps_state: what it changes in its process (working directory, environment, threads, ...) stays for later jobs.
     Durations are seconds, or text such as "90s", "5m", "2h".
     Raises TaskError when that cannot be.
     """
@@ -270,6 +276,7 @@ class Caller:
     def __init__(self, task: Task) -> None:
         self.type = task.type
         self.keeps_processes = task.keeps_processes
+        self.keeps_state = task.keeps_state
         self._function = task.function
         self._signature = _signature(task.function)
         hints = _hints(task.function, self._signature)

@@ -148,7 +148,7 @@ def test_a_wish_to_end_keeps_the_place_of_progress(ready: Any) -> None:
     """A cancel of the running job is a change of the job, and no new run: `progress` goes on."""
     ready.submit("once")
     ready.beat(running=Running(1, 1, 5))
-    ready.core.on_progress(Progress(ready.core.session_name, 1, 1, 4, 0.5, None, 0, b""), ready.now)
+    ready.core.on_progress(Progress(ready.core.session_name, 1, 1, 4, 0.5, None), ready.now)
     ready.turn()
     (before,) = ask(ready, Status((1,))).jobs
     ready.cancel(1)

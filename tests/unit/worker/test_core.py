@@ -378,7 +378,7 @@ def test_beat_tells_how_much_of_a_large_result_was_sent_before_it() -> None:
 
 
 def test_progress_is_told_when_there_is_room() -> None:
-    """News that nobody needs never queue up in front of a slow link: of what was printed meanwhile the end is told."""
+    """News that nobody needs never queue up in front of a slow link: what was printed meanwhile waits, too."""
     worker = idle()
     worker.jobs(1, 2)
     worker.end(bytes(10 << 20))
@@ -391,7 +391,8 @@ def test_progress_is_told_when_there_is_room() -> None:
     worker.core.outbox.flow.begin_round()
     worker.core.on_seen(Seen(0.5, None, worker.now), worker.now)
     worker.turn(1)
-    assert [message.output for message in worker.progress()] == [b"one two"]
+    assert [message.fraction for message in worker.progress()] == [0.5]
+    assert b"".join(piece.body for piece in worker.core._run.output(2, 102, 9)) == b"one two"
 
 
 # --- data in pieces --------------------------------------------------------------------------------------
@@ -983,11 +984,13 @@ def test_more_output_than_a_report_has_goes_before_the_end() -> None:
     body = bytes(range(256)) * 1024
     worker.core.on_output(1, body[:100_000])
     worker.turn(LOOK_MS)
-    first = worker.reports()
     worker.core.on_output(1, body[100_000:], "/logs/1")
     worker.end()
-    *pieces, end = [*first, *worker.reports()]
-    assert [piece.offset for piece in pieces] == [0, PIECE_BYTES, *range(100_000, len(body) - PIECE_BYTES, PIECE_BYTES)]
+    *pieces, end = worker.core.outbox._kept
+    assert [piece.offset for piece in pieces] == [
+        *range(0, 100_000, PIECE_BYTES),
+        *range(100_000, len(body) - PIECE_BYTES, PIECE_BYTES),
+    ]
     assert b"".join(piece.body for piece in pieces) + end.output == body
     assert (end.output_bytes, end.output_file, len(end.output) <= PIECE_BYTES) == (len(body), "/logs/1", True)
     assert [piece.progress for piece in pieces] == list(range(2, 2 + len(pieces)))

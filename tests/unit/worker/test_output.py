@@ -138,7 +138,7 @@ def later():
     os.write(1, b"late")
     open("here", "w").close()
 
-@task
+@task(keeps_state=True)
 def leave(): threading.Thread(target=later, daemon=True).start()
 
 @task

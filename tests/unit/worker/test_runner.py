@@ -155,7 +155,7 @@ def die(how: str):
     if how == "scribble": write(b"scribble")
     if how == "scribble much": [write(b"scribble") for _ in range(100)]
     if how == "forge":
-        write(msgpack.packb([False, 99, "completed", 0, None, None, "", "", 0]))
+        write(msgpack.packb([False, 99, "completed", 0, None, None, "", "", 0, ""]))
         signal.pause()
 
 def write(what):
@@ -204,7 +204,7 @@ def write(*packet):
 
 @task
 def forge(n: int, elapsed_us, result, reason, message):
-    write(False, n, "completed", elapsed_us, result, reason, message, "", "many")
+    write(False, n, "completed", elapsed_us, result, reason, message, "", "many", "")
     signal.pause()
 """
 
