@@ -3,12 +3,14 @@
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-FOLDERS = ["broker", "worker", "client", "messages", "testing"]
+FOLDERS = ["broker", "worker", "client", "messages", "program", "testing"]
+PACKAGES = [f"zjobs.{folder}" for folder in FOLDERS]
+PACKAGES += [f"zjobs.{folder}.{inner}" for folder in FOLDERS for inner in find_packages(str(HERE / folder))]
 
-version = re.search(r'^VERSION = "(.+)"$', (HERE / "messages/version.py").read_text(), re.M)
+version = re.search(r'^VERSION = "(.+)"$', (HERE / "program/version.py").read_text(), re.M)
 assert version is not None
 
 setup(
@@ -19,9 +21,9 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.10",
-    packages=[f"zjobs.{folder}" for folder in FOLDERS],
+    packages=PACKAGES,
     package_dir={f"zjobs.{folder}": folder for folder in FOLDERS},
-    package_data={f"zjobs.{folder}": ["py.typed"] for folder in FOLDERS},
+    package_data={package: ["py.typed"] for package in PACKAGES},
     install_requires=[
         # 27.0: the first release with wheels of libzmq 4.3.5 for Python 3.10 to 3.14
         "pyzmq>=27.0",

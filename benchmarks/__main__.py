@@ -33,8 +33,8 @@ from typing import Any
 from benchmarks import run, table
 from benchmarks.bench import FULL, QUICK, Bench, placements
 from benchmarks.program import ROOT
-from zjobs.messages import options
-from zjobs.messages.version import VERSION
+from zjobs.program import options
+from zjobs.program.version import VERSION
 
 DOC = (__doc__ or "").format(figures=", ".join(run.FIGURES), peers=", ".join(run.PEERS))
 PAGE = ROOT / "docs" / "performance.md"

@@ -39,8 +39,8 @@ from benchmarks.load import TYPE
 from benchmarks.program import ROOT, pinned
 from benchmarks.run import circumstances
 from benchmarks.service import CLIENTS, Service
-from zjobs.messages import keys, options, zap
-from zjobs.messages.version import VERSION
+from zjobs.program import keyfiles, options, zap
+from zjobs.program.version import VERSION
 
 JOBS = 20_000  # in the queue before a flood begins
 RESULT_LETTERS = 5_700  # `repeat` makes about 16 MB of so many
@@ -178,7 +178,7 @@ def _dealer(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, key: Path | 
         socket.linger = 0
         socket.rcvtimeo = ANSWER_MS
         if key is not None:
-            identity = keys.load(key)
+            identity = keyfiles.load(key)
             zap.call_with(socket, identity.public, identity.secret, identity.server)
         socket.connect(endpoint)
         yield socket

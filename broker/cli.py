@@ -12,17 +12,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from zjobs.broker import backups, keys, upkeep
-from zjobs.broker.access import Role
-from zjobs.broker.core import Rules
-from zjobs.broker.journal import MEMORY, CannotCreate, Journal, JournalError, Misplaced, StorageError
-from zjobs.broker.keys import KeyRing, KeysError
+from zjobs.broker import credentials
+from zjobs.broker.core.core import Rules
+from zjobs.broker.credentials import KeyRing, KeysError
+from zjobs.broker.net.sockets import CannotBind, Config
+from zjobs.broker.requests.access import Role
 from zjobs.broker.retention import Keep
-from zjobs.broker.shell import Broker
-from zjobs.broker.sockets import CannotBind, Config
-from zjobs.messages import endpoints, lock, logs, options, wire
-from zjobs.messages.types import Limits
-from zjobs.messages.version import VERSION
+from zjobs.broker.service import Broker
+from zjobs.broker.storage import backups, check
+from zjobs.broker.storage.sqlite import MEMORY, CannotCreate, Journal, JournalError, Misplaced, StorageError
+from zjobs.messages import codec
+from zjobs.messages.records import Limits
+from zjobs.program import endpoints, lock, logs, options
+from zjobs.program.version import VERSION
 
 USAGE = """
 zbroker: keeps jobs in a journal, answers requests, and hands the jobs to one worker, one after another.
@@ -93,7 +95,7 @@ configuration, or a backup where a journal is meant.
 """
 
 LARGEST = 1 << 31
-MOST = {"--max-data": wire.MAX_DATA_BYTES, "--max-journal": wire.MAX_ID}
+MOST = {"--max-data": codec.MAX_DATA_BYTES, "--max-journal": codec.MAX_ID}
 
 # The options of each command; those of none belong to the broker itself.
 BELONGING: dict[str, tuple[str, ...]] = {
@@ -157,15 +159,15 @@ def _manage_keys(values: dict[str, Any]) -> int:
     name = values["NAME"]
     try:
         if values["init"]:
-            said = keys.init(directory)
+            said = credentials.init(directory)
         elif values["worker"]:
-            said = keys.renew_worker(directory)
+            said = credentials.renew_worker(directory)
         elif values["revoke"]:
-            said = keys.revoke(directory, name)
+            said = credentials.revoke(directory, name)
         elif values["list"]:
-            said = keys.listed(directory)
+            said = credentials.listed(directory)
         else:
-            said = keys.add(directory, name, _role(values["--role"]), Path(values["--out"] or f"{name}.key"))
+            said = credentials.add(directory, name, _role(values["--role"]), Path(values["--out"] or f"{name}.key"))
     except OSError as error:
         raise Refused(CANNOT_CREATE, f"{error.filename or directory}: {error.strerror}") from error
     print(said)
@@ -191,13 +193,13 @@ def _upkeep(values: dict[str, Any]) -> int:
     _end_on_sigterm()
     try:
         if values["check"]:
-            said = upkeep.check(file)
+            said = check.check(file)
         elif values["backup"]:
             said = backups.backup(file, values["TARGET"], _key_ring(values))
         else:
             file = values["JOURNAL"] or _journal_file(values)
             said = backups.restore(values["BACKUP"], file)
-    except upkeep.UpkeepError as error:
+    except check.UpkeepError as error:
         raise Refused(LOCKED if error.held else CANNOT_CREATE, str(error)) from error
     except OSError as error:
         raise Refused(CANNOT_CREATE, f"{error.filename or file}: {error.strerror}") from error

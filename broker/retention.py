@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from zjobs.broker.core import Core
-from zjobs.broker.jobs import Job, Service
-from zjobs.broker.journal import Journal
-from zjobs.broker.workerview import Now
+from zjobs.broker.core.core import Core
+from zjobs.broker.core.jobs import Job, Service
+from zjobs.broker.core.worker_status import Now
+from zjobs.broker.storage.sqlite import Journal
 
 STEP_JOBS = 100
 STEP_LOOKED_AT = 500

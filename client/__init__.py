@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zjobs.client.api import NO_DATA as NO_DATA
-    from zjobs.client.api import Client as Client
-    from zjobs.client.api import Job as Job
+    from zjobs.client.client import NO_DATA as NO_DATA
+    from zjobs.client.client import Client as Client
+    from zjobs.client.client import Job as Job
     from zjobs.client.errors import BadAddress as BadAddress
     from zjobs.client.errors import BadKeyFile as BadKeyFile
     from zjobs.client.errors import BadReply as BadReply
@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name[:1].isupper():  # the modules of this package are looked up here too
-        from zjobs.client import api, errors
+        from zjobs.client import client, errors
 
-        for module in (api, errors):
+        for module in (client, errors):
             if hasattr(module, name):
                 return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,9 +11,9 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where i
 
 def main(argv: list[str] | None = None) -> int:
     """Runs zclient with `argv` (by default the process's own); returns the exit code."""
-    from zjobs.client import cli  # only now: see above
+    from zjobs.client.cli import main as zclient  # only now: see above
 
-    return cli.main(sys.argv[1:] if argv is None else argv)
+    return zclient.main(sys.argv[1:] if argv is None else argv)
 
 
 if __name__ == "__main__":

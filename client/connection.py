@@ -14,11 +14,11 @@ from time import monotonic, sleep
 
 import zmq
 
+from zjobs.client.credentials import Key
 from zjobs.client.errors import BadAddress, BadReply, BrokerUnreachable, NotPermitted, UntrustedBroker
 from zjobs.client.handshake import Handshake, trouble
-from zjobs.client.identity import Key
-from zjobs.messages import endpoints
-from zjobs.messages.links import watch_link
+from zjobs.program import endpoints
+from zjobs.program.links import watch_link
 
 # A request is lost only with its connection: a broker that was restarted has forgotten it. It is sent again on a new
 # socket when the connection broke; and after a time without a reply, in case something between the two of us fails in
@@ -169,7 +169,7 @@ class _Pool:
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
         socket.setsockopt(zmq.IPV6, endpoints.is_ipv6(self._address))
         if self._key is not None:
-            from zjobs.messages import zap  # not at the top: most starts of zclient need no key
+            from zjobs.program import zap  # not at the top: most starts of zclient need no key
 
             zap.call_with(socket, self._key.public, self._key.secret, self._key.server)
         return socket

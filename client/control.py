@@ -11,7 +11,26 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zjobs.client import errors
-from zjobs.messages import types as m
+from zjobs.messages.records import JobStatus, Paused
+from zjobs.messages.requests import (
+    Cancel,
+    CancelReply,
+    Forget,
+    ForgetReply,
+    List,
+    ListReply,
+    Log,
+    LogReply,
+    Pause,
+    PauseReply,
+    Queue,
+    QueueReply,
+    Resume,
+    ResumeReply,
+    Retry,
+    RetryReply,
+)
+from zjobs.messages.states import JobState
 
 if TYPE_CHECKING:
     from zjobs.client.watch import Watch
@@ -33,29 +52,29 @@ class Control(ABC):
     address: str
     patience: float
 
-    def cancel(self, ids: Sequence[int]) -> m.CancelReply:
+    def cancel(self, ids: Sequence[int]) -> CancelReply:
         """Cancels these jobs; tells what each is now: cancelled, `cancelling` (it runs and was told to end), or
         how it had ended before. Ids without a job are in `missing`."""
-        first, *more = [self._ask(m.Cancel(tuple(part)), m.CancelReply) for part in _parts(ids)]
+        first, *more = [self._ask(Cancel(tuple(part)), CancelReply) for part in _parts(ids)]
         for reply in more:
             self._check_journal(reply.journal, first.journal)
             first = first._replace(jobs=first.jobs + reply.jobs, missing=first.missing + reply.missing)
         return first
 
-    def retry_ids(self, ids: Sequence[int], request_key: str) -> m.RetryReply:
+    def retry_ids(self, ids: Sequence[int], request_key: str) -> RetryReply:
         """As `Client.retry`, but returns the broker's reply."""
         try:
-            return self._ask(m.Retry(request_key, tuple(ids)), m.RetryReply)
+            return self._ask(Retry(request_key, tuple(ids)), RetryReply)
         except (errors.BrokerUnreachable, errors.StorageFailed, errors.ReadOnly) as error:
             error.request_key = request_key
             raise
 
-    def forget(self, ids: Sequence[int]) -> m.ForgetReply:
+    def forget(self, ids: Sequence[int]) -> ForgetReply:
         """Drops jobs that have ended, with data, result and output. Those that have not are in `kept`."""
-        first, *more = [self._ask(m.Forget(tuple(part)), m.ForgetReply) for part in _parts(ids)]
+        first, *more = [self._ask(Forget(tuple(part)), ForgetReply) for part in _parts(ids)]
         for reply in more:
             self._check_journal(reply.journal, first.journal)
-            first = m.ForgetReply(
+            first = ForgetReply(
                 first.journal,
                 first.forgotten + reply.forgotten,
                 first.kept + reply.kept,
@@ -63,14 +82,14 @@ class Control(ABC):
             )
         return first
 
-    def pause(self, reason: str = "", *, wait: bool = False, timeout: float | None = None) -> m.PauseReply:
+    def pause(self, reason: str = "", *, wait: bool = False, timeout: float | None = None) -> PauseReply:
         """Nothing new starts until `resume`, over restarts too; the running job goes on.
 
         The reply names the jobs that the worker had been given before: the one in `running`, and those in `may_start`,
         which may start in the next moments. wait: returns when none of them runs or can start any more, so that it is
         safe to touch the instrument; raises what `wait_until_idle` does. The pause stays on in each case.
         """
-        reply = self._ask(m.Pause(reason), m.PauseReply)
+        reply = self._ask(Pause(reason), PauseReply)
         if wait:
             self.wait_until_idle(timeout)
         return reply
@@ -87,7 +106,7 @@ class Control(ABC):
         pause_s = FIRST_LOOK_S
         while True:
             try:
-                reply = self._ask(m.Queue(1), m.QueueReply)
+                reply = self._ask(Queue(1), QueueReply)
                 lost_at = None
                 if not reply.paused:
                     raise errors.Resumed
@@ -102,33 +121,33 @@ class Control(ABC):
             sleep(max(0.0, min(pause_s, deadline - monotonic())))
             pause_s = min(2 * pause_s, LONGEST_LOOK_S)
 
-    def resume(self) -> m.Paused | None:
+    def resume(self) -> Paused | None:
         """Ends a pause; returns it, None when there was none."""
-        return self._ask(m.Resume(), m.ResumeReply).was
+        return self._ask(Resume(), ResumeReply).was
 
-    def log(self, id: int, offset: int = 0) -> m.LogReply:
+    def log(self, id: int, offset: int = 0) -> LogReply:
         """What the job's last run has printed from byte `offset` on, at most 64 KiB, also while it runs.
 
         The reply's own `offset` is later than asked for when that part is gone: of long output the end is kept.
         """
-        return self._ask(m.Log(id, offset), m.LogReply)
+        return self._ask(Log(id, offset), LogReply)
 
     def list(
         self,
-        state: m.JobState | str | None = None,
+        state: JobState | str | None = None,
         type: str | None = None,
         limit: int | None = None,
         before: int | None = None,
-    ) -> Iterator[m.JobStatus]:
+    ) -> Iterator[JobStatus]:
         """Jobs, newest first: of this state and type, at most `limit`, with ids below `before`.
 
         Pages are fetched as they are needed. Raises ValueError for a state that there is none of.
         """
-        wanted = m.List(None if state is None else m.JobState(state), type)
+        wanted = List(None if state is None else JobState(state), type)
         left = float("inf") if limit is None else limit
         journal: str | None = None
         while left > 0:
-            page = self._ask(wanted._replace(limit=int(min(left, JOBS_A_PAGE)), before=before), m.ListReply)
+            page = self._ask(wanted._replace(limit=int(min(left, JOBS_A_PAGE)), before=before), ListReply)
             journal = journal or page.journal
             self._check_journal(page.journal, journal)
             yield from page.jobs
@@ -137,7 +156,7 @@ class Control(ABC):
             if before is None:
                 return
 
-    def wait(self, ids: Iterable[int], timeout: float | None = None) -> dict[int, m.JobStatus]:
+    def wait(self, ids: Iterable[int], timeout: float | None = None) -> dict[int, JobStatus]:
         """Waits until all these jobs have ended, at most `timeout` seconds; their final statuses by id.
 
         Raises WaitTimeout (with the status of one that goes on), NotFound, Expired, BrokerChanged, and

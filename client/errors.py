@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from zjobs.messages.types import ErrorCode, JobStatus
+from zjobs.messages.records import JobStatus
+from zjobs.messages.states import ErrorCode
 
 
 class ZjobsError(Exception):

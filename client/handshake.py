@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import zmq
 
+from zjobs.client.credentials import Key
 from zjobs.client.errors import KeyNeeded, KeyRefused, UntrustedBroker
-from zjobs.client.identity import Key
 
 if TYPE_CHECKING:
     import socket

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zjobs.messages.types import JobStatus
+from zjobs.messages.records import JobStatus
 
 
 def is_news(known: JobStatus | None, heard: JobStatus) -> bool:

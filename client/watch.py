@@ -11,21 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple, Union
 from zjobs.client.connection import Feed
 from zjobs.client.errors import BY_CODE, BrokerChanged, BrokerUnreachable, WouldDeadlock
 from zjobs.client.view import View
-from zjobs.messages import inside, wire
-from zjobs.messages.endpoints import seen_from
-from zjobs.messages.types import (
-    ErrorCode,
-    JobEvent,
-    JobState,
-    JobStatus,
-    Listening,
-    Missing,
-    ServiceEvent,
-    WorkerState,
-)
+from zjobs.messages import codec
+from zjobs.messages.events import JobEvent, Listening, ServiceEvent
+from zjobs.messages.records import JobStatus, Missing
+from zjobs.messages.states import ErrorCode, JobState, WorkerState
+from zjobs.program import inside
+from zjobs.program.endpoints import seen_from
 
 if TYPE_CHECKING:
-    from zjobs.client.api import Client
+    from zjobs.client.client import Client
 
 # Events are dropped when a watcher does not keep up; a request every few seconds finds what they would have told.
 CHECK_EVERY_S = 5.0
@@ -162,11 +156,11 @@ class Watch:
         if self._topics and len(self._topics) - len(ended) > MOST_TOPICS // 2:
             return
         for job_id in ended:
-            self._feed.unsubscribe(wire.job_topic(job_id))
+            self._feed.unsubscribe(codec.job_topic(job_id))
         self._topics -= ended
         for job_id in self._first():
             if job_id not in self._topics:
-                self._feed.subscribe(wire.job_topic(job_id))
+                self._feed.subscribe(codec.job_topic(job_id))
                 self._topics.add(job_id)
 
     def _first(self) -> list[int]:
@@ -176,8 +170,8 @@ class Watch:
         bodies, disconnected = self._feed.read(seconds)
         for body in bodies:
             try:
-                event: Event = wire.decode(body, wire.EVENTS)
-            except wire.DecodeError:
+                event: Event = codec.decode(body, codec.EVENTS)
+            except codec.DecodeError:
                 continue  # the next request tells what it was, or what is wrong
             if event.journal != self.journal:
                 self._changed = BrokerChanged(self._client.address)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from zjobs.client.errors import BrokerUnreachable, NotPermitted, ZjobsError
 from zjobs.client.watch import Event, News, Watch
-from zjobs.messages import wire
-from zjobs.messages.types import JobEvent, JobStatus, ServiceEvent
+from zjobs.messages import codec
+from zjobs.messages.events import JobEvent, ServiceEvent
+from zjobs.messages.records import JobStatus
 
 if TYPE_CHECKING:
-    from zjobs.client.api import Client
+    from zjobs.client.client import Client
 
 # So many jobs are remembered, the ones last heard of: to tell news from repetitions, and to ask what was missed.
 MOST_KNOWN = 10_000
@@ -60,7 +61,7 @@ class WatchAll(Watch):
 
     def _subscribe(self) -> None:
         if not self._topics:
-            self._feed.subscribe(wire.ALL_JOBS_TOPIC)
+            self._feed.subscribe(codec.ALL_JOBS_TOPIC)
             self._topics.add(0)
 
     def _hear(self, event: Event) -> None:

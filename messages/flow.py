@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from zjobs.messages.types import Arrived
+from zjobs.messages.dispatch import Arrived
 
 FIRST_BYTES = 256 << 10
 LEAST_BYTES = 64 << 10

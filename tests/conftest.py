@@ -26,7 +26,7 @@ import pytest
 import zmq
 
 from zjobs.client import Client
-from zjobs.messages.types import JobState, WorkerState
+from zjobs.messages.states import JobState, WorkerState
 
 # Whoever starts the tests in the background of a shell without job control has SIGINT ignored, and so would every
 # program that the tests start; a handler here means the default there.

@@ -44,9 +44,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from zjobs.messages import endpoints, keys, logs, options
-from zjobs.messages.version import VERSION
-from zjobs.worker import guard, shell
+from zjobs.program import endpoints, keyfiles, logs, options
+from zjobs.program.version import VERSION
+from zjobs.worker import service
+from zjobs.worker.files import worker_lock
 
 EX_OK, EX_USAGE, EX_UNAVAILABLE, EX_CANTCREAT, EX_TEMPFAIL, EX_CONFIG = 0, 64, 69, 73, 75, 78
 
@@ -67,34 +68,34 @@ def main(argv: list[str] | None = None) -> int:
         _start_log(_level(values["--log-level"]))
     except (options.UsageError, ValueError) as error:
         return _refused(EX_USAGE, f"{error}")
-    except (keys.KeyFileError, _Open) as error:
+    except (keyfiles.KeyFileError, _Open) as error:
         return _refused(EX_CONFIG, f"{error}")
     return _served(config)
 
 
-def _served(config: shell.Config) -> int:
+def _served(config: service.Config) -> int:
     try:
-        shell.serve(config)
-    except guard.Taken as taken:
+        service.serve(config)
+    except worker_lock.Taken as taken:
         return _refused(EX_TEMPFAIL, str(taken))
-    except shell.Unbindable as unbindable:
+    except service.Unbindable as unbindable:
         return _refused(EX_UNAVAILABLE if unbindable.in_use else EX_CANTCREAT, str(unbindable))
-    except shell.Unstartable as unstartable:
+    except service.Unstartable as unstartable:
         return _refused(EX_CONFIG, str(unstartable))
-    except shell.Lost as lost:
+    except service.Lost as lost:
         return _refused(EX_CANTCREAT, str(lost))
     except OSError as error:
         return _refused(EX_CANTCREAT, f"cannot start: {error}")
     return EX_OK
 
 
-def _config(values: dict[str, Any]) -> shell.Config:
+def _config(values: dict[str, Any]) -> service.Config:
     """Raises ValueError, KeyFileError and _Open with a sentence."""
     pipe = endpoints.checked(values["--pipe"])
     reports = endpoints.checked(values["--reports"] or _after(pipe))
     if pipe == reports:
         raise ValueError(f"--pipe and --reports must differ; both are {pipe}")
-    key = None if values["--key"] is None else keys.load(values["--key"])
+    key = None if values["--key"] is None else keyfiles.load(values["--key"])
     for endpoint in (pipe, reports):
         if key is None and not values["--insecure"] and not endpoints.is_local(endpoint):
             raise _Open(
@@ -104,7 +105,7 @@ def _config(values: dict[str, Any]) -> shell.Config:
     farewell_ms = int(1000 * options.duration(values["--farewell"]))
     logs_at = None if values["--logs"] is None else Path(values["--logs"])
     tasks, scale = tuple(map(_module, values["--tasks"])), _factor(values["--time-scale"])
-    return shell.Config(pipe, reports, scale, tasks, key, farewell_ms, logs_at)
+    return service.Config(pipe, reports, scale, tasks, key, farewell_ms, logs_at)
 
 
 def _module(name: str) -> str:

@@ -26,9 +26,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar, Union, overload
 
-from zjobs.messages import options
-from zjobs.messages.types import TaskType
-from zjobs.messages.wire import MAX_DURATION_MS, MAX_TYPE_CHARS, refusal, unpack_value
+from zjobs.messages.codec import MAX_DURATION_MS, MAX_TYPE_CHARS, refusal, unpack_value
+from zjobs.messages.records import TaskType
+from zjobs.program import options
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -7,11 +7,11 @@ from itertools import pairwise
 
 from benchmarks.bench import Bench, Measured
 from benchmarks.load import submit_frame
-from zjobs.broker.core import Core, Rules
-from zjobs.broker.journal import MEMORY, Journal
-from zjobs.broker.shell import clock
-from zjobs.messages import wire
-from zjobs.messages.types import BrokerName
+from zjobs.broker.core.core import Core, Rules
+from zjobs.broker.service import clock
+from zjobs.broker.storage.sqlite import MEMORY, Journal
+from zjobs.messages import codec
+from zjobs.messages.records import BrokerName
 
 PARTS = ("decode", "submit", "end", "commit", "encode")
 
@@ -35,7 +35,7 @@ def _turn(core: Core, journal: Journal, frame: bytes) -> tuple[int, ...]:
     """One turn as `broker.shell` does it; how long each of PARTS took."""
     now = time.perf_counter_ns
     at = [now()]
-    request = wire.decode(frame, wire.REQUESTS)
+    request = codec.decode(frame, codec.REQUESTS)
     at.append(now())
     core.submit(request, (b"client", b""), clock())
     at.append(now())
@@ -43,6 +43,6 @@ def _turn(core: Core, journal: Journal, frame: bytes) -> tuple[int, ...]:
     at.append(now())
     journal.commit(effects.changes)
     at.append(now())
-    wire.encode(effects.replies[0][1])
+    codec.encode(effects.replies[0][1])
     at.append(now())
     return tuple(after - before for before, after in pairwise(at))

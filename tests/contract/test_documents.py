@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import zmq
 
-from zjobs.messages import types as m
-from zjobs.messages import wire
+from zjobs.messages import codec
+from zjobs.messages.dispatch import Ended, Returned, Running
+from zjobs.messages.events import JobEvent, Listening, ServiceEvent
+from zjobs.messages.records import Attempt, BrokerName, JobStatus, Limits, Missing, TaskType, WorkerInfo
+from zjobs.messages.requests import NewJob
+from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome, WorkerState
 
 if TYPE_CHECKING:
     from tests.conftest import Service
@@ -68,9 +72,9 @@ def test_a_plain_client_written_from_the_protocol_works(shared_service: Service)
 
 def test_the_closed_lists_are_complete() -> None:
     """Error codes, reasons, worker states, job states, outcomes: in the page as in the code."""
-    assert first_column(SECTIONS["Errors"]) == [code.value for code in m.ErrorCode]
-    assert first_column(SECTIONS["Reasons"]) == [reason.value for reason in m.FailReason]
-    for words in (m.JobState, m.WorkerState, m.Outcome):
+    assert first_column(SECTIONS["Errors"]) == [code.value for code in ErrorCode]
+    assert first_column(SECTIONS["Reasons"]) == [reason.value for reason in FailReason]
+    for words in (JobState, WorkerState, Outcome):
         missing = [word.value for word in words if f"`{word.value}`" not in PROTOCOL]
         assert not missing, (words, missing)
 
@@ -79,14 +83,14 @@ def test_the_limits_are_those_in_force() -> None:
     """Names and defaults of the table under Limits."""
     rows = re.findall(r"^\| `(\w+)` \| ([\d,]+)( MiB)? \|", SECTIONS["Limits"], re.MULTILINE)
     told = {name: int(number.replace(",", "")) << (20 if unit else 0) for name, number, unit in rows}
-    assert told == m.Limits()._asdict()
+    assert told == Limits()._asdict()
 
 
-@pytest.mark.parametrize("op", wire.REQUESTS)
+@pytest.mark.parametrize("op", codec.REQUESTS)
 def test_each_request_has_a_section_with_its_fields(op: str) -> None:
     """Every field of the request and of its reply is named in the section of the request."""
     section = SECTIONS[f"`{op}`"]
-    for kind in (wire.REQUESTS[op], wire.REPLIES[op]):
+    for kind in (codec.REQUESTS[op], codec.REPLIES[op]):
         missing = [field for field in kind._fields if f"`{field}`" not in section and field != "journal"]
         assert not missing, (kind.__name__, missing)
 
@@ -94,13 +98,13 @@ def test_each_request_has_a_section_with_its_fields(op: str) -> None:
 def test_there_is_no_section_for_a_request_that_does_not_exist() -> None:
     """The sections under Requests are the requests."""
     told = re.findall(r"^### `(\w+)`$", PROTOCOL, re.MULTILINE)
-    assert told == list(wire.REQUESTS)
+    assert told == list(codec.REQUESTS)
 
 
 @pytest.mark.parametrize(
     "kind",
-    [m.JobStatus, m.Attempt, m.TaskType, m.WorkerInfo, m.JobEvent, m.Missing, m.NewJob, m.BrokerName, m.Running]
-    + [m.ServiceEvent, m.Listening, m.Ended, m.Returned, *wire.PIPE.values(), *wire.REPORTS.values()],
+    [JobStatus, Attempt, TaskType, WorkerInfo, JobEvent, Missing, NewJob, BrokerName, Running]
+    + [ServiceEvent, Listening, Ended, Returned, *codec.PIPE.values(), *codec.REPORTS.values()],
     ids=lambda kind: kind.__name__,
 )
 def test_each_field_of_a_map_is_explained(kind: type) -> None:

@@ -7,10 +7,10 @@ import re
 import pytest
 
 from zjobs.broker import cli as broker
-from zjobs.client import exits
-from zjobs.client import help as client_help
-from zjobs.messages import endpoints, options
-from zjobs.messages.types import Limits
+from zjobs.client.cli import exit_codes
+from zjobs.client.cli import usage as client_help
+from zjobs.messages.records import Limits
+from zjobs.program import endpoints, options
 from zjobs.worker import cli as worker
 
 
@@ -29,7 +29,7 @@ def codes_of(module: object, names: str) -> set[int]:
 def test_zclient(name: str) -> None:
     """The same codes on every page. 141 is not among them: nobody is there to read it any more."""
     page = client_help.COMMANDS.get(name, client_help.GENERAL)
-    assert told_exit_codes(page) == codes_of(exits, "[A-Z_]+") - {exits.BROKEN_PIPE}
+    assert told_exit_codes(page) == codes_of(exit_codes, "[A-Z_]+") - {exit_codes.BROKEN_PIPE}
 
 
 def test_zbroker() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zjobs.broker.notices import EVERY_MS, Notices
+from zjobs.broker.net.rate_limited_log import EVERY_MS, Notices
 
 
 def test_each_kind_is_told_at_once_and_then_counted(caplog: pytest.LogCaptureFixture) -> None:

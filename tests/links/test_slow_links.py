@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from zjobs.client import Client
-from zjobs.messages.types import JobState, WorkerState
+from zjobs.messages.states import JobState, WorkerState
 
 if TYPE_CHECKING:
     from tests.conftest import Service

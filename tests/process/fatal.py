@@ -30,7 +30,7 @@ def counted(nth: int) -> Callable[[], bool]:
 
 
 def arm_broker(place: str, what: str, nth: int) -> None:
-    from zjobs.broker.journal import Journal
+    from zjobs.broker.storage.sqlite import Journal
 
     commit, write, send = Journal.commit, Journal._write, zmq.Socket.send
     due = counted(nth)

@@ -14,7 +14,7 @@ import pytest
 import zmq
 
 from zjobs.client import Expired, NotFinished, NotFound
-from zjobs.messages.types import PROTOCOL_VERSION
+from zjobs.messages.states import PROTOCOL_VERSION
 
 if TYPE_CHECKING:
     from tests.conftest import Service

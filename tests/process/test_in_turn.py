@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from zjobs.messages.types import JobState
+from zjobs.messages.states import JobState
 
 if TYPE_CHECKING:
     from tests.conftest import Service

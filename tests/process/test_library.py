@@ -12,7 +12,7 @@ import pytest
 
 from zjobs import client as library
 from zjobs.client import Client
-from zjobs.messages.types import ErrorCode
+from zjobs.messages.states import ErrorCode
 
 if TYPE_CHECKING:
     from tests.conftest import Service

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from zjobs.client import JobFailed
-from zjobs.client.api import NO_DATA
+from zjobs.client.client import NO_DATA
 
 if TYPE_CHECKING:
     from tests.conftest import Service

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from zjobs.broker import keys as broker_keys
-from zjobs.broker.access import Role
-from zjobs.broker.keys import KeyRing, KeysError
+from zjobs.broker import credentials as broker_keys
+from zjobs.broker.credentials import KeyRing, KeysError
+from zjobs.broker.requests.access import Role
 from zjobs.client import errors
-from zjobs.messages import keys
+from zjobs.program import keyfiles
 
 STREAMS_END_S = 2.0
 
@@ -26,7 +26,7 @@ def test_what_init_makes(keyed: Any) -> None:
         assert path.stat().st_mode & 0o777 == 0o700
     for name in ("broker", "worker"):
         assert (keyed.keys / f"{name}.key").stat().st_mode & 0o777 == 0o600
-    broker, worker = (keys.load(keyed.keys / f"{name}.key") for name in ("broker", "worker"))
+    broker, worker = (keyfiles.load(keyed.keys / f"{name}.key") for name in ("broker", "worker"))
     assert (broker.server, worker.server) == (worker.public, broker.public)
     assert keyed.manage("list") == "\n"
     ended = keyed.service.run("broker", "keys", "init", "--keys", str(keyed.keys))
@@ -37,7 +37,7 @@ def test_add_list_and_revoke(keyed: Any) -> None:
     """A name is given once at a time; the secret half is in the file that is handed over, and nowhere else."""
     file = keyed.add("alice", "submitter")
     assert file.stat().st_mode & 0o777 == 0o600
-    alice = keys.load(file)
+    alice = keyfiles.load(file)
     assert keyed.manage("list") == f"alice  submitter  {alice.public}\n"
     kept = [path for path in keyed.keys.rglob("*") if path.is_file() and alice.secret in path.read_text()]
     assert kept == []
@@ -82,7 +82,7 @@ def test_changes_within_one_tick_of_the_clock(keyed: Any) -> None:
     ring = KeyRing(keyed.keys)
     for number in range(50):
         broker_keys.add(keyed.keys, "alice", Role.VIEWER, keyed.files / f"{number}.key")
-        public = keys.load(keyed.files / f"{number}.key").public
+        public = keyfiles.load(keyed.files / f"{number}.key").public
         ring.refresh()
         assert ring.who(public) is not None
         broker_keys.revoke(keyed.keys, "alice")
@@ -104,7 +104,7 @@ def test_what_else_lies_in_the_folder(keyed: Any) -> None:
 def test_the_folder_is_gone(keyed: Any) -> None:
     """Then nobody is admitted any more; the broker goes on."""
     ring = KeyRing(keyed.keys)
-    public = keys.load(keyed.add("alice", "viewer")).public
+    public = keyfiles.load(keyed.add("alice", "viewer")).public
     ring.refresh()
     assert ring.who(public)
     (keyed.keys / "clients").rename(keyed.keys / "away")
@@ -179,9 +179,9 @@ def test_a_stream_without_requests_ends(keyed: Any) -> None:
     """Somebody with a socket of their own, who asks nothing and only listens, hears nothing more either."""
     import zmq
 
-    from zjobs.messages import zap
+    from zjobs.program import zap
 
-    own = keys.load(keyed.add("eve", "viewer"))
+    own = keyfiles.load(keyed.add("eve", "viewer"))
     keyed.add("bob", "submitter")
     keyed.start()
     events = keyed.client("eve").hello().events
@@ -206,9 +206,9 @@ def test_a_stream_without_requests_ends(keyed: Any) -> None:
 
 def test_the_broker_looks_often_enough() -> None:
     """An idle broker looks for changes well within the time in which streams have to end."""
-    from zjobs.broker import shell
+    from zjobs.broker import service
 
-    assert shell.KEYS_EVERY_MS / 1000 <= STREAMS_END_S / 2
+    assert service.KEYS_EVERY_MS / 1000 <= STREAMS_END_S / 2
 
 
 def test_a_backup_of_a_running_broker(keyed: Any, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import zmq
 
 from zjobs.client import Client, errors
 from zjobs.client.handshake import mechanism
-from zjobs.messages import keys, zap
+from zjobs.program import keyfiles, zap
 
 if TYPE_CHECKING:
     from tests.conftest import Service
@@ -23,7 +23,7 @@ TIMEOUT = ("--timeout", "10m")
 def forged(keyed: Any, name: str, **fields: str) -> Path:
     """A copy of a key file with something else in it."""
     file: Path = keyed.files / "forged.key"
-    keys.save(file, keys.load(keyed.file(name))._replace(**fields), "forged")
+    keyfiles.save(file, keyfiles.load(keyed.file(name))._replace(**fields), "forged")
     return file
 
 
@@ -144,8 +144,8 @@ def test_the_worker_takes_jobs_from_its_broker_alone(keyed: Any) -> None:
     keyed.add("alice", "operator")
     keyed.start()
     service = keyed.service
-    worker = keys.load(keyed.keys / "worker.key")
-    own = keys.load(keyed.file("alice"))
+    worker = keyfiles.load(keyed.keys / "worker.key")
+    own = keyfiles.load(keyed.file("alice"))
     for kind, endpoint in ((zmq.SUB, service.reports), (zmq.PUSH, service.pipe)):
         with service.context.socket(kind) as socket:
             zap.call_with(socket, own.public, own.secret, worker.public)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from zjobs.broker.access import PERMITTED, Role
+from zjobs.broker.requests.access import PERMITTED, Role
 from zjobs.client import errors
-from zjobs.messages import wire
+from zjobs.messages import codec
 
 if TYPE_CHECKING:
     from tests.conftest import Service
@@ -75,8 +75,8 @@ def permitted(reply: dict[str, Any]) -> bool:
 
 def test_the_table_is_complete() -> None:
     """A request that is added later has a row, and a rule."""
-    assert set(TABLE) == set(wire.REQUESTS)
-    assert set(PERMITTED) == set(wire.REQUESTS.values())
+    assert set(TABLE) == set(codec.REQUESTS)
+    assert set(PERMITTED) == set(codec.REQUESTS.values())
 
 
 @pytest.mark.parametrize("role", ["viewer", "own", "others", "operator"])

@@ -8,19 +8,34 @@ from pathlib import Path
 import pytest
 
 import zjobs.broker
-import zjobs.client
-import zjobs.messages
-import zjobs.worker
 
-PACKAGES = {
-    package.__name__.rpartition(".")[2]: Path(package.__path__[0])
-    for package in (zjobs.broker, zjobs.worker, zjobs.client, zjobs.messages)
+ROOT = Path(zjobs.broker.__path__[0]).parent
+PROGRAMS = ("broker", "worker", "client")
+# Which room may import which: itself, and these. A room is a folder; files beside its folders form a room of its name.
+ARROWS: dict[str, set[str]] = {
+    "messages": set(),
+    "program": {"messages"},
+    "broker.core": {"messages"},
+    "broker.storage": {"broker.core", "broker", "messages", "program"},
+    "broker.net": {"broker.core", "broker", "messages", "program"},
+    "broker.requests": {"broker.core", "broker.net", "broker.storage", "broker", "messages", "program"},
+    "broker": {"broker.core", "broker.net", "broker.requests", "broker.storage", "messages", "program"},
+    "worker.core": {"messages"},
+    "worker.task": {"worker.core", "worker", "messages", "program"},
+    "worker.files": {"worker.core", "worker.task", "program"},
+    "worker": {"worker.core", "worker.files", "worker.task", "messages", "program"},
+    "client": {"messages", "program"},
+    "client.cli": {"client", "messages", "program"},
+    "testing": {"client"},
 }
-PURE = {
-    "broker": ("core", "effects", "handover", "jobs", "queue", "sending", "window", "workerview"),
-    "messages": ("flow", "types"),
-    "worker": ("core", "delivery", "effects", "news", "outbox", "run", "spool"),
+# Of the files beside the folders, those that a room below them may import: plain facts, no loops or sockets.
+BELOW = {
+    "broker.storage": {"credentials"},
+    "broker.net": {"credentials", "retention"},
+    "broker.requests": {"credentials"},
+    "worker.task": {"predefined", "tasks"},
 }
+PURE = ("broker.core", "worker.core", "messages")
 OUTSIDE = {
     "zmq",
     "sqlite3",
@@ -49,60 +64,103 @@ def imported(path: Path) -> set[str]:
     return names
 
 
+def files() -> dict[str, Path]:
+    """All modules, by name without `zjobs.`."""
+    found = {}
+    for top in {room.partition(".")[0] for room in ARROWS}:
+        for path in (ROOT / top).rglob("*.py"):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+FILES = files()
+
+
+def room_of(module: str) -> str:
+    """The room that a module of ours is in."""
+    return module if module in ARROWS else module.rpartition(".")[0]
+
+
+def ours(path: Path) -> set[str]:
+    """The modules of ours that a file imports."""
+    names = {name.removeprefix("zjobs.") for name in imported(path) if name.startswith("zjobs.")}
+    return {name for name in names if name in FILES and not (name in ARROWS and names & inside(name))}
+
+
+def inside(room: str) -> set[str]:
+    """The modules in a room."""
+    return {name for name in FILES if name != room and room_of(name) == room}
+
+
 def importers(module: str) -> set[str]:
-    """The files that import `module`, such as broker/shell.py."""
+    """The files that import `module`, such as broker/service.py."""
     return {
-        f"{package}/{path.name}"
-        for package, folder in PACKAGES.items()
-        for path in folder.glob("*.py")
+        str(path.relative_to(ROOT))
+        for path in FILES.values()
         if any(name.split(".")[0] == module for name in imported(path))
     }
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_packages_know_themselves_and_the_messages_alone(package: str) -> None:
-    """Broker, worker and client never import each other; messages imports none of them."""
-    for path in PACKAGES[package].glob("*.py"):
-        known = {name.split(".")[1] for name in imported(path) if name.startswith("zjobs.")}
-        assert known <= {package, "messages"}, path
+@pytest.mark.parametrize("module", sorted(FILES))
+def test_arrows_point_one_way(module: str) -> None:
+    """A file imports from its own room and from those below it, and nothing else of ours."""
+    room = room_of(module)
+    for name in ours(FILES[module]):
+        other = room_of(name)
+        if module.endswith("__main__"):  # the command's first lines, which know where its command line is
+            continue
+        assert other == room or other in ARROWS[room], f"{module} imports {name}"
+        if other in PROGRAMS and other != room and room in BELOW:
+            assert name.rpartition(".")[2] in BELOW[room], f"{module} imports {name}, which stands above it"
 
 
-@pytest.mark.parametrize(("package", "name"), [(package, name) for package, names in PURE.items() for name in names])
-def test_the_cores_are_pure(package: str, name: str) -> None:
-    """No clock, socket, file, random number or log: nothing of the outside is imported, directly or by our own."""
-    names = imported(PACKAGES[package] / f"{name}.py")
-    assert not {name.split(".")[0] for name in names} & OUTSIDE
-    ours = {name.split(".")[2] for name in names if name.startswith(f"zjobs.{package}.")}
-    assert ours <= set(PURE[package]), "imports what is not pure"
+def test_no_circles() -> None:
+    """No file of the programs needs itself, by whatever way round."""
+    arrows = {
+        module: ours(path) - {module}
+        for module, path in FILES.items()
+        if not module.endswith("__main__") and module.partition(".")[0] not in ("client", "testing")
+    }
+    while leaves := [module for module, names in arrows.items() if not names & arrows.keys()]:
+        for module in leaves:
+            del arrows[module]
+    assert not arrows, arrows
+
+
+@pytest.mark.parametrize("module", sorted(name for name in FILES if room_of(name) in PURE))
+def test_the_cores_are_pure(module: str) -> None:
+    """No clock, socket, file, random number or log is imported where decisions are taken."""
+    assert not {name.split(".")[0] for name in imported(FILES[module])} & OUTSIDE
 
 
 def test_the_clients_view_is_pure() -> None:
     """What the client knows of a job is worked out without sockets and clocks."""
-    assert not {name.split(".")[0] for name in imported(PACKAGES["client"] / "view.py")} & OUTSIDE
+    assert not {name.split(".")[0] for name in imported(FILES["client.view"])} & OUTSIDE
 
 
 def test_few_files_know_the_database() -> None:
     """sqlite3 stays behind the journal, and the check of its log."""
-    assert importers("sqlite3") == {"broker/journal.py", "broker/wal.py"}
+    assert importers("sqlite3") == {"broker/storage/sqlite.py", "broker/storage/wal.py"}
 
 
 def test_few_files_know_the_sockets() -> None:
     """zmq stays at the edge of each program."""
     assert importers("zmq") <= {
-        "broker/events.py",
-        "broker/frames.py",
-        "broker/keys.py",
-        "broker/shell.py",
-        "broker/sockets.py",
-        "broker/backups.py",
+        "broker/net/events.py",
+        "broker/net/frames.py",
+        "broker/credentials.py",
+        "broker/service.py",
+        "broker/net/sockets.py",
+        "broker/storage/backups.py",
         "client/connection.py",
         "client/handshake.py",
-        "messages/links.py",
-        "messages/zap.py",
-        "worker/shell.py",
+        "program/links.py",
+        "program/zap.py",
+        "worker/service.py",
     }
 
 
 def test_msgpack_stays_in_the_encoding() -> None:
     """What is packed how is decided in one place, and in the packets between a worker and its task process."""
-    assert importers("msgpack") <= {"messages/wire.py", "worker/packets.py"}
+    assert importers("msgpack") <= {"messages/codec.py", "worker/task/packets.py"}

@@ -198,9 +198,9 @@ def forked(order: dict[str, Any]) -> int:
 
 def arrange(order: dict[str, Any]) -> None:
     """What shall go wrong in this process."""
-    import zjobs.broker.shell
+    import zjobs.broker.service
 
-    zjobs.broker.shell.RETRY_WRITING_MS = RETRY_WRITING_MS
+    zjobs.broker.service.RETRY_WRITING_MS = RETRY_WRITING_MS
     if order["clock"]:
         real_ns, file = time.time_ns, order["clock"]
         time.time_ns = lambda: real_ns() + int(Path(file).read_text())
@@ -216,7 +216,7 @@ def wrap(fault: Fault) -> None:
     """Kills this process before or after the nth send or commit."""
     import zmq
 
-    from zjobs.broker.journal import Journal
+    from zjobs.broker.storage.sqlite import Journal
 
     owner, name = (zmq.Socket, "send") if fault.kind == "send" else (Journal, "commit")
     real: Callable[..., Any] = getattr(owner, name)

@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from zjobs.broker.jobs import Changes, Job, Loaded
-from zjobs.broker.workerview import Now
-from zjobs.messages.types import (
-    FailReason,
-    HandedJob,
-    Jobs,
-    JobState,
-    Retry,
-    RetryReply,
-    Submit,
-    SubmitReply,
-    TaskType,
-)
+from zjobs.broker.core.jobs import Changes, Job, Loaded
+from zjobs.broker.core.worker_status import Now
+from zjobs.messages.dispatch import HandedJob, Jobs
+from zjobs.messages.records import TaskType
+from zjobs.messages.requests import Retry, RetryReply, Submit, SubmitReply
+from zjobs.messages.states import FailReason, JobState
 
 # A run that ended so does not count as one that was lost with its worker; `told`: it was told to end, and did.
 FAILED = ("fail", "died", "told")

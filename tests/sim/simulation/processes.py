@@ -8,38 +8,23 @@ from typing import TYPE_CHECKING
 
 from simulation.oracle import Broken
 from simulation.tasks import TYPES, Runner
-from zjobs.broker.core import Core
-from zjobs.broker.effects import Effects
-from zjobs.broker.jobs import Loaded
-from zjobs.broker.journal import Journal, StorageError
+from zjobs.broker.core.core import Core
+from zjobs.broker.core.effects import Effects
+from zjobs.broker.core.jobs import Loaded
+from zjobs.broker.core.sending import Sending
+from zjobs.broker.core.worker_status import Now
 from zjobs.broker.retention import Retention
-from zjobs.broker.sending import Sending
-from zjobs.broker.workerview import Now
-from zjobs.messages import wire
-from zjobs.messages.types import (
-    Beat,
-    BrokerName,
-    Cancel,
-    Ended,
-    Forget,
-    Jobs,
-    Pause,
-    Piece,
-    Progress,
-    Received,
-    Reports,
-    Request,
-    Resume,
-    Retry,
-    Started,
-    Submit,
-)
-from zjobs.worker import effects as w
-from zjobs.worker.core import WorkerCore
-from zjobs.worker.delivery import Delivery
-from zjobs.worker.news import Seen
-from zjobs.worker.runner import Event
-from zjobs.worker.spool import pack, unpack
+from zjobs.broker.storage.sqlite import Journal, StorageError
+from zjobs.messages import codec
+from zjobs.messages.dispatch import Beat, Ended, Jobs, Piece, Progress, Received, Reports, Started
+from zjobs.messages.records import BrokerName
+from zjobs.messages.requests import Cancel, Forget, Pause, Request, Resume, Retry, Submit
+from zjobs.worker.core import effects as w
+from zjobs.worker.core.core import WorkerCore
+from zjobs.worker.core.delivery import Delivery
+from zjobs.worker.core.progress import Seen
+from zjobs.worker.core.spool import pack, unpack
+from zjobs.worker.task.process import Event
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -94,7 +79,7 @@ class Broker:
             self.core.on_gone()
             self._outbox.clear()
         for frame in reports:
-            message = wire.decode(frame, wire.REPORTS)
+            message = codec.decode(frame, codec.REPORTS)
             if isinstance(message, Beat):
                 self.core.on_beat(message, self._world.new_name("session"), now)
                 self._sending.hears(message, now.mono_ms)
@@ -149,7 +134,7 @@ class Broker:
     def _speak(self, effects: Effects) -> None:
         for (number, _), reply in effects.replies:
             self._world.answered(int(number), reply)
-        self._outbox.extend(map(wire.encode, effects.pipe))
+        self._outbox.extend(map(codec.encode, effects.pipe))
         if effects.again:
             self._sending.start_over()
         self._sending.add(effects.hand_over, self.journal.data_of([job.id for _, job in effects.hand_over]))
@@ -164,9 +149,9 @@ class Broker:
                 self._world.oracle.hands_over(message)
             else:
                 self._world.oracle.counts["pieces"] += 1
-            self._outbox.append(wire.encode(message))
+            self._outbox.append(codec.encode(message))
         if self._beat_heard:
-            self._outbox.append(wire.encode(self._sending.sent(session)))
+            self._outbox.append(codec.encode(self._sending.sent(session)))
             self._beat_heard = False
 
     def flush(self) -> None:
@@ -217,7 +202,7 @@ class Worker:
         net = self._world.net
         queue = net.stale if stale else net.pipe
         for _ in range(min(most, len(queue))):
-            message = wire.decode(queue.popleft(), wire.PIPE)
+            message = codec.decode(queue.popleft(), codec.PIPE)
             if self.delivery is not None:
                 self.delivery.on_pipe(message, now)
             else:
@@ -260,7 +245,7 @@ class Worker:
 
     def _do(self, effect: w.Effect, now: int) -> None:
         if isinstance(effect, w.Publish):
-            self._world.net.publish(wire.encode(effect.message))
+            self._world.net.publish(codec.encode(effect.message))
         elif isinstance(effect, w.Offer):
             assert self.runner is not None
             self.runner.offer(effect.n, effect.job)

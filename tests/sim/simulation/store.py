@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from zjobs.broker.journal import MEMORY, Journal
+from zjobs.broker.storage.sqlite import MEMORY, Journal
 
 
 class MemoryStore:

@@ -6,8 +6,10 @@ from collections import deque
 from typing import NamedTuple
 
 from simulation.oracle import Oracle, printed_by, result_of
-from zjobs.messages.types import Ended, FailReason, HandedJob, Outcome, TaskType
-from zjobs.worker.runner import Event, Printed
+from zjobs.messages.dispatch import Ended, HandedJob
+from zjobs.messages.records import TaskType
+from zjobs.messages.states import FailReason, Outcome
+from zjobs.worker.task.process import Event, Printed
 
 JOBS_AHEAD = 8
 

@@ -14,13 +14,12 @@ from simulation.oracle import Broken, Oracle
 from simulation.processes import MOST_TURNS, Broker, Crash, Worker
 from simulation.store import FileStore, MemoryStore, fill_disk
 from simulation.tasks import BEHAVIOURS, FEW, TYPES, Runner
-from zjobs.broker.core import Rules
+from zjobs.broker.core.core import Rules
+from zjobs.broker.core.worker_status import Now
 from zjobs.broker.retention import Keep
-from zjobs.broker.workerview import Now
-from zjobs.messages.types import (
+from zjobs.messages.requests import (
     Cancel,
     Forget,
-    JobState,
     NewJob,
     Pause,
     Reply,
@@ -31,6 +30,7 @@ from zjobs.messages.types import (
     Submit,
     SubmitReply,
 )
+from zjobs.messages.states import JobState
 
 WALL_MS = 1_700_000_000_000
 LONGEST_DRAIN_MS = 600_000

@@ -6,33 +6,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from zjobs.broker.core import Core, Rules
-from zjobs.broker.effects import Effects
-from zjobs.broker.jobs import Job
-from zjobs.broker.journal import MEMORY, Journal
-from zjobs.broker.workerview import Now
-from zjobs.messages.types import (
-    Ack,
-    Beat,
-    BrokerName,
-    Cancel,
-    Ended,
-    Error,
-    Forget,
-    Invalid,
-    Limits,
-    NewJob,
-    Outcome,
-    Output,
-    Pause,
-    Reply,
-    Reports,
-    Retry,
-    Returned,
-    Submit,
-    SubmitReply,
-    TaskType,
-)
+from zjobs.broker.core.core import Core, Rules
+from zjobs.broker.core.effects import Effects
+from zjobs.broker.core.jobs import Job
+from zjobs.broker.core.worker_status import Now
+from zjobs.broker.storage.sqlite import MEMORY, Journal
+from zjobs.messages.dispatch import Ack, Beat, Ended, Invalid, Output, Reports, Returned
+from zjobs.messages.records import BrokerName, Limits, TaskType
+from zjobs.messages.requests import Cancel, Error, Forget, NewJob, Pause, Reply, Retry, Submit, SubmitReply
+from zjobs.messages.states import Outcome
 
 NAME = BrokerName("here", "tcp://127.0.0.1:5570", "journal")
 TYPES = (

@@ -6,18 +6,9 @@ from typing import Any
 
 import pytest
 
-from zjobs.messages.types import (
-    CancelRun,
-    Ended,
-    FailReason,
-    JobState,
-    NewJob,
-    Outcome,
-    Reports,
-    Returned,
-    Running,
-    Submit,
-)
+from zjobs.messages.dispatch import CancelRun, Ended, Reports, Returned, Running
+from zjobs.messages.requests import NewJob, Submit
+from zjobs.messages.states import FailReason, JobState, Outcome
 
 
 def done(n: int) -> Ended:

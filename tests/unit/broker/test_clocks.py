@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
-from zjobs.broker import shell
-from zjobs.broker.access import ANYBODY
-from zjobs.broker.queries import Service, answer
-from zjobs.messages import wire
-from zjobs.messages.types import Ended, FailReason, Limits, Outcome, Running, Status, StatusReply
+from zjobs.broker import service
+from zjobs.broker.requests.access import ANYBODY
+from zjobs.broker.requests.queries import Service, answer
+from zjobs.messages import codec
+from zjobs.messages.dispatch import Ended, Running
+from zjobs.messages.records import Limits
+from zjobs.messages.requests import Status, StatusReply
+from zjobs.messages.states import FailReason, Outcome
 
 DAY_MS = 86_400_000
 STEPS = [DAY_MS, -DAY_MS, 300 * 365 * DAY_MS]
@@ -30,7 +33,7 @@ def shown_ready_at(bench: Any, job_id: int) -> int | None:
         except StopIteration as end:
             reply = end.value
     assert isinstance(reply, StatusReply)
-    wire.encode(reply)
+    codec.encode(reply)
     return reply.jobs[0].ready_at
 
 
@@ -105,13 +108,13 @@ def test_the_delay_of_a_retry_is_bounded_by_itself_over_a_restart(ready: Any) ->
         (-1, 0),
         (10**18, 10**12),
         (10**19, 10**13),  # beyond what 64 bits of nanoseconds hold, in 2286
-        (10**22, shell.LATEST_WALL_MS),
+        (10**22, service.LATEST_WALL_MS),
     ],
 )
 def test_any_date_is_one_that_messages_carry(wall_ns: int, wall_ms: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before 1970 and beyond 2262."""
     monkeypatch.setattr("time.time_ns", lambda: wall_ns)
-    assert shell.clock().wall_ms == wall_ms
+    assert service.clock().wall_ms == wall_ms
 
 
 def test_a_clock_that_python_cannot_read_is_read_in_another_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +125,7 @@ def test_a_clock_that_python_cannot_read_is_read_in_another_way(monkeypatch: pyt
 
     monkeypatch.setattr("time.time_ns", raises)
     monkeypatch.setattr("time.clock_gettime", lambda clock: 10**10 + 0.25)
-    assert shell.clock().wall_ms == 10**13 + 250
+    assert service.clock().wall_ms == 10**13 + 250
 
 
 def test_a_run_that_began_before_1970_is_shown(ready: Any) -> None:

@@ -6,19 +6,10 @@ from typing import Any
 
 import pytest
 
-from zjobs.messages.types import (
-    Ended,
-    FailReason,
-    JobState,
-    Outcome,
-    Pause,
-    Paused,
-    PauseReply,
-    ResumeReply,
-    Returned,
-    ReturnJobs,
-    Running,
-)
+from zjobs.messages.dispatch import Ended, Returned, ReturnJobs, Running
+from zjobs.messages.records import Paused
+from zjobs.messages.requests import Pause, PauseReply, ResumeReply
+from zjobs.messages.states import FailReason, JobState, Outcome
 
 
 def done(n: int) -> Ended:

@@ -8,23 +8,15 @@ from typing import Any
 
 import pytest
 
-from zjobs.broker.core import Core, Rules
-from zjobs.broker.jobs import Changes, Job, Service
-from zjobs.broker.journal import Journal, StorageError
+from zjobs.broker.core.core import Core, Rules
+from zjobs.broker.core.jobs import Changes, Job, Service
+from zjobs.broker.core.worker_status import Now
 from zjobs.broker.retention import STEP_EVERY_MS, STEP_JOBS, STEP_LOOKED_AT, SWEEP_EVERY_MS, Keep, Retention
-from zjobs.broker.workerview import Now
-from zjobs.messages.types import (
-    BrokerName,
-    Cancel,
-    Ended,
-    ErrorCode,
-    ForgetReply,
-    JobState,
-    Missing,
-    NewJob,
-    Outcome,
-    Submit,
-)
+from zjobs.broker.storage.sqlite import Journal, StorageError
+from zjobs.messages.dispatch import Ended
+from zjobs.messages.records import BrokerName, Missing
+from zjobs.messages.requests import Cancel, ForgetReply, NewJob, Submit
+from zjobs.messages.states import ErrorCode, JobState, Outcome
 
 
 def done(n: int) -> Ended:

@@ -6,20 +6,11 @@ from typing import Any
 
 import pytest
 
-from zjobs.broker.core import LONGEST_RETRY_DELAY_MS
-from zjobs.messages.types import (
-    Ended,
-    Error,
-    ErrorCode,
-    FailReason,
-    Forget,
-    JobState,
-    Outcome,
-    Retry,
-    RetryReply,
-    Returned,
-    TaskType,
-)
+from zjobs.broker.core.core import LONGEST_RETRY_DELAY_MS
+from zjobs.messages.dispatch import Ended, Returned
+from zjobs.messages.records import TaskType
+from zjobs.messages.requests import Error, Forget, Retry, RetryReply
+from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome
 
 
 def done(n: int) -> Ended:

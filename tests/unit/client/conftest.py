@@ -19,10 +19,46 @@ import zmq
 
 from zjobs.client import Client
 from zjobs.client.__main__ import main
-from zjobs.messages import types as m
-from zjobs.messages import wire
+from zjobs.messages import codec
+from zjobs.messages.events import JobEvent, Listening, ServiceEvent
+from zjobs.messages.records import Attempt, JobStatus, Limits, Missing, Paused, TaskType, WorkerInfo
+from zjobs.messages.requests import (
+    Cancel,
+    CancelReply,
+    Error,
+    Forget,
+    ForgetReply,
+    Hello,
+    HelloReply,
+    Info,
+    InfoReply,
+    List,
+    ListReply,
+    Log,
+    LogReply,
+    NewJob,
+    Pause,
+    PauseReply,
+    Queue,
+    QueueReply,
+    Result,
+    ResultReply,
+    Resume,
+    ResumeReply,
+    Retry,
+    RetryReply,
+    Show,
+    ShowReply,
+    Status,
+    StatusReply,
+    Submit,
+    SubmitReply,
+    Types,
+    TypesReply,
+)
+from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome, WorkerState
 
-QUEUED, COMPLETED = m.JobState.QUEUED, m.JobState.COMPLETED
+QUEUED, COMPLETED = JobState.QUEUED, JobState.COMPLETED
 
 
 class FakeBroker:
@@ -34,15 +70,15 @@ class FakeBroker:
 
     def __init__(self) -> None:
         self.journal = "journal-1"
-        self.limits = m.Limits()
-        self.worker = m.WorkerState.READY
+        self.limits = Limits()
+        self.worker = WorkerState.READY
         self.checked = True
-        self.jobs: dict[int, m.JobStatus] = {}
+        self.jobs: dict[int, JobStatus] = {}
         self.results: dict[int, bytes] = {}
-        self.keys: dict[str, m.SubmitReply] = {}
+        self.keys: dict[str, SubmitReply] = {}
         self.logs: dict[int, bytes] = {}
         self.log_kept_bytes = 64 << 10
-        self.paused: m.Paused | None = None
+        self.paused: Paused | None = None
         self.dispatched: list[int] = []
         self.change = 0
         self.requests: list[Any] = []
@@ -54,34 +90,34 @@ class FakeBroker:
 
     # --- what tests do ---------------------------------------------------------------------------------------
 
-    def add(self, job_id: int, state: m.JobState = QUEUED, result: Any = None, **fields: Any) -> m.JobStatus:
+    def add(self, job_id: int, state: JobState = QUEUED, result: Any = None, **fields: Any) -> JobStatus:
         """A job as the broker has it from now on; with its event when it was there before."""
         known = self.jobs.get(job_id)
         version = known.version + 1 if known else 0
-        job = m.JobStatus(job_id, "reverse", state, version, 0, 1_700_000_000_000, 0, 0)._replace(**fields)
+        job = JobStatus(job_id, "reverse", state, version, 0, 1_700_000_000_000, 0, 0)._replace(**fields)
         self.jobs[job_id] = job
         if state is COMPLETED:
-            self.results[job_id] = wire.pack_value(result)
+            self.results[job_id] = codec.pack_value(result)
         if known is not None:
             self.emit(job)
         return job
 
-    def emit(self, job: m.JobStatus) -> None:
+    def emit(self, job: JobStatus) -> None:
         self._todo.put(lambda: self._publish(job))
 
-    def emit_change(self, job: m.JobStatus, lost: bool = False) -> None:
+    def emit_change(self, job: JobStatus, lost: bool = False) -> None:
         """A journaled change for those who listen to all jobs; lost: it never reaches them."""
         self.jobs[job.id] = job
         self.change += 1
-        body = wire.encode(m.JobEvent(self.journal, job, self.change, self.worker, self.paused is not None))
+        body = codec.encode(JobEvent(self.journal, job, self.change, self.worker, self.paused is not None))
         if not lost:
-            self._todo.put(lambda: self._xpub.send_multipart([wire.ALL_JOBS_TOPIC, body]))
+            self._todo.put(lambda: self._xpub.send_multipart([codec.ALL_JOBS_TOPIC, body]))
 
-    def emit_service(self, worker: m.WorkerState, paused: m.Paused | None) -> None:
+    def emit_service(self, worker: WorkerState, paused: Paused | None) -> None:
         """The worker or the pause changes, for those who listen to all jobs."""
         self.worker, self.paused = worker, paused
-        body = wire.encode(m.ServiceEvent(self.journal, worker, paused))
-        self._todo.put(lambda: self._xpub.send_multipart([wire.ALL_JOBS_TOPIC, body]))
+        body = codec.encode(ServiceEvent(self.journal, worker, paused))
+        self._todo.put(lambda: self._xpub.send_multipart([codec.ALL_JOBS_TOPIC, body]))
 
     def asked(self, kind: type) -> list[Any]:
         return [request for request in self.requests if isinstance(request, kind)]
@@ -131,26 +167,26 @@ class FakeBroker:
         if self._router.poll(5):
             *envelope, frame = self._router.recv_multipart()
             self.frames.append(frame)
-            request = wire.decode(frame, wire.REQUESTS)
+            request = codec.decode(frame, codec.REQUESTS)
             reply = self._scripted(request)
             self.requests.append(request)  # not before the reply is made: see wait_for
             if reply is not None:
-                self._router.send_multipart([*envelope, reply if isinstance(reply, bytes) else wire.encode(reply)])
+                self._router.send_multipart([*envelope, reply if isinstance(reply, bytes) else codec.encode(reply)])
         while self._xpub.poll(0):
             message = self._xpub.recv()
-            if message == b"\x01" + wire.ALL_JOBS_TOPIC:
-                listening = m.Listening(self.journal, self.change, self.worker, self.paused)
-                self._xpub.send_multipart([message[1:], wire.encode(listening)])
+            if message == b"\x01" + codec.ALL_JOBS_TOPIC:
+                listening = Listening(self.journal, self.change, self.worker, self.paused)
+                self._xpub.send_multipart([message[1:], codec.encode(listening)])
             if message.startswith(b"\x01job."):
                 job = self.jobs.get(int(message.split(b".")[1]))
                 if job is not None:
                     self._publish(job)
             self.subscribed.put(message)
 
-    def _publish(self, job: m.JobStatus) -> None:
+    def _publish(self, job: JobStatus) -> None:
         without_note = job._replace(note=None)  # as all events
-        event = m.JobEvent(self.journal, without_note, None, self.worker, self.paused is not None)
-        self._xpub.send_multipart([wire.job_topic(job.id), wire.encode(event)])
+        event = JobEvent(self.journal, without_note, None, self.worker, self.paused is not None)
+        self._xpub.send_multipart([codec.job_topic(job.id), codec.encode(event)])
 
     def _scripted(self, request: Any) -> Any:
         return self.script.pop(0)(request) if self.script else self.answer(request)
@@ -159,103 +195,101 @@ class FakeBroker:
         """The usual answer."""
         return getattr(self, "_" + type(request).__name__.lower())(request)
 
-    def _hello(self, _: m.Hello) -> Any:
-        return m.HelloReply(self.journal, "fake 1", self.events, self.limits)
+    def _hello(self, _: Hello) -> Any:
+        return HelloReply(self.journal, "fake 1", self.events, self.limits)
 
-    def _submit(self, request: m.Submit) -> Any:
+    def _submit(self, request: Submit) -> Any:
         if request.request_key not in self.keys:
             first = max(self.jobs, default=0) + 1
             for job_id, job in enumerate(request.jobs, start=first):
-                new = m.JobStatus(job_id, job.type, QUEUED, 0, 0, 1, 0, 0, ahead=0, priority=job.priority)
+                new = JobStatus(job_id, job.type, QUEUED, 0, 0, 1, 0, 0, ahead=0, priority=job.priority)
                 self.jobs[job_id] = new
-            self.keys[request.request_key] = m.SubmitReply(self.journal, first, len(request.jobs), self.checked)
+            self.keys[request.request_key] = SubmitReply(self.journal, first, len(request.jobs), self.checked)
         return self.keys[request.request_key]
 
-    def _status(self, request: m.Status) -> Any:
+    def _status(self, request: Status) -> Any:
         jobs = tuple(self.jobs[job_id] for job_id in request.ids if job_id in self.jobs)
-        missing = tuple(m.Missing(job_id, m.ErrorCode.NOT_FOUND) for job_id in request.ids if job_id not in self.jobs)
-        return m.StatusReply(self.journal, jobs, missing, len(self.jobs), self.worker, self.paused is not None)
+        missing = tuple(Missing(job_id, ErrorCode.NOT_FOUND) for job_id in request.ids if job_id not in self.jobs)
+        return StatusReply(self.journal, jobs, missing, len(self.jobs), self.worker, self.paused is not None)
 
-    def _queue(self, request: m.Queue) -> Any:
+    def _queue(self, request: Queue) -> Any:
         jobs = [job for job in self.jobs.values() if not job.state.final]
         around = (len(jobs), len(self.dispatched), self.worker, self.paused is not None)
-        return m.QueueReply(self.journal, tuple(jobs[: request.limit]), *around)
+        return QueueReply(self.journal, tuple(jobs[: request.limit]), *around)
 
-    def _result(self, request: m.Result) -> Any:
+    def _result(self, request: Result) -> Any:
         job = self.jobs.get(request.id)
         if job is None:
-            return m.Error(m.ErrorCode.NOT_FOUND, f"there is no job {request.id}")
+            return Error(ErrorCode.NOT_FOUND, f"there is no job {request.id}")
         if not job.state.final:
-            return m.Error(m.ErrorCode.NOT_FINISHED, f"job {request.id} has not ended yet")
+            return Error(ErrorCode.NOT_FINISHED, f"job {request.id} has not ended yet")
         whole = self.results.get(request.id, b"")
         piece = whole[request.offset : request.offset + (256 << 10)]
-        return m.ResultReply(self.journal, job.id, job.state, len(whole), request.offset, piece)
+        return ResultReply(self.journal, job.id, job.state, len(whole), request.offset, piece)
 
-    def _show(self, request: m.Show) -> Any:
-        attempt = m.Attempt(
-            1, m.Outcome.FAILED, 1, 2, m.FailReason.RAISED, "ValueError: odd\x1b[2J", "Traceback\n  line\n"
-        )
-        return m.ShowReply(self.journal, self.jobs[request.id], "key-1", 9, None, 90_000, 3, (18, 19), (attempt,), 2)
+    def _show(self, request: Show) -> Any:
+        attempt = Attempt(1, Outcome.FAILED, 1, 2, FailReason.RAISED, "ValueError: odd\x1b[2J", "Traceback\n  line\n")
+        return ShowReply(self.journal, self.jobs[request.id], "key-1", 9, None, 90_000, 3, (18, 19), (attempt,), 2)
 
-    def _found(self, ids: tuple[int, ...]) -> tuple[list[m.JobStatus], tuple[m.Missing, ...]]:
+    def _found(self, ids: tuple[int, ...]) -> tuple[list[JobStatus], tuple[Missing, ...]]:
         found = [self.jobs[job_id] for job_id in ids if job_id in self.jobs]
-        return found, tuple(m.Missing(job_id, m.ErrorCode.EXPIRED) for job_id in ids if job_id not in self.jobs)
+        return found, tuple(Missing(job_id, ErrorCode.EXPIRED) for job_id in ids if job_id not in self.jobs)
 
-    def _cancel(self, request: m.Cancel) -> Any:
+    def _cancel(self, request: Cancel) -> Any:
         """Queued jobs are cancelled, running ones are cancelling until a test ends them."""
         found, missing = self._found(request.ids)
         for job in found:
             if job.state is QUEUED:
-                self.add(job.id, m.JobState.CANCELLED)
-            elif job.state is m.JobState.IN_PROGRESS:
+                self.add(job.id, JobState.CANCELLED)
+            elif job.state is JobState.IN_PROGRESS:
                 self.add(job.id, job.state, cancelling=True)
-        return m.CancelReply(self.journal, tuple(self.jobs[job.id] for job in found), missing)
+        return CancelReply(self.journal, tuple(self.jobs[job.id] for job in found), missing)
 
-    def _retry(self, request: m.Retry) -> Any:
-        jobs = tuple(m.NewJob(self.jobs[job_id].type) for job_id in request.ids)
-        return m.RetryReply(*self._submit(m.Submit(request.request_key, jobs))[:3])
+    def _retry(self, request: Retry) -> Any:
+        jobs = tuple(NewJob(self.jobs[job_id].type) for job_id in request.ids)
+        return RetryReply(*self._submit(Submit(request.request_key, jobs))[:3])
 
-    def _pause(self, request: m.Pause) -> Any:
-        self.paused = m.Paused(1_700_000_000_000, request.reason)
-        running = next((n for n in self.dispatched if self.jobs[n].state is m.JobState.IN_PROGRESS), None)
-        return m.PauseReply(self.journal, self.paused, running, tuple(n for n in self.dispatched if n != running))
+    def _pause(self, request: Pause) -> Any:
+        self.paused = Paused(1_700_000_000_000, request.reason)
+        running = next((n for n in self.dispatched if self.jobs[n].state is JobState.IN_PROGRESS), None)
+        return PauseReply(self.journal, self.paused, running, tuple(n for n in self.dispatched if n != running))
 
-    def _resume(self, _: m.Resume) -> Any:
+    def _resume(self, _: Resume) -> Any:
         was, self.paused = self.paused, None
-        return m.ResumeReply(self.journal, was)
+        return ResumeReply(self.journal, was)
 
-    def _log(self, request: m.Log) -> Any:
+    def _log(self, request: Log) -> Any:
         whole, job = self.logs.get(request.id, b""), self.jobs.get(request.id)
         if job is None:
-            return m.Error(m.ErrorCode.NOT_FOUND, f"there is no job {request.id}")
+            return Error(ErrorCode.NOT_FOUND, f"there is no job {request.id}")
         offset = max(request.offset, len(whole) - self.log_kept_bytes)
         body = whole[offset : offset + (64 << 10)]
-        return m.LogReply(self.journal, job.id, job.state, len(whole), offset, body, job.run)
+        return LogReply(self.journal, job.id, job.state, len(whole), offset, body, job.run)
 
-    def _list(self, request: m.List) -> Any:
+    def _list(self, request: List) -> Any:
         """Pages end where ids are divisible by 10, whatever was asked for; some are empty."""
         top = min(request.before or 1 << 62, max(self.jobs, default=0) + 1)
         bottom = (top - 1) // 10 * 10
         jobs = [self.jobs[job_id] for job_id in range(top - 1, max(bottom - 1, 0), -1) if job_id in self.jobs]
         wanted = [job for job in jobs if request.state in (None, job.state) and request.type in (None, job.type)]
-        return m.ListReply(self.journal, tuple(wanted[: request.limit]), bottom if bottom > 0 else None)
+        return ListReply(self.journal, tuple(wanted[: request.limit]), bottom if bottom > 0 else None)
 
-    def _forget(self, request: m.Forget) -> Any:
+    def _forget(self, request: Forget) -> Any:
         found, missing = self._found(request.ids)
         kept = tuple(job.id for job in found if not job.state.final)
         forgotten = tuple(job.id for job in found if job.state.final)
         for job_id in forgotten:
             del self.jobs[job_id]
-        return m.ForgetReply(self.journal, forgotten, kept, missing)
+        return ForgetReply(self.journal, forgotten, kept, missing)
 
-    def _types(self, _: m.Types) -> Any:
-        return m.TypesReply(self.journal, self.checked, (m.TaskType("reverse", "the text backwards"),))
+    def _types(self, _: Types) -> Any:
+        return TypesReply(self.journal, self.checked, (TaskType("reverse", "the text backwards"),))
 
-    def _info(self, _: m.Info) -> Any:
-        worker = m.WorkerInfo(m.WorkerState.READY, 1500, "host", 12, 17, "a note")
+    def _info(self, _: Info) -> Any:
+        worker = WorkerInfo(WorkerState.READY, 1500, "host", 12, 17, "a note")
         counts = (1, 5, 1, 2, 3, 4)
         versions = ("fake 1", "4", "3", "3.11")
-        return m.InfoReply(
+        return InfoReply(
             self.journal, *versions, 11, 61000, "/j", 2048, None, self.paused, worker, *counts, self.limits
         )
 

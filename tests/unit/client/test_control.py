@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from zjobs.client import Client, control, errors
-from zjobs.messages import types as m
+from zjobs.messages.records import JobStatus
+from zjobs.messages.requests import Cancel, Error, List, Retry, Submit
+from zjobs.messages.states import ErrorCode, JobState
 
-QUEUED, RUNNING, COMPLETED = m.JobState.QUEUED, m.JobState.IN_PROGRESS, m.JobState.COMPLETED
-FAILED, CANCELLED = m.JobState.FAILED, m.JobState.CANCELLED
+QUEUED, RUNNING, COMPLETED = JobState.QUEUED, JobState.IN_PROGRESS, JobState.COMPLETED
+FAILED, CANCELLED = JobState.FAILED, JobState.CANCELLED
 
 
 def test_priority_delay_and_time_limit(broker: Any, client: Client) -> None:
@@ -19,7 +21,7 @@ def test_priority_delay_and_time_limit(broker: Any, client: Client) -> None:
     client.submit("t", "a", priority=-7, delay=1.5, time_limit=0.0001)
     client.submit_many("t", ["a", "b"], priority=1000, delay=0, time_limit=90)
     client.submit("t", "a")
-    sent = [(job.priority, job.delay_ms, job.time_limit_ms) for r in broker.asked(m.Submit) for job in r.jobs]
+    sent = [(job.priority, job.delay_ms, job.time_limit_ms) for r in broker.asked(Submit) for job in r.jobs]
     assert sent == [(-7, 1500, 1), (1000, 0, 90_000), (1000, 0, 90_000), (0, 0, None)]
 
 
@@ -53,7 +55,7 @@ def test_more_ids_than_a_request_takes(broker: Any, client: Client, monkeypatch:
     broker.add(4, RUNNING)
     reply = client.cancel([1, 2, 3, 98, 99])
     assert ([job.id for job in reply.jobs], len(reply.missing)) == ([1, 2, 3], 2)
-    assert [request.ids for request in broker.asked(m.Cancel)] == [(1, 2), (3, 98), (99,)]
+    assert [request.ids for request in broker.asked(Cancel)] == [(1, 2), (3, 98), (99,)]
     dropped = client.forget([1, 2, 3, 4, 99])
     assert (dropped.forgotten, dropped.kept, dropped.missing[0].id) == ((1, 2, 3), (4,), 99)
 
@@ -76,13 +78,13 @@ def test_retry(broker: Any, client: Client) -> None:
     assert [job.id for job in copies] == [3, 4] and copies[0].journal == broker.journal
     assert [job.id for job in client.retry([1, 2], request_key="again")] == [3, 4]
     assert client.job(1).retry().id == 5
-    keys = [request.request_key for request in broker.asked(m.Retry)]
+    keys = [request.request_key for request in broker.asked(Retry)]
     assert keys[:2] == ["again", "again"] and len(keys[2]) == 32
 
 
 def test_a_retry_without_an_answer_tells_its_key(broker: Any, client: Client) -> None:
     """As with submit: repeating under the exception's key makes no second copy."""
-    broker.script = [lambda request: m.Error(m.ErrorCode.STORAGE, "full")]
+    broker.script = [lambda request: Error(ErrorCode.STORAGE, "full")]
     with pytest.raises(errors.StorageFailed) as caught:
         client.retry([1], request_key="mine")
     assert caught.value.request_key == "mine"
@@ -105,7 +107,7 @@ def test_a_job_of_another_journal_is_left_alone(broker: Any, client: Client) -> 
     for act in (job.cancel, job.retry, job.log):
         with pytest.raises(errors.BrokerChanged):
             act()
-    assert broker.jobs[1].state is QUEUED and not broker.asked(m.Retry)
+    assert broker.jobs[1].state is QUEUED and not broker.asked(Retry)
 
 
 def test_pause_and_resume(broker: Any, client: Client) -> None:
@@ -118,7 +120,7 @@ def test_pause_and_resume(broker: Any, client: Client) -> None:
 
 def test_pause_that_waits(broker: Any, client: Client) -> None:
     """Until the worker has nothing any more; its end, a resume, and what is too long."""
-    broker.add(1, m.JobState.IN_PROGRESS)
+    broker.add(1, JobState.IN_PROGRESS)
     broker.add(2)
     broker.dispatched = [1, 2]
     reply = client.pause("lens cap")
@@ -164,7 +166,7 @@ def test_list_goes_over_short_and_empty_pages(broker: Any, client: Client) -> No
     broker.requests.clear()
     assert [job.id for job in client.list(limit=1)] == [57]
     assert [job.id for job in client.list(limit=0)] == []
-    assert broker.requests == [m.List(limit=1)]
+    assert broker.requests == [List(limit=1)]
     with pytest.raises(ValueError, match="finished"):
         next(iter(client.list(state="finished")))
 
@@ -187,7 +189,7 @@ def test_wait_for_several(broker: Any, client: Client) -> None:
     with pytest.raises(errors.WaitTimeout) as caught:
         client.wait([1, 2], timeout=0.05)
     assert caught.value.status == broker.jobs[1]
-    ended: list[dict[int, m.JobStatus]] = []
+    ended: list[dict[int, JobStatus]] = []
     thread = threading.Thread(target=lambda: ended.append(client.wait([1, 2])))
     while not broker.subscribed.empty():
         broker.subscribed.get()

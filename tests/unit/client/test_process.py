@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from zjobs.messages import types as m
+from zjobs.messages.records import JobStatus
+from zjobs.messages.requests import Queue, Status, Submit
+from zjobs.messages.states import JobState
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -67,7 +69,7 @@ def test_an_ignored_interrupt_stays_ignored(start: Start, broker: Any) -> None:
     assert process.stdout is not None and process.stdout.readline() == "1\n"
     broker.subscribed.get(timeout=30)
     process.send_signal(signal.SIGINT)
-    broker.add(1, m.JobState.COMPLETED, "y")
+    broker.add(1, JobState.COMPLETED, "y")
     out, _ = process.communicate(timeout=30)
     assert (process.returncode, out) == (0, "y\n")
 
@@ -75,7 +77,7 @@ def test_an_ignored_interrupt_stays_ignored(start: Start, broker: Any) -> None:
 def test_a_reader_that_leaves(start: Start, broker: Any) -> None:
     """`zclient ... | head` ends without a word."""
     for job_id in range(1, 20_000):
-        broker.jobs[job_id] = m.JobStatus(job_id, "t", m.JobState.QUEUED, 0, 0, 1, 0, 0, ahead=job_id)
+        broker.jobs[job_id] = JobStatus(job_id, "t", JobState.QUEUED, 0, 0, 1, 0, 0, ahead=job_id)
     process = start("status", *map(str, broker.jobs), "--timeout", "30")
     assert process.stdout is not None and process.stdout.readline() == "1 queued, 1 ahead\n"
     process.stdout.close()
@@ -98,7 +100,7 @@ def test_closed_streams(start: Start, broker: Any) -> None:
     client = f"{sys.executable} -m zjobs.client"
     assert start("x", f"{client} submit reverse x >&-", **shell).wait(30) == 0
     assert start("x", f"{client} batch nosuch --max-wait 0 2>&-", **shell).wait(30) == 4
-    assert len(broker.asked(m.Submit)) == 2
+    assert len(broker.asked(Submit)) == 2
     process = start("x", f"{client} submit reverse - <&-", **shell)
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (2, "zclient: standard input is closed\n")
@@ -113,8 +115,8 @@ def test_a_terminal(start: Start, broker: Any) -> None:
     shown = ""
     while "(0.4 s)" not in shown and "(0.5 s)" not in shown and "(0.6 s)" not in shown:
         shown += os.read(controller, 4096).decode()
-    assert len(broker.asked(m.Status)) == 1
-    broker.add(1, m.JobState.COMPLETED, "y")
+    assert len(broker.asked(Status)) == 1
+    broker.add(1, JobState.COMPLETED, "y")
     out, _ = process.communicate(timeout=30)
     assert (process.returncode, out) == (0, "1\ny\n")
     assert "\r1 queued, 0 ahead (0.2 s)\x1b[K" in shown
@@ -136,10 +138,10 @@ def test_submit_imports_little(start: Start, broker: Any) -> None:
 
 def test_ctrl_c_while_a_pause_waits(start: Start, broker: Any) -> None:
     """The pause stays on, and that is said."""
-    broker.add(1, m.JobState.IN_PROGRESS)
+    broker.add(1, JobState.IN_PROGRESS)
     broker.dispatched = [1]
     process = start("pause", "lens cap", "--wait")
-    broker.wait_for(m.Queue, 2)
+    broker.wait_for(Queue, 2)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130 and out == "paused: lens cap\n" and broker.paused is not None

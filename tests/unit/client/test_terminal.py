@@ -14,14 +14,17 @@ from typing import Any
 
 import pytest
 
-from zjobs.client import text, waiting, watch
-from zjobs.messages import types as m
+from zjobs.client import watch
+from zjobs.client.cli import format, wait
+from zjobs.messages.records import Paused, TaskType
+from zjobs.messages.requests import Error, Info, PauseReply, Status, Submit, SubmitReply, TypesReply
+from zjobs.messages.states import ErrorCode, JobState
 
 QUEUED, RUNNING, COMPLETED, FAILED = (
-    m.JobState.QUEUED,
-    m.JobState.IN_PROGRESS,
-    m.JobState.COMPLETED,
-    m.JobState.FAILED,
+    JobState.QUEUED,
+    JobState.IN_PROGRESS,
+    JobState.COMPLETED,
+    JobState.FAILED,
 )
 # Clears the screen, sets the title, rewrites the line, as one byte, and what is only text.
 EVIL = "a\x1b[2J\x1b]0;t\x07\rb\x9b2Jc\td\né漢👩\u200d🚀"
@@ -150,17 +153,17 @@ def test_no_text_of_a_job_reaches_a_terminal(
     """No command sends a control character that a job, a worker or a broker has put into a text."""
     evil = EVIL[:-5]
 
-    def submitted(request: m.Submit) -> Any:
+    def submitted(request: Submit) -> Any:
         broker.add(18, FAILED if len(request.jobs) == 1 else COMPLETED, evil, message=evil, type=evil)
-        return m.SubmitReply(broker.journal, 18, 1, True)
+        return SubmitReply(broker.journal, 18, 1, True)
 
     broker._submit = submitted
     broker.add(17, FAILED, message=evil, type=evil)
-    broker._types = lambda _: m.TypesReply("j", True, (m.TaskType(evil, evil),))
-    broker._pause = lambda _: m.PauseReply("j", m.Paused(1, evil), 17, (18,))
-    broker.paused = m.Paused(1, evil)
+    broker._types = lambda _: TypesReply("j", True, (TaskType(evil, evil),))
+    broker._pause = lambda _: PauseReply("j", Paused(1, evil), 17, (18,))
+    broker.paused = Paused(1, evil)
     if argv[-1] == "99":
-        broker.script = [lambda request: m.Error(m.ErrorCode.INTERNAL, evil)]
+        broker.script = [lambda request: Error(ErrorCode.INTERNAL, evil)]
     lines = tmp_path / "lines"
     lines.write_text("a\n")
     with open(lines) as stdin:
@@ -190,7 +193,7 @@ def test_the_bar(start: Start, broker: Any, terminal: Terminal) -> None:
     broker.add(1, RUNNING, elapsed_ms=1200, fraction=0.42, note="aligning\x1b[2J", progress=2)
     terminal.read_until("[########------------] 1 in progress for 1.")
     terminal.read_until(", 42 % (aligning\\x1b[2J)")
-    assert len(broker.asked(m.Status)) == 2, "one at first, one for the note"
+    assert len(broker.asked(Status)) == 2, "one at first, one for the note"
     broker.add(1, COMPLETED, "y")
     out, _ = process.communicate(timeout=30)
     assert (process.returncode, out) == (0, "1\ny\n")
@@ -202,10 +205,10 @@ def test_notes_of_a_task_that_reports_without_end(
     broker: Any, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A note is asked for though events never cease, and not again before some time has passed."""
-    monkeypatch.setattr("zjobs.client.output._is_terminal", lambda stream: True)
+    monkeypatch.setattr("zjobs.client.cli.console._is_terminal", lambda stream: True)
     monkeypatch.setattr(watch, "CHECK_EVERY_S", 3600.0)
-    monkeypatch.setattr(waiting, "NOTE_S", 3600.0)
-    monkeypatch.setattr(waiting, "LIVE_S", 0.05)
+    monkeypatch.setattr(wait, "NOTE_S", 3600.0)
+    monkeypatch.setattr(wait, "LIVE_S", 0.05)
 
     def reports() -> None:
         broker.subscribed.get(timeout=30)
@@ -213,7 +216,7 @@ def test_notes_of_a_task_that_reports_without_end(
         for step in range(2, 5000):
             broker.add(1, RUNNING, progress=step, fraction=0.5, note=f"step {step}")
             never.wait(0.002)
-            more -= len(broker.asked(m.Status)) > 1
+            more -= len(broker.asked(Status)) > 1
             if not more:
                 break
         broker.add(1, COMPLETED, "y")
@@ -224,18 +227,18 @@ def test_notes_of_a_task_that_reports_without_end(
     ran = run("batch", "t", "x")
     thread.join(30)
     assert ran.code == 0 and "50 % (step " in ran.err
-    assert len(broker.asked(m.Status)) == 2
+    assert len(broker.asked(Status)) == 2
 
 
 def test_a_paused_queue_in_the_live_line(start: Start, broker: Any, terminal: Terminal) -> None:
     """Whoever waits for a queued job sees that the queue is paused."""
-    broker.paused = m.Paused(1, "lens cap")
+    broker.paused = Paused(1, "lens cap")
     process = start("batch", "t", "x", stderr=terminal.end)
     terminal.begun()
     terminal.read_until("1 queued, 0 ahead (paused) (0.")
     broker.add(1, COMPLETED, "y")
     assert process.wait(30) == 0
-    assert not broker.asked(m.Info), "the status says it"
+    assert not broker.asked(Info), "the status says it"
 
 
 def test_waiting_for_many_on_a_terminal(start: Start, broker: Any, terminal: Terminal) -> None:
@@ -255,5 +258,5 @@ def test_waiting_for_many_on_a_terminal(start: Start, broker: Any, terminal: Ter
 @pytest.mark.parametrize("evil", ["\x1b", "\x9b", "\x07", "\r", "\x00", "\x7f", "\x85"])
 def test_harmless(evil: str) -> None:
     """Every control character is shown as an escape; text of every script is left alone."""
-    assert text.harmless(f"a{evil}b") == f"a{ascii(evil)[1:-1]}b"
-    assert text.harmless("a\tb\né שלום 👩\u200d🚀") == "a\tb\né שלום 👩\u200d🚀"
+    assert format.harmless(f"a{evil}b") == f"a{ascii(evil)[1:-1]}b"
+    assert format.harmless("a\tb\né שלום 👩\u200d🚀") == "a\tb\né שלום 👩\u200d🚀"

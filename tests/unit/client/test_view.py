@@ -7,7 +7,8 @@ import itertools
 import pytest
 
 from zjobs.client.view import View, is_news
-from zjobs.messages.types import JobState, JobStatus
+from zjobs.messages.records import JobStatus
+from zjobs.messages.states import JobState
 
 QUEUED, RUNNING, COMPLETED = JobState.QUEUED, JobState.IN_PROGRESS, JobState.COMPLETED
 

@@ -11,9 +11,11 @@ import pytest
 
 from zjobs.client import Client, errors, watch
 from zjobs.client.watch import News, Watch
-from zjobs.messages import types as m
+from zjobs.messages.records import JobStatus
+from zjobs.messages.requests import Status
+from zjobs.messages.states import JobState
 
-QUEUED, RUNNING, COMPLETED = m.JobState.QUEUED, m.JobState.IN_PROGRESS, m.JobState.COMPLETED
+QUEUED, RUNNING, COMPLETED = JobState.QUEUED, JobState.IN_PROGRESS, JobState.COMPLETED
 
 
 def until(watching: Watch, wanted: Callable[[News], bool]) -> News:
@@ -38,7 +40,7 @@ def test_news_as_they_are_pushed(broker: Any, client: Client) -> None:
         assert watching.next(60) == News(job=ended)
         assert watching.next(60) is None
         assert not watching.unfinished
-    assert len(broker.asked(m.Status)) == 1, "pushed, not asked for"
+    assert len(broker.asked(Status)) == 1, "pushed, not asked for"
 
 
 def test_a_refresh_when_all_have_ended_adds_no_other_jobs(broker: Any, client: Client) -> None:
@@ -98,7 +100,7 @@ def test_wait_for_none(client: Client) -> None:
 def test_wait_returns_the_final_status(broker: Any, client: Client) -> None:
     """wait() ends with the job, and result() has its value."""
     job = client.submit("reverse", "example")
-    ended: list[m.JobStatus] = []
+    ended: list[JobStatus] = []
     thread = threading.Thread(target=lambda: ended.append(job.wait(timeout=60)))
     thread.start()
     broker.subscribed.get(timeout=30)
@@ -145,7 +147,7 @@ def test_a_broker_that_comes_back_elsewhere(broker: Any, client: Client, monkeyp
         broker.requests.clear()
         broker.add(17, COMPLETED, "x")
         assert until(watching, lambda news: news.job is not None).job == broker.jobs[17]
-        assert broker.asked(m.Status) == [], "pushed from the new place"
+        assert broker.asked(Status) == [], "pushed from the new place"
 
 
 def test_a_broker_lost_for_good(broker: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,13 +8,15 @@ import pytest
 
 from zjobs.client import Client, errors, watch, watch_all
 from zjobs.client.watch import News
-from zjobs.messages import types as m
+from zjobs.messages.events import Listening
+from zjobs.messages.records import JobStatus
+from zjobs.messages.states import JobState
 
-QUEUED, RUNNING, COMPLETED = m.JobState.QUEUED, m.JobState.IN_PROGRESS, m.JobState.COMPLETED
+QUEUED, RUNNING, COMPLETED = JobState.QUEUED, JobState.IN_PROGRESS, JobState.COMPLETED
 
 
-def job(job_id: int, version: int = 0, state: m.JobState = QUEUED) -> m.JobStatus:
-    return m.JobStatus(job_id, "t", state, version, 0, 1, 0, 0)
+def job(job_id: int, version: int = 0, state: JobState = QUEUED) -> JobStatus:
+    return JobStatus(job_id, "t", state, version, 0, 1, 0, 0)
 
 
 def test_every_change_after_watch_returns(broker: Any, client: Client) -> None:
@@ -108,7 +110,7 @@ def test_a_journal_put_back_from_a_backup(broker: Any, client: Client) -> None:
         watching.next(60)
         broker.change = 0
         broker._todo.put(
-            lambda: broker._xpub.send_multipart([b"jobs.", watch.wire.encode(m.Listening(broker.journal, 0))])
+            lambda: broker._xpub.send_multipart([b"jobs.", watch.codec.encode(Listening(broker.journal, 0))])
         )
         broker.emit_change(job(1, 2))
         assert watching.next(60) == News(job=job(1, 2))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from zjobs.messages import flow as f
+from zjobs.messages.dispatch import Arrived
 from zjobs.messages.flow import Arrivals, Cutter, Flow
-from zjobs.messages.types import Arrived
 
 
 def filled(flow: Flow, now_ms: int = 0) -> int:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from zjobs.messages.types import Ended, HandedJob
-from zjobs.messages.wire import pack_value
-from zjobs.worker.runner import Death, Event, Runner
+from zjobs.messages.codec import pack_value
+from zjobs.messages.dispatch import Ended, HandedJob
+from zjobs.worker.task.process import Death, Event, Runner
 
 LIMIT_S = 20.0
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from zjobs.messages.types import Outcome
-from zjobs.messages.wire import unpack_value
+from zjobs.messages.codec import unpack_value
+from zjobs.messages.states import Outcome
 
 Start = Callable[..., Any]
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from zjobs.messages.types import Outcome
-from zjobs.worker.capture import Capture
-from zjobs.worker.page import Page
+from zjobs.messages.states import Outcome
+from zjobs.worker.task.output import Capture
+from zjobs.worker.task.shared_memory import Page
 
 Start = Callable[..., Any]
 

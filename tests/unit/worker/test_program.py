@@ -14,17 +14,14 @@ from typing import Any
 import pytest
 import zmq
 
-from zjobs.messages import wire
-from zjobs.messages.types import (
+from zjobs.messages import codec
+from zjobs.messages.dispatch import (
     Ack,
     Beat,
-    BrokerName,
     CancelRun,
     Ended,
-    FailReason,
     HandedJob,
     Jobs,
-    Outcome,
     Output,
     Progress,
     Reports,
@@ -32,7 +29,10 @@ from zjobs.messages.types import (
     StartSession,
     TakeOver,
 )
-from zjobs.worker import cli, guard, shell
+from zjobs.messages.records import BrokerName
+from zjobs.messages.states import FailReason, Outcome
+from zjobs.worker import cli, service
+from zjobs.worker.files import worker_lock
 
 LIMIT_MS = 20_000
 TASKS = """
@@ -70,12 +70,12 @@ class Broker:
         self.sub.connect(reports)
 
     def send(self, message: Any) -> None:
-        self.push.send(wire.encode(message))
+        self.push.send(codec.encode(message))
 
     def hear(self, kind: type, condition: Callable[[Any], Any] = lambda message: True) -> Any:
         """The next message of a kind for which the condition holds."""
         while True:
-            message = wire.decode(self.sub.recv(), wire.REPORTS)
+            message = codec.decode(self.sub.recv(), codec.REPORTS)
             if isinstance(message, kind) and condition(message):
                 return message
 
@@ -86,7 +86,7 @@ class Broker:
         return heard
 
     def job(self, session: str, n: int, name: str, *data: Any, limit_ms: int | None = None) -> None:
-        body = wire.pack_value(data[0]) if data else None
+        body = codec.pack_value(data[0]) if data else None
         self.send(Jobs(session, n, (HandedJob(100 + n, name, body, 1, limit_ms),)))
 
     def ended(self, n: int) -> Any:
@@ -149,7 +149,7 @@ def test_jobs_to_the_end(start: Callable[..., subprocess.Popen[str]], broker: Br
     broker.push.send(b"junk")
     broker.job("s", 1, "reverse", "example")
     ended = broker.hear(Reports).reports[0]
-    assert wire.unpack_value(ended.result) == "elpmaxe"
+    assert codec.unpack_value(ended.result) == "elpmaxe"
     broker.send(Ack("s", 1, 2))
     worker.terminate()
     assert broker.hear(Reports).reports == (Returned(2, True),)
@@ -211,7 +211,7 @@ def test_task_dies_with_its_worker(start: Callable[..., subprocess.Popen[str]], 
 
 def test_every_subscription_is_heard(place: tuple[str, str]) -> None:
     """A broker that comes back is heard although its old connection still has the same subscription."""
-    with zmq.Context() as context, shell._bound(context, zmq.XPUB, place[1]) as reports:
+    with zmq.Context() as context, service._bound(context, zmq.XPUB, place[1]) as reports:
         reports.rcvtimeo = LIMIT_MS
         with context.socket(zmq.SUB) as first, context.socket(zmq.SUB) as second:
             for subscriber in (first, second):
@@ -301,7 +301,7 @@ def test_slow_import_is_said(
     place: tuple[str, str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A module that takes long to import is waited for, and people are told what is being waited for."""
-    monkeypatch.setattr(shell, "SLOW_START_MS", 0)
+    monkeypatch.setattr(service, "SLOW_START_MS", 0)
     Path("slow.py").write_text("import os, signal\nos.kill(os.getppid(), signal.SIGTERM)\nsignal.pause()\n")
     assert cli.main(["--pipe", place[0], "--tasks", "slow"]) == 0
     assert caplog.text.count("the task process is still importing slow") == 1
@@ -319,7 +319,7 @@ def test_take_over(start: Callable[..., subprocess.Popen[str]], broker: Broker) 
         second = broker.session("t")
     assert second.incarnation != first.incarnation
     broker.job("t", 1, "reverse", "ab")
-    assert wire.unpack_value(broker.hear(Reports).reports[0].result) == "ba"
+    assert codec.unpack_value(broker.hear(Reports).reports[0].result) == "ba"
     assert lock_file.read_text() != line
 
 
@@ -360,7 +360,7 @@ def test_unloadable_tasks(place: tuple[str, str], capfd: pytest.CaptureFixture[s
     """Tasks that cannot be loaded end the worker with 78 and a sentence that names the module."""
     assert cli.main(["--pipe", place[0], "--tasks", "nonexistent"]) == 78
     assert "zworker: --tasks nonexistent: ModuleNotFoundError" in capfd.readouterr().err
-    guard.acquire(place[0]).lock.release()  # it is free again
+    worker_lock.acquire(place[0]).lock.release()  # it is free again
 
 
 def test_address_in_use(place: tuple[str, str], capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,181 @@
+"""The broker's directory of keys: its own pair, the worker's public key, and who its clients are.
+
+    broker.key        the broker's pair, 0600; `server` in it is the worker's public key once there is one
+    worker.key        the worker's pair, 0600: to be moved to the worker's host
+    clients/NAME      a client's public key and role; the secret half is in the one file the client was given
+
+A client is known by its public key, so who had a name before does not get in when it is given again. Jobs belong to
+the name: a client whose key was lost gets a new one under its old name, and has its jobs back.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import zmq
+
+from zjobs.broker.requests.access import Role, Who
+from zjobs.program import keyfiles, lock
+from zjobs.program.keyfiles import Identity, KeyFileError
+
+# Changes within one tick of the file system's clock have the same time: what is younger is looked at again.
+TICK_NS = 50_000_000
+
+
+class KeysError(Exception):
+    """It cannot be done; the text is a sentence."""
+
+
+class Client(NamedTuple):
+    name: str
+    role: Role
+    public: str
+
+
+def init(directory: Path) -> str:
+    """Makes the directory with the broker's and the worker's keys. Returns a sentence. Raises KeysError, OSError."""
+    if (directory / "broker.key").exists():
+        raise KeysError(f"{directory} has keys already")
+    lock.make_private(directory)
+    (directory / "clients").mkdir(mode=0o700, exist_ok=True)
+    broker, worker = _pair(), _pair()
+    keyfiles.save(
+        directory / "broker.key", Identity("broker", *broker, worker[0]), "zjobs broker: never leaves this host"
+    )
+    _save_worker(directory, worker, broker[0])
+    return f"made keys in {directory}; move {directory / 'worker.key'} to the worker's host (zworker --key worker.key)"
+
+
+def renew_worker(directory: Path) -> str:
+    """Makes a new pair for the worker; the old one is refused from the broker's next start on."""
+    broker = _broker(directory)
+    worker = _pair()
+    (directory / "worker.key").unlink(missing_ok=True)
+    _save_worker(directory, worker, broker.public)
+    renewed = directory / "broker.key.new"
+    renewed.unlink(missing_ok=True)
+    keyfiles.save(renewed, broker._replace(server=worker[0]), "zjobs broker: never leaves this host")
+    renewed.rename(directory / "broker.key")
+    return f"made {directory / 'worker.key'}: move it to the worker's host, then start worker and broker anew"
+
+
+def add(directory: Path, name: str, role: Role, file: Path) -> str:
+    """Admits a client: writes its key file and notes its public half."""
+    if not keyfiles.NAME.fullmatch(name):
+        raise KeysError(f"{name!r} is no name: 1 to 64 letters, digits and . _ @ -, first a letter or digit")
+    broker = _broker(directory)
+    if (directory / "clients" / name).exists():
+        raise KeysError(f"there is a key named {name} already: revoke it first")
+    public, secret = _pair()
+    comment = f"zjobs key of {name} ({role.value}). Whoever has this file is {name}: keep it to yourself."
+    keyfiles.save(file, Identity(name, public, secret, broker.public), comment)
+    _place(directory / "clients" / name, f"role: {role.value}\npublic: {public}\n")
+    return f"{name} ({role.value}): hand over {file} and keep no copy"
+
+
+def revoke(directory: Path, name: str) -> str:
+    """Refuses a client from now on; a running broker notices by itself."""
+    _broker(directory)
+    try:
+        if not keyfiles.NAME.fullmatch(name):
+            raise FileNotFoundError
+        (directory / "clients" / name).unlink()
+    except FileNotFoundError:
+        raise KeysError(f"there is no key named {name}") from None
+    return f"{name} is refused from now on"
+
+
+def listed(directory: Path) -> str:
+    """A line for each client that is admitted. Raises KeysError when there are no keys yet."""
+    _broker(directory)
+    return "\n".join(f"{client.name}  {client.role.value}  {client.public}" for client in clients(directory))
+
+
+def clients(directory: Path) -> list[Client]:
+    """Who is admitted, by name."""
+    read = (_client(path) for path in sorted((directory / "clients").iterdir()) if keyfiles.NAME.fullmatch(path.name))
+    return [client for client in read if client is not None]
+
+
+def _client(path: Path) -> Client | None:
+    """None: it was revoked this instant, or is no such file."""
+    try:
+        fields = keyfiles.parse(path.read_text(encoding="utf-8", errors="replace"))
+        client = Client(path.name, Role(fields.get("role", "")), fields.get("public", ""))
+    except (FileNotFoundError, IsADirectoryError, PermissionError, ValueError):
+        return None
+    return client if keyfiles.is_key(client.public) else None
+
+
+class KeyRing:
+    """The keys of a running broker. `worker`: the public key of its worker."""
+
+    def __init__(self, directory: Path) -> None:
+        """Raises KeysError, and OSError when others could put keys of their own there."""
+        self._directory = directory
+        identity = _broker(directory)
+        lock.make_private(directory)
+        lock.make_private(directory / "clients")
+        self.public, self.secret, self.worker = identity.public, identity.secret, identity.server
+        self._seen: int | None = None
+        self._revoked = False
+        self._by_key: dict[str, Who] = {}
+        self.refresh()
+
+    def take_revoked(self) -> bool:
+        """Whether somebody was revoked since this was asked last."""
+        self.refresh()
+        revoked, self._revoked = self._revoked, False
+        return revoked
+
+    def refresh(self) -> None:
+        """Takes up what has changed in the directory."""
+        try:
+            changed_at = os.stat(self._directory / "clients").st_mtime_ns
+            if changed_at == self._seen:
+                return
+            admitted = clients(self._directory)
+        except FileNotFoundError:  # the folder itself is gone: nobody is admitted any more
+            changed_at, admitted = 0, []
+        except OSError:
+            return  # such as no descriptor left: that revokes nobody, and is tried again
+        before = set(self._by_key)
+        self._by_key = {client.public: Who(client.name, client.role) for client in admitted}
+        self._by_key[self.public] = Who("broker", Role.OPERATOR)  # for `zbroker backup` on the broker's own host
+        self._seen = changed_at if time.clock_gettime(time.CLOCK_REALTIME) * 1e9 - changed_at > TICK_NS else None
+        self._revoked = self._revoked or bool(before - set(self._by_key))
+
+    def who(self, public: str) -> Who | None:
+        """Whose key this is, None when nobody's who is admitted."""
+        return self._by_key.get(public)
+
+
+def _broker(directory: Path) -> Identity:
+    try:
+        return keyfiles.load(directory / "broker.key")
+    except KeyFileError as error:
+        if not (directory / "broker.key").exists():
+            raise KeysError(f"there are no keys in {directory} yet: zbroker keys init makes them") from None
+        raise KeysError(str(error)) from None
+
+
+def _pair() -> tuple[str, str]:
+    public, secret = zmq.curve_keypair()
+    return public.decode(), secret.decode()
+
+
+def _save_worker(directory: Path, worker: tuple[str, str], broker: str) -> None:
+    keyfiles.save(
+        directory / "worker.key", Identity("worker", *worker, broker), "zjobs worker: belongs on its host alone"
+    )
+
+
+def _place(path: Path, content: str) -> None:
+    """Makes a file all at once: a broker may read the directory at any moment."""
+    making = path.with_name("." + path.name)
+    making.unlink(missing_ok=True)
+    keyfiles.write_new(making, content, 0o600)
+    making.rename(path)

@@ -1,0 +1,1 @@
+"""Talks: the broker's sockets, frames and events."""

@@ -1,0 +1,144 @@
+"""The events socket: who watches what, and telling them.
+
+`XPUB_MANUAL` (zeromq.org: ZMQ_XPUB_MANUAL) hands every subscription to us, and lets us choose what the subscriber
+really gets. To `job.17.` we answer with `job.17.e`, where the news of the job goes, and with a topic used once, on
+which the present status goes to this subscriber alone: answered on the shared topic, 1,000 watchers of one job
+received 525,574 messages. `jobs.` likewise: registered as it is, it would match the topics used once, too.
+
+A subscriber may say what it likes: subscribe to one topic ten times, or end what it never began. So no count of
+watchers is kept that somebody else's word could bring down: a job is watched from the first subscription until it ends.
+libzmq keeps every topic, about 1.5 kB each, and has no bound for them. Here what was begun is counted, and taken off
+only what libzmq itself says is gone with its connection; above MOST the socket has to be opened anew.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import zmq
+
+from zjobs.broker.net import frames
+from zjobs.messages import codec
+from zjobs.messages.events import JobEvent, Listening, ServiceEvent
+
+MayWatch = Callable[["str", "int | None"], bool]
+Snapshot = Callable[["int | None"], "JobEvent | Listening | None"]
+
+MOST = 100_000  # subscriptions to jobs; other topics may be long, and count for more
+SHORT_TOPIC_BYTES = 16
+
+
+class Events:
+    """Publishes what becomes of jobs, on `socket` (an XPUB with XPUB_MANUAL), to those who asked."""
+
+    def __init__(self, socket: zmq.Socket[bytes], may_watch: MayWatch) -> None:
+        """`may_watch(public key of the subscriber or "", job id or None for all)`."""
+        self._socket = socket
+        self._may_watch = may_watch
+        self._watched: set[int] = set()
+        self._listened = False
+        self._begun = 0
+        self._nonces = itertools.count()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there are more subscriptions than are kept."""
+        return self._begun > MOST
+
+    def wanted(self, job_id: int) -> bool:
+        """Whether somebody may get news of this job."""
+        return self._listened or job_id in self._watched
+
+    def publish(self, event: JobEvent) -> None:
+        """Sends an event to the watchers of its job, and to those of all."""
+        job_id = event.job.id
+        body = codec.encode(event)
+        if job_id in self._watched:
+            self._send(codec.job_topic(job_id) + b"e", body)
+            if event.job.state.final:
+                self._watched.discard(job_id)
+        if self._listened:
+            self._send(codec.ALL_JOBS_TOPIC + b"e", body)
+
+    def publish_service(self, event: ServiceEvent) -> None:
+        """Tells the watchers of all jobs of the worker and the pause."""
+        if self._listened:
+            self._send(codec.ALL_JOBS_TOPIC + b"e", codec.encode(event))
+
+    def take_subscriptions(self, snapshot: Snapshot, most: int) -> bool:
+        """Answers waiting subscriptions, `most` at the most. Returns whether there may be more.
+
+        `snapshot(job_id)` gives what the subscriber to a job is told first, `snapshot(None)` one to all jobs; or None.
+        """
+        for _ in range(most):
+            try:
+                frame = self._socket.recv(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return False
+            message = frame.bytes
+            topic = message[1:]
+            if message[:1] == b"\x01":
+                self._begun += _weight(topic)
+                self._begin(topic, _key(frame), snapshot)
+            elif message[:1] == b"\x00":
+                if not _said_by_peer(frame):
+                    self._begun -= _weight(topic)
+                self._end(topic)
+        return True
+
+    def _begin(self, topic: bytes, key: str, snapshot: Snapshot) -> None:
+        job_id = codec.watched_job(topic)
+        if topic != codec.ALL_JOBS_TOPIC and (job_id is None or job_id > codec.MAX_ID):
+            return
+        if not self._may_watch(key, job_id):
+            return
+        event = snapshot(job_id)
+        if event is None:  # no such job: ids are told when their jobs are on disk, so nobody waits for one to be given
+            return
+        if job_id is None:
+            self._listened = True
+            self._set(True, topic + b"e")
+        elif not (isinstance(event, JobEvent) and event.job.state.final):  # after its end nothing comes
+            self._watched.add(job_id)
+            self._set(True, topic + b"e")
+        once = topic + b"s%d" % next(self._nonces)
+        self._set(True, once)
+        self._send(once, codec.encode(event))
+        self._set(False, once)
+
+    def _end(self, topic: bytes) -> None:
+        self._set(False, topic + b"e")
+
+    def _set(self, begins: bool, topic: bytes) -> None:
+        """Changes what the subscriber whose message was read last gets; it may be gone by now."""
+        try:
+            self._socket.setsockopt(zmq.SUBSCRIBE if begins else zmq.UNSUBSCRIBE, topic)
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EINVAL:
+                raise
+
+    def _send(self, topic: bytes, body: bytes) -> None:
+        """An XPUB never blocks: what a subscriber has no room for, it loses."""
+        frames.send(self._socket, topic, body)
+
+
+def _weight(topic: bytes) -> int:
+    """What a topic counts for: libzmq keeps a node for each of its bytes."""
+    return 1 + len(topic) // SHORT_TOPIC_BYTES
+
+
+def _said_by_peer(frame: zmq.Frame) -> bool:
+    """libzmq names the peer's kind in what a peer said, and not in what it says itself of a lost connection."""
+    try:
+        return bool(frame.get("Socket-Type"))
+    except zmq.ZMQError:
+        return False
+
+
+def _key(frame: zmq.Frame) -> str:
+    """The public key of who sent it; empty where there are no keys."""
+    try:
+        return str(frame.get("User-Id"))
+    except zmq.ZMQError:
+        return ""

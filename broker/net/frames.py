@@ -1,0 +1,80 @@
+"""Messages as frames: the envelope of a request, which must come back as it was, and the body."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import zmq
+
+from zjobs.broker.core.jobs import Envelope
+from zjobs.messages.codec import DecodeError
+from zjobs.messages.states import ErrorCode
+
+Received = tuple[list[bytes], int, str]
+
+# As plain numbers: pyzmq's send_multipart joins members of an enumeration, for as long as sending takes.
+_LAST = int(zmq.NOBLOCK)
+_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
+
+
+def waiting(socket: zmq.Socket[bytes], most: int, with_key: bool) -> Iterator[Received]:
+    """The messages that wait: their frames, how many there were, and the sender's public key ("" if not asked for)."""
+    with contextlib.suppress(zmq.Again):
+        while True:
+            yield receive_with_key(socket, most) if with_key else (*receive(socket, most), "")
+
+
+def receive(socket: zmq.Socket[bytes], most: int) -> tuple[list[bytes], int]:
+    """The frames of the next message, and how many there were: those past `most` are read and dropped.
+
+    Frame by frame, since recv_multipart would gather a message of any number. Raises zmq.Again when none waits.
+    """
+    frames = [socket.recv(zmq.NOBLOCK)]
+    count = 1
+    while socket.getsockopt(zmq.RCVMORE):
+        frame = socket.recv(zmq.NOBLOCK)
+        count += 1
+        if count <= most:
+            frames.append(frame)
+    return frames, count
+
+
+def receive_with_key(socket: zmq.Socket[bytes], most: int) -> tuple[list[bytes], int, str]:
+    """As `receive`, and the public key of the sender (Z85)."""
+    first = socket.recv(zmq.NOBLOCK, copy=False)
+    frames, count = [first.bytes], 1
+    while socket.getsockopt(zmq.RCVMORE):
+        frame = socket.recv(zmq.NOBLOCK)
+        count += 1
+        if count <= most:
+            frames.append(frame)
+    return frames, count, str(first.get("User-Id"))
+
+
+def send(socket: zmq.Socket[bytes], *frames: bytes) -> None:
+    """Sends one message. Raises ZMQError, and then nothing of it was sent."""
+    for frame in frames[:-1]:
+        socket.send(frame, _MORE)
+    socket.send(frames[-1], _LAST)
+
+
+def split(frames: list[bytes], count: int, most: int) -> tuple[Envelope, bytes | DecodeError]:
+    """The envelope of a request, and its body or what is wrong with its frames.
+
+    `frames` begins with the identity that the ROUTER put there, which `most` counts as well.
+    """
+    if count > most:
+        return (frames[0], b""), _bad(f"the request has {count - 1} frames; the limit is {most - 1}")
+    try:
+        empty = frames.index(b"", 1)
+    except ValueError:
+        return (frames[0], b""), _bad("an empty frame must stand before the body")
+    envelope = tuple(frames[: empty + 1])
+    if count != empty + 2:
+        return envelope, _bad(f"exactly one body frame must follow the empty frame, not {count - empty - 1}")
+    return envelope, frames[-1]
+
+
+def _bad(message: str) -> DecodeError:
+    return DecodeError(ErrorCode.BAD_REQUEST, message)

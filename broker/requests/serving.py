@@ -1,0 +1,218 @@
+"""A request, from its frames to the frame of its reply, in steps between which others are served.
+
+Each is a generator. It stops after every page of what it reads, and where something must be committed before it can go
+on; so a `status` of 10,000 ids and a `list` that finds nothing hold up nobody, and 10,000 jobs are cancelled with a few
+hundred in each commit. Submits and retries are taken all or none, so they are one step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, NamedTuple
+
+from zjobs.broker.core.core import Core
+from zjobs.broker.core.jobs import Envelope
+from zjobs.broker.core.worker_status import Now
+from zjobs.broker.credentials import KeyRing
+from zjobs.broker.net import frames
+from zjobs.broker.requests.access import ANYBODY, Role, Who, refusal
+from zjobs.broker.requests.queries import PAGE, Service, answer
+from zjobs.broker.storage.sqlite import Journal, StorageError
+from zjobs.messages import codec
+from zjobs.messages.records import Missing
+from zjobs.messages.requests import (
+    Backup,
+    Cancel,
+    Error,
+    Forget,
+    ForgetReply,
+    Pause,
+    Reply,
+    Request,
+    Resume,
+    Retry,
+    Status,
+    Submit,
+)
+from zjobs.messages.states import ErrorCode
+
+ANSWERED_BY_CORE = (Submit, Retry, Pause, Resume)
+OF_MANY = (Status, Cancel, Retry, Forget)
+JOB_VALUES = 12  # of a submit: a job with all its fields
+OTHER_VALUES = 30_000  # 10,000 ids, and what a client of another version may add
+JOB_BYTES = 4096  # so many bytes cost about as much as a job
+
+
+class Change(NamedTuple):
+    """What is to be committed before a request goes on. `last`: the core answers it, and nothing is behind it."""
+
+    envelope: Envelope
+    request: Request
+    who: Who
+    weight: int
+    last: bool
+
+
+Serving = Generator[Change | None, Reply | None, bytes | None]
+
+
+class Refused(Exception):
+    """A request that cannot be carried out; `error` is its reply."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.error = Error(code, message)
+
+
+class Pending:
+    """A request that waits or is being served. `frame`: of the reply, once it is `over`, if it is still to be sent."""
+
+    def __init__(self, received: frames.Received, serving: Callable[[Pending], Serving]) -> None:
+        self.received = received
+        self.envelope: Envelope = ()
+        self.refused = ""
+        self._serving = serving
+        self.restart()
+
+    def restart(self) -> None:
+        """Begins again: what has been read so far is no longer true."""
+        self._steps = self._serving(self)
+        self.begun = self.over = False
+        self.frame: bytes | None = None
+        self.result: Reply | None = None
+
+    def advance(self) -> Change | None:
+        """Goes on to the next page or change; `over` when it was the last step."""
+        result, self.result, self.begun = self.result, None, True
+        try:
+            return self._steps.send(result)
+        except StopIteration as end:
+            self.over, self.frame = True, end.value
+            return None
+
+
+class Server:
+    """Serves requests from what the core and the journal know at each step."""
+
+    def __init__(
+        self,
+        service: Service,
+        keys: KeyRing | None,
+        journal: Journal,
+        core: Callable[[], Core],
+        clock: Callable[[], Now],
+        backup: Callable[[Backup], Reply],
+    ) -> None:
+        """`keys`: None where everybody may do everything."""
+        self._service = service
+        self._limits = service.limits
+        self._keys = keys
+        self._journal = journal
+        self._core = core
+        self._clock = clock
+        self._backup = backup
+        self._most_frames = service.limits.frames + 1  # the ROUTER adds the sender's identity
+        self._most_values = OTHER_VALUES + JOB_VALUES * service.limits.request_jobs
+
+    def pending(self, received: frames.Received) -> Pending:
+        """A request as it came."""
+        return Pending(received, self._serve)
+
+    def frame(self, reply: Reply) -> bytes:
+        """A short reply."""
+        return codec.encode(self._named(reply))
+
+    def owner_of(self, job_id: int) -> str | None:
+        """Whose job it is, None when there is none."""
+        job = self._journal.job(job_id)
+        return None if job is None else job.owner
+
+    def _serve(self, pending: Pending) -> Serving:
+        parts, count, key = pending.received
+        pending.envelope, body = frames.split(parts, count, self._most_frames)
+        try:
+            request = self._decode(body)
+            who = yield from self._permitted(request, key)
+            weight = 1 + sum(map(len, parts)) // JOB_BYTES
+            if isinstance(request, ANSWERED_BY_CORE):
+                yield Change(pending.envelope, request, who, weight + _jobs(request), True)
+                return None
+            yield None  # nothing is read before what the same client changed is committed
+            reply = yield from self._reply(pending.envelope, request, who)
+        except codec.DecodeError as error:
+            reply = Error(error.code, str(error))
+            pending.refused = str(error)
+        except Refused as refused:
+            reply = refused.error
+            pending.refused = str(refused)
+        except StorageError as error:
+            reply = Error(ErrorCode.STORAGE, f"the journal cannot be read: {error}")
+        return (yield from codec.encode_in_steps(self._named(reply)))
+
+    def _reply(self, envelope: Envelope, request: Request, who: Who) -> Generator[Change | None, Reply | None, Reply]:
+        if isinstance(request, Backup):
+            return self._backup(request)
+        if isinstance(request, Forget):
+            return (yield from self._forget(envelope, request, who))
+        if isinstance(request, Cancel):
+            for part in _pages(request.ids):
+                yield Change(envelope, Cancel(part), who, len(part), False)
+        return (yield from answer(request, self._core(), self._journal, self._service, who, self._clock()))
+
+    def _forget(self, envelope: Envelope, request: Forget, who: Who) -> Generator[Change | None, Reply | None, Reply]:
+        forgotten: list[int] = []
+        kept: list[int] = []
+        missing: list[Missing] = []
+        for part in _pages(tuple(dict.fromkeys(request.ids))):
+            reply = yield Change(envelope, Forget(part), who, len(part), False)
+            assert isinstance(reply, ForgetReply)
+            forgotten += reply.forgotten
+            kept += reply.kept
+            missing += reply.missing
+        return ForgetReply(self._journal.journal_id, tuple(forgotten), tuple(kept), tuple(missing))
+
+    def _decode(self, body: bytes | codec.DecodeError) -> Request:
+        if isinstance(body, codec.DecodeError):
+            raise body
+        limit = self._limits.request_bytes
+        if len(body) > limit:
+            raise Refused(ErrorCode.TOO_LARGE, f"the request has {len(body)} bytes; the limit is {limit}")
+        try:
+            return codec.decode(body, codec.REQUESTS, self._most_values)  # type: ignore[no-any-return]
+        except RecursionError:  # msgpack goes deeper than Python does to show what it found
+            raise Refused(ErrorCode.BAD_REQUEST, "the body is nested too deeply") from None
+
+    def _permitted(self, request: Request, key: str) -> Generator[None, Any, Who]:
+        """Who asks. Raises Refused when the holder of `key` may not have it."""
+        if self._keys is None:
+            return ANYBODY
+        who = self._keys.who(key)
+        if who is None:
+            raise Refused(ErrorCode.NOT_PERMITTED, "this key was revoked")
+        if isinstance(request, OF_MANY) and who.role is Role.SUBMITTER:
+            for ids in _pages(request.ids):
+                _refuse(refusal(request._replace(ids=ids), who, self.owner_of))
+                if len(ids) == PAGE:
+                    yield None
+        else:
+            _refuse(refusal(request, who, self.owner_of))
+        return who
+
+    def _named(self, reply: Reply) -> Reply:
+        return reply._replace(journal=self._journal.journal_id) if isinstance(reply, Error) else reply
+
+
+def _refuse(error: Error | None) -> None:
+    if error is not None:
+        raise Refused(error.code, error.message)
+
+
+def _pages(ids: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """At least one."""
+    return (ids[first : first + PAGE] for first in range(0, max(1, len(ids)), PAGE))
+
+
+def _jobs(request: Request) -> int:
+    if isinstance(request, Submit):
+        return len(request.jobs)
+    return len(request.ids) if isinstance(request, Retry) else 0

@@ -1,0 +1,1 @@
+"""Keeps: the journal in SQLite, its checks and its backups."""

@@ -1,0 +1,1 @@
+"""The program `zclient`; start reading in `main`."""

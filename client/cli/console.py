@@ -1,0 +1,131 @@
+"""What zclient writes: results on stdout; statuses, notes and errors on stderr, with one live line on a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, TextIO
+
+from zjobs.client.cli import format
+
+
+class Output:
+    """Both streams of the program. as_json: everything is one JSON object a line.
+
+    On a terminal, control characters (but newline and tab) are shown as \\x1b and the like, because what jobs print
+    must not be able to act on it; raw: they are not.
+    """
+
+    def __init__(self, as_json: bool, raw: bool = False) -> None:
+        self.as_json = as_json
+        self.raw = raw
+        self.columns = _columns(sys.stdout) if _is_a_tty(sys.stdout) else None
+        self._escape_out = _is_a_tty(sys.stdout) and not raw
+        self._escape_err = _is_a_tty(sys.stderr) and not raw
+        self.live = not as_json and _is_terminal(sys.stderr)
+        self._live_shown = False
+        for stream in (sys.stdout, sys.stderr):
+            # a locale that cannot show a character is no reason to fail
+            if stream is not None and hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")
+
+    # --- stdout --------------------------------------------------------------------------------------------
+
+    def line(self, line: str, fields: Any) -> None:
+        """`line` for people; `fields` (a map or record) with --json."""
+        self._clear()
+        shown = format.json_text(fields) if self.as_json else line
+        print(format.harmless(shown) if self._escape_out else shown)
+
+    def result(self, value: Any, fields: dict[str, Any]) -> None:
+        """A result: bytes raw, text as it is, everything else as JSON; `fields` with --json."""
+        if self.as_json or not isinstance(value, bytes):
+            self.line("" if self.as_json else format.result_text(value), fields)
+        elif self._escape_out:
+            self.line(value.decode(errors="backslashreplace"), fields)
+        else:
+            self.write(value, "", fields)
+
+    def write(self, data: bytes, decoded: str, fields: dict[str, Any]) -> None:
+        """`data` as it is; on a terminal `decoded`, which is the same as text; `fields` with --json."""
+        if self.as_json:
+            self.line("", fields)
+            return
+        self._clear()
+        if self._escape_out:
+            sys.stdout.write(format.harmless(decoded))
+            return
+        self.flush()
+        if sys.stdout is not None:
+            sys.stdout.buffer.write(data)
+
+    def flush(self) -> None:
+        """What is printed leaves now: before waiting, so that an interruption cannot swallow it."""
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+    # --- stderr --------------------------------------------------------------------------------------------
+
+    def note(self, sentence: str) -> None:
+        """Something worth knowing that is no error."""
+        self._say(f"zclient: {sentence}", {"note": sentence})
+
+    def change(self, line: str, fields: Any) -> None:
+        """A change of a job, as a line of its own."""
+        self._say(line, fields)
+
+    def error(self, code: str, sentence: str, prefix: str = "zclient: ", **more: Any) -> None:
+        self._say(prefix + sentence, {"error": {"code": code, "message": sentence, **more}})
+
+    @property
+    def live_columns(self) -> int:
+        """How many columns the live line can have."""
+        return 0 if sys.stderr is None else max(1, _columns(sys.stderr) - 1)
+
+    def show_live(self, line: str) -> None:
+        """Rewrites the live line (only where `live`). Cut to the width, as a wrapped line cannot be rewritten."""
+        if sys.stderr is None:
+            return
+        cut = format.cut(format.printable(line), self.live_columns)
+        sys.stderr.write(f"\r{cut}\x1b[K")
+        sys.stderr.flush()
+        self._live_shown = True
+
+    def _say(self, line: str, fields: Any) -> None:
+        self._clear()
+        if sys.stderr is not None:
+            shown = format.json_text(fields) if self.as_json else line
+            print(format.harmless(shown) if self._escape_err else shown, file=sys.stderr, flush=True)
+
+    def _clear(self) -> None:
+        if self._live_shown and sys.stderr is not None:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._live_shown = False
+
+
+def silence(stream: TextIO | None) -> None:
+    """Nothing more is written to `stream`: what is left in its buffer must not fail at the exit once more."""
+    try:
+        if stream is not None:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
+    except (OSError, ValueError):
+        pass  # it has no file descriptor, so nothing can fail
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    """Whether a line can be rewritten there."""
+    return _is_a_tty(stream) and os.environ.get("TERM") != "dumb"
+
+
+def _is_a_tty(stream: TextIO | None) -> bool:
+    return stream is not None and not stream.closed and stream.isatty()
+
+
+def _columns(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80

@@ -1,0 +1,131 @@
+"""The commands of zclient that change jobs or list them: cancel, retry, forget, pause, resume, list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from shlex import quote
+
+from zjobs.client.cli import exit_codes, format
+from zjobs.client.cli.follow import print_ends
+from zjobs.client.cli.job_table import Table
+from zjobs.client.cli.query import Call, chosen_request_key, ids_of_words, job_id_of, repeat_hint, say_missing
+from zjobs.client.cli.wait import Resumable, command_line, max_wait_s
+from zjobs.messages.records import JobStatus
+from zjobs.messages.states import JobState, WorkerState
+from zjobs.program.options import UsageError, integer, nearest
+
+ROWS_A_PAGE = 100
+MOST_ROWS = 1_000_000_000
+DEFAULT_ROWS = "20"  # as the help text has it
+
+
+def cancel(call: Call) -> int:
+    wait = call.args["--wait"] or max_wait_s(call) is not None
+    reply = call.client.cancel(ids_of_words(call))
+    going_on = [job.id for job in reply.jobs if wait and not job.state.final]
+    for job in reply.jobs:
+        if job.id not in going_on:
+            call.output.line(format.status_line(job, WorkerState.READY), job)
+    call.output.flush()
+    say_missing(call, reply.missing)
+    if going_on:
+        print_ends(call, going_on, reply.journal)
+    return exit_codes.NO_SUCH_JOB if reply.missing else exit_codes.DONE
+
+
+def retry(call: Call) -> int:
+    request_key = chosen_request_key(call)
+    try:
+        reply = call.client.retry_ids(ids_of_words(call), request_key)
+    except KeyboardInterrupt:
+        call.output.note(f"interrupted before an answer; {repeat_hint(request_key)}")
+        raise
+    for job_id in range(reply.first_id, reply.first_id + reply.count):
+        call.output.line(str(job_id), {"id": job_id})
+    return exit_codes.DONE
+
+
+def forget(call: Call) -> int:
+    reply = call.client.forget(ids_of_words(call))
+    for job_id in reply.forgotten:
+        call.output.line(f"{job_id} forgotten", {"id": job_id, "forgotten": True})
+    call.output.flush()
+    for job_id in reply.kept:
+        call.output.error("not_finished", f"job {job_id} has not ended: it is kept", id=job_id)
+    say_missing(call, reply.missing)
+    if reply.missing:
+        return exit_codes.NO_SUCH_JOB
+    return exit_codes.NOT_FINISHED if reply.kept else exit_codes.DONE
+
+
+def pause(call: Call) -> int:
+    limit = max_wait_s(call)  # first, so that a mistake in it pauses nothing
+    reply = call.client.pause(call.args["REASON"] or "")
+    going_on = {"running": reply.running, "may_start": reply.may_start}
+    call.output.line(format.paused_line(reply.paused), {"paused": reply.paused, **going_on})
+    call.output.flush()
+    for line in format.going_on_lines(reply):
+        call.output.note(line)
+    if call.args["--wait"] or limit is not None:
+        with Resumable(call, f"the pause stays on until {command_line(call)} resume"):
+            call.client.wait_until_idle(limit)
+        call.output.line("idle: nothing runs, and nothing starts", {"idle": True})
+    return exit_codes.DONE
+
+
+def resume(call: Call) -> int:
+    was = call.client.resume()
+    call.output.line("resumed" if was else "it was not paused", {"was": was})
+    return exit_codes.DONE
+
+
+def list_jobs(call: Call) -> int:
+    table = Table(call.output.columns)
+    limit = _limit(call)
+    jobs = _listed(call, limit)
+    shown, last = 0, None
+    while page := list(islice(jobs, min(ROWS_A_PAGE, limit - shown))):
+        shown, last = shown + len(page), page[-1].id
+        lines = table.lines(page)
+        if len(lines) > len(page) and not call.output.as_json:
+            call.output.line(lines[0], None)
+        for job, line in zip(page, lines[-len(page) :]):
+            call.output.line(line, job)
+        call.output.flush()
+    if shown == limit and last is not None:
+        _say_how_to_go_on(call, last, jobs)
+    return exit_codes.DONE
+
+
+def _say_how_to_go_on(call: Call, last: int, rest: Iterator[JobStatus]) -> None:
+    """`rest`: what comes after `last`. With a filter it is not looked at: that could mean going through the journal."""
+    chosen = [f"{name} {quote(call.args[name])}" for name in ("--state", "--type") if call.args[name] is not None]
+    if chosen or next(rest, None) is not None:
+        are = "there may be more" if chosen else "there are more"
+        limit = [] if call.args["--limit"] == DEFAULT_ROWS else [f"--limit {call.args['--limit']}"]
+        words = " ".join(["list", *chosen, *limit, f"--before {last}"])
+        call.output.note(f"{are}: {command_line(call)} {words}")
+
+
+def _limit(call: Call) -> int:
+    try:
+        return integer(call.args["--limit"], 1, MOST_ROWS)
+    except ValueError as error:
+        raise UsageError(f"--limit: {error}") from None
+
+
+def _listed(call: Call, limit: int) -> Iterator[JobStatus]:
+    """The jobs asked for, and one more."""
+    args = call.args
+    before = None if args["--before"] is None else job_id_of(args["--before"])
+    return call.client.list(_state(args["--state"]), args["--type"], limit + 1, before)
+
+
+def _state(given: str | None) -> JobState | None:
+    states = [state.value for state in JobState]
+    if given is None or given in states:
+        return None if given is None else JobState(given)
+    near = nearest(given, states)
+    hint = f"did you mean {near}?" if near else f"there are {', '.join(states)}"
+    raise UsageError(f"--state: there is no state {given}; {hint}")

@@ -1,0 +1,148 @@
+"""zclient: reads the command line, runs the command, and turns every error into a sentence and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from functools import partial
+
+from zjobs.client.cli import exit_codes, format, usage
+from zjobs.client.cli.console import Output, silence
+from zjobs.client.errors import JobEndedWithoutResult, ZjobsError
+from zjobs.program import options
+from zjobs.program.options import UsageError
+from zjobs.program.version import VERSION
+
+# Where the commands are, by name: only the one that runs is imported.
+RUN_BY = {
+    "submit": ("query", "submit"),
+    "status": ("query", "status"),
+    "result": ("wait", "result"),
+    "batch": ("wait", "batch"),
+    "show": ("query", "show"),
+    "log": ("follow", "log"),
+    "list": ("control", "list_jobs"),
+    "watch": ("follow", "watch"),
+    "wait": ("follow", "wait"),
+    "cancel": ("control", "cancel"),
+    "retry": ("control", "retry"),
+    "forget": ("control", "forget"),
+    "pause": ("control", "pause"),
+    "resume": ("control", "resume"),
+    "types": ("query", "types"),
+    "info": ("query", "info"),
+}
+
+VERSION_LINE = f"zclient {VERSION}"
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command; returns the exit code. No exception leaves but SystemExit for --help and --version."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        if before != signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        return _run_and_flush(argv)
+    except KeyboardInterrupt:
+        return exit_codes.INTERRUPTED
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _run_and_flush(argv: list[str]) -> int:
+    options_given = argv[: argv.index("--")] if "--" in argv else argv
+    output = Output("--json" in options_given, "--raw" in options_given)
+    try:
+        try:
+            return _run(argv, output)
+        finally:
+            output.flush()
+    except BrokenPipeError:
+        silence(sys.stdout)
+        silence(sys.stderr)
+        return exit_codes.BROKEN_PIPE
+    except OSError as error:
+        silence(sys.stdout)
+        output.error("output", f"cannot write: {error.strerror}")
+        return exit_codes.NO_OUTPUT
+
+
+def _run(argv: list[str], output: Output) -> int:
+    try:
+        return _command(argv, output)
+    except UsageError as error:
+        output.error("usage", str(error))
+        return exit_codes.USAGE
+    except JobEndedWithoutResult as error:
+        hint = "" if output.as_json else format.traceback_hint(error.status)
+        output.error(error.code, f"{error}{hint}", prefix="", id=error.status.id)
+        return exit_codes.code_of(error)
+    except ZjobsError as error:
+        _say(error, output)
+        return exit_codes.code_of(error)
+    except RecursionError:
+        output.error("too_deep", "the value is nested too deeply to be shown")
+        return exit_codes.USAGE
+
+
+def _say(error: ZjobsError, output: Output) -> None:
+    from zjobs.client.cli.query import repeat_hint
+
+    if error.request_key is None:
+        output.error(error.code, str(error))
+    elif output.as_json:
+        output.error(error.code, str(error), request_key=error.request_key)
+    else:
+        output.error(error.code, f"{error}; {repeat_hint(error.request_key)}")
+
+
+def _command(argv: list[str], output: Output) -> int:
+    name = _name(argv)
+    args = options.parse(usage.COMMANDS[name], argv, VERSION_LINE)
+    timeout = _timeout(args["--timeout"])
+
+    from zjobs.client.cli import query  # after the help and the mistakes, which need no ZeroMQ
+    from zjobs.client.client import Client
+
+    module, function = RUN_BY[name]
+    run = getattr(importlib.import_module(f"zjobs.client.cli.{module}"), function)
+    with Client(args["--broker"], timeout, key=args["--key"]) as client:
+        client.connection.on_trouble = partial(_say_trouble, output, client.address, timeout)
+        return int(run(query.Call(args, client, output)))
+
+
+def _say_trouble(output: Output, address: str, timeout: float, why: str) -> None:
+    from zjobs.client.handshake import NOTHING_LISTENS
+
+    if why == NOTHING_LISTENS:
+        sentence = f"nothing listens at {address}: start zbroker, or choose another with --broker"
+    else:
+        sentence = f"{address}: {why}; choose another with --broker"
+    output.note(f"{sentence} (trying for {timeout:g} s)")
+
+
+def _name(argv: list[str]) -> str:
+    """The command's name. Prints the general help where no command is named."""
+    if argv and argv[0] in usage.COMMANDS:
+        return argv[0]
+    table = {key: option for doc in usage.COMMANDS.values() for key, option in options.options_of(doc).items()}
+    name = options.first_word(argv, table)
+    if name in usage.COMMANDS:
+        return name
+    if name is None or "--help" in argv or "-h" in argv:
+        options.parse(usage.GENERAL, argv, VERSION_LINE) if argv else None
+        raise UsageError("a command is missing; zclient --help lists them")
+    near = options.nearest(name, usage.COMMANDS)
+    hint = f"did you mean {near}?" if near else f"there are {', '.join(usage.COMMANDS)}"
+    raise UsageError(f"there is no command {name}; {hint}")
+
+
+def _timeout(given: str) -> float:
+    try:
+        timeout_s = options.duration(given)
+    except ValueError as error:
+        raise UsageError(f"--timeout: {error}") from None
+    if timeout_s <= 0:
+        raise UsageError("--timeout must be more than 0")
+    return timeout_s

@@ -1,0 +1,298 @@
+"""The commands of zclient that wait: `result --wait` and `batch`."""
+
+from __future__ import annotations
+
+import shlex
+from time import monotonic
+from typing import Any, Protocol
+
+from zjobs.client.cli import exit_codes, format
+from zjobs.client.cli.query import Call, chosen_request_key, job_id_of, submitted
+from zjobs.client.client import ended_without_result, ids_of
+from zjobs.client.errors import BrokerUnreachable, StillRunning, WaitTimeout, ZjobsError
+from zjobs.client.watch import News, Watch
+from zjobs.messages.records import JobStatus
+from zjobs.messages.requests import SubmitReply
+from zjobs.messages.states import JobState
+from zjobs.program.endpoints import FRONTEND
+from zjobs.program.options import UsageError, duration
+
+# How often the live line is rewritten, and how often a counter is printed where there is none.
+LIVE_S = 0.2
+COUNTER_S = 2.0
+# How often a task's note is asked for at most: it stands in no event.
+NOTE_S = 0.5
+
+# The progress number of a run's start; its task's own news have greater ones.
+STARTED = 1
+# The bar takes what the words leave of the line.
+BAR_COLUMNS = 22
+SMALLEST_BAR_COLUMNS = 8
+
+
+def result(call: Call) -> int:
+    job_id = job_id_of(call.args["ID"])
+    max_wait_s(call)  # so that a mistake in it shows before anything is asked
+    if call.args["--wait"] or call.args["--max-wait"] is not None:
+        with Resumable(call, _go_on(call, job_id, job_id)), call.client.watch([job_id]) as watch:
+            until_ended(call, watch, _OneJob(call, watch, say_changes=False))
+            _print_result(call, watch.known[job_id], watch.journal)
+        return exit_codes.DONE
+    value = call.client.result(job_id)
+    call.output.result(value, _fields(job_id, value))
+    return exit_codes.DONE
+
+
+def batch(call: Call) -> int:
+    max_wait_s(call)  # so that a mistake in it shows before anything is submitted
+    request_key = chosen_request_key(call)
+    if call.args["--lines"] is not None:
+        return _batch_of_lines(call, request_key)
+    (accepted,) = submitted(call, request_key)
+    job_id = accepted.first_id
+    call.output.line(str(job_id), {"id": job_id})
+    call.output.flush()
+    with Resumable(call, _go_on(call, job_id, job_id)), call.client.watch([job_id], journal=accepted.journal) as watch:
+        until_ended(call, watch, _OneJob(call, watch, say_changes=True))
+        _print_result(call, watch.known[job_id], watch.journal)
+    return exit_codes.DONE
+
+
+def _batch_of_lines(call: Call, request_key: str) -> int:
+    accepted: list[SubmitReply] = []
+    try:
+        for part in submitted(call, request_key):
+            accepted.append(part)
+    except (ZjobsError, UsageError) as error:
+        if accepted:
+            first, last = accepted[0].first_id, ids_of(accepted[-1])[-1]
+            error.args = (f"{error}; before it, {_go_on(call, first, last)}",)
+        raise
+    if not accepted:
+        return exit_codes.DONE
+    ids = [job_id for part in accepted for job_id in ids_of(part)]
+    with Resumable(call, _go_on(call, ids[0], ids[-1])), call.client.watch(ids, journal=accepted[0].journal) as watch:
+        lines = _Lines(call, watch, ids)
+        until_ended(call, watch, lines)
+    return exit_codes.JOB_FAILED if lines.failed else exit_codes.DONE
+
+
+def max_wait_s(call: Call) -> float | None:
+    """--max-wait in seconds."""
+    given = call.args["--max-wait"]
+    try:
+        return None if given is None else duration(given)
+    except ValueError as error:
+        raise UsageError(f"--max-wait: {error}") from None
+
+
+class Resumable:
+    """Around a wait: however it ends early, the user is told `hint`: what goes on, and how to wait for it or end it."""
+
+    def __init__(self, call: Call, hint: str) -> None:
+        self._call = call
+        self._hint = hint
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self._call.output.note(f"interrupted; {self._hint}")
+        elif isinstance(error, (BrokerUnreachable, StillRunning, WaitTimeout)):
+            error.args = (f"{error}; {self._hint}",)
+
+
+def _go_on(call: Call, first: int, last: int) -> str:
+    which = f"job {first} goes on" if first == last else f"jobs {first} to {last} go on"
+    return f"{which}: {resume_command(call, first)}"
+
+
+def resume_command(call: Call, job_id: int) -> str:
+    return f"{command_line(call)} result {job_id} --wait"
+
+
+def command_line(call: Call) -> str:
+    """zclient as it was called, up to the command."""
+    broker, key = call.args["--broker"], call.args["--key"]
+    to = f" --broker {broker}" if broker and broker != FRONTEND else ""
+    return f"zclient{to}" + ("" if key is None else f" --key {shlex.quote(key)}")
+
+
+# --- what is shown meanwhile ---------------------------------------------------------------------------------
+
+
+class Shown(Protocol):
+    """Shows how a wait gets on: what has changed, and (on a terminal, a few times a second) how it is now."""
+
+    def changed(self, job: JobStatus) -> None: ...
+
+    def tick(self) -> None: ...
+
+
+class _OneJob:
+    """Shows one job: on a terminal as a live line, elsewhere (if wanted) each change as a line."""
+
+    def __init__(self, call: Call, watch: Watch, say_changes: bool) -> None:
+        self._call = call
+        self._output = call.output
+        self._watch = watch
+        self._say_changes = say_changes
+        self._since = monotonic()
+        self._heard = self._since
+        self._said = ""
+        self._said_progress_at = float("-inf")
+        self._note = _Note(watch)
+
+    def changed(self, job: JobStatus) -> None:
+        self._heard = monotonic()
+        if self._output.live and not job.state.final:
+            self._note.changed(job)
+            self._show(job)
+        elif self._say_changes:
+            self._say(job)
+
+    def tick(self) -> None:
+        self._note.fetch_if_due()
+        for job in self._watch.known.values():
+            self._show(job)
+
+    def _show(self, job: JobStatus) -> None:
+        now = monotonic()
+        queued = job.state is JobState.QUEUED
+        watch = self._watch
+        line = format.watch_line(self._note.added_to(job), watch.worker, now - self._heard, watch.paused)
+        if queued:
+            line = f"{line} ({format.seconds(now - self._since)})"
+        bar_columns = min(BAR_COLUMNS, self._output.live_columns - format.width(line) - 1)
+        if job.fraction is not None and not queued and bar_columns >= SMALLEST_BAR_COLUMNS:
+            line = f"{format.bar(job.fraction, bar_columns)} {line}"
+        self._output.show_live(line)
+
+    def _say(self, job: JobStatus) -> None:
+        # An elapsed time does not belong into a line that stays, and is no change.
+        line = format.watch_line(job._replace(elapsed_ms=None), self._watch.worker, paused=self._watch.paused)
+        failed = job.state.final and job.state is not JobState.COMPLETED
+        if line == self._said or failed or self._too_soon(job):  # how it failed is told as the error
+            return
+        self._output.change(line, {**job._asdict(), "worker": self._watch.worker})
+        self._said = line
+
+    def _too_soon(self, job: JobStatus) -> bool:
+        """Whether this is progress that comes too soon after other progress to be worth a line that stays."""
+        if job.state is not JobState.IN_PROGRESS or job.progress <= STARTED:
+            return False
+        soon = monotonic() - self._said_progress_at < COUNTER_S
+        if not soon:
+            self._said_progress_at = monotonic()
+        return soon
+
+
+class _Note:
+    """The text that a task says of its progress. Events tell that it may be another; a request fetches it."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._text: str | None = None
+        self._fetched_at = float("-inf")
+        self._heard = self._fetched = (0, 0)
+
+    def changed(self, job: JobStatus) -> None:
+        if (job.version, job.progress) != self._heard:
+            self._heard = (job.version, job.progress)
+            if job.progress <= STARTED:  # another run
+                self._text, self._fetched = None, self._heard
+
+    def fetch_if_due(self) -> None:
+        if self._heard == self._fetched or self._watch.lost or monotonic() - self._fetched_at < NOTE_S:
+            return
+        self._fetched, self._fetched_at = self._heard, monotonic()
+        self._watch.refresh()
+        self._text = next((job.note for job in self._watch.known.values()), None)
+
+    def added_to(self, job: JobStatus) -> JobStatus:
+        return job._replace(note=job.note or self._text)
+
+
+class _Lines:
+    """Prints the results of many jobs in their order, and counts them on stderr."""
+
+    def __init__(self, call: Call, watch: Watch, ids: list[int]) -> None:
+        self.failed = 0
+        self._call = call
+        self._watch = watch
+        self._ids = ids
+        self._printed = 0
+        self._counted_at = monotonic()
+
+    def changed(self, job: JobStatus) -> None:
+        before = self._printed
+        while self._printed < len(self._ids) and self._ids[self._printed] not in self._watch.unfinished:
+            self._print(self._ids[self._printed])
+            self._printed += 1
+        due = self._printed == len(self._ids) or monotonic() - self._counted_at > COUNTER_S
+        if self._printed > before and due and not self._call.output.live:
+            self._counted_at = monotonic()
+            self._call.output.change(self._counter, {"done": self._printed, "of": len(self._ids)})
+
+    def tick(self) -> None:
+        self._call.output.show_live(self._counter)
+
+    @property
+    def _counter(self) -> str:
+        return f"{self._printed}/{len(self._ids)}"
+
+    def _print(self, job_id: int) -> None:
+        output = self._call.output
+        job = self._watch.known[job_id]
+        if job.state is not JobState.COMPLETED:
+            self.failed += 1
+            failure = ended_without_result(job)
+            hint = "" if output.as_json else format.traceback_hint(job)
+            output.error(failure.code, f"{failure}{hint}", prefix=f"line {self._printed + 1}: ", id=job_id)
+            return
+        value = self._call.client.result(job_id, journal=self._watch.journal)
+        shown = format.json_text(value) if isinstance(value, bytes) else format.result_text(value)
+        output.line(f"{job_id}\t{format.escaped(shown)}", _fields(job_id, value))
+        output.flush()
+
+
+def until_ended(call: Call, watch: Watch, shown: Shown) -> None:
+    """Waits for the end of all jobs of `watch`. Raises WaitTimeout after --max-wait."""
+    watch.check_can_end()
+    limit = max_wait_s(call)
+    deadline = float("inf") if limit is None else monotonic() + limit
+    next_tick = monotonic() + LIVE_S
+    while True:
+        step = LIVE_S if call.output.live else COUNTER_S
+        news = watch.next(min(step, deadline - monotonic()))
+        if news is None and not watch.unfinished:
+            return
+        if limit is not None and watch.unfinished and monotonic() >= deadline:
+            raise WaitTimeout(watch.known[next(iter(watch.unfinished))], limit)
+        if news is not None and news.job is not None:
+            shown.changed(news.job)
+        elif news is not None:
+            say_link(call, news)
+        # by the clock, not only when there is no news: those of a busy job never cease
+        if call.output.live and watch.unfinished and monotonic() >= next_tick:
+            shown.tick()
+            next_tick = monotonic() + LIVE_S
+
+
+def say_link(call: Call, news: News) -> None:
+    """Tells that the broker was lost or is back, if that is the news."""
+    if news.link is not None:
+        call.output.note(f"{call.client.address} {'answers again' if news.link else 'is lost: waiting for it'}")
+
+
+def _print_result(call: Call, job: JobStatus, journal: str) -> None:
+    """Prints the job's result. Raises JobFailed or JobCancelled when there is none."""
+    if job.state is not JobState.COMPLETED:
+        raise ended_without_result(job)
+    value = call.client.result(job.id, journal=journal)
+    call.output.result(value, _fields(job.id, value))
+
+
+def _fields(job_id: int, value: Any) -> dict[str, Any]:
+    return {"id": job_id, "state": JobState.COMPLETED, "result": value}

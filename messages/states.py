@@ -1,0 +1,74 @@
+"""The closed lists of the protocol: states of a job, error codes, reasons, outcomes, states of the worker."""
+
+from enum import Enum
+
+PROTOCOL_VERSION = 1
+
+
+class JobState(str, Enum):
+    """The state of a job as everybody sees it; the arrows between them are in `broker/core/jobs.py`."""
+
+    QUEUED = "queued"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        return self in FINAL_STATES
+
+
+FINAL_STATES = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
+
+
+class ErrorCode(str, Enum):
+    """Why a request was not carried out: the whole list."""
+
+    BAD_REQUEST = "bad_request"
+    UNSUPPORTED_VERSION = "unsupported_version"
+    UNKNOWN_OP = "unknown_op"
+    UNKNOWN_TYPE = "unknown_type"
+    TOO_LARGE = "too_large"
+    QUEUE_FULL = "queue_full"
+    BUSY = "busy"
+    KEY_CONFLICT = "key_conflict"
+    NOT_FOUND = "not_found"
+    EXPIRED = "expired"
+    NOT_FINISHED = "not_finished"
+    STORAGE = "storage"
+    READ_ONLY = "read_only"
+    NOT_PERMITTED = "not_permitted"
+    INTERNAL = "internal"
+
+
+class FailReason(str, Enum):
+    """Why a job failed: the whole list. A sentence for people goes with each."""
+
+    RAISED = "raised"
+    BAD_DATA = "bad_data"
+    BAD_RESULT = "bad_result"
+    TASK_DIED = "task_died"
+    TIMED_OUT = "timed_out"
+    WORKER_LOST = "worker_lost"
+
+
+class Outcome(str, Enum):
+    """How a run ended, as the worker reports it. `interrupted`: the worker was told to stop at once."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+
+class WorkerState(str, Enum):
+    """What the broker knows of its worker."""
+
+    ABSENT = "absent"
+    READY = "ready"
+    SILENT = "silent"
+    STOPPING = "stopping"
+    FOREIGN = "foreign"
+    LACKS_TYPE = "lacks_type"
+    BLOCKED = "blocked"

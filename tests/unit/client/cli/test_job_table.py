@@ -1,0 +1,34 @@
+"""Jobs as a table."""
+
+from __future__ import annotations
+
+from zjobs.client.cli import format
+from zjobs.client.cli.job_table import Table
+from zjobs.messages.records import JobStatus
+from zjobs.messages.states import JobState
+
+JOB = JobStatus(17, "reverse", JobState.COMPLETED, 1, 0, 1_700_000_000_000, 1, 0, elapsed_ms=2000)
+
+
+def test_fits_the_terminal() -> None:
+    """With a head, no line wider than the terminal, whatever is in the jobs, wide characters included."""
+    jobs = [JOB, JOB._replace(id=18, type="x" * 200, message="漢字" * 100), JOB._replace(type="漢字" * 20)]
+    for columns in (20, 40, 80, 200):
+        lines = Table(columns).lines(jobs)
+        assert lines[0].startswith("ID") and len(lines) == 4
+        assert max(map(format.width, lines)) <= columns
+    assert "MESSAGE" in Table(200).lines(jobs)[0]
+
+
+def test_columns_stay_aligned_over_pages() -> None:
+    """A later page has a column no narrower than the pages before, and no second head."""
+    table = Table(100)
+    first, second = table.lines([JOB._replace(id=1_000_000)]), table.lines([JOB])
+    assert len(second) == 1 and first[1].index("completed") == second[0].index("completed")
+
+
+def test_cancelling_is_a_state_to_people() -> None:
+    """A job that was told to end is shown so, until it has ended."""
+    running = JOB._replace(state=JobState.IN_PROGRESS, cancelling=True)
+    assert Table(None).lines([running])[0].split()[1] == "cancelling"
+    assert Table(None).lines([running._replace(state=JobState.CANCELLED)])[0].split()[1] == "cancelled"

@@ -1,0 +1,1061 @@
+"""The worker's state machine: every input against every state, then the rules one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from zjobs.messages.dispatch import (
+    Ack,
+    Beat,
+    CancelRun,
+    Ended,
+    HandedJob,
+    Jobs,
+    Output,
+    Piece,
+    Progress,
+    Received,
+    Rejected,
+    Reports,
+    Returned,
+    ReturnJobs,
+    Sent,
+    Started,
+    StartSession,
+    TakeOver,
+)
+from zjobs.messages.records import BrokerName, TaskType
+from zjobs.messages.states import FailReason, Outcome
+from zjobs.worker.core import core as c
+from zjobs.worker.core import effects as e
+from zjobs.worker.core import outbox
+from zjobs.worker.core.core import OUTPUT_UNACKNOWLEDGED_BYTES
+from zjobs.worker.core.progress import PIECE_BYTES, Seen
+from zjobs.worker.core.run import LOOK_MS, STUCK_MS
+from zjobs.worker.core.spool import Spool
+
+OUTPUT_BYTES = 1 << 20
+
+OWN, NEXT, SESSION = "own", "next", "session"
+BROKER = BrokerName("host", "tcp://127.0.0.1:5570", "journal")
+TYPES = (TaskType("t"), TaskType("limited", time_limit_ms=5000, grace_ms=300))
+
+
+class Worker:
+    """A core with a task process that begins each job as soon as it is offered and ends it when the test says so."""
+
+    def __init__(self) -> None:
+        self.core = c.WorkerCore(OWN, TYPES, "host", 17)
+        self.now = 1000
+        self.at_task: list[int] = []
+        self.sent: list[Any] = []
+        self.done: list[e.Effect] = []
+        self.seen = Seen(None, None, 0)
+        self.turn()
+
+    def turn(self, after_ms: int = 0) -> list[e.Effect]:
+        """One turn of the loop; returns all effects, and notes what was sent."""
+        self.now += after_ms
+        turn: list[e.Effect] = []
+        while effects := self.core.turn(self.now):
+            turn += effects
+            for effect in effects:
+                if isinstance(effect, e.Offer):
+                    self.at_task.append(effect.n)
+                elif isinstance(effect, e.TakeBack):
+                    self.core.on_taken_back(self.at_task[1:], self.now)
+                    del self.at_task[1:]
+                elif isinstance(effect, e.Look):
+                    assert effect.n == self.at_task[0]
+                    self.core.on_seen(self.seen, self.now)
+                elif isinstance(effect, e.Renew):
+                    self.at_task.clear()
+        self.sent = [effect.message for effect in turn if isinstance(effect, e.Publish)]
+        self.done += turn
+        return turn
+
+    def pipe(self, message: Any) -> list[e.Effect]:
+        self.core.on_pipe(message, self.now, NEXT)
+        return self.turn()
+
+    def session(self) -> Worker:
+        self.pipe(StartSession(OWN, SESSION, BROKER, 1000, OUTPUT_BYTES))
+        return self
+
+    def jobs(self, first: int, count: int) -> list[e.Effect]:
+        return self.pipe(jobs(first, count))
+
+    def end(self, result: bytes = b"\xc0", outcome: Outcome = Outcome.COMPLETED) -> list[e.Effect]:
+        self.core.on_ended(ended(self.at_task.pop(0), result)._replace(outcome=outcome, id=0), self.now)
+        return self.turn()
+
+    def die(self) -> list[e.Effect]:
+        """The task process dies while running a job."""
+        self.core.on_task_process_died(self.at_task[:1], self.at_task[1:], "it died", self.now)
+        self.at_task.clear()
+        return self.turn()
+
+    def reports(self) -> list[Any]:
+        """What the last turn reported."""
+        return [report for message in self.sent if isinstance(message, Reports) for report in message.reports]
+
+    def spooled(self) -> list[Spool]:
+        """What was to be kept for the next worker, each time."""
+        return [effect.spool for effect in self.done if isinstance(effect, e.SaveSpool)]
+
+    def progress(self) -> list[Progress]:
+        return [message for message in self.sent if isinstance(message, Progress)]
+
+    def beats(self) -> list[Beat]:
+        return [message for message in self.sent if isinstance(message, Beat)]
+
+
+def jobs(first: int, count: int, session: str = SESSION) -> Jobs:
+    return Jobs(session, first, tuple(HandedJob(100 + first + i, "t", None, 1) for i in range(count)))
+
+
+def ended(n: int, result: bytes = b"\xc0") -> Ended:
+    """As it is reported; the task process does not tell the id."""
+    return Ended(n, Outcome.COMPLETED, 5, result, id=100 + n)
+
+
+# --- every input against every state -------------------------------------------------------------------
+
+
+def no_session() -> Worker:
+    return Worker()
+
+
+def idle() -> Worker:
+    return Worker().session()
+
+
+def running() -> Worker:
+    """Number 1 has ended, 2 runs, 3 is behind it; report 1 is not acknowledged."""
+    worker = idle()
+    worker.jobs(1, 3)
+    worker.end()
+    return worker
+
+
+def returning() -> Worker:
+    """2 runs, 3 was returned by report 2."""
+    worker = running()
+    worker.turn(50)
+    return worker
+
+
+def stopping() -> Worker:
+    """2 runs, 3 was returned by report 2, and no more will be taken."""
+    worker = running()
+    worker.core.stop(worker.now)
+    worker.turn()
+    return worker
+
+
+def at_once() -> Worker:
+    """2 is being killed."""
+    worker = stopping()
+    worker.core.stop(worker.now)
+    worker.turn()
+    return worker
+
+
+STATES = [no_session, idle, running, returning, stopping, at_once]
+
+INPUTS: dict[str, Any] = {
+    "session": StartSession(OWN, "new", BROKER, 1000, OUTPUT_BYTES),
+    "session of another": StartSession("other", "new", BROKER, 1000, OUTPUT_BYTES),
+    "take_over": TakeOver(OWN),
+    "take_over of another": TakeOver("other"),
+    "next jobs": "next",
+    "jobs known in part": "overlap",
+    "jobs after a gap": "gap",
+    "jobs known": "known",
+    "jobs of another": jobs(1, 9, "other"),
+    "ack": Ack(SESSION, 1, 4),
+    "ack of the return": Ack(SESSION, 2, 10),
+    "ack of nothing": Ack(SESSION, 0, 1),
+    "ack of the future": Ack(SESSION, 99, 10),
+    "ack of another": Ack("other", 1, 4),
+    "cancel_run of the running": CancelRun(SESSION, 2),
+    "cancel_run of one behind": CancelRun(SESSION, 3),
+    "cancel_run of one ended": CancelRun(SESSION, 1),
+    "cancel_run of the future": CancelRun(SESSION, 99),
+    "cancel_run of another": CancelRun("other", 2),
+    "return_jobs": ReturnJobs(SESSION),
+    "return_jobs of another": ReturnJobs("other"),
+}
+
+# What happens; all that is not here is dropped: nothing changes and nothing is sent.
+TABLE: dict[tuple[str, str], str] = {
+    ("no_session", "session"): "starts session",
+    **{(state.__name__, "take_over"): "starts anew" for state in STATES},
+    **{(state, "next jobs"): "takes 2" for state in ("idle", "running")},
+    **{(state, "jobs known in part"): "takes 1" for state in ("idle", "running")},
+    **{(state, "ack"): "forgets report" for state in ("running", "returning", "stopping", "at_once")},
+    ("returning", "ack of the return"): "resumes",
+    ("stopping", "ack of the return"): "resumes",
+    ("at_once", "ack of the return"): "resumes",
+    **{(state, "cancel_run of the running"): "ends 2" for state in ("running", "returning", "stopping")},
+    ("at_once", "cancel_run of the running"): "notes",  # it is being killed already
+    ("running", "cancel_run of one behind"): "returns 3",
+    ("running", "return_jobs"): "returns 3",
+}
+
+
+def message_for(worker: Worker, message: Any) -> Any:
+    """The jobs messages depend on the last number taken."""
+    after = worker.core.taken + 1
+    made = {"next": jobs(after, 2), "gap": jobs(after + 1, 2), "overlap": jobs(max(1, after - 3), min(4, after))}
+    if message == "known":
+        return jobs(1, max(0, after - 1))
+    return made.get(message, message) if isinstance(message, str) else message
+
+
+def snapshot(worker: Worker) -> dict[str, Any]:
+    """All but how much has arrived, which is counted whatever becomes of it."""
+    parts = (worker.core, worker.core.outbox, worker.core._run)
+    return {f"{type(part).__name__}.{name}": repr(value) for part in parts for name, value in vars(part).items()}
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+@pytest.mark.parametrize("name", INPUTS)
+def test_every_input_in_every_state(state: Callable[[], Worker], name: str) -> None:
+    """What the table says happens, and whatever it does not mention changes nothing."""
+    worker = state()
+    before, taken, acked = snapshot(worker), worker.core.taken, worker.core.outbox.acked
+    effects = worker.pipe(message_for(worker, INPUTS[name]))
+    match TABLE.get((state.__name__, name), "drop"):
+        case "drop":
+            assert (effects, snapshot(worker)) == ([], before)
+        case "starts session":
+            assert worker.core.session == "new" and worker.beats()[0].session == "new"
+        case "starts anew":
+            assert e.Renew(NEXT) in effects
+            assert (worker.core.incarnation, worker.core.session, worker.core.taken) == (NEXT, None, 0)
+            assert worker.beats()[0].incarnation == NEXT
+            assert (e.Exit() in effects) == worker.core.stopping
+        case "forgets report":
+            assert (worker.core.outbox.acked, worker.core.taken) == (acked + 1, taken)
+        case "resumes":
+            assert worker.core.taken == 9 and worker.reports() == []
+        case "ends 2":
+            assert e.EndTask(2) in effects and (e.TakeBack() in effects) == (state is running)
+            assert worker.reports() == ([Returned(3, False)] if state is running else [])
+        case "notes":
+            assert effects == []
+        case "returns 3":
+            assert worker.reports() == [Returned(3, False)] and e.EndTask(2) not in effects
+        case takes:
+            assert worker.core.taken == taken + int(takes.split()[1])
+
+
+def test_table_is_of_this_test() -> None:
+    """No entry of the table is misspelt, so none of them is idle."""
+    assert {state for state, _ in TABLE} <= {state.__name__ for state in STATES}
+    assert {name for _, name in TABLE} <= set(INPUTS)
+
+
+# --- beats ---------------------------------------------------------------------------------------------
+
+
+def test_beats_each_second_and_on_a_subscription() -> None:
+    """A beat a second, at once for whoever subscribes, and none in between."""
+    worker = idle()
+    assert worker.core.next_deadline_ms() == worker.now + c.BEAT_MS
+    assert worker.turn(c.BEAT_MS - 1) == []
+    worker.turn(1)
+    assert len(worker.beats()) == 1
+    worker.core.on_subscription(worker.now)
+    worker.turn()
+    assert len(worker.beats()) == 1
+
+
+def test_beat_tells_what_runs() -> None:
+    """A beat tells the running job and since when, whom the worker serves, and what it has taken."""
+    worker = running()
+    worker.turn(20)
+    worker.core.on_subscription(worker.now)
+    worker.turn()
+    beat = worker.beats()[0]
+    assert beat.running == (2, 102, 20, None)
+    assert beat[:5] == (OWN, SESSION, 3, 0, False) and beat[6:10] == (TYPES, BROKER, "host", 17)
+
+
+def test_new_types_are_told() -> None:
+    """A task process with other types than the last makes for a beat."""
+    worker = idle()
+    worker.die()
+    worker.core.on_ready((), worker.now)
+    worker.turn()
+    assert worker.beats()[0].types == ()
+
+
+# --- starts and reports ----------------------------------------------------------------------------------
+
+
+def test_start_is_told_when_it_is_not_implied() -> None:
+    """The first job after idleness is announced once it has run for a moment; one that follows an end is not."""
+    worker = idle()
+    worker.jobs(1, 2)
+    assert worker.sent == [] and worker.core.next_deadline_ms() == worker.now + c.START_AFTER_MS
+    worker.turn(c.START_AFTER_MS)
+    assert worker.sent == [Started(SESSION, 1, 101)]
+    worker.end()
+    assert worker.sent == [Reports(SESSION, 1, (ended(1),))]
+    worker.end()
+    worker.jobs(3, 1)
+    worker.turn(c.START_AFTER_MS)
+    assert worker.sent == [Started(SESSION, 3, 103)]
+
+
+def test_reports_of_a_turn_go_together() -> None:
+    """What ends between two turns goes out as one message."""
+    worker = idle()
+    worker.jobs(1, 3)
+    for n in (1, 2, 3):
+        worker.core.on_ended(ended(n), worker.now)
+    worker.turn()
+    assert worker.sent == [Reports(SESSION, 1, (ended(1), ended(2), ended(3)))]
+
+
+def test_many_reports_go_in_messages_that_the_broker_takes_one_by_one() -> None:
+    """Between two of them it answers requests."""
+    worker = idle()
+    worker.jobs(1, 2 * outbox.GATHER + 1)
+    for n in range(1, 2 * outbox.GATHER + 2):
+        worker.core.on_ended(ended(n), worker.now)
+    worker.turn()
+    assert [(message.first, len(message.reports)) for message in worker.sent] == [
+        (1, outbox.GATHER),
+        (1 + outbox.GATHER, outbox.GATHER),
+        (1 + 2 * outbox.GATHER, 1),
+    ]
+
+
+def test_reports_are_repeated_until_acknowledged() -> None:
+    """On a subscription, and when the broker says that some were lost, all that is not acknowledged goes out again."""
+    worker = running()
+    worker.end()
+    worker.core.on_subscription(worker.now)
+    worker.turn()
+    assert Reports(SESSION, 1, (ended(1), ended(2)), 1) in worker.sent
+    worker.pipe(Ack(SESSION, 1, 4, 1, 0, again=True))
+    assert Reports(SESSION, 2, (ended(2),), 2) in worker.sent
+    worker.pipe(Ack(SESSION, 1, 4, 1, 0, again=True))
+    assert worker.sent == [], "it is on its way again"
+    worker.pipe(Ack(SESSION, 2, 4, 2, 1))
+    worker.core.on_subscription(worker.now)
+    worker.turn()
+    assert worker.reports() == []
+
+
+def test_reports_are_never_repeated_because_time_has_passed() -> None:
+    """They may still be on their way, however long it takes; beats tell how many were sent."""
+    worker = running()
+    worker.end()
+    for _ in range(100):
+        worker.turn(c.BEAT_MS)
+        assert worker.reports() == []
+        assert (worker.beats()[0].round, worker.beats()[0].sent) == (0, 2)
+
+
+def test_beat_tells_how_much_of_a_large_result_was_sent_before_it() -> None:
+    """So that the broker sees what is missing, and what is just late."""
+    worker = idle()
+    worker.jobs(1, 1)
+    worker.end(bytes(10 << 20))
+    pieces = [message for message in worker.sent if isinstance(message, Piece)]
+    assert pieces and worker.reports() == []
+    worker.turn(c.BEAT_MS)
+    assert worker.beats()[0].sent == len(pieces)
+
+
+def test_progress_is_told_when_there_is_room() -> None:
+    """News that nobody needs never queue up in front of a slow link: what was printed meanwhile waits, too."""
+    worker = idle()
+    worker.jobs(1, 2)
+    worker.end(bytes(10 << 20))
+    worker.core.on_output(2, b"one ")
+    worker.turn(LOOK_MS)
+    worker.core.on_seen(Seen(0.5, None, worker.now), worker.now)
+    assert worker.turn(1) == [] or worker.progress() == []
+    worker.core.on_output(2, b"two")
+    worker.core.on_subscription(worker.now)  # whatever frees the way
+    worker.core.outbox.flow.begin_round()
+    worker.core.on_seen(Seen(0.5, None, worker.now), worker.now)
+    worker.turn(1)
+    assert [message.fraction for message in worker.progress()] == [0.5]
+    assert b"".join(piece.body for piece in worker.core._run.output(2, 102, 9)) == b"one two"
+
+
+# --- data in pieces --------------------------------------------------------------------------------------
+
+
+def piece(number: int, offset: int, body: bytes, round: int = 7) -> Piece:
+    return Piece(SESSION, round, number, offset, body)
+
+
+def tail(number: int, data: bytes, data_from: int, round: int = 7) -> Jobs:
+    return Jobs(SESSION, number, (HandedJob(100 + number, "t", data, 1, None, data_from),), round)
+
+
+def received(worker: Worker) -> list[Received]:
+    return [message for message in worker.sent if isinstance(message, Received)]
+
+
+def test_data_is_put_together() -> None:
+    """Pieces in order, then the job with the rest; each is confirmed with how much is held."""
+    worker = idle()
+    worker.pipe(piece(1, 0, b"one"))
+    assert received(worker) == [Received(SESSION, 0, 7, 1, 3)]
+    worker.pipe(piece(1, 3, b"two"))
+    assert received(worker) == [Received(SESSION, 0, 7, 2, 6)]
+    effects = worker.pipe(tail(1, b"three", 6))
+    assert [effect.job.data for effect in effects if isinstance(effect, e.Offer)] == [b"onetwothree"]
+    assert worker.core.taken == 1
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [],
+        [piece(1, 3, b"two")],
+        [piece(1, 0, b"one")],
+        [piece(2, 0, b"onetwo")],
+    ],
+    ids=["none", "a later one", "one of two", "of another"],
+)
+def test_a_job_without_the_beginning_of_its_data_is_not_taken(pieces: list[Piece]) -> None:
+    """It is asked for again, and so it is when it comes again without."""
+    worker = idle()
+    for one in pieces:
+        worker.pipe(one)
+    worker.pipe(tail(1, b"three", 6))
+    assert worker.core.taken == 0 and worker.at_task == []
+    assert received(worker)[0].again
+
+
+def test_a_repeated_piece_changes_nothing() -> None:
+    """Of what comes twice the second is dropped."""
+    worker = idle()
+    for one in (piece(1, 0, b"one"), piece(1, 0, b"one"), piece(1, 3, b"two", 8), piece(1, 0, b"one", 8)):
+        worker.pipe(one)
+    worker.pipe(tail(1, b"three", 6, 8))
+    assert worker.core._jobs[1].data == b"onetwothree"
+
+
+def test_what_was_lost_on_the_way_is_asked_for_at_once() -> None:
+    """The broker tells how many messages it sent before; fewer came."""
+    worker = idle()
+    worker.pipe(Sent(SESSION, 7, 0))
+    assert received(worker) == []
+    worker.jobs(1, 1)
+    worker.pipe(Sent(SESSION, 0, 1))
+    assert received(worker) == []
+    worker.pipe(Sent(SESSION, 0, 2))
+    assert received(worker) == [Received(SESSION, 1, 0, 0, 0, again=True)]
+    worker.pipe(Sent("other", 0, 3))
+    worker.pipe(Sent(SESSION, 7, 1))
+    assert received(worker) == [Received(SESSION, 1, 7, 0, 0, again=True)]
+
+
+def test_many_small_jobs_are_confirmed_now_and_then() -> None:
+    """Each 32 KiB of them, so that the broker goes on; never one by one."""
+    worker = idle()
+    confirmed = 0
+    for n in range(1, 2001):
+        worker.pipe(jobs(n, 1))
+        confirmed += len(received(worker))
+    assert confirmed == 1
+
+
+def test_nothing_starts_above_the_bound() -> None:
+    """With too much unacknowledged the jobs behind are taken back and kept, and go on after the acknowledgement."""
+    worker = idle()
+    worker.jobs(1, 4)
+    worker.end(b"x" * (c.UNACKNOWLEDGED_BYTES + 1))
+    assert worker.at_task == [2]
+    worker.end()
+    assert worker.at_task == [] and worker.core.taken == 4
+    worker.pipe(Ack(SESSION, 1, 5))
+    assert worker.at_task == [3, 4]
+    assert e.Publish(Started(SESSION, 3, 103)) in worker.turn(c.START_AFTER_MS)
+
+
+# --- return ------------------------------------------------------------------------------------------------
+
+
+def test_long_job_returns_what_is_behind_it() -> None:
+    """After 50 ms what has not begun goes back, once, and not a moment earlier."""
+    worker = running()
+    assert worker.core.next_deadline_ms() == worker.now + c.RETURN_AFTER_MS
+    worker.turn(c.RETURN_AFTER_MS - 1)
+    assert worker.reports() == []
+    worker.turn(1)
+    assert worker.reports() == [Returned(3, False)]
+    assert worker.core.next_deadline_ms() > worker.now
+
+
+def test_a_job_alone_returns_nothing() -> None:
+    """A long job with nothing behind it is no reason to return."""
+    worker = idle()
+    worker.jobs(1, 1)
+    assert e.TakeBack() not in worker.turn(500)
+
+
+def test_all_begun_returns_nothing() -> None:
+    """When the task process has begun everything, there is nothing to return, and it is not asked again and again."""
+    worker = running()
+    worker.now += c.RETURN_AFTER_MS
+    assert e.TakeBack() in worker.core.turn(worker.now)
+    worker.core.on_taken_back([], worker.now)
+    assert worker.core.turn(worker.now) == []
+    assert worker.core.next_deadline_ms() > worker.now
+
+
+def test_resume() -> None:
+    """After the acknowledgement of a return the worker takes the number the broker names, and no other."""
+    worker = returning()
+    worker.pipe(Ack(SESSION, 2, 10))
+    worker.jobs(4, 1)
+    assert worker.core.taken == 9
+    worker.end()
+    worker.jobs(10, 2)
+    assert worker.at_task == [10, 11]
+
+
+def test_job_after_a_long_wait_is_returned_at_once() -> None:
+    """What arrives behind a job that has run for long goes back at once."""
+    worker = idle()
+    worker.jobs(1, 1)
+    worker.turn(500)
+    worker.jobs(2, 1)
+    assert worker.reports() == [Returned(2, False)]
+
+
+# --- death of the task process ----------------------------------------------------------------------------
+
+
+def test_death_fails_one_job() -> None:
+    """The job that ran fails with task_died; those behind it are offered to the next process, and it is told."""
+    worker = running()
+    worker.turn(3)
+    worker.die()
+    report = worker.reports()[0]
+    assert (report.n, report.outcome, report.reason, report.message) == (
+        2,
+        Outcome.FAILED,
+        FailReason.TASK_DIED,
+        "it died",
+    )
+    assert report.elapsed_us == 3000 and worker.at_task == []
+    worker.core.on_ready(TYPES, worker.now)
+    worker.turn()
+    assert worker.at_task == [3]
+    assert e.Publish(Started(SESSION, 3, 103)) in worker.turn(c.START_AFTER_MS)
+
+
+def test_nothing_is_offered_to_a_dead_process() -> None:
+    """Jobs that come while there is no task process wait for it."""
+    worker = idle()
+    worker.die()
+    worker.jobs(1, 2)
+    assert worker.at_task == []
+    worker.core.on_ready(TYPES, worker.now)
+    worker.turn()
+    assert worker.at_task == [1, 2]
+
+
+def test_take_over_waits_for_the_next_process() -> None:
+    """After a take-over a new session may come at once; its jobs wait for a process of the new incarnation."""
+    worker = running()
+    worker.pipe(TakeOver(OWN))
+    worker.pipe(StartSession(NEXT, "new", BROKER, 1000, OUTPUT_BYTES))
+    worker.pipe(jobs(1, 1, "new"))
+    assert worker.at_task == []
+    worker.core.on_task_process_died([], [], "killed", worker.now)
+    worker.core.on_ready(TYPES, worker.now)
+    worker.turn()
+    assert worker.at_task == [1]
+
+
+def test_an_acknowledgement_that_does_not_say_where_to_go_on_is_dropped() -> None:
+    """Once the return were acknowledged, nobody would say it again."""
+    worker = returning()
+    worker.pipe(Ack(SESSION, 2))
+    assert worker.core.outbox.acked == 0
+    worker.pipe(Ack(SESSION, 1))
+    assert worker.core.outbox.acked == 1
+    worker.pipe(Ack(SESSION, 2, 10))
+    assert (worker.core.outbox.acked, worker.core.taken) == (2, 9)
+
+
+def test_a_rejected_report_is_told_to_people() -> None:
+    """What is to be done about it the broker has done."""
+    worker = running()
+    (said,) = worker.pipe(Rejected(SESSION, 1, "it is too large"))
+    assert isinstance(said, e.Say) and "report 1: it is too large" in said.sentence
+    assert worker.pipe(Rejected("another", 1, "it is too large")) == []
+
+
+# --- stop ------------------------------------------------------------------------------------------------
+
+
+def test_stop_without_session() -> None:
+    """Nothing to finish, nobody to tell: exit at once."""
+    worker = no_session()
+    worker.core.stop(worker.now)
+    assert worker.turn()[-1] == e.Exit()
+
+
+def test_stop_finishes_the_running_job() -> None:
+    """The rest is returned at once, the running job ends, and the exit waits for the acknowledgement of all."""
+    worker = running()
+    worker.core.stop(worker.now)
+    worker.turn()
+    assert worker.reports() == [Returned(3, True)] and worker.beats()[0].stopping
+    worker.end()
+    worker.pipe(Ack(SESSION, 2, 10))
+    assert e.Exit() not in worker.done
+    worker.pipe(Ack(SESSION, 3, 10))
+    assert worker.done[-1] == e.Exit()
+
+
+def test_stop_while_returning() -> None:
+    """The broker is told again, from the same number, now that no more will be taken."""
+    worker = returning()
+    worker.core.stop(worker.now)
+    worker.turn()
+    assert worker.reports() == [Returned(3, True)]
+
+
+def test_what_nobody_acknowledges_is_spooled() -> None:
+    """The farewell time begins anew with each acknowledgement; when it is over, the rest is kept, all of it."""
+    worker = running()
+    worker.core.stop(worker.now)
+    worker.turn()
+    worker.end()
+    worker.turn(c.FAREWELL_MS - 1)
+    worker.pipe(Ack(SESSION, 1, 4))
+    worker.turn(c.FAREWELL_MS - 1)
+    assert worker.core.next_deadline_ms() <= worker.now + 1 and e.Exit() not in worker.done
+    worker.turn(1)
+    spool = worker.spooled()[-1]
+    assert spool.reports == (Returned(3, True), ended(2)) and worker.done[-1] != e.Exit()
+    assert (spool.beat.session, spool.beat.taken, spool.beat.acked, spool.beat.running) == (SESSION, 3, 1, None)
+    worker.core.on_spooled()
+    assert worker.turn() == [e.Exit()]
+
+
+def test_a_return_alone_is_spooled() -> None:
+    """It settles what the broker handed over and the worker never saw."""
+    worker = idle()
+    worker.core.stop(worker.now)
+    worker.turn()
+    worker.turn(c.FAREWELL_MS)
+    assert worker.spooled()[-1].reports == (Returned(1, True),)
+
+
+def test_a_spool_that_cannot_be_written_is_tried_again() -> None:
+    """Meanwhile the broker may take the reports; a third signal gives them up, and says how many are lost."""
+    for acknowledged in (True, False):
+        worker = idle()
+        worker.core.stop(worker.now)
+        worker.turn()
+        worker.turn(c.FAREWELL_MS)
+        for count in (1, 2, 3):
+            assert len(worker.spooled()) == count
+            worker.core.on_spool_failed()
+            assert worker.turn() == []
+            worker.turn(c.RETRY_SPOOL_MS)
+        worker.core.on_spool_failed()
+        if acknowledged:
+            worker.pipe(Ack(SESSION, 1, 1))
+        else:
+            worker.core.stop(worker.now)
+            worker.core.stop(worker.now)
+            worker.turn()
+            worker.core.on_spool_failed()
+            worker.turn()
+        assert worker.done[-1] == e.Exit(lost=0 if acknowledged else 1)
+
+
+def test_second_stop_interrupts() -> None:
+    """The running job is killed and reported as interrupted, for the broker to put it back. The third is not waited."""
+    worker = stopping()
+    worker.core.stop(worker.now)
+    assert worker.turn() == [e.KillTask()]
+    worker.die()
+    worker.turn(c.HURRY_MS - 1)
+    assert worker.spooled() == []
+    worker.core.stop(worker.now)
+    worker.turn()
+    (spool,) = worker.spooled()
+    assert [getattr(report, "outcome", None) for report in spool.reports] == [
+        Outcome.COMPLETED,
+        None,
+        Outcome.INTERRUPTED,
+    ]
+
+
+def test_second_stop_waits_for_the_broker_for_a_while() -> None:
+    """What was interrupted is told, and the exit waits for the acknowledgement."""
+    worker = stopping()
+    worker.core.stop(worker.now)
+    assert worker.turn() == [e.KillTask()]
+    worker.die()
+    assert [(report.n, report.outcome) for report in worker.reports()] == [(2, Outcome.INTERRUPTED)]
+    worker.pipe(Ack(SESSION, 3, 10))
+    assert worker.done[-1] == e.Exit()
+
+
+def test_stop_at_once_from_running() -> None:
+    """Both steps in one: the rest is returned, the running job killed."""
+    worker = running()
+    worker.core.stop_at_once(worker.now)
+    assert e.KillTask() in worker.turn()
+    assert worker.reports() == [Returned(3, True)]
+    worker.die()
+    assert worker.reports()[0].outcome is Outcome.INTERRUPTED
+
+
+def test_death_while_stopping() -> None:
+    """A task process that dies by itself while the worker stops fails its job; the worker exits when that is taken."""
+    worker = stopping()
+    worker.die()
+    assert worker.reports()[0].reason is FailReason.TASK_DIED
+    worker.pipe(Ack(SESSION, 3, 10))
+    assert worker.done[-1] == e.Exit()
+
+
+# --- the end of the running job, wanted --------------------------------------------------------------------
+
+
+def limited(limit_ms: int | None = None) -> Worker:
+    """Number 1 runs, alone, of a type with a time limit of 5 s and a grace time of 0.3 s."""
+    worker = idle()
+    worker.pipe(Jobs(SESSION, 1, (HandedJob(101, "limited", None, 1, limit_ms),)))
+    return worker
+
+
+def test_cancel_takes_back_first() -> None:
+    """What is behind the job goes back before its task is told, so that the signal hits nothing else."""
+    worker = running()
+    effects = worker.pipe(CancelRun(SESSION, 2))
+    order = [type(effect) for effect in effects if isinstance(effect, (e.TakeBack, e.EndTask))]
+    assert order == [e.TakeBack, e.EndTask] and worker.reports() == [Returned(3, False)]
+    worker.end(outcome=Outcome.CANCELLED)
+    assert [(report.n, report.outcome) for report in worker.reports()] == [(2, Outcome.CANCELLED)]
+
+
+def test_cancel_of_what_has_ended_meanwhile() -> None:
+    """When the answer to the take-back brings the end of the job, nobody is told to end."""
+    worker = idle()
+    worker.jobs(1, 1)
+    worker.core.on_pipe(CancelRun(SESSION, 1), worker.now, NEXT)
+    assert worker.core.turn(worker.now) == [e.TakeBack()]
+    worker.core.on_ended(ended(1), worker.now)
+    worker.core.on_taken_back([], worker.now)
+    worker.turn()
+    assert worker.reports() == [ended(1)] and e.EndTask(1) not in worker.done
+    worker.jobs(2, 1)
+    assert e.Offer(2, HandedJob(102, "t", None, 1), 1000) in worker.done
+
+
+def test_cancel_of_one_that_has_begun_unheard() -> None:
+    """A job that was thought to wait, but has begun, is told to end, and not returned."""
+    worker = idle()
+    worker.jobs(1, 2)
+    worker.core.on_pipe(CancelRun(SESSION, 2), worker.now, NEXT)
+    assert worker.core.turn(worker.now) == [e.TakeBack()]
+    worker.core.on_ended(ended(1), worker.now)
+    worker.core.on_taken_back([], worker.now)
+    worker.at_task.remove(1)
+    assert e.EndTask(2) in worker.turn()
+    assert worker.reports() == [ended(1)]
+
+
+def test_a_job_is_not_looked_at_while_it_may_have_ended() -> None:
+    """Taking back brings its end when it has ended meanwhile, so a look that is due as well waits for the answer."""
+    worker = running()
+    worker.now += 60_000
+    effects = worker.core.turn(worker.now)
+    assert e.TakeBack() in effects and e.Look(worker.at_task[0]) not in effects
+
+
+def test_cancel_of_one_returned_is_forgotten() -> None:
+    """A cancelled job that was returned leaves no wish behind that could hit the job that runs."""
+    worker = running()
+    worker.pipe(CancelRun(SESSION, 3))
+    assert worker.reports() == [Returned(3, False)]
+    worker.turn(60_000)
+    assert not any(isinstance(effect, e.EndTask) for effect in worker.done)
+    assert not worker.core._cancels
+
+
+def test_grace_is_not_restarted() -> None:
+    """The wish is repeated with every beat; the task is told once, and killed when its own grace time is over."""
+    worker = limited()
+    worker.pipe(CancelRun(SESSION, 1))
+    for _ in range(2):
+        worker.turn(100)
+        worker.pipe(CancelRun(SESSION, 1))
+    assert e.KillTask() not in worker.done and worker.core.next_deadline_ms() <= worker.now + 100
+    worker.turn(100)
+    worker.pipe(CancelRun(SESSION, 1))
+    worker.turn(1000)
+    assert [type(effect) for effect in worker.done].count(e.EndTask) == 1
+    assert worker.done.count(e.KillTask()) == 1
+    worker.die()
+    report = worker.reports()[0]
+    assert (report.outcome, report.reason) == (Outcome.CANCELLED, None)
+    assert report.message == "its process was killed 0.3 s after it was told to end"
+
+
+def test_result_in_the_grace_time() -> None:
+    """A task that returns its value after all has completed; the kill is called off, and the next job runs."""
+    worker = limited()
+    worker.pipe(CancelRun(SESSION, 1))
+    worker.end()
+    assert worker.reports() == [ended(1)] and not worker.core._cancels
+    worker.jobs(2, 1)
+    worker.turn(1000)
+    assert e.KillTask() not in worker.done and worker.at_task == [2]
+
+
+def test_nothing_is_offered_while_a_job_is_ending() -> None:
+    """What comes behind a job that is to end waits, or goes back; it never reaches the process that may be killed."""
+    worker = limited()
+    worker.pipe(CancelRun(SESSION, 1))
+    worker.jobs(2, 1)
+    assert worker.at_task == [1]
+    worker.turn(50)
+    assert worker.reports() == [Returned(2, False)]
+
+
+@pytest.mark.parametrize(
+    ("own_ms", "limit_ms", "text"), [(None, 5000, "5 s"), (1500, 1500, "1.5 s"), (9000, 9000, "9 s")]
+)
+def test_time_limit(own_ms: int | None, limit_ms: int, text: str) -> None:
+    """The job's own limit, or else its type's, counts from its begin; it ends like a cancel and is a failure."""
+    worker = limited(own_ms)
+    worker.turn(limit_ms - 1)
+    assert e.EndTask(1) not in worker.done and worker.core.next_deadline_ms() <= worker.now + 1
+    worker.turn(1)
+    assert e.EndTask(1) in worker.done
+    worker.end(outcome=Outcome.CANCELLED)
+    report = worker.reports()[0]
+    assert (report.outcome, report.reason) == (Outcome.FAILED, FailReason.TIMED_OUT)
+    assert report.message == f"it ran longer than its time limit of {text}"
+
+
+def test_time_limit_by_force() -> None:
+    """Killed after the grace time it has failed as timed_out all the same, and the detail tells of the kill."""
+    worker = limited()
+    worker.turn(5000)
+    worker.turn(300)
+    assert e.KillTask() in worker.done
+    worker.die()
+    report = worker.reports()[0]
+    assert report.reason is FailReason.TIMED_OUT and "was killed 0.3 s after" in report.detail
+
+
+def test_time_limit_of_the_next() -> None:
+    """Each job of a stream has its own time: that of the one before does not count."""
+    worker = idle()
+    worker.pipe(Jobs(SESSION, 1, tuple(HandedJob(100 + n, "limited", None, 1) for n in (1, 2))))
+    worker.turn(40)
+    worker.end()
+    worker.turn(4999)
+    assert not any(isinstance(effect, e.EndTask) for effect in worker.done)
+    worker.turn(1)
+    assert e.EndTask(2) in worker.done
+
+
+def test_stop_at_once_in_the_grace_time() -> None:
+    """The wish to cancel stands: the job is killed at once, and it is cancelled, not interrupted."""
+    worker = limited()
+    worker.pipe(CancelRun(SESSION, 1))
+    worker.core.stop_at_once(worker.now)
+    assert e.KillTask() in worker.turn()
+    worker.die()
+    assert worker.reports()[-1].outcome is Outcome.CANCELLED
+
+
+def test_cancel_after_stop() -> None:
+    """A worker that waits for its last job to end can be helped by a cancel."""
+    worker = stopping()
+    worker.pipe(CancelRun(SESSION, 2))
+    assert e.EndTask(2) in worker.done
+
+
+def test_return_jobs_without_a_process() -> None:
+    """Jobs that wait for a task process to come up go back on request."""
+    worker = idle()
+    worker.die()
+    worker.jobs(1, 2)
+    worker.pipe(ReturnJobs(SESSION))
+    assert worker.reports() == [Returned(1, False)]
+
+
+# --- what cannot be killed ---------------------------------------------------------------------------------------
+
+
+def test_nothing_is_offered_beside_what_cannot_be_killed() -> None:
+    """All that has not begun goes back, the beat says why, and what is handed over meanwhile goes back, too."""
+    worker = running()
+    worker.core.on_task_process_died([2], [3], "it died", worker.now, killed=4)
+    worker.at_task.clear()
+    worker.core.on_obstacle("sleep is in the way", worker.now)
+    turn = worker.turn()
+    assert e.Say("sleep is in the way") in turn and worker.at_task == []
+    assert [beat.obstacle for beat in worker.beats()] == ["sleep is in the way"]
+    assert [(report.n, getattr(report, "killed", None)) for report in worker.reports()] == [(2, 4), (3, None)]
+    worker.core.on_ready(TYPES, worker.now)
+    worker.pipe(Ack(SESSION, 3, 3))
+    worker.jobs(3, 1)
+    assert worker.reports() == [Returned(3, False)] and worker.at_task == []
+    worker.core.on_obstacle(None, worker.now)
+    worker.turn()
+    assert [beat.obstacle for beat in worker.beats()] == [None]
+    worker.pipe(Ack(SESSION, 4, 3))
+    worker.jobs(3, 1)
+    assert worker.at_task == [3]
+
+
+def test_an_obstacle_is_told_once() -> None:
+    """Each look at it finds the same."""
+    worker = idle()
+    worker.core.on_obstacle("sleep", worker.now)
+    worker.turn()
+    worker.core.on_obstacle("sleep", worker.now)
+    assert worker.turn() == []
+
+
+# --- news ------------------------------------------------------------------------------------------------------
+
+
+def test_progress_is_told_four_times_a_second() -> None:
+    """News goes out at each look, a few times a second, numbered from 2, and not without news."""
+    worker = idle()
+    worker.jobs(1, 1)
+    worker.seen = Seen(0.25, "a", 0)
+    worker.turn(LOOK_MS - 1)
+    assert worker.progress() == []
+    worker.turn(1)
+    assert worker.progress() == [Progress(SESSION, 1, 101, 2, 0.25, "a")]
+    worker.turn(LOOK_MS)
+    assert worker.progress() == []
+    worker.core.on_output(1, b"out")
+    worker.turn(LOOK_MS)
+    assert worker.reports() == [Output(1, 101, 3, 0, b"out")]
+    worker.core.on_output(1, b"put")
+    worker.turn(LOOK_MS)
+    assert worker.reports() == [Output(1, 101, 4, 3, b"put")] and worker.progress() == []
+
+
+def test_output_is_in_the_report() -> None:
+    """The end of a run tells what it printed, in whichever way it ended; the next job begins with nothing."""
+    worker = idle()
+    worker.jobs(1, 2)
+    worker.core.on_output(1, b"printed")
+    worker.end()
+    assert (worker.reports()[0].output, worker.reports()[0].output_bytes) == (b"printed", 7)
+    worker.core.on_output(2, b"last words")
+    worker.die()
+    assert (worker.reports()[0].output, worker.reports()[0].output_bytes) == (b"last words", 10)
+    worker.core.on_ready(TYPES, worker.now)
+    worker.jobs(3, 1)
+    worker.end()
+    assert worker.reports()[0].output is None
+
+
+def test_more_output_than_a_report_has_goes_before_the_end() -> None:
+    """In pieces, in order, and nothing twice; the file that has all of it is named."""
+    worker = idle()
+    worker.jobs(1, 1)
+    body = bytes(range(256)) * 1024
+    worker.core.on_output(1, body[:100_000])
+    worker.turn(LOOK_MS)
+    worker.core.on_output(1, body[100_000:], "/logs/1")
+    worker.end()
+    *pieces, end = worker.core.outbox._kept
+    assert [piece.offset for piece in pieces] == [
+        *range(0, 100_000, PIECE_BYTES),
+        *range(100_000, len(body) - PIECE_BYTES, PIECE_BYTES),
+    ]
+    assert b"".join(piece.body for piece in pieces) + end.output == body
+    assert (end.output_bytes, end.output_file, len(end.output) <= PIECE_BYTES) == (len(body), "/logs/1", True)
+    assert [piece.progress for piece in pieces] == list(range(2, 2 + len(pieces)))
+
+
+def test_output_without_end() -> None:
+    """Of what nobody takes, so much is kept as the broker would keep: the end; all of it is counted."""
+    worker = idle()
+    worker.jobs(1, 1)
+    for _ in range(1000):
+        worker.core.on_output(1, b"x" * 9_999 + b"\n")
+        assert len(worker.core._run._news._untold) <= 2 * OUTPUT_BYTES
+    for _ in range(100):
+        worker.turn(LOOK_MS)
+    assert worker.core.outbox.weight_bytes <= OUTPUT_UNACKNOWLEDGED_BYTES + PIECE_BYTES
+    assert next(iter(worker.core.outbox._kept)).offset == 10_000_000 - OUTPUT_BYTES
+    worker.core.on_output(1, b"y" * 10_000_000)
+    worker.end()
+    *pieces, end = worker.core.outbox._kept
+    last = b"".join(piece.body for piece in pieces if piece.offset >= 20_000_000 - OUTPUT_BYTES) + end.output
+    assert (last, end.output_bytes) == (b"y" * OUTPUT_BYTES, 20_000_000)
+
+
+def test_stuck_is_told_and_left_alone() -> None:
+    """A process without signs of life shows in the beat and is said once; nothing is done about it."""
+    worker = idle()
+    worker.jobs(1, 1)
+    worker.seen = Seen(None, None, worker.now)
+    stuck = []
+    for _ in range(40):
+        worker.turn(LOOK_MS)
+        stuck += [beat.running.stuck_ms for beat in worker.beats() if beat.running]
+    assert stuck[0] is None and stuck[-1] > STUCK_MS
+    assert sum(isinstance(effect, e.Say) for effect in worker.done) == 1
+    assert not any(isinstance(effect, (e.EndTask, e.KillTask, e.TakeBack)) for effect in worker.done)
+    worker.seen = Seen(None, None, worker.now + LOOK_MS)
+    worker.turn(LOOK_MS)
+    worker.core.on_subscription(worker.now)
+    worker.turn()
+    assert worker.beats()[0].running.stuck_ms is None
+
+
+def test_a_new_process_is_not_stuck() -> None:
+    """What the last process did not say is not held against the next one."""
+    worker = idle()
+    worker.jobs(1, 1)
+    worker.seen = Seen(None, None, worker.now)
+    worker.turn(10_000)
+    worker.die()
+    worker.core.on_ready(TYPES, worker.now)
+    worker.jobs(2, 1)
+    worker.core.on_subscription(worker.now)
+    worker.turn()
+    assert worker.beats()[0].running.stuck_ms is None
+
+
+def test_reports_of_a_stream_gather() -> None:
+    """While reports are on their way and many jobs are here, new ones wait for the acknowledgement or each other."""
+    worker = idle()
+    worker.jobs(1, 3 * outbox.GATHER)
+    worker.end()
+    assert len(worker.reports()) == 1
+    worker.end()
+    assert worker.reports() == []
+    worker.pipe(Ack(SESSION, 1, 1))
+    assert len(worker.reports()) == 1
+    for n in range(3, 3 + outbox.GATHER):
+        worker.core.on_ended(ended(n), worker.now)
+    worker.turn()
+    assert len(worker.reports()) == outbox.GATHER

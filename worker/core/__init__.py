@@ -1,0 +1,1 @@
+"""Decides: the worker's half of the dispatch. Pure."""

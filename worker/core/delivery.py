@@ -1,0 +1,84 @@
+"""The delivery of a spool: tells the broker what the worker before could not. Pure, like `core`.
+
+It speaks as the worker that wrote the spool, under that worker's incarnation and session, and takes no jobs. When
+every report is acknowledged it wants the file removed (`RemoveSpool`), again and again until that is on the disk; then
+the delivery is over, and the worker begins as a new incarnation. A crash anywhere in between leaves the file, and the
+next worker delivers it again: the broker knows the reports by their numbers.
+
+A broker that does not know the session answers with `take_over`. Then nobody will ever take these reports, so the file
+is set aside (`SetAsideSpool`).
+"""
+
+from __future__ import annotations
+
+from zjobs.messages.dispatch import Ack, Beat, PipeMessage, Rejected, TakeOver
+from zjobs.worker.core.core import BEAT_MS
+from zjobs.worker.core.effects import Effect, Publish, RemoveSpool, Say, SetAsideSpool
+from zjobs.worker.core.outbox import Outbox
+from zjobs.worker.core.spool import Spool
+
+RETRY_MS = 1000
+
+
+class Delivery:
+    """The delivery of one spool by the worker `pid` on `host`."""
+
+    def __init__(self, spool: Spool, host: str, pid: int) -> None:
+        self._last_beat = spool.beat._replace(
+            stopping=True, running=None, spooled=True, warning=None, host=host, pid=pid
+        )
+        self._outbox = Outbox(spool.beat.acked)
+        for report in spool.reports:
+            self._outbox.add(report)
+        self._said: list[Effect] = []
+        self._refused = False
+        self._beat_at_ms = 0
+        self._settle_at_ms = 0  # when to try to remove the file, or to set it aside
+
+    def on_pipe(self, message: PipeMessage, now_ms: int) -> None:
+        """A message of the broker."""
+        outbox = self._outbox
+        if isinstance(message, Ack):
+            if message.session == self._last_beat.session and outbox.acked <= message.reports <= outbox.reported:
+                outbox.hears(message, now_ms)
+        elif isinstance(message, Rejected):
+            if message.session == self._last_beat.session:
+                self._said.append(Say(f"the broker rejected report {message.report}: {message.message}"))
+        elif isinstance(message, TakeOver):
+            self._refused |= message.incarnation == self._last_beat.incarnation
+
+    def on_subscription(self, now_ms: int) -> None:
+        """A broker listens anew: it may have missed everything."""
+        self._beat_at_ms = now_ms
+        self._outbox.start_over()
+
+    def turn(self, now_ms: int) -> list[Effect]:
+        """What is to be done now, in this order."""
+        effects, self._said = self._said, []
+        if effects:
+            return effects
+        if self._settled:
+            if now_ms < self._settle_at_ms:
+                return []
+            self._settle_at_ms = now_ms + RETRY_MS  # the disk may refuse it now
+            return [SetAsideSpool() if self._refused else RemoveSpool()]
+        if now_ms >= self._beat_at_ms:
+            self._beat_at_ms = now_ms + BEAT_MS
+            effects.append(Publish(self._beat))
+        session = self._last_beat.session
+        assert session is not None
+        return effects + [Publish(reports) for reports in self._outbox.due(session, now_ms, 0)]
+
+    def next_deadline_ms(self) -> int:
+        """When `turn` has something to do although nothing happened."""
+        return self._settle_at_ms if self._settled else self._beat_at_ms
+
+    @property
+    def _settled(self) -> bool:
+        """Whether nothing is left to tell."""
+        return self._refused or not self._outbox
+
+    @property
+    def _beat(self) -> Beat:
+        outbox = self._outbox
+        return self._last_beat._replace(acked=outbox.acked, round=outbox.flow.round, sent=outbox.flow.count)

@@ -1,0 +1,105 @@
+"""What the worker's core wants done. The shell does it at once, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Union
+
+from zjobs.messages.dispatch import HandedJob, WorkerMessage
+from zjobs.worker.core.spool import Spool
+
+# Not named tuples: those without fields would all be equal, and `Exit() == TakeBack()` is a trap.
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Send this to the broker."""
+
+    message: WorkerMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Give this job to the task process, behind those it has."""
+
+    n: int
+    job: HandedJob
+    result_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBack:
+    """Take back what the task process has not begun, hear what has ended, and answer with `on_taken_back`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Look at the task process, which runs this number, and answer with `on_seen`."""
+
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndTask:
+    """Tell the task of this number, which is all that the task process has, to end."""
+
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class KillTask:
+    """Kill the task process; its end comes as `on_task_process_died`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Kill the task process and forget what it was doing; the next one carries this incarnation."""
+
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Tell the people."""
+
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaveSpool:
+    """Keep this for the next worker, on the disk; answer with `on_spooled` or `on_spool_failed`."""
+
+    spool: Spool
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveSpool:
+    """Remove the spool, which is delivered; when that is on the disk the delivery is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetAsideSpool:
+    """Set the spool aside, whose session the broker does not know; then the delivery is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """The worker is done. lost: how many reports are lost, because the spool could not be written."""
+
+    lost: int = 0
+
+
+Effect = Union[
+    Publish,
+    Offer,
+    TakeBack,
+    Look,
+    EndTask,
+    KillTask,
+    Renew,
+    Say,
+    SaveSpool,
+    RemoveSpool,
+    SetAsideSpool,
+    Exit,
+]

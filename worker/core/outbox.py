@@ -1,0 +1,119 @@
+"""The reports of one session: numbered from 1, kept until the broker acknowledges them, sent again when they were lost.
+
+Never sent again because of the time that has passed: a large one may take minutes to arrive. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+
+from zjobs.messages.dispatch import Ack, Arrived, Ended, Output, Piece, Report, Reports
+from zjobs.messages.flow import Cutter, Flow
+
+# Reports that are sent one by one, as they come, cost the broker a turn and a commit each. So while some are on their
+# way others gather, if there are enough to come; this many are worth a message of their own, so that neither side ever
+# waits for the other.
+GATHER = 32
+
+
+class Outbox:
+    """`acked`: the last report acknowledged; `reported`: the last one there is; `weight_bytes`: of those in between;
+    `flow`: what is on its way, the progress of jobs included."""
+
+    def __init__(self, acked: int = 0) -> None:
+        self.acked = acked
+        self.reported = acked
+        self.weight_bytes = 0
+        self.flow = Flow()
+        self._cutter = Cutter()
+        self._kept: deque[Report] = deque()
+        self._sent = acked  # those up to this one have been sent whole in this round
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def add(self, report: Report) -> None:
+        self.reported += 1
+        self._kept.append(report)
+        self.weight_bytes += _weight(report)
+
+    def hears(self, ack: Ack, now_ms: int) -> bool:
+        """What the broker has: its `reports` is not below `acked` and not above `reported`. Whether it is more than
+        before."""
+        more = ack.reports > self.acked
+        for _ in range(ack.reports - self.acked):
+            self.weight_bytes -= _weight(self._kept.popleft())
+        self.acked = ack.reports
+        self._sent = max(self._sent, self.acked)
+        if ack.round == self.flow.round:
+            more |= self.flow.hears(Arrived(ack.round, ack.count), now_ms)
+            self._cutter.skip(ack.reports + 1, ack.held_bytes)
+            if ack.again:
+                self.start_over()
+        return more
+
+    def start_over(self) -> None:
+        """Something may be lost: a new round, with everything that is not acknowledged."""
+        self._sent = self.acked
+        self.flow.begin_round()
+        self._cutter.start_over()
+
+    def due(self, session: str, now_ms: int, more_to_come: int) -> Iterator[Piece | Reports]:
+        """What is new and worth a message, as far as there is room for it.
+
+        more_to_come: how many jobs are here that have not ended.
+        """
+        if self._sent > self.acked and self.reported - self._sent < GATHER <= more_to_come:
+            return  # the acknowledgement of what is on its way sends them, with those that come meanwhile
+        while self._sent < self.reported and self.flow.has_room():
+            yield self._piece(session, now_ms) or self._batch(session, now_ms)
+
+    def _piece(self, session: str, now_ms: int) -> Piece | None:
+        """A part of the result of the report that is sent next, if that is too large for one message."""
+        report, number = self._kept[self._sent - self.acked], self._sent + 1
+        if not isinstance(report, Ended) or report.result is None:
+            return None
+        offset = self._cutter.sent_bytes(number)
+        body = self._cutter.cut(number, report.result, self.flow.piece_bytes)
+        if body is None:
+            return None
+        self.flow.sends(len(body), now_ms)
+        return Piece(session, self.flow.round, number, offset, body)
+
+    def _batch(self, session: str, now_ms: int) -> Reports:
+        """The reports after `_sent`, as many as make a message: at least one."""
+        batch: list[Report] = []
+        weight, most = 0, self.flow.piece_bytes
+        for report in islice(self._kept, self._sent - self.acked, None):
+            rest = report if batch else self._rest(report, self._sent + 1)  # of the first alone some may have gone
+            more = _weight(rest)
+            if batch and (len(batch) == GATHER or weight + more > most):
+                break
+            weight += more
+            batch.append(rest)
+        first = self._sent + 1
+        self._sent += len(batch)
+        self.flow.sends(weight, now_ms)
+        return Reports(session, first, tuple(batch), self.flow.round)
+
+    def _rest(self, report: Report, number: int) -> Report:
+        """The report with what has not been sent of its result."""
+        begun = self._cutter.sent_bytes(number)
+        if not begun or not isinstance(report, Ended) or report.result is None:
+            return report
+        return report._replace(result=report.result[begun:], result_from=begun)
+
+    def unacknowledged(self) -> tuple[Report, ...]:
+        """The reports after number `acked`."""
+        return tuple(self._kept)
+
+
+def _weight(report: Report) -> int:
+    """About how many bytes it takes."""
+    if isinstance(report, Output):
+        return 64 + len(report.body)
+    if not isinstance(report, Ended):
+        return 32
+    return 96 + len(report.result or b"") + len(report.message) + len(report.detail) + len(report.output or b"")

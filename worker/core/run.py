@@ -1,0 +1,125 @@
+"""The run of the job that runs now: since when, what it reports and prints, and whether it was told to end. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from zjobs.messages.dispatch import Ended, Output, Progress, Report
+from zjobs.messages.states import FailReason, Outcome
+from zjobs.worker.core.progress import News, Seen
+
+LOOK_MS = 250
+STUCK_MS = 2500  # five signs of life
+
+
+class _Ending(NamedTuple):
+    """It was told to end: by its time limit, or (None) because somebody wants it so."""
+
+    limit_ms: int | None
+    grace_ms: int
+    kill_at_ms: int
+
+
+class Run:
+    """One object for all runs, one after the other: a stream of short jobs makes 50,000 of them a second."""
+
+    def __init__(self, output_bytes: int = 0) -> None:
+        """output_bytes: of what a run prints and was not told yet, so much is kept."""
+        self._output_bytes = output_bytes
+        self.begin(0)
+
+    def begin(self, now_ms: int) -> None:
+        self.started_ms = now_ms
+        self.look_at_ms = now_ms + LOOK_MS
+        self.sign_ms = 0
+        self.killed = False
+        self._ending: _Ending | None = None
+        self._news: News | None = None
+        self._said_stuck = False
+        self._output_file: str | None = None
+
+    def elapsed_ms(self, now_ms: int) -> int:
+        return max(0, now_ms - self.started_ms)
+
+    # --- news ------------------------------------------------------------------------------------------------
+
+    def printed(self, data: bytes, file: str | None) -> None:
+        self._output_file = file
+        self._news = self._news or News(self._output_bytes)
+        self._news.printed(data)
+
+    def seen(self, seen: Seen) -> None:
+        self.sign_ms = seen.sign_ms
+        self._news = self._news or News(self._output_bytes)
+        self._news.reported(seen.fraction, seen.note)
+
+    def progress(self, session: str, n: int, id: int) -> Progress | None:
+        """What the task reports, if that is news."""
+        return self._news.progress(session, n, id) if self._news is not None else None
+
+    def output(self, n: int, id: int, most: int) -> list[Output]:
+        """What was printed and not told yet, from its beginning on, so many pieces at most."""
+        return self._news.pieces(n, id, most) if self._news is not None else []
+
+    def stuck_ms(self, now_ms: int) -> int | None:
+        """For how long the task process has given no sign of life, if that is longer than usual."""
+        silent_ms = now_ms - self.sign_ms
+        return silent_ms if self.sign_ms and silent_ms > STUCK_MS else None
+
+    def newly_stuck(self, now_ms: int) -> bool:
+        """Whether that is so and was not asked before."""
+        before, self._said_stuck = self._said_stuck, self.stuck_ms(now_ms) is not None
+        return self._said_stuck and not before
+
+    # --- its end ---------------------------------------------------------------------------------------------
+
+    @property
+    def ending(self) -> bool:
+        return self._ending is not None
+
+    def tell_to_end(self, limit_ms: int | None, grace_ms: int, now_ms: int) -> None:
+        """It is told to end now. limit_ms: the time limit that it has passed, if that is why."""
+        self._ending = _Ending(limit_ms, grace_ms, now_ms + grace_ms)
+
+    def kill_due(self, now_ms: int) -> bool:
+        """Whether it was told to end and the grace time is over; said once."""
+        if self._ending is None or self.killed or now_ms < self._ending.kill_at_ms:
+            return False
+        self.killed = True
+        return True
+
+    def times(self, limit_ms: int | None) -> list[int]:
+        """When something is to be done about it: looking, telling it to end, killing."""
+        if self._ending is None:
+            return [self.look_at_ms] if limit_ms is None else [self.look_at_ms, self.started_ms + limit_ms]
+        return [self.look_at_ms] if self.killed else [self.look_at_ms, self._ending.kill_at_ms]
+
+    def report(self, ended: Ended, id: int) -> list[Report]:
+        """How job `id` ended, as the broker is told: what it printed, and then its end."""
+        ended = self._explained(ended._replace(id=id))
+        if self._news is None:
+            return [ended]
+        pieces, rest = self._news.last(ended.n, id)
+        return [*pieces, self._with_output(ended, rest, self._news.output_bytes)]
+
+    def _with_output(self, ended: Ended, rest: bytes | None, output_bytes: int) -> Ended:
+        return ended._replace(output=rest, output_bytes=output_bytes, output_file=self._output_file)
+
+    def _explained(self, ended: Ended) -> Ended:
+        """With the reason why it was told to end."""
+        if self._ending is None or self._ending.limit_ms is None or ended.outcome is not Outcome.CANCELLED:
+            return ended
+        sentence = f"it ran longer than its time limit of {self._ending.limit_ms / 1000:g} s"
+        detail = ended.detail or ended.message
+        return ended._replace(outcome=Outcome.FAILED, reason=FailReason.TIMED_OUT, message=sentence, detail=detail)
+
+    def lost(self, n: int, how: str, interrupted: bool, now_ms: int) -> Ended:
+        """Its end when the task process has died, `how` says from what. interrupted: by us, to stop at once."""
+        elapsed_us = self.elapsed_ms(now_ms) * 1000
+        if self._ending is not None:
+            killed = f"its process was killed {self._ending.grace_ms / 1000:g} s after it was told to end"
+            return Ended(n, Outcome.CANCELLED, elapsed_us, message=killed if self.killed else how)
+        if interrupted:
+            message = "the worker was told to stop at once while running it"
+            return Ended(n, Outcome.INTERRUPTED, elapsed_us, message=message)
+        return Ended(n, Outcome.FAILED, elapsed_us, reason=FailReason.TASK_DIED, message=how)

@@ -1,0 +1,1 @@
+"""The task process, from outside (`process`) and from inside (`main`)."""

@@ -1,0 +1,106 @@
+"""What a job leaves running, seen from inside the task process: found and ended before the job's end is reported.
+
+The task process adopts every descendant whose parent ends, so nothing that a job starts can leave its tree, and one
+system call tells that a job has left nothing. What ran before the job began is kept, and so is whatever that starts
+itself; so are Python's own helpers, but not the processes that multiprocessing's fork server forks for a job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+
+from zjobs.worker.task import platform
+
+PATIENCE_S = 2.0
+
+
+class Leftovers:
+    """The processes below this one. Make it before anything is started."""
+
+    def __init__(self) -> None:
+        platform.adopt_orphans()
+        self._own_pid = os.getpid()
+        self._kept: frozenset[tuple[int, str]] = frozenset()
+        self._seen_pid = ""
+        self._children: dict[int, list[platform.Process]] = {}
+
+    def keep(self) -> None:
+        """Whatever runs now was there before the next job."""
+        self._kept = frozenset()
+        if platform.has_children():
+            for _ in range(platform.QUIET_LOOKS):  # what is just being started may be seen by the second look only
+                before = self._seen_pid
+                self._look()
+                if before == self._seen_pid == platform.newest_pid():
+                    break
+            self._kept_is_what_runs()
+
+    def end(self) -> tuple[int, bool]:
+        """Kills what the job has left running; returns how many those were, and whether nothing is left."""
+        if not platform.has_children():
+            self._kept = frozenset()
+            return 0, True
+        if platform.newest_pid() == self._seen_pid:  # the children are those kept, or the helpers
+            return 0, True
+        killed, left = platform.end_all(self._find, PATIENCE_S, self._none_is_left)
+        if not self._kept and not _helpers():
+            return killed, self._none_is_left()
+        self._kept_is_what_runs()
+        return killed, not left
+
+    def _find(self) -> tuple[list[platform.Process], bool]:
+        self._look()
+        alive = [process for process in self._below(self._own_pid) if process.alive]
+        return alive, self._reap()
+
+    def _none_is_left(self) -> bool:
+        self._reap()
+        return not platform.has_children()
+
+    def _look(self) -> None:
+        self._seen_pid = platform.newest_pid()  # first: what starts while we look shows next time
+        self._children = platform.children_of(platform.processes())
+
+    def _below(self, root: int) -> list[platform.Process]:
+        """The descendants of `root` that are not kept."""
+        helpers = _helpers()
+        found, todo = [], [root]
+        while todo:
+            for child in self._children.get(todo.pop(), ()):
+                if child.pid in helpers:
+                    todo.append(child.pid)
+                elif child.identity not in self._kept:
+                    found.append(child)
+                    todo.append(child.pid)
+        return found
+
+    def _kept_is_what_runs(self) -> None:
+        """Of what is alive now, all was there before the next job: also if its parent should end during that."""
+        self._kept = frozenset()
+        self._kept = frozenset(process.identity for process in self._below(self._own_pid) if process.alive)
+
+    def _reap(self) -> bool:
+        """Takes note of the ends of our children, which were the job's, so nobody else will; whether there were any."""
+        multiprocessing = sys.modules.get("multiprocessing")
+        if multiprocessing is not None:
+            with contextlib.suppress(Exception):
+                multiprocessing.active_children()  # it does so itself, and would take them for alive otherwise
+        helpers = _helpers()
+        reaped = 0
+        if not self._kept and not helpers:
+            while platform.reap():
+                reaped += 1
+            return reaped > 0
+        for child in self._children.get(self._own_pid, ()):
+            if not child.alive and child.identity not in self._kept and child.pid not in helpers:
+                reaped += platform.reap(child.pid)
+        return reaped > 0
+
+
+def _helpers() -> set[int]:
+    """The processes that multiprocessing runs for itself, and once for all jobs."""
+    tracker = getattr(sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None)
+    server = getattr(sys.modules.get("multiprocessing.forkserver"), "_forkserver", None)
+    return {pid for pid in (getattr(tracker, "_pid", None), getattr(server, "_forkserver_pid", None)) if pid}

@@ -1,0 +1,270 @@
+"""The program inside the task process: reads a job, runs it, reports how it ended, one after the other.
+
+Reading a packet means that its job has begun; what is still in the socket, the worker may take back. When it has done
+so with the job sent before a packet, that packet is taken back with it.
+Started by `process` as `python -m zjobs.worker.task.main
+SOCKET LOCK PAGE PARENT MARK TIME_SCALE [MODULE]...`; never imports
+zmq. The mark is carried by everything that a task starts (see `host`); what of that runs when its job has ended is
+killed before the end is told (see `leftovers`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from functools import partial
+from typing import NoReturn
+
+from zjobs.messages.dispatch import Ended
+from zjobs.messages.states import FailReason, Outcome
+from zjobs.program import inside
+from zjobs.worker import predefined, tasks
+from zjobs.worker.task import output, packets, platform, results
+from zjobs.worker.task.leftovers import Leftovers
+from zjobs.worker.task.shared_memory import Page
+from zjobs.worker.task.state import NOTHING, Left, State
+
+MAX_TEXT_CHARS = 10_000
+EXIT_BROKEN = 70
+SIGN_S = 0.5
+
+
+def main() -> NoReturn:
+    sock_fd, lock_fd, page_fd, parent_pid, mark = map(int, sys.argv[1:6])
+    platform.die_with_parent(parent_pid)
+    platform.carry(mark)
+    leftovers = Leftovers()
+    for descriptor in (sock_fd, lock_fd, page_fd):  # a program that a task starts shall not hold them
+        os.set_inheritable(descriptor, False)
+    # Not SIG_IGN: that would be inherited by programs that a task starts.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    with contextlib.suppress(AttributeError, ValueError):
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    sock = socket.socket(fileno=sock_fd)
+    page = Page(page_fd)
+    os.close(page_fd)
+    threading.Thread(target=give_signs, args=(page,), daemon=True).start()
+    try:
+        callers = load(float(sys.argv[6]), sys.argv[7:])
+    except tasks.TaskError as error:
+        packets.send(sock, ("error", str(error)))
+        sys.exit(EXIT_BROKEN)
+    output.flush()
+    marker = output.Marker(page)
+    bench = Bench(callers, page, leftovers)
+    leftovers.keep()
+    packets.send(sock, ("types", [caller.type for caller in callers.values()], marker.token))
+    serve(sock, bench, marker)
+
+
+def give_signs(page: Page) -> NoReturn:
+    """Says all the time that this process lives and its interpreter is not held up."""
+    # signals are for the main thread, which they shall interrupt
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    sleep = time.sleep  # now: a task may replace it, as it may replace the clocks
+    while True:
+        page.give_sign()
+        sleep(SIGN_S)
+
+
+def load(time_scale: float, modules: list[str]) -> dict[str, tasks.Caller]:
+    """The predefined tasks and those of `modules`, by name. Raises TaskError with a sentence."""
+    predefined.register_all(time_scale)
+    sys.path.insert(0, os.getcwd())
+    for module in modules:
+        before = len(tasks.REGISTRY)
+        try:
+            importlib.import_module(module)
+        except BaseException as error:  # a module may do anything, SystemExit included
+            what = str(error) if isinstance(error, tasks.TaskError) else _import_headline(error)
+            raise tasks.TaskError(f"--tasks {module}: {what}{_place(error)}") from None
+        here = (task.function.__module__ for task in tasks.REGISTRY.values())
+        if len(tasks.REGISTRY) == before and module not in here:  # another module may have imported it already
+            raise tasks.TaskError(
+                f"--tasks {module}: the module has no tasks; put @task above its functions "
+                "(from zjobs.worker.tasks import task)"
+            )
+    for task in tasks.REGISTRY.values():
+        tasks.check_type(task.type)
+    return {name: tasks.Caller(task) for name, task in tasks.REGISTRY.items()}
+
+
+def serve(sock: socket.socket, bench: Bench, marker: output.Marker) -> NoReturn:
+    """Runs jobs until the worker is gone."""
+    own_pid = os.getpid()
+    last = 0
+    while True:
+        try:
+            packet = packets.receive(sock)
+            if packet is None:
+                os._exit(0)
+            number, after, *job = packet
+            if after not in (0, last):
+                packets.send(sock, ("skipped", number))
+                continue
+            last = number
+            ended = bench.run(*job)
+            if os.getpid() != own_pid:  # a task has forked and come back twice; only one of us goes on
+                os._exit(0)
+            killed, clear, left = bench.clear(job[1])
+            packets.send(sock, (marker.mark(ended.n), *ended[:7], killed, left.sentence))
+            if not clear:  # the worker sees to that; no other job runs beside them
+                os._exit(packets.EXIT_LEFTOVERS)
+            if left.replace:
+                os._exit(packets.EXIT_REPLACED)
+        except (OSError, packets.Garbled):  # a task has closed or used our socket: start afresh
+            os._exit(EXIT_BROKEN)
+
+
+class Bench:
+    """Runs jobs, and raises `Cancelled` in the task of one that is to end, and nowhere else."""
+
+    def __init__(self, callers: dict[str, tasks.Caller], page: Page, leftovers: Leftovers) -> None:
+        self._callers = callers
+        self._leftovers = leftovers
+        self._page = page
+        self._inside = 0  # the number of the job whose task is being called
+        self._told = 0  # the number of the last job that was told to end
+        self._clock_ns = time.perf_counter_ns  # see Page
+        self._journal = b""
+        signal.signal(signal.SIGTERM, lambda *_: self._end_if_meant())
+        os.register_at_fork(before=_hold_term, after_in_child=_default_term, after_in_parent=_let_term)
+        self._state = State()
+
+    def run(self, n: int, name: str, data: bytes | None, result_bytes: int, id: int, attempt: int) -> Ended:
+        """Runs one job, whatever it does, and says how it ended."""
+        begun_ns = self._clock_ns()
+        if self._page.journal != self._journal:
+            self._journal = self._page.journal
+            inside.enter(self._journal.decode())
+        try:
+            caller = self._callers.get(name)
+            if caller is None:
+                raise tasks.BadData(f"this worker has no task {name!r}")
+            context = tasks.Context(id, attempt, partial(self._page.tell, n)) if caller.context else None
+            call = caller.bound(data, context)
+            begun_ns = self._clock_ns()
+            self._inside = n
+            try:
+                self._end_if_meant()  # the signal may have come before
+                value = caller.run(call)
+            finally:
+                self._inside = 0
+            elapsed_us = (self._clock_ns() - begun_ns) // 1000
+            return Ended(n, Outcome.COMPLETED, elapsed_us, results.packed(value, result_bytes))
+        except BaseException as error:
+            elapsed_us = (self._clock_ns() - begun_ns) // 1000
+            return _failed(n, elapsed_us, error, self._told == n)
+
+    def clear(self, name: str) -> tuple[int, bool, Left]:
+        """Ends what a job of type `name` has left running, and puts back what it has changed in this process.
+
+        Returns how many processes were killed, whether all are gone, and what it has left behind beside them.
+        """
+        caller = self._callers.get(name)
+        if caller is not None and caller.keeps_processes:
+            self._leftovers.keep()
+            killed, clear = 0, True
+        else:
+            killed, clear = self._leftovers.end()
+        if caller is not None and caller.keeps_state:
+            self._state.keep()
+            return killed, clear, NOTHING
+        return killed, clear, self._state.restore()
+
+    def _end_if_meant(self) -> None:
+        n = self._inside
+        if n and self._page.to_end == n:
+            self._inside, self._told = 0, n  # once: what the task does in its grace time is not interrupted
+            raise tasks.Cancelled
+
+
+# What a task forks, such as a process of multiprocessing, is ended by SIGTERM as usual. Until it has the usual
+# disposition the signal is held back: in between, Python would take note of it and forget that at once.
+
+
+def _hold_term() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+
+
+def _let_term() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+
+
+def _default_term() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _let_term()
+
+
+def _failed(n: int, elapsed_us: int, error: BaseException, told_to_end: bool) -> Ended:
+    """The end of a job without a result, because of `error`."""
+    if isinstance(error, results.BadResult):
+        sentence, shown = _bounded(_text(error)), f"It was:\n{error.shown}"
+        return Ended(n, Outcome.FAILED, elapsed_us, None, FailReason.BAD_RESULT, sentence, shown)
+    if told_to_end:
+        if isinstance(error, tasks.Cancelled):
+            return Ended(n, Outcome.CANCELLED, elapsed_us)
+        return Ended(n, Outcome.CANCELLED, elapsed_us, None, None, _bounded(_headline(error)), _traceback(error))
+    if isinstance(error, tasks.BadData):
+        return Ended(n, Outcome.FAILED, elapsed_us, None, FailReason.BAD_DATA, _bounded(_text(error)))
+    return Ended(n, Outcome.FAILED, elapsed_us, None, FailReason.RAISED, _bounded(_headline(error)), _traceback(error))
+
+
+def _headline(error: BaseException) -> str:
+    """Type and text of an exception."""
+    name, text = type(error).__name__, _text(error)
+    return f"{name}: {text}" if text else name
+
+
+def _text(error: BaseException) -> str:
+    """What an exception says, even of one that cannot: it runs the exception's own code."""
+    try:
+        return "".join([str(error)])  # a plain text, whatever class of its own `str` was given
+    except BaseException:
+        return "(its text cannot be shown)"
+
+
+def _import_headline(error: BaseException) -> str:
+    # str() of a SyntaxError has the short name of the file; `_place` tells it in full
+    return f"{type(error).__name__}: {error.msg}" if isinstance(error, SyntaxError) else _headline(error)
+
+
+def _traceback(error: BaseException) -> str:
+    """The traceback from the task's function on; of a long one the end, which tells more."""
+    frames = error.__traceback__
+    for _ in range(2):  # ours: run() and Caller.run()
+        frames = frames.tb_next if frames is not None and frames.tb_next is not None else frames
+    try:
+        lines = traceback.format_exception(type(error), error, frames)
+    except BaseException:  # it runs the exception's own code
+        lines = [_headline(error)]
+    return _bounded("".join(lines)[-MAX_TEXT_CHARS:])
+
+
+def _bounded(text: str) -> str:
+    """At most MAX_TEXT_CHARS, and packable: a lone surrogate has no UTF-8."""
+    return text[:MAX_TEXT_CHARS].encode("utf-8", "replace").decode()
+
+
+def _place(error: BaseException) -> str:
+    """Where a module's import failed: ' (file, line n)', as far as it is the user's own code."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" ({error.filename}, line {error.lineno})"
+    ours = (__file__, tasks.__file__)
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename not in ours and not frame.filename.startswith("<frozen") and "importlib" not in frame.filename
+    ]
+    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+
+
+if __name__ == "__main__":
+    main()

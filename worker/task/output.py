@@ -1,0 +1,134 @@
+"""What a task prints, its programs included, and which job each byte belongs to.
+
+Standard output and standard error of the task process are one pipe, which the worker reads without ever waiting.
+At the end of a job the task process writes a mark into it, then sends the result: what stands before the mark
+belongs to that job. The token in the mark is drawn anew for each task process, so no output looks like one.
+
+A mark for each job would cost a stream of short ones a tenth of its speed, so a job that has printed nothing makes
+none. The task process knows that from the pipe being empty and the worker not having read from it since the last
+job's end (`Page.reads`). It must look in this order: what is gone from the pipe has been read by somebody whose
+count was odd before that, and is odd or greater still.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import select
+import sys
+
+from zjobs.worker.task import platform
+from zjobs.worker.task.shared_memory import Page
+
+CHUNK_BYTES = 64 << 10
+CHUNKS_A_TURN = 4
+TOKEN_BYTES = 16
+
+
+def _mark(token: bytes, n: int) -> bytes:
+    return token + n.to_bytes(8, "little")
+
+
+class Marker:
+    """The task process's side: marks where the output of a job ends."""
+
+    def __init__(self, page: Page) -> None:
+        self.token = secrets.token_bytes(TOKEN_BYTES)
+        self._page = page
+        self._reads = page.reads
+        self._fd = os.dup(1)  # a task may close or redirect its own
+
+    def mark(self, n: int) -> bool:
+        """Job number `n` has ended. Whether it made a mark, because the job may have printed something."""
+        flush()
+        unread = platform.unread(self._fd)
+        before, self._reads = self._reads, self._page.reads
+        if not unread and self._reads == before and not before & 1:
+            return False
+        try:
+            os.write(self._fd, _mark(self.token, n))
+        except BlockingIOError:  # a program has made the pipe, which it shares with us, non-blocking
+            os.set_blocking(self._fd, True)
+            os.write(self._fd, _mark(self.token, n))
+        return True
+
+
+def flush() -> None:
+    """Writes out what Python still holds back."""
+    for stream in (sys.stdout, sys.stderr):
+        try:  # noqa: SIM105 - contextlib.suppress would cost as much as all the rest here
+            stream.flush()
+        except Exception:  # a task may have closed it, or put anything in its place
+            pass
+
+
+class Capture:
+    """The worker's side: reads the pipe and hands out each job's bytes. `writer` is for the task process."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._reader, self.writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        self._poll = select.poll()
+        self._poll.register(self._reader, select.POLLIN)
+        self._unclaimed = bytearray()
+        self.token = b""
+        self.over = False
+
+    def close(self) -> None:
+        self.close_writer()
+        os.close(self._reader)
+
+    def close_writer(self) -> None:
+        """Once the task process has it."""
+        if self.writer >= 0:
+            os.close(self.writer)
+            self.writer = -1
+
+    def fileno(self) -> int:
+        return self._reader
+
+    def read(self, chunks: int = CHUNKS_A_TURN) -> None:
+        """Reads what is there, so much at most."""
+        for _ in range(chunks):
+            if not self._poll.poll(0):
+                return
+            # both stores stand around the read, see above
+            self._page.reads += 1
+            try:
+                data = os.read(self._reader, CHUNK_BYTES)
+            finally:
+                self._page.reads += 1
+            self._unclaimed += data
+            if not data:  # all have closed it: it would be 'readable' for ever
+                self.over = True
+                self._poll.unregister(self._reader)
+
+    def until_mark(self, n: int) -> bytes:
+        """What stands before the mark of job number `n`, which is in the pipe or has been read already."""
+        mark = _mark(self.token, n)
+        searched = 0
+        while (place := self._unclaimed.find(mark, max(0, searched - len(mark)))) < 0:
+            searched = len(self._unclaimed)
+            self.read(1)
+            if len(self._unclaimed) == searched:  # a task has read its own output: then all there is
+                return self.rest()
+        found = bytes(self._unclaimed[:place])
+        del self._unclaimed[: place + len(mark)]
+        return found
+
+    def rest(self) -> bytes:
+        """What was read and does not stand before a mark, be it a whole one or the beginning of one."""
+        if not self._unclaimed:
+            return b""
+        end = len(self._unclaimed)
+        if self.token:
+            place = self._unclaimed.find(self.token)
+            end = place if place >= 0 else end - self._begun_mark()
+        found = bytes(self._unclaimed[:end])
+        del self._unclaimed[:end]
+        return found
+
+    def _begun_mark(self) -> int:
+        """How many bytes at the end may be the beginning of a mark."""
+        return next((k for k in range(TOKEN_BYTES - 1, 0, -1) if self._unclaimed.endswith(self.token[:k])), 0)

@@ -1,0 +1,73 @@
+"""What travels between the worker and its task process: one packet a message, a msgpack array.
+
+worker -> task process   [packet, after, n, type, data or nil, result_bytes, id, attempt] (packet: its own number, never
+                         used again; after: that of the packet before it, 0 when all those have ended)
+task process -> worker   first ["types", [[name, description, ...], ...], token] (see `TaskType`, `capture`) or
+                         ["error", sentence], then for each job [marked, n, outcome, elapsed_us, result, reason,
+                         message, detail, killed,
+                         left behind] (see `Ended`; marked: a mark stands behind its output) or
+                         ["skipped", packet], which did not run, because the one before it had not
+
+What does not fit a packet travels as a descriptor of a nameless file: nothing to clean up, whoever crashes.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+import msgpack
+
+from zjobs.worker.task import platform
+
+# Eight of these fit the default buffer of a Linux socket, so a packet is never too large to be sent at all.
+PACKET_BYTES = 16 * 1024
+
+EXIT_LEFTOVERS = 71  # the code of a task process that cannot end what its job has left running
+# The task process ends because of what its job, whose end it has told, has left behind.
+EXIT_REPLACED = 72
+
+_IN_FILE = b"\xc0"  # a packed nil: "see the descriptor"
+_DESCRIPTOR_SPACE = socket.CMSG_SPACE(array.array("i", [0]).itemsize)
+
+
+class Garbled(Exception):
+    """A packet is not what this module sends: a task has written to descriptors that are not its own."""
+
+
+def send(sock: socket.socket, message: Sequence[Any], flags: int = 0) -> None:
+    """Sends one message. Raises OSError; BlockingIOError with host.DONT_WAIT when there is no room."""
+    body = msgpack.packb(message)
+    if len(body) <= PACKET_BYTES:
+        sock.send(body, flags)
+        return
+    with platform.nameless_file() as file:
+        file.write(body)
+        file.flush()
+        socket.send_fds(sock, [_IN_FILE], [file.fileno()], flags)
+
+
+def receive(sock: socket.socket, flags: int = 0) -> list[Any] | None:
+    """The next message, or None at the end. Raises Garbled, OSError; BlockingIOError when nothing waits."""
+    body, ancillary, _, _ = sock.recvmsg(PACKET_BYTES, _DESCRIPTOR_SPACE, flags | platform.RECEIVE_FLAGS)
+    if ancillary:
+        body = _from_file(ancillary)
+    elif not body:
+        return None
+    try:
+        message = msgpack.unpackb(body)
+    except Exception as error:  # unpackb raises whatever its input leads it to
+        raise Garbled(f"not a packet: {error or type(error).__name__}") from None
+    if type(message) is not list:
+        raise Garbled("not a packet: no list")
+    return message
+
+
+def _from_file(ancillary: list[tuple[int, int, bytes]]) -> bytes:
+    (descriptor,) = array.array("i", ancillary[0][2])
+    with os.fdopen(descriptor, "rb") as file:
+        file.seek(0)
+        return file.read()

@@ -1,0 +1,447 @@
+"""The worker's side of the task process: starts it, feeds it, hears of its end, takes back what it has not begun.
+
+Nothing here waits. The packets in the task process's socket are jobs it has not begun: we keep a duplicate of its
+end, and reading a packet there takes the job back. The task process may read between two of our reads; but it runs a
+job only when it has run the one sent before that, so the first packet we read takes back all that were sent behind it,
+whoever reads those. When a task process is to be killed anyway, that is done at once and the rest follows when it is
+dead: then nothing changes any more, and first its results, then its unread jobs are read; what is missing from both
+had begun.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, NoReturn, Union
+
+from zjobs.messages import codec
+from zjobs.messages.dispatch import Ended, HandedJob
+from zjobs.messages.records import TaskType
+from zjobs.messages.states import FailReason, Outcome
+from zjobs.worker.core.progress import Seen
+from zjobs.worker.task import packets, platform
+from zjobs.worker.task.output import Capture
+from zjobs.worker.task.shared_memory import PAGE_BYTES, Page
+
+# With 1 job ahead the task process idles while we turn around: 13,000 jobs/s instead of 110,000. Linux takes
+# 278 small packets unread in a socket of this kind, or 11 of the largest.
+JOBS_AHEAD = 64
+RESULTS_A_TURN = JOBS_AHEAD  # so that after a take_back, all ends that can be there are heard
+LAST_PACKETS = 1_000  # more than there can be: what a dead task process leaves is read to its end
+# Of jobs with large results only so many: their results are read in one turn, all of them.
+FEW_AHEAD = 8
+LONGEST_US = codec.MAX_DURATION_MS * 1000
+_NOTHING_ELSE = (None, "", "")  # no reason, message, detail
+RESTART_FIRST_MS = 100
+END_S = 0.5  # for what a dead task process has left: the worker waits
+RESTART_LAST_MS = 10_000
+
+
+class Printed(NamedTuple):
+    """Output of job number `n`; 0: it belongs to none."""
+
+    n: int
+    data: bytes
+
+
+Event = Union[Ended, Printed]
+NoteMarks = Callable[[Sequence[int]], None]
+
+
+class Death(NamedTuple):
+    """A task process has ended: its last events, the numbers it had begun without result, those it had not begun, and
+    how many processes were killed that it had left."""
+
+    how: str
+    events: list[Event]
+    lost: list[int]
+    unbegun: list[int]
+    killed: int
+
+
+class Runner:
+    """One task process at a time; `types` is what the present one announced, None before.
+
+    note_marks: writes down where the next worker finds it what this task process and its programs carry; called
+    before there is anything that carries it. marks: of what an earlier worker has left and could not end.
+    """
+
+    def __init__(
+        self,
+        modules: tuple[str, ...],
+        time_scale: float,
+        lock_fd: int,
+        note_marks: NoteMarks,
+        marks: Sequence[int] = (),
+    ) -> None:
+        self._modules = modules
+        self._time_scale = time_scale
+        self._journal = ""
+        self._lock_fd = lock_fd
+        self._note_marks = note_marks
+        self._left_marks = set(marks)  # of earlier task processes, as far as something of them may still run
+        self._left: list[platform.Process] = []
+        if marks:
+            self._end_leftovers(0)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._reset()
+        self._quick_deaths = 0
+        self.refusal: str | None = None
+        self.restart_at_ms = 0
+
+    def _reset(self) -> None:
+        self.types: tuple[TaskType, ...] | None = None
+        self._waiting: deque[tuple[int, HandedJob, int]] = deque()
+        self._sent: dict[int, int] = {}  # the jobs with the task process: the number of the packet of each
+        self._packet = 0
+        self._ahead = FEW_AHEAD
+        self._idle_output = b""
+        self._forgotten = False
+        self._killed = False
+        self._broken = ""
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a task process, be it starting or dying."""
+        return self._process is not None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Starts a task process; `types` is there when `events` has heard it announce them. Raises OSError."""
+        assert self._process is None
+        self._reset()
+        self._mark = platform.new_mark()
+        self._note_marks([*self._left_marks, self._mark])
+        with contextlib.ExitStack() as undo:
+            self._socket, self._child_end = map(undo.enter_context, platform.packet_pair())
+            with platform.nameless_file() as file:
+                file.truncate(PAGE_BYTES)
+                self._page = Page(file.fileno())
+                self._page.journal = self._journal.encode()
+                undo.callback(self._page.close)
+                self._capture = undo.enter_context(contextlib.closing(Capture(self._page)))
+                process = self._popen(file.fileno())
+            try:
+                self._death_fd = os.pidfd_open(process.pid)
+            except OSError:
+                process.kill()
+                process.wait()
+                raise
+            self._process = process
+            self._resources = undo.pop_all()
+        self._capture.close_writer()
+
+    def _popen(self, page_fd: int) -> subprocess.Popen[bytes]:
+        numbers = (self._child_end.fileno(), self._lock_fd, page_fd, os.getpid(), self._mark)
+        # -P: without it the user's current directory would come before the standard library
+        safe_path = ("-P",) if sys.version_info >= (3, 11) else ()
+        program = (sys.executable, *safe_path, "-m", "zjobs.worker.task.main")
+        return subprocess.Popen(
+            [*program, *map(str, numbers), repr(self._time_scale), *self._modules],
+            stdin=subprocess.DEVNULL,
+            stdout=self._capture.writer,
+            stderr=self._capture.writer,
+            pass_fds=numbers[:3],
+            start_new_session=True,
+        )
+
+    def descriptors(self) -> list[int]:
+        """What to poll for reading; `events` and `died` look at what there is."""
+        if self._process is None:
+            return []
+        output = [] if self._capture.over else [self._capture.fileno()]
+        return [self._socket.fileno(), *output, self._death_fd]
+
+    @property
+    def far_ahead(self) -> bool:
+        """Whether the task process has work for a while: more than it is given when jobs are long."""
+        return len(self._sent) >= JOBS_AHEAD // 2
+
+    def serve(self, journal: str) -> None:
+        """The jobs offered from now on are of this journal; a task must not wait for others of them."""
+        if journal != self._journal:
+            self._journal = journal
+            self._page.journal = journal.encode()
+
+    def offer(self, n: int, job: HandedJob, result_bytes: int) -> None:
+        """Job number `n` shall run after those offered before."""
+        self._waiting.append((n, job, result_bytes))
+
+    def feed(self) -> None:
+        """Sends offered jobs as far as the task process should have them ahead."""
+        # A process that is being killed may still read: what it takes with it would have begun.
+        if self.types is None or self._killed:
+            return
+        if self._waiting and not self._sent:  # what was printed so far, the next job has not printed
+            self._capture.read()
+            self._idle_output += self._capture.rest()
+        while self._waiting and len(self._sent) < self._ahead:
+            n, job, result_bytes = self._waiting[0]
+            after = next(reversed(self._sent.values()), 0)
+            try:
+                packet = (self._packet + 1, after, n, job.type, job.data, result_bytes, job.id, job.attempt)
+                packets.send(self._socket, packet, platform.DONT_WAIT)
+            except OSError:  # no room: a result will make some, or the next beat tries again
+                return
+            self._waiting.popleft()
+            self._packet += 1
+            self._sent[n] = self._packet
+
+    def events(self, most: int = RESULTS_A_TURN) -> list[Event]:
+        """What happened since, in order: output, and the jobs that have ended, at most `most` of them."""
+        if self._process is None:
+            return []
+        self._capture.read()
+        events: list[Event] = []
+        if self._idle_output:
+            events.append(Printed(0, self._idle_output))
+            self._idle_output = b""
+        if self._hear(events, most):
+            # No job has ended up to now whose end was not heard, so what was read before is the present one's.
+            self._printed(events, self._first(), self._capture.rest())
+        return [] if self._forgotten else events
+
+    def _hear(self, events: list[Event], most: int) -> bool:
+        """Reads packets, at most `most`; whether those were all."""
+        for _ in range(most):
+            if self._broken:
+                break
+            try:
+                packet = packets.receive(self._socket, platform.DONT_WAIT) or []
+                if self.types is None:
+                    self._announced(*packet)
+                elif packet[:1] == ["skipped"]:
+                    self._skipped(*packet)
+                else:
+                    self._ended(events, *packet)
+            except BlockingIOError:
+                return True
+            except (OSError, packets.Garbled, TypeError, ValueError):
+                continue  # a task has written to our socket; its own end is still to come
+        return False
+
+    def _ended(
+        self,
+        events: list[Event],
+        marked: bool,
+        n: int,
+        outcome: str,
+        elapsed_us: int,
+        result: bytes | None,
+        reason: Any,
+        message: str,
+        detail: str,
+        killed: int,
+        left: str,
+    ) -> None:
+        """A result, and before it what that job has printed. Raises TypeError or ValueError when it is none."""
+        ended = Ended(n, Outcome(outcome), elapsed_us, result, reason and FailReason(reason), message, detail)
+        ended = ended._replace(left_behind=left)
+        if n != self._first():
+            self._break(f"ended job number {n}, which is not running,")
+        ended = _sendable(ended)
+        if type(killed) is int and 0 < killed <= codec.MAX_ID:
+            ended = ended._replace(killed=killed)
+        if marked:
+            self._printed(events, n, self._capture.until_mark(n))
+        del self._sent[n]
+        large = result is not None and len(result) > packets.PACKET_BYTES
+        self._ahead = FEW_AHEAD if large else min(self._ahead + 1, JOBS_AHEAD)
+        self._quick_deaths = 0
+        events.append(ended)
+
+    def _skipped(self, _: str, number: int) -> None:
+        """A packet that was taken back with the one before it: fine. If that was not, somebody else has read it."""
+        if number in self._sent.values():
+            self._break("missed a job that was sent to it")
+
+    def _break(self, how: str) -> NoReturn:
+        """A task has read or forged what is not its own, so nobody knows any more which job runs."""
+        self._broken = how
+        self.kill()
+        raise ValueError(how)
+
+    def _first(self) -> int:
+        """The number of the job that runs, or runs next; 0: there is none."""
+        return next(iter(self._sent), 0)
+
+    def _printed(self, events: list[Event], n: int, data: bytes) -> None:
+        if data:
+            events.append(Printed(n, data))
+
+    def _announced(self, kind: str, what: Any, token: bytes = b"") -> None:
+        if kind == "types":
+            self._capture.token = token
+            types = tuple(TaskType(*fields) for fields in what)
+            if any(map(codec.refusal, types)):
+                raise ValueError("no task types")
+            self.types = types
+            self.refusal = None
+        else:
+            self.refusal = str(what)
+
+    def seen(self, n: int) -> Seen:
+        """A look at the task process while it runs job number `n`."""
+        if self._process is None:
+            return Seen(None, None, 0)
+        told = self._page.told()
+        if told is None or told.n != n:
+            return Seen(None, None, self._page.sign_ms)
+        return Seen(told.fraction, told.note, self._page.sign_ms)
+
+    def take_back(self) -> list[int]:
+        """The numbers of all jobs offered that have not begun, and now never will unless offered again."""
+        numbers = []
+        while self._process is not None:
+            try:
+                packet = packets.receive(self._child_end, platform.DONT_WAIT)
+            except OSError:  # BlockingIOError: nothing left
+                break
+            except packets.Garbled:
+                continue
+            if packet:
+                numbers.append(packet[2])
+        if numbers:
+            numbers = [n for n in self._sent if n >= numbers[0]]
+            for n in numbers:
+                del self._sent[n]
+        numbers += [n for n, _, _ in self._waiting]
+        self._waiting.clear()
+        return [] if self._forgotten else numbers
+
+    def end_task(self, n: int) -> None:
+        """Has `Cancelled` raised in the task of job number `n`, if that is what runs."""
+        if self._process is not None:
+            self._page.to_end = n  # the signal alone might come when another job has begun
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends the task process at once; `died` tells when it has, and ends what it had started."""
+        if self._process is not None:
+            self._killed = True
+            self._process.kill()
+
+    def forget(self) -> None:
+        """Kills the task process, and no word of what it was doing will be heard."""
+        self._forgotten = True
+        self.kill()
+
+    def died(self, now_ms: int) -> Death | None:
+        """The end of the task process, told once; None while it lives. Cleans up behind it."""
+        if self._process is None or not platform.has_ended(self._process):
+            return None
+        killed = self._end_what_it_started()
+        code = self._process.wait()
+        events = self._last_events()
+        unbegun = self.take_back()
+        lost = [] if self._forgotten else list(self._sent)
+        self._printed(events, lost[0] if lost else 0, self._capture.rest())
+        death = Death(self._how(code), [] if self._forgotten else events, lost, unbegun, killed)
+        self._close()
+        if self._forgotten or death.lost or code == packets.EXIT_REPLACED:
+            self._quick_deaths, self.restart_at_ms = 0, now_ms
+        else:
+            self.postpone(now_ms)
+        return death
+
+    def _end_what_it_started(self) -> int:
+        """Of the dead task process, which is not reaped yet; returns how many processes were killed."""
+        assert self._process is not None
+        self._left_marks.add(self._mark)
+        killed = self._end_leftovers(END_S)
+        platform.kill_group(self._process.pid)  # whatever starts another and ends so fast that no look finds it
+        return killed
+
+    def _last_events(self) -> list[Event]:
+        events: list[Event] = []
+        self._capture.read()
+        self._printed(events, 0, self._idle_output)
+        self._hear(events, most=LAST_PACKETS)
+        return events
+
+    def _how(self, code: int) -> str:
+        if self._broken:
+            return f"the task process {self._broken} and was killed"
+        if code == packets.EXIT_LEFTOVERS:
+            return "the task process ended, because something that its job had started cannot be killed"
+        if code == packets.EXIT_REPLACED:
+            return "the task process is replaced, because of what its last job left behind"
+        if code >= 0:
+            return f"the task process exited with code {code}"
+        try:
+            return f"the task process was killed by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"the task process was killed by signal {-code}"
+
+    def _close(self) -> None:
+        self._resources.close()
+        os.close(self._death_fd)
+        self._process = None
+
+    # --- what task processes have left running -----------------------------------------------------------------
+
+    @property
+    def clear(self) -> bool:
+        """Whether nothing runs any more that an earlier task process has started."""
+        return not self._left_marks
+
+    def clear_up(self) -> None:
+        """Tries again to end what could not be ended."""
+        if self._left_marks:
+            self._end_leftovers(0)
+
+    @property
+    def obstacle(self) -> str | None:
+        """A sentence on what is left and cannot be ended."""
+        if not self._left:
+            return None
+        return f"no job starts while what an earlier one has left cannot be killed: {platform.described(self._left)}"
+
+    def _end_leftovers(self, patience_s: float) -> int:
+        """Two jobs must never overlap, nor what they have started. Returns how many were killed."""
+        killed, self._left = platform.end_marked(self._left_marks, patience_s)
+        if not self._left:
+            self._left_marks.clear()
+        return killed
+
+    def postpone(self, now_ms: int) -> None:
+        """The next start waits, longer each time: this one failed, or ended without a task being to blame."""
+        delay_ms = min(RESTART_FIRST_MS << min(self._quick_deaths, 10), RESTART_LAST_MS)
+        self._quick_deaths += 1
+        self.restart_at_ms = now_ms + delay_ms
+
+    def close(self) -> None:
+        """Ends the task process and waits for that. Only for the end of the worker."""
+        if self._process is not None:
+            self.kill()
+            os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+            self._end_what_it_started()
+            self._process.wait()
+            self._close()
+
+
+def _sendable(ended: Ended) -> Ended:
+    """The end of a job as the broker will take it: one that it refused would come again for ever, and stop the queue.
+
+    What the task process says may be anything, for a task can reach into it.
+    """
+    elapsed_us = ended.elapsed_us
+    if type(elapsed_us) is not int or not 0 <= elapsed_us <= LONGEST_US:
+        elapsed_us = min(max(0, elapsed_us), LONGEST_US) if type(elapsed_us) is int else 0
+        ended = ended._replace(elapsed_us=elapsed_us)
+    if type(ended.n) is int and type(ended.result) is bytes and ended[4:7] == _NOTHING_ELSE and not ended.left_behind:
+        return ended  # most are like this: to look closer would cost as much as all the rest here
+    mistake = codec.refusal(ended)
+    if mistake is None:
+        return ended
+    message = f"the task process told of an end that cannot be kept: {mistake}"
+    return Ended(int(ended.n), Outcome.FAILED, elapsed_us, reason=FailReason.BAD_RESULT, message=message)
