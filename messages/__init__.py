@@ -1,1 +1,1 @@
-"""The protocol: every message (`types`) and its encoding (`wire`). See docs/protocol.md."""
+"""The protocol: every message and its encoding. See docs/protocol.md."""

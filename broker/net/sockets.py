@@ -1,4 +1,4 @@
-"""The broker's sockets: opened, set up and bound here, used in `shell`."""
+"""The broker's sockets: opened, set up and bound here, used in `service`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The worker's side of the hand-over (docs/protocol.md, part 2): no sockets, clocks, files or randomness in here.
 
 Messages and events go in through the `on_…` methods, `stop` and `stop_at_once`; each only changes the state. Then
-`turn(now_ms)` says what is to be done, in order; the shell does it at once, answers a `TakeBack` with
+`turn(now_ms)` says what is to be done, in order; the service does it at once, answers a `TakeBack` with
 `on_taken_back` and a `Look` with `on_seen`, and calls `turn` again until nothing more comes. `next_deadline_ms` is
 when to call it otherwise.
 

@@ -1,4 +1,4 @@
-"""What the worker's core wants done. The shell does it at once, in order."""
+"""What the worker's core wants done. The service does it at once, in order."""
 
 from __future__ import annotations
 
