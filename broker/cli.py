@@ -22,6 +22,7 @@ from zjobs.broker.service import Broker
 from zjobs.broker.storage import backups, check
 from zjobs.broker.storage.sqlite import MEMORY, CannotCreate, Journal, JournalError, Misplaced, StorageError
 from zjobs.messages import codec
+from zjobs.messages.fields import MAX_ID
 from zjobs.messages.records import Limits
 from zjobs.program import endpoints, lock, logs, options
 from zjobs.program.version import VERSION
@@ -95,7 +96,7 @@ configuration, or a backup where a journal is meant.
 """
 
 LARGEST = 1 << 31
-MOST = {"--max-data": codec.MAX_DATA_BYTES, "--max-journal": codec.MAX_ID}
+MOST = {"--max-data": codec.MAX_DATA_BYTES, "--max-journal": MAX_ID}
 
 # The options of each command; those of none belong to the broker itself.
 BELONGING: dict[str, tuple[str, ...]] = {

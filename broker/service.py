@@ -39,7 +39,7 @@ from zjobs.broker.requests.serving import Change, Pending, Server
 from zjobs.broker.retention import Retention
 from zjobs.broker.storage.sqlite import MEMORY, Journal, StorageError
 from zjobs.messages import codec
-from zjobs.messages.dispatch import Beat, Piece, Progress, Received, Reports, Started, WorkerMessage
+from zjobs.messages.dispatch import REPORTS, Beat, Piece, Progress, Received, Reports, Started, WorkerMessage
 from zjobs.messages.events import JobEvent, Listening, ServiceEvent
 from zjobs.messages.records import BrokerName
 from zjobs.messages.requests import (
@@ -437,7 +437,7 @@ class Broker:
             except zmq.Again:
                 return
             try:
-                yield codec.decode(parts[0], codec.REPORTS)
+                yield codec.decode(parts[0], REPORTS)
             except codec.DecodeError as error:
                 self._notices.note("worker", f"a message of the worker was dropped: {error}", clock().mono_ms)
 

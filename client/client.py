@@ -21,7 +21,8 @@ from zjobs.client.connection import Connection
 from zjobs.client.control import Control
 from zjobs.client.errors import ZjobsError
 from zjobs.client.watch import Watch, gone
-from zjobs.messages import codec
+from zjobs.messages import codec, ops, values
+from zjobs.messages.fields import MAX_PRIORITY, MAX_REQUEST_KEY_CHARS
 from zjobs.messages.records import JobStatus, Limits
 from zjobs.messages.requests import (
     Cancel,
@@ -87,8 +88,8 @@ def new_request_key() -> str:
 
 def job_like(type: str, priority: int = 0, delay: float = 0, time_limit: float | None = None) -> NewJob:
     """A job without its data; `delay` and `time_limit` in seconds. Raises BadRequest for what no job can have."""
-    if delay < 0 or not abs(priority) <= codec.MAX_PRIORITY:
-        raise errors.BadRequest(f"a priority is from -{codec.MAX_PRIORITY} to {codec.MAX_PRIORITY}, a delay at least 0")
+    if delay < 0 or not abs(priority) <= MAX_PRIORITY:
+        raise errors.BadRequest(f"a priority is from -{MAX_PRIORITY} to {MAX_PRIORITY}, a delay at least 0")
     if time_limit is not None and time_limit <= 0:
         raise errors.BadRequest("a time limit must be more than 0")
     limit_ms = None if time_limit is None else max(1, round(time_limit * 1000))
@@ -198,7 +199,7 @@ class Client(Control):
         What cannot be sent (or an exception of `datas`) is raised after everything before it was accepted.
         """
         one = isinstance(datas, Sequence) and len(datas) == 1
-        most = codec.MAX_REQUEST_KEY_CHARS - (0 if one else KEY_SUFFIX_CHARS)
+        most = MAX_REQUEST_KEY_CHARS - (0 if one else KEY_SUFFIX_CHARS)
         if not 1 <= len(request_key) <= most:
             raise errors.BadRequest(f"a request key has 1 to {most} characters here, not {len(request_key)}")
         for number, jobs in enumerate(self._parts(like, datas), start=1):
@@ -221,7 +222,7 @@ class Client(Control):
         limits: Limits | None = None
         part: list[NewJob] = []
         part_bytes, problem = 0, None
-        jobs = (like._replace(data=None if data is NO_DATA else codec.pack_value(data)) for data in datas)
+        jobs = (like._replace(data=None if data is NO_DATA else values.pack_value(data)) for data in datas)
         try:
             for job in jobs:
                 job_bytes = len(job.type) * 4 + len(job.data or b"") + JOB_OVERHEAD_BYTES
@@ -329,7 +330,7 @@ class Client(Control):
         """The reply to `request`, which must be a `kind`."""
         frame = self.connection.request(codec.encode(request), timeout, _reply_bytes(request))
         try:
-            reply = codec.decode(frame, codec.REPLIES)
+            reply = codec.decode(frame, ops.REPLIES)
         except codec.DecodeError as error:
             raise errors.BadReply(f"{self.address} does not answer as a broker of zjobs does: {error}") from error
         if isinstance(reply, Error):
@@ -344,7 +345,7 @@ class Client(Control):
 
     def _unpacked(self, body: bytes) -> Any:
         try:
-            return codec.unpack_value(body)
+            return values.unpack_value(body)
         except ValueError as error:
             raise errors.BadReply(f"the result from {self.address} is damaged: {error}") from error
 

@@ -12,7 +12,7 @@ from zjobs.client.connection import Feed
 from zjobs.client.errors import BY_CODE, BrokerChanged, BrokerUnreachable, WouldDeadlock
 from zjobs.client.view import View
 from zjobs.messages import codec
-from zjobs.messages.events import JobEvent, Listening, ServiceEvent
+from zjobs.messages.events import EVENTS, JobEvent, Listening, ServiceEvent, job_topic
 from zjobs.messages.records import JobStatus, Missing
 from zjobs.messages.states import ErrorCode, JobState, WorkerState
 from zjobs.program import inside
@@ -156,11 +156,11 @@ class Watch:
         if self._topics and len(self._topics) - len(ended) > MOST_TOPICS // 2:
             return
         for job_id in ended:
-            self._feed.unsubscribe(codec.job_topic(job_id))
+            self._feed.unsubscribe(job_topic(job_id))
         self._topics -= ended
         for job_id in self._first():
             if job_id not in self._topics:
-                self._feed.subscribe(codec.job_topic(job_id))
+                self._feed.subscribe(job_topic(job_id))
                 self._topics.add(job_id)
 
     def _first(self) -> list[int]:
@@ -170,7 +170,7 @@ class Watch:
         bodies, disconnected = self._feed.read(seconds)
         for body in bodies:
             try:
-                event: Event = codec.decode(body, codec.EVENTS)
+                event: Event = codec.decode(body, EVENTS)
             except codec.DecodeError:
                 continue  # the next request tells what it was, or what is wrong
             if event.journal != self.journal:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from zjobs.client.errors import BrokerUnreachable, NotPermitted, ZjobsError
 from zjobs.client.watch import Event, News, Watch
-from zjobs.messages import codec
-from zjobs.messages.events import JobEvent, ServiceEvent
+from zjobs.messages.events import ALL_JOBS_TOPIC, JobEvent, ServiceEvent
 from zjobs.messages.records import JobStatus
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ class WatchAll(Watch):
 
     def _subscribe(self) -> None:
         if not self._topics:
-            self._feed.subscribe(codec.ALL_JOBS_TOPIC)
+            self._feed.subscribe(ALL_JOBS_TOPIC)
             self._topics.add(0)
 
     def _hear(self, event: Event) -> None:

@@ -1,101 +1,102 @@
 """The dispatch: messages between the broker and its worker."""
 
-from typing import NamedTuple, Union
+from typing import Annotated, Any, NamedTuple, Union
 
+from zjobs.messages.fields import MAX_ID, ByKind, Fraction, Id, Name, Number, Positive, ShortText, Text, TimeLimitMs
 from zjobs.messages.records import BrokerName, TaskType
 from zjobs.messages.states import FailReason, Outcome
 
 
 class StartSession(NamedTuple):
-    incarnation: str
-    session: str
+    incarnation: ShortText
+    session: ShortText
     broker: BrokerName
-    result_bytes: int
-    output_bytes: int
+    result_bytes: Positive
+    output_bytes: Positive
 
 
 class HandedJob(NamedTuple):
     """`data_from`: where in the whole data `data` begins; what is before came in pieces."""
 
-    id: int
-    type: str
+    id: Id
+    type: Name
     data: bytes | None
-    attempt: int
-    time_limit_ms: int | None = None
-    data_from: int = 0
+    attempt: Positive
+    time_limit_ms: TimeLimitMs | None = None
+    data_from: Number = 0
 
 
 class Jobs(NamedTuple):
     """Jobs with the numbers first, first + 1, … of the session."""
 
-    session: str
-    first: int
+    session: ShortText
+    first: Positive
     jobs: tuple[HandedJob, ...]
-    round: int = 0
+    round: Number = 0
 
 
 class Ack(NamedTuple):
     """Reports up to `reports` are on disk; `resume`: where a worker that returned goes on, None: it did not. `round`,
     `count`: as in Arrived; `held_bytes`: of the next report's result; `again`: something of that round was lost."""
 
-    session: str
-    reports: int
-    resume: int | None = None
-    round: int = 0
-    count: int = 0  # type: ignore[assignment]  # as in SubmitReply
-    held_bytes: int = 0
+    session: ShortText
+    reports: Number
+    resume: Positive | None = None
+    round: Number = 0
+    count: Number = 0  # type: ignore[assignment]  # as in SubmitReply
+    held_bytes: Number = 0
     again: bool = False
 
 
 class Rejected(NamedTuple):
     """Report number `report` could not be believed, and was settled as `message` says; it is not to be repeated."""
 
-    session: str
-    report: int
-    message: str
+    session: ShortText
+    report: Positive
+    message: Text
 
 
 class Sent(NamedTuple):
     """How many counted messages of this round were sent before this."""
 
-    session: str
-    round: int
-    count: int  # type: ignore[assignment]  # as in SubmitReply
+    session: ShortText
+    round: Number
+    count: Number  # type: ignore[assignment]  # as in SubmitReply
 
 
 class CancelRun(NamedTuple):
     """End hand-over `n`: return it if it has not begun, else tell its task to end."""
 
-    session: str
-    n: int
+    session: ShortText
+    n: Positive
 
 
 class ReturnJobs(NamedTuple):
     """Return whatever has not begun."""
 
-    session: str
+    session: ShortText
 
 
 class TakeOver(NamedTuple):
     """The broker does not know the session of this incarnation: give it up and start anew."""
 
-    incarnation: str
+    incarnation: ShortText
 
 
 class Running(NamedTuple):
     """`stuck_ms`: for how long the task process has given no sign of life, None when it does."""
 
-    n: int
-    id: int
-    elapsed_ms: int
-    stuck_ms: int | None = None
+    n: Positive
+    id: Id
+    elapsed_ms: Number
+    stuck_ms: Number | None = None
 
 
 class Arrived(NamedTuple):
     """The last round in which a counted message came, and how many messages of it did."""
 
-    round: int
-    count: int  # type: ignore[assignment]  # as in SubmitReply
+    round: Number
+    count: Number  # type: ignore[assignment]  # as in SubmitReply
 
 
 class Beat(NamedTuple):
@@ -106,21 +107,21 @@ class Beat(NamedTuple):
     `round`, `sent`: how many counted messages it sent before this; `arrived`: how many of the broker's have come.
     """
 
-    incarnation: str
-    session: str | None
-    taken: int
-    acked: int
+    incarnation: ShortText
+    session: ShortText | None
+    taken: Number
+    acked: Number
     stopping: bool
     running: Running | None
     types: tuple[TaskType, ...]
     broker: BrokerName | None
-    host: str
-    pid: int
+    host: ShortText
+    pid: Number
     spooled: bool = False
-    warning: str | None = None
-    obstacle: str | None = None
-    round: int = 0
-    sent: int = 0
+    warning: Text | None = None
+    obstacle: Text | None = None
+    round: Number = 0
+    sent: Number = 0
     arrived: Arrived = Arrived(0, 0)
 
 
@@ -128,50 +129,50 @@ class Received(NamedTuple):
     """How far the broker's counted messages have come: all up to number `taken`, and `held_bytes` of the data of the
     next. `again`: something of that round was lost."""
 
-    session: str
-    taken: int
-    round: int
-    count: int  # type: ignore[assignment]  # as in SubmitReply
-    held_bytes: int
+    session: ShortText
+    taken: Number
+    round: Number
+    count: Number  # type: ignore[assignment]  # as in SubmitReply
+    held_bytes: Number
     again: bool = False
 
 
 class Piece(NamedTuple):
     """A part of the body of the report or the job with this number, which follows. Goes either way."""
 
-    session: str
-    round: int
-    number: int
-    offset: int
+    session: ShortText
+    round: Number
+    number: Positive
+    offset: Number
     body: bytes
 
 
 class Started(NamedTuple):
-    session: str
-    n: int
-    id: int
+    session: ShortText
+    n: Positive
+    id: Id
 
 
 class Progress(NamedTuple):
     """What the running task reports of itself; it may be lost. `progress` counts the news of a run from 2 (1 is the
     start), those in `Output` included."""
 
-    session: str
-    n: int
-    id: int
-    progress: int
-    fraction: float | None
-    note: str | None
-    round: int = 0
+    session: ShortText
+    n: Positive
+    id: Id
+    progress: Number
+    fraction: Fraction | None
+    note: Text | None
+    round: Number = 0
 
 
 class Output(NamedTuple):
     """What the running job has printed from `offset` on, and did not tell before; `progress` as in `Progress`."""
 
-    n: int
-    id: int
-    progress: int
-    offset: int
+    n: Positive
+    id: Id
+    progress: Number
+    offset: Number
     body: bytes
 
 
@@ -183,20 +184,20 @@ class Ended(NamedTuple):
     many processes it had left running. `result_from`: where in the whole result `result` begins; what is before
     came in pieces."""
 
-    n: int
+    n: Positive
     outcome: Outcome
-    elapsed_us: int
+    elapsed_us: Number
     result: bytes | None = None
     reason: FailReason | None = None
-    message: str = ""
-    detail: str = ""
+    message: Text = ""
+    detail: Text = ""
     output: bytes | None = None
-    output_bytes: int = 0
-    id: int = 0
-    killed: int = 0
-    result_from: int = 0
-    output_file: str | None = None
-    left_behind: str = ""
+    output_bytes: Number = 0
+    id: Number = 0
+    killed: Number = 0
+    result_from: Number = 0
+    output_file: Text | None = None
+    left_behind: Text = ""
 
 
 class Returned(NamedTuple):
@@ -205,7 +206,7 @@ class Returned(NamedTuple):
     `stopping`: the worker will take no more at all.
     """
 
-    n: int
+    n: Positive
     stopping: bool
 
 
@@ -220,18 +221,45 @@ class Invalid(NamedTuple):
 
 
 Report = Union[Output, Ended, Returned]
+KINDS: dict[str, type] = {"output": Output, "ended": Ended, "returned": Returned}
+
+
+def _invalid(value: Any, why: str) -> Invalid:
+    fields = value if type(value) is dict else {}
+    n, id = (number if type(number) is int and 0 < number <= MAX_ID else 0 for number in map(fields.get, ("n", "id")))
+    return Invalid(fields.get("kind") == "ended", n, id, why)
 
 
 class Reports(NamedTuple):
     """Reports with the numbers first, first + 1, … of the session."""
 
-    session: str
-    first: int
-    reports: tuple[Report | Invalid, ...]
-    round: int = 0
+    session: ShortText
+    first: Positive
+    reports: tuple[Annotated[Report | Invalid, ByKind(KINDS, _invalid)], ...]
+    round: Number = 0
 
 
 PipeMessage = Union[StartSession, Piece, Jobs, Ack, Rejected, Sent, CancelRun, ReturnJobs, TakeOver]
 
 
 WorkerMessage = Union[Beat, Started, Progress, Piece, Reports, Received]
+
+PIPE: dict[str, Any] = {
+    "session": StartSession,
+    "piece": Piece,
+    "jobs": Jobs,
+    "ack": Ack,
+    "sent": Sent,
+    "rejected": Rejected,
+    "cancel_run": CancelRun,
+    "return_jobs": ReturnJobs,
+    "take_over": TakeOver,
+}
+REPORTS: dict[str, Any] = {
+    "beat": Beat,
+    "started": Started,
+    "progress": Progress,
+    "piece": Piece,
+    "reports": Reports,
+    "received": Received,
+}

@@ -1,7 +1,8 @@
-"""Events: what the broker publishes to those who watch."""
+"""Events: what the broker publishes to those who watch, and the topics to watch."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from zjobs.messages.fields import MAX_ID, Number, ShortText
 from zjobs.messages.records import JobStatus, Paused
 from zjobs.messages.states import WorkerState
 
@@ -9,8 +10,8 @@ from zjobs.messages.states import WorkerState
 class Listening(NamedTuple):
     """The answer to a subscription to all jobs: from now on, changes after `change` are told."""
 
-    journal: str
-    change: int
+    journal: ShortText
+    change: Number
     worker: WorkerState = WorkerState.READY
     paused: Paused | None = None
 
@@ -18,7 +19,7 @@ class Listening(NamedTuple):
 class ServiceEvent(NamedTuple):
     """The worker's state or the pause has changed. Listeners to all jobs are told."""
 
-    journal: str
+    journal: ShortText
     worker: WorkerState
     paused: Paused | None
 
@@ -26,8 +27,27 @@ class ServiceEvent(NamedTuple):
 class JobEvent(NamedTuple):
     """What became of a job. `change` counts journaled changes of all jobs; None on what is not journaled."""
 
-    journal: str
+    journal: ShortText
     job: JobStatus
-    change: int | None
+    change: Number | None
     worker: WorkerState
     paused: bool = False
+
+
+EVENTS: dict[str, Any] = {"job": JobEvent, "listening": Listening, "service": ServiceEvent}
+
+ALL_JOBS_TOPIC = b"jobs."
+
+
+def job_topic(job_id: int) -> bytes:
+    """The topic to subscribe to for one job; the final dot keeps job 1 apart from job 17."""
+    return b"job.%d." % job_id
+
+
+def watched_job(topic: bytes) -> int | None:
+    """The id in a topic that `job_topic` could have made, else None."""
+    word, _, rest = topic.partition(b".")
+    digits = rest[:-1]
+    if word != b"job" or rest[-1:] != b"." or not digits.isdigit() or len(digits) > 19 or digits[:1] == b"0":
+        return None
+    return job_id if (job_id := int(digits)) <= MAX_ID else None

@@ -1,7 +1,26 @@
 """Requests of clients, and the replies to them."""
 
-from typing import NamedTuple, Union
+from typing import Annotated, NamedTuple, Union
 
+from zjobs.messages.fields import (
+    DurationMs,
+    HoldMs,
+    HoldName,
+    Id,
+    Ids,
+    Items,
+    Name,
+    Number,
+    Page,
+    Positive,
+    Priority,
+    Reason,
+    RequestKey,
+    ShortText,
+    SomeIds,
+    Text,
+    TimeLimitMs,
+)
 from zjobs.messages.records import Attempt, JobStatus, Limits, Missing, Paused, TaskType, WorkerInfo
 from zjobs.messages.states import ErrorCode, FailReason, JobState, WorkerState
 
@@ -11,45 +30,45 @@ class Hello(NamedTuple):
 
 
 class HelloReply(NamedTuple):
-    journal: str
-    server: str
-    events: str
+    journal: ShortText
+    server: ShortText
+    events: Text
     limits: Limits
 
 
 class NewJob(NamedTuple):
     """One job to be queued. `data` is one packed msgpack value, None is 'no data'. `time_limit_ms` None: the type's."""
 
-    type: str
+    type: Name
     data: bytes | None = None
-    priority: int = 0
-    delay_ms: int = 0
-    time_limit_ms: int | None = None
+    priority: Priority = 0
+    delay_ms: DurationMs = 0
+    time_limit_ms: TimeLimitMs | None = None
 
 
 class Submit(NamedTuple):
-    request_key: str
-    jobs: tuple[NewJob, ...]
+    request_key: RequestKey
+    jobs: Annotated[tuple[NewJob, ...], Items(1)]
 
 
 class SubmitReply(NamedTuple):
     """The ids are first_id … first_id + count - 1. `checked`: the types were compared with a worker's."""
 
-    journal: str
-    first_id: int
-    count: int  # type: ignore[assignment]  # a tuple method of that name is hidden; nobody calls it
+    journal: ShortText
+    first_id: Id
+    count: Positive  # type: ignore[assignment]  # a tuple method of that name is hidden; nobody calls it
     checked: bool
 
 
 class Status(NamedTuple):
-    ids: tuple[int, ...]
+    ids: Ids
 
 
 class StatusReply(NamedTuple):
-    journal: str
+    journal: ShortText
     jobs: tuple[JobStatus, ...]
     missing: tuple[Missing, ...]
-    queued: int
+    queued: Number
     worker: WorkerState
     paused: bool = False
 
@@ -57,16 +76,16 @@ class StatusReply(NamedTuple):
 class Queue(NamedTuple):
     """The running job, then the next `limit` in turn."""
 
-    limit: int = 20
+    limit: Page = 20
 
 
 class QueueReply(NamedTuple):
     """`dispatched`: how many jobs the worker has; each runs, or may start at any moment."""
 
-    journal: str
+    journal: ShortText
     jobs: tuple[JobStatus, ...]
-    queued: int
-    dispatched: int
+    queued: Number
+    dispatched: Number
     worker: WorkerState
     paused: bool
 
@@ -74,52 +93,52 @@ class QueueReply(NamedTuple):
 class Result(NamedTuple):
     """`offset`: where in the packed result the piece shall begin."""
 
-    id: int
-    offset: int = 0
+    id: Id
+    offset: Number = 0
 
 
 class ResultReply(NamedTuple):
     """A piece of a finished job's result; failed and cancelled jobs have none (size 0, empty body)."""
 
-    journal: str
-    id: int
+    journal: ShortText
+    id: Id
     state: JobState
-    size_bytes: int
-    offset: int
+    size_bytes: Number
+    offset: Number
     body: bytes
     reason: FailReason | None = None
-    message: str | None = None
+    message: Text | None = None
 
 
 class Show(NamedTuple):
-    id: int
+    id: Id
 
 
 class ShowReply(NamedTuple):
     """`killed`: how many processes were killed that the last run had left."""
 
-    journal: str
+    journal: ShortText
     job: JobStatus
-    request_key: str
-    data_bytes: int | None
-    result_bytes: int | None
-    time_limit_ms: int | None
-    retry_of: int | None
-    retried_as: tuple[int, ...]
+    request_key: ShortText
+    data_bytes: Number | None
+    result_bytes: Number | None
+    time_limit_ms: DurationMs | None
+    retry_of: Id | None
+    retried_as: Ids
     attempts: tuple[Attempt, ...]
-    killed: int = 0
-    output_file: str | None = None
-    left_behind: str = ""
+    killed: Number = 0
+    output_file: Text | None = None
+    left_behind: Text = ""
 
 
 class Cancel(NamedTuple):
-    ids: tuple[int, ...]
+    ids: SomeIds
 
 
 class CancelReply(NamedTuple):
     """The jobs as they are now: cancelled, cancelling, or ended before."""
 
-    journal: str
+    journal: ShortText
     jobs: tuple[JobStatus, ...]
     missing: tuple[Missing, ...]
 
@@ -127,22 +146,22 @@ class CancelReply(NamedTuple):
 class Retry(NamedTuple):
     """Submit copies of ended jobs; all or none."""
 
-    request_key: str
-    ids: tuple[int, ...]
+    request_key: RequestKey
+    ids: SomeIds
 
 
 class RetryReply(NamedTuple):
     """The copies have the ids first_id … first_id + count - 1, in the order asked."""
 
-    journal: str
-    first_id: int
-    count: int  # type: ignore[assignment]  # as in SubmitReply
+    journal: ShortText
+    first_id: Id
+    count: Positive  # type: ignore[assignment]  # as in SubmitReply
 
 
 class Pause(NamedTuple):
     """Nothing new starts until `Resume`; the running job goes on."""
 
-    reason: str = ""
+    reason: Reason = ""
 
 
 class Resume(NamedTuple):
@@ -153,68 +172,68 @@ class PauseReply(NamedTuple):
     """`running`: the job that the worker is known to run; `may_start`: those it was given before, in turn. No other job
     starts."""
 
-    journal: str
+    journal: ShortText
     paused: Paused
-    running: int | None
-    may_start: tuple[int, ...]
+    running: Id | None
+    may_start: tuple[Id, ...]
 
 
 class ResumeReply(NamedTuple):
     """`was`: the pause that was ended, None when there was none."""
 
-    journal: str
+    journal: ShortText
     was: Paused | None
 
 
 class Log(NamedTuple):
     """`offset`: where in all that the task has printed the piece shall begin."""
 
-    id: int
-    offset: int = 0
+    id: Id
+    offset: Number = 0
 
 
 class LogReply(NamedTuple):
     """A piece of what the job's last run, number `run`, has printed. Of long output the end is kept: `offset` may be
     after the one asked for. `size_bytes`: all that was printed and has come to the broker."""
 
-    journal: str
-    id: int
+    journal: ShortText
+    id: Id
     state: JobState
-    size_bytes: int
-    offset: int
+    size_bytes: Number
+    offset: Number
     body: bytes
-    run: int = 0
+    run: Number = 0
 
 
 class List(NamedTuple):
     """Jobs, newest first, with ids below `before`."""
 
     state: JobState | None = None
-    type: str | None = None
-    limit: int = 100
-    before: int | None = None
+    type: Name | None = None
+    limit: Page = 100
+    before: Id | None = None
 
 
 class ListReply(NamedTuple):
     """`before`: ask for the next page with it; None: there is none. A page may be shorter than asked for."""
 
-    journal: str
+    journal: ShortText
     jobs: tuple[JobStatus, ...]
-    before: int | None
+    before: Id | None
 
 
 class Forget(NamedTuple):
     """Drop ended jobs with all that is kept of them."""
 
-    ids: tuple[int, ...]
+    ids: SomeIds
 
 
 class ForgetReply(NamedTuple):
     """`kept`: those that have not ended."""
 
-    journal: str
-    forgotten: tuple[int, ...]
-    kept: tuple[int, ...]
+    journal: ShortText
+    forgotten: Ids
+    kept: Ids
     missing: tuple[Missing, ...]
 
 
@@ -225,7 +244,7 @@ class Types(NamedTuple):
 class TypesReply(NamedTuple):
     """`known` is false until a worker has announced its types to this journal."""
 
-    journal: str
+    journal: ShortText
     known: bool
     types: tuple[TaskType, ...]
 
@@ -235,41 +254,41 @@ class Info(NamedTuple):
 
 
 class InfoReply(NamedTuple):
-    journal: str
-    server: str
-    libzmq: str
-    sqlite: str
-    python: str
-    pid: int
-    uptime_ms: int
-    journal_file: str
-    journal_bytes: int
-    read_only: str | None
+    journal: ShortText
+    server: ShortText
+    libzmq: ShortText
+    sqlite: ShortText
+    python: ShortText
+    pid: Number
+    uptime_ms: Number
+    journal_file: Text
+    journal_bytes: Number
+    read_only: Text | None
     paused: Paused | None
     worker: WorkerInfo
-    queued: int
-    waiting: int
-    in_progress: int
-    completed: int
-    failed: int
-    cancelled: int
+    queued: Number
+    waiting: Number
+    in_progress: Number
+    completed: Number
+    failed: Number
+    cancelled: Number
     limits: Limits
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Text, ...] = ()
 
 
 class Backup(NamedTuple):
     """For so long the broker shall not move its log into its file, so that both can be copied; 0 ends that.
     `hold`: a name for it, of this backup alone."""
 
-    hold: str
-    hold_ms: int
+    hold: HoldName
+    hold_ms: HoldMs
 
 
 class BackupReply(NamedTuple):
     """`undisturbed`: nothing was moved since this hold began, so what was copied meanwhile fits together."""
 
-    journal: str
-    journal_file: str
+    journal: ShortText
+    journal_file: Text
     undisturbed: bool
 
 
@@ -277,8 +296,8 @@ class Error(NamedTuple):
     """The reply to a request that was not carried out. `message` is a sentence for people."""
 
     code: ErrorCode
-    message: str
-    journal: str = ""
+    message: Text
+    journal: ShortText = ""
 
 
 Request = Union[

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import zmq
 
 from zjobs.messages import codec
-from zjobs.messages.dispatch import Ended
+from zjobs.messages.dispatch import PIPE, Ended
 from zjobs.messages.records import TaskType
 from zjobs.program import endpoints, zap
 from zjobs.program.keyfiles import Identity
@@ -373,7 +373,7 @@ class _Loop:
 
     def _hear_message(self, frame: bytes, now_ms: int) -> None:
         try:
-            message = codec.decode(frame, codec.PIPE)
+            message = codec.decode(frame, PIPE)
         except codec.DecodeError as error:
             if not self._told_of_garbage:  # once: somebody who sends one sends many
                 self._told_of_garbage = True

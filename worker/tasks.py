@@ -26,8 +26,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar, Union, overload
 
-from zjobs.messages.codec import MAX_DURATION_MS, MAX_TYPE_CHARS, refusal, unpack_value
+from zjobs.messages.codec import refusal
+from zjobs.messages.fields import MAX_DURATION_MS, MAX_TYPE_CHARS
 from zjobs.messages.records import TaskType
+from zjobs.messages.values import unpack_value
 from zjobs.program import options
 
 Function = TypeVar("Function", bound=Callable[..., Any])

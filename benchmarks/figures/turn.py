@@ -10,7 +10,7 @@ from benchmarks.load import submit_frame
 from zjobs.broker.core.core import Core, Rules
 from zjobs.broker.service import clock
 from zjobs.broker.storage.sqlite import MEMORY, Journal
-from zjobs.messages import codec
+from zjobs.messages import codec, ops
 from zjobs.messages.records import BrokerName
 
 PARTS = ("decode", "submit", "end", "commit", "encode")
@@ -35,7 +35,7 @@ def _turn(core: Core, journal: Journal, frame: bytes) -> tuple[int, ...]:
     """One turn as `broker.shell` does it; how long each of PARTS took."""
     now = time.perf_counter_ns
     at = [now()]
-    request = codec.decode(frame, codec.REQUESTS)
+    request = codec.decode(frame, ops.REQUESTS)
     at.append(now())
     core.submit(request, (b"client", b""), clock())
     at.append(now())

@@ -20,7 +20,8 @@ import zmq
 
 from zjobs.broker.net import frames
 from zjobs.messages import codec
-from zjobs.messages.events import JobEvent, Listening, ServiceEvent
+from zjobs.messages.events import ALL_JOBS_TOPIC, JobEvent, Listening, ServiceEvent, job_topic, watched_job
+from zjobs.messages.fields import MAX_ID
 
 MayWatch = Callable[["str", "int | None"], bool]
 Snapshot = Callable[["int | None"], "JobEvent | Listening | None"]
@@ -55,16 +56,16 @@ class Events:
         job_id = event.job.id
         body = codec.encode(event)
         if job_id in self._watched:
-            self._send(codec.job_topic(job_id) + b"e", body)
+            self._send(job_topic(job_id) + b"e", body)
             if event.job.state.final:
                 self._watched.discard(job_id)
         if self._listened:
-            self._send(codec.ALL_JOBS_TOPIC + b"e", body)
+            self._send(ALL_JOBS_TOPIC + b"e", body)
 
     def publish_service(self, event: ServiceEvent) -> None:
         """Tells the watchers of all jobs of the worker and the pause."""
         if self._listened:
-            self._send(codec.ALL_JOBS_TOPIC + b"e", codec.encode(event))
+            self._send(ALL_JOBS_TOPIC + b"e", codec.encode(event))
 
     def take_subscriptions(self, snapshot: Snapshot, most: int) -> bool:
         """Answers waiting subscriptions, `most` at the most. Returns whether there may be more.
@@ -88,8 +89,8 @@ class Events:
         return True
 
     def _begin(self, topic: bytes, key: str, snapshot: Snapshot) -> None:
-        job_id = codec.watched_job(topic)
-        if topic != codec.ALL_JOBS_TOPIC and (job_id is None or job_id > codec.MAX_ID):
+        job_id = watched_job(topic)
+        if topic != ALL_JOBS_TOPIC and (job_id is None or job_id > MAX_ID):
             return
         if not self._may_watch(key, job_id):
             return

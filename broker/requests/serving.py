@@ -18,7 +18,7 @@ from zjobs.broker.net import frames
 from zjobs.broker.requests.access import ANYBODY, Role, Who, refusal
 from zjobs.broker.requests.queries import PAGE, Service, answer
 from zjobs.broker.storage.sqlite import Journal, StorageError
-from zjobs.messages import codec
+from zjobs.messages import codec, ops
 from zjobs.messages.records import Missing
 from zjobs.messages.requests import (
     Backup,
@@ -178,7 +178,7 @@ class Server:
         if len(body) > limit:
             raise Refused(ErrorCode.TOO_LARGE, f"the request has {len(body)} bytes; the limit is {limit}")
         try:
-            return codec.decode(body, codec.REQUESTS, self._most_values)  # type: ignore[no-any-return]
+            return codec.decode(body, ops.REQUESTS, self._most_values)  # type: ignore[no-any-return]
         except RecursionError:  # msgpack goes deeper than Python does to show what it found
             raise Refused(ErrorCode.BAD_REQUEST, "the body is nested too deeply") from None
 

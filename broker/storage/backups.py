@@ -28,7 +28,7 @@ from zjobs.broker.storage.sqlite import (
     Unreadable,
     kind_of,
 )
-from zjobs.messages import codec
+from zjobs.messages import codec, ops
 from zjobs.messages.records import Paused
 from zjobs.messages.requests import Backup, BackupReply
 from zjobs.program import endpoints, lock, zap
@@ -144,7 +144,7 @@ def _hold(broker: str, file: str, hold: str, hold_ms: int, keys: KeyRing | None)
         socket.connect(broker)
         socket.send(codec.encode(Backup(hold, hold_ms)))
         try:
-            reply = codec.decode(socket.recv(), codec.REPLIES)
+            reply = codec.decode(socket.recv(), ops.REPLIES)
         except zmq.Again:
             hint = "" if keys else " (if it has keys, name them: --keys DIR)"
             raise UpkeepError(f"the broker at {broker}, which has {file} open, does not answer{hint}", True) from None

@@ -11,7 +11,8 @@ from zjobs.client.cli.console import Output
 from zjobs.client.client import NO_DATA, Client, ids_of, job_like, new_request_key
 from zjobs.client.errors import NotPermitted, ZjobsError
 from zjobs.client.watch import gone
-from zjobs.messages import codec
+from zjobs.messages import values
+from zjobs.messages.fields import MAX_ID, MAX_PRIORITY
 from zjobs.messages.records import JobStatus, Missing
 from zjobs.messages.requests import NewJob, QueueReply, StatusReply, SubmitReply
 from zjobs.program.options import UsageError, duration, integer
@@ -116,7 +117,7 @@ def ids_of_words(call: Call) -> list[int]:
 
 def job_id_of(word: str) -> int:
     try:
-        return integer(word, 1, codec.MAX_ID)
+        return integer(word, 1, MAX_ID)
     except ValueError:
         raise UsageError(f"{word!r} is not a job's id: those are whole numbers from 1 on") from None
 
@@ -161,7 +162,7 @@ def repeat_hint(request_key: str) -> str:
 
 def _like(args: dict[str, Any]) -> NewJob:
     """The job that the options describe, without its data."""
-    most = codec.MAX_PRIORITY
+    most = MAX_PRIORITY
     priority = _read("--priority", args, lambda given: integer(given, -most, most))
     delay, limit = _read("--delay", args, duration), _read("--time-limit", args, duration)
     if limit == 0:
@@ -215,7 +216,7 @@ def _named(arguments: list[str]) -> dict[str, Any]:
         except (ValueError, RecursionError):
             named[name] = value
     try:
-        codec.pack_value(named)
+        values.pack_value(named)
     except (ValueError, OverflowError) as error:
         raise UsageError(f"--arg: {error}") from None
     return named

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import zmq
 
-from zjobs.messages import codec
-from zjobs.messages.dispatch import Ended, Returned, Running
+from zjobs.messages import ops
+from zjobs.messages.dispatch import PIPE, REPORTS, Ended, Returned, Running
 from zjobs.messages.events import JobEvent, Listening, ServiceEvent
 from zjobs.messages.records import Attempt, BrokerName, JobStatus, Limits, Missing, TaskType, WorkerInfo
 from zjobs.messages.requests import NewJob
@@ -86,11 +86,11 @@ def test_the_limits_are_those_in_force() -> None:
     assert told == Limits()._asdict()
 
 
-@pytest.mark.parametrize("op", codec.REQUESTS)
+@pytest.mark.parametrize("op", ops.REQUESTS)
 def test_each_request_has_a_section_with_its_fields(op: str) -> None:
     """Every field of the request and of its reply is named in the section of the request."""
     section = SECTIONS[f"`{op}`"]
-    for kind in (codec.REQUESTS[op], codec.REPLIES[op]):
+    for kind in (ops.REQUESTS[op], ops.REPLIES[op]):
         missing = [field for field in kind._fields if f"`{field}`" not in section and field != "journal"]
         assert not missing, (kind.__name__, missing)
 
@@ -98,13 +98,13 @@ def test_each_request_has_a_section_with_its_fields(op: str) -> None:
 def test_there_is_no_section_for_a_request_that_does_not_exist() -> None:
     """The sections under Requests are the requests."""
     told = re.findall(r"^### `(\w+)`$", PROTOCOL, re.MULTILINE)
-    assert told == list(codec.REQUESTS)
+    assert told == list(ops.REQUESTS)
 
 
 @pytest.mark.parametrize(
     "kind",
     [JobStatus, Attempt, TaskType, WorkerInfo, JobEvent, Missing, NewJob, BrokerName, Running]
-    + [ServiceEvent, Listening, Ended, Returned, *codec.PIPE.values(), *codec.REPORTS.values()],
+    + [ServiceEvent, Listening, Ended, Returned, *PIPE.values(), *REPORTS.values()],
     ids=lambda kind: kind.__name__,
 )
 def test_each_field_of_a_map_is_explained(kind: type) -> None:

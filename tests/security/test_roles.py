@@ -9,7 +9,7 @@ import pytest
 
 from zjobs.broker.requests.access import PERMITTED, Role
 from zjobs.client import errors
-from zjobs.messages import codec
+from zjobs.messages import ops
 
 if TYPE_CHECKING:
     from tests.conftest import Service
@@ -75,8 +75,8 @@ def permitted(reply: dict[str, Any]) -> bool:
 
 def test_the_table_is_complete() -> None:
     """A request that is added later has a row, and a rule."""
-    assert set(TABLE) == set(codec.REQUESTS)
-    assert set(PERMITTED) == set(codec.REQUESTS.values())
+    assert set(TABLE) == set(ops.REQUESTS)
+    assert set(PERMITTED) == set(ops.REQUESTS.values())
 
 
 @pytest.mark.parametrize("role", ["viewer", "own", "others", "operator"])

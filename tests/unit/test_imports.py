@@ -163,4 +163,4 @@ def test_few_files_know_the_sockets() -> None:
 
 def test_msgpack_stays_in_the_encoding() -> None:
     """What is packed how is decided in one place, and in the packets between a worker and its task process."""
-    assert importers("msgpack") <= {"messages/codec.py", "worker/task/packets.py"}
+    assert importers("msgpack") <= {"messages/codec.py", "messages/values.py", "worker/task/packets.py"}

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from zjobs.messages import codec
-from zjobs.messages.dispatch import Beat, Invalid, Report, Reports
+from zjobs.messages.dispatch import REPORTS, Beat, Invalid, Report, Reports
 
 MAGIC = b"zjobs spool 1\n"
 DIGEST_BYTES = 32
@@ -46,7 +46,7 @@ def unpack(content: bytes) -> Spool:
     if sha256(body).digest() != digest:
         raise Damaged("its digest does not fit its content")
     try:
-        messages = [codec.decode(frame, codec.REPORTS) for frame in _frames(body)]
+        messages = [codec.decode(frame, REPORTS) for frame in _frames(body)]
     except codec.DecodeError as error:
         raise Damaged(str(error)) from None
     if len(messages) != 2 or not isinstance(messages[0], Beat) or not isinstance(messages[1], Reports):

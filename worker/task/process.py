@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, NoReturn, Union
 
 from zjobs.messages import codec
 from zjobs.messages.dispatch import Ended, HandedJob
+from zjobs.messages.fields import MAX_DURATION_MS, MAX_ID
 from zjobs.messages.records import TaskType
 from zjobs.messages.states import FailReason, Outcome
 from zjobs.worker.core.progress import Seen
@@ -35,7 +36,7 @@ RESULTS_A_TURN = JOBS_AHEAD  # so that after a take_back, all ends that can be t
 LAST_PACKETS = 1_000  # more than there can be: what a dead task process leaves is read to its end
 # Of jobs with large results only so many: their results are read in one turn, all of them.
 FEW_AHEAD = 8
-LONGEST_US = codec.MAX_DURATION_MS * 1000
+LONGEST_US = MAX_DURATION_MS * 1000
 _NOTHING_ELSE = (None, "", "")  # no reason, message, detail
 RESTART_FIRST_MS = 100
 END_S = 0.5  # for what a dead task process has left: the worker waits
@@ -248,7 +249,7 @@ class Runner:
         if n != self._first():
             self._break(f"ended job number {n}, which is not running,")
         ended = _sendable(ended)
-        if type(killed) is int and 0 < killed <= codec.MAX_ID:
+        if type(killed) is int and 0 < killed <= MAX_ID:
             ended = ended._replace(killed=killed)
         if marked:
             self._printed(events, n, self._capture.until_mark(n))

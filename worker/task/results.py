@@ -19,7 +19,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from zjobs.messages import codec
+from zjobs.messages import values
 
 SHOWN_CHARS = 100_000
 SHOWN_DEEP = 20
@@ -47,10 +47,10 @@ def packed(value: Any, most_bytes: int) -> bytes:
     """`value` as a result of at most so many bytes. Raises BadResult."""
     try:
         if type(value) in READABLE:
-            body = codec.pack_value(value)
+            body = values.pack_value(value)
         else:
-            body = codec.pack_value(value, _Converter(most_bytes))
-            codec.unpack_value(body)  # some of what can be packed cannot be read again: a list as a map's key
+            body = values.pack_value(value, _Converter(most_bytes))
+            values.unpack_value(body)  # some of what can be packed cannot be read again: a list as a map's key
     except Exception as error:  # conversions run code of the values' own
         why = _why(error)
         raise BadResult(f"the result ({_name(value)}) cannot be packed: {why}", shown(value)) from None

@@ -16,7 +16,7 @@ from zjobs.broker.core.worker_status import Now
 from zjobs.broker.retention import Retention
 from zjobs.broker.storage.sqlite import Journal, StorageError
 from zjobs.messages import codec
-from zjobs.messages.dispatch import Beat, Ended, Jobs, Piece, Progress, Received, Reports, Started
+from zjobs.messages.dispatch import PIPE, REPORTS, Beat, Ended, Jobs, Piece, Progress, Received, Reports, Started
 from zjobs.messages.records import BrokerName
 from zjobs.messages.requests import Cancel, Forget, Pause, Request, Resume, Retry, Submit
 from zjobs.worker.core import effects as w
@@ -79,7 +79,7 @@ class Broker:
             self.core.on_gone()
             self._outbox.clear()
         for frame in reports:
-            message = codec.decode(frame, codec.REPORTS)
+            message = codec.decode(frame, REPORTS)
             if isinstance(message, Beat):
                 self.core.on_beat(message, self._world.new_name("session"), now)
                 self._sending.hears(message, now.mono_ms)
@@ -202,7 +202,7 @@ class Worker:
         net = self._world.net
         queue = net.stale if stale else net.pipe
         for _ in range(min(most, len(queue))):
-            message = codec.decode(queue.popleft(), codec.PIPE)
+            message = codec.decode(queue.popleft(), PIPE)
             if self.delivery is not None:
                 self.delivery.on_pipe(message, now)
             else:

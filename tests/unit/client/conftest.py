@@ -19,8 +19,8 @@ import zmq
 
 from zjobs.client import Client
 from zjobs.client.__main__ import main
-from zjobs.messages import codec
-from zjobs.messages.events import JobEvent, Listening, ServiceEvent
+from zjobs.messages import codec, ops, values
+from zjobs.messages.events import ALL_JOBS_TOPIC, JobEvent, Listening, ServiceEvent, job_topic
 from zjobs.messages.records import Attempt, JobStatus, Limits, Missing, Paused, TaskType, WorkerInfo
 from zjobs.messages.requests import (
     Cancel,
@@ -97,7 +97,7 @@ class FakeBroker:
         job = JobStatus(job_id, "reverse", state, version, 0, 1_700_000_000_000, 0, 0)._replace(**fields)
         self.jobs[job_id] = job
         if state is COMPLETED:
-            self.results[job_id] = codec.pack_value(result)
+            self.results[job_id] = values.pack_value(result)
         if known is not None:
             self.emit(job)
         return job
@@ -111,13 +111,13 @@ class FakeBroker:
         self.change += 1
         body = codec.encode(JobEvent(self.journal, job, self.change, self.worker, self.paused is not None))
         if not lost:
-            self._todo.put(lambda: self._xpub.send_multipart([codec.ALL_JOBS_TOPIC, body]))
+            self._todo.put(lambda: self._xpub.send_multipart([ALL_JOBS_TOPIC, body]))
 
     def emit_service(self, worker: WorkerState, paused: Paused | None) -> None:
         """The worker or the pause changes, for those who listen to all jobs."""
         self.worker, self.paused = worker, paused
         body = codec.encode(ServiceEvent(self.journal, worker, paused))
-        self._todo.put(lambda: self._xpub.send_multipart([codec.ALL_JOBS_TOPIC, body]))
+        self._todo.put(lambda: self._xpub.send_multipart([ALL_JOBS_TOPIC, body]))
 
     def asked(self, kind: type) -> list[Any]:
         return [request for request in self.requests if isinstance(request, kind)]
@@ -167,14 +167,14 @@ class FakeBroker:
         if self._router.poll(5):
             *envelope, frame = self._router.recv_multipart()
             self.frames.append(frame)
-            request = codec.decode(frame, codec.REQUESTS)
+            request = codec.decode(frame, ops.REQUESTS)
             reply = self._scripted(request)
             self.requests.append(request)  # not before the reply is made: see wait_for
             if reply is not None:
                 self._router.send_multipart([*envelope, reply if isinstance(reply, bytes) else codec.encode(reply)])
         while self._xpub.poll(0):
             message = self._xpub.recv()
-            if message == b"\x01" + codec.ALL_JOBS_TOPIC:
+            if message == b"\x01" + ALL_JOBS_TOPIC:
                 listening = Listening(self.journal, self.change, self.worker, self.paused)
                 self._xpub.send_multipart([message[1:], codec.encode(listening)])
             if message.startswith(b"\x01job."):
@@ -186,7 +186,7 @@ class FakeBroker:
     def _publish(self, job: JobStatus) -> None:
         without_note = job._replace(note=None)  # as all events
         event = JobEvent(self.journal, without_note, None, self.worker, self.paused is not None)
-        self._xpub.send_multipart([codec.job_topic(job.id), codec.encode(event)])
+        self._xpub.send_multipart([job_topic(job.id), codec.encode(event)])
 
     def _scripted(self, request: Any) -> Any:
         return self.script.pop(0)(request) if self.script else self.answer(request)

@@ -13,7 +13,7 @@ import pytest
 from zjobs.client import NO_DATA, Client, errors
 from zjobs.client.client import job_like, new_request_key
 from zjobs.client.connection import RETRY_S
-from zjobs.messages import codec
+from zjobs.messages import codec, values
 from zjobs.messages.records import JobStatus, Limits, Missing
 from zjobs.messages.requests import Error, Hello, HelloReply, Result, Submit
 from zjobs.messages.states import ErrorCode, JobState
@@ -35,7 +35,7 @@ def test_no_data_is_not_none_and_not_empty(broker: Any, client: Client) -> None:
         client.submit("reverse", data)
     client.submit("reverse")
     packed = [request.jobs[0].data for request in broker.asked(Submit)]
-    assert packed == [None, codec.pack_value(None), codec.pack_value(""), None]
+    assert packed == [None, values.pack_value(None), values.pack_value(""), None]
 
 
 def test_a_submit_has_a_key_of_its_own(broker: Any, client: Client) -> None:

@@ -12,9 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zjobs.messages import codec
-from zjobs.messages.codec import EVENTS, PIPE, REPLIES, REPORTS, REQUESTS, SHAPES, DecodeError, decode, encode
-from zjobs.messages.dispatch import Ended, Invalid, Returned
+from zjobs.messages import codec, values
+from zjobs.messages.codec import DecodeError, decode, encode
+from zjobs.messages.dispatch import PIPE, REPORTS, Ended, Invalid, Returned
+from zjobs.messages.events import EVENTS, job_topic, watched_job
+from zjobs.messages.fields import MAX_DURATION_MS, MAX_HOLD_MS, MAX_PAGE, MAX_PRIORITY, check_of, fields_of
+from zjobs.messages.ops import REPLIES, REQUESTS
 from zjobs.messages.requests import NewJob, Queue, Result, Status, Submit
 from zjobs.messages.states import ErrorCode, Outcome
 
@@ -33,11 +36,11 @@ LEAVES: dict[Any, st.SearchStrategy[Any]] = {
     float: st.floats(0, 1),
     type(None): st.none(),
 }
-DURATION = st.integers(1, codec.MAX_DURATION_MS)
+DURATION = st.integers(1, MAX_DURATION_MS)
 BOUNDED: dict[str, st.SearchStrategy[Any]] = {
-    "hold_ms": st.integers(0, codec.MAX_HOLD_MS),
-    "priority": st.integers(-codec.MAX_PRIORITY, codec.MAX_PRIORITY),
-    "limit": st.integers(1, codec.MAX_PAGE),
+    "hold_ms": st.integers(0, MAX_HOLD_MS),
+    "priority": st.integers(-MAX_PRIORITY, MAX_PRIORITY),
+    "limit": st.integers(1, MAX_PAGE),
     "delay_ms": DURATION,
     "grace_ms": DURATION,
     "retry_delay_ms": DURATION,
@@ -73,11 +76,18 @@ def test_every_message_comes_back_as_it_was(ops: str, op: str) -> None:
     check()
 
 
-def test_every_message_and_record_has_a_shape_with_its_fields_in_order() -> None:
-    """SHAPES follows the named tuples: encoding goes by the one, decoding by the other."""
-    for kind, shape in SHAPES.items():
-        assert tuple(shape) == kind._fields, kind  # type: ignore[attr-defined]
-    assert {kind for ops in ALL.values() for kind in ops.values()} <= set(SHAPES)
+@pytest.mark.parametrize(("ops", "op"), KINDS)
+def test_every_field_says_its_bounds(ops: str, op: str) -> None:
+    """A message is decoded by its annotations alone, in order."""
+    kind = ALL[ops][op]
+    assert tuple(field.name for field in fields_of(kind)) == kind._fields
+
+
+def test_a_field_without_bounds_is_a_mistake_in_the_code() -> None:
+    """Whoever adds a field says what it may hold."""
+    for annotation in (int, str, float, tuple[int, ...], int | None):
+        with pytest.raises(TypeError, match="no bounds"):
+            check_of(annotation)
 
 
 def test_golden_frames_still_mean_the_same() -> None:
@@ -377,7 +387,7 @@ VALUES = st.recursive(
 @given(VALUES)
 def test_values_come_back_as_they_were(value: Any) -> None:
     """A job's data and result, maps with keys that are not text included."""
-    assert codec.unpack_value(codec.pack_value(value)) == value
+    assert values.unpack_value(values.pack_value(value)) == value
 
 
 @EXAMPLES
@@ -385,7 +395,7 @@ def test_values_come_back_as_they_were(value: Any) -> None:
 def test_a_body_that_is_no_value_is_a_value_error(body: bytes) -> None:
     """Never another exception."""
     try:
-        codec.unpack_value(body)
+        values.unpack_value(body)
     except ValueError as error:
         assert str(error).startswith("not a msgpack value")
 
@@ -393,8 +403,8 @@ def test_a_body_that_is_no_value_is_a_value_error(body: bytes) -> None:
 @pytest.mark.parametrize("job_id", [1, 17, 2**63 - 1])
 def test_topics_name_their_job(job_id: int) -> None:
     """And job 1 is not the beginning of job 17."""
-    assert codec.watched_job(codec.job_topic(job_id)) == job_id
-    assert not codec.job_topic(17).startswith(codec.job_topic(1))
+    assert watched_job(job_topic(job_id)) == job_id
+    assert not job_topic(17).startswith(job_topic(1))
 
 
 @pytest.mark.parametrize(
@@ -404,7 +414,7 @@ def test_topics_name_their_job(job_id: int) -> None:
 )  # fmt: skip
 def test_other_topics_name_none(topic: bytes) -> None:
     """Subscriptions that mean nothing lead to nothing."""
-    assert codec.watched_job(topic) is None
+    assert watched_job(topic) is None
 
 
 @EXAMPLES

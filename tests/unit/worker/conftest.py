@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from zjobs.messages.codec import pack_value
 from zjobs.messages.dispatch import Ended, HandedJob
+from zjobs.messages.values import pack_value
 from zjobs.worker.task.process import Death, Event, Runner
 
 LIMIT_S = 20.0

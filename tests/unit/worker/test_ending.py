@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from zjobs.messages.codec import unpack_value
 from zjobs.messages.states import Outcome
+from zjobs.messages.values import unpack_value
 
 Start = Callable[..., Any]
 

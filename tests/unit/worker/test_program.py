@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import zmq
 
-from zjobs.messages import codec
+from zjobs.messages import codec, values
 from zjobs.messages.dispatch import (
+    REPORTS,
     Ack,
     Beat,
     CancelRun,
@@ -75,7 +76,7 @@ class Broker:
     def hear(self, kind: type, condition: Callable[[Any], Any] = lambda message: True) -> Any:
         """The next message of a kind for which the condition holds."""
         while True:
-            message = codec.decode(self.sub.recv(), codec.REPORTS)
+            message = codec.decode(self.sub.recv(), REPORTS)
             if isinstance(message, kind) and condition(message):
                 return message
 
@@ -86,7 +87,7 @@ class Broker:
         return heard
 
     def job(self, session: str, n: int, name: str, *data: Any, limit_ms: int | None = None) -> None:
-        body = codec.pack_value(data[0]) if data else None
+        body = values.pack_value(data[0]) if data else None
         self.send(Jobs(session, n, (HandedJob(100 + n, name, body, 1, limit_ms),)))
 
     def ended(self, n: int) -> Any:
@@ -149,7 +150,7 @@ def test_jobs_to_the_end(start: Callable[..., subprocess.Popen[str]], broker: Br
     broker.push.send(b"junk")
     broker.job("s", 1, "reverse", "example")
     ended = broker.hear(Reports).reports[0]
-    assert codec.unpack_value(ended.result) == "elpmaxe"
+    assert values.unpack_value(ended.result) == "elpmaxe"
     broker.send(Ack("s", 1, 2))
     worker.terminate()
     assert broker.hear(Reports).reports == (Returned(2, True),)
@@ -319,7 +320,7 @@ def test_take_over(start: Callable[..., subprocess.Popen[str]], broker: Broker) 
         second = broker.session("t")
     assert second.incarnation != first.incarnation
     broker.job("t", 1, "reverse", "ab")
-    assert codec.unpack_value(broker.hear(Reports).reports[0].result) == "ba"
+    assert values.unpack_value(broker.hear(Reports).reports[0].result) == "ba"
     assert lock_file.read_text() != line
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from zjobs.messages.codec import pack_value
 from zjobs.messages.records import TaskType
+from zjobs.messages.values import pack_value
 from zjobs.worker import predefined, tasks
 
 

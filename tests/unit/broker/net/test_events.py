@@ -9,7 +9,7 @@ import zmq
 
 from zjobs.broker.net.events import Events
 from zjobs.messages import codec
-from zjobs.messages.events import JobEvent, Listening, ServiceEvent
+from zjobs.messages.events import ALL_JOBS_TOPIC, EVENTS, JobEvent, Listening, ServiceEvent
 from zjobs.messages.records import JobStatus, Paused
 from zjobs.messages.states import JobState, WorkerState
 
@@ -70,7 +70,7 @@ def heard(watcher: zmq.Socket[bytes], count: int) -> list[tuple[int, int]]:
     for _ in range(count):
         assert watcher.poll(PATIENCE_MS), f"only {told}"
         topic, body = watcher.recv_multipart()
-        job = codec.decode(body, codec.EVENTS).job
+        job = codec.decode(body, EVENTS).job
         assert topic.startswith((b"job.%d." % job.id, b"jobs."))
         told.append((job.id, job.version))
     return told
@@ -114,8 +114,8 @@ def answer(listener: zmq.Socket[bytes]) -> object:
     """What a subscription to all jobs is told first."""
     assert listener.poll(PATIENCE_MS)
     topic, body = listener.recv_multipart()
-    assert topic.startswith(codec.ALL_JOBS_TOPIC)
-    return codec.decode(body, codec.EVENTS)
+    assert topic.startswith(ALL_JOBS_TOPIC)
+    return codec.decode(body, EVENTS)
 
 
 def test_a_listener_hears_of_all_from_a_change_on(stage: Stage) -> None:

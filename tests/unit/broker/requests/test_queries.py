@@ -9,7 +9,7 @@ import pytest
 
 from zjobs.broker.requests.access import ANYBODY, Role, Who
 from zjobs.broker.requests.queries import PIECE_BYTES, Service, answer, warnings
-from zjobs.messages import codec
+from zjobs.messages import codec, ops
 from zjobs.messages.dispatch import Ended, Output, Progress, Running, TakeOver
 from zjobs.messages.records import Attempt, Limits, Missing
 from zjobs.messages.requests import (
@@ -36,7 +36,7 @@ SERVICE = Service(Limits(), "tcp://127.0.0.1:5571", "4.3.5", 400)
 def ask(bench: Any, request: Any, who: Who = ANYBODY) -> Any:
     """The reply, which can be sent."""
     reply = finished(answer(request, bench.core, bench.journal, SERVICE, who, bench.now))
-    assert codec.decode(codec.encode(reply), codec.REPLIES) == reply
+    assert codec.decode(codec.encode(reply), ops.REPLIES) == reply
     return reply
 
 

@@ -13,7 +13,7 @@ import pytest
 from zjobs.client import watch
 from zjobs.client.__main__ import main
 from zjobs.client.cli import usage, wait
-from zjobs.messages import codec
+from zjobs.messages import values
 from zjobs.messages.records import Limits
 from zjobs.messages.requests import Error, Submit, SubmitReply
 from zjobs.messages.states import ErrorCode, JobState, WorkerState
@@ -43,7 +43,7 @@ def ending(broker: Any, state: JobState = COMPLETED, result: Any = None, **field
     def submitted(request: Any) -> Any:
         reply = usual(broker, request)
         for number, job in enumerate(request.jobs):
-            value = codec.unpack_value(job.data) if result is None and job.data else result
+            value = values.unpack_value(job.data) if result is None and job.data else result
             broker.add(reply.first_id + number, state, value, **fields)
         return reply
 
@@ -74,7 +74,7 @@ def test_submit(run: Run, broker: Any, argv: list[str], stdin: bytes, data: Any)
     """The id on stdout and nothing else; the job gets exactly what was written."""
     assert run("submit", *argv, stdin=stdin) == Ran(0, "1\n", "")
     (job,) = broker.asked(Submit)[0].jobs
-    assert ("NO DATA" if job.data is None else codec.unpack_value(job.data)) == data
+    assert ("NO DATA" if job.data is None else values.unpack_value(job.data)) == data
 
 
 def test_submit_lines(run: Run, broker: Any, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_submit_lines(run: Run, broker: Any, tmp_path: Path) -> None:
     file.write_bytes("a\n\nb\r\n é\u2028x".encode())
     assert run("submit", "reverse", "--lines", str(file)) == Ran(0, "1\n2\n3\n4\n", "")
     jobs = [job for request in broker.asked(Submit) for job in request.jobs]
-    assert [codec.unpack_value(job.data) for job in jobs] == ["a", "", "b\r", " é\u2028x"]
+    assert [values.unpack_value(job.data) for job in jobs] == ["a", "", "b\r", " é\u2028x"]
     assert run("submit", "reverse", "--lines", "-", stdin=b"x\n").out == "5\n"
     assert run("submit", "reverse", "--lines", "-", stdin=b"") == Ran(0, "", "")
 

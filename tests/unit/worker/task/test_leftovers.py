@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from zjobs.messages.codec import unpack_value
 from zjobs.messages.states import Outcome
+from zjobs.messages.values import unpack_value
 from zjobs.worker.task import platform
 
 Start = Callable[..., Any]

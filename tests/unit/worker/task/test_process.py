@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from zjobs.messages import codec
-from zjobs.messages.codec import unpack_value
 from zjobs.messages.dispatch import Ended
 from zjobs.messages.states import FailReason, Outcome
+from zjobs.messages.values import unpack_value
 from zjobs.worker.task import platform
 from zjobs.worker.task.process import FEW_AHEAD, JOBS_AHEAD, LONGEST_US
 

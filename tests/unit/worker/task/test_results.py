@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy
 import pytest
 
-from zjobs.messages.codec import unpack_value
+from zjobs.messages.values import unpack_value
 from zjobs.worker.task import results
 
 MIB = 1 << 20

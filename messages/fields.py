@@ -1,0 +1,271 @@
+"""The kinds of fields that messages have, with their bounds, and the checks that decoding makes of them.
+
+A message class is annotated with these; nothing else says what a field may hold. An annotation stands for a check: a
+function that takes an unpacked value and returns what the message holds, or raises `Bad`. The checks of a class are
+made when its first message is decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
+
+MAX_ID = 2**63 - 1
+MAX_REQUEST_KEY_CHARS = 64
+MAX_TYPE_CHARS = 128
+MAX_REASON_CHARS = 1_000
+MAX_HOLD_CHARS = 64
+MAX_HOLD_MS = 600_000
+MAX_PRIORITY = 1_000
+MAX_DURATION_MS = 100 * 366 * 86_400_000
+MAX_IDS = 10_000
+MAX_PAGE = 1_000
+
+Check = Callable[[Any], Any]
+
+
+class Bad(Exception):
+    """What a value had to be, and where in the message it stands: each level adds its part in front."""
+
+    def __init__(self, wanted: str, path: str = "") -> None:
+        super().__init__(wanted)
+        self.wanted = wanted
+        self.path = path
+
+
+# --- bounds: what stands in an annotation beside the type -----------------------------------------------
+
+
+class Integer(NamedTuple):
+    low: int
+    high: int = MAX_ID
+
+    def check(self, kind: Any) -> Check:
+        low, high = self
+
+        def check(value: Any) -> int:
+            if type(value) is not int or not low <= value <= high:
+                raise Bad(f"an integer from {low} to {high}")
+            return value
+
+        return check
+
+
+class Real(NamedTuple):
+    low: float
+    high: float
+
+    def check(self, kind: Any) -> Check:
+        low, high = self
+
+        def check(value: Any) -> float:
+            if type(value) not in (int, float) or not low <= value <= high:
+                raise Bad(f"a number from {low:g} to {high:g}")
+            return float(value)
+
+        return check
+
+
+class Chars(NamedTuple):
+    """A text's length."""
+
+    low: int = 0
+    high: int = 1 << 20
+
+    def check(self, kind: Any) -> Check:
+        low, high = self
+
+        def check(value: Any) -> str:
+            if type(value) is not str or not low <= len(value) <= high:
+                raise Bad(f"text of {low} to {high} characters")
+            return value
+
+        return check
+
+
+class Items(NamedTuple):
+    """How many items a list has. A list without bounds in its annotation has these."""
+
+    low: int = 0
+    high: int = 1_000_000
+
+    def check(self, kind: Any) -> Check:
+        low, high = self
+        inner = check_of(get_args(kind)[0])
+
+        def check(value: Any) -> tuple[Any, ...]:
+            if type(value) is not list or not low <= len(value) <= high:
+                raise Bad(f"a list of {low} to {high} items")
+            try:
+                return tuple(map(inner, value))
+            except Bad as bad:
+                raise Bad(bad.wanted, f"[{_first_bad(inner, value)}]{bad.path}") from None
+
+        return check
+
+
+class ByKind(NamedTuple):
+    """One of several records; the map's field `kind` says which. What is none of them does not spoil the others:
+    `otherwise` makes what stands in its place, of the value and a sentence that says what is wrong with it."""
+
+    kinds: Mapping[str, type]
+    otherwise: Callable[[Any, str], Any]
+
+    def check(self, kind: Any) -> Check:
+        checks = {name: record(each) for name, each in self.kinds.items()}
+        *names, last = checks
+        unknown = f"it must be a map whose kind is {', '.join(names)} or {last}"
+
+        def check(value: Any) -> Any:
+            name = value.get("kind") if type(value) is dict else None
+            inner = checks.get(name) if type(name) is str else None
+            if inner is None:
+                return self.otherwise(value, unknown)
+            try:
+                return inner(value)
+            except Bad as bad:
+                return self.otherwise(value, f"{bad.path.lstrip('.')} must be {bad.wanted}")
+
+        return check
+
+
+def _first_bad(inner: Check, values: list[Any]) -> int:
+    for place, value in enumerate(values):
+        try:
+            inner(value)
+        except Bad:
+            return place
+    return len(values)
+
+
+# --- from an annotation to its check --------------------------------------------------------------------
+
+
+class Field(NamedTuple):
+    """A field of a message. `optional`: it may be absent or nil, and is `default` then."""
+
+    name: str
+    check: Check
+    optional: bool
+    default: Any
+
+
+def check_of(annotation: Any) -> Check:
+    """The check that an annotation of a message's field stands for. Raises TypeError for one without bounds."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        kind, bounds = get_args(annotation)
+        return bounds.check(kind)  # type: ignore[no-any-return]
+    if origin in (Union, UnionType):
+        return _optional(check_of(_not_none(annotation)))
+    if origin is tuple:
+        return Items().check(annotation)
+    if annotation is bool:
+        return _boolean
+    if annotation is bytes:
+        return _binary
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return _one_of(annotation)
+    if hasattr(annotation, "_fields"):
+        return record(annotation)
+    raise TypeError(f"{annotation} says no bounds of a field")
+
+
+@cache
+def record(kind: type) -> Check:
+    """The check that makes a record or message of a map."""
+    fields = fields_of(kind)
+    make = tuple.__new__
+
+    def check(value: Any) -> Any:
+        if type(value) is not dict:
+            raise Bad("a map")
+        get = value.get
+        name = ""
+        items: list[Any] = []
+        add = items.append
+        try:
+            for name, inner, optional, default in fields:
+                item = get(name)
+                add(default if item is None and optional else inner(item))
+        except Bad as bad:
+            raise Bad(bad.wanted, f".{name}{bad.path}") from None
+        return make(kind, items)
+
+    return check
+
+
+@cache
+def fields_of(kind: Any) -> tuple[Field, ...]:
+    """The fields of a record or message, in order."""
+    defaults = kind._field_defaults
+    return tuple(
+        Field(name, check_of(_not_none(annotation) if name in defaults else annotation), True, defaults[name])
+        if name in defaults
+        else Field(name, check_of(annotation), False, None)
+        for name, annotation in kind.__annotations__.items()
+    )
+
+
+def _not_none(annotation: Any) -> Any:
+    """`X` of `X | None`."""
+    if get_origin(annotation) not in (Union, UnionType):
+        return annotation
+    (kind,) = (each for each in get_args(annotation) if each is not type(None))
+    return kind
+
+
+def _optional(inner: Check) -> Check:
+    def check(value: Any) -> Any:
+        return None if value is None else inner(value)
+
+    return check
+
+
+def _binary(value: Any) -> bytes:
+    if type(value) is not bytes:
+        raise Bad("binary data")
+    return value
+
+
+def _boolean(value: Any) -> bool:
+    if type(value) is not bool:
+        raise Bad("true or false")
+    return value
+
+
+def _one_of(kind: type[Enum]) -> Check:
+    members = {member.value: member for member in kind}
+
+    def check(value: Any) -> Enum:
+        try:
+            return members[value]
+        except (KeyError, TypeError):
+            raise Bad("one of " + ", ".join(members)) from None
+
+    return check
+
+
+# --- the kinds of fields --------------------------------------------------------------------------------
+
+Number = Annotated[int, Integer(0)]
+Positive = Annotated[int, Integer(1)]
+Id = Annotated[int, Integer(1)]
+Ids = Annotated[tuple[Id, ...], Items(0, MAX_IDS)]
+SomeIds = Annotated[tuple[Id, ...], Items(1, MAX_IDS)]
+Priority = Annotated[int, Integer(-MAX_PRIORITY, MAX_PRIORITY)]
+Page = Annotated[int, Integer(1, MAX_PAGE)]
+Fraction = Annotated[float, Real(0, 1)]
+DurationMs = Annotated[int, Integer(0, MAX_DURATION_MS)]
+TimeLimitMs = Annotated[int, Integer(1, MAX_DURATION_MS)]
+HoldMs = Annotated[int, Integer(0, MAX_HOLD_MS)]
+
+Text = Annotated[str, Chars()]
+ShortText = Annotated[str, Chars(0, 256)]
+Name = Annotated[str, Chars(1, MAX_TYPE_CHARS)]
+RequestKey = Annotated[str, Chars(1, MAX_REQUEST_KEY_CHARS)]
+Reason = Annotated[str, Chars(0, MAX_REASON_CHARS)]
+HoldName = Annotated[str, Chars(1, MAX_HOLD_CHARS)]
