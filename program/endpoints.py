@@ -64,6 +64,13 @@ def seen_from(endpoint: str, dialled: str) -> str:
     return f"tcp://{ours['host']}:{there['port']}"
 
 
+def from_here(endpoint: str) -> str:
+    """`endpoint`, as it is dialled on the host that it was bound on."""
+    for everywhere, here in (("0.0.0.0", "127.0.0.1"), ("*", "127.0.0.1"), ("[::]", "[::1]")):
+        endpoint = endpoint.replace(f"tcp://{everywhere}:", f"tcp://{here}:")
+    return endpoint
+
+
 def is_ipv6(endpoint: str) -> bool:
     """Whether a socket needs ZMQ_IPV6 for it."""
     return "[" in endpoint

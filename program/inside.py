@@ -1,18 +1,29 @@
 """Whether this program runs inside a task, and of which service: known by the journal's identity.
 
-An environment variable, so that programs which a task starts know it, too.
+Environment variables, so that programs which a task starts know it, too, and find the broker of their own service
+without being told.
 """
 
 from __future__ import annotations
 
 import os
 
+from zjobs.program.endpoints import ENVIRONMENT_VARIABLE as BROKER_VARIABLE
+
 VARIABLE = "ZJOBS_TASK_OF"
 
 
-def enter(journal: str) -> None:
-    """From now on this process and what it starts run tasks of the service with this journal."""
+def enter(journal: str, broker: str, before: str) -> None:
+    """From now on this process and what it starts run tasks of the service with this journal.
+
+    broker: where its clients reach it, `before` what an earlier call was given; both may be empty. What the user has
+    set for the worker stays.
+    """
     os.environ[VARIABLE] = journal
+    if os.environ.get(BROKER_VARIABLE, "") == before:
+        os.environ.pop(BROKER_VARIABLE, None)
+        if broker:
+            os.environ[BROKER_VARIABLE] = broker
 
 
 def runs_task_of(journal: str) -> bool:

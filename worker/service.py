@@ -24,7 +24,7 @@ import zmq
 
 from zjobs.messages import codec
 from zjobs.messages.dispatch import PIPE, Ended
-from zjobs.messages.records import TaskType
+from zjobs.messages.records import BrokerName, TaskType
 from zjobs.program import endpoints, zap
 from zjobs.program.keyfiles import Identity
 from zjobs.program.links import watch_link
@@ -36,6 +36,7 @@ from zjobs.worker.files import worker_lock
 from zjobs.worker.files.log_files import LogFiles, RunName
 from zjobs.worker.files.spool_file import SpoolFile
 from zjobs.worker.task.process import Death, Event, Runner
+from zjobs.worker.task.shared_memory import MAX_ADDRESS_CHARS
 
 log = logging.getLogger("zworker")
 
@@ -388,7 +389,9 @@ class _Loop:
         if isinstance(effect, e.Publish):
             self._reports.send(codec.encode(effect.message), zmq.NOBLOCK)
         elif isinstance(effect, e.Offer):
-            self._runner.serve(self._core.journal)
+            broker = self._core.broker
+            assert broker is not None  # jobs belong to a session
+            self._runner.serve(broker.journal, _reachable(broker))
             self._runner.offer(effect.n, effect.job, effect.result_bytes)
         elif isinstance(effect, e.TakeBack):
             numbers = self._runner.take_back()
@@ -490,6 +493,14 @@ def _waiting(sock: zmq.Socket[bytes]) -> Iterator[bytes]:
 def _self() -> tuple[str, int]:
     """Host and pid of this worker."""
     return socket.gethostname()[:256], os.getpid()
+
+
+def _reachable(broker: BrokerName) -> str:
+    """Where tasks reach the broker; empty when it is not known: a broker elsewhere says how it is called over there."""
+    if broker.host != _self()[0] or len(broker.frontend) > MAX_ADDRESS_CHARS:
+        return ""
+    relative = broker.frontend.startswith("ipc://") and broker.frontend[len("ipc://")] not in "/@"
+    return "" if relative else endpoints.from_here(broker.frontend)
 
 
 def _now_ms() -> int:

@@ -196,7 +196,6 @@ def _bind(socket: zmq.Socket[bytes], endpoint: str) -> None:
 
 def _dial(socket: zmq.Socket[bytes], endpoint: str) -> None:
     """A broker that listens everywhere finds its worker on its own host."""
-    for everywhere, here in (("0.0.0.0", "127.0.0.1"), ("*", "127.0.0.1"), ("[::]", "[::1]")):
-        endpoint = endpoint.replace(f"tcp://{everywhere}:", f"tcp://{here}:")
+    endpoint = endpoints.from_here(endpoint)
     socket.setsockopt(zmq.IPV6, endpoints.is_ipv6(endpoint))
     socket.connect(endpoint)

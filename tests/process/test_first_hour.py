@@ -156,8 +156,20 @@ def test_a_task_must_not_wait_for_its_own_service(how: str, shared_service: Serv
     said = client.submit("submits", {"broker": shared_service.endpoint, "how": how}).result(60)
     assert "a task must not wait for job" in said, said
     assert said.startswith("5 zclient: " if how == "program" else "refused: ")
+    assert client.show(max(job.id for job in client.list(type="submits"))).left_behind == ""
     inner = int(re.findall(r"job (\d+)", said)[0])
     assert client.job(inner).result(60) == "inner"
+
+
+def test_a_task_finds_its_own_service(new_service: Callable[..., Service]) -> None:
+    """A `Client()` inside a task talks to the broker whose job it is, wherever that listens."""
+    service = new_service("tcp://127.0.0.1:*")
+    service.start_broker()
+    del service.env["ZJOBS_BROKER"]  # the worker is not told
+    service.start_worker()
+    client = service.client()
+    inner = client.submit("submits", {"broker": "", "how": "not at all"}).result(60)
+    assert client.job(int(inner)).result(60) == "inner"
 
 
 def test_a_task_may_submit_and_may_wait_for_another_service(

@@ -148,9 +148,9 @@ class WorkerCore:
         self._quiet_since_ms = 0
 
     @property
-    def journal(self) -> str:
-        """The identity of the journal whose jobs are run; empty before there is a session."""
-        return "" if self._broker is None else self._broker.journal
+    def broker(self) -> BrokerName | None:
+        """Whose jobs are run; None before there is a session."""
+        return self._broker
 
     @property
     def running_id(self) -> int | None:

@@ -133,7 +133,7 @@ class Bench:
         self._inside = 0  # the number of the job whose task is being called
         self._told = 0  # the number of the last job that was told to end
         self._clock_ns = time.perf_counter_ns  # see Page
-        self._journal = b""
+        self._service = (b"", b"")
         signal.signal(signal.SIGTERM, lambda *_: self._end_if_meant())
         os.register_at_fork(before=_hold_term, after_in_child=_default_term, after_in_parent=_let_term)
         self._state = State()
@@ -141,9 +141,8 @@ class Bench:
     def run(self, n: int, name: str, data: bytes | None, result_bytes: int, id: int, attempt: int) -> Ended:
         """Runs one job, whatever it does, and says how it ended."""
         begun_ns = self._clock_ns()
-        if self._page.journal != self._journal:
-            self._journal = self._page.journal
-            inside.enter(self._journal.decode())
+        if self._page.service != self._service:
+            self._enter_service()
         try:
             caller = self._callers.get(name)
             if caller is None:
@@ -162,6 +161,12 @@ class Bench:
         except BaseException as error:
             elapsed_us = (self._clock_ns() - begun_ns) // 1000
             return _failed(n, elapsed_us, error, self._told == n)
+
+    def _enter_service(self) -> None:
+        _, before = self._service
+        self._service = self._page.service
+        inside.enter(*(word.decode() for word in (*self._service, before)))
+        self._state.keep()  # else it would be taken for a change by the job, and undone after it
 
     def clear(self, name: str) -> tuple[int, bool, Left]:
         """Ends what a job of type `name` has left running, and puts back what it has changed in this process.

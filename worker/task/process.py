@@ -82,7 +82,7 @@ class Runner:
     ) -> None:
         self._modules = modules
         self._time_scale = time_scale
-        self._journal = ""
+        self._service = (b"", b"")
         self._lock_fd = lock_fd
         self._note_marks = note_marks
         self._left_marks = set(marks)  # of earlier task processes, as far as something of them may still run
@@ -126,7 +126,7 @@ class Runner:
             with platform.nameless_file() as file:
                 file.truncate(PAGE_BYTES)
                 self._page = Page(file.fileno())
-                self._page.journal = self._journal.encode()
+                self._page.service = self._service
                 undo.callback(self._page.close)
                 self._capture = undo.enter_context(contextlib.closing(Capture(self._page)))
                 process = self._popen(file.fileno())
@@ -166,11 +166,14 @@ class Runner:
         """Whether the task process has work for a while: more than it is given when jobs are long."""
         return len(self._sent) >= JOBS_AHEAD // 2
 
-    def serve(self, journal: str) -> None:
-        """The jobs offered from now on are of this journal; a task must not wait for others of them."""
-        if journal != self._journal:
-            self._journal = journal
-            self._page.journal = journal.encode()
+    def serve(self, journal: str, broker: str) -> None:
+        """The jobs offered from now on are of this journal; a task must not wait for others of them.
+
+        broker: where a task reaches the broker; empty if that is not known.
+        """
+        service = (journal.encode(), broker.encode())
+        if service != self._service:
+            self._page.service = self._service = service
 
     def offer(self, n: int, job: HandedJob, result_bytes: int) -> None:
         """Job number `n` shall run after those offered before."""

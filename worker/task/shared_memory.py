@@ -18,9 +18,10 @@ from typing import NamedTuple
 
 PAGE_BYTES = 8192
 MAX_NOTE_CHARS = 1000
+MAX_ADDRESS_CHARS = 200
 
 _SIGN, _TO_END, _READS = 0, 1, 2
-_JOURNAL_AT, _JOURNAL = 6144, struct.Struct("256p")  # behind the longest note
+_SERVICE_AT, _SERVICE = 6144, struct.Struct("256p256p")  # behind the longest note
 _CHECKSUM_AT, _PROGRESS_AT = 64, 68
 _PROGRESS = struct.Struct("=QdH")  # the job's number, the fraction (NaN: none), the length of the note
 
@@ -86,13 +87,15 @@ class Page:
         self._words[_TO_END] = n
 
     @property
-    def journal(self) -> bytes:
-        """The identity of the journal whose jobs are run; written before the first of them is sent."""
-        return bytes(_JOURNAL.unpack_from(self._map, _JOURNAL_AT)[0])
+    def service(self) -> tuple[bytes, bytes]:
+        """The identity of the journal whose jobs are run, and its broker's address, empty if it is not known; written
+        before the first of these jobs is sent."""
+        journal, broker = _SERVICE.unpack_from(self._map, _SERVICE_AT)
+        return journal, broker
 
-    @journal.setter
-    def journal(self, identity: bytes) -> None:
-        _JOURNAL.pack_into(self._map, _JOURNAL_AT, identity)
+    @service.setter
+    def service(self, service: tuple[bytes, bytes]) -> None:
+        _SERVICE.pack_into(self._map, _SERVICE_AT, *service)
 
     @property
     def reads(self) -> int:
