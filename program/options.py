@@ -54,7 +54,7 @@ def parse(doc: str, argv: list[str], version: str) -> dict[str, Any]:
     if "--version" in before_words:
         _print_and_leave(version)
     table = options_of(doc)
-    given, words = _split(argv, table)
+    given, words = _split(argv, table, usage_lines(doc))
     hidden = [f"{_PLACEHOLDER}{n}" if word.startswith("-") and word != "-" else word for n, word in enumerate(words)]
     try:
         values = docopt(doc, [*_spelled(given), *hidden], default_help=False)
@@ -113,7 +113,9 @@ def _print_and_leave(text: str) -> NoReturn:
     raise SystemExit(0)
 
 
-def _split(argv: list[str], table: dict[str, Option]) -> tuple[dict[str, list[str | None]], list[str]]:
+def _split(
+    argv: list[str], table: dict[str, Option], usages: list[str]
+) -> tuple[dict[str, list[str | None]], list[str]]:
     """(the values given to each option, the words)."""
     given: dict[str, list[str | None]] = {}
     words: list[str] = []
@@ -126,18 +128,29 @@ def _split(argv: list[str], table: dict[str, Option]) -> tuple[dict[str, list[st
             words.append(word)
             continue
         name, equals, attached = word.partition("=")
-        option = _known(name, table)
+        option = _known(name, table, usages)
         value = _value(option, attached if equals else None, rest)
         given[option.name] = [*given.get(option.name, []), value] if option.repeatable else [value]
     return given, words
 
 
-def _known(name: str, table: dict[str, Option]) -> Option:
+def _known(name: str, table: dict[str, Option], usages: list[str]) -> Option:
     if name in table:
         return table[name]
     near = nearest(name, table)
-    hint = f"did you mean {near}?" if near else "words that begin with a dash go after --"
-    raise UsageError(f"there is no option {name}; {hint}")
+    if near:
+        raise UsageError(f"there is no option {name}; did you mean {near}?")
+    hints = [f"{_called(usages)} --help lists all"] if name.startswith("--") else []
+    if any("[--]" in usage for usage in usages):
+        hints.append("words that begin with a dash go after --")
+    raise UsageError("; ".join([f"there is no option {name}", *hints]))
+
+
+def _called(usages: list[str]) -> str:
+    """The words with which a help text is asked for: `zclient list`; of a program with several usages its name."""
+    if len(usages) != 1:
+        return usages[0].split()[0]
+    return usages[0].partition(" [")[0]
 
 
 def _value(option: Option, attached: str | None, rest: list[str]) -> str | None:

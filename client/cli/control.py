@@ -10,7 +10,7 @@ from zjobs.client.cli import exit_codes, format
 from zjobs.client.cli.follow import print_ends
 from zjobs.client.cli.job_table import Table
 from zjobs.client.cli.query import Call, chosen_request_key, ids_of_words, job_id_of, repeat_hint, say_missing
-from zjobs.client.cli.wait import Resumable, command_line, max_wait_s
+from zjobs.client.cli.wait import Resumable, max_wait_s
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState, WorkerState
 from zjobs.program.options import UsageError, integer, nearest
@@ -26,7 +26,7 @@ def cancel(call: Call) -> int:
     going_on = [job.id for job in reply.jobs if wait and not job.state.final]
     for job in reply.jobs:
         if job.id not in going_on:
-            call.output.line(format.status_line(job, WorkerState.READY), job)
+            call.output.line(format.status_line(job, WorkerState.READY, program=call.program), job)
     call.output.flush()
     say_missing(call, reply.missing)
     if going_on:
@@ -68,7 +68,7 @@ def pause(call: Call) -> int:
     for line in format.going_on_lines(reply):
         call.output.note(line)
     if call.args["--wait"] or limit is not None:
-        with Resumable(call, f"the pause stays on until {command_line(call)} resume"):
+        with Resumable(call, f"the pause stays on until {call.program} resume"):
             call.client.wait_until_idle(limit)
         call.output.line("idle: nothing runs, and nothing starts", {"idle": True})
     return exit_codes.DONE
@@ -105,7 +105,7 @@ def _say_how_to_go_on(call: Call, last: int, rest: Iterator[JobStatus]) -> None:
         are = "there may be more" if chosen else "there are more"
         limit = [] if call.args["--limit"] == DEFAULT_ROWS else [f"--limit {call.args['--limit']}"]
         words = " ".join(["list", *chosen, *limit, f"--before {last}"])
-        call.output.note(f"{are}: {command_line(call)} {words}")
+        call.output.note(f"{are}: {call.program} {words}")
 
 
 def _limit(call: Call) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from zjobs.client.cli import exit_codes, format
 from zjobs.client.cli.query import Call, ids_of_words, job_id_of, say_missing
-from zjobs.client.cli.wait import Resumable, command_line, max_wait_s, say_link, until_ended
+from zjobs.client.cli.wait import Resumable, max_wait_s, say_link, until_ended
 from zjobs.client.errors import BrokerUnreachable
 from zjobs.client.watch import Watch
 from zjobs.messages.records import JobStatus
@@ -62,7 +62,7 @@ def print_ends(call: Call, ids: Sequence[int], journal: str) -> list[JobStatus]:
     """Waits for the end of these jobs and prints a line for each as it ends; returns how they ended."""
     go_on = "the jobs go on" if len(ids) > 1 else f"job {ids[0]} goes on"
     if len(ids) <= IDS_IN_A_HINT:
-        go_on += f": {command_line(call)} wait {' '.join(map(str, ids))}"
+        go_on += f": {call.program} wait {' '.join(map(str, ids))}"
     with Resumable(call, go_on), call.client.watch(ids, journal=journal) as watching:
         until_ended(call, watching, _Ends(call, watching, len(ids)))
         return list(watching.known.values())
@@ -73,12 +73,13 @@ class _Ends:
 
     def __init__(self, call: Call, watching: Watch, count: int) -> None:
         self._output = call.output
+        self._program = call.program
         self._watch = watching
         self._count = count
 
     def changed(self, job: JobStatus) -> None:
         if job.state.final:
-            self._output.line(format.end_line(job), job)
+            self._output.line(format.end_line(job, self._program), job)
             self._output.flush()
 
     def tick(self) -> None:
@@ -109,7 +110,7 @@ def _print_changes(call: Call, watching: Watch) -> None:
                 _print_now(call, line, {"service": news.service})
         if news.job is None:
             continue
-        line = format.watch_line(news.job._replace(elapsed_ms=None), watching.worker)
+        line = format.watch_line(news.job._replace(elapsed_ms=None), watching.worker, program=call.program)
         if line != said.pop(news.job.id, None):
             shown = f"{format.printable(news.job.type)} {line}"
             _print_now(call, shown, {**news.job._asdict(), "worker": watching.worker})

@@ -87,10 +87,19 @@ def service_lines(now: ServiceEvent, before: ServiceEvent | None) -> list[str]:
     return lines
 
 
-def status_line(job: JobStatus, worker: WorkerState, later_s: float = 0.0, paused: bool = False) -> str:
-    """A job's status on one line; `later_s`: how long ago it was heard, for a job that goes on."""
+def status_line(
+    job: JobStatus,
+    worker: WorkerState,
+    later_s: float = 0.0,
+    paused: bool = False,
+    program: str | None = "zclient",
+) -> str:
+    """A job's status on one line.
+
+    later_s: how long ago it was heard, for a job that goes on. program: see `traceback_hint`.
+    """
     if job.state.final:
-        return end_line(job)
+        return end_line(job, program)
     if job.cancelling:
         return f"{job.id} cancelling{_worker_note(job, worker)}"
     if job.state is JobState.QUEUED:
@@ -111,9 +120,15 @@ def _begins(job: JobStatus) -> str:
     return f"attempt {job.attempts + 1} of {job.max_attempts} in {left}{after}"
 
 
-def watch_line(job: JobStatus, worker: WorkerState, later_s: float = 0.0, paused: bool = False) -> str:
+def watch_line(
+    job: JobStatus,
+    worker: WorkerState,
+    later_s: float = 0.0,
+    paused: bool = False,
+    program: str | None = "zclient",
+) -> str:
     """As status_line, and how much a job that goes on has printed."""
-    line = status_line(job, worker, later_s, paused)
+    line = status_line(job, worker, later_s, paused, program)
     return f"{line}, {_bytes(job.output_bytes)} printed" if job.output_bytes and not job.state.final else line
 
 
@@ -163,15 +178,19 @@ def _left(value_s: float) -> str:
     return f"{max(0, round(value_s))} s" if value_s < 60 else seconds(value_s)
 
 
-def end_line(job: JobStatus) -> str:
+def end_line(job: JobStatus, program: str | None = "zclient") -> str:
     """How a job ended, on one line: `17 completed`, `17 failed: ValueError: odd (traceback: zclient show 17)`."""
-    return f"{job.id} {job.state.value}" + (f": {printable(job.message)}" if job.message else "") + traceback_hint(job)
+    why = f": {printable(job.message)}" if job.message else ""
+    return f"{job.id} {job.state.value}{why}{traceback_hint(job, program)}"
 
 
-def traceback_hint(job: JobStatus) -> str:
-    """Where the traceback of a failed job is, if it has one."""
+def traceback_hint(job: JobStatus, program: str | None = "zclient") -> str:
+    """Where the traceback of a failed job is, if it has one.
+
+    program: zclient with the options that lead to its broker; None: the traceback is shown beside it.
+    """
     raised = job.state is JobState.FAILED and job.reason is FailReason.RAISED
-    return f" (traceback: zclient show {job.id})" if raised else ""
+    return f" (traceback: {program} show {job.id})" if raised and program else ""
 
 
 def type_lines(types: tuple[TaskType, ...]) -> list[str]:
@@ -185,7 +204,7 @@ def show_lines(
     """Everything about a job, for people. raw: what its task wrote is shown as it is. kind: its type, if known."""
     job = reply.job
     facts = {
-        "job": status_line(job, worker, paused=paused),
+        "job": status_line(job, worker, paused=paused, program=None),
         "type": printable(job.type),
         **({"owner": printable(job.owner)} if job.owner else {}),
         "request key": printable(reply.request_key),

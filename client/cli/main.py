@@ -74,10 +74,6 @@ def _run(argv: list[str], output: Output) -> int:
     except UsageError as error:
         output.error("usage", str(error))
         return exit_codes.USAGE
-    except JobEndedWithoutResult as error:
-        hint = "" if output.as_json else format.traceback_hint(error.status)
-        output.error(error.code, f"{error}{hint}", prefix="", id=error.status.id)
-        return exit_codes.code_of(error)
     except ZjobsError as error:
         _say(error, output)
         return exit_codes.code_of(error)
@@ -109,7 +105,13 @@ def _command(argv: list[str], output: Output) -> int:
     run = getattr(importlib.import_module(f"zjobs.client.cli.{module}"), function)
     with Client(args["--broker"], timeout, key=args["--key"]) as client:
         client.connection.on_trouble = partial(_say_trouble, output, client.address, timeout)
-        return int(run(query.Call(args, client, output)))
+        call = query.Call(args, client, output)
+        try:
+            return int(run(call))
+        except JobEndedWithoutResult as error:
+            hint = "" if output.as_json else format.traceback_hint(error.status, call.program)
+            output.error(error.code, f"{error}{hint}", prefix="", id=error.status.id)
+            return exit_codes.code_of(error)
 
 
 def _say_trouble(output: Output, address: str, timeout: float, why: str) -> None:

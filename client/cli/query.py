@@ -25,6 +25,14 @@ class Call(NamedTuple):
     client: Client
     output: Output
 
+    @property
+    def program(self) -> str:
+        """zclient as it was called, up to the command: for commands that it names."""
+        from shlex import quote  # most commands name none
+
+        given = [(name, self.args[name]) for name in ("--broker", "--key") if self.args[name] is not None]
+        return " ".join(["zclient", *(f"{name} {quote(value)}" for name, value in given)])
+
 
 def submit(call: Call) -> int:
     for accepted in submitted(call, chosen_request_key(call)):
@@ -56,7 +64,10 @@ def _queue(call: Call) -> int:
 def _status_lines(call: Call, reply: StatusReply | QueueReply) -> None:
     around = {"worker": reply.worker, "paused": reply.paused}
     for job in reply.jobs:
-        call.output.line(format.status_line(job, reply.worker, paused=reply.paused), {**job._asdict(), **around})
+        call.output.line(
+            format.status_line(job, reply.worker, paused=reply.paused, program=call.program),
+            {**job._asdict(), **around},
+        )
 
 
 def show(call: Call) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from time import monotonic
 from typing import Any, Protocol
 
@@ -14,7 +13,6 @@ from zjobs.client.watch import News, Watch
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests import SubmitReply
 from zjobs.messages.states import JobState
-from zjobs.program.endpoints import FRONTEND
 from zjobs.program.options import UsageError, duration
 
 # How often the live line is rewritten, and how often a counter is printed where there is none.
@@ -109,14 +107,7 @@ def _go_on(call: Call, first: int, last: int) -> str:
 
 
 def resume_command(call: Call, job_id: int) -> str:
-    return f"{command_line(call)} result {job_id} --wait"
-
-
-def command_line(call: Call) -> str:
-    """zclient as it was called, up to the command."""
-    broker, key = call.args["--broker"], call.args["--key"]
-    to = f" --broker {broker}" if broker and broker != FRONTEND else ""
-    return f"zclient{to}" + ("" if key is None else f" --key {shlex.quote(key)}")
+    return f"{call.program} result {job_id} --wait"
 
 
 # --- what is shown meanwhile ---------------------------------------------------------------------------------
@@ -248,7 +239,7 @@ class _Lines:
         if job.state is not JobState.COMPLETED:
             self.failed += 1
             failure = ended_without_result(job)
-            hint = "" if output.as_json else format.traceback_hint(job)
+            hint = "" if output.as_json else format.traceback_hint(job, self._call.program)
             output.error(failure.code, f"{failure}{hint}", prefix=f"line {self._printed + 1}: ", id=job_id)
             return
         value = self._call.client.result(job_id, journal=self._watch.journal)

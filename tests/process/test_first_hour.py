@@ -141,7 +141,13 @@ def test_a_failure_leads_to_its_traceback_and_the_log_names_the_job(service: Ser
     assert "traceback:" not in broken.stderr, "bad data has none"
     failed = service.zclient("batch", "raises", "nope")
     assert failed.stderr.splitlines()[-1].endswith("failed: KeyError: 'nope' (traceback: zclient show 3)")
-    assert "KeyError: 'nope'" in service.zclient("show", "3").stdout
+    shown = service.zclient("show", "3").stdout
+    assert "KeyError: 'nope'" in shown and "traceback:" not in shown, "it stands there"
+    at = ("--broker", service.endpoint)
+    for words in (("wait", "3"), ("status", "3"), ("result", "3"), ("cancel", "3"), ("watch", "3")):
+        told = service.zclient(*at, *words)
+        hint = f"failed: KeyError: 'nope' (traceback: zclient --broker {service.endpoint} show 3)\n"
+        assert (told.stdout + told.stderr).endswith(hint), words
     gate = service.client().submit("once_gate", "b")
     service.until_state(gate.id, "in_progress")
     gate.cancel()

@@ -67,6 +67,10 @@ def test_right(line: str, change: dict[str, Any]) -> None:
 WRONG = [
     ("put k --jsno", "there is no option --jsno; did you mean --json?"),
     ("put k --brokr=x", "there is no option --brokr; did you mean --broker?"),
+    (
+        "put k --owner=x",
+        "there is no option --owner; zcopy put --help lists all; words that begin with a dash go after --",
+    ),
     ("put k -5", "there is no option -5; words that begin with a dash go after --"),
     ("put k --key", "--key needs a value: --key KEY"),
     (
@@ -84,6 +88,16 @@ def test_wrong_option(line: str, sentence: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse(DOC, line.split(), "zcopy 1")
     assert str(caught.value) == sentence
+
+
+def test_a_wrong_option_where_there_are_no_words() -> None:
+    """Where no word can begin with a dash, nothing is said of such; with several usages the program's name leads on."""
+    usage = "Usage:\n  zcopy list [options]\n\nOptions:\n  --json  in another way\n"
+    several = usage.replace("zcopy list [options]", "zcopy [options]\n  zcopy check FILE")
+    for doc, called in ((usage, "zcopy list"), (several, "zcopy")):
+        with pytest.raises(UsageError) as caught:
+            parse(doc, ["--owner", "me"], "zcopy 1")
+        assert str(caught.value) == f"there is no option --owner; {called} --help lists all"
 
 
 USAGE = "\nusage: zcopy put [options] [--arg NAME=VALUE]... [--] KIND [DATA]"

@@ -130,7 +130,7 @@ WRONG = [
     (["submit"], "TYPE is missing\nusage: zclient submit"),
     (["submit", "t", "a", "b"], "DATA is one argument; quote it: zclient submit t 'a b'"),
     (["result", "1", "2"], "too many words: 2"),
-    (["list", "--owner", "me"], "there is no option --owner; words that begin with a dash go after --"),
+    (["list", "--owner", "me"], "there is no option --owner; zclient list --help lists all"),
     (["submit", "t", "a", "--arg", "b=1"], "DATA, --arg and --lines exclude each other"),
     (["submit", "t", "a", "--lines", "x"], "DATA, --arg and --lines exclude each other"),
     (["submit", "t", "--arg", "b"], "--arg b: NAME=VALUE is expected"),
