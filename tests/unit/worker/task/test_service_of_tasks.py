@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from zjobs.messages.codec import unpack_value
+from zjobs.messages.values import unpack_value
 from zjobs.messages.records import BrokerName
 from zjobs.worker import service
 
