@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from zjobs.messages.values import unpack_value
 from zjobs.messages.records import BrokerName
+from zjobs.messages.values import unpack_value
 from zjobs.worker import service
 
 TASKS = """
