@@ -4,7 +4,7 @@ python fatal.py broker PLACE WHAT NTH [OPTION]...    at the NTH commit that has 
     before   it begins              written  it is written, but not committed
     after    it is on disk          sent     it is on disk and the next message after it has left
     told     before it begins, and by SIGTERM instead
-python fatal.py worker PLACE WHAT NTH [OPTION]...    at the NTH message that contains WHAT:
+python fatal.py worker PLACE WHAT NTH [OPTION]...    at the NTH message with the text WHAT:
     before   it is sent             after    it is sent             received   it was received
 """
 
@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import msgpack
 import zmq
 
 
@@ -66,9 +67,10 @@ def arm_broker(place: str, what: str, nth: int) -> None:
 def arm_worker(place: str, what: str, nth: int) -> None:
     send, recv = zmq.Socket.send, zmq.Socket.recv
     due = counted(nth)
+    value = msgpack.packb(what)  # a text of its own, not a word of a type's description
 
     def dying_send(self: Any, data: Any, *more: Any, **named: Any) -> Any:
-        now = place != "received" and what.encode() in bytes(data) and due()
+        now = place != "received" and value in bytes(data) and due()
         if now and place == "before":
             die()
         result = send(self, data, *more, **named)
@@ -78,7 +80,7 @@ def arm_worker(place: str, what: str, nth: int) -> None:
 
     def dying_recv(self: Any, *more: Any, **named: Any) -> Any:
         data = recv(self, *more, **named)
-        if place == "received" and what.encode() in data and due():
+        if place == "received" and value in data and due():
             die()
         return data
 
