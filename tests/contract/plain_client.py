@@ -24,6 +24,8 @@ from zmq.utils.monitor import recv_monitor_message
 
 Body = dict[str, Any]
 
+LINKS = {zmq.HEARTBEAT_IVL: 1_000, zmq.HEARTBEAT_TIMEOUT: 0, zmq.TCP_MAXRT: 4_000, zmq.CONNECT_TIMEOUT: 5_000}
+
 REPLY_MS = 2_000  # a request without a reply for so long is sent again on a new socket
 TRIES = 5
 EVENTS_S = 60.0  # the longest wait for the end of what was submitted
@@ -87,7 +89,7 @@ class Client:
 
     def connected(self, kind: int) -> zmq.Socket[bytes]:
         socket: zmq.Socket[bytes] = self.context.socket(kind)
-        for option, value in ((zmq.LINGER, 0), (zmq.RCVTIMEO, REPLY_MS), (zmq.SNDTIMEO, REPLY_MS)):
+        for option, value in {zmq.LINGER: 0, zmq.RCVTIMEO: REPLY_MS, zmq.SNDTIMEO: REPLY_MS, **LINKS}.items():
             socket.setsockopt(option, value)
         if kind == zmq.REQ:
             socket.setsockopt(zmq.REQ_RELAXED, 1)
@@ -101,7 +103,8 @@ class Client:
         if events.startswith("tcp://"):
             events = self.endpoint.rpartition(":")[0] + ":" + events.rpartition(":")[2]
         socket: zmq.Socket[bytes] = self.context.socket(zmq.SUB)
-        socket.setsockopt(zmq.LINGER, 0)
+        for option, value in {zmq.LINGER: 0, zmq.SNDHWM: 0, **LINKS}.items():
+            socket.setsockopt(option, value)
         socket.connect(events)
         for topic in topics:
             socket.subscribe(topic)

@@ -82,6 +82,7 @@ class Worker:
     def bound(self, kind: int, endpoint: str) -> zmq.Socket[bytes]:
         sock = self.context.socket(kind)
         sock.linger, sock.sndhwm, sock.rcvhwm = 500, 0, 0
+        sock.heartbeat_ivl, sock.heartbeat_timeout, sock.tcp_maxrt, sock.connect_timeout = 1_000, 0, 4_000, 5_000
         if kind == zmq.XPUB:
             sock.xpub_verbose = 1
         if self.key is not None:

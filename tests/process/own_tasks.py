@@ -120,6 +120,13 @@ def talks(name: str) -> None:
 
 
 @task
+def halfway(name: str, context: tasks.Context) -> None:
+    """Reports progress, with a note, and waits at a gate."""
+    context.progress(0.5, "in the middle")
+    wait_at_gate(name)
+
+
+@task
 def echo(value: Any = "no data") -> Any:
     """Gives back what it gets."""
     return value
