@@ -9,7 +9,7 @@ from zjobs.broker.core.jobs import Changes, Job, Loaded
 from zjobs.broker.core.worker_status import Now
 from zjobs.messages.dispatch import HandedJob, Jobs
 from zjobs.messages.records import TaskType
-from zjobs.messages.requests import Retry, RetryReply, Submit, SubmitReply
+from zjobs.messages.requests import PauseReply, Retry, RetryReply, Submit, SubmitReply
 from zjobs.messages.states import FailReason, JobState
 
 # A run that ended so does not count as one that was lost with its worker; `told`: it was told to end, and did.
@@ -52,7 +52,7 @@ class Oracle:
         self.journal_replaced = False
         self.counts = dict.fromkeys(
             ("runs", "reruns", "hand-overs", "completed", "failed", "worker lost", "cancelled", "cancelled runs")
-            + ("timed out", "retried", "copies", "overtakes", "delayed", "pauses", "forgotten")
+            + ("timed out", "retried", "copies", "overtakes", "delayed", "pauses", "pauses answered", "forgotten")
             + ("spooled", "delivered", "pieces"),
             0,
         )
@@ -65,7 +65,10 @@ class Oracle:
         self._handed: dict[int, int] = {}
         self._begun: set[tuple[str, int]] = set()
         self.running: int | None = None
+        self._stranger_runs = False  # a worker of the time before an older journal was put in place
         self._paused_at: int | None = None
+        self._may_start: set[int] | None = None  # while a pause that was answered lasts: what may still start
+        self._killed_unheard: set[int] = set()  # ran, by what their worker had heard, when it was to kill what runs
         self._wishes: dict[int, int] = {}  # when the wish that a job end was committed
         self._wakes: dict[int, int] = {}  # when the delay of a job ends, by the clock that nobody sets
 
@@ -105,6 +108,23 @@ class Oracle:
             job = self.committed.get(job_id)
             self._hold(job is None or job.state.final or job.cancelling, f"job {job_id} goes on after its cancel")
 
+    def pause_answered(self, reply: PauseReply) -> None:
+        """What is not named in the reply does not start before the pause ends; what runs does not start again."""
+        if self._paused_at is None:  # it was ended in the same turn
+            return
+        self.counts["pauses answered"] += 1
+        if reply.running is not None and not self.journal_replaced:
+            self._hold(reply.running in self.runs, f"job {reply.running} is said to run and never began")
+        named = set(reply.may_start)
+        self._may_start = named if self._may_start is None else self._may_start & named
+
+    def nothing_dispatched(self) -> None:
+        """`queue` would tell now that the worker has no job."""
+        if self._paused_at is None or self._stranger_runs:
+            return
+        self._hold(self.running is None, f"job {self.running} runs in a pause, and no job is said to be dispatched")
+        self._may_start = set()
+
     # --- what is written down -----------------------------------------------------------------------------
 
     def commits(self, changes: Changes, loaded: Loaded) -> None:
@@ -141,7 +161,7 @@ class Oracle:
 
     def _pauses(self, changes: Changes, loaded: Loaded, was_paused: bool) -> None:
         if loaded.paused is None:
-            self._paused_at = None
+            self._paused_at = self._may_start = None
         elif self._paused_at is None:
             self.counts["pauses"] += 1
             self._paused_at = self._time().mono_ms
@@ -202,7 +222,8 @@ class Oracle:
         self._hold(job.reruns <= kind.max_reruns + 1, f"job {job.id} was put back {job.reruns} times")
         if job.reruns > before.reruns and self._incarnation in self._ended_in_order and not self.journal_replaced:
             how = [run.how for run in self.runs.get(job.id, [])]
-            self._hold(how[-1:] == ["killed"], f"job {job.id} is put back after an orderly end; its runs ended {how}")
+            killed = how[-1:] == ["killed"] or (how[-1:] == ["died"] and job.id in self._killed_unheard)
+            self._hold(killed, f"job {job.id} is put back after an orderly end; its runs ended {how}")
         self.committed[job.id] = job
         if job.attempts > before.attempts or job.ready_at is None or job.state.final:
             self._waits(job)
@@ -266,7 +287,8 @@ class Oracle:
         self._hold(self.running is None, f"job {job.id} began while job {self.running} ran")
         self.running = job.id
         self.counts["runs"] += 1
-        if incarnation in self._strangers:
+        self._stranger_runs = incarnation in self._strangers
+        if self._stranger_runs:
             self._earlier.setdefault(job.id, []).append(Run(incarnation, None))
             return
         self._hold(job.id not in self.forgotten, f"job {job.id} began after it was forgotten")
@@ -287,6 +309,9 @@ class Oracle:
         for lower in self._handed:
             began = lower >= n or (incarnation, lower) in self._begun
             self._hold(began, f"job {job_id}, number {n}, began before number {lower}")
+        if self._may_start is not None:
+            self._hold(job_id in self._may_start, f"job {job_id} began in a pause whose reply does not name it")
+            self._may_start.discard(job_id)
         if self._paused_at is not None and self.healthy_since is not None:
             paused_ms = self._time().mono_ms - max(self._paused_at, self.healthy_since)
             self._hold(paused_ms < LET_GO_MS, f"job {job_id} began {paused_ms} ms after a pause")
@@ -302,12 +327,19 @@ class Oracle:
 
     def ends(self, job_id: int, how: str) -> None:
         self.running = None
+        self._stranger_runs = False
         runs = next(runs[job_id] for runs in (self._earlier, self.runs) if job_id in runs and not runs[job_id][-1].how)
         runs[-1] = runs[-1]._replace(how=how)
 
     def exits(self, incarnation: str) -> None:
         """A worker ends in order: the broker has everything that it had to tell, or its spool has."""
         self._ended_in_order.add(incarnation)
+
+    def kills(self, job_id: int | None) -> None:
+        """A worker is told to stop at once while that job runs, by what it has heard. Whether the task process dies
+        of that or died an instant before, nobody can tell."""
+        if job_id is not None:
+            self._killed_unheard.add(job_id)
 
     def sets_aside(self) -> None:
         """A spool is given up, because the broker does not know its session."""
@@ -341,6 +373,7 @@ class Oracle:
         self._numbers = {(session, n): job.id for n, job in loaded.handed.items()}
         self._handed = {n: job.id for n, job in loaded.handed.items()}
         self._paused_at = None if loaded.paused is None else self._time().mono_ms
+        self._may_start = None  # what was answered, another journal had promised
         for job_id, runs in self.runs.items():
             self._earlier.setdefault(job_id, []).extend(runs)
         self.runs = {}

@@ -114,6 +114,8 @@ class Broker:
         for _, request in requests:
             if isinstance(request, Cancel):
                 self._world.oracle.cancel_answered(known.intersection(request.ids))
+        if self.core.paused is not None and not self.core.dispatched:
+            self._world.oracle.nothing_dispatched()
         return True
 
     def _change(self, request: Request, envelope: tuple[bytes, ...], now: Now) -> None:

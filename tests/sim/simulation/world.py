@@ -22,6 +22,7 @@ from zjobs.messages.requests import (
     Forget,
     NewJob,
     Pause,
+    PauseReply,
     Reply,
     Request,
     Resume,
@@ -177,11 +178,14 @@ class World:
         """Told once: after the running job. Told twice: at once. While it delivers a spool: at once, too."""
         if self.worker is not None and self.worker.delivery is not None:
             self._worker_ends("1000000")
+        elif self.worker is not None and self.worker.core.stopping:
+            self.worker_stops_at_once()
         elif self.worker is not None:
             self.worker.core.stop(self.now)
 
     def worker_stops_at_once(self) -> None:
         if self.worker is not None and self.worker.delivery is None:
+            self.oracle.kills(self.worker.core.running_id)
             self.worker.core.stop_at_once(self.now)
 
     def worker_crashes(self, when: str, step: str) -> None:
@@ -303,6 +307,8 @@ class World:
         elif isinstance(reply, RetryReply):
             assert isinstance(request, Retry)
             self.oracle.retry_answered(request, reply)
+        elif isinstance(reply, PauseReply):
+            self.oracle.pause_answered(reply)
 
     def close(self) -> None:
         self._store.close()
