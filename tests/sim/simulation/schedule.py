@@ -48,6 +48,7 @@ WEIGHTED = (
     (1, "worker disk fills"),
     (2, "worker disk empties"),
     (3, "task dies"),
+    (2, "submit quick:ok*4; broker; connect; worker; pause; broker; task {few}; run {ms}"),
 )
 RESTORING = ((4, "backup"), (3, "restore {few}"))
 TIMES_MS = (0, 1, 5, 49, 50, 60, 200, 1000, 1001, 3100)
