@@ -55,6 +55,7 @@ KINDS = {
 
 OVERTAKE_S = 1.0  # a priority or a delay that is over may take this long to be heard of, while nothing is broken
 GRACE_S = 5.0  # for a watcher, after it came back
+REPORT_S = 1.0  # a run that failed so shortly before its worker was killed may not have been told of any more
 
 
 class Breach(NamedTuple):
@@ -235,16 +236,20 @@ class _Check:
         for token, starts in self._starts.items():
             self._trials["run again"] += len(starts)
             accepted = self._by_token[token].accepted if token in self._by_token else {}
-            failures = reruns = 0
+            most_failures, most_reruns = accepted.get("max_attempts", 1) - 1, accepted.get("max_reruns", 0)
+            failures = reruns = either = 0
             for before, after in itertools.pairwise(starts):
-                if self._failed_by_itself(before, after, accepted):
-                    failures += 1
-                    allowed = failures < accepted.get("max_attempts", 1)
-                else:
+                died_at = next((at for at in deaths if before["at"] <= at <= after["at"]), None)
+                if not self._failed_by_itself(before, after, accepted):
                     reruns += 1
-                    died = any(before["at"] <= at <= after["at"] for at in deaths)
-                    allowed = died and reruns <= accepted.get("max_reruns", 0)
-                if not allowed:
+                    allowed = died_at is not None
+                else:
+                    ended_at = (self._end_record(before) or after)["at"]
+                    untold = died_at is not None and died_at <= ended_at + REPORT_S
+                    either, failures = either + untold, failures + (not untold)
+                    allowed = True
+                within = failures <= most_failures and reruns <= most_reruns
+                if not allowed or not within or failures + reruns + either > most_failures + most_reruns:
                     self._breach("run again", f"{token} ran again at {after['at']:.6f} without a reason that allows it")
             self._runs_after_the_end(token, starts)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checker import KINDS, Record, check, load, save
+from checker import KINDS, REPORT_S, Record, check, load, save
 
 
 def accepted(first_id: int, *tokens: str, at: float = 1.0, key: str = "", **more: Any) -> Record:
@@ -182,6 +182,27 @@ WRONG: dict[str, tuple[str, list[Record]]] = {
             *run("a", 4.0, 4.1),
         ],
     ),
+    "retried more often than allowed, though its worker died long after": (
+        "run again",
+        [
+            accepted(1, "a", max_attempts=2, max_reruns=9),
+            *run("a", 2.0, 2.1, "raised"),
+            dead("worker", 2.1 + 2 * REPORT_S),
+            *run("a", 5.0, 5.1, "raised", pid=8),
+            *run("a", 6.0, 6.1, pid=8),
+        ],
+    ),
+    "more often than failures and losses together allow": (
+        "run again",
+        [
+            accepted(1, "a", max_attempts=2, max_reruns=1),
+            *run("a", 2.0, 2.1, "raised"),
+            dead("worker", 2.11),
+            *run("a", 3.0, 3.1, "raised", pid=8),
+            *run("a", 4.0, 4.1, "raised", pid=8),
+            *run("a", 5.0, 5.1, pid=8),
+        ],
+    ),
     "retried after it returned": (
         "run again",
         [accepted(1, "a", max_attempts=3), *run("a", 2, 2.1), *run("a", 3, 3.1)],
@@ -240,6 +261,13 @@ RIGHT: dict[str, list[Record]] = {
         *run("b", 3.0, 3.1),
     ],
     "a retry": [accepted(1, "a", max_attempts=2), *run("a", 2.0, 2.1, "raised"), *run("a", 3.0, 3.1)],
+    "a failure that its worker could not tell of any more": [
+        accepted(1, "a", max_attempts=2, max_reruns=1),
+        *run("a", 2.0, 2.1, "raised"),
+        dead("worker", 2.11),
+        *run("a", 3.0, 3.1, "raised", pid=8),
+        *run("a", 4.0, 4.1, pid=8),
+    ],
     "a retry of one that killed its process": [
         accepted(1, "a", max_attempts=2),
         *run("a", 2.0, 2.1, "died"),
