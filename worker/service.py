@@ -46,6 +46,7 @@ LINGER_MS = 500
 SLOW_START_MS = 10_000
 CLEAR_UP_MS = 500
 CHATTER_MS, CHATTER_BYTES = 60_000, 16 << 10
+LINE_BYTES = 64  # what the log adds to each line
 # To be woken by the end of each of many short jobs costs as much as running it; so their ends gather for this long.
 GATHER_S = 0.0002
 
@@ -474,13 +475,14 @@ class _Chatter:
     def heard(self, data: bytes, now_ms: int) -> None:
         if now_ms >= self._until_ms:
             self._until_ms, self._room = now_ms + CHATTER_MS, CHATTER_BYTES
-        if not self._room:
+        if self._room <= 0:
             return
         for line in data[: self._room].decode(errors="replace").splitlines():
             log.info("outside of any job: %s", line)
-        self._room = max(0, self._room - len(data))
-        if not self._room:
-            log.info("outside of any job: … and more, which is not shown for a minute")
+            self._room -= len(line) + LINE_BYTES
+            if self._room <= 0:
+                log.info("outside of any job: … and more, which is not shown for a minute")
+                return
 
 
 def _waiting(sock: zmq.Socket[bytes]) -> Iterator[bytes]:

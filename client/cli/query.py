@@ -168,7 +168,9 @@ def submitted(call: Call, request_key: str) -> Iterator[SubmitReply]:
 
 
 def repeat_hint(request_key: str) -> str:
-    return f"repeat with --once {request_key} to know: that makes no second job"
+    import shlex  # only where something went wrong
+
+    return f"repeat with --once {shlex.quote(request_key)} to know: that makes no second job"
 
 
 def _like(args: dict[str, Any]) -> NewJob:

@@ -308,6 +308,18 @@ def test_slow_import_is_said(
     assert caplog.text.count("the task process is still importing slow") == 1
 
 
+@pytest.mark.parametrize("what", ["x", "word\\n", "\\n"], ids=["one line", "lines", "empty lines"])
+def test_output_outside_of_jobs_does_not_grow_the_log(place: tuple[str, str], what: str) -> None:
+    """Of a mebibyte the log has the beginning, about 16 KiB with all that it adds to each line, and says so."""
+    prints = f"import os, signal, sys\nsys.stdout.write('{what}' * ((1 << 20) // len('{what}')))\nsys.stdout.flush()\n"
+    Path("loud.py").write_text(prints + "os.kill(os.getppid(), signal.SIGTERM)\nsignal.pause()\n")
+    argv = [sys.executable, "-m", "zjobs.worker", "--pipe", place[0], "--tasks", "loud"]
+    ended = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0 and len(ended.stderr) < 20 << 10
+    told = ended.stderr.splitlines()
+    assert len([line for line in told if line.endswith("… and more, which is not shown for a minute")]) == 1
+
+
 def test_take_over(start: Callable[..., subprocess.Popen[str]], broker: Broker) -> None:
     """The running job is killed, and the worker goes on as a new incarnation, with a task process of another mark."""
     start()

@@ -121,6 +121,14 @@ def test_submit_without_an_answer(run: Run, broker: Any) -> None:
     assert error["code"] == "unreachable" and len(error["request_key"]) == 32
 
 
+def test_the_hint_can_be_pasted(run: Run, broker: Any) -> None:
+    """A request key of several words, or with what a shell would expand, is quoted."""
+    broker.stop()
+    ran = run("--timeout", "0.1", "submit", "t", "--once", "lens 2; $HOME")
+    broker.start()
+    assert ran.err.endswith("; repeat with --once 'lens 2; $HOME' to know: that makes no second job\n")
+
+
 # --- wrong usage -----------------------------------------------------------------------------------------------
 
 WRONG = [
