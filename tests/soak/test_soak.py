@@ -7,12 +7,16 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
+import msgpack
 import pytest
-from checker import KINDS, Record, save
+import zmq
+from checker import KINDS, Record, load, save
 from soaking import docs
+from soaking.asker import Asker
 from soaking.proxy import Proxy
 from soaking.recorder import Recorder
 from soaking.run import accepted_ids, unanswered
@@ -55,6 +59,24 @@ def test_a_seed_gives_the_same_schedule_with_every_fault() -> None:
     assert list(islice(steps(SEED), 300)) == list(islice(steps(SEED), 300)) != list(islice(steps(SEED + 1), 300))
     assert {step.fault for step in islice(steps(SEED), 300)} == set(FAULTS)
     assert {step.fault for step in islice(steps(SEED, kills_only=True), 50)} == set(KILLS)
+
+
+def test_a_repeated_request_was_begun_when_its_key_was_first_used(tmp_path: Path) -> None:
+    """The jobs may have been taken then, and run before the same client asks again."""
+    records = tmp_path / "records"
+    recorder = Recorder(records)
+    with zmq.Context() as context, context.socket(zmq.REP) as broker, ThreadPoolExecutor(1) as threads:
+        port = broker.bind_to_random_port("tcp://127.0.0.1")
+        asker = Asker(f"tcp://127.0.0.1:{port}", recorder)
+        for _ in range(2):
+            answer = threads.submit(asker.submit, "key", "soak_once", ["a"])
+            broker.recv()
+            broker.send(msgpack.packb({"op": "submit", "first_id": 1, "count": 1, "journal": "j"}))
+            answer.result(20)
+        asker.close()
+    recorder.close()
+    first, again = (record for record in load(records) if record["what"] == "accepted")
+    assert first["asked"] == again["asked"] < first["at"] < again["at"]
 
 
 def test_what_nobody_answered_is_found() -> None:

@@ -37,6 +37,7 @@ class Asker:
         self._gone = gone
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket: zmq.Socket[bytes] | None = None
+        self._asked: dict[str, float] = {}
 
     def close(self) -> None:
         self._context.destroy(linger=0)
@@ -83,8 +84,11 @@ class Asker:
     # --- recorded ------------------------------------------------------------------------------------------
 
     def submit(self, key: str, kind: str, tokens: Sequence[str], **about: Any) -> dict[str, Any]:
-        """One request; the intention is recorded before it, so that another can repeat it if this client dies."""
-        asked = time.monotonic()
+        """One request; the intention is recorded before it, so that another can repeat it if this client dies.
+
+        Begun when its key was first used: the broker may have taken the jobs then, and died before it answered.
+        """
+        asked = self._asked.setdefault(key, time.monotonic())
         self._recorder.note("asking", key=key, kind=kind, tokens=list(tokens), about=about)
         return self.submit_again(key, kind, tokens, asked, **about)
 
