@@ -13,7 +13,8 @@ import sys
 
 from zjobs.worker.task import platform
 
-PATIENCE_S = 2.0
+PATIENCE_S = 2.0  # with what does not die of being killed
+RESTLESS_S = 10.0  # with what starts others all the time
 
 
 class Leftovers:
@@ -44,7 +45,7 @@ class Leftovers:
             return 0, True
         if platform.newest_pid() == self._seen_pid:  # the children are those kept, or the helpers
             return 0, True
-        killed, left = platform.end_all(self._find, PATIENCE_S, self._none_is_left)
+        killed, left = platform.end_all(self._find, PATIENCE_S, RESTLESS_S, self._none_is_left)
         if not self._kept and not _helpers():
             return killed, self._none_is_left()
         self._kept_is_what_runs()

@@ -213,38 +213,50 @@ def kill(process: Process) -> None:
             os.close(descriptor)
 
 
-def end_all(look: Look, patience_s: float, none_is_left: Callable[[], bool] = bool) -> tuple[int, list[Process]]:
+def end_all(
+    look: Look, patience_s: float, restless_s: float, none_is_left: Callable[[], bool] = bool
+) -> tuple[int, list[Process]]:
     """Kills what `look` finds, again and again until nothing is left: what is being killed may be starting others.
 
-    Returns how many were killed, and what is left when the patience is over. none_is_left: tells for certain. Without
-    that certainty one look that finds nothing proves nothing: a process may have started another one and ended while
-    we looked. Two such looks do, between which none was started anywhere, or some more in a row.
+    Returns how many were killed, and what is left. That is what lives on for `patience_s` after it was killed; and
+    where always others appear, what was found last when `restless_s` are over. (How long that takes depends on the
+    load of the machine: each look must meet a process that may live for less than a millisecond.)
+
+    none_is_left: tells for certain. Without that certainty one look that finds nothing proves nothing: a process may
+    have started another one and ended while we looked. Two such looks do, between which none was started anywhere, or
+    some more in a row; they are waited for, however long it has taken.
     """
-    killed: set[tuple[int, str]] = set()
-    deadline = time.monotonic() + patience_s
+    killed_at: dict[tuple[int, str], float] = {}
+    left: list[Process] = []
+    begun = time.monotonic()
     pause_s, quiet, newest = _FIRST_PAUSE_S, 0, ""
     while True:
         before, newest = newest, newest_pid()
         found, stirs = look()
+        now = time.monotonic()
         for process in found:
             kill(process)
-        killed.update(process.identity for process in found)
+            killed_at.setdefault(process.identity, now)
+        left = found or left
         quiet = 0 if found or stirs else quiet + 1
-        over = (quiet > 1 and before == newest == newest_pid()) or quiet == QUIET_LOOKS
-        if over or time.monotonic() >= deadline or (not found and none_is_left()):
+        if (quiet > 1 and before == newest == newest_pid()) or quiet == QUIET_LOOKS or (not found and none_is_left()):
+            left = []
+            break
+        stubborn = any(now - killed_at[process.identity] >= patience_s for process in found)
+        if stubborn or (left and not quiet and now - begun >= restless_s):
             break
         if found:
             time.sleep(pause_s)  # most are gone by then
             pause_s = min(2 * pause_s, _LAST_PAUSE_S)
             if none_is_left():
-                found = []
+                left = []
                 break
-    return len(killed.difference(process.identity for process in found)), found
+    return len(killed_at.keys() - {process.identity for process in left}), left
 
 
 def end_marked(marks: Collection[int], patience_s: float) -> tuple[int, list[Process]]:
     """`end_all` of those that carry one of `marks`."""
-    return end_all(lambda: (marked(marks), False), patience_s)
+    return end_all(lambda: (marked(marks), False), patience_s, patience_s)
 
 
 def described(found: Collection[Process]) -> str:
