@@ -17,6 +17,7 @@ import zmq
 from zjobs.client.credentials import Key
 from zjobs.client.errors import BadAddress, BadReply, BrokerUnreachable, NotPermitted, UntrustedBroker
 from zjobs.client.handshake import Handshake, trouble
+from zjobs.client.lookup import wait_for_host
 from zjobs.program import endpoints
 from zjobs.program.links import watch_link
 
@@ -197,7 +198,9 @@ class Connection:
         self.timeout = timeout
         self.key = key
         self.on_trouble: Callable[[str], None] | None = None
+        self._told = ""
         self._trouble: str | None = None  # why no connection came about; None: not looked at
+        self._host_known = False
         self._pools: dict[int, _Pool] = {}
 
     def close(self) -> None:
@@ -214,6 +217,9 @@ class Connection:
         deadline = monotonic() + timeout
         latest = deadline + travel
         patience, pause = RETRY_S, PAUSE_S
+        if not self._host_known and (why := wait_for_host(self.address, deadline, self._tell)):
+            raise BrokerUnreachable(self.address, timeout, why)
+        self._host_known = True
         while True:
             begun = monotonic()
             reply, stood = self._try(frame, min(deadline - begun, patience), min(travel, latest - begun))
@@ -256,8 +262,13 @@ class Connection:
         """Finds out why no connection comes about, and tells it at once: once, and not when there was one before."""
         if self._trouble is None:
             self._trouble = trouble(self.address)
-            if self._trouble and self.on_trouble is not None:
-                self.on_trouble(self._trouble)
+            if self._trouble:
+                self._tell(self._trouble)
+
+    def _tell(self, why: str) -> None:
+        if why != self._told and self.on_trouble is not None:
+            self.on_trouble(why)
+        self._told = why
 
     def _own_pool(self) -> _Pool:
         # Without a lock, as an inherited one may be held by a thread that was not copied. The parent's pools stay
