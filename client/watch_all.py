@@ -10,12 +10,15 @@ from zjobs.client.errors import BrokerUnreachable, NotPermitted, ZjobsError
 from zjobs.client.watch import Event, News, Watch
 from zjobs.messages.events import ALL_JOBS_TOPIC, JobEvent, ServiceEvent
 from zjobs.messages.records import JobStatus
+from zjobs.messages.requests import QueueReply
 
 if TYPE_CHECKING:
     from zjobs.client.client import Client
 
 # So many jobs are remembered, the ones last heard of: to tell news from repetitions, and to ask what was missed.
 MOST_KNOWN = 10_000
+# An event that has not come for so long after the answer to a request is lost.
+ON_ITS_WAY_S = 2.0
 
 
 class WatchAll(Watch):
@@ -31,6 +34,9 @@ class WatchAll(Watch):
         self._change: int | None = None
         self._newest = 0
         self.service: ServiceEvent | None = None
+        self._checked: tuple[float, int, int] | None = (
+            None  # when it was asked last, what was heard, and what there was
+        )
         self._repair_above: int | None = None  # after a gap: the newest id that was known before it
         super().__init__(client, iter(()), None, patience)
 
@@ -74,6 +80,7 @@ class WatchAll(Watch):
             self._count_missed(event.change)
             if event.change < (self._change or 0):  # a journal put back from a backup: what we knew is void
                 self.known.clear()
+                self._checked = None
             self._change = event.change
             self._take_service(ServiceEvent(event.journal, event.worker, event.paused))
         super()._hear(event)
@@ -114,6 +121,8 @@ class WatchAll(Watch):
         client = self._client
         reply = client.status(asked, timeout=timeout) if asked else client.queue(timeout=timeout)
         self._check_journal(reply.journal)
+        if isinstance(reply, QueueReply) and not gap and self._lost_the_last(reply.change):
+            return self._ask(timeout)
         service = self.service
         if service is not None and (reply.worker, reply.paused) != (service.worker, service.paused is not None):
             paused = self._client.info(timeout=timeout).paused
@@ -122,6 +131,28 @@ class WatchAll(Watch):
         self._untold.clear()
         for job in [*(job for job in reply.jobs if job.id in wanted), *newer]:
             self._take(job)
+
+    def _lost_the_last(self, change: int) -> bool:
+        """Whether what was there when the broker was last asked has not come since, nor anything behind it.
+
+        A gap shows by the next event; when none comes, the count that the broker tells shows it. What it tells now may
+        still be on its way.
+        """
+        heard, now = self._change or 0, monotonic()
+        if self._checked is None:
+            self._checked = (now, heard, change)
+        asked_at, heard_then, change_then = self._checked
+        if now - asked_at < ON_ITS_WAY_S:
+            return False
+        lost = heard == heard_then < change_then
+        if lost:
+            self._read(0.0)  # whoever was busy meanwhile finds it here
+            lost = self._change == heard
+        if lost:
+            self._count_missed(change_then)
+            self._change = change_then
+        self._checked = (now, self._change or 0, change)
+        return lost
 
     def _submitted_above(self, newest: int) -> list[JobStatus]:
         """The jobs with greater ids, in order."""

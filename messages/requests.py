@@ -80,7 +80,7 @@ class Queue(NamedTuple):
 
 
 class QueueReply(NamedTuple):
-    """`dispatched`: how many jobs the worker has; each runs, or may start at any moment."""
+    """`dispatched`: how many jobs the worker has; each runs, or may start at any moment. `change`: as in events."""
 
     journal: ShortText
     jobs: tuple[JobStatus, ...]
@@ -88,6 +88,7 @@ class QueueReply(NamedTuple):
     dispatched: Number
     worker: WorkerState
     paused: bool
+    change: Number
 
 
 class Result(NamedTuple):

@@ -119,7 +119,8 @@ def answer(
         return StatusReply(core.journal, jobs, missing, core.queued, core.worker.state, core.paused is not None)
     if isinstance(request, Queue):
         jobs = yield from _queue(request, core, journal, who, now)
-        return QueueReply(core.journal, jobs, core.queued, core.dispatched, core.worker.state, core.paused is not None)
+        paused, change = core.paused is not None, core.counters.change
+        return QueueReply(core.journal, jobs, core.queued, core.dispatched, core.worker.state, paused, change)
     if isinstance(request, Cancel):
         return CancelReply(core.journal, *(yield from _statuses(request.ids, core, journal, now)))
     if isinstance(request, Result):

@@ -214,7 +214,7 @@ class FakeBroker:
 
     def _queue(self, request: Queue) -> Any:
         jobs = [job for job in self.jobs.values() if not job.state.final]
-        around = (len(jobs), len(self.dispatched), self.worker, self.paused is not None)
+        around = (len(jobs), len(self.dispatched), self.worker, self.paused is not None, self.change)
         return QueueReply(self.journal, tuple(jobs[: request.limit]), *around)
 
     def _result(self, request: Result) -> Any:

@@ -63,6 +63,23 @@ def test_a_gap_is_told_and_repaired(broker: Any, client: Client) -> None:
         assert watching.next(0) is None
 
 
+def test_the_very_last_change_is_lost(broker: Any, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No later event shows the gap: the count in the answer to a request does, and it is repaired as any other."""
+    monkeypatch.setattr(watch, "CHECK_EVERY_S", 0.01)
+    monkeypatch.setattr(watch_all, "ON_ITS_WAY_S", 0.05)
+    with client.watch() as watching:
+        broker.emit_change(job(1))
+        assert watching.next(60) == News(job=job(1))
+        broker.emit_change(job(1, 1, COMPLETED), lost=True)
+        broker.emit_change(job(2), lost=True)
+        heard = [watching.next(60) for _ in range(3)]
+        assert sorted(heard, key=str) == sorted(
+            [News(missed=2), News(job=job(1, 1, COMPLETED)), News(job=job(2))], key=str
+        )
+        broker.emit_change(job(3))
+        assert watching.next(60) == News(job=job(3)), "and nothing is missed any more"
+
+
 def test_a_broker_that_comes_back(broker: Any, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """What happened while the broker was out of reach is told when it answers again."""
     monkeypatch.setattr(watch, "CHECK_TIMEOUT_S", 0.2)
