@@ -21,10 +21,13 @@ import contextlib
 import functools
 import itertools
 import multiprocessing
+import random
+import resource
 import statistics
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -39,13 +42,15 @@ from benchmarks.load import TYPE
 from benchmarks.program import ROOT, pinned
 from benchmarks.run import circumstances
 from benchmarks.service import CLIENTS, Service
+from zjobs.messages.records import Limits
 from zjobs.program import keyfiles, options, zap
 from zjobs.program.version import VERSION
 
 JOBS = 20_000  # in the queue before a flood begins
 RESULT_LETTERS = 5_700  # `repeat` makes about 16 MB of so many
 HONEST_EVERY_S = 0.02  # as often as somebody asks who is impatient
-MANY_IDS = list(range(1, 10_001))
+MANY_IDS = list(range(2, 10_002))  # of jobs that have ended
+MOST_JOBS = Limits().request_jobs
 ANSWER_MS = 60_000
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- fairness: begin -->", "<!-- fairness: end -->"
@@ -54,12 +59,15 @@ _numbers = itertools.count(time.time_ns())
 
 
 class Flood(NamedTuple):
-    """`body` gives the next request; `in_flight` of them are on their way over `connections`."""
+    """`body` gives the next request; `in_flight` of them are on their way over `connections`. `pause_s`: after an
+    answer, each connection waits so long. `watches`: `body` gives the topic of the next subscription instead."""
 
     body: Callable[[], bytes]
     in_flight: int = 100
     connections: int = 1
     with_keys: bool = False
+    pause_s: float = 0
+    watches: bool = False
 
 
 class Waited(NamedTuple):
@@ -91,6 +99,10 @@ def _job(size: int) -> dict[str, Any]:
     return {"type": TYPE, "data": bytes(size)}
 
 
+def _topic() -> bytes:
+    return b"job.%d." % (1 + next(_numbers) % JOBS)
+
+
 FLOODS: dict[str, Flood] = {
     "nobody else": Flood(_always("hello"), 0, 0),
     "list": Flood(_always("list", limit=1_000)),
@@ -99,15 +111,18 @@ FLOODS: dict[str, Flood] = {
     "status of 10,000 ids": Flood(_always("status", ids=MANY_IDS)),
     "result of 16 MB": Flood(_always("result", id=1, offset=16_000_000)),
     "submit of one job": Flood(_new("submit", jobs=[_job(10)])),
-    "submit of 10,000 jobs": Flood(_new("submit", jobs=[_job(10)] * 10_000), 4),
-    "submit of 15 MiB": Flood(_new("submit", jobs=[_job(1 << 20)] * 15), 2),
+    "submit of 2,000 jobs": Flood(_new("submit", jobs=[_job(10)] * MOST_JOBS), 4),
+    "submit of 3 MiB": Flood(_new("submit", jobs=[_job(1 << 20)] * 3), 4),
     "cancel of 10,000 ids": Flood(_always("cancel", ids=MANY_IDS)),
     "forget of 10,000 ids": Flood(_always("forget", ids=MANY_IDS)),
-    "retry of 10,000 ids": Flood(_new("retry", ids=MANY_IDS), 4),
+    "retry of 2,000 ids": Flood(_new("retry", ids=MANY_IDS[:MOST_JOBS]), 4),
     "a map of 400,000 entries": Flood(_always("hello", x={str(number): [] for number in range(400_000)}), 4),
     "20,000 lists in each other": Flood(_always("hello", x=[[[]] * 19] * 1_000)),
     "what is no request": Flood(_always("nothing")),
     "list, over 50 connections of one key": Flood(_always("list", limit=1_000), 500, 50, with_keys=True),
+    "subscriptions": Flood(_topic, watches=True),
+    "status, over 3,000 connections of one key": Flood(_always("status", ids=[1]), 3_000, 3_000, with_keys=True),
+    "3,000 clients, each once in 10 s": Flood(_always("status", ids=[1]), 3_000, 3_000, pause_s=10),
 }
 
 
@@ -145,18 +160,20 @@ def measure(bench: Bench, name: str, seconds: float) -> Waited:
         flooding = spawn.Process(
             target=_flood, args=(name, service.endpoint, service.key_file(CLIENTS[1]), begun, over, answers)
         )
-        with pinned(bench.two_cores.client):
-            flooding.start()
-        try:
-            begun.wait()
-            with answers.get_lock():
-                before = answers.value
-            waited = list(_honest(service, seconds))
-            with answers.get_lock():
-                after = answers.value
-        finally:
-            over.set()
-            flooding.join()
+        with zmq.Context() as context, _dealer(context, service.endpoint, service.key_file(CLIENTS[0])) as honest:
+            _status_ms(honest)  # it is connected by then
+            with pinned(bench.two_cores.client):
+                flooding.start()
+            try:
+                begun.wait()
+                with answers.get_lock():
+                    before = answers.value
+                waited = list(_honest(honest, seconds))
+                with answers.get_lock():
+                    after = answers.value
+            finally:
+                over.set()
+                flooding.join()
     return Waited(name, waited, after - before)
 
 
@@ -184,22 +201,30 @@ def _dealer(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, key: Path | 
         yield socket
 
 
-def _honest(service: Service, seconds: float) -> Iterator[float]:
+def _honest(socket: zmq.Socket[bytes], seconds: float) -> Iterator[float]:
     """How long each `status` took, in milliseconds."""
     until = time.perf_counter() + seconds
-    body = _body("status", ids=[JOBS])
-    with zmq.Context() as context, _dealer(context, service.endpoint, service.key_file(CLIENTS[0])) as socket:
-        while time.perf_counter() < until:
-            begun = time.perf_counter()
-            socket.send_multipart((b"", body))
-            socket.recv_multipart()
-            yield (time.perf_counter() - begun) * 1000
-            time.sleep(HONEST_EVERY_S)
+    while time.perf_counter() < until:
+        yield _status_ms(socket)
+        time.sleep(HONEST_EVERY_S)
+
+
+def _status_ms(socket: zmq.Socket[bytes]) -> float:
+    begun = time.perf_counter()
+    socket.send_multipart((b"", _body("status", ids=[JOBS])))
+    socket.recv_multipart()
+    return (time.perf_counter() - begun) * 1000
 
 
 def _flood(name: str, endpoint: str, key: Path | None, begun: Event, over: Event, answers: Any) -> None:
     flood = FLOODS[name]
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if flood.watches:
+        _flood_of_subscriptions(flood, endpoint, begun, over, answers)
+        return
     with zmq.Context() as context, contextlib.ExitStack() as stack:
+        context.set(zmq.MAX_SOCKETS, 2 * flood.connections + 100)
         poller = zmq.Poller()
         for _ in range(flood.connections):
             socket = stack.enter_context(_dealer(context, endpoint, key))
@@ -207,12 +232,36 @@ def _flood(name: str, endpoint: str, key: Path | None, begun: Event, over: Event
             for _ in range(flood.in_flight // flood.connections):
                 socket.send_multipart((b"", flood.body()))
         begun.set()
+        later: deque[tuple[float, zmq.Socket[bytes]]] = deque()
         while not over.is_set():
-            for socket, _ in poller.poll(100):
+            for socket, _ in poller.poll(20):
                 socket.recv_multipart()
                 with answers.get_lock():
                     answers.value += 1
-                socket.send_multipart((b"", flood.body()))
+                later.append((time.perf_counter() + flood.pause_s * random.uniform(0.5, 1.5), socket))
+            while later and later[0][0] <= time.perf_counter():
+                later.popleft()[1].send_multipart((b"", flood.body()))
+
+
+def _flood_of_subscriptions(flood: Flood, endpoint: str, begun: Event, over: Event, answers: Any) -> None:
+    """Subscribes and unsubscribes as fast as it can; each subscription is answered with the status of a job."""
+    with zmq.Context() as context, context.socket(zmq.SUB) as socket:
+        socket.linger = 0
+        with _dealer(context, endpoint, None) as asking:
+            asking.send_multipart((b"", _body("hello")))
+            events = msgpack.unpackb(asking.recv_multipart()[-1])["events"]
+        socket.connect(events)
+        begun.set()
+        while not over.is_set():
+            topics = [flood.body() for _ in range(flood.in_flight)]
+            for topic in topics:
+                socket.subscribe(topic)
+            while socket.poll(0):
+                socket.recv_multipart()
+                with answers.get_lock():
+                    answers.value += 1
+            for topic in topics:
+                socket.unsubscribe(topic)
 
 
 def markdown(circumstances: dict[str, Any], rows: list[Waited]) -> str:

@@ -60,8 +60,8 @@ Options:
   --max-data SIZE        a job's data, 63MiB at most [default: 1MiB]
   --max-result SIZE      a job's result [default: 16MiB]
   --max-output SIZE      of what one run of a job prints, so much is kept, the end [default: 1MiB]
-  --max-request SIZE     one request [default: 16MiB]
-  --max-jobs NUMBER      jobs in one request [default: 10000]
+  --max-request SIZE     one request, and the data of all jobs that one retry copies [default: 4MiB]
+  --max-jobs NUMBER      jobs that one submit or retry makes [default: 2000]
   --max-queued NUMBER    jobs that may be queued [default: 2000000]
   --max-journal SIZE     what the journal may take: above it no jobs are taken, while those that were are carried
                          out; if omitted, as much as the disk has

@@ -10,6 +10,7 @@ from zjobs.broker.core.worker_status import Now
 from zjobs.broker.storage.sqlite import Journal
 
 STEP_JOBS = 100
+STEP_BYTES = 16 << 20
 STEP_LOOKED_AT = 500
 STEP_EVERY_MS = 20
 SWEEP_EVERY_MS = 10_000
@@ -46,19 +47,24 @@ class Retention:
             return
         self._due_ms = now.mono_ms + SWEEP_EVERY_MS  # also when the disk fails in here: not at once again
         ended, after = journal.ended(self._after, STEP_LOOKED_AT)
-        dropped = 0
+        kept_bytes = journal.kept_bytes([job.id for job in ended]) if self._wants(ended, core, now) else {}
+        dropped = dropped_bytes = 0
         for job in ended:
-            if dropped == STEP_JOBS:
-                break
             if self._too_many(core) or self._too_old(job, core.service(now)):
                 dropped += core.drop(job)
-            if dropped == STEP_JOBS:
+                dropped_bytes += kept_bytes.get(job.id, 0)
+            if dropped == STEP_JOBS or dropped_bytes >= STEP_BYTES:
                 after = job.id
+                break
         self._note_service(core, now)
         journal.give_back_space(STEP_PAGES)
         self._after = after
         if after:
             self._due_ms = now.mono_ms + STEP_EVERY_MS
+
+    def _wants(self, ended: list[Job], core: Core, now: Now) -> bool:
+        """Whether any of these is to go."""
+        return self._too_many(core) or any(self._too_old(job, core.service(now)) for job in ended)
 
     def _too_many(self, core: Core) -> bool:
         counters = core.counters

@@ -72,6 +72,7 @@ RECEIVED = 512
 RECEIVED_BYTES = 16 << 20
 RECEIVING_S = 0.005
 SERVING_S = 0.010
+UNSEEN_S = 0.003  # while not all requests were received: among those may be one whose turn it is
 CHANGES_S = 0.020  # as estimated
 SUBSCRIBING_S = 0.005
 FAREWELL_S = 2.0
@@ -163,10 +164,10 @@ class Broker:
         self._refresh_keys()
         if at.gate is not None and at.gate.socket in ready:
             at.gate.answer(TURN_QUESTIONS)
-        if at.frontend in ready and not self._queue.full:
-            self._receive_requests()
+        more = at.frontend in ready and not self._queue.full and self._receive_requests()
         now = clock()  # not before they are here: a delay must not begin before it was asked for
-        served = self._serve_requests()  # by what the last turn left: what has ended since may take a while
+        # by what the last turn left: what has ended since may take a while
+        served = self._serve_requests(UNSEEN_S if more else SERVING_S)
         lost = at.worker_monitor in ready and self._connection_lost()
         messages = list(self._receive_reports(served)) if at.reports in ready else []
         if self._journal.read_only and now.mono_ms >= self._retry_writing_ms:
@@ -359,31 +360,33 @@ class Broker:
         self.sockets.reopen_events()
         self._events = Events(self.sockets.events, self._may_watch)
 
-    def _receive_requests(self) -> None:
-        """Lines up the requests that wait, as many as may be taken in a turn."""
+    def _receive_requests(self) -> bool:
+        """Lines up the requests that wait, as many as may be taken in a turn. Returns whether there may be more."""
         until_s = time.perf_counter() + RECEIVING_S
         most = self._limits.frames + 1  # the ROUTER adds the sender's identity
-        size = 0
+        size, left = 0, RECEIVED
         for received in islice(frames.waiting(self.sockets.frontend, most, self._keys is not None), RECEIVED):
             parts, count, key = received
             bytes_ = sum(map(len, parts)) + count
             if not self._queue.put(key or parts[0].hex(), parts[0], self._server.pending(received), bytes_):
                 self._send_busy(received, most)
             size += bytes_
+            left -= 1
             if size >= RECEIVED_BYTES or time.perf_counter() >= until_s:
-                break
+                return True
+        return left == 0
 
     def _send_busy(self, received: frames.Received, most: int) -> None:
         envelope, _ = frames.split(received[0], received[1], most)
         self._notices.note("busy", "a request was not taken: too many of its client wait", clock().mono_ms)
         self._send(envelope, self._server.frame(Error(ErrorCode.BUSY, "too many of your requests wait already")))
 
-    def _serve_requests(self) -> int:
-        """Serves requests for a while, and gathers what they change. Returns in how many steps."""
+    def _serve_requests(self, most_s: float) -> int:
+        """Serves requests for so long, and gathers what they change. Returns in how many steps."""
         begun_s = at_s = time.perf_counter()
         planned_s = 0.0
         steps = 0
-        while at_s - begun_s < SERVING_S and planned_s < CHANGES_S:
+        while at_s - begun_s < most_s and planned_s < CHANGES_S:
             line = self._queue.next(at_s)
             if line is None:
                 break

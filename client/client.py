@@ -38,6 +38,7 @@ from zjobs.messages.requests import (
     QueueReply,
     Result,
     ResultReply,
+    RetryReply,
     Show,
     ShowReply,
     Status,
@@ -96,7 +97,7 @@ def job_like(type: str, priority: int = 0, delay: float = 0, time_limit: float |
     return NewJob(type, None, priority, round(delay * 1000), limit_ms)
 
 
-def ids_of(accepted: SubmitReply) -> range:
+def ids_of(accepted: SubmitReply | RetryReply) -> range:
     """The ids that the jobs of a request were given."""
     return range(accepted.first_id, accepted.first_id + accepted.count)
 
@@ -311,13 +312,14 @@ class Client(Control):
         return WatchAll(self, self.patience)
 
     def retry(self, ids: Sequence[int], request_key: str | None = None) -> list[Job]:
-        """Submits copies of jobs that have ended, all or none, and returns them in this order.
+        """Submits copies of jobs that have ended, and returns them in this order.
 
-        The old ones stay as they ended. The same request key with the same ids again returns the same copies. Raises
+        The old ones stay as they ended. As many as a request may make are taken all or none. The same request key with
+        the same ids again returns the same copies; an exception after which that helps has it as `request_key`. Raises
         NotFinished, NotFound, Expired, and what `submit` raises.
         """
-        reply = self.retry_ids(ids, new_request_key() if request_key is None else request_key)
-        return [Job(self, reply.first_id + number, reply.journal) for number in range(reply.count)]
+        parts = self.retry_in_parts(ids, new_request_key() if request_key is None else request_key)
+        return [Job(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]
 
     def _status_of(self, id: int, journal: str | None = None) -> JobStatus:
         reply = self.status([id])

@@ -43,6 +43,9 @@ JOBS_A_PAGE = 1_000
 FIRST_LOOK_S = 0.01
 LONGEST_LOOK_S = 0.5
 
+# After these, only the same request once more, under the same key, tells what became of it.
+NOT_PROMISED = (errors.BrokerUnreachable, errors.StorageFailed, errors.ReadOnly)
+
 ReplyT = TypeVar("ReplyT")
 
 
@@ -61,13 +64,38 @@ class Control(ABC):
             first = first._replace(jobs=first.jobs + reply.jobs, missing=first.missing + reply.missing)
         return first
 
-    def retry_ids(self, ids: Sequence[int], request_key: str) -> RetryReply:
-        """As `Client.retry`, but returns the broker's reply."""
+    def retry_in_parts(self, ids: Sequence[int], request_key: str) -> Iterator[RetryReply]:
+        """As `Client.retry`, but yields what is accepted with every request.
+
+        What is too large for one request is sent in halves, whose keys are `request_key` with `.1` and `.2` behind it:
+        the same ids fall into the same requests.
+        """
         try:
-            return self._ask(Retry(request_key, tuple(ids)), RetryReply)
-        except (errors.BrokerUnreachable, errors.StorageFailed, errors.ReadOnly) as error:
+            reply = self._copied(ids, request_key)
+        except NOT_PROMISED as error:
             error.request_key = request_key
             raise
+        if reply is not None:
+            yield reply
+            return
+        middle = (len(ids) + 1) // 2
+        try:
+            yield from self.retry_in_parts(ids[:middle], f"{request_key}.1")
+            yield from self.retry_in_parts(ids[middle:], f"{request_key}.2")
+        except errors.ZjobsError as error:
+            error.request_key = request_key  # that of the whole: under it everything is repeated
+            raise
+
+    def _copied(self, ids: Sequence[int], request_key: str) -> RetryReply | None:
+        """What the broker says to one request; None when these are too many for one."""
+        if len(ids) > IDS_A_REQUEST:
+            return None
+        try:
+            return self._ask(Retry(request_key, tuple(ids)), RetryReply)
+        except errors.TooLarge:
+            if len(ids) < 2:
+                raise
+            return None
 
     def forget(self, ids: Sequence[int]) -> ForgetReply:
         """Drops jobs that have ended, with data, result and output. Those that have not are in `kept`."""

@@ -11,8 +11,8 @@ class Limits(NamedTuple):
 
     data_bytes: Positive = 1 << 20
     result_bytes: Positive = 16 << 20
-    request_bytes: Positive = 16 << 20
-    request_jobs: Positive = 10_000
+    request_bytes: Positive = 4 << 20
+    request_jobs: Positive = 2_000
     queued_jobs: Positive = 2_000_000
     frames: Positive = 16
     queued_per_owner: Positive = 2_000_000

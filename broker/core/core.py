@@ -215,6 +215,7 @@ class Core:
         """Submits copies of ended jobs, all or none."""
         digest = blake2b(repr(("retry", request.ids)).encode(), digest_size=16).digest()
         known = self._known(owner, request.request_key, digest)
+        known = known or self._too_many(len(request.ids))
         olds = [] if known is not None else list(self._found(request.ids))
         known = known or self._retry_refusal(request.ids, olds, owner)
         if isinstance(known, Error):
@@ -465,8 +466,8 @@ class Core:
 
     def _submit_refusal(self, jobs: Sequence[NewJob], owner: str) -> Error | None:
         limits = self._rules.limits
-        if len(jobs) > limits.request_jobs:
-            return Error(ErrorCode.TOO_LARGE, f"{len(jobs)} jobs in one request; the limit is {limits.request_jobs}")
+        if too_many := self._too_many(len(jobs)):
+            return too_many
         for place, job in enumerate(jobs):
             if job.data is not None and len(job.data) > limits.data_bytes:
                 what = f"{len(job.data)} bytes of data; the limit is {limits.data_bytes}"
@@ -483,7 +484,14 @@ class Core:
                 return Error(ErrorCode.NOT_FINISHED, f"job {job_id} has not ended yet")
             if self.types is not None and job.type not in self.types:
                 return self._unknown_type(f"job {job_id}: ", job.type)
-        return self._full(len(ids), sum(job.data_bytes for job in jobs if job is not None), owner)
+        data_bytes, most = sum(job.data_bytes for job in jobs if job is not None), self._rules.limits.request_bytes
+        if len(ids) > 1 and data_bytes > most:  # a job by itself was taken once, by the limits of then
+            return Error(ErrorCode.TOO_LARGE, f"these jobs have {data_bytes} bytes of data; the limit is {most}")
+        return self._full(len(ids), data_bytes, owner)
+
+    def _too_many(self, jobs: int) -> Error | None:
+        most = self._rules.limits.request_jobs
+        return Error(ErrorCode.TOO_LARGE, f"{jobs} jobs in one request; the limit is {most}") if jobs > most else None
 
     def _unknown_type(self, which: str, job_type: str) -> Error:
         known = ", ".join(sorted(self.types or {})) or "none"

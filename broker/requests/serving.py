@@ -40,6 +40,7 @@ ANSWERED_BY_CORE = (Submit, Retry, Pause, Resume)
 OF_MANY = (Status, Cancel, Retry, Forget)
 JOB_VALUES = 12  # of a submit: a job with all its fields
 OTHER_VALUES = 30_000  # 10,000 ids, and what a client of another version may add
+PART_BYTES = 16 << 20  # of what is forgotten: some milliseconds
 JOB_BYTES = 4096  # so many bytes cost about as much as a job
 
 
@@ -163,13 +164,26 @@ class Server:
         forgotten: list[int] = []
         kept: list[int] = []
         missing: list[Missing] = []
-        for part in _pages(tuple(dict.fromkeys(request.ids))):
+        for part in self._to_forget(tuple(dict.fromkeys(request.ids))):
             reply = yield Change(envelope, Forget(part), who, len(part), False)
             assert isinstance(reply, ForgetReply)
             forgotten += reply.forgotten
             kept += reply.kept
             missing += reply.missing
         return ForgetReply(self._journal.journal_id, tuple(forgotten), tuple(kept), tuple(missing))
+
+    def _to_forget(self, ids: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+        """`ids` in parts that are dropped in one go: a page at most, with little more than PART_BYTES kept of them."""
+        for page in _pages(ids):
+            kept = self._journal.kept_bytes(page)
+            first = kept_bytes = 0
+            for place, job_id in enumerate(page, 1):
+                kept_bytes += kept.get(job_id, 0)
+                if kept_bytes >= PART_BYTES:
+                    yield page[first:place]
+                    first, kept_bytes = place, 0
+            if first < len(page) or not page:
+                yield page[first:]
 
     def _decode(self, body: bytes | codec.DecodeError) -> Request:
         if isinstance(body, codec.DecodeError):

@@ -218,6 +218,16 @@ class Journal:
         rows = (self._one("SELECT id, body FROM data WHERE id = ?", job_id) for job_id in ids)
         return dict(row for row in rows if row)
 
+    def kept_bytes(self, ids: Sequence[int]) -> dict[int, int]:
+        """How many bytes of data, result and output are kept of these jobs; what has none is not in it."""
+        kept: dict[int, int] = {}
+        for first in range(0, len(ids), NAMED_AT_ONCE):
+            named = ", ".join(map(str, ids[first : first + NAMED_AT_ONCE]))
+            for table in ("data", "result", "output"):
+                for job_id, size in self._all(f"SELECT id, length(body) FROM {table} WHERE id IN ({named})"):
+                    kept[job_id] = kept.get(job_id, 0) + size
+        return kept
+
     def data_size(self, job_id: int) -> int | None:
         """How many bytes of data a job has, None when it has none."""
         row = self._one("SELECT length(body) FROM data WHERE id = ?", job_id)
@@ -591,6 +601,8 @@ def _configure(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     connection.execute("PRAGMA temp_store = MEMORY")
+    # Debian's SQLite overwrites what is deleted, through the log: to forget 200 MiB took 1.5 s instead of 20 ms.
+    connection.execute("PRAGMA secure_delete = OFF")
 
 
 def _create(file: str, new_id: str) -> sqlite3.Connection:

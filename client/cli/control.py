@@ -11,6 +11,7 @@ from zjobs.client.cli.follow import print_ends
 from zjobs.client.cli.job_table import Table
 from zjobs.client.cli.query import Call, chosen_request_key, ids_of_words, job_id_of, repeat_hint, say_missing
 from zjobs.client.cli.wait import Resumable, max_wait_s
+from zjobs.client.client import ids_of
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState, WorkerState
 from zjobs.program.options import UsageError, integer, nearest
@@ -37,12 +38,13 @@ def cancel(call: Call) -> int:
 def retry(call: Call) -> int:
     request_key = chosen_request_key(call)
     try:
-        reply = call.client.retry_ids(ids_of_words(call), request_key)
+        for part in call.client.retry_in_parts(ids_of_words(call), request_key):
+            for job_id in ids_of(part):
+                call.output.line(str(job_id), {"id": job_id})
+            call.output.flush()
     except KeyboardInterrupt:
         call.output.note(f"interrupted before an answer; {repeat_hint(request_key)}")
         raise
-    for job_id in range(reply.first_id, reply.first_id + reply.count):
-        call.output.line(str(job_id), {"id": job_id})
     return exit_codes.DONE
 
 

@@ -201,7 +201,8 @@ Options:
 """
 
 RETRY = f"""\
-Submit copies of jobs that have ended, all or none, and print the new ids. The old jobs stay as they ended.
+Submit copies of jobs that have ended, and print the new ids. The old jobs stay as they ended. Either all are
+copied or none; of more than one request may make (2,000, or 4 MiB of data) those before the mistake may be.
 
 Usage:
   zclient retry [options] [--] ID...

@@ -23,7 +23,7 @@ from soaking.asker import Asker
 from soaking.stage import Stage
 
 ROUNDS = 5
-JOBS_A_REQUEST = 10_000
+JOBS_A_REQUEST = 2_000
 
 
 def main() -> int:

@@ -76,9 +76,9 @@ def test_a_hundred_that_never_read_disturb_nobody(many_files: None, scene: Scene
             socket.connect(events)
             socket.subscribe(b"job.%d." % (first["first_id"] + number % JOBS))
             watchers.append(socket)
-        others = [{"type": "reverse", "data": msgpack.packb("x")}] * 10_000
-        for key in ("k", "l"):
-            assert scene.asker.ask("submit", request_key=key, jobs=others)["count"] == 10_000
+        others = [{"type": "reverse", "data": msgpack.packb("x")}] * 2_000
+        for number in range(10):
+            assert scene.asker.ask("submit", request_key=f"k{number}", jobs=others)["count"] == 2_000
         for socket in watchers:
             state = None
             while state != "completed":

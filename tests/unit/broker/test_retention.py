@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from zjobs.broker.core.core import Core, Rules
-from zjobs.broker.core.jobs import Changes, Job, Service
+from zjobs.broker.core.jobs import Changes, Job, Printed, Service
 from zjobs.broker.core.worker_status import Now
-from zjobs.broker.retention import STEP_EVERY_MS, STEP_JOBS, STEP_LOOKED_AT, SWEEP_EVERY_MS, Keep, Retention
+from zjobs.broker.retention import STEP_BYTES, STEP_EVERY_MS, STEP_JOBS, STEP_LOOKED_AT, SWEEP_EVERY_MS, Keep, Retention
 from zjobs.broker.storage.sqlite import Journal, StorageError
 from zjobs.messages.dispatch import Ended
 from zjobs.messages.records import BrokerName, Missing
@@ -187,6 +187,27 @@ def test_it_works_in_small_steps(stores: Any) -> None:
     assert store.step(retention) == 0, "not due yet"
     assert store.sweep(retention)[:7] == [STEP_JOBS] * 7
     assert store.left() == [] and retention.due_at_ms() == store.mono_ms + SWEEP_EVERY_MS
+
+
+def test_large_jobs_are_dropped_in_smaller_steps(stores: Any) -> None:
+    """By what is kept of them: data, result and output."""
+    store, retention = stores(6, bytes(STEP_BYTES // 4)), Retention(Keep(for_ms=0))
+    more = Changes()
+    more.results = [(1, bytes(STEP_BYTES // 4))]
+    more.outputs = [Printed(1, 1, place, bytes(STEP_BYTES // 4)) for place in (0, STEP_BYTES // 4)]
+    store.journal.commit(more)
+    store.mono_ms += 10_000
+    assert store.sweep(retention) == [1, 4, 1] and store.left() == []
+
+
+def test_what_is_dropped_is_not_written_again(stores: Any) -> None:
+    """Some builds of SQLite overwrite it: then dropping costs as much as storing did."""
+    store, retention = stores(8, bytes(1 << 20)), Retention(Keep(for_ms=0))
+    store.journal.recover()  # moves the log into the file
+    store.mono_ms += 10_000
+    retention.step(store.core, store.journal, store.now)
+    store.journal.commit(store.core.end_turn(store.now).changes)
+    assert store.left() == [] and Path(f"{store.journal.file}-wal").stat().st_size < 2 << 20
 
 
 def test_a_disk_that_refuses_is_not_asked_again_at_once(stores: Any) -> None:

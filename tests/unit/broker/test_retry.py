@@ -239,6 +239,18 @@ def test_copies_count_for_the_limit_of_queued_jobs(make: Any) -> None:
     assert bench.retry(1) == RetryReply("journal", 3, 1)
 
 
+def test_copies_keep_to_the_limits_of_a_request(make: Any) -> None:
+    """In jobs and in bytes, or one request would hold up everybody; a job by itself is copied whatever it has."""
+    bench = make(request_jobs=3, request_bytes=10)
+    for data in (b"123456", b"12345", b"12345", b"12345678901"):
+        bench.submit("once", data=data)
+    bench.cancel(1, 2, 3, 4)
+    for ids, word in (((2, 2, 2, 2), "4 jobs"), ((1, 2), "11 bytes")):
+        reply = bench.retry(*ids)
+        assert isinstance(reply, Error) and reply.code is ErrorCode.TOO_LARGE and word in reply.message
+    assert bench.retry(2, 3).count == 2 and bench.retry(4).count == 1
+
+
 def test_a_job_is_copied_and_forgotten_in_one_turn(ready: Any) -> None:
     """The copy keeps the data."""
     ready.submit("once", data=b"d")

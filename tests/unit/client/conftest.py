@@ -246,6 +246,8 @@ class FakeBroker:
         return CancelReply(self.journal, tuple(self.jobs[job.id] for job in found), missing)
 
     def _retry(self, request: Retry) -> Any:
+        if len(request.ids) > self.limits.request_jobs:
+            return Error(ErrorCode.TOO_LARGE, "too many")
         jobs = tuple(NewJob(self.jobs[job_id].type) for job_id in request.ids)
         return RetryReply(*self._submit(Submit(request.request_key, jobs))[:3])
 

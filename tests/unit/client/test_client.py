@@ -78,7 +78,7 @@ def test_a_request_is_sent_again_when_its_connection_broke(broker: Any) -> None:
     broker.script = [broker.answer, dropped]
     with Client(broker.address, timeout=10) as client:
         submitting = threading.Thread(target=client.submit, args=("reverse", bytes(9 << 20)))
-        broker.limits = Limits(data_bytes=16 << 20)
+        broker.limits = Limits(data_bytes=16 << 20, request_bytes=32 << 20)
         submitting.start()
         broker.wait_for(Submit, 1)
         broker.stop()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from zjobs.client import Client, control, errors
-from zjobs.messages.records import JobStatus
+from zjobs.messages.records import JobStatus, Limits
 from zjobs.messages.requests import Cancel, Error, List, Retry, Submit
 from zjobs.messages.states import ErrorCode, JobState
 
@@ -80,6 +80,31 @@ def test_retry(broker: Any, client: Client) -> None:
     assert client.job(1).retry().id == 5
     keys = [request.request_key for request in broker.asked(Retry)]
     assert keys[:2] == ["again", "again"] and len(keys[2]) == 32
+
+
+def test_too_many_copies_for_one_request_are_made_in_halves(broker: Any, client: Client) -> None:
+    """Each under a key of its own, the same for the same ids; in the order of the ids."""
+    for job_id in range(1, 8):
+        broker.add(job_id, FAILED)
+    broker.limits = Limits(request_jobs=3)
+    assert [job.id for job in client.retry(range(1, 8), request_key="k")] == list(range(8, 15))
+    asked = [(request.request_key, request.ids) for request in broker.asked(Retry)]
+    assert [key for key, _ in asked] == ["k", "k.1", "k.1.1", "k.1.2", "k.2"]
+    assert sum((ids for key, ids in asked if key in ("k.1.1", "k.1.2", "k.2")), ()) == tuple(range(1, 8))
+    assert [job.id for job in client.retry(range(1, 8), request_key="k")] == list(range(8, 15))
+
+
+def test_a_retry_that_is_never_small_enough_fails(broker: Any, client: Client) -> None:
+    """One job cannot be halved; the key of an exception in the middle is that of the whole."""
+    broker.limits = Limits(request_jobs=1)
+    broker.script = [lambda request: Error(ErrorCode.TOO_LARGE, "too large")] * 2
+    with pytest.raises(errors.TooLarge):
+        client.retry([1, 2], request_key="k")
+    broker.add(1, FAILED)
+    broker.script = [broker.answer, broker.answer, lambda request: Error(ErrorCode.NOT_FINISHED, "it runs")]
+    with pytest.raises(errors.NotFinished) as caught:
+        client.retry([1, 2], request_key="k")
+    assert caught.value.request_key == "k"
 
 
 def test_a_retry_without_an_answer_tells_its_key(broker: Any, client: Client) -> None:
