@@ -146,9 +146,9 @@ class Worker:
         lost, held_bytes = lost_round is not None, len(self.held)
         self.say("received", session=self.session, taken=self.taken, **how_far, held_bytes=held_bytes, again=lost)
 
-    def give_back(self) -> None:
-        """Returns what has not begun. Nothing to return is nothing to say, unless it stops."""
-        if not self.unbegun and not self.signals:
+    def give_back(self, coming: bool = False) -> None:
+        """Returns what has not begun. Nothing to return is nothing to say, unless it stops, or something is coming."""
+        if not self.unbegun and not self.signals and not coming:
             return
         if self.returning is None:
             self.returned_from = self.unbegun[0][0] if self.unbegun else self.taken + 1
@@ -226,6 +226,8 @@ class Worker:
             self.end(self.run, "cancelled")
         elif any(n == message["n"] for n, _ in self.unbegun):
             self.give_back()
+        elif message["n"] > self.taken and self.returning is None:
+            self.give_back(coming=True)
 
     def hear_return_jobs(self, message: Fields) -> None:
         self.give_back()

@@ -120,6 +120,22 @@ def test_large_data_reaches_a_worker_over_a_slow_link(linked: Start, link: Link,
     assert link.sent_bytes("near") - before < MIB * ONCE
 
 
+def test_a_job_is_cancelled_while_its_data_travels(linked: Start, link: Link, client_at: MakeClient) -> None:
+    """It does not begin, the rest of its data is not sent, and the job behind it runs."""
+    service = linked("far")
+    client = client_at(service, "near")
+    assert client.submit("measure", b"x").result(timeout=LONG_S) == 1
+    link.slow_down("1mbit")
+    before = link.sent_bytes("near")
+    job = client.submit("measure", bytes(MIB - 100))
+    service.until(lambda: link.sent_bytes("near") - before > MIB * 0.2, "a part of the data was sent")
+    client.cancel([job.id])
+    assert client.submit("measure", b"behind").result(timeout=LONG_S) == 6
+    status = job.status()
+    assert (status.state, status.run, status.started_at) == (JobState.CANCELLED, 0, None)
+    assert link.sent_bytes("near") - before < MIB * 0.8
+
+
 @pytest.mark.parametrize("size", [1000, 3 * MIB], ids=["idle", "a large result on its way"])
 def test_a_cut_link_is_noticed(linked: Start, link: Link, client_at: MakeClient, size: int) -> None:
     """The broker sees that its worker is silent, then gone; when the link is back, a result goes on where it was."""

@@ -19,8 +19,8 @@ What the worker does with what it hears, by state (a state that is not named beh
   rejected    | drop              | say so                   | say so               | say so
   take_over   | new incarnation, everything forgotten, -> no session (stopping: exit)
   cancel_run  | drop            | it runs: end it; it has  | it runs: end it      | it runs: end it
-              |                 | not begun: return,       |                      |
-              |                 | -> returning             |                      |
+              |                 | not begun or not come:   |                      |
+              |                 | return, -> returning     |                      |
   return_jobs | drop            | with jobs behind it:     | drop                 | drop
               |                 | return, -> returning     |                      |
   time limit  |                 | end it                   | end it               | end it
@@ -136,6 +136,7 @@ class WorkerCore:
         # The job that has begun and has nothing behind it in the task process; 0: not known of any.
         self._alone = 0
         self._return_asked = False
+        self._return_coming = False
         # The number of the report that returned, until it is acknowledged, and from where it did.
         self._returning: int | None = None
         self._returned_from = 0
@@ -242,7 +243,11 @@ class WorkerCore:
             self._arrivals.drop()
 
     def _cancel(self, message: CancelRun) -> None:
-        if message.session != self.session or message.n not in self._jobs:
+        if message.session != self.session:
+            return
+        if message.n > self.taken:  # on its way, maybe in pieces for a long time: it must not begin when it is here
+            self._return_coming |= self._returning is None
+        if message.n not in self._jobs:
             return
         self._cancels.add(message.n)
         # by what has been heard so far it has not begun; if it has, the answer to TakeBack shows that
@@ -317,7 +322,7 @@ class WorkerCore:
         if self._keep_taken_back:
             return
         unbegun = [n for n in self._jobs if n > self._offered]
-        if unbegun or self._stop_untold:
+        if unbegun or self._return_coming or self._stop_untold:
             for n in unbegun:
                 del self._jobs[n]
             self._cancels.difference_update(unbegun)
@@ -325,7 +330,7 @@ class WorkerCore:
                 self._returned_from = self._offered + 1
             self.outbox.add(Returned(self._returned_from, self.stopping))
             self._returning = self.outbox.reported
-            self._stop_untold = False
+            self._stop_untold = self._return_coming = False
             self._quiet_since_ms = now_ms
 
     def _rewind(self, numbers: list[int]) -> None:
@@ -457,7 +462,7 @@ class WorkerCore:
         n = self._running()
         overdue = self._return_wanted() and now_ms >= self._run.started_ms + RETURN_AFTER_MS
         blocked = self.obstacle is not None and self._behind() and self._returning is None
-        if self._return_asked or self._stop_untold or overdue or blocked:
+        if self._return_asked or self._return_coming or self._stop_untold or overdue or blocked:
             self._take_back(keep=False)
         elif (
             self.outbox.weight_bytes > UNACKNOWLEDGED_BYTES

@@ -184,7 +184,7 @@ INPUTS: dict[str, Any] = {
     "cancel_run of the running": CancelRun(SESSION, 2),
     "cancel_run of one behind": CancelRun(SESSION, 3),
     "cancel_run of one ended": CancelRun(SESSION, 1),
-    "cancel_run of the future": CancelRun(SESSION, 99),
+    "cancel_run of one coming": CancelRun(SESSION, 99),
     "cancel_run of another": CancelRun("other", 2),
     "return_jobs": ReturnJobs(SESSION),
     "return_jobs of another": ReturnJobs("other"),
@@ -203,6 +203,8 @@ TABLE: dict[tuple[str, str], str] = {
     **{(state, "cancel_run of the running"): "ends 2" for state in ("running", "returning", "stopping")},
     ("at_once", "cancel_run of the running"): "notes",  # it is being killed already
     ("running", "cancel_run of one behind"): "returns 3",
+    ("running", "cancel_run of one coming"): "returns 3",
+    **{("idle", name): "returns 1" for name in INPUTS if name.startswith("cancel_run") and not name.endswith("other")},
     ("running", "return_jobs"): "returns 3",
 }
 
@@ -250,6 +252,8 @@ def test_every_input_in_every_state(state: Callable[[], Worker], name: str) -> N
             assert effects == []
         case "returns 3":
             assert worker.reports() == [Returned(3, False)] and e.EndTask(2) not in effects
+        case "returns 1":
+            assert worker.reports() == [Returned(1, False)]
         case takes:
             assert worker.core.taken == taken + int(takes.split()[1])
 
@@ -778,6 +782,23 @@ def test_cancel_of_one_that_has_begun_unheard() -> None:
     worker.at_task.remove(1)
     assert e.EndTask(2) in worker.turn()
     assert worker.reports() == [ended(1)]
+
+
+def test_cancel_of_one_that_is_still_coming() -> None:
+    """Its data may take long to arrive: it goes back at once, and does not begin when the rest is here."""
+    for worker, taken in ((idle(), 0), (running(), 4)):
+        began = list(worker.at_task)
+        worker.pipe(piece(taken + 1, 0, b"x" * 1000))
+        worker.pipe(CancelRun(SESSION, taken + 1))
+        assert worker.reports() == [Returned(3 if began else 1, False)] and worker.at_task == began[:1]
+        worker.pipe(CancelRun(SESSION, taken + 1))
+        worker.pipe(Jobs(SESSION, taken + 1, (HandedJob(1, "t", b"rest", 1, None, 1000),), 7))
+        assert worker.reports() == [] and worker.at_task == began[:1]
+        worker.pipe(Ack(SESSION, worker.core.outbox.reported, 9))
+        worker.pipe(CancelRun(SESSION, taken + 1))
+        assert worker.reports() == [] and worker.core.taken == 8
+        worker.jobs(9, 1)
+        assert worker.core.taken == 9
 
 
 def test_a_job_is_not_looked_at_while_it_may_have_ended() -> None:
