@@ -1,42 +1,39 @@
-"""The worker's sockets and its loop; it decides nothing, `core` does.
+"""The worker's sockets and its loop: it receives, has a turn taken (`turn`), sends, and polls; it decides nothing.
 
-One thread. A turn reads what is waiting (bounded), lets the core decide, does what it says, and sleeps until the
-core's next deadline or the next news. Reading comes before any look at the clock, and when the poller slept up to a
-deadline everything is read: after a pause of the whole process a timer that has run out means nothing while news is
-unread.
+One thread. It sleeps until the turn's next deadline or the next news. Reading the sockets comes before the look at
+the clock, and when the poller slept up to a deadline everything is read: after a pause of the whole process a timer
+that has run out means nothing while news is unread.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import logging
 import os
 import secrets
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import zmq
 
 from zjobs.messages import codec
-from zjobs.messages.dispatch import PIPE, Ended
 from zjobs.messages.records import BrokerName, TaskType
 from zjobs.program import endpoints, zap
 from zjobs.program.keyfiles import Identity
 from zjobs.program.links import watch_link
-from zjobs.worker.core import effects as e
-from zjobs.worker.core import spool
-from zjobs.worker.core.core import BEAT_MS, FAREWELL_MS, WorkerCore
-from zjobs.worker.core.delivery import Delivery
+from zjobs.worker.core.core import FAREWELL_MS, HEARTBEAT_MS, WorkerCore
+from zjobs.worker.core.interfaces import Printed, TaskEvent
 from zjobs.worker.files import worker_lock
-from zjobs.worker.files.log_files import LogFiles, RunName
+from zjobs.worker.files.log_files import LogFiles
 from zjobs.worker.files.spool_file import SpoolFile
-from zjobs.worker.task.process import Death, Event, Runner
+from zjobs.worker.task.process import Runner
 from zjobs.worker.task.shared_memory import MAX_ADDRESS_CHARS
+from zjobs.worker.turn import Chatter, Inputs, Turn
 
 log = logging.getLogger("zworker")
 
@@ -44,9 +41,6 @@ MESSAGES_A_TURN = 256
 TOPIC_BYTES = 1024
 LINGER_MS = 500
 SLOW_START_MS = 10_000
-CLEAR_UP_MS = 500
-CHATTER_MS, CHATTER_BYTES = 60_000, 16 << 10
-LINE_BYTES = 64  # what the log adds to each line
 # To be woken by the end of each of many short jobs costs as much as running it; so their ends gather for this long.
 GATHER_S = 0.0002
 
@@ -109,7 +103,7 @@ def serve(config: Config) -> None:
         stack.callback(runner.close)
         runner.start()
         try:
-            _Loop(config, signals, pipe, reports, runner, gate, log_files).run(incarnation)
+            _Loop(config, signals, pipe, reports, runner, gate).run(incarnation, log_files)
         except _Stopped:
             log.info("stopped before it was ready")
 
@@ -165,13 +159,13 @@ class _Signals:
     def fileno(self) -> int:
         return self._reader.fileno()
 
-    def received(self) -> list[str]:
+    def received(self) -> tuple[str, ...]:
         """The names of the signals that came since."""
         try:
             numbers = self._reader.recv(64)
         except BlockingIOError:
-            return []
-        return [signal.Signals(number).name for number in numbers if number in self._previous]
+            return ()
+        return tuple(signal.Signals(number).name for number in numbers if number in self._previous)
 
 
 def _noted(number: int, frame: object) -> None:
@@ -187,7 +181,6 @@ class _Loop:
         reports: zmq.Socket[bytes],
         runner: Runner,
         gate: zap.Gate | None,
-        log_files: LogFiles,
     ) -> None:
         self._config = config
         self._signals = signals
@@ -195,166 +188,71 @@ class _Loop:
         self._reports = reports
         self._runner = runner
         self._gate = gate
-        self._spool = SpoolFile(worker_lock.spool_path(config.pipe))
-        self._core: WorkerCore
-        self._delivery: Delivery | None = None
-        self._lost = 0
-        self._log_files = log_files
-        self._told_of_garbage = False
-        self._done = False
-        self._clear_up_at_ms = 0
-        self._chatter = _Chatter()
         self._poller = zmq.Poller()
         self._registered: list[int] = []
         for source in (signals.fileno(), *((gate.socket,) if gate else ())):
             self._poller.register(source, zmq.POLLIN)
 
-    def run(self, incarnation: str) -> None:
+    def run(self, incarnation: str, log_files: LogFiles) -> None:
         """Raises Unstartable, Lost, _Stopped, OSError."""
-        self._incarnation = incarnation
-        self._core = WorkerCore(incarnation, self._announced_types(), *_self(), self._config.farewell_ms)
-        left = self._left_behind()
-        if left is not None:
-            self._delivery = Delivery(left, *_self())
-            log.info("delivering %d reports that the worker before could not deliver", len(left.reports))
+        chatter = Chatter(log)
+        core = WorkerCore(incarnation, self._announced_types(chatter), *_self(), self._config.farewell_ms)
+        spool = SpoolFile(worker_lock.spool_path(self._config.pipe))
+        turn = Turn(core, self._runner, spool, log_files, chatter, log, lambda: secrets.token_hex(16), _reachable)
         _print_ready(self._config)
         log.info("ready, pipe %s, reports %s", self._config.pipe, self._config.reports)
         for source in (self._pipe, self._reports):
             self._poller.register(source, zmq.POLLIN)
-        ready = self._all()
-        self._see_to_leftovers(_now_ms())
-        while not self._done:
-            self._turn(ready)
-            if not self._done:
-                ready = self._poll(self._deadline_ms())
+        turn.clear_up(_now_ms())
+        self._serve(turn)
         self._reports.linger = LINGER_MS
-        if self._lost:
-            raise Lost(f"{self._lost} reports are lost: {self._spool.path} cannot be written")
+        if turn.lost:
+            raise Lost(f"{turn.lost} reports are lost: {spool.path} cannot be written")
         log.info("stopped")
 
-    def _left_behind(self) -> spool.Spool | None:
-        """What the worker before could not deliver, if there is something that can be used. Raises OSError."""
-        try:
-            return self._spool.load()
-        except spool.Damaged as damaged:
-            self._set_aside(f"damaged ({damaged})")
-            return None
-
-    def _set_aside(self, what: str) -> None:
-        """Sets the spool aside, and says so. Raises OSError."""
-        aside = self._spool.set_aside(self._incarnation[:8])
-        self._core.warning = f"the spool of the worker before is {what}: it was set aside as {aside}"
-        log.error("%s", self._core.warning)
-
-    def _announced_types(self) -> tuple[TaskType, ...]:
+    def _announced_types(self, chatter: Chatter) -> tuple[TaskType, ...]:
         """What the first task process announces. Raises Unstartable, _Stopped."""
         begun_ms, said = _now_ms(), False
         while True:
             self._let_in()
-            self._hear(self._runner.events(), _now_ms())
+            self._show(chatter, self._runner.events())
             if self._runner.types is not None:
                 return self._runner.types
             if self._signals.received():
                 raise _Stopped
             death = self._runner.died(_now_ms())
             if death is not None:
-                self._hear(death.events, _now_ms())
+                self._show(chatter, death.events)
                 raise Unstartable(self._runner.refusal or f"{death.how} before it was ready")
             if not said and _now_ms() - begun_ms >= SLOW_START_MS:
                 said = True
                 log.warning("the task process is still importing %s; waiting", ", ".join(self._config.tasks) or "zjobs")
-            self._poll(_now_ms() + BEAT_MS)
+            self._poll(_now_ms() + HEARTBEAT_MS)
 
-    # --- one turn ----------------------------------------------------------------------------------------
-
-    def _turn(self, ready: set[object]) -> None:
-        """`ready`: what can be read. The others are left alone: to find one empty costs as much as a small message."""
-        # The task process first: after a take_over, what it did before is no longer known to the core.
-        if not self._runner.alive or not ready.isdisjoint(self._registered):
-            self._hear_task_process()
-        self._let_in()
-        self._hear_broker(ready)
-        now_ms = _now_ms()
-        for name in self._signals.received():
-            self._stop(name, now_ms)
-        if not self._runner.clear and now_ms >= self._clear_up_at_ms:
-            self._see_to_leftovers(now_ms)
-        while effects := self._speaker.turn(now_ms):
-            for effect in effects:
-                self._do(effect, now_ms)
-        self._runner.feed()
-
-    @property
-    def _speaker(self) -> Delivery | WorkerCore:
-        """Who speaks with the broker."""
-        return self._delivery or self._core
-
-    def _stop(self, name: str, now_ms: int) -> None:
-        if self._delivery is not None:
-            log.info("%s: stopping; the spool stays for the next worker", name)
-            self._done = True
-            return
-        log.info("%s: stopping %s", name, self._how_to_stop())
-        self._core.stop(now_ms)
-
-    def _how_to_stop(self) -> str:
-        job_id = self._core.running_id
-        if self._core.stopping:
-            return "at once" if job_id is None else f"at once: job {job_id} is killed"
-        return "now: no job runs" if job_id is None else f"after job {job_id}"
-
-    def _hear_task_process(self) -> None:
-        now_ms = _now_ms()
-        if not self._runner.alive:
-            if now_ms >= self._runner.restart_at_ms and not self._core.stopping:
-                self._start_task_process()
-            return
-        self._hear_events(now_ms)
-        death = self._runner.died(now_ms)
-        if death is not None:
-            self._bury(death, now_ms)
-
-    def _hear_events(self, now_ms: int) -> None:
-        announced = self._runner.types is not None
-        self._hear(self._runner.events(), now_ms)
-        if self._runner.types is not None and not announced:
-            self._core.on_ready(self._runner.types, now_ms)
-
-    def _hear(self, events: list[Event], now_ms: int) -> None:
+    def _show(self, chatter: Chatter, events: list[TaskEvent]) -> None:
+        """What is printed before there is a job."""
         for event in events:
-            if isinstance(event, Ended):
-                self._log_files.close()
-                self._core.on_ended(event, now_ms)
-            elif event.n:
-                file = self._log_files.write(RunName(*self._core.run_name), event.data)
-                self._core.on_output(event.n, event.data, file)
-            else:
-                self._chatter.heard(event.data, now_ms)
+            if isinstance(event, Printed):
+                chatter.hear(event.data, _now_ms())
 
-    def _bury(self, death: Death, now_ms: int) -> None:
-        self._hear(death.events, now_ms)
-        job_id = self._core.running_id
-        job = "" if job_id is None else f"job {job_id}: "
-        self._core.on_task_process_died(death.lost, death.unbegun, death.how, now_ms, death.killed)
-        self._tell_of_leftovers(now_ms)
-        log.warning("%s", self._runner.refusal or job + death.how)
-        if self._runner.restart_at_ms <= now_ms and not self._core.stopping:
-            self._start_task_process()
+    def _serve(self, turn: Turn) -> None:
+        ready = self._all()
+        while not turn.done:
+            self._let_in()
+            inputs = self._inputs(ready)
+            for frame in turn.take(inputs, _now_ms()):
+                self._reports.send(frame, zmq.NOBLOCK)
+            if not turn.done:
+                ready = self._poll(turn.deadline_ms())
 
-    def _see_to_leftovers(self, now_ms: int) -> None:
-        self._runner.clear_up()
-        self._tell_of_leftovers(now_ms)
-
-    def _tell_of_leftovers(self, now_ms: int) -> None:
-        self._core.on_obstacle(self._runner.obstacle, now_ms)
-        self._clear_up_at_ms = now_ms + CLEAR_UP_MS
-
-    def _start_task_process(self) -> None:
-        try:
-            self._runner.start()
-        except OSError as error:  # such as no processes, descriptors or memory left at present
-            self._runner.postpone(_now_ms())
-            log.warning("cannot start a task process: %s", error)
+    def _inputs(self, ready: set[object]) -> Inputs:
+        """`ready`: what can be read. The others are left alone: to find one empty costs as much as a small message."""
+        return Inputs(
+            _waiting(self._pipe) if self._pipe in ready else [],
+            self._reports in ready and any(frame.startswith(b"\x01") for frame in _waiting(self._reports)),
+            self._signals.received(),
+            not ready.isdisjoint(self._registered),
+        )
 
     def _let_in(self) -> None:
         if self._gate is not None:
@@ -363,89 +261,7 @@ class _Loop:
             if refused is not None:
                 log.warning("%s", refused)
 
-    def _hear_broker(self, ready: set[object]) -> None:
-        now_ms = _now_ms()
-        if self._pipe in ready:
-            for frame in _waiting(self._pipe):
-                self._hear_message(frame, now_ms)
-        if self._reports in ready:
-            for frame in _waiting(self._reports):
-                if frame.startswith(b"\x01"):
-                    self._speaker.on_subscription(now_ms)
-
-    def _hear_message(self, frame: bytes, now_ms: int) -> None:
-        try:
-            message = codec.decode(frame, PIPE)
-        except codec.DecodeError as error:
-            if not self._told_of_garbage:  # once: somebody who sends one sends many
-                self._told_of_garbage = True
-                log.warning("dropped a message on %s: %s", self._config.pipe, error)
-            return
-        if self._delivery is not None:
-            self._delivery.on_pipe(message, now_ms)
-        else:
-            self._core.on_pipe(message, now_ms, secrets.token_hex(16))
-
-    def _do(self, effect: e.Effect, now_ms: int) -> None:
-        if isinstance(effect, e.Publish):
-            self._reports.send(codec.encode(effect.message), zmq.NOBLOCK)
-        elif isinstance(effect, e.Offer):
-            broker = self._core.broker
-            assert broker is not None  # jobs belong to a session
-            self._runner.serve(broker.journal, _reachable(broker))
-            self._runner.offer(effect.n, effect.job, effect.result_bytes)
-        elif isinstance(effect, e.TakeBack):
-            numbers = self._runner.take_back()
-            self._hear_events(now_ms)
-            self._core.on_taken_back(numbers, now_ms)
-        elif isinstance(effect, e.Look):
-            self._core.on_seen(self._runner.seen(effect.n), now_ms)
-        elif isinstance(effect, e.EndTask):
-            log.info("job %s: telling its task to end", self._core.running_id)
-            self._runner.end_task(effect.n)
-        elif isinstance(effect, e.KillTask):
-            log.warning("job %s: killing its process", self._core.running_id)
-            self._runner.kill()
-        elif isinstance(effect, e.Renew):
-            log.warning("the broker takes over: everything is forgotten, new incarnation %s", effect.incarnation)
-            self._runner.forget()
-        elif isinstance(effect, e.Say):
-            log.warning("%s", effect.sentence)
-        elif isinstance(effect, e.Exit):
-            self._lost = effect.lost
-            self._done = True
-        else:
-            self._keep(effect)
-
-    def _keep(self, effect: e.SaveSpool | e.RemoveSpool | e.SetAsideSpool) -> None:
-        """What is to be done to the spool. A disk that refuses is asked again."""
-        try:
-            if isinstance(effect, e.SaveSpool):
-                self._spool.save(effect.spool)
-                left = len(effect.spool.reports)
-                log.warning("the broker did not take %d reports; %s keeps them", left, self._spool.path)
-                self._core.on_spooled()
-                return
-            if isinstance(effect, e.RemoveSpool):
-                self._spool.remove()
-                log.info("the spool is delivered")
-            else:
-                self._set_aside("of a session that the broker does not know")
-            self._delivery = None
-        except OSError as error:
-            log.error("the spool: %s", error)
-            if isinstance(effect, e.SaveSpool):
-                self._core.on_spool_failed()
-
     # --- waiting -------------------------------------------------------------------------------------------
-
-    def _deadline_ms(self) -> int:
-        deadline_ms = self._speaker.next_deadline_ms()
-        if not self._runner.alive and not self._core.stopping:
-            deadline_ms = min(deadline_ms, self._runner.restart_at_ms)
-        if not self._runner.clear:
-            deadline_ms = min(deadline_ms, self._clear_up_at_ms)
-        return deadline_ms
 
     def _poll(self, deadline_ms: int) -> set[object]:
         """Sleeps until something can be read, or the deadline; returns what can be, or may be by now."""
@@ -465,31 +281,13 @@ class _Loop:
         return {self._pipe, self._reports, *self._registered}
 
 
-class _Chatter:
-    """What is printed outside of any job, into the log: of much only the beginning of each minute's."""
-
-    def __init__(self) -> None:
-        self._until_ms = 0
-        self._room = 0
-
-    def heard(self, data: bytes, now_ms: int) -> None:
-        if now_ms >= self._until_ms:
-            self._until_ms, self._room = now_ms + CHATTER_MS, CHATTER_BYTES
-        if self._room <= 0:
-            return
-        for line in data[: self._room].decode(errors="replace").splitlines():
-            log.info("outside of any job: %s", line)
-            self._room -= len(line) + LINE_BYTES
-            if self._room <= 0:
-                log.info("outside of any job: … and more, which is not shown for a minute")
-                return
-
-
-def _waiting(sock: zmq.Socket[bytes]) -> Iterator[bytes]:
+def _waiting(sock: zmq.Socket[bytes]) -> list[bytes]:
     """The messages that wait, so many at most."""
+    frames: list[bytes] = []
     with contextlib.suppress(zmq.Again):
-        for _ in range(MESSAGES_A_TURN):
-            yield sock.recv(zmq.NOBLOCK)
+        while len(frames) < MESSAGES_A_TURN:
+            frames.append(sock.recv(zmq.NOBLOCK))
+    return frames
 
 
 def _self() -> tuple[str, int]:
@@ -497,6 +295,7 @@ def _self() -> tuple[str, int]:
     return socket.gethostname()[:256], os.getpid()
 
 
+@functools.lru_cache(maxsize=1)  # asked for each job
 def _reachable(broker: BrokerName) -> str:
     """Where tasks reach the broker; empty when it is not known: a broker elsewhere says how it is called over there."""
     if broker.host != _self()[0] or len(broker.frontend) > MAX_ADDRESS_CHARS:

@@ -17,6 +17,7 @@ from zjobs.messages.events import JobEvent, Listening, ServiceEvent
 from zjobs.messages.records import Attempt, BrokerName, JobStatus, Limits, Missing, TaskType, WorkerInfo
 from zjobs.messages.requests import NewJob
 from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome, WorkerState
+from zjobs.worker.core.states import TABLE, Signal, State
 
 if TYPE_CHECKING:
     from tests.conftest import Service
@@ -77,6 +78,29 @@ def test_the_closed_lists_are_complete() -> None:
     for words in (JobState, WorkerState, Outcome):
         missing = [word.value for word in words if f"`{word.value}`" not in PROTOCOL]
         assert not missing, (words, missing)
+
+
+def test_the_states_of_a_worker_are_those_in_the_code() -> None:
+    """The table of messages against states is the one that the worker looks things up in."""
+    assert states_of_a_worker() in sections(PROTOCOL)["The states of a worker"]
+
+
+def states_of_a_worker() -> str:
+    """As it stands in the page. A state in which everything is dropped has no column."""
+    columns = [state for state in State if any(state is known for known, _ in TABLE)]
+    lines = [["", *(state.value for state in columns)], ["---"] * (len(columns) + 1)]
+    for name, heard in [*((f"`{op}`", kind) for op, kind in PIPE.items()), *((one.value, one) for one in Signal)]:
+        cells = [cell(state, heard) for state in columns]
+        same = [cell == before != "drops" for before, cell in zip(["", *cells], cells)]
+        lines.append([name, *("the same" if one else cell for one, cell in zip(same, cells))])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines).replace("|  |", "| |")
+
+
+def cell(state: State, heard: Any) -> str:
+    """What a worker in this state does, and which state that leads to."""
+    action, after = TABLE.get((state, heard), (None, state))
+    text = "drops" if action is None else action.value
+    return text if after is state else f"{text} → *{after.value}*"
 
 
 def test_the_limits_are_those_in_force() -> None:

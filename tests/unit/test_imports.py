@@ -36,6 +36,7 @@ BELOW = {
     "worker.task": {"predefined", "tasks"},
 }
 PURE = ("broker.core", "worker.core", "messages")
+PURE_FILES = ("worker.turn",)
 OUTSIDE = {
     "zmq",
     "sqlite3",
@@ -115,6 +116,11 @@ def test_arrows_point_one_way(module: str) -> None:
             assert name.rpartition(".")[2] in BELOW[room], f"{module} imports {name}, which stands above it"
 
 
+def test_the_turn_drives_the_core_alone() -> None:
+    """What the worker's turn needs beside the core it is given by the service, or by the simulation."""
+    assert {room_of(name) for name in ours(FILES["worker.turn"])} <= {"worker.core", "messages"}
+
+
 def test_no_circles() -> None:
     """No file of the programs needs itself, by whatever way round."""
     arrows = {
@@ -128,7 +134,7 @@ def test_no_circles() -> None:
     assert not arrows, arrows
 
 
-@pytest.mark.parametrize("module", sorted(name for name in FILES if room_of(name) in PURE))
+@pytest.mark.parametrize("module", sorted(name for name in FILES if name in PURE_FILES or room_of(name) in PURE))
 def test_the_cores_are_pure(module: str) -> None:
     """No clock, socket, file, random number or log is imported where decisions are taken."""
     assert not {name.split(".")[0] for name in imported(FILES[module])} & OUTSIDE

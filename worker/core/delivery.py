@@ -12,7 +12,7 @@ is set aside (`SetAsideSpool`).
 from __future__ import annotations
 
 from zjobs.messages.dispatch import Ack, Beat, PipeMessage, Rejected, TakeOver
-from zjobs.worker.core.core import BEAT_MS
+from zjobs.worker.core.core import HEARTBEAT_MS
 from zjobs.worker.core.effects import Effect, Publish, RemoveSpool, Say, SetAsideSpool
 from zjobs.worker.core.outbox import Outbox
 from zjobs.worker.core.spool import Spool
@@ -24,7 +24,7 @@ class Delivery:
     """The delivery of one spool by the worker `pid` on `host`."""
 
     def __init__(self, spool: Spool, host: str, pid: int) -> None:
-        self._last_beat = spool.beat._replace(
+        self._last_heartbeat = spool.beat._replace(
             stopping=True, running=None, spooled=True, warning=None, host=host, pid=pid
         )
         self._outbox = Outbox(spool.beat.acked)
@@ -32,46 +32,47 @@ class Delivery:
             self._outbox.add(report)
         self._said: list[Effect] = []
         self._refused = False
-        self._beat_at_ms = 0
+        self._heartbeat_at_ms = 0
         self._settle_at_ms = 0  # when to try to remove the file, or to set it aside
 
     def on_pipe(self, message: PipeMessage, now_ms: int) -> None:
         """A message of the broker."""
         outbox = self._outbox
         if isinstance(message, Ack):
-            if message.session == self._last_beat.session and outbox.acked <= message.reports <= outbox.reported:
+            if message.session == self._last_heartbeat.session and outbox.acked <= message.reports <= outbox.reported:
                 outbox.hears(message, now_ms)
         elif isinstance(message, Rejected):
-            if message.session == self._last_beat.session:
+            if message.session == self._last_heartbeat.session:
                 self._said.append(Say(f"the broker rejected report {message.report}: {message.message}"))
         elif isinstance(message, TakeOver):
-            self._refused |= message.incarnation == self._last_beat.incarnation
+            self._refused |= message.incarnation == self._last_heartbeat.incarnation
 
     def on_subscription(self, now_ms: int) -> None:
         """A broker listens anew: it may have missed everything."""
-        self._beat_at_ms = now_ms
+        self._heartbeat_at_ms = now_ms
         self._outbox.start_over()
 
-    def turn(self, now_ms: int) -> list[Effect]:
+    def turn(self, now_ms: int) -> tuple[Effect, ...]:
         """What is to be done now, in this order."""
-        effects, self._said = self._said, []
-        if effects:
-            return effects
+        if self._said:
+            said, self._said = self._said, []
+            return tuple(said)
         if self._settled:
             if now_ms < self._settle_at_ms:
-                return []
+                return ()
             self._settle_at_ms = now_ms + RETRY_MS  # the disk may refuse it now
-            return [SetAsideSpool() if self._refused else RemoveSpool()]
-        if now_ms >= self._beat_at_ms:
-            self._beat_at_ms = now_ms + BEAT_MS
-            effects.append(Publish(self._beat))
-        session = self._last_beat.session
+            return (SetAsideSpool() if self._refused else RemoveSpool(),)
+        heartbeats: tuple[Effect, ...] = ()
+        if now_ms >= self._heartbeat_at_ms:
+            self._heartbeat_at_ms = now_ms + HEARTBEAT_MS
+            heartbeats = (Publish(self._heartbeat),)
+        session = self._last_heartbeat.session
         assert session is not None
-        return effects + [Publish(reports) for reports in self._outbox.due(session, now_ms, 0)]
+        return (*heartbeats, *map(Publish, self._outbox.due(session, now_ms, 0)))
 
     def next_deadline_ms(self) -> int:
         """When `turn` has something to do although nothing happened."""
-        return self._settle_at_ms if self._settled else self._beat_at_ms
+        return self._settle_at_ms if self._settled else self._heartbeat_at_ms
 
     @property
     def _settled(self) -> bool:
@@ -79,6 +80,6 @@ class Delivery:
         return self._refused or not self._outbox
 
     @property
-    def _beat(self) -> Beat:
+    def _heartbeat(self) -> Beat:
         outbox = self._outbox
-        return self._last_beat._replace(acked=outbox.acked, round=outbox.flow.round, sent=outbox.flow.count)
+        return self._last_heartbeat._replace(acked=outbox.acked, round=outbox.flow.round, sent=outbox.flow.count)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Union
 
 from zjobs.messages.dispatch import HandedJob, WorkerMessage
+from zjobs.messages.records import BrokerName
 from zjobs.worker.core.spool import Spool
 
 # Not named tuples: those without fields would all be equal, and `Exit() == TakeBack()` is a trap.
@@ -20,11 +21,12 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Give this job to the task process, behind those it has."""
+    """Give this job of this broker to the task process, behind those it has."""
 
     n: int
     job: HandedJob
     result_bytes: int
+    broker: BrokerName
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +91,6 @@ class Exit:
     lost: int = 0
 
 
-Effect = Union[
-    Publish,
-    Offer,
-    TakeBack,
-    Look,
-    EndTask,
-    KillTask,
-    Renew,
-    Say,
-    SaveSpool,
-    RemoveSpool,
-    SetAsideSpool,
-    Exit,
-]
+Spooling = Union[SaveSpool, RemoveSpool, SetAsideSpool]
+Deed = Union[Offer, TakeBack, Look, EndTask, KillTask, Renew, Say, Spooling, Exit]
+Effect = Union[Publish, Deed]

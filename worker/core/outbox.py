@@ -6,7 +6,6 @@ Never sent again because of the time that has passed: a large one may take minut
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from itertools import islice
 
 from zjobs.messages.dispatch import Ack, Arrived, Ended, Output, Piece, Report, Reports
@@ -60,15 +59,17 @@ class Outbox:
         self.flow.begin_round()
         self._cutter.start_over()
 
-    def due(self, session: str, now_ms: int, more_to_come: int) -> Iterator[Piece | Reports]:
+    def due(self, session: str, now_ms: int, more_to_come: int) -> list[Piece | Reports]:
         """What is new and worth a message, as far as there is room for it.
 
         more_to_come: how many jobs are here that have not ended.
         """
         if self._sent > self.acked and self.reported - self._sent < GATHER <= more_to_come:
-            return  # the acknowledgement of what is on its way sends them, with those that come meanwhile
+            return []  # the acknowledgement of what is on its way sends them, with those that come meanwhile
+        due: list[Piece | Reports] = []
         while self._sent < self.reported and self.flow.has_room():
-            yield self._piece(session, now_ms) or self._batch(session, now_ms)
+            due.append(self._piece(session, now_ms) or self._batch(session, now_ms))
+        return due
 
     def _piece(self, session: str, now_ms: int) -> Piece | None:
         """A part of the result of the report that is sent next, if that is too large for one message."""

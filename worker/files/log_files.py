@@ -5,17 +5,10 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import NamedTuple
+
+from zjobs.worker.core.interfaces import RunName
 
 log = logging.getLogger("zworker")
-
-
-class RunName(NamedTuple):
-    """Which run it is: ids belong to a journal, and a job may run more than once."""
-
-    journal: str
-    id: int
-    attempt: int
 
 
 class LogFiles:

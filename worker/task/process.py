@@ -17,16 +17,16 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, NoReturn, Union
+from typing import Any, NoReturn
 
 from zjobs.messages import codec
-from zjobs.messages.dispatch import Ended, HandedJob
-from zjobs.messages.fields import MAX_DURATION_MS, MAX_ID
+from zjobs.messages.dispatch import HandedJob
 from zjobs.messages.records import TaskType
-from zjobs.messages.states import FailReason, Outcome
+from zjobs.worker.core.interfaces import Death, Printed, TaskEvent
 from zjobs.worker.core.progress import Seen
-from zjobs.worker.task import packets, platform
+from zjobs.worker.task import ends, packets, platform
 from zjobs.worker.task.output import Capture
+from zjobs.worker.task.remains import Remains
 from zjobs.worker.task.shared_memory import PAGE_BYTES, Page
 
 # With 1 job ahead the task process idles while we turn around: 13,000 jobs/s instead of 110,000. Linux takes
@@ -36,33 +36,11 @@ RESULTS_A_TURN = JOBS_AHEAD  # so that after a take_back, all ends that can be t
 LAST_PACKETS = 1_000  # more than there can be: what a dead task process leaves is read to its end
 # Of jobs with large results only so many: their results are read in one turn, all of them.
 FEW_AHEAD = 8
-LONGEST_US = MAX_DURATION_MS * 1000
-_NOTHING_ELSE = (None, "", "")  # no reason, message, detail
 RESTART_FIRST_MS = 100
-END_S = 0.5  # for what a dead task process has left: the worker waits
 RESTART_LAST_MS = 10_000
 
 
-class Printed(NamedTuple):
-    """Output of job number `n`; 0: it belongs to none."""
-
-    n: int
-    data: bytes
-
-
-Event = Union[Ended, Printed]
 NoteMarks = Callable[[Sequence[int]], None]
-
-
-class Death(NamedTuple):
-    """A task process has ended: its last events, the numbers it had begun without result, those it had not begun, and
-    how many processes were killed that it had left."""
-
-    how: str
-    events: list[Event]
-    lost: list[int]
-    unbegun: list[int]
-    killed: int
 
 
 class Runner:
@@ -85,10 +63,7 @@ class Runner:
         self._service = (b"", b"")
         self._lock_fd = lock_fd
         self._note_marks = note_marks
-        self._left_marks = set(marks)  # of earlier task processes, as far as something of them may still run
-        self._left: list[platform.Process] = []
-        if marks:
-            self._end_leftovers(0)
+        self._remains = Remains(marks)
         self._process: subprocess.Popen[bytes] | None = None
         self._reset()
         self._quick_deaths = 0
@@ -120,7 +95,7 @@ class Runner:
         assert self._process is None
         self._reset()
         self._mark = platform.new_mark()
-        self._note_marks([*self._left_marks, self._mark])
+        self._note_marks([*self._remains.marks, self._mark])
         with contextlib.ExitStack() as undo:
             self._socket, self._child_end = map(undo.enter_context, platform.packet_pair())
             with platform.nameless_file() as file:
@@ -199,22 +174,20 @@ class Runner:
             self._packet += 1
             self._sent[n] = self._packet
 
-    def events(self, most: int = RESULTS_A_TURN) -> list[Event]:
+    def events(self, most: int = RESULTS_A_TURN) -> list[TaskEvent]:
         """What happened since, in order: output, and the jobs that have ended, at most `most` of them."""
         if self._process is None:
             return []
         self._capture.read()
-        events: list[Event] = []
-        if self._idle_output:
-            events.append(Printed(0, self._idle_output))
-            self._idle_output = b""
-        if self._hear(events, most):
-            # No job has ended up to now whose end was not heard, so what was read before is the present one's.
-            self._printed(events, self._first(), self._capture.rest())
-        return [] if self._forgotten else events
+        idle, self._idle_output = self._idle_output, b""
+        heard, all_heard = self._hear(most)
+        # If no job has ended whose end was not heard, what was read before is the present one's.
+        rest = self._capture.rest() if all_heard else b""
+        return [] if self._forgotten else [*_printed(0, idle), *heard, *_printed(self._first(), rest)]
 
-    def _hear(self, events: list[Event], most: int) -> bool:
-        """Reads packets, at most `most`; whether those were all."""
+    def _hear(self, most: int) -> tuple[list[TaskEvent], bool]:
+        """What packets say, at most `most`; whether those were all."""
+        events: list[TaskEvent] = []
         for _ in range(most):
             if self._broken:
                 break
@@ -225,42 +198,25 @@ class Runner:
                 elif packet[:1] == ["skipped"]:
                     self._skipped(*packet)
                 else:
-                    self._ended(events, *packet)
+                    events += self._ended(*packet)
             except BlockingIOError:
-                return True
+                return events, True
             except (OSError, packets.Garbled, TypeError, ValueError):
                 continue  # a task has written to our socket; its own end is still to come
-        return False
+        return events, False
 
-    def _ended(
-        self,
-        events: list[Event],
-        marked: bool,
-        n: int,
-        outcome: str,
-        elapsed_us: int,
-        result: bytes | None,
-        reason: Any,
-        message: str,
-        detail: str,
-        killed: int,
-        left: str,
-    ) -> None:
+    def _ended(self, marked: bool, n: int, outcome: str, elapsed_us: int, *more: Any) -> list[TaskEvent]:
         """A result, and before it what that job has printed. Raises TypeError or ValueError when it is none."""
-        ended = Ended(n, Outcome(outcome), elapsed_us, result, reason and FailReason(reason), message, detail)
-        ended = ended._replace(left_behind=left)
+        ended = ends.read(n, outcome, elapsed_us, *more)
         if n != self._first():
             self._break(f"ended job number {n}, which is not running,")
-        ended = _sendable(ended)
-        if type(killed) is int and 0 < killed <= MAX_ID:
-            ended = ended._replace(killed=killed)
-        if marked:
-            self._printed(events, n, self._capture.until_mark(n))
+        ended = ends.mended(ended)
+        printed = _printed(n, self._capture.until_mark(n)) if marked else []
         del self._sent[n]
-        large = result is not None and len(result) > packets.PACKET_BYTES
+        large = ended.result is not None and len(ended.result) > packets.PACKET_BYTES
         self._ahead = FEW_AHEAD if large else min(self._ahead + 1, JOBS_AHEAD)
         self._quick_deaths = 0
-        events.append(ended)
+        return [*printed, ended]
 
     def _skipped(self, _: str, number: int) -> None:
         """A packet that was taken back with the one before it: fine. If that was not, somebody else has read it."""
@@ -276,10 +232,6 @@ class Runner:
     def _first(self) -> int:
         """The number of the job that runs, or runs next; 0: there is none."""
         return next(iter(self._sent), 0)
-
-    def _printed(self, events: list[Event], n: int, data: bytes) -> None:
-        if data:
-            events.append(Printed(n, data))
 
     def _announced(self, kind: str, what: Any, token: bytes = b"") -> None:
         if kind == "types":
@@ -345,11 +297,14 @@ class Runner:
             return None
         killed = self._end_what_it_started()
         code = self._process.wait()
-        events = self._last_events()
+        self._capture.read()
+        heard, _ = self._hear(most=LAST_PACKETS)
         unbegun = self.take_back()
-        lost = [] if self._forgotten else list(self._sent)
-        self._printed(events, lost[0] if lost else 0, self._capture.rest())
-        death = Death(self._how(code), [] if self._forgotten else events, lost, unbegun, killed)
+        lost = list(self._sent)
+        rest = _printed(lost[0] if lost else 0, self._capture.rest())
+        events = [*_printed(0, self._idle_output), *heard, *rest]
+        how = self._how(code)
+        death = Death(how, [], [], unbegun, killed) if self._forgotten else Death(how, events, lost, unbegun, killed)
         self._close()
         if self._forgotten or death.lost or code == packets.EXIT_REPLACED:
             self._quick_deaths, self.restart_at_ms = 0, now_ms
@@ -360,17 +315,9 @@ class Runner:
     def _end_what_it_started(self) -> int:
         """Of the dead task process, which is not reaped yet; returns how many processes were killed."""
         assert self._process is not None
-        self._left_marks.add(self._mark)
-        killed = self._end_leftovers(END_S)
+        killed = self._remains.end(self._mark)
         platform.kill_group(self._process.pid)  # whatever starts another and ends so fast that no look finds it
         return killed
-
-    def _last_events(self) -> list[Event]:
-        events: list[Event] = []
-        self._capture.read()
-        self._printed(events, 0, self._idle_output)
-        self._hear(events, most=LAST_PACKETS)
-        return events
 
     def _how(self, code: int) -> str:
         if self._broken:
@@ -391,31 +338,19 @@ class Runner:
         os.close(self._death_fd)
         self._process = None
 
-    # --- what task processes have left running -----------------------------------------------------------------
-
     @property
     def clear(self) -> bool:
         """Whether nothing runs any more that an earlier task process has started."""
-        return not self._left_marks
+        return not self._remains.marks
 
     def clear_up(self) -> None:
         """Tries again to end what could not be ended."""
-        if self._left_marks:
-            self._end_leftovers(0)
+        self._remains.try_again()
 
     @property
     def obstacle(self) -> str | None:
         """A sentence on what is left and cannot be ended."""
-        if not self._left:
-            return None
-        return f"no job starts while what an earlier one has left cannot be killed: {platform.described(self._left)}"
-
-    def _end_leftovers(self, patience_s: float) -> int:
-        """Two jobs must never overlap, nor what they have started. Returns how many were killed."""
-        killed, self._left = platform.end_marked(self._left_marks, patience_s)
-        if not self._left:
-            self._left_marks.clear()
-        return killed
+        return self._remains.obstacle
 
     def postpone(self, now_ms: int) -> None:
         """The next start waits, longer each time: this one failed, or ended without a task being to blame."""
@@ -433,19 +368,5 @@ class Runner:
             self._close()
 
 
-def _sendable(ended: Ended) -> Ended:
-    """The end of a job as the broker will take it: one that it refused would come again for ever, and stop the queue.
-
-    What the task process says may be anything, for a task can reach into it.
-    """
-    elapsed_us = ended.elapsed_us
-    if type(elapsed_us) is not int or not 0 <= elapsed_us <= LONGEST_US:
-        elapsed_us = min(max(0, elapsed_us), LONGEST_US) if type(elapsed_us) is int else 0
-        ended = ended._replace(elapsed_us=elapsed_us)
-    if type(ended.n) is int and type(ended.result) is bytes and ended[4:7] == _NOTHING_ELSE and not ended.left_behind:
-        return ended  # most are like this: to look closer would cost as much as all the rest here
-    mistake = codec.refusal(ended)
-    if mistake is None:
-        return ended
-    message = f"the task process told of an end that cannot be kept: {mistake}"
-    return Ended(int(ended.n), Outcome.FAILED, elapsed_us, reason=FailReason.BAD_RESULT, message=message)
+def _printed(n: int, data: bytes) -> list[TaskEvent]:
+    return [Printed(n, data)] if data else []

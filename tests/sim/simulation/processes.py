@@ -1,13 +1,15 @@
-"""The two programs: each has the real core, and turns like those of its `shell` module."""
+"""The two programs. The broker has the real core, and turns like its service; the worker takes its own turns."""
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simulation.oracle import Broken
-from simulation.tasks import TYPES, Runner
+from simulation.tasks import TYPES, Runner, TaskProcess
 from zjobs.broker.core.core import Core
 from zjobs.broker.core.effects import Effects
 from zjobs.broker.core.jobs import Loaded
@@ -16,21 +18,26 @@ from zjobs.broker.core.worker_status import Now
 from zjobs.broker.retention import Retention
 from zjobs.broker.storage.sqlite import Journal, StorageError
 from zjobs.messages import codec
-from zjobs.messages.dispatch import PIPE, REPORTS, Beat, Ended, Jobs, Piece, Progress, Received, Reports, Started
+from zjobs.messages.dispatch import REPORTS, Beat, Jobs, Piece, Progress, Received, Reports, Started
 from zjobs.messages.records import BrokerName
 from zjobs.messages.requests import Cancel, Forget, Pause, Request, Resume, Retry, Submit
-from zjobs.worker.core import effects as w
 from zjobs.worker.core.core import WorkerCore
-from zjobs.worker.core.delivery import Delivery
-from zjobs.worker.core.progress import Seen
-from zjobs.worker.core.spool import pack, unpack
-from zjobs.worker.task.process import Event
+from zjobs.worker.core.interfaces import RunName
+from zjobs.worker.core.spool import Spool, pack, unpack
+from zjobs.worker.core.states import State
+from zjobs.worker.turn import Chatter, Inputs, Turn
 
 if TYPE_CHECKING:
     from simulation.world import World
 
 NAME = BrokerName("host", "tcp://127.0.0.1:5570", "journal-1")
 MOST_TURNS = 2_000
+LOG = logging.getLogger("simulated worker")
+LOG.setLevel(logging.CRITICAL)  # what people would be told is not looked at here
+
+
+class Crash(Exception):
+    """The worker dies here."""
 
 
 class Broker:
@@ -175,130 +182,105 @@ class Broker:
         same("numbers ahead", [self.core.ahead(job) for job in jobs], list(range(len(jobs))))
 
 
-class Crash(Exception):
-    """The worker dies here."""
-
-
 class Worker:
     """A worker process with its task process. It begins with what the world has of the worker before: `world.spool`."""
 
     def __init__(self, world: World, types: Iterable[str]) -> None:
         self._world = world
         self.types = tuple(TYPES[name][0] for name in types)
-        incarnation = world.new_name("worker")
-        self.core = WorkerCore(incarnation, self.types, "host", 1)
-        self.runner: Runner | None = Runner(incarnation, world.oracle)
-        self.runner.announced = True
+        core = WorkerCore(world.new_name("worker"), self.types, "host", 1)
+        self._task_process = TaskProcess(world, self.types, lambda: core.incarnation)
+        self._turn = Turn(
+            core,
+            self._task_process,
+            Spools(world),
+            NoRunLogs(),
+            Chatter(LOG),
+            LOG,
+            lambda: world.new_name("worker"),
+            lambda broker: "",
+        )
         self.exited = False
-        self.delivery = None if world.spool is None else Delivery(unpack(world.spool), "host", 1)
 
     @property
-    def speaker(self) -> Delivery | WorkerCore:
-        """Who speaks with the broker."""
-        return self.delivery or self.core
+    def core(self) -> WorkerCore:
+        return self._turn.core
+
+    @property
+    def runner(self) -> Runner | None:
+        return self._task_process.runner
 
     def turn(self, most: int, stale: bool = False) -> None:
         """One turn that reads at most `most` messages, of an old connection if `stale`."""
-        now = self._world.now
-        self._hear_task_process(now)
         net = self._world.net
         queue = net.stale if stale else net.pipe
-        for _ in range(min(most, len(queue))):
-            message = codec.decode(queue.popleft(), PIPE)
-            if self.delivery is not None:
-                self.delivery.on_pipe(message, now)
-            else:
-                self.core.on_pipe(message, now, self._world.new_name("worker"))
-        if net.worker_sees_subscription:
-            net.worker_sees_subscription = False
-            self.speaker.on_subscription(now)
-        for _ in range(MOST_TURNS):
-            effects = self.speaker.turn(now)
-            for effect in effects:
-                self._do(effect, now)
-            if not effects:
-                break
-        else:
-            raise Broken("the worker's turn does not end")
-        if self.runner is not None:
-            self.runner.feed()
+        frames = [queue.popleft() for _ in range(min(most, len(queue)))]
+        subscribed, net.worker_sees_subscription = net.worker_sees_subscription, False
+        for frame in self._turn.take(Inputs(frames, subscribed), self._world.now):
+            net.publish(frame)
+        self._see_whether_it_exits()
 
-    def _hear_task_process(self, now: int) -> None:
-        if self.runner is None:
-            if not self.core.stopping:
-                self.runner = Runner(self.core.incarnation, self._world.oracle)
-            return
-        self._hear(self.runner.events(), now)
-        if not self.runner.announced:
-            self.runner.announced = True
-            self.core.on_ready(self.types, now)
-        death = self.runner.died()
-        if death is not None:
-            self.runner = None
-            self._hear(death.events, now)
-            self.core.on_task_process_died(death.lost, death.unbegun, "killed by SIGKILL", now)
+    def stop(self) -> None:
+        """A signal."""
+        self._turn.stop("SIGTERM", self._world.now)
+        self._see_whether_it_exits()
 
-    def _hear(self, events: list[Event], now: int) -> None:
-        for event in events:
-            if isinstance(event, Ended):
-                self.core.on_ended(event, now)
-            else:
-                self.core.on_output(event.n, event.data)
+    def _see_whether_it_exits(self) -> None:
+        self.exited = self._turn.done
+        if self.exited and self.core.state is State.EXITED and not self._turn.lost:
+            self._world.oracle.exits(self.core.incarnation)
 
-    def _do(self, effect: w.Effect, now: int) -> None:
-        if isinstance(effect, w.Publish):
-            self._world.net.publish(codec.encode(effect.message))
-        elif isinstance(effect, w.Offer):
-            assert self.runner is not None
-            self.runner.offer(effect.n, effect.job)
-        elif isinstance(effect, w.TakeBack):
-            numbers = [] if self.runner is None else self.runner.take_back()
-            if self.runner is not None:
-                self._hear(self.runner.events(), now)
-            self.core.on_taken_back(numbers, now)
-        elif isinstance(effect, w.Look):
-            self.core.on_seen(Seen(now % 1000 / 1000, "note", now), now)
-        elif isinstance(effect, w.EndTask):
-            if self.runner is not None:
-                self.runner.end_task(effect.n, now)
-        elif isinstance(effect, w.KillTask):
-            self._world.oracle.workers_ended += 1
-            if self.runner is not None:
-                self.runner.kill()
-        elif isinstance(effect, w.Renew):
-            self._world.oracle.takes_over()
-            if self.runner is not None:
-                self.runner.forget()
-        elif isinstance(effect, w.Exit):
-            if not effect.lost:
-                self._world.oracle.exits(self.core.incarnation)
-            self.exited = True
-        elif not isinstance(effect, w.Say):
-            self._keep(effect)
+    def deadline_ms(self) -> int:
+        return self._turn.deadline_ms()
 
-    def _keep(self, effect: w.SaveSpool | w.RemoveSpool | w.SetAsideSpool) -> None:
-        """The spool is written or goes. Raises Crash before or after that, if the world wants it."""
-        world, name = self._world, type(effect).__name__
-        world.crash_at(f"before {name}")
-        if isinstance(effect, w.SaveSpool):
-            if world.worker_disk_full:
-                self.core.on_spool_failed()
-                return
-            world.oracle.counts["spooled"] += 1
-            world.spool = pack(effect.spool)
-        else:
-            world.spool = None
-        world.crash_at(f"after {name}")
-        if isinstance(effect, w.SaveSpool):
-            self.core.on_spooled()
-            return
-        if isinstance(effect, w.SetAsideSpool):
-            world.oracle.sets_aside()
-        world.oracle.counts["delivered"] += 1
-        self.delivery = None
+    @property
+    def delivers(self) -> bool:
+        """Whether it still tells what the worker before could not."""
+        return self._turn.delivery is not None
 
     @property
     def eager(self) -> bool:
-        runner_waits = self.core.stopping is False if self.runner is None else self.runner.eager
-        due = self.speaker.next_deadline_ms() <= self._world.now
-        return runner_waits or self._world.net.worker_sees_subscription or due
+        runner_waits = self.runner is not None and self.runner.eager
+        return runner_waits or self._world.net.worker_sees_subscription or self.deadline_ms() <= self._world.now
+
+
+class Spools:
+    """Where the worker keeps its spool: in the world. It may die before or after each step, if the world wants that."""
+
+    path = Path("spool")
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def load(self) -> Spool | None:
+        return None if self._world.spool is None else unpack(self._world.spool)
+
+    def save(self, spool: Spool) -> None:
+        self._world.crash_at("before SaveSpool")
+        if self._world.worker_disk_full:
+            raise OSError("the disk is full")
+        self._world.oracle.counts["spooled"] += 1
+        self._world.spool = pack(spool)
+        self._world.crash_at("after SaveSpool")
+
+    def remove(self) -> None:
+        self._goes("RemoveSpool")
+
+    def set_aside(self, mark: str) -> Path:
+        self._goes("SetAsideSpool")
+        self._world.oracle.sets_aside()
+        return self.path
+
+    def _goes(self, step: str) -> None:
+        self._world.crash_at(f"before {step}")
+        self._world.spool = None
+        self._world.crash_at(f"after {step}")
+        self._world.oracle.counts["delivered"] += 1
+
+
+class NoRunLogs:
+    def write(self, run: RunName, data: bytes) -> str | None:
+        return None
+
+    def close(self) -> None:
+        pass

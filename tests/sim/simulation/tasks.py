@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 from simulation.oracle import Oracle, printed_by, result_of
 from zjobs.messages.dispatch import Ended, HandedJob
 from zjobs.messages.records import TaskType
 from zjobs.messages.states import FailReason, Outcome
-from zjobs.worker.task.process import Event, Printed
+from zjobs.worker.core.interfaces import Death, Printed, TaskEvent
+from zjobs.worker.core.progress import Seen
+
+if TYPE_CHECKING:
+    from simulation.world import World
 
 JOBS_AHEAD = 8
 
@@ -34,12 +39,6 @@ BEHAVIOURS = ("ok", "slow", "fail", "fail_once", "bad", "die", "die_once", "deaf
 SLOW = {"slow": SLOW_MS, "late": SLOW_MS, "deaf": 3 * SLOW_MS}
 
 
-class Death(NamedTuple):
-    events: list[Event]
-    lost: list[int]
-    unbegun: list[int]
-
-
 class Item(NamedTuple):
     n: int
     job: HandedJob
@@ -53,14 +52,14 @@ class Runner:
         self._oracle = oracle
         self._waiting: deque[Item] = deque()
         self._unread: deque[Item] = deque()
-        self._events: list[Event] = []
+        self._events: list[TaskEvent] = []
         self._current: Item | None = None
         self._ends_at = 0
         self._told = False
         self._dead = False
         self._killed = False
         self._forgotten = False
-        self.announced = False
+        self.announced = False  # whether the worker has heard which types it has
 
     # --- what the worker's loop does ------------------------------------------------------------------
 
@@ -77,7 +76,7 @@ class Runner:
         self._waiting.clear()
         return [] if self._forgotten else numbers
 
-    def events(self) -> list[Event]:
+    def events(self) -> list[TaskEvent]:
         events, self._events = self._events, []
         return [] if self._forgotten else events
 
@@ -100,7 +99,7 @@ class Runner:
             return None
         lost = [] if self._current is None or self._forgotten else [self._current.n]
         self.bury()
-        return Death(self.events(), lost, self.take_back())
+        return Death("killed by SIGKILL", self.events(), lost, self.take_back(), 0)
 
     # --- what it does by itself ------------------------------------------------------------------------
 
@@ -180,3 +179,79 @@ def _word(job: HandedJob) -> str:
 
 def _takes_ms(job: HandedJob) -> int:
     return TYPES[job.type][1] + SLOW.get(_word(job), 0)
+
+
+class TaskProcess:
+    """One task process after the other, as the worker's turn sees them. The first has announced its types."""
+
+    refusal = None
+    restart_at_ms = 0
+    clear = True
+    obstacle = None
+
+    def __init__(self, world: World, types: tuple[TaskType, ...], incarnation: Callable[[], str]) -> None:
+        self._world = world
+        self._types = types
+        self._incarnation = incarnation
+        self.types: tuple[TaskType, ...] | None = None
+        self.runner: Runner | None = None
+        self.start()
+        self.events()
+
+    @property
+    def alive(self) -> bool:
+        return self.runner is not None
+
+    def start(self) -> None:
+        self.types = None
+        self.runner = Runner(self._incarnation(), self._world.oracle)
+
+    def postpone(self, now_ms: int) -> None:
+        raise AssertionError("each start succeeds")
+
+    def serve(self, journal: str, broker: str) -> None:
+        pass
+
+    def clear_up(self) -> None:
+        pass
+
+    def offer(self, n: int, job: HandedJob, result_bytes: int) -> None:
+        assert self.runner is not None
+        self.runner.offer(n, job)
+
+    def feed(self) -> None:
+        if self.runner is not None:
+            self.runner.feed()
+
+    def take_back(self) -> list[int]:
+        return [] if self.runner is None else self.runner.take_back()
+
+    def events(self) -> list[TaskEvent]:
+        if self.runner is None:
+            return []
+        self.runner.announced = True
+        self.types = self._types
+        return self.runner.events()
+
+    def died(self, now_ms: int) -> Death | None:
+        death = None if self.runner is None else self.runner.died()
+        if death is not None:
+            self.runner = None
+        return death
+
+    def seen(self, n: int) -> Seen:
+        return Seen(self._world.now % 1000 / 1000, "note", self._world.now)
+
+    def end_task(self, n: int) -> None:
+        if self.runner is not None:
+            self.runner.end_task(n, self._world.now)
+
+    def kill(self) -> None:
+        self._world.oracle.workers_ended += 1
+        if self.runner is not None:
+            self.runner.kill()
+
+    def forget(self) -> None:
+        self._world.oracle.takes_over()
+        if self.runner is not None:
+            self.runner.forget()

@@ -1,7 +1,7 @@
 """Broker, worker and client in one process, and what can be done to them.
 
 `World.do` takes one line of a scenario; `ACTIONS` lists them all. Everything else that happens follows from these
-lines, so the same lines give the same run. The turns of the two programs are those of their `shell` modules.
+lines, so the same lines give the same run.
 """
 
 from __future__ import annotations
@@ -176,17 +176,16 @@ class World:
 
     def worker_stops(self) -> None:
         """Told once: after the running job. Told twice: at once. While it delivers a spool: at once, too."""
-        if self.worker is not None and self.worker.delivery is not None:
-            self._worker_ends("1000000")
-        elif self.worker is not None and self.worker.core.stopping:
+        if self.worker is not None and not self.worker.delivers and self.worker.core.state.stopping:
             self.worker_stops_at_once()
         elif self.worker is not None:
-            self.worker.core.stop(self.now)
+            self.worker.stop()
 
     def worker_stops_at_once(self) -> None:
-        if self.worker is not None and self.worker.delivery is None:
+        if self.worker is not None and not self.worker.delivers:
             self.oracle.kills(self.worker.core.running_id)
-            self.worker.core.stop_at_once(self.now)
+            for _ in range(1 if self.worker.core.state.stopping else 2):
+                self.worker.stop()
 
     def worker_crashes(self, when: str, step: str) -> None:
         """`before` or `after` it does this to its spool the next time: SaveSpool, RemoveSpool, SetAsideSpool."""
@@ -238,7 +237,7 @@ class World:
                 break
             self.now = max(self.now + 1, min([end, *self._deadlines()]))
 
-        healthy = self.broker is not None and self.worker is not None and not self.worker.core.stopping
+        healthy = self.broker is not None and self.worker is not None and not self.worker.core.state.stopping
         if healthy and not self.disk_full:
             self.oracle.nobody_waits_for_its_end()
         self.oracle.healthy_since = None
@@ -385,7 +384,7 @@ class World:
     def _deadlines(self) -> list[int]:
         times: list[int | None] = [*self._broker_deadlines()]
         if self.worker is not None and not self.worker.exited:
-            times.append(self.worker.speaker.next_deadline_ms())
+            times.append(self.worker.deadline_ms())
         runner = self._runner()
         if runner is not None:
             times.append(runner.wakes_at(self.now))

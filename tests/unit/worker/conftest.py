@@ -12,7 +12,8 @@ import pytest
 
 from zjobs.messages.dispatch import Ended, HandedJob
 from zjobs.messages.values import pack_value
-from zjobs.worker.task.process import Death, Event, Runner
+from zjobs.worker.core.interfaces import Death, TaskEvent
+from zjobs.worker.task.process import Runner
 
 LIMIT_S = 20.0
 
@@ -35,7 +36,7 @@ class Bench:
             self._hear(death.events)
         self.runner.feed()
 
-    def _hear(self, events: list[Event]) -> None:
+    def _hear(self, events: list[TaskEvent]) -> None:
         for event in events:
             if isinstance(event, Ended):
                 self.ended.append(event)

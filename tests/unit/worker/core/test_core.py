@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -16,6 +16,7 @@ from zjobs.messages.dispatch import (
     Jobs,
     Output,
     Piece,
+    PipeMessage,
     Progress,
     Received,
     Rejected,
@@ -34,8 +35,11 @@ from zjobs.worker.core import effects as e
 from zjobs.worker.core import outbox
 from zjobs.worker.core.core import OUTPUT_UNACKNOWLEDGED_BYTES
 from zjobs.worker.core.progress import PIECE_BYTES, Seen
+from zjobs.worker.core.returning import HURRY_MS, RETRY_SPOOL_MS
 from zjobs.worker.core.run import LOOK_MS, STUCK_MS
 from zjobs.worker.core.spool import Spool
+from zjobs.worker.core.states import TABLE as TRANSITIONS
+from zjobs.worker.core.states import Action, Signal, State
 
 OUTPUT_BYTES = 1 << 20
 
@@ -164,7 +168,75 @@ def at_once() -> Worker:
     return worker
 
 
-STATES = [no_session, idle, running, returning, stopping, at_once]
+def giving_up() -> Worker:
+    """2 is being killed, and nobody is waited for."""
+    worker = at_once()
+    worker.core.stop(worker.now)
+    worker.turn()
+    return worker
+
+
+def exited() -> Worker:
+    """It had nothing to tell."""
+    worker = no_session()
+    worker.core.stop(worker.now)
+    worker.turn()
+    return worker
+
+
+STATES = [no_session, idle, running, returning, stopping, at_once, giving_up]
+REACHED = {
+    State.NO_SESSION: no_session,
+    State.TAKING: running,
+    State.RETURNING: returning,
+    State.STOPPING: stopping,
+    State.KILLING: at_once,
+    State.GIVING_UP: giving_up,
+    State.EXITED: exited,
+}
+MEANT_FOR_IT = (
+    StartSession(OWN, "new", BROKER, 1000, OUTPUT_BYTES),
+    Jobs(SESSION, 4, (HandedJob(104, "t", None, 1),), 5),
+    Piece(SESSION, 5, 4, 0, b"data"),
+    Ack(SESSION, 1),
+    Rejected(SESSION, 1, "it is too large"),
+    Sent(SESSION, 5, 9),
+    CancelRun(SESSION, 2),
+    ReturnJobs(SESSION),
+    TakeOver(OWN),
+)
+
+
+@pytest.mark.parametrize("state", State, ids=lambda state: state.name.lower())
+@pytest.mark.parametrize("heard", [*MEANT_FOR_IT, *Signal], ids=lambda heard: type(heard).__name__)
+def test_every_message_in_every_state(state: State, heard: Any) -> None:
+    """What the table names happens and leads to the state it names; whatever it does not name changes nothing."""
+    worker = REACHED[state]()
+    assert worker.core.state is state
+    before = snapshot(worker)
+    if heard is Signal.STOP:
+        worker.core.stop(worker.now)
+    elif heard is Signal.SUBSCRIPTION:
+        worker.core.on_subscription(worker.now)
+    else:
+        worker.core.on_pipe(heard, worker.now, NEXT)
+    found = TRANSITIONS.get((state, heard if isinstance(heard, Signal) else type(heard)))
+    changed = snapshot(worker) != before
+    if found is None:
+        assert not changed and worker.turn() == []
+    else:
+        action, after = found
+        assert worker.core.state is after
+        idle_here = {(Action.RETURN, State.TAKING), (Action.CANCEL, State.KILLING)}
+        assert changed or (action, state) in idle_here, "the table names it, and nothing came of it"
+
+
+def test_every_message_is_fed() -> None:
+    """To each state, and each action has its place in the table."""
+    assert {type(message) for message in MEANT_FOR_IT} == set(get_args(PipeMessage))
+    assert {action for action, _ in TRANSITIONS.values()} == set(Action)
+    assert set(REACHED) == set(State)
+
 
 INPUTS: dict[str, Any] = {
     "session": StartSession(OWN, "new", BROKER, 1000, OUTPUT_BYTES),
@@ -190,18 +262,16 @@ INPUTS: dict[str, Any] = {
     "return_jobs of another": ReturnJobs("other"),
 }
 
+STOPPING = ("stopping", "at_once", "giving_up")
 # What happens; all that is not here is dropped: nothing changes and nothing is sent.
 TABLE: dict[tuple[str, str], str] = {
     ("no_session", "session"): "starts session",
     **{(state.__name__, "take_over"): "starts anew" for state in STATES},
     **{(state, "next jobs"): "takes 2" for state in ("idle", "running")},
     **{(state, "jobs known in part"): "takes 1" for state in ("idle", "running")},
-    **{(state, "ack"): "forgets report" for state in ("running", "returning", "stopping", "at_once")},
-    ("returning", "ack of the return"): "resumes",
-    ("stopping", "ack of the return"): "resumes",
-    ("at_once", "ack of the return"): "resumes",
+    **{(state, "ack"): "forgets report" for state in ("running", "returning", *STOPPING)},
+    **{(state, "ack of the return"): "resumes" for state in ("returning", *STOPPING)},
     **{(state, "cancel_run of the running"): "ends 2" for state in ("running", "returning", "stopping")},
-    ("at_once", "cancel_run of the running"): "notes",  # it is being killed already
     ("running", "cancel_run of one behind"): "returns 3",
     ("running", "cancel_run of one coming"): "returns 3",
     **{("idle", name): "returns 1" for name in INPUTS if name.startswith("cancel_run") and not name.endswith("other")},
@@ -211,7 +281,7 @@ TABLE: dict[tuple[str, str], str] = {
 
 def message_for(worker: Worker, message: Any) -> Any:
     """The jobs messages depend on the last number taken."""
-    after = worker.core.taken + 1
+    after = worker.core.inbox.taken + 1
     made = {"next": jobs(after, 2), "gap": jobs(after + 1, 2), "overlap": jobs(max(1, after - 3), min(4, after))}
     if message == "known":
         return jobs(1, max(0, after - 1))
@@ -219,9 +289,16 @@ def message_for(worker: Worker, message: Any) -> Any:
 
 
 def snapshot(worker: Worker) -> dict[str, Any]:
-    """All but how much has arrived, which is counted whatever becomes of it."""
-    parts = (worker.core, worker.core.outbox, worker.core._run)
+    core = worker.core
+    parts = (core, core.outbox, core._run, core._returning, core._farewell, core.inbox, core.inbox._arrivals)
     return {f"{type(part).__name__}.{name}": repr(value) for part in parts for name, value in vars(part).items()}
+
+
+def dropped(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """Whether nothing has changed but how much has arrived, which is counted whatever becomes of it."""
+    return {name for name in after if after[name] != before[name]} <= {
+        f"Arrivals.{name}" for name in ("_round", "_count", "_unconfirmed_bytes")
+    }
 
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
@@ -229,33 +306,31 @@ def snapshot(worker: Worker) -> dict[str, Any]:
 def test_every_input_in_every_state(state: Callable[[], Worker], name: str) -> None:
     """What the table says happens, and whatever it does not mention changes nothing."""
     worker = state()
-    before, taken, acked = snapshot(worker), worker.core.taken, worker.core.outbox.acked
+    before, taken, acked = snapshot(worker), worker.core.inbox.taken, worker.core.outbox.acked
     effects = worker.pipe(message_for(worker, INPUTS[name]))
     match TABLE.get((state.__name__, name), "drop"):
         case "drop":
-            assert (effects, snapshot(worker)) == ([], before)
+            assert effects == [] and dropped(before, snapshot(worker))
         case "starts session":
             assert worker.core.session == "new" and worker.beats()[0].session == "new"
         case "starts anew":
             assert e.Renew(NEXT) in effects
-            assert (worker.core.incarnation, worker.core.session, worker.core.taken) == (NEXT, None, 0)
+            assert (worker.core.incarnation, worker.core.session, worker.core.inbox.taken) == (NEXT, None, 0)
             assert worker.beats()[0].incarnation == NEXT
-            assert (e.Exit() in effects) == worker.core.stopping
+            assert (e.Exit() in effects) == worker.core.state.stopping
         case "forgets report":
-            assert (worker.core.outbox.acked, worker.core.taken) == (acked + 1, taken)
+            assert (worker.core.outbox.acked, worker.core.inbox.taken) == (acked + 1, taken)
         case "resumes":
-            assert worker.core.taken == 9 and worker.reports() == []
+            assert worker.core.inbox.taken == 9 and worker.reports() == []
         case "ends 2":
             assert e.EndTask(2) in effects and (e.TakeBack() in effects) == (state is running)
             assert worker.reports() == ([Returned(3, False)] if state is running else [])
-        case "notes":
-            assert effects == []
         case "returns 3":
             assert worker.reports() == [Returned(3, False)] and e.EndTask(2) not in effects
         case "returns 1":
             assert worker.reports() == [Returned(1, False)]
         case takes:
-            assert worker.core.taken == taken + int(takes.split()[1])
+            assert worker.core.inbox.taken == taken + int(takes.split()[1])
 
 
 def test_table_is_of_this_test() -> None:
@@ -270,8 +345,8 @@ def test_table_is_of_this_test() -> None:
 def test_beats_each_second_and_on_a_subscription() -> None:
     """A beat a second, at once for whoever subscribes, and none in between."""
     worker = idle()
-    assert worker.core.next_deadline_ms() == worker.now + c.BEAT_MS
-    assert worker.turn(c.BEAT_MS - 1) == []
+    assert worker.core.next_deadline_ms() == worker.now + c.HEARTBEAT_MS
+    assert worker.turn(c.HEARTBEAT_MS - 1) == []
     worker.turn(1)
     assert len(worker.beats()) == 1
     worker.core.on_subscription(worker.now)
@@ -363,7 +438,7 @@ def test_reports_are_never_repeated_because_time_has_passed() -> None:
     worker = running()
     worker.end()
     for _ in range(100):
-        worker.turn(c.BEAT_MS)
+        worker.turn(c.HEARTBEAT_MS)
         assert worker.reports() == []
         assert (worker.beats()[0].round, worker.beats()[0].sent) == (0, 2)
 
@@ -375,7 +450,7 @@ def test_beat_tells_how_much_of_a_large_result_was_sent_before_it() -> None:
     worker.end(bytes(10 << 20))
     pieces = [message for message in worker.sent if isinstance(message, Piece)]
     assert pieces and worker.reports() == []
-    worker.turn(c.BEAT_MS)
+    worker.turn(c.HEARTBEAT_MS)
     assert worker.beats()[0].sent == len(pieces)
 
 
@@ -421,7 +496,7 @@ def test_data_is_put_together() -> None:
     assert received(worker) == [Received(SESSION, 0, 7, 2, 6)]
     effects = worker.pipe(tail(1, b"three", 6))
     assert [effect.job.data for effect in effects if isinstance(effect, e.Offer)] == [b"onetwothree"]
-    assert worker.core.taken == 1
+    assert worker.core.inbox.taken == 1
 
 
 @pytest.mark.parametrize(
@@ -440,7 +515,7 @@ def test_a_job_without_the_beginning_of_its_data_is_not_taken(pieces: list[Piece
     for one in pieces:
         worker.pipe(one)
     worker.pipe(tail(1, b"three", 6))
-    assert worker.core.taken == 0 and worker.at_task == []
+    assert worker.core.inbox.taken == 0 and worker.at_task == []
     assert received(worker)[0].again
 
 
@@ -450,7 +525,7 @@ def test_a_repeated_piece_changes_nothing() -> None:
     for one in (piece(1, 0, b"one"), piece(1, 0, b"one"), piece(1, 3, b"two", 8), piece(1, 0, b"one", 8)):
         worker.pipe(one)
     worker.pipe(tail(1, b"three", 6, 8))
-    assert worker.core._jobs[1].data == b"onetwothree"
+    assert worker.core.inbox[1].data == b"onetwothree"
 
 
 def test_what_was_lost_on_the_way_is_asked_for_at_once() -> None:
@@ -485,7 +560,7 @@ def test_nothing_starts_above_the_bound() -> None:
     worker.end(b"x" * (c.UNACKNOWLEDGED_BYTES + 1))
     assert worker.at_task == [2]
     worker.end()
-    assert worker.at_task == [] and worker.core.taken == 4
+    assert worker.at_task == [] and worker.core.inbox.taken == 4
     worker.pipe(Ack(SESSION, 1, 5))
     assert worker.at_task == [3, 4]
     assert e.Publish(Started(SESSION, 3, 103)) in worker.turn(c.START_AFTER_MS)
@@ -518,7 +593,7 @@ def test_all_begun_returns_nothing() -> None:
     worker.now += c.RETURN_AFTER_MS
     assert e.TakeBack() in worker.core.turn(worker.now)
     worker.core.on_taken_back([], worker.now)
-    assert worker.core.turn(worker.now) == []
+    assert worker.core.turn(worker.now) == ()
     assert worker.core.next_deadline_ms() > worker.now
 
 
@@ -527,7 +602,7 @@ def test_resume() -> None:
     worker = returning()
     worker.pipe(Ack(SESSION, 2, 10))
     worker.jobs(4, 1)
-    assert worker.core.taken == 9
+    assert worker.core.inbox.taken == 9
     worker.end()
     worker.jobs(10, 2)
     assert worker.at_task == [10, 11]
@@ -596,7 +671,7 @@ def test_an_acknowledgement_that_does_not_say_where_to_go_on_is_dropped() -> Non
     worker.pipe(Ack(SESSION, 1))
     assert worker.core.outbox.acked == 1
     worker.pipe(Ack(SESSION, 2, 10))
-    assert (worker.core.outbox.acked, worker.core.taken) == (2, 9)
+    assert (worker.core.outbox.acked, worker.core.inbox.taken) == (2, 9)
 
 
 def test_a_rejected_report_is_told_to_people() -> None:
@@ -676,7 +751,7 @@ def test_a_spool_that_cannot_be_written_is_tried_again() -> None:
             assert len(worker.spooled()) == count
             worker.core.on_spool_failed()
             assert worker.turn() == []
-            worker.turn(c.RETRY_SPOOL_MS)
+            worker.turn(RETRY_SPOOL_MS)
         worker.core.on_spool_failed()
         if acknowledged:
             worker.pipe(Ack(SESSION, 1, 1))
@@ -695,7 +770,7 @@ def test_second_stop_interrupts() -> None:
     worker.core.stop(worker.now)
     assert worker.turn() == [e.KillTask()]
     worker.die()
-    worker.turn(c.HURRY_MS - 1)
+    worker.turn(HURRY_MS - 1)
     assert worker.spooled() == []
     worker.core.stop(worker.now)
     worker.turn()
@@ -721,7 +796,8 @@ def test_second_stop_waits_for_the_broker_for_a_while() -> None:
 def test_stop_at_once_from_running() -> None:
     """Both steps in one: the rest is returned, the running job killed."""
     worker = running()
-    worker.core.stop_at_once(worker.now)
+    worker.core.stop(worker.now)
+    worker.core.stop(worker.now)
     assert e.KillTask() in worker.turn()
     assert worker.reports() == [Returned(3, True)]
     worker.die()
@@ -762,13 +838,13 @@ def test_cancel_of_what_has_ended_meanwhile() -> None:
     worker = idle()
     worker.jobs(1, 1)
     worker.core.on_pipe(CancelRun(SESSION, 1), worker.now, NEXT)
-    assert worker.core.turn(worker.now) == [e.TakeBack()]
+    assert worker.core.turn(worker.now) == (e.TakeBack(),)
     worker.core.on_ended(ended(1), worker.now)
     worker.core.on_taken_back([], worker.now)
     worker.turn()
     assert worker.reports() == [ended(1)] and e.EndTask(1) not in worker.done
     worker.jobs(2, 1)
-    assert e.Offer(2, HandedJob(102, "t", None, 1), 1000) in worker.done
+    assert e.Offer(2, HandedJob(102, "t", None, 1), 1000, BROKER) in worker.done
 
 
 def test_cancel_of_one_that_has_begun_unheard() -> None:
@@ -776,7 +852,7 @@ def test_cancel_of_one_that_has_begun_unheard() -> None:
     worker = idle()
     worker.jobs(1, 2)
     worker.core.on_pipe(CancelRun(SESSION, 2), worker.now, NEXT)
-    assert worker.core.turn(worker.now) == [e.TakeBack()]
+    assert worker.core.turn(worker.now) == (e.TakeBack(),)
     worker.core.on_ended(ended(1), worker.now)
     worker.core.on_taken_back([], worker.now)
     worker.at_task.remove(1)
@@ -796,9 +872,9 @@ def test_cancel_of_one_that_is_still_coming() -> None:
         assert worker.reports() == [] and worker.at_task == began[:1]
         worker.pipe(Ack(SESSION, worker.core.outbox.reported, 9))
         worker.pipe(CancelRun(SESSION, taken + 1))
-        assert worker.reports() == [] and worker.core.taken == 8
+        assert worker.reports() == [] and worker.core.inbox.taken == 8
         worker.jobs(9, 1)
-        assert worker.core.taken == 9
+        assert worker.core.inbox.taken == 9
 
 
 def test_a_job_is_not_looked_at_while_it_may_have_ended() -> None:
@@ -902,7 +978,8 @@ def test_stop_at_once_in_the_grace_time() -> None:
     """The wish to cancel stands: the job is killed at once, and it is cancelled, not interrupted."""
     worker = limited()
     worker.pipe(CancelRun(SESSION, 1))
-    worker.core.stop_at_once(worker.now)
+    worker.core.stop(worker.now)
+    worker.core.stop(worker.now)
     assert e.KillTask() in worker.turn()
     worker.die()
     assert worker.reports()[-1].outcome is Outcome.CANCELLED

@@ -13,7 +13,7 @@ from zjobs.messages.dispatch import Ack, Beat, Ended, Jobs, PipeMessage, Rejecte
 from zjobs.messages.records import BrokerName, TaskType
 from zjobs.messages.states import FailReason, Outcome
 from zjobs.worker.core import effects as e
-from zjobs.worker.core.core import BEAT_MS
+from zjobs.worker.core.core import HEARTBEAT_MS
 from zjobs.worker.core.delivery import RETRY_MS, Delivery
 from zjobs.worker.core.spool import MAGIC, Damaged, Spool, pack, unpack
 from zjobs.worker.files.spool_file import SpoolFile
@@ -131,7 +131,7 @@ class Delivering:
 
     def turn(self, after_ms: int = 0) -> list[e.Effect]:
         self.now += after_ms
-        return self.core.turn(self.now)
+        return list(self.core.turn(self.now))
 
     def pipe(self, message: PipeMessage) -> list[e.Effect]:
         self.core.on_pipe(message, self.now)
@@ -149,13 +149,13 @@ def test_it_repeats_until_all_is_acknowledged() -> None:
     """On a subscription, and when the broker says that some were lost; then the file goes, and no sooner."""
     it = Delivering()
     it.turn()
-    assert len(it.turn(BEAT_MS)) == 1, "they may still be on their way"
+    assert len(it.turn(HEARTBEAT_MS)) == 1, "they may still be on their way"
     it.core.on_subscription(it.now)
     assert len(it.turn()) == 2
     assert it.pipe(Ack("session", 5, 1, 1, 1, again=True)) == [e.Publish(Reports("session", 6, REPORTS[2:], 2))]
     beat = BEAT._replace(spooled=True, host="new-host", pid=18, acked=5, round=2, sent=1)
-    assert it.turn(BEAT_MS) == [e.Publish(beat)]
-    assert it.core.next_deadline_ms() == it.now + BEAT_MS
+    assert it.turn(HEARTBEAT_MS) == [e.Publish(beat)]
+    assert it.core.next_deadline_ms() == it.now + HEARTBEAT_MS
     assert it.pipe(Ack("session", 6, 1)) == [e.RemoveSpool()]
 
 

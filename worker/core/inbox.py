@@ -1,0 +1,114 @@
+"""The jobs of one session on their way into the task process, in order of their delivery numbers. Pure.
+
+Here is what was taken and has neither ended nor been returned. All up to `offered` are with the task process, and the
+first of these is the one that runs.
+"""
+
+from __future__ import annotations
+
+from zjobs.messages import codec
+from zjobs.messages.dispatch import Arrived, HandedJob, Jobs, Piece, Received, Sent
+from zjobs.messages.flow import CONFIRM_BYTES, Arrivals
+
+
+class Inbox:
+    """`taken`: the last number that was taken."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.offered = 0
+        self._jobs: dict[int, HandedJob] = {}
+        self._arrivals = Arrivals(codec.MAX_DATA_BYTES)
+        self._lost_round: int | None = None  # of the broker's messages in it some did not come
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __contains__(self, n: int) -> bool:
+        return n in self._jobs
+
+    def __getitem__(self, n: int) -> HandedJob:
+        return self._jobs[n]
+
+    @property
+    def running(self) -> int | None:
+        """The number of the job that runs."""
+        n = next(iter(self._jobs), None)
+        return n if n is not None and n <= self.offered else None
+
+    @property
+    def unbegun(self) -> bool:
+        """Whether something has not begun, as far as is known."""
+        return len(self._jobs) > (self.running is not None)
+
+    @property
+    def arrived(self) -> Arrived:
+        return self._arrivals.arrived
+
+    # --- what arrives ----------------------------------------------------------------------------------------
+
+    def count(self, message: Jobs | Piece) -> None:
+        """It has come, whatever becomes of it."""
+        size = CONFIRM_BYTES if isinstance(message, Piece) else sum(32 + len(job.data or b"") for job in message.jobs)
+        self._arrivals.takes(message.round, size)
+
+    def keep(self, piece: Piece) -> None:
+        """The beginning of the data of a job that follows."""
+        if piece.number == self.taken + 1:
+            self._arrivals.hold(piece.offset, piece.body)
+
+    def take(self, message: Jobs) -> None:
+        """Those of the jobs that come after `taken`; one whose data began in pieces only if all of them are here."""
+        known = self.taken + 1 - message.first
+        if known < 0:
+            return
+        for job in message.jobs[known:]:
+            whole = self._arrivals.joined(job.data_from, job.data)
+            if whole is None:
+                self._lost_round = message.round
+                return
+            self._arrivals.drop()
+            self.taken += 1
+            self._jobs[self.taken] = job._replace(data=whole[0], data_from=0) if job.data_from else job
+
+    def compare(self, sent: Sent) -> None:
+        """How much was sent before this: what is missing is lost."""
+        if self._arrivals.lacks(sent.round, sent.count):
+            self._lost_round = sent.round
+
+    def confirmation(self, session: str) -> Received | None:
+        """How much has come, when that is much or something was lost; said once."""
+        held_bytes = self._arrivals.held_bytes
+        if self._lost_round is not None:
+            lost, self._lost_round = self._lost_round, None
+            return Received(session, self.taken, lost, 0, held_bytes, again=True)
+        return Received(session, self.taken, *self.arrived, held_bytes) if self._arrivals.confirms() else None
+
+    # --- what leaves -----------------------------------------------------------------------------------------
+
+    def offer(self) -> int | None:
+        """The next number for the task process; None: it has all."""
+        if self.offered == self.taken:
+            return None
+        self.offered += 1
+        return self.offered
+
+    def take_back(self, numbers: list[int]) -> None:
+        """The task process has not begun these, the last ones offered."""
+        if numbers:
+            self.offered = min(numbers) - 1
+
+    def end(self, n: int) -> HandedJob:
+        return self._jobs.pop(n)
+
+    def give_back(self) -> list[int]:
+        """What is not with the task process is no longer this worker's; returns its numbers."""
+        unbegun = [n for n in self._jobs if n > self.offered]
+        for n in unbegun:
+            del self._jobs[n]
+        return unbegun
+
+    def resume(self, n: int) -> None:
+        """Everything from the first number returned on is void; `n` is the next one to come."""
+        self.taken = self.offered = n - 1
+        self._arrivals.drop()

@@ -1,0 +1,283 @@
+"""One turn of the worker: what happens between receiving and sending. No sockets, clocks or files in here; the service
+passes what it has received, and sends what a turn returns. The simulation drives the same turns.
+
+The task process is heard first: after a `take_over`, what it did before is no longer known to the core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from zjobs.messages import codec
+from zjobs.messages.dispatch import PIPE, Ended
+from zjobs.messages.records import BrokerName
+from zjobs.worker.core import effects as e
+from zjobs.worker.core.core import WorkerCore
+from zjobs.worker.core.delivery import Delivery
+from zjobs.worker.core.interfaces import Death, Log, RunLogs, SpoolStore, TaskEvent, TaskProcess
+from zjobs.worker.core.spool import Damaged, Spool
+
+CLEAR_UP_MS = 500
+CHATTER_MS, CHATTER_BYTES = 60_000, 16 << 10
+LINE_BYTES = 64  # what the log adds to each line
+MOST_ROUNDS = 1_000  # far more than a turn has
+
+
+class Inputs(NamedTuple):
+    """`frames`: the broker's messages; `subscribed`: whether a broker listens anew; `signals`: by name; `task_process`:
+    whether there may be news of it: to find it silent costs as much as a small message."""
+
+    frames: list[bytes]
+    subscribed: bool = False
+    signals: tuple[str, ...] = ()
+    task_process: bool = True
+
+
+class Turn:
+    """A worker, turn after turn. `done`: it may exit; `lost`: so many reports are lost, because the spool could not be
+    written."""
+
+    def __init__(
+        self,
+        core: WorkerCore,
+        task_process: TaskProcess,
+        spool: SpoolStore,
+        run_logs: RunLogs,
+        chatter: Chatter,
+        log: Log,
+        new_incarnation: Callable[[], str],
+        reachable: Callable[[BrokerName], str],
+    ) -> None:
+        """`reachable`: where tasks reach a broker. Raises OSError when there is a spool that cannot be read."""
+        self.core = core
+        self.done = False
+        self.lost = 0
+        self._task_process = task_process
+        self._spool = spool
+        self._run_logs = run_logs
+        self._chatter = chatter
+        self._log = log
+        self._new_incarnation = new_incarnation
+        self._reachable = reachable
+        self._dropped_garbage = False
+        self._clear_up_at_ms = 0
+        left = self._left_behind()
+        self.delivery = None if left is None else Delivery(left, *core.whereabouts)
+
+    def _left_behind(self) -> Spool | None:
+        """What the worker before could not deliver, if there is something that can be used."""
+        try:
+            spool = self._spool.load()
+        except Damaged as damaged:
+            self._set_aside(f"damaged ({damaged})")
+            return None
+        if spool is not None:
+            self._log.info("delivering %d reports that the worker before could not deliver", len(spool.reports))
+        return spool
+
+    def _set_aside(self, what: str) -> None:
+        """Sets the spool aside, and says so. Raises OSError."""
+        aside = self._spool.set_aside(self.core.incarnation[:8])
+        self.core.warning = f"the spool of the worker before is {what}: it was set aside as {aside}"
+        self._log.error("%s", self.core.warning)
+
+    @property
+    def speaker(self) -> Delivery | WorkerCore:
+        """Who speaks with the broker."""
+        return self.delivery or self.core
+
+    def take(self, inputs: Inputs, now_ms: int) -> list[bytes]:
+        """One turn. Returns what is to be sent to the broker."""
+        if inputs.task_process or not self._task_process.alive:
+            self._hear_task_process(now_ms)
+        for frame in inputs.frames:
+            self._hear_broker(frame, now_ms)
+        if inputs.subscribed:
+            self.speaker.on_subscription(now_ms)
+        for signal in inputs.signals:
+            self.stop(signal, now_ms)
+        if not self._task_process.clear and now_ms >= self._clear_up_at_ms:
+            self.clear_up(now_ms)
+        frames = self._act(now_ms)
+        self._task_process.feed()
+        return frames
+
+    def stop(self, signal: str, now_ms: int) -> None:
+        """Somebody wants the worker to stop, sooner each time; `signal` says how."""
+        if self.delivery is not None:
+            self._log.info("%s: stopping; the spool stays for the next worker", signal)
+            self.done = True
+            return
+        self._log.info("%s: stopping %s", signal, self._how_to_stop())
+        self.core.stop(now_ms)
+
+    def _how_to_stop(self) -> str:
+        job_id = self.core.running_id
+        if self.core.state.stopping:
+            return "at once" if job_id is None else f"at once: job {job_id} is killed"
+        return "now: no job runs" if job_id is None else f"after job {job_id}"
+
+    def deadline_ms(self) -> int:
+        """When to take a turn although nothing happened."""
+        deadline_ms = self.speaker.next_deadline_ms()
+        if not self._task_process.alive and not self.core.state.stopping:
+            deadline_ms = min(deadline_ms, self._task_process.restart_at_ms)
+        if not self._task_process.clear:
+            deadline_ms = min(deadline_ms, self._clear_up_at_ms)
+        return deadline_ms
+
+    # --- the task process ------------------------------------------------------------------------------------
+
+    def _hear_task_process(self, now_ms: int) -> None:
+        if not self._task_process.alive:
+            self._start_if_due(now_ms)
+            return
+        self._hear_events(now_ms)
+        death = self._task_process.died(now_ms)
+        if death is not None:
+            self._bury(death, now_ms)
+            self._start_if_due(now_ms)
+
+    def _start_if_due(self, now_ms: int) -> None:
+        if now_ms < self._task_process.restart_at_ms or self.core.state.stopping:
+            return
+        try:
+            self._task_process.start()
+        except OSError as error:  # such as no processes, descriptors or memory left at present
+            self._task_process.postpone(now_ms)
+            self._log.warning("cannot start a task process: %s", error)
+
+    def _hear_events(self, now_ms: int) -> None:
+        announced = self._task_process.types is not None
+        self._hear(self._task_process.events(), now_ms)
+        if self._task_process.types is not None and not announced:
+            self.core.on_ready(self._task_process.types, now_ms)
+
+    def _hear(self, events: list[TaskEvent], now_ms: int) -> None:
+        for event in events:
+            if isinstance(event, Ended):
+                self._run_logs.close()
+                self.core.on_ended(event, now_ms)
+            elif event.n:
+                self.core.on_output(event.n, event.data, self._run_logs.write(self.core.run_name, event.data))
+            else:
+                self._chatter.hear(event.data, now_ms)
+
+    def _bury(self, death: Death, now_ms: int) -> None:
+        self._hear(death.events, now_ms)
+        job_id = self.core.running_id
+        job = "" if job_id is None else f"job {job_id}: "
+        self.core.on_task_process_died(death.lost, death.unbegun, death.how, now_ms, death.killed)
+        self._tell_of_obstacle(now_ms)
+        self._log.warning("%s", self._task_process.refusal or job + death.how)
+
+    def clear_up(self, now_ms: int) -> None:
+        """Ends what earlier task processes have left, as far as that can be."""
+        self._task_process.clear_up()
+        self._tell_of_obstacle(now_ms)
+
+    def _tell_of_obstacle(self, now_ms: int) -> None:
+        self.core.on_obstacle(self._task_process.obstacle, now_ms)
+        self._clear_up_at_ms = now_ms + CLEAR_UP_MS
+
+    # --- the broker --------------------------------------------------------------------------------------------
+
+    def _hear_broker(self, frame: bytes, now_ms: int) -> None:
+        try:
+            message = codec.decode(frame, PIPE)
+        except codec.DecodeError as error:
+            if not self._dropped_garbage:  # said once: somebody who sends one sends many
+                self._dropped_garbage = True
+                self._log.warning("dropped a message on the pipe: %s", error)
+            return
+        if self.delivery is not None:
+            self.delivery.on_pipe(message, now_ms)
+        else:
+            self.core.on_pipe(message, now_ms, self._new_incarnation())
+
+    def _act(self, now_ms: int) -> list[bytes]:
+        """Does what is to be done, until there is nothing; returns what is to be sent."""
+        frames: list[bytes] = []
+        for _ in range(MOST_ROUNDS):
+            effects = self.speaker.turn(now_ms)
+            if not effects:
+                return frames
+            for effect in effects:
+                if isinstance(effect, e.Publish):
+                    frames.append(codec.encode(effect.message))
+                else:
+                    self._do(effect, now_ms)
+        raise AssertionError("a turn that does not end")
+
+    def _do(self, effect: e.Deed, now_ms: int) -> None:
+        task_process = self._task_process
+        if isinstance(effect, e.Offer):
+            task_process.serve(effect.broker.journal, self._reachable(effect.broker))
+            task_process.offer(effect.n, effect.job, effect.result_bytes)
+        elif isinstance(effect, e.TakeBack):
+            numbers = task_process.take_back()
+            self._hear_events(now_ms)
+            self.core.on_taken_back(numbers, now_ms)
+        elif isinstance(effect, e.Look):
+            self.core.on_seen(task_process.seen(effect.n), now_ms)
+        elif isinstance(effect, e.EndTask):
+            self._log.info("job %s: telling its task to end", self.core.running_id)
+            task_process.end_task(effect.n)
+        elif isinstance(effect, e.KillTask):
+            self._log.warning("job %s: killing its process", self.core.running_id)
+            task_process.kill()
+        elif isinstance(effect, e.Renew):
+            self._log.warning("the broker takes over: everything is forgotten, new incarnation %s", effect.incarnation)
+            task_process.forget()
+        elif isinstance(effect, e.Say):
+            self._log.warning("%s", effect.sentence)
+        elif isinstance(effect, e.Exit):
+            self.lost = effect.lost
+            self.done = True
+        else:
+            self._keep(effect)
+
+    def _keep(self, effect: e.Spooling) -> None:
+        """What is to be done to the spool. A disk that refuses is asked again."""
+        try:
+            if isinstance(effect, e.SaveSpool):
+                self._save(effect.spool)
+                return
+            if isinstance(effect, e.RemoveSpool):
+                self._spool.remove()
+                self._log.info("the spool is delivered")
+            else:
+                self._set_aside("of a session that the broker does not know")
+            self.delivery = None
+        except OSError as error:
+            self._log.error("the spool: %s", error)
+            if isinstance(effect, e.SaveSpool):
+                self.core.on_spool_failed()
+
+    def _save(self, spool: Spool) -> None:
+        """Raises OSError."""
+        self._spool.save(spool)
+        self._log.warning("the broker did not take %d reports; %s keeps them", len(spool.reports), self._spool.path)
+        self.core.on_spooled()
+
+
+class Chatter:
+    """What is printed outside of any job, into the log: of much only the beginning of each minute's."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._until_ms = 0
+        self._room = 0
+
+    def hear(self, data: bytes, now_ms: int) -> None:
+        if now_ms >= self._until_ms:
+            self._until_ms, self._room = now_ms + CHATTER_MS, CHATTER_BYTES
+        if self._room <= 0:
+            return
+        for line in data[: self._room].decode(errors="replace").splitlines():
+            self._log.info("outside of any job: %s", line)
+            self._room -= len(line) + LINE_BYTES
+            if self._room <= 0:
+                self._log.info("outside of any job: … and more, which is not shown for a minute")
+                return
