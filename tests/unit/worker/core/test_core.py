@@ -214,6 +214,7 @@ def test_every_message_in_every_state(state: State, heard: Any) -> None:
     worker = REACHED[state]()
     assert worker.core.state is state
     before = snapshot(worker)
+    worker.now += 1
     if heard is Signal.STOP:
         worker.core.stop(worker.now)
     elif heard is Signal.SUBSCRIPTION:
@@ -227,8 +228,7 @@ def test_every_message_in_every_state(state: State, heard: Any) -> None:
     else:
         action, after = found
         assert worker.core.state is after
-        idle_here = {(Action.RETURN, State.TAKING), (Action.CANCEL, State.KILLING)}
-        assert changed or (action, state) in idle_here, "the table names it, and nothing came of it"
+        assert changed, f"the table names {action}, and nothing came of it"
 
 
 def test_every_message_is_fed() -> None:
