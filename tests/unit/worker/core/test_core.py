@@ -260,6 +260,10 @@ INPUTS: dict[str, Any] = {
     "cancel_run of another": CancelRun("other", 2),
     "return_jobs": ReturnJobs(SESSION),
     "return_jobs of another": ReturnJobs("other"),
+    "sent, and more than came": Sent(SESSION, 5, 9),
+    "sent of another": Sent("other", 5, 9),
+    "rejected": Rejected(SESSION, 1, "it is too large"),
+    "piece of the next": "piece",
 }
 
 STOPPING = ("stopping", "at_once", "giving_up")
@@ -276,6 +280,9 @@ TABLE: dict[tuple[str, str], str] = {
     ("running", "cancel_run of one coming"): "returns 3",
     **{("idle", name): "returns 1" for name in INPUTS if name.startswith("cancel_run") and not name.endswith("other")},
     ("running", "return_jobs"): "returns 3",
+    **{(state.__name__, "sent, and more than came"): "asks for it" for state in STATES if state is not no_session},
+    **{(state.__name__, "rejected"): "says so" for state in STATES if state is not no_session},
+    **{(state, "piece of the next"): "keeps it" for state in ("idle", "running")},
 }
 
 
@@ -283,6 +290,8 @@ def message_for(worker: Worker, message: Any) -> Any:
     """The jobs messages depend on the last number taken."""
     after = worker.core.inbox.taken + 1
     made = {"next": jobs(after, 2), "gap": jobs(after + 1, 2), "overlap": jobs(max(1, after - 3), min(4, after))}
+    if message == "piece":
+        return Piece(SESSION, 5, after, 0, b"data")
     if message == "known":
         return jobs(1, max(0, after - 1))
     return made.get(message, message) if isinstance(message, str) else message
@@ -306,11 +315,12 @@ def dropped(before: dict[str, Any], after: dict[str, Any]) -> bool:
 def test_every_input_in_every_state(state: Callable[[], Worker], name: str) -> None:
     """What the table says happens, and whatever it does not mention changes nothing."""
     worker = state()
-    before, taken, acked = snapshot(worker), worker.core.inbox.taken, worker.core.outbox.acked
+    before, before_state = snapshot(worker), worker.core.state
+    taken, acked = worker.core.inbox.taken, worker.core.outbox.acked
     effects = worker.pipe(message_for(worker, INPUTS[name]))
     match TABLE.get((state.__name__, name), "drop"):
         case "drop":
-            assert effects == [] and dropped(before, snapshot(worker))
+            assert set(effects) <= {e.Publish(one) for one in received(worker)} and dropped(before, snapshot(worker))
         case "starts session":
             assert worker.core.session == "new" and worker.beats()[0].session == "new"
         case "starts anew":
@@ -322,6 +332,13 @@ def test_every_input_in_every_state(state: Callable[[], Worker], name: str) -> N
             assert (worker.core.outbox.acked, worker.core.inbox.taken) == (acked + 1, taken)
         case "resumes":
             assert worker.core.inbox.taken == 9 and worker.reports() == []
+            assert worker.core.state is (State.TAKING if state is returning else before_state)
+        case "asks for it":
+            assert received(worker) == [Received(SESSION, taken, 5, 0, 0, again=True)]
+        case "says so":
+            assert effects == [e.Say("the broker rejected report 1: it is too large")]
+        case "keeps it":
+            assert received(worker)[0].held_bytes == len(b"data")
         case "ends 2":
             assert e.EndTask(2) in effects and (e.TakeBack() in effects) == (state is running)
             assert worker.reports() == ([Returned(3, False)] if state is running else [])
