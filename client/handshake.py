@@ -13,7 +13,7 @@ So after the latter two the other side is asked, by the first bytes of ZMTP (rfc
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
@@ -115,16 +115,26 @@ def _plain(endpoint: str) -> socket.socket:
 
     scheme, _, place = endpoint.partition("://")
     if scheme == "ipc":
-        connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(_ANSWER_S)
-        try:
-            connection.connect("\0" + place[1:] if place.startswith("@") else place)
-        except OSError:
-            connection.close()
-            raise
-        return connection
+        return _connected(socket.socket(socket.AF_UNIX), "\0" + place[1:] if place.startswith("@") else place)
     host, _, port = place.rpartition(":")
-    return socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S)
+    refusal: OSError | None = None
+    for family, kind, protocol, _, address in socket.getaddrinfo(host.strip("[]"), int(port), 0, socket.SOCK_STREAM):
+        try:
+            return _connected(socket.socket(family, kind, protocol), address)
+        except OSError as error:
+            refusal = refusal or error
+    raise refusal or OSError(f"{host} has no address")
+
+
+def _connected(connection: socket.socket, address: Any) -> socket.socket:
+    """The same, connected. It is closed when that fails, be it by Ctrl+C (socket.create_connection would leak it)."""
+    try:
+        connection.settimeout(_ANSWER_S)
+        connection.connect(address)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def mechanism(endpoint: str) -> str:
