@@ -113,9 +113,7 @@ class Oracle:
         if self._paused_at is None:  # it was ended in the same turn
             return
         self.counts["pauses answered"] += 1
-        if reply.running is not None and not self.journal_replaced:
-            self._hold(reply.running in self.runs, f"job {reply.running} is said to run and never began")
-        named = set(reply.may_start)
+        named = {*reply.may_start, *(() if reply.running is None else (reply.running,))}  # offered is said to run
         self._may_start = named if self._may_start is None else self._may_start & named
 
     def nothing_dispatched(self) -> None:
