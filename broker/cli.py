@@ -16,7 +16,6 @@ from zjobs.broker import credentials
 from zjobs.broker.core.core import Rules
 from zjobs.broker.credentials import KeyRing, KeysError
 from zjobs.broker.net.sockets import CannotBind, Config
-from zjobs.broker.requests.access import Role
 from zjobs.broker.retention import Keep
 from zjobs.broker.service import Broker
 from zjobs.broker.storage import backups, check
@@ -24,6 +23,7 @@ from zjobs.broker.storage.sqlite import MEMORY, CannotCreate, Journal, JournalEr
 from zjobs.messages import codec
 from zjobs.messages.fields import MAX_ID
 from zjobs.messages.records import Limits
+from zjobs.messages.states import Role
 from zjobs.program import endpoints, lock, logs, options
 from zjobs.program.version import VERSION
 

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import zmq
 
-from zjobs.broker.requests.access import Role, Who
+from zjobs.broker.requests.access import Who
+from zjobs.messages.states import Role
 from zjobs.program import keyfiles, lock
 from zjobs.program.keyfiles import Identity, KeyFileError
 

@@ -41,20 +41,9 @@ from zjobs.broker.storage.sqlite import MEMORY, Journal, StorageError
 from zjobs.messages import codec
 from zjobs.messages.dispatch import REPORTS, Beat, Piece, Progress, Received, Reports, Started, WorkerMessage
 from zjobs.messages.events import JobEvent, Listening, ServiceEvent
+from zjobs.messages.ops import OPERATIONS, Changes
 from zjobs.messages.records import BrokerName
-from zjobs.messages.requests import (
-    Backup,
-    BackupReply,
-    Cancel,
-    Error,
-    Forget,
-    ForgetReply,
-    Pause,
-    Reply,
-    Resume,
-    Retry,
-    Submit,
-)
+from zjobs.messages.requests import Backup, BackupReply, Error, Reply
 from zjobs.messages.states import ErrorCode
 
 log = logging.getLogger("zjobs.broker")
@@ -81,6 +70,9 @@ FAREWELL_S = 2.0
 CHANGE_S = 50e-6
 LEAST_CHANGE_S, MOST_CHANGE_S = 10e-6, 500e-6
 MANY_CHANGES = 100
+
+# Replies of the core that do not leave: those to a part of a request.
+PARTS = frozenset(operation.reply for operation in OPERATIONS if operation.changes is Changes.JOB_BY_JOB)
 
 
 class Made(NamedTuple):
@@ -130,7 +122,7 @@ class Broker:
         self._said_of_worker = ""
         self._told_of_service = self._service_event()
         self._notices = Notices()
-        self._server = Server(self._service, config.keys, journal, lambda: self._core, clock, self._hold)
+        self._server = Server(self._service, config.keys, journal, lambda: self._core, clock, self._hold_checkpoints)
         self._queue: FairQueue[Pending] = FairQueue()
         self._made: list[Made] = []
         self._change_s = CHANGE_S
@@ -220,7 +212,8 @@ class Broker:
         if self._made and self._rules.journal_bytes is not None:
             self._core.room_bytes = self._rules.journal_bytes - self._journal.used_bytes()
         for made in self._made:
-            self._change(made.change, now)
+            change = made.change
+            self._core.change(change.request, change.envelope, now, change.who.name)
         changed_s = time.perf_counter()
         self._retention.step(self._core, self._journal, now)
         effects = self._core.end_turn(now)
@@ -262,27 +255,12 @@ class Broker:
             assert isinstance(message, Received)
             self._core.on_received(message, self._sending.hears(message, now.mono_ms), now)
 
-    def _change(self, change: Change, now: Now) -> None:
-        core, envelope, request = self._core, change.envelope, change.request
-        if isinstance(request, Submit):
-            core.submit(request, envelope, now, change.who.name)
-        elif isinstance(request, Cancel):
-            core.cancel(request, now)
-        elif isinstance(request, Retry):
-            core.retry(request, envelope, now, change.who.name)
-        elif isinstance(request, Pause):
-            core.pause(request, envelope, now)
-        elif isinstance(request, Resume):
-            core.resume(envelope)
-        elif isinstance(request, Forget):
-            core.forget(request, envelope)
-
     def _speak(self, effects: Effects, now: Now) -> None:
         # Read first: a disk that fails in this must not leave some with one answer and then another.
         data = self._journal.data_of([job.id for _, job in effects.hand_over]) if effects.hand_over else {}
         parts = {made.change.envelope: made.pending for made in self._made if not made.change.last}
         for envelope, reply in effects.replies:
-            if isinstance(reply, ForgetReply):  # that of a part, which the request goes on with
+            if type(reply) in PARTS:  # that of a part, which the request goes on with
                 parts[envelope].result = reply
             else:
                 self._send(envelope, self._server.frame(reply))
@@ -483,7 +461,7 @@ class Broker:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
 
-    def _hold(self, request: Backup) -> Reply:
+    def _hold_checkpoints(self, request: Backup) -> Reply:
         """Keeps the journal's file as it is for a while, for somebody who copies it."""
         if self._journal.file == MEMORY:
             return Error(ErrorCode.STORAGE, "the journal is in memory; there is nothing to copy")

@@ -1,6 +1,14 @@
-"""The operations: which request each has, and which reply."""
+"""The operations: one entry for each thing that a client may ask for.
 
-from typing import Any
+From the entries follow what may come as a request and as a reply, who may ask for what, what is committed before an
+answer, what that costs, and the table in docs/protocol.md. The broker carries an operation out by methods of its name:
+one of `broker.core.core.Core` for what it changes, one of `broker.requests.queries.Queries` for what it reads.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, NamedTuple
 
 from zjobs.messages.requests import (
     Backup,
@@ -37,41 +45,65 @@ from zjobs.messages.requests import (
     Types,
     TypesReply,
 )
+from zjobs.messages.states import Role
 
-REQUESTS: dict[str, Any] = {
-    "hello": Hello,
-    "submit": Submit,
-    "status": Status,
-    "queue": Queue,
-    "result": Result,
-    "show": Show,
-    "cancel": Cancel,
-    "retry": Retry,
-    "pause": Pause,
-    "resume": Resume,
-    "log": Log,
-    "list": List,
-    "forget": Forget,
-    "types": Types,
-    "info": Info,
-    "backup": Backup,
-}
-REPLIES: dict[str, Any] = {
-    "hello": HelloReply,
-    "submit": SubmitReply,
-    "status": StatusReply,
-    "queue": QueueReply,
-    "result": ResultReply,
-    "show": ShowReply,
-    "cancel": CancelReply,
-    "retry": RetryReply,
-    "pause": PauseReply,
-    "resume": ResumeReply,
-    "log": LogReply,
-    "list": ListReply,
-    "forget": ForgetReply,
-    "types": TypesReply,
-    "info": InfoReply,
-    "backup": BackupReply,
-    "error": Error,
-}
+
+class Changes(str, Enum):
+    """What an operation changes, in words for people. all_or_none: one commit, and the core has the reply. job_by_job:
+    a few hundred jobs in each commit, and the reply is put together after the last."""
+
+    NOTHING = "no"
+    ALL_OR_NONE = "yes, all or none"
+    JOB_BY_JOB = "yes, job by job"
+
+
+class Operation(NamedTuple):
+    """`role`: the least that may. `ids`: the field of the request that names jobs; a submitter may name its own only.
+    `weight`: the list each item of which costs as much as the change of one job."""
+
+    name: str
+    request: Any
+    reply: Any
+    role: Role
+    changes: Changes = Changes.NOTHING
+    ids: str = ""
+    weight: str = ""
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """Those that may."""
+        roles = tuple(Role)
+        return roles[roles.index(self.role) :]
+
+    def ids_in(self, request: Any) -> tuple[int, ...]:
+        """The jobs that a request names."""
+        named = getattr(request, self.ids) if self.ids else ()
+        return named if type(named) is tuple else (named,)
+
+    def weight_of(self, request: Any) -> int:
+        """How many changes of one job cost as much as what a request changes."""
+        return len(getattr(request, self.weight)) if self.weight else 0
+
+
+OPERATIONS = (
+    Operation("hello", Hello, HelloReply, Role.VIEWER),
+    Operation("submit", Submit, SubmitReply, Role.SUBMITTER, Changes.ALL_OR_NONE, weight="jobs"),
+    Operation("status", Status, StatusReply, Role.VIEWER, ids="ids"),
+    Operation("queue", Queue, QueueReply, Role.VIEWER),
+    Operation("result", Result, ResultReply, Role.SUBMITTER, ids="id"),
+    Operation("show", Show, ShowReply, Role.VIEWER, ids="id"),
+    Operation("cancel", Cancel, CancelReply, Role.SUBMITTER, Changes.JOB_BY_JOB, ids="ids", weight="ids"),
+    Operation("retry", Retry, RetryReply, Role.SUBMITTER, Changes.ALL_OR_NONE, ids="ids", weight="ids"),
+    Operation("pause", Pause, PauseReply, Role.OPERATOR, Changes.ALL_OR_NONE),
+    Operation("resume", Resume, ResumeReply, Role.OPERATOR, Changes.ALL_OR_NONE),
+    Operation("log", Log, LogReply, Role.SUBMITTER, ids="id"),
+    Operation("list", List, ListReply, Role.VIEWER),
+    Operation("forget", Forget, ForgetReply, Role.SUBMITTER, Changes.JOB_BY_JOB, ids="ids", weight="ids"),
+    Operation("types", Types, TypesReply, Role.VIEWER),
+    Operation("info", Info, InfoReply, Role.VIEWER),
+    Operation("backup", Backup, BackupReply, Role.OPERATOR),
+)
+
+OPERATION_OF: dict[type, Operation] = {operation.request: operation for operation in OPERATIONS}
+REQUESTS: dict[str, Any] = {operation.name: operation.request for operation in OPERATIONS}
+REPLIES: dict[str, Any] = {operation.name: operation.reply for operation in OPERATIONS} | {"error": Error}

@@ -1,4 +1,4 @@
-"""The closed lists of the protocol: states of a job, error codes, reasons, outcomes, states of the worker."""
+"""The closed lists of the protocol: states of a job, error codes, reasons, outcomes, states of the worker, roles."""
 
 from enum import Enum
 
@@ -72,3 +72,12 @@ class WorkerState(str, Enum):
     FOREIGN = "foreign"
     LACKS_TYPE = "lacks_type"
     BLOCKED = "blocked"
+
+
+class Role(str, Enum):
+    """What the holder of a key may do, the least first. viewer: sees states, not what is in jobs. submitter: submits,
+    and does as it likes with its own jobs, and sees no others. operator: everything."""
+
+    VIEWER = "viewer"
+    SUBMITTER = "submitter"
+    OPERATOR = "operator"

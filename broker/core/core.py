@@ -4,7 +4,7 @@ The core is a function of its inputs. It gets requests, the worker's messages an
 `Effects`: what must be written down, and what may be said once that is on disk. It has no clock, socket, file, log or
 random numbers of its own; it reads committed records through `Records`. One turn of the broker is
 
-    for each thing that came in:  core.submit(…) | core.cancel(…) | … | core.on_beat(…) | core.on_reports(…)
+    for each thing that came in:  core.change(request …) | core.on_beat(…) | … | core.on_reports(…)
     effects = core.end_turn(now)          hands over what the window has room for
     journal.commit(effects.changes)       if this fails, the core is thrown away and loaded anew
     send the rest of the effects
@@ -26,6 +26,7 @@ from zjobs.broker.core.jobs import TRANSITIONS, Counters, Envelope, Job, Loaded,
 from zjobs.broker.core.ready import Queue, Waiting
 from zjobs.broker.core.worker_status import Now, WorkerView
 from zjobs.messages.dispatch import Beat, Ended, Output, Piece, Progress, Received, Reports, Started
+from zjobs.messages.ops import OPERATION_OF
 from zjobs.messages.records import Attempt, BrokerName, Limits, Missing, Paused, TaskType
 from zjobs.messages.requests import (
     Cancel,
@@ -36,6 +37,8 @@ from zjobs.messages.requests import (
     Pause,
     PauseReply,
     Reply,
+    Request,
+    Resume,
     ResumeReply,
     Retry,
     RetryReply,
@@ -198,6 +201,10 @@ class Core:
 
     # --- requests ------------------------------------------------------------------------------------------------
 
+    def change(self, request: Request, reply_to: Envelope, now: Now, owner: str = "") -> None:
+        """Carries out what a request changes, by the method of its operation's name."""
+        getattr(self, OPERATION_OF[type(request)].name)(request, reply_to, now, owner)
+
     def submit(self, request: Submit, reply_to: Envelope, now: Now, owner: str = "") -> None:
         """Takes all jobs of the request or none."""
         digest = _digest(request.jobs)
@@ -227,8 +234,9 @@ class Core:
                 self._take(job_id, NewJob(old.type, None, old.priority, 0, old.time_limit_ms), now, owner, copy_of=old)
         self._reply(reply_to, RetryReply(self.journal, known.first_id, known.count))
 
-    def cancel(self, request: Cancel, now: Now) -> None:
-        """Ends jobs: at once where they are not with the worker, else by telling it. Others stay as they are."""
+    def cancel(self, request: Cancel, reply_to: Envelope, now: Now, owner: str = "") -> None:
+        """Ends jobs: at once where they are not with the worker, else by telling it. Others stay as they are.
+        What became of them is told when all are committed."""
         for job in self._found(request.ids):
             if job is None or job.state.final or job.cancelling:
                 continue
@@ -240,21 +248,21 @@ class Core:
                 job = self._write(job, cancelling=True)
                 self._worker.cancel(n, job)
 
-    def pause(self, request: Pause, reply_to: Envelope, now: Now) -> None:
+    def pause(self, request: Pause, reply_to: Envelope, now: Now, owner: str = "") -> None:
         """Nothing new starts until `resume`, but what the worker was given before: the reply names it."""
         paused = self._pause(request.reason, now)
         running = self.running.id if self.running else None
         may_start = tuple(job.id for job in self._worker.jobs.values() if job.id != running)
         self._reply(reply_to, PauseReply(self.journal, paused, running, may_start))
 
-    def resume(self, reply_to: Envelope) -> None:
+    def resume(self, request: Resume, reply_to: Envelope, now: Now, owner: str = "") -> None:
         """Ends a pause."""
         self._reply(reply_to, ResumeReply(self.journal, self.paused))
         if self.paused is not None:
             self.paused = None
             self._effects.changes.pauses.append(None)
 
-    def forget(self, request: Forget, reply_to: Envelope) -> None:
+    def forget(self, request: Forget, reply_to: Envelope, now: Now, owner: str = "") -> None:
         """Drops ended jobs and all that is kept of them."""
         kept = []
         missing = []

@@ -15,29 +15,14 @@ from zjobs.broker.core.jobs import Envelope
 from zjobs.broker.core.worker_status import Now
 from zjobs.broker.credentials import KeyRing
 from zjobs.broker.net import frames
-from zjobs.broker.requests.access import ANYBODY, Role, Who, refusal
-from zjobs.broker.requests.queries import PAGE, Service, answer
+from zjobs.broker.requests.access import ANYBODY, Who, refusal
+from zjobs.broker.requests.queries import PAGE, Queries, Service
 from zjobs.broker.storage.sqlite import Journal, StorageError
-from zjobs.messages import codec, ops
-from zjobs.messages.records import Missing
-from zjobs.messages.requests import (
-    Backup,
-    Cancel,
-    Error,
-    Forget,
-    ForgetReply,
-    Pause,
-    Reply,
-    Request,
-    Resume,
-    Retry,
-    Status,
-    Submit,
-)
-from zjobs.messages.states import ErrorCode
+from zjobs.messages import codec
+from zjobs.messages.ops import OPERATION_OF, REQUESTS, Changes
+from zjobs.messages.requests import Backup, Error, Forget, Reply, Request
+from zjobs.messages.states import ErrorCode, Role
 
-ANSWERED_BY_CORE = (Submit, Retry, Pause, Resume)
-OF_MANY = (Status, Cancel, Retry, Forget)
 JOB_VALUES = 12  # of a submit: a job with all its fields
 OTHER_VALUES = 30_000  # 10,000 ids, and what a client of another version may add
 PART_BYTES = 16 << 20  # of what is forgotten: some milliseconds
@@ -134,9 +119,10 @@ class Server:
         try:
             request = self._decode(body)
             who = yield from self._permitted(request, key)
-            weight = 1 + sum(map(len, parts)) // JOB_BYTES
-            if isinstance(request, ANSWERED_BY_CORE):
-                yield Change(pending.envelope, request, who, weight + _jobs(request), True)
+            operation = OPERATION_OF[type(request)]
+            if operation.changes is Changes.ALL_OR_NONE:
+                weight = 1 + sum(map(len, parts)) // JOB_BYTES + operation.weight_of(request)
+                yield Change(pending.envelope, request, who, weight, True)
                 return None
             yield None  # nothing is read before what the same client changed is committed
             reply = yield from self._reply(pending.envelope, request, who)
@@ -150,27 +136,16 @@ class Server:
             reply = Error(ErrorCode.STORAGE, f"the journal cannot be read: {error}")
         return (yield from codec.encode_in_steps(self._named(reply)))
 
-    def _reply(self, envelope: Envelope, request: Request, who: Who) -> Generator[Change | None, Reply | None, Reply]:
-        if isinstance(request, Backup):
-            return self._backup(request)
-        if isinstance(request, Forget):
-            return (yield from self._forget(envelope, request, who))
-        if isinstance(request, Cancel):
-            for part in _pages(request.ids):
-                yield Change(envelope, Cancel(part), who, len(part), False)
-        return (yield from answer(request, self._core(), self._journal, self._service, who, self._clock()))
-
-    def _forget(self, envelope: Envelope, request: Forget, who: Who) -> Generator[Change | None, Reply | None, Reply]:
-        forgotten: list[int] = []
-        kept: list[int] = []
-        missing: list[Missing] = []
-        for part in self._to_forget(tuple(dict.fromkeys(request.ids))):
-            reply = yield Change(envelope, Forget(part), who, len(part), False)
-            assert isinstance(reply, ForgetReply)
-            forgotten += reply.forgotten
-            kept += reply.kept
-            missing += reply.missing
-        return ForgetReply(self._journal.journal_id, tuple(forgotten), tuple(kept), tuple(missing))
+    def _reply(self, envelope: Envelope, request: Any, who: Who) -> Generator[Change | None, Reply | None, Reply]:
+        operation = OPERATION_OF[type(request)]
+        parts: list[Reply | None] = []
+        if operation.changes is Changes.JOB_BY_JOB:
+            split = self._to_forget if isinstance(request, Forget) else _pages
+            for ids in split(tuple(dict.fromkeys(operation.ids_in(request)))):
+                part = request._replace(**{operation.ids: ids})
+                parts.append((yield Change(envelope, part, who, operation.weight_of(part), False)))
+        queries = Queries(self._core(), self._journal, self._service, who, self._clock(), self._backup, parts)
+        return (yield from queries.answer(request))
 
     def _to_forget(self, ids: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
         """`ids` in parts that are dropped in one go: a page at most, with little more than PART_BYTES kept of them."""
@@ -192,7 +167,7 @@ class Server:
         if len(body) > limit:
             raise Refused(ErrorCode.TOO_LARGE, f"the request has {len(body)} bytes; the limit is {limit}")
         try:
-            return codec.decode(body, ops.REQUESTS, self._most_values)  # type: ignore[no-any-return]
+            return codec.decode(body, REQUESTS, self._most_values)  # type: ignore[no-any-return]
         except RecursionError:  # msgpack goes deeper than Python does to show what it found
             raise Refused(ErrorCode.BAD_REQUEST, "the body is nested too deeply") from None
 
@@ -203,13 +178,11 @@ class Server:
         who = self._keys.who(key)
         if who is None:
             raise Refused(ErrorCode.NOT_PERMITTED, "this key was revoked")
-        if isinstance(request, OF_MANY) and who.role is Role.SUBMITTER:
-            for ids in _pages(request.ids):
-                _refuse(refusal(request._replace(ids=ids), who, self.owner_of))
-                if len(ids) == PAGE:
-                    yield None
-        else:
-            _refuse(refusal(request, who, self.owner_of))
+        operation = OPERATION_OF[type(request)]
+        for ids in _pages(operation.ids_in(request)):
+            _refuse(refusal(operation, ids, who, self.owner_of))
+            if len(ids) == PAGE and who.role is Role.SUBMITTER:
+                yield None
         return who
 
     def _named(self, reply: Reply) -> Reply:
@@ -224,9 +197,3 @@ def _refuse(error: Error | None) -> None:
 def _pages(ids: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
     """At least one."""
     return (ids[first : first + PAGE] for first in range(0, max(1, len(ids)), PAGE))
-
-
-def _jobs(request: Request) -> int:
-    if isinstance(request, Submit):
-        return len(request.jobs)
-    return len(request.ids) if isinstance(request, Retry) else 0

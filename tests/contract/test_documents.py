@@ -16,7 +16,7 @@ from zjobs.messages.dispatch import PIPE, REPORTS, Ended, Returned, Running
 from zjobs.messages.events import JobEvent, Listening, ServiceEvent
 from zjobs.messages.records import Attempt, BrokerName, JobStatus, Limits, Missing, TaskType, WorkerInfo
 from zjobs.messages.requests import NewJob
-from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome, WorkerState
+from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome, Role, WorkerState
 from zjobs.worker.core.states import TABLE, Signal, State
 
 if TYPE_CHECKING:
@@ -117,6 +117,22 @@ def test_each_request_has_a_section_with_its_fields(op: str) -> None:
     for kind in (ops.REQUESTS[op], ops.REPLIES[op]):
         missing = [field for field in kind._fields if f"`{field}`" not in section and field != "journal"]
         assert not missing, (kind.__name__, missing)
+
+
+def operations_table() -> str:
+    """The table of operations, from their entries."""
+    lines = ["| operation | who may | changes state |", "| --- | --- | --- |"]
+    for operation in ops.OPERATIONS:
+        who = "everybody" if len(operation.roles) == len(Role) else ", ".join(role.value for role in operation.roles)
+        own = "; a submitter with its own jobs" if operation.ids else ""
+        lines.append(f"| `{operation.name}` | {who}{own} | {operation.changes.value} |")
+    return "\n".join(lines)
+
+
+def test_the_table_of_operations_is_that_of_the_code() -> None:
+    """As messages/ops.py says. When it differs, what is expected is what to put there."""
+    (told,) = re.findall(r"^\| operation \|.*?(?=\n\n)", PROTOCOL, re.MULTILINE | re.DOTALL)
+    assert told == operations_table()
 
 
 def test_there_is_no_section_for_a_request_that_does_not_exist() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from zjobs.broker import credentials as broker_keys
 from zjobs.broker.credentials import KeyRing, KeysError
-from zjobs.broker.requests.access import Role
 from zjobs.client import errors
+from zjobs.messages.states import Role
 from zjobs.program import keyfiles
 
 STREAMS_END_S = 2.0

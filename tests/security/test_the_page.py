@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from zjobs.broker.requests.access import PERMITTED, Role
 from zjobs.messages import ops
+from zjobs.messages.states import Role
 
 if TYPE_CHECKING:
     from tests.conftest import Service
@@ -132,7 +132,7 @@ def test_two_machines_step_by_step(machines: dict[str, Machine], until: Callable
 def test_the_table_of_roles_is_that_of_the_code() -> None:
     """Each command of the table may be used by the roles that it says, and no other."""
     table = re.findall(r"^\| (`.+?) \|(.*?)\|(.*?)\|(.*?)\|$", PAGE, re.MULTILINE)
-    rules = {op: PERMITTED[kind] for op, kind in ops.REQUESTS.items()}
+    rules = {operation.name: set(operation.roles) for operation in ops.OPERATIONS}
     told: set[str] = set()
     for words, *cells in table:
         for op in re.findall(r"`(?:zbroker )?(\w+)`", words):

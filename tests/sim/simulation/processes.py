@@ -14,13 +14,12 @@ from zjobs.broker.core.core import Core
 from zjobs.broker.core.effects import Effects
 from zjobs.broker.core.jobs import Loaded
 from zjobs.broker.core.sending import Sending
-from zjobs.broker.core.worker_status import Now
 from zjobs.broker.retention import Retention
 from zjobs.broker.storage.sqlite import Journal, StorageError
 from zjobs.messages import codec
 from zjobs.messages.dispatch import REPORTS, Beat, Jobs, Piece, Progress, Received, Reports, Started
 from zjobs.messages.records import BrokerName
-from zjobs.messages.requests import Cancel, Forget, Pause, Request, Resume, Retry, Submit
+from zjobs.messages.requests import Cancel, Request
 from zjobs.worker.core.core import WorkerCore
 from zjobs.worker.core.interfaces import RunName
 from zjobs.worker.core.spool import Spool, pack, unpack
@@ -105,7 +104,7 @@ class Broker:
                 self.core.on_reports(message, now)
         known = set(self._world.oracle.committed)
         for number, request in requests:
-            self._change(request, (b"%d" % number, b""), now)
+            self.core.change(request, (b"%d" % number, b""), now)
         self.retention.step(self.core, self.journal, now)
         effects = self.core.end_turn(now)
         if crash == "before":
@@ -124,21 +123,6 @@ class Broker:
         if self.core.paused is not None and not self.core.dispatched:
             self._world.oracle.nothing_dispatched()
         return True
-
-    def _change(self, request: Request, envelope: tuple[bytes, ...], now: Now) -> None:
-        if isinstance(request, Submit):
-            self.core.submit(request, envelope, now)
-        elif isinstance(request, Retry):
-            self.core.retry(request, envelope, now)
-        elif isinstance(request, Cancel):
-            self.core.cancel(request, now)
-        elif isinstance(request, Pause):
-            self.core.pause(request, envelope, now)
-        elif isinstance(request, Resume):
-            self.core.resume(envelope)
-        else:
-            assert isinstance(request, Forget)
-            self.core.forget(request, envelope)
 
     def _speak(self, effects: Effects) -> None:
         for (number, _), reply in effects.replies:

@@ -13,7 +13,7 @@ from zjobs.broker.core.worker_status import Now
 from zjobs.broker.storage.sqlite import MEMORY, Journal
 from zjobs.messages.dispatch import Ack, Beat, Ended, Invalid, Output, Reports, Returned
 from zjobs.messages.records import BrokerName, Limits, TaskType
-from zjobs.messages.requests import Cancel, Error, Forget, NewJob, Pause, Reply, Retry, Submit, SubmitReply
+from zjobs.messages.requests import Cancel, Error, Forget, NewJob, Pause, Reply, Resume, Retry, Submit, SubmitReply
 from zjobs.messages.states import Outcome
 
 NAME = BrokerName("here", "tcp://127.0.0.1:5570", "journal")
@@ -106,7 +106,7 @@ class Bench:
         return reply
 
     def cancel(self, *ids: int) -> Effects:
-        self.core.cancel(Cancel(ids), self.now)
+        self.core.cancel(Cancel(ids), CLIENT, self.now)
         return self.turn()
 
     def retry(self, *ids: int, key: str | None = None) -> Reply:
@@ -118,11 +118,11 @@ class Bench:
         return self.reply()
 
     def resume(self) -> Reply:
-        self.core.resume(CLIENT)
+        self.core.resume(Resume(), CLIENT, self.now)
         return self.reply()
 
     def forget(self, *ids: int) -> Reply:
-        self.core.forget(Forget(ids), CLIENT)
+        self.core.forget(Forget(ids), CLIENT, self.now)
         return self.reply()
 
     def after(self, ms: int) -> Effects:

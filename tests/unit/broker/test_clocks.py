@@ -8,7 +8,7 @@ import pytest
 
 from zjobs.broker import service
 from zjobs.broker.requests.access import ANYBODY
-from zjobs.broker.requests.queries import Service, answer
+from zjobs.broker.requests.queries import Queries, Service
 from zjobs.messages import codec
 from zjobs.messages.dispatch import Ended, Running
 from zjobs.messages.records import Limits
@@ -25,7 +25,7 @@ def failed(n: int) -> Ended:
 
 def shown_ready_at(bench: Any, job_id: int) -> int | None:
     service = Service(Limits(), "", "", 0)
-    steps = answer(Status((job_id,)), bench.core, bench.journal, service, ANYBODY, bench.now)
+    steps = Queries(bench.core, bench.journal, service, ANYBODY, bench.now, None).answer(Status((job_id,)))
     reply = None
     while reply is None:
         try:

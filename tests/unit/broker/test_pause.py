@@ -8,7 +8,7 @@ import pytest
 
 from zjobs.messages.dispatch import Ended, Returned, ReturnJobs, Running
 from zjobs.messages.records import Paused
-from zjobs.messages.requests import Pause, PauseReply, ResumeReply
+from zjobs.messages.requests import Pause, PauseReply, Resume, ResumeReply
 from zjobs.messages.states import FailReason, JobState, Outcome
 
 
@@ -83,7 +83,7 @@ def test_a_second_pause_changes_the_reason(ready: Any) -> None:
 def test_pause_and_resume_in_one_turn(ready: Any) -> None:
     """Nothing of it is left."""
     ready.core.pause(Pause("a moment"), (), ready.now)
-    ready.core.resume(())
+    ready.core.resume(Resume(), (), ready.now)
     ready.turn()
     assert ready.journal.load().paused is None
 

@@ -43,7 +43,7 @@ def test_forget_drops_what_has_ended_alone(ready: Any) -> None:
 def test_a_job_that_ended_in_this_turn_is_kept_until_the_next(ready: Any) -> None:
     """Its end is being written."""
     ready.submit("twice", "once")
-    ready.core.cancel(Cancel((2,)), ready.now)
+    ready.core.cancel(Cancel((2,)), (), ready.now)
     assert ready.forget(2).kept == (2,)
     assert ready.forget(2).forgotten == (2,)
 
@@ -270,7 +270,7 @@ def test_the_clock_that_was_wrong_when_a_job_ended_does_not_age_it(stores: Any) 
     store.core = store._load()
     store.core.submit(Submit("key", (NewJob("x", None),)), (b"", b""), store.now)
     store.step(Retention(Keep()))
-    store.core.cancel(Cancel((4,)), store.now)
+    store.core.cancel(Cancel((4,)), (), store.now)
     store.step(Retention(Keep()))
     store.wall_ms = 1_700_000_000_000
     assert store.journal.job(4).ended_at == 7

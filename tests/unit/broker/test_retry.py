@@ -256,7 +256,7 @@ def test_a_job_is_copied_and_forgotten_in_one_turn(ready: Any) -> None:
     ready.submit("once", data=b"d")
     ready.report(1, failed(1))
     ready.core.retry(Retry("k", (1,)), (), ready.now)
-    ready.core.forget(Forget((1,)), ())
+    ready.core.forget(Forget((1,)), (), ready.now)
     ready.turn()
     assert ready.journal.job(1) is None and ready.journal.data_of([2]) == {2: b"d"}
     ready.journal.check()

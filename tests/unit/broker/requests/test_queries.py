@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from zjobs.broker.requests.access import ANYBODY, Role, Who
-from zjobs.broker.requests.queries import PIECE_BYTES, Service, answer, warnings
+from zjobs.broker.requests.access import ANYBODY, Who
+from zjobs.broker.requests.queries import PIECE_BYTES, Queries, Service, warnings
 from zjobs.messages import codec, ops
 from zjobs.messages.dispatch import Ended, Output, Progress, Running, TakeOver
 from zjobs.messages.records import Attempt, Limits, Missing
 from zjobs.messages.requests import (
+    Backup,
     Cancel,
     CancelReply,
     Hello,
@@ -28,16 +29,20 @@ from zjobs.messages.requests import (
     Submit,
     Types,
 )
-from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome, WorkerState
+from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome, Role, WorkerState
 
 SERVICE = Service(Limits(), "tcp://127.0.0.1:5571", "4.3.5", 400)
 
 
 def ask(bench: Any, request: Any, who: Who = ANYBODY) -> Any:
     """The reply, which can be sent."""
-    reply = finished(answer(request, bench.core, bench.journal, SERVICE, who, bench.now))
+    reply = finished(Queries(bench.core, bench.journal, SERVICE, who, bench.now, no_backup).answer(request))
     assert codec.decode(codec.encode(reply), ops.REPLIES) == reply
     return reply
+
+
+def no_backup(request: Backup) -> Reply:
+    raise AssertionError("nothing here makes a backup")
 
 
 def finished(steps: Generator[None, None, Reply]) -> Reply:
