@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 FOLDERS = ["broker", "worker", "client", "messages", "program", "testing"]
-PACKAGES = [f"zjobs.{folder}" for folder in FOLDERS]
+PACKAGES = ["zjobs", *(f"zjobs.{folder}" for folder in FOLDERS)]
 PACKAGES += [f"zjobs.{folder}.{inner}" for folder in FOLDERS for inner in find_packages(str(HERE / folder))]
 
 version = re.search(r'^VERSION = "(.+)"$', (HERE / "program/version.py").read_text(), re.M)
@@ -22,7 +22,8 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=PACKAGES,
-    package_dir={f"zjobs.{folder}": folder for folder in FOLDERS},
+    # not in a folder named zjobs: from here, Python would import that one in place of what is installed
+    package_dir={"zjobs": "api", **{f"zjobs.{folder}": folder for folder in FOLDERS}},
     package_data={package: ["py.typed"] for package in PACKAGES},
     install_requires=[
         # 27.0: the first release with wheels of libzmq 4.3.5 for Python 3.10 to 3.14

@@ -1,17 +1,22 @@
-"""The client library and `zclient`. What to import from here: `Client`, `Job`, `NO_DATA` and the errors.
+"""The client library: submit jobs, ask for them, wait for them.
 
-The names are looked up when they are first used: importing this package must be quick and silent, because
-`zclient` can make Ctrl+C quiet only after it.
+`Client` blocks and may be shared by threads; `AsyncClient` is for asyncio. `NO_DATA` is a job's data when it has none,
+and every exception here is a `ZjobsError`. Names are looked up when they are first used.
 """
 
 from __future__ import annotations
 
+# Importing this package must be quick and silent: `zclient` can make Ctrl+C quiet only after it.
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zjobs.client.client import NO_DATA as NO_DATA
+    from zjobs.client.aio import AsyncClient as AsyncClient
+    from zjobs.client.aio import AsyncJob as AsyncJob
+    from zjobs.client.aio import AsyncWatch as AsyncWatch
     from zjobs.client.client import Client as Client
     from zjobs.client.client import Job as Job
+    from zjobs.client.client import Watch as Watch
     from zjobs.client.errors import BadAddress as BadAddress
     from zjobs.client.errors import BadKeyFile as BadKeyFile
     from zjobs.client.errors import BadReply as BadReply
@@ -41,14 +46,38 @@ if TYPE_CHECKING:
     from zjobs.client.errors import UnsupportedVersion as UnsupportedVersion
     from zjobs.client.errors import UntrustedBroker as UntrustedBroker
     from zjobs.client.errors import WaitTimeout as WaitTimeout
+    from zjobs.client.errors import WouldDeadlock as WouldDeadlock
     from zjobs.client.errors import ZjobsError as ZjobsError
+    from zjobs.client.job import NO_DATA as NO_DATA
+    from zjobs.client.watch import News as News
+
+# Where the names are that are no errors.
+_HOMES = {
+    "AsyncClient": "aio",
+    "AsyncJob": "aio",
+    "AsyncWatch": "aio",
+    "Client": "client",
+    "Job": "client",
+    "NO_DATA": "job",
+    "News": "watch",
+    "Watch": "client",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name[:1].isupper():  # the modules of this package are looked up here too
-        from zjobs.client import client, errors
-
-        for module in (client, errors):
-            if hasattr(module, name):
-                return getattr(module, name)
+        module = import_module(f"zjobs.client.{_HOMES.get(name, 'errors')}")
+        if name in _HOMES or name in _error_names():
+            return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*_HOMES, *_error_names()])
+
+
+def _error_names() -> list[str]:
+    from zjobs.client import errors
+
+    kinds = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type)}
+    return [name for name, kind in kinds.items() if issubclass(kind, errors.ZjobsError)]

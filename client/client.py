@@ -1,4 +1,4 @@
-"""The client library: submit jobs, ask for them, wait for them.
+"""The blocking client: submit jobs, ask for them, wait for them.
 
     with Client() as client:
         job = client.submit("reverse", "example")
@@ -10,99 +10,52 @@ A `Client` may be shared by threads and used on both sides of a fork.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable, Iterator, Sequence
-from enum import Enum
-from time import monotonic
-from typing import Any, TypeVar
+from functools import lru_cache
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from zjobs.client import credentials, errors
-from zjobs.client.connection import Connection
-from zjobs.client.control import Control
-from zjobs.client.errors import ZjobsError
-from zjobs.client.watch import Watch, gone
-from zjobs.messages import codec, ops, values
-from zjobs.messages.fields import MAX_PRIORITY, MAX_REQUEST_KEY_CHARS
-from zjobs.messages.records import JobStatus, Limits
+from zjobs.client import operations
+from zjobs.client.connection import Connection, Feed
+from zjobs.client.job import NO_DATA, JobHandle, ended_without_result, ids_of, job_like, new_request_key
+from zjobs.client.protocol import Action, Ask, Flow, Follow, Heard, Listen, Sleep, Topics, read_reply, reply_bytes
+from zjobs.client.settings import PATIENCE_S, Settings
+from zjobs.messages import codec
+from zjobs.messages.records import JobStatus, Paused
 from zjobs.messages.requests import (
-    Cancel,
-    Error,
+    CancelReply,
+    ForgetReply,
     Hello,
     HelloReply,
     Info,
     InfoReply,
-    List,
     Log,
+    LogReply,
     NewJob,
+    Pause,
+    PauseReply,
     Queue,
     QueueReply,
-    Result,
-    ResultReply,
+    Resume,
+    ResumeReply,
     RetryReply,
     Show,
     ShowReply,
-    Status,
     StatusReply,
-    Submit,
     SubmitReply,
     Types,
     TypesReply,
 )
-from zjobs.messages.states import JobState
-from zjobs.program import endpoints
+from zjobs.messages.states import JobState, WorkerState
 
-# Up to here a body is below the limits of any broker; above, they are asked for first, because a frame that is
-# much too large ends the connection without a reply.
-SMALL_BYTES = 64 << 10
-PIECE_BYTES = 256 << 10  # of a result
-STATUS_BYTES = 400
+if TYPE_CHECKING:
+    from zjobs.client.watch import News, Watching
+    from zjobs.messages.events import ServiceEvent
 
-# What a job adds to a request beside its type and data: the names of the fields, lengths and numbers, at most.
-JOB_OVERHEAD_BYTES = 96
-REQUEST_OVERHEAD_BYTES = 256
-
-# Room in the request key for the number of the request, when there may be several.
-KEY_SUFFIX_CHARS = 8
-
-# Ids a request for status, although the protocol allows more: the reply stays small and quick to write.
-IDS_A_REQUEST = 1000
-
-# How long a wait outlasts a lost broker: longer than a restart takes, with a large journal too.
-PATIENCE_S = 60.0
-
-ReplyT = TypeVar("ReplyT")
+T = TypeVar("T")
 
 
-class NoData(Enum):
-    """The job gets no data, which is not the same as None or an empty text."""
-
-    NO_DATA = "no data"
-
-
-NO_DATA = NoData.NO_DATA
-
-
-def new_request_key() -> str:
-    """A request key for a submit: 32 characters, the time first, so that the journal's index grows at its end."""
-    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
-
-
-def job_like(type: str, priority: int = 0, delay: float = 0, time_limit: float | None = None) -> NewJob:
-    """A job without its data; `delay` and `time_limit` in seconds. Raises BadRequest for what no job can have."""
-    if delay < 0 or not abs(priority) <= MAX_PRIORITY:
-        raise errors.BadRequest(f"a priority is from -{MAX_PRIORITY} to {MAX_PRIORITY}, a delay at least 0")
-    if time_limit is not None and time_limit <= 0:
-        raise errors.BadRequest("a time limit must be more than 0")
-    limit_ms = None if time_limit is None else max(1, round(time_limit * 1000))
-    return NewJob(type, None, priority, round(delay * 1000), limit_ms)
-
-
-def ids_of(accepted: SubmitReply | RetryReply) -> range:
-    """The ids that the jobs of a request were given."""
-    return range(accepted.first_id, accepted.first_id + accepted.count)
-
-
-class Client(Control):
+class Client(Settings):
     """A broker's client.
 
     broker: its endpoint; by default the environment variable ZJOBS_BROKER, else tcp://127.0.0.1:5570.
@@ -123,15 +76,8 @@ class Client(Control):
         patience: float = PATIENCE_S,
         key: str | os.PathLike[str] | None = None,
     ) -> None:
-        address = broker or os.environ.get(endpoints.ENVIRONMENT_VARIABLE) or endpoints.FRONTEND
-        try:
-            self.address = endpoints.checked(endpoints.with_transport(address))
-        except ValueError as error:
-            raise errors.BadAddress(str(error)) from None
-        self.timeout = timeout
-        self.patience = patience
-        file = credentials.key_file(key)
-        self.connection = Connection(self.address, timeout, None if file is None else credentials.load(file))
+        super().__init__(broker, timeout, patience, key)
+        self.connection = Connection(self.address, timeout, self.key)
 
     def __enter__(self) -> Client:
         return self
@@ -165,8 +111,9 @@ class Client(Control):
         Raises UnknownType, TooLarge, QueueFull, KeyConflict, StorageFailed, ReadOnly; TypeError, ValueError or
         OverflowError for data that msgpack cannot hold.
         """
-        like = job_like(type, priority, delay, time_limit)
-        return self._jobs(like, [data], new_request_key() if request_key is None else request_key)[0]
+        like, request_key = job_like(type, priority, delay, time_limit), _key(request_key)
+        accepted = self._run(operations.submit(like, data, request_key))
+        return Job(self, accepted.first_id, accepted.journal)
 
     def submit_many(
         self,
@@ -183,81 +130,41 @@ class Client(Control):
         Each request is taken all or none. After an exception, repeating with the exception's `request_key` and the
         same `datas` makes no second jobs.
         """
-        request_key = new_request_key() if request_key is None else request_key
-        try:
-            return self._jobs(job_like(type, priority, delay, time_limit), datas, request_key)
-        except ZjobsError as error:
-            error.request_key = request_key
-            raise
-
-    def submit_in_parts(self, like: NewJob, datas: Iterable[Any], request_key: str) -> Iterator[SubmitReply]:
-        """As submit_many, but yields what is accepted with every request. `datas` is read as it goes.
-
-        like: the job but for its data, from `job_like`.
-
-        The requests have the keys `request_key`, then this with `.2`, `.3`, … behind it: the same `datas` fall into
-        the same requests.
-        What cannot be sent (or an exception of `datas`) is raised after everything before it was accepted.
-        """
-        one = isinstance(datas, Sequence) and len(datas) == 1
-        most = MAX_REQUEST_KEY_CHARS - (0 if one else KEY_SUFFIX_CHARS)
-        if not 1 <= len(request_key) <= most:
-            raise errors.BadRequest(f"a request key has 1 to {most} characters here, not {len(request_key)}")
-        for number, jobs in enumerate(self._parts(like, datas), start=1):
-            part_key = request_key if number == 1 else f"{request_key}.{number}"
-            yield self._submit(Submit(part_key, tuple(jobs)))
-
-    def _jobs(self, like: NewJob, datas: Iterable[Any], request_key: str) -> list[Job]:
-        parts = self.submit_in_parts(like, datas, request_key)
+        like, request_key = job_like(type, priority, delay, time_limit), _key(request_key)
+        parts = self._run(operations.submit_many(like, datas, request_key))
         return [Job(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]
 
-    def _submit(self, request: Submit) -> SubmitReply:
-        try:
-            return self._ask(request, SubmitReply)
-        except (errors.BrokerUnreachable, errors.StorageFailed, errors.ReadOnly) as error:
-            error.request_key = request.request_key
-            raise
+    def submit_in_parts(self, like: NewJob, datas: Iterable[Any], request_key: str) -> Iterator[SubmitReply]:
+        """As submit_many, but yields what is accepted with every request; see `operations.Submission`."""
+        parts = operations.Submission(like, datas, request_key)
+        while (reply := self._run(parts.next())) is not None:
+            yield reply
 
-    def _parts(self, like: NewJob, datas: Iterable[Any]) -> Iterator[list[NewJob]]:
-        """`datas` as jobs, in lists that fit into a request."""
-        limits: Limits | None = None
-        part: list[NewJob] = []
-        part_bytes, problem = 0, None
-        jobs = (like._replace(data=None if data is NO_DATA else values.pack_value(data)) for data in datas)
-        try:
-            for job in jobs:
-                job_bytes = len(job.type) * 4 + len(job.data or b"") + JOB_OVERHEAD_BYTES
-                if limits is None and (part or job_bytes > SMALL_BYTES):
-                    limits = self.hello().limits
-                if limits is not None:
-                    _check_size(job, job_bytes, limits)
-                    room = limits.request_bytes - REQUEST_OVERHEAD_BYTES - part_bytes
-                    if job_bytes > room or len(part) == limits.request_jobs:
-                        yield part
-                        part, part_bytes = [], 0
-                part.append(job)
-                part_bytes += job_bytes
-        except Exception as error:  # raised once the jobs before it are sent
-            problem = error
-        if part:
-            yield part
-        if problem is not None:
-            raise problem
+    def retry(self, ids: Sequence[int], request_key: str | None = None) -> list[Job]:
+        """Submits copies of jobs that have ended, and returns them in this order.
+
+        The old ones stay as they ended. As many as a request may make are taken all or none. The same request key with
+        the same ids again returns the same copies; an exception after which that helps has it as `request_key`. Raises
+        NotFinished, NotFound, Expired, and what `submit` raises.
+        """
+        parts = self._run(operations.retry(ids, _key(request_key)))
+        return [Job(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]
+
+    def retry_in_parts(self, ids: Sequence[int], request_key: str) -> Iterator[RetryReply]:
+        """As `Client.retry`, but yields what is accepted with every request; see `operations.Copying`."""
+        parts = operations.Copying(ids, request_key)
+        while (reply := self._run(parts.next())) is not None:
+            yield reply
 
     # --- ask -----------------------------------------------------------------------------------------------
 
-    def job(self, id: int) -> Job:
+    def job(self, id: int, journal: str | None = None) -> Job:
         """The job of this id, as told by `submit` earlier or elsewhere. Asks nobody."""
-        return Job(self, id, None)
+        return Job(self, id, journal)
 
     def status(self, ids: Sequence[int], *, timeout: float | None = None) -> StatusReply:
         """The status of these jobs, in this order, and which ids have none."""
-        reply = self._ask(Status(tuple(ids[:IDS_A_REQUEST])), StatusReply, timeout)
-        for start in range(IDS_A_REQUEST, len(ids), IDS_A_REQUEST):
-            more = self._ask(Status(tuple(ids[start : start + IDS_A_REQUEST])), StatusReply, timeout)
-            self._check_journal(more.journal, reply.journal)
-            reply = more._replace(jobs=reply.jobs + more.jobs, missing=reply.missing + more.missing)
-        return reply
+        return self._run(operations.status(self, ids, timeout))
 
     def queue(self, limit: int = 20, *, timeout: float | None = None) -> QueueReply:
         """The status of the running job and of the next `limit` (1 to 1,000) in turn; a submitter sees only its own."""
@@ -269,20 +176,7 @@ class Client(Control):
         journal: the journal the id belongs to, where known. Raises NotFinished, NotFound, Expired; JobFailed
         or JobCancelled when the job ended without a result.
         """
-        pieces: list[bytes] = []
-        offset = 0
-        while True:
-            piece = self._ask(Result(id, offset), ResultReply)
-            journal = journal or piece.journal
-            self._check_journal(piece.journal, journal)
-            if piece.state is not JobState.COMPLETED:
-                raise ended_without_result(self._status_of(id))
-            pieces.append(piece.body)
-            offset += len(piece.body)
-            if offset >= piece.size_bytes:
-                return self._unpacked(b"".join(pieces))
-            if not piece.body:
-                raise errors.BadReply(f"{self.address} sent an empty piece of the result of job {id}")
+        return self._run(operations.result(self, id, journal))
 
     def show(self, id: int) -> ShowReply:
         """Everything that is known of a job but its data and result."""
@@ -300,102 +194,163 @@ class Client(Control):
         """The journal's identity, the limits and where the events are."""
         return self._ask(Hello(), HelloReply)
 
+    def log(self, id: int, offset: int = 0) -> LogReply:
+        """What the job's last run has printed from byte `offset` on, at most 64 KiB, also while it runs.
+
+        The reply's own `offset` is later than asked for when that part is gone: of long output the end is kept.
+        """
+        return self._ask(Log(id, offset), LogReply)
+
+    def list(
+        self,
+        state: JobState | str | None = None,
+        type: str | None = None,
+        limit: int | None = None,
+        before: int | None = None,
+    ) -> Iterator[JobStatus]:
+        """Jobs, newest first: of this state and type, at most `limit`, with ids below `before`.
+
+        Pages are fetched as they are needed. Raises ValueError for a state that there is none of.
+        """
+        pages = operations.Pages(self, state, type, limit, before)
+        while pages.more:
+            yield from self._run(pages.next())
+
+    # --- control -------------------------------------------------------------------------------------------
+
+    def cancel(self, ids: Sequence[int]) -> CancelReply:
+        """Cancels these jobs; tells what each is now: cancelled, `cancelling` (it runs and was told to end), or
+        how it had ended before. Ids without a job are in `missing`."""
+        return self._run(operations.cancel(self, ids))
+
+    def forget(self, ids: Sequence[int]) -> ForgetReply:
+        """Drops jobs that have ended, with data, result and output. Those that have not are in `kept`."""
+        return self._run(operations.forget(self, ids))
+
+    def pause(self, reason: str = "", *, wait: bool = False, timeout: float | None = None) -> PauseReply:
+        """Nothing new starts until `resume`, over restarts too; the running job goes on.
+
+        The reply names the jobs that the worker had been given before: the one in `running`, and those in `may_start`,
+        which may start in the next moments. wait: returns when none of them runs or can start any more, so that it is
+        safe to touch the instrument; raises what `wait_until_idle` does. The pause stays on in each case.
+        """
+        reply = self._ask(Pause(reason), PauseReply)
+        if wait:
+            self.wait_until_idle(timeout)
+        return reply
+
+    def wait_until_idle(self, timeout: float | None = None) -> None:
+        """Waits, while the queue is paused, until nothing runs and nothing can start.
+
+        Raises StillRunning after `timeout` seconds, Resumed when somebody ended the pause, and BrokerUnreachable when
+        the broker is lost for longer than the client's patience. A job whose worker was lost counts until another
+        worker comes: nobody else knows that it does not run.
+        """
+        self._run(operations.wait_until_idle(self, timeout))
+
+    def resume(self) -> Paused | None:
+        """Ends a pause; returns it, None when there was none."""
+        return self._ask(Resume(), ResumeReply).was
+
+    # --- wait ----------------------------------------------------------------------------------------------
+
     def watch(self, ids: Iterable[int] | None = None, *, journal: str | None = None) -> Watch:
         """The news of these jobs as they come, until all have ended; without ids those of all jobs, without end.
 
         When this returns, the subscription is in force: `for news in client.watch(): …`, or `with`; see Watch.
         """
-        if ids is not None:
-            return Watch(self, iter(ids), journal, self.patience)
-        from zjobs.client.watch_all import WatchAll  # most programs never need it
+        return Watch(self, watching(self, ids, journal))
 
-        return WatchAll(self, self.patience)
+    def wait(self, ids: Iterable[int], timeout: float | None = None) -> dict[int, JobStatus]:
+        """Waits until all these jobs have ended, at most `timeout` seconds; their final statuses by id.
 
-    def retry(self, ids: Sequence[int], request_key: str | None = None) -> list[Job]:
-        """Submits copies of jobs that have ended, and returns them in this order.
-
-        The old ones stay as they ended. As many as a request may make are taken all or none. The same request key with
-        the same ids again returns the same copies; an exception after which that helps has it as `request_key`. Raises
-        NotFinished, NotFound, Expired, and what `submit` raises.
+        Raises WaitTimeout (with the status of one that goes on), NotFound, Expired, BrokerChanged, and
+        BrokerUnreachable when the broker is lost for longer than the client's patience; WouldDeadlock inside a task of
+        the same service.
         """
-        parts = self.retry_in_parts(ids, new_request_key() if request_key is None else request_key)
-        return [Job(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]
+        with self.watch(ids) as watch:
+            return watch.wait(timeout)
 
-    def _status_of(self, id: int, journal: str | None = None) -> JobStatus:
-        reply = self.status([id])
-        self._check_journal(reply.journal, journal or reply.journal)
-        for missing in reply.missing:
-            raise gone(missing)
-        return reply.jobs[0]
+    # --- flows ---------------------------------------------------------------------------------------------
 
-    def _ask(self, request: Any, kind: type[ReplyT], timeout: float | None = None) -> ReplyT:
+    def _ask(self, request: Any, kind: type[T], timeout: float | None = None) -> T:
         """The reply to `request`, which must be a `kind`."""
-        frame = self.connection.request(codec.encode(request), timeout, _reply_bytes(request))
-        try:
-            reply = codec.decode(frame, ops.REPLIES)
-        except codec.DecodeError as error:
-            raise errors.BadReply(f"{self.address} does not answer as a broker of zjobs does: {error}") from error
-        if isinstance(reply, Error):
-            raise errors.BY_CODE[reply.code.value](reply.message)
-        if not isinstance(reply, kind):
-            raise errors.BadReply(f"{self.address} answered a {kind.__name__} with a {type(reply).__name__}")
-        return reply
+        body = self.connection.request(codec.encode(request), timeout, reply_bytes(request))
+        return read_reply(body, kind, self.address)
 
-    def _check_journal(self, heard: str, expected: str) -> None:
-        if heard != expected:
-            raise errors.BrokerChanged(self.address)
+    def _perform(self, action: Action) -> Any:
+        if isinstance(action, Ask):
+            return self._ask(*action)
+        assert isinstance(action, Sleep)
+        if action.seconds:
+            sleep(action.seconds)
+        return monotonic()
 
-    def _unpacked(self, body: bytes) -> Any:
-        try:
-            return values.unpack_value(body)
-        except ValueError as error:
-            raise errors.BadReply(f"the result from {self.address} is damaged: {error}") from error
+    def _run(self, flow: Flow[T]) -> T:
+        return run(flow, self._perform)
 
 
-class Job:
-    """A job by its id. `journal` is the journal that the id belongs to, None until something was heard of it."""
+def run(flow: Flow[T], perform: Any) -> T:
+    """Performs the actions of `flow` to its end, and returns its result."""
+    try:
+        action = next(flow)
+        while True:
+            try:
+                outcome = perform(action)
+            except Exception as error:
+                action = flow.throw(error)
+            else:
+                action = flow.send(outcome)
+    except StopIteration as done:
+        return cast("T", done.value)
+
+
+def watching(to: Settings, ids: Iterable[int] | None, journal: str | None) -> Watching:
+    """The state of a watch of these jobs; without ids of all."""
+    if ids is not None:
+        from zjobs.client.watch import Watching  # a start of zclient that only submits does without it
+
+        return Watching(to, iter(ids), journal)
+    from zjobs.client.watch_all import WatchingAll  # most programs never need it
+
+    return WatchingAll(to)
+
+
+def _key(given: str | None) -> str:
+    return new_request_key() if given is None else given
+
+
+class Job(JobHandle):
+    """A job by its id. `journal` is the journal that the id belongs to, None when a program was told the id alone.
+
+    Two are equal when journal and id are. A pickle has the broker's address, the path of the key file (not the key),
+    the id and the journal; where it is loaded, the jobs of one broker share a client of their own.
+    """
 
     def __init__(self, client: Client, id: int, journal: str | None) -> None:
+        super().__init__(client, id, journal)
         self._client = client
-        self.id = id
-        self.journal = journal
 
-    def __repr__(self) -> str:
-        return f"<Job {self.id} of {self._client.address}>"
+    def __reduce__(self) -> tuple[Any, ...]:
+        key = self._client.key
+        return _unpickled, (self._client.address, "" if key is None else key.file, self.id, self.journal)
 
     def status(self) -> JobStatus:
         """The job's status at present. Raises NotFound, Expired, BrokerChanged."""
-        return self._client._status_of(self.id, self.journal)
+        return self._client._run(operations.status_of(self._client, self))
 
     def cancel(self) -> JobStatus:
         """Cancels the job and returns what it is now; see Client.cancel. Raises NotFound, Expired, BrokerChanged."""
-        if self.journal is not None:
-            self.status()  # so that no job of another journal is cancelled in its place
-        reply = self._client.cancel([self.id])
-        for missing in reply.missing:
-            raise gone(missing)
-        return reply.jobs[0]
+        return self._client._run(operations.cancel_job(self._client, self))
 
     def retry(self, request_key: str | None = None) -> Job:
         """A new job, a copy of this one, which must have ended; see Client.retry."""
-        if self.journal is not None:
-            self.status()
-        return self._client.retry([self.id], request_key)[0]
+        reply = self._client._run(operations.retry_job(self._client, self, _key(request_key)))
+        return Job(self._client, reply.first_id, reply.journal)
 
     def log(self) -> bytes:
         """What the job's last run has printed so far; of long output the end (zbroker --max-output)."""
-        printed = bytearray()
-        piece = self._client.log(self.id)
-        run, until = piece.run, piece.size_bytes
-        while True:
-            self._client._check_journal(piece.journal, self.journal or piece.journal)
-            printed += piece.body
-            end = piece.offset + len(piece.body)
-            if not piece.body or end >= until:
-                return bytes(printed)
-            piece = self._client.log(self.id, end)
-            if piece.run != run:  # it runs once more
-                return self.log()
+        return self._client._run(operations.whole_log(self._client, self))
 
     def wait(self, timeout: float | None = None) -> JobStatus:
         """Waits until the job has ended, at most `timeout` seconds, and returns its final status.
@@ -403,43 +358,121 @@ class Job:
         Raises WaitTimeout; NotFound, Expired, BrokerChanged; BrokerUnreachable when the broker is lost for
         longer than the client's patience; WouldDeadlock inside a task of the same service.
         """
-        deadline = None if timeout is None else monotonic() + timeout
-        with self._client.watch([self.id], journal=self.journal) as watch:
-            self.journal = watch.journal
-            watch.check_can_end()
-            while watch.unfinished:
-                left = 3600.0 if deadline is None else deadline - monotonic()
-                if timeout is not None and left <= 0:
-                    raise errors.WaitTimeout(watch.known[self.id], timeout)
-                watch.next(left)
-            return watch.known[self.id]
+        return self._ended(timeout)[0]
 
     def result(self, timeout: float | None = None) -> Any:
         """The job's result, waited for as `wait` does. Raises JobFailed or JobCancelled when there is none."""
-        status = self.wait(timeout)
+        status, journal = self._ended(timeout)
         if status.state is not JobState.COMPLETED:
             raise ended_without_result(status)
-        return self._client.result(self.id, journal=self.journal)
+        return self._client.result(self.id, journal=journal)
+
+    def _ended(self, timeout: float | None) -> tuple[JobStatus, str]:
+        with self._client.watch([self.id], journal=self.journal) as watch:
+            return watch.wait(timeout)[self.id], watch.journal
 
 
-def ended_without_result(status: JobStatus) -> errors.JobEndedWithoutResult:
-    """The exception for a job that failed or was cancelled."""
-    kind = errors.JobFailed if status.state is JobState.FAILED else errors.JobCancelled
-    return kind(status)
+@lru_cache
+def _client_of(address: str, key_file: str) -> Client:
+    return Client(address, key=key_file)
 
 
-def _reply_bytes(request: Any) -> int:
-    """About how large the reply may be."""
-    if isinstance(request, (Result, Log)):
-        return PIECE_BYTES
-    if isinstance(request, List):
-        return request.limit * STATUS_BYTES
-    return len(request.ids) * STATUS_BYTES if isinstance(request, (Status, Cancel)) else 0
+def _unpickled(address: str, key_file: str, id: int, journal: str | None) -> Job:
+    return Job(_client_of(address, key_file), id, journal)
 
 
-def _check_size(job: NewJob, job_bytes: int, limits: Limits) -> None:
-    data_bytes = len(job.data or b"")
-    if data_bytes > limits.data_bytes:
-        raise errors.TooLarge(f"the data has {data_bytes} bytes when packed, the limit is {limits.data_bytes}")
-    if job_bytes + REQUEST_OVERHEAD_BYTES > limits.request_bytes:
-        raise errors.TooLarge(f"the job needs a request of {job_bytes} bytes, the limit is {limits.request_bytes}")
+class Watch:
+    """The news of jobs: of some until each has ended, or of all. Belongs to the thread and process that made it.
+
+    `known` has the newest status of each job, `unfinished` the ids of those that go on, in order; `worker` is
+    the state of the worker as last heard, `paused` whether the queue was then; of a pause alone no event tells.
+    Raises NotFound or Expired for an id without a job, BrokerChanged when the broker's journal is not `journal` (by
+    default: whichever it is at first), BrokerUnreachable when the broker was lost for the client's patience, and
+    KeyRefused or NotPermitted when our key is revoked.
+
+    Of all jobs, it never ends by itself, and `known` has the jobs last heard of, at most 10,000. When changes were
+    missed (this program was too slow, or the broker was lost), `News(missed=…)` comes first, then what the jobs in
+    `known` and those submitted meanwhile have become. `service` is the worker's state and the pause as last heard;
+    `News(service=…)` tells when one has changed. Raises NotPermitted with a key that may not.
+    """
+
+    def __init__(self, client: Client, state: Watching) -> None:
+        self._client = client
+        self._state = state
+        self._feed: Feed | None = None
+        try:
+            self._run(state.begin())
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _FACTS:
+            return getattr(self._state, name)
+        raise AttributeError(f"a watch has no {name!r}")
+
+    known: dict[int, JobStatus]
+    unfinished: dict[int, None]
+    journal: str
+    worker: WorkerState
+    paused: bool
+    lost: bool
+    service: ServiceEvent | None
+
+    def check_can_end(self) -> None:
+        """Raises WouldDeadlock inside a task of this very service: jobs that go on would wait for it in turn."""
+        self._state.check_can_end()
+
+    def __iter__(self) -> Iterator[News]:
+        """The news as they come; ends, and closes the watch, when all jobs have ended. Raises as check_can_end."""
+        with self:
+            self.check_can_end()
+            while self._state.has_news or self._state.goes_on:
+                news = self.next(3600.0)
+                if news is not None:
+                    yield news
+
+    def close(self) -> None:
+        """Ends the subscription. Closing again does nothing."""
+        if self._feed is not None:
+            self._feed.close()
+            self._feed = None
+
+    def refresh(self) -> None:
+        """Asks for the status now: that has what events do not tell, such as a task's note."""
+        self._run(self._state.refresh())
+
+    def next(self, seconds: float) -> News | None:
+        """The next news; None after `seconds` without any (a few more while the broker is lost), or at the end."""
+        return self._run(self._state.next(monotonic() + seconds))
+
+    def wait(self, timeout: float | None = None) -> dict[int, JobStatus]:
+        """Waits until all have ended, at most `timeout` seconds; their final statuses by id. Raises WaitTimeout."""
+        return self._run(self._state.wait(timeout))
+
+    def _run(self, flow: Flow[T]) -> T:
+        return run(flow, self._perform)
+
+    def _perform(self, action: Action) -> Any:
+        if isinstance(action, Follow):
+            self.close()
+            self._feed = self._client.connection.feed(action.endpoint)
+        elif isinstance(action, Topics):
+            assert self._feed is not None
+            self._feed.subscribe(action)
+        elif isinstance(action, Listen):
+            assert self._feed is not None
+            bodies, lost = self._feed.read(min(3600.0, action.until - monotonic()))
+            return Heard(bodies, lost, monotonic())
+        else:
+            return self._client._perform(action)
+        return None
+
+
+_FACTS = ("known", "unfinished", "journal", "worker", "paused", "lost", "service")

@@ -15,19 +15,12 @@ from time import monotonic, sleep
 import zmq
 
 from zjobs.client.credentials import Key
-from zjobs.client.errors import BadAddress, BadReply, BrokerUnreachable, NotPermitted, UntrustedBroker
+from zjobs.client.errors import BadAddress, BrokerUnreachable, NotPermitted, UntrustedBroker
 from zjobs.client.handshake import Handshake, trouble
 from zjobs.client.lookup import wait_for_host
+from zjobs.client.protocol import Attempt, Attempts, Topics, body_of
 from zjobs.program import endpoints
 from zjobs.program.links import watch_link
-
-# A request is lost only with its connection: a broker that was restarted has forgotten it. It is sent again on a new
-# socket when the connection broke; and after a time without a reply, in case something between the two of us fails in
-# silence. That doubles, because a broker that is merely slow must not get more work. As long as the connection stands,
-# the bytes of a request and of its reply have time to travel: a large one that is begun anew would never arrive.
-RETRY_S = 1.0
-SLOWEST_BYTES_PER_S = 64 << 10
-PAUSE_S = 0.1  # after a connection broke: a broker that ends each one must not be asked without end
 
 # No reply and no event is nearly as large: whoever sends more is not a broker.
 MAX_FRAME_BYTES = 64 << 20
@@ -35,7 +28,21 @@ MAX_FRAME_BYTES = 64 << 20
 
 def _poll_ms(seconds: float) -> int:
     """Rounded up: a wait that ends early would be begun again and again until its time is really over."""
-    return int(seconds * 1000) + 1 if seconds > 0 else 0
+    return int(min(seconds, 86_400.0) * 1000) + 1 if seconds > 0 else 0
+
+
+def new_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, address: str, key: Key | None) -> zmq.Socket[bytes]:
+    """A socket for the broker at `address`, not yet connected."""
+    socket = context.socket(kind)
+    socket.setsockopt(zmq.LINGER, 0)
+    watch_link(socket)
+    socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
+    socket.setsockopt(zmq.IPV6, endpoints.is_ipv6(address))
+    if key is not None:
+        from zjobs.program import zap  # not at the top: most starts of zclient need no key
+
+        zap.call_with(socket, key.public, key.secret, key.server)
+    return socket
 
 
 _forks = 0
@@ -69,11 +76,11 @@ class _Caller:
             self.close()
             raise BadAddress(f"cannot connect to {address}: {error}") from error
 
-    def ask(self, frame: bytes, seconds: float, more: float, on_retry: Callable[[], None]) -> list[bytes] | None:
-        """The frames of the reply; None when none came in `seconds`, and `more` while the connection stands, or when it
-        broke. `on_retry` is called when no connection comes about. Raises what Handshake.read does."""
+    def ask(self, frame: bytes, attempt: Attempt, on_retry: Callable[[], None]) -> list[bytes] | None:
+        """The frames of the reply; None when none came in time, or when the connection broke. `on_retry` is called when
+        no connection comes about. Raises what Handshake.read does."""
         self._socket.send(frame)
-        deadline = monotonic() + seconds
+        deadline, more = attempt
         while True:
             ready = dict(self._poller.poll(_poll_ms(deadline - monotonic())))
             if self._socket in ready:
@@ -164,16 +171,7 @@ class _Pool:
     def _socket(self, kind: int) -> zmq.Socket[bytes]:
         if self._context is None:
             self._context = zmq.Context()
-        socket = self._context.socket(kind)
-        socket.setsockopt(zmq.LINGER, 0)
-        watch_link(socket)
-        socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
-        socket.setsockopt(zmq.IPV6, endpoints.is_ipv6(self._address))
-        if self._key is not None:
-            from zjobs.program import zap  # not at the top: most starts of zclient need no key
-
-            zap.call_with(socket, self._key.public, self._key.secret, self._key.server)
-        return socket
+        return new_socket(self._context, kind, self._address, self._key)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -213,28 +211,19 @@ class Connection:
         the connection stands; and what Handshake.read does.
         """
         timeout = self.timeout if timeout is None else timeout
-        travel = (len(frame) + reply_bytes) / SLOWEST_BYTES_PER_S
-        deadline = monotonic() + timeout
-        latest = deadline + travel
-        patience, pause = RETRY_S, PAUSE_S
-        if not self._host_known and (why := wait_for_host(self.address, deadline, self._tell)):
+        begun = monotonic()
+        if not self._host_known and (why := wait_for_host(self.address, begun + timeout, self._tell)):
             raise BrokerUnreachable(self.address, timeout, why)
         self._host_known = True
+        attempts = Attempts(timeout, len(frame) + reply_bytes, begun)
         while True:
-            begun = monotonic()
-            reply, stood = self._try(frame, min(deadline - begun, patience), min(travel, latest - begun))
+            reply, stood = self._try(frame, attempts.begin(monotonic()))
             if reply is not None:
                 return reply
-            now = monotonic()
-            if stood:  # it was on its way; what is left of its time is for another attempt
-                deadline = max(deadline, min(latest, now + timeout))
-            if now >= deadline:
+            pause = attempts.failed(monotonic(), stood)
+            if pause is None:
                 raise BrokerUnreachable(self.address, timeout, self._trouble or "")
-            if now - begun < patience:
-                sleep(min(pause, deadline - now))
-                pause = min(2 * pause, RETRY_S)
-            else:
-                patience *= 2
+            sleep(pause)
 
     def feed(self, endpoint: str) -> Feed:
         """The events at `endpoint`."""
@@ -242,21 +231,19 @@ class Connection:
         socket = pool.borrow_feed()
         return Feed(socket, endpoint, self.key, lambda: pool.give_back_feed(socket))
 
-    def _try(self, frame: bytes, seconds: float, more: float) -> tuple[bytes | None, bool]:
+    def _try(self, frame: bytes, attempt: Attempt) -> tuple[bytes | None, bool]:
         """The reply, if one came, and whether there was a connection at the end (or in the end no more)."""
         pool = self._own_pool()
         caller = pool.borrow()
         frames = None
         try:
-            frames = caller.ask(frame, seconds, more, self._look_for_trouble)
+            frames = caller.ask(frame, attempt, self._look_for_trouble)
         finally:
             pool.give_back(caller, reusable=frames is not None)
         if frames is None:
             return None, caller.stood
         self._trouble = ""
-        if len(frames) != 1:
-            raise BadReply(f"{self.address} answered with {len(frames)} frames; it is no broker of zjobs")
-        return frames[0], True
+        return body_of(frames, self.address), True
 
     def _look_for_trouble(self) -> None:
         """Finds out why no connection comes about, and tells it at once: once, and not when there was one before."""
@@ -291,11 +278,12 @@ class Feed:
         self._poller.register(self._handshake.monitor, zmq.POLLIN)
         socket.connect(endpoint)
 
-    def subscribe(self, topic: bytes) -> None:
-        self._socket.subscribe(topic)
-
-    def unsubscribe(self, topic: bytes) -> None:
-        self._socket.unsubscribe(topic)
+    def subscribe(self, topics: Topics) -> None:
+        """Ends some subscriptions and begins others."""
+        for topic in topics.dropped:
+            self._socket.unsubscribe(topic)
+        for topic in topics.added:
+            self._socket.subscribe(topic)
 
     def read(self, seconds: float) -> tuple[list[bytes], bool]:
         """(the bodies of the events that came, whether the connection was lost), after `seconds` at most.

@@ -58,11 +58,19 @@ class Handshake:
         self._hang_ups = 0
         self.retries = False  # whether a connection could not be made
         self.stands = False
+        self.hung_up = False  # whether the other side did, so that it is worth asking for its mechanism
 
     def read(self) -> bool:
         """Whether the connection was lost since. Raises KeyRefused, KeyNeeded or UntrustedBroker when there can be
         none."""
-        lost = False
+        lost = self.take()
+        if self.hung_up:
+            self.judge(mechanism(self._endpoint))
+        return lost
+
+    def take(self) -> bool:
+        """As `read`, but asks nobody. Raises KeyRefused."""
+        lost = self.hung_up = False
         while self.monitor.poll(0):
             event = int.from_bytes(self.monitor.recv_multipart()[0][:2], sys.byteorder)
             if event == zmq.EVENT_DISCONNECTED:
@@ -77,15 +85,15 @@ class Handshake:
                 raise KeyRefused(f"key refused by {self._endpoint}")
             else:
                 self._hang_ups += 1
-                self._ask()
+                self.hung_up = True
         return lost
 
     def close(self) -> None:
         self._socket.disable_monitor()
         self.monitor.close()
 
-    def _ask(self) -> None:
-        spoken = mechanism(self._endpoint)
+    def judge(self, spoken: str) -> None:
+        """Raises KeyNeeded or UntrustedBroker when the mechanism that the other side speaks is not ours."""
         if self._key is None and spoken == "CURVE":
             raise KeyNeeded(f"{self._endpoint} wants a key: --key FILE")
         if self._key is not None and spoken == "NULL":

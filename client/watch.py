@@ -1,25 +1,28 @@
-"""Waiting for jobs: their news as the broker pushes them, with a request now and then in case a push was lost."""
+"""Waiting for jobs, without I/O: their news as the broker pushes them, and a request now and then in case one was lost.
+
+Events go in, News come out; what is to be done on the sockets is yielded as actions (see `protocol`).
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
-from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple, Union
+from typing import NamedTuple, Union
 
-from zjobs.client.connection import Feed
-from zjobs.client.errors import BY_CODE, BrokerChanged, BrokerUnreachable, WouldDeadlock
+from zjobs.client import operations
+from zjobs.client.errors import BrokerChanged, BrokerUnreachable, WaitTimeout, WouldDeadlock
+from zjobs.client.job import gone
+from zjobs.client.protocol import Ask, Flow, Follow, Heard, Listen, Sleep, Topics
+from zjobs.client.settings import Settings
 from zjobs.client.view import View
 from zjobs.messages import codec
 from zjobs.messages.events import EVENTS, JobEvent, Listening, ServiceEvent, job_topic
-from zjobs.messages.records import JobStatus, Missing
-from zjobs.messages.states import ErrorCode, JobState, WorkerState
+from zjobs.messages.records import JobStatus
+from zjobs.messages.requests import Hello, HelloReply
+from zjobs.messages.states import JobState, WorkerState
 from zjobs.program import inside
 from zjobs.program.endpoints import seen_from
-
-if TYPE_CHECKING:
-    from zjobs.client.client import Client
 
 # Events are dropped when a watcher does not keep up; a request every few seconds finds what they would have told.
 CHECK_EVERY_S = 5.0
@@ -48,42 +51,35 @@ class News(NamedTuple):
     before: ServiceEvent | None = None
 
 
-class Watch:
-    """The news of some jobs until each has ended. Belongs to the thread and process that made it.
+class Watching:
+    """What is known of some jobs until each has ended, and what to do to know more. `Watch` documents the attributes.
 
-    `known` has the newest status of each job, `unfinished` the ids of those that go on, in order; `worker` is
-    the state of the worker as last heard, `paused` whether the queue was then; of a pause alone no event tells.
-    Raises NotFound or Expired for an id without a job, BrokerChanged when the broker's journal is not `journal` (None:
-    whichever it is at first), BrokerUnreachable when the broker was lost for `patience` seconds, and KeyRefused or
-    NotPermitted when our key is revoked.
+    Each method that is a flow may be abandoned at any of its actions: the next one goes on from there.
     """
 
-    def __init__(self, client: Client, ids: Iterator[int], journal: str | None, patience: float) -> None:
-        self._client = client
-        self._patience = patience
+    shared = True  # other watches may use the same connection for their events
+
+    def __init__(self, to: Settings, ids: Iterator[int], journal: str | None) -> None:
+        self._to = to
         self._view = View(ids)
         self._topics: set[int] = set()
         self._news: deque[News] = deque()
         self._untold: set[int] = set()
         self._lost_at: float | None = None
         self._changed: BrokerChanged | None = None  # raised when the news before it were given out
+        self._endpoint = ""
+        self._next_check = 0.0
+        self.others = 0  # watches of the same client: with many, each asks less often
         self.worker = WorkerState.READY
         self.paused = False
-        welcome = client.hello()
-        self.journal = journal or welcome.journal
-        self._feed = self._open(welcome.events)
-        self._closed = False
-        try:
-            self._begin()
-        except BaseException:
-            self.close()
-            raise
-        self._next_check = monotonic() + CHECK_EVERY_S
+        self.journal = journal or ""
+        self.known: dict[int, JobStatus] = self._view.known
+        self.unfinished: dict[int, None] = self._view.unfinished
 
     @property
     def goes_on(self) -> bool:
         """Whether more news can come."""
-        return bool(self._view.unfinished)
+        return bool(self.unfinished)
 
     @property
     def lost(self) -> bool:
@@ -91,95 +87,95 @@ class Watch:
         return self._lost_at is not None
 
     @property
-    def known(self) -> dict[int, JobStatus]:
-        return self._view.known
-
-    @property
-    def unfinished(self) -> dict[int, None]:
-        return self._view.unfinished
-
-    def __enter__(self) -> Watch:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def has_news(self) -> bool:
+        """Whether `next` has something to give out at once."""
+        return bool(self._news)
 
     def check_can_end(self) -> None:
         """Raises WouldDeadlock inside a task of this very service: jobs that go on would wait for it in turn."""
         if self.unfinished and inside.runs_task_of(self.journal):
             raise WouldDeadlock(next(iter(self.unfinished)))
 
-    def __iter__(self) -> Iterator[News]:
-        """The news as they come; ends, and closes the watch, when all jobs have ended. Raises as check_can_end."""
-        with self:
-            self.check_can_end()
-            while self._news or self.goes_on:
-                news = self.next(3600.0)
-                if news is not None:
-                    yield news
+    # --- flows -----------------------------------------------------------------------------------------------
 
-    def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._feed.close()
+    def begin(self) -> Flow[None]:
+        """Subscribes, and asks how things are."""
+        welcome: HelloReply = yield Ask(Hello(), HelloReply)
+        self.journal = self.journal or welcome.journal
+        yield from self._follow(welcome.events)
+        yield from self._begin()
+        self._next_check = (yield Sleep(0)) + self._check_every_s
 
-    def refresh(self) -> None:
-        """Asks for the status now: that has what events do not tell, such as a task's note."""
-        self._check(monotonic())
-
-    def next(self, seconds: float) -> News | None:
-        """The next news; None after `seconds` without any (a few more while the broker is lost), or at the end."""
-        deadline = monotonic() + seconds
+    def next(self, deadline: float) -> Flow[News | None]:
+        """The next news; None when there are none until `deadline` (a bit later while the broker is lost), or at the
+        end."""
         while not self._news and self.goes_on:
             if self._changed is not None:
                 raise self._changed
-            now = monotonic()
+            now = yield Sleep(0)
             if now >= self._next_check:
-                self._check(now)
+                yield from self._check(now)
             elif now >= deadline:
                 break
             else:
-                self._read(min(deadline, self._next_check) - now)
+                heard: Heard = yield Listen(min(deadline, self._next_check))
+                yield from self._hear_all(heard)
         return self._news.popleft() if self._news else None
 
-    def _begin(self) -> None:
-        if self._view.unfinished:
-            self._subscribe()
-            self._ask(self._client.timeout)
+    def refresh(self) -> Flow[None]:
+        """Asks for the status now: that has what events do not tell, such as a task's note."""
+        yield from self._check((yield Sleep(0)))
 
-    def _open(self, events: str) -> Feed:
-        return self._client.connection.feed(seen_from(events, self._client.address))
+    def wait(self, timeout: float | None) -> Flow[dict[int, JobStatus]]:
+        """Waits until all have ended, at most `timeout` seconds; the statuses by id. Raises as `Client.wait` does."""
+        self.check_can_end()
+        now = yield Sleep(0)
+        deadline = float("inf") if timeout is None else now + timeout
+        while self.unfinished:
+            if timeout is not None and now >= deadline:
+                raise WaitTimeout(self.known[next(iter(self.unfinished))], timeout)
+            yield from self.next(deadline)
+            now = yield Sleep(0)
+        return self.known
 
-    def _subscribe(self) -> None:
+    def _begin(self) -> Flow[None]:
+        if self.unfinished:
+            yield from self._subscribe()
+            yield from self._ask(self._to.timeout)
+
+    def _follow(self, events: str) -> Flow[None]:
+        endpoint = seen_from(events, self._to.address)
+        if endpoint != self._endpoint:
+            yield Follow(endpoint, self.shared)
+            self._endpoint = endpoint
+            self._topics.clear()
+
+    def _subscribe(self) -> Flow[None]:
         """Keeps the first unfinished jobs subscribed; in large steps, so that each job costs little."""
-        ended = self._topics - self._view.unfinished.keys()
+        ended = self._topics - self.unfinished.keys()
         if self._topics and len(self._topics) - len(ended) > MOST_TOPICS // 2:
             return
-        for job_id in ended:
-            self._feed.unsubscribe(job_topic(job_id))
-        self._topics -= ended
-        for job_id in self._first():
-            if job_id not in self._topics:
-                self._feed.subscribe(job_topic(job_id))
-                self._topics.add(job_id)
+        begun = [job_id for job_id in self._first() if job_id not in self._topics]
+        if ended or begun:
+            yield Topics(tuple(map(job_topic, begun)), tuple(map(job_topic, ended)))
+            self._topics = (self._topics - ended) | set(begun)
 
     def _first(self) -> list[int]:
-        return list(islice(self._view.unfinished, MOST_TOPICS))
+        return list(islice(self.unfinished, MOST_TOPICS))
 
-    def _read(self, seconds: float) -> None:
-        bodies, disconnected = self._feed.read(seconds)
-        for body in bodies:
+    def _hear_all(self, heard: Heard) -> Flow[None]:
+        for body in heard.bodies:
             try:
                 event: Event = codec.decode(body, EVENTS)
             except codec.DecodeError:
                 continue  # the next request tells what it was, or what is wrong
             if event.journal != self.journal:
-                self._changed = BrokerChanged(self._client.address)
+                self._changed = BrokerChanged(self._to.address)
                 return
             self._hear(event)
-        self._subscribe()
-        if disconnected or self._untold:
-            self._next_check = monotonic()
+        if heard.lost or self._untold:
+            self._next_check = heard.now
+        yield from self._subscribe()
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, JobEvent):
@@ -193,54 +189,45 @@ class Watch:
         if self._view.take(job):
             self._news.append(News(job=job))
 
-    def _check(self, now: float) -> None:
+    @property
+    def _check_every_s(self) -> float:
+        return max(CHECK_EVERY_S, self.others / 50)  # together not more than 50 requests a second
+
+    def _check(self, now: float) -> Flow[None]:
         """Asks for the jobs' status: the backstop for lost events, and the test whether the broker is there."""
         try:
-            self._ask(CHECK_TIMEOUT_S)
+            yield from self._ask(CHECK_TIMEOUT_S)
+            if self._lost_at is not None:
+                yield from self._back()
         except BrokerUnreachable:
             self._lost(now)
-            return
-        self._next_check = monotonic() + CHECK_EVERY_S
-        if self._lost_at is not None:
-            self._back()
+        else:
+            self._next_check = now + self._check_every_s
 
-    def _ask(self, timeout: float) -> None:
-        reply = self._client.status(list(dict.fromkeys([*self._untold, *self._first()])), timeout=timeout)
-        self._check_journal(reply.journal)
+    def _ask(self, timeout: float) -> Flow[None]:
+        asked = list(dict.fromkeys([*self._untold, *self._first()]))
+        reply = yield from operations.status(self._to, asked, timeout)
+        self._to.check_journal(reply.journal, self.journal)
         self.worker, self.paused = reply.worker, reply.paused
         for missing in reply.missing:
             raise gone(missing)
         self._untold.clear()
         for job in reply.jobs:
             self._take(job)
-        self._subscribe()
-
-    def _check_journal(self, journal: str) -> None:
-        if journal != self.journal:
-            raise BrokerChanged(self._client.address)
+        yield from self._subscribe()
 
     def _lost(self, now: float) -> None:
         if self._lost_at is None:
             self._lost_at = now
             self._news.append(News(link=False))
-        elif now - self._lost_at > self._patience:
-            raise BrokerUnreachable(self._client.address, self._patience)
-        self._next_check = monotonic() + LOST_CHECK_EVERY_S
+        elif now - self._lost_at > self._to.patience:
+            raise BrokerUnreachable(self._to.address, self._to.patience)
+        self._next_check = now + LOST_CHECK_EVERY_S
 
-    def _back(self) -> None:
+    def _back(self) -> Flow[None]:
         """The SUB socket finds its way back by itself, unless the broker has moved its events elsewhere."""
+        welcome: HelloReply = yield Ask(Hello(), HelloReply)
+        yield from self._follow(welcome.events)
+        yield from self._subscribe()
         self._lost_at = None
         self._news.append(News(link=True))
-        events = self._client.hello().events
-        if seen_from(events, self._client.address) != self._feed.endpoint:
-            self._feed.close()
-            self._feed = self._open(events)
-            self._topics.clear()
-            self._subscribe()
-
-
-def gone(missing: Missing) -> Exception:
-    """The exception for an id without a job."""
-    expired = missing.code is ErrorCode.EXPIRED
-    sentence = f"job {missing.id} was dropped since" if expired else f"there is no job {missing.id}"
-    return BY_CODE[missing.code.value](sentence)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from itertools import takewhile
-from time import monotonic
-from typing import TYPE_CHECKING
 
+from zjobs.client import operations
 from zjobs.client.errors import BrokerUnreachable, NotPermitted, ZjobsError
-from zjobs.client.watch import Event, News, Watch
+from zjobs.client.protocol import Ask, Flow, Heard, Listen, Sleep, Topics
+from zjobs.client.settings import Settings
+from zjobs.client.watch import Event, News, Watching
 from zjobs.messages.events import ALL_JOBS_TOPIC, JobEvent, ServiceEvent
 from zjobs.messages.records import JobStatus
-from zjobs.messages.requests import QueueReply
-
-if TYPE_CHECKING:
-    from zjobs.client.client import Client
+from zjobs.messages.requests import Info, InfoReply, Queue, QueueReply
 
 # So many jobs are remembered, the ones last heard of: to tell news from repetitions, and to ask what was missed.
 MOST_KNOWN = 10_000
@@ -21,16 +19,13 @@ MOST_KNOWN = 10_000
 ON_ITS_WAY_S = 2.0
 
 
-class WatchAll(Watch):
-    """The news of all jobs from now on; it never ends by itself. Belongs to the thread and process that made it.
+class WatchingAll(Watching):
+    """What is known of all jobs from now on, and what to do to know more; see `Watch`."""
 
-    `known` has the jobs last heard of, at most 10,000. When changes were missed (this program was too slow, or the
-    broker was lost), `News(missed=…)` comes first, then what the jobs in `known` and those submitted meanwhile
-    have become. `service` is the worker's state and the pause as last heard; `News(service=…)` tells when one has
-    changed. Raises BrokerChanged and BrokerUnreachable as Watch does, and NotPermitted with a key that may not.
-    """
+    shared = False  # the answer to the subscription comes once for each connection
 
-    def __init__(self, client: Client, patience: float) -> None:
+    def __init__(self, to: Settings) -> None:
+        super().__init__(to, iter(()), None)
         self._change: int | None = None
         self._newest = 0
         self.service: ServiceEvent | None = None
@@ -38,35 +33,36 @@ class WatchAll(Watch):
             None  # when it was asked last, what was heard, and what there was
         )
         self._repair_above: int | None = None  # after a gap: the newest id that was known before it
-        super().__init__(client, iter(()), None, patience)
 
     @property
     def goes_on(self) -> bool:
         return True
 
-    def _begin(self) -> None:
+    def _begin(self) -> Flow[None]:
         """Returns when the subscription is in force."""
-        for job in self._client.list(limit=1):  # first: a later answer could have a job whose news was missed
-            self._newest = job.id
-        self._subscribe()
-        timeout = self._client.timeout
-        deadline = monotonic() + timeout
+        for job in (yield from operations.first_jobs(self._to, 1)):
+            self._newest = job.id  # asked first: a later answer could have a job whose news was missed
+        yield from self._subscribe()
+        now = yield Sleep(0)
+        deadline = now + self._to.timeout
         while self._change is None:
-            if monotonic() >= deadline:
-                raise self._not_told(timeout)
-            self._read(deadline - monotonic())
+            if now >= deadline:
+                raise self._not_told()
+            heard: Heard = yield Listen(deadline)
+            yield from self._hear_all(heard)
             if self._changed is not None:
                 raise self._changed
+            now = heard.now
 
-    def _not_told(self, timeout: float) -> ZjobsError:
+    def _not_told(self) -> ZjobsError:
         """A broker with keys has just answered a request: then it is the subscription that it does not answer."""
-        if self._client.connection.key is None:
-            return BrokerUnreachable(self._feed.endpoint, timeout)
+        if self._to.key is None:
+            return BrokerUnreachable(self._endpoint, self._to.timeout)
         return NotPermitted("this key may not watch all jobs; this needs a key of the role viewer or operator")
 
-    def _subscribe(self) -> None:
+    def _subscribe(self) -> Flow[None]:
         if not self._topics:
-            self._feed.subscribe(ALL_JOBS_TOPIC)
+            yield Topics((ALL_JOBS_TOPIC,))
             self._topics.add(0)
 
     def _hear(self, event: Event) -> None:
@@ -98,7 +94,7 @@ class WatchAll(Watch):
             self._news.append(News(missed=missed))
             if self._repair_above is None:
                 self._repair_above = self._newest
-            self._next_check = monotonic()
+            self._next_check = 0.0  # at once
 
     def _take(self, job: JobStatus) -> None:
         known = self.known.pop(job.id, None)
@@ -111,42 +107,45 @@ class WatchAll(Watch):
         self._newest = max(self._newest, job.id)
         self._news.append(News(job=job))
 
-    def _ask(self, timeout: float) -> None:
+    def _ask(self, timeout: float) -> Flow[None]:
         """Finds out whether the broker is there, and after a gap what it was that was missed."""
         gap = self._repair_above is not None
-        newer = self._submitted_above(self._repair_above) if self._repair_above is not None else []
+        newer = (yield from self._submitted_above(self._repair_above)) if self._repair_above is not None else []
         unfinished = [job_id for job_id, job in self.known.items() if gap and not job.state.final]
         wanted = self.known.keys() | self._untold
         asked = list(dict.fromkeys([*self._untold, *unfinished]))
-        client = self._client
-        reply = client.status(asked, timeout=timeout) if asked else client.queue(timeout=timeout)
-        self._check_journal(reply.journal)
-        if isinstance(reply, QueueReply) and not gap and self._lost_the_last(reply.change):
-            return self._ask(timeout)
+        if asked:
+            reply = yield from operations.status(self._to, asked, timeout)
+        else:
+            reply = yield Ask(Queue(), QueueReply, timeout)
+        self._to.check_journal(reply.journal, self.journal)
+        if isinstance(reply, QueueReply) and not gap and (yield from self._lost_the_last(reply.change)):
+            yield from self._ask(timeout)
+            return
         service = self.service
         if service is not None and (reply.worker, reply.paused) != (service.worker, service.paused is not None):
-            paused = self._client.info(timeout=timeout).paused
-            self._take_service(ServiceEvent(reply.journal, reply.worker, paused))
+            info: InfoReply = yield Ask(Info(), InfoReply, timeout)
+            self._take_service(ServiceEvent(reply.journal, reply.worker, info.paused))
         self._repair_above = None
         self._untold.clear()
         for job in [*(job for job in reply.jobs if job.id in wanted), *newer]:
             self._take(job)
 
-    def _lost_the_last(self, change: int) -> bool:
+    def _lost_the_last(self, change: int) -> Flow[bool]:
         """Whether what was there when the broker was last asked has not come since, nor anything behind it.
 
         A gap shows by the next event; when none comes, the count that the broker tells shows it. What it tells now may
         still be on its way.
         """
-        heard, now = self._change or 0, monotonic()
+        heard, now = self._change or 0, (yield Sleep(0))
         if self._checked is None:
             self._checked = (now, heard, change)
         asked_at, heard_then, change_then = self._checked
         if now - asked_at < ON_ITS_WAY_S:
             return False
         lost = heard == heard_then < change_then
-        if lost:
-            self._read(0.0)  # whoever was busy meanwhile finds it here
+        if lost:  # whoever was busy meanwhile finds it here
+            yield from self._hear_all((yield Listen(now)))
             lost = self._change == heard
         if lost:
             self._count_missed(change_then)
@@ -154,7 +153,10 @@ class WatchAll(Watch):
         self._checked = (now, self._change or 0, change)
         return lost
 
-    def _submitted_above(self, newest: int) -> list[JobStatus]:
+    def _submitted_above(self, newest: int) -> Flow[list[JobStatus]]:
         """The jobs with greater ids, in order."""
-        jobs = self._client.list(limit=MOST_KNOWN)
+        pages = operations.Pages(self._to, None, None, MOST_KNOWN, None)
+        jobs: list[JobStatus] = []
+        while pages.more and not (jobs and jobs[-1].id <= newest):
+            jobs += yield from pages.next()
         return list(takewhile(lambda job: job.id > newest, jobs))[::-1]

@@ -9,6 +9,6 @@ make_environment "$ROOT/.venv-test" "$ROOT[test]"
 bin=$ROOT/.venv-test/bin
 "$bin/ruff" check .
 "$bin/ruff" format --check .
-"$bin/mypy" -p zjobs.broker -p zjobs.worker -p zjobs.client -p zjobs.messages -p zjobs.program -p zjobs.testing
+"$bin/mypy" -p zjobs
 # two processes, whatever the machine: more would make those tests wait for each other that start whole services
 "$bin/python" -m pytest -q -n 2 --dist loadfile "$@"

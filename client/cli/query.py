@@ -8,9 +8,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 from zjobs.client.cli import exit_codes, format
 from zjobs.client.cli.console import Output
-from zjobs.client.client import NO_DATA, Client, ids_of, job_like, new_request_key
+from zjobs.client.client import Client
 from zjobs.client.errors import NotPermitted, ZjobsError
-from zjobs.client.watch import gone
+from zjobs.client.job import NO_DATA, gone, ids_of, job_like, new_request_key
 from zjobs.messages import values
 from zjobs.messages.fields import MAX_ID, MAX_PRIORITY
 from zjobs.messages.records import JobStatus, Missing

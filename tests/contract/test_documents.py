@@ -209,10 +209,11 @@ def test_what_the_readme_shows_is_what_happens(number: int, new_service: Callabl
 
 def test_the_python_of_the_readme_runs(service: Service, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     """The example of the library as it stands; the task module as `--tasks`."""
-    library, tasks = fenced(README, "python")[:2]
+    blocking, with_asyncio, tasks = fenced(README, "python")[:3]
     monkeypatch.setenv("ZJOBS_BROKER", service.endpoint)
-    exec(compile(library, "README.md", "exec"), {})
-    assert capsys.readouterr().out.splitlines()[-1] == "elpmaxe"
+    for library in (blocking, with_asyncio):
+        exec(compile(library, "README.md", "exec"), {})
+        assert capsys.readouterr().out.splitlines()[-1] == "elpmaxe"
     (service.place / "work/lab.py").write_text(tasks, encoding="utf-8")
     service.worker.signal(15)
     assert service.worker.ended() == 0
@@ -221,6 +222,15 @@ def test_the_python_of_the_readme_runs(service: Service, monkeypatch: pytest.Mon
     (line,) = [line for line in README.splitlines() if line.startswith("zclient batch measure")]
     ended = service.zclient(*line.split()[1:])
     assert ended.returncode == 0 and "532.1" in ended.stdout, ended
+
+
+def test_the_examples_of_the_library_run(service: Service, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """Every Python block of docs/library.md, as a script of its own."""
+    monkeypatch.setenv("ZJOBS_BROKER", service.endpoint)
+    for block in fenced((ROOT / "docs/library.md").read_text(encoding="utf-8"), "python"):
+        exec(compile(block, "docs/library.md", "exec"), {})
+    told = capsys.readouterr().out.splitlines()
+    assert told == ["1 eno", "2 owt", "['eno', 'owt', 'eerht']", "completed"]
 
 
 # --- the documents among themselves --------------------------------------------------------------------------

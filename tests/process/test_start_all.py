@@ -23,7 +23,7 @@ def house(tmp_path: Path) -> Path:
     """A tree with the scripts, whose environment is the present one."""
     root = tmp_path / "house"
     shutil.copytree(ROOT / "scripts", root / "scripts")
-    for name in ("broker", "worker", "client", "messages", "testing", ".venv"):
+    for name in ("api", "broker", "worker", "client", "messages", "program", "testing", ".venv"):
         (root / name).mkdir()
     (root / "setup.py").touch()
     (root / ".venv/bin").symlink_to(Path(sys.executable).parent)

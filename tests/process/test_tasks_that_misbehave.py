@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from zjobs.client import JobFailed
-from zjobs.client.client import NO_DATA
+from zjobs.client import NO_DATA, JobFailed
 
 if TYPE_CHECKING:
     from tests.conftest import Service

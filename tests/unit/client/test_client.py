@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from zjobs.client import NO_DATA, Client, connection, errors
-from zjobs.client.client import job_like, new_request_key
+from zjobs.client import NO_DATA, Client, errors, protocol
+from zjobs.client.job import job_like, new_request_key
 from zjobs.messages import codec, values
 from zjobs.messages.records import JobStatus, Limits, Missing
 from zjobs.messages.requests import Error, Hello, HelloReply, Result, Submit
@@ -60,7 +60,7 @@ def test_a_lost_reply_is_asked_for_again(broker: Any, client: Client) -> None:
 
 def test_a_large_request_has_time_to_arrive(broker: Any, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not begun anew on another socket after the time in which a small request is."""
-    monkeypatch.setattr(connection, "RETRY_S", 0.1)
+    monkeypatch.setattr(protocol, "RETRY_S", 0.1)
     heard: list[type] = []
 
     def slow(request: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from zjobs.client import Client, control, errors
+from zjobs.client import Client, errors, operations
 from zjobs.messages.records import JobStatus, Limits
 from zjobs.messages.requests import Cancel, Error, List, Retry, Submit
 from zjobs.messages.states import ErrorCode, JobState
@@ -49,7 +49,7 @@ def test_cancel(broker: Any, client: Client) -> None:
 
 def test_more_ids_than_a_request_takes(broker: Any, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cancel and forget of many jobs are several requests and one answer."""
-    monkeypatch.setattr(control, "IDS_A_REQUEST", 2)
+    monkeypatch.setattr(operations, "IDS_A_REQUEST", 2)
     for job_id in (1, 2, 3):
         broker.add(job_id)
     broker.add(4, RUNNING)
@@ -64,7 +64,7 @@ def test_parts_of_two_journals_are_not_put_together(
     broker: Any, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the journal changes between two parts, the answer is an exception."""
-    monkeypatch.setattr(control, "IDS_A_REQUEST", 1)
+    monkeypatch.setattr(operations, "IDS_A_REQUEST", 1)
     broker.script = [broker.answer, lambda request: broker.answer(request)._replace(journal="journal-2")]
     with pytest.raises(errors.BrokerChanged):
         client.cancel([1, 2])

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from zjobs.client import Client, errors, watch
-from zjobs.client.watch import News, Watch
+from zjobs.client.client import Watch
+from zjobs.client.watch import News
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests import Status
 from zjobs.messages.states import JobState

@@ -1,0 +1,41 @@
+"""A job queue over ZeroMQ: jobs run strictly in turn, one at a time, and are never lost.
+
+Client and AsyncClient submit jobs and wait for them; `zjobs.client` has the rest of the library. `task` makes a task
+of a function, Context is what it may ask for, Cancelled what it is told by; see the page docs/tasks.md.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zjobs.client.aio import AsyncClient as AsyncClient
+    from zjobs.client.client import Client as Client
+    from zjobs.program.version import VERSION as __version__
+    from zjobs.worker.tasks import Cancelled as Cancelled
+    from zjobs.worker.tasks import Context as Context
+    from zjobs.worker.tasks import task as task
+
+__all__ = ["AsyncClient", "Cancelled", "Client", "Context", "__version__", "task"]
+
+# Where each name is from. It is looked up when it is first used: no program pays for what it does not need.
+_HOMES = {
+    "AsyncClient": ("zjobs.client.aio", "AsyncClient"),
+    "Cancelled": ("zjobs.worker.tasks", "Cancelled"),
+    "Client": ("zjobs.client.client", "Client"),
+    "Context": ("zjobs.worker.tasks", "Context"),
+    "__version__": ("zjobs.program.version", "VERSION"),
+    "task": ("zjobs.worker.tasks", "task"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, original = _HOMES[name]
+    return globals().setdefault(name, getattr(import_module(module), original))
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,425 @@
+"""The sockets of an AsyncClient: one for requests, one for events, read by the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from typing import Protocol
+
+import zmq
+
+from zjobs.client.connection import new_socket
+from zjobs.client.credentials import Key
+from zjobs.client.errors import BadAddress, KeyRefused, NotPermitted, UntrustedBroker
+from zjobs.client.handshake import Handshake, mechanism
+from zjobs.client.protocol import Attempt, Follow, Heard, Topics
+from zjobs.messages.events import ALL_JOBS_TOPIC
+
+# The broker keeps so many replies for a connection that does not read them; what it has more to say is lost.
+MOST_IN_FLIGHT = 500
+# Messages that are read before the loop looks after others.
+READ_AT_ONCE = 200
+# Bodies that wait for the one watch they are for; the watch asks for what it has not heard.
+MOST_UNHEARD = 10_000
+
+
+class _User(Protocol):
+    """Whom a channel tells what happens."""
+
+    def received(self, frames: list[bytes]) -> None: ...
+
+    def connected(self) -> None: ...
+
+    def lost(self) -> None: ...
+
+    def refused(self, error: Exception) -> None: ...
+
+
+class _Channel:
+    """A connected socket, read by the event loop. `stands`: whether it has a connection at present."""
+
+    def __init__(self, socket: zmq.Socket[bytes], endpoint: str, key: Key | None, user: _User) -> None:
+        self.socket = socket
+        self._endpoint = endpoint
+        self._user = user
+        self._loop = asyncio.get_running_loop()
+        self._handshake = Handshake(socket, endpoint, key)
+        self._judging: asyncio.Task[None] | None = None
+        self._closed = False
+        try:
+            socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            self._handshake.close()
+            socket.close()
+            raise BadAddress(f"cannot connect to {endpoint}: {error}") from error
+        self._files = [int(one.getsockopt(zmq.FD)) for one in (socket, self._handshake.monitor)]
+        for file in self._files:
+            self._loop.add_reader(file, self.read)
+        self._loop.call_soon(self.read)
+
+    @property
+    def stands(self) -> bool:
+        return self._handshake.stands
+
+    def send(self, frames: list[bytes]) -> bool:
+        """False when there is no connection to send them on."""
+        try:
+            self.socket.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        self._loop.call_soon(self.read)  # ZeroMQ may have used up the signal that there is something to read
+        return True
+
+    def read(self) -> None:
+        """Reads what is there. ZeroMQ's file tells only once, so this goes on until nothing is left."""
+        for _ in range(READ_AT_ONCE):
+            if self._closed:
+                return
+            try:
+                frames = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            self._user.received(frames)
+        else:
+            self._loop.call_soon(self.read)
+        self._read_handshake()
+
+    def _read_handshake(self) -> None:
+        if self._closed or self._judging is not None:
+            return
+        stood = self._handshake.stands
+        try:
+            lost = self._handshake.take()
+        except KeyRefused as error:
+            self._user.refused(error)
+            return
+        if self._handshake.hung_up:
+            self._judging = self._loop.create_task(self._judge())
+        if lost and stood:
+            self._user.lost()
+        if self.stands and (lost or not stood):
+            self._user.connected()
+
+    async def _judge(self) -> None:
+        """Finds out by another connection why there is none; that takes up to 0.3 s."""
+        spoken = await asyncio.to_thread(mechanism, self._endpoint)
+        self._judging = None
+        if self._closed:
+            return
+        try:
+            self._handshake.judge(spoken)
+        except (NotPermitted, UntrustedBroker) as error:
+            self._user.refused(error)
+        else:
+            self._read_handshake()
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if not self._loop.is_closed():
+            for file in self._files:
+                self._loop.remove_reader(file)
+        self._handshake.close()
+        self.socket.close()
+
+
+class Link:
+    """The connection for requests, made when it is first needed and again when the broker refused it.
+
+    `stood`: whether there ever was a connection.
+    """
+
+    def __init__(self, address: str, key: Key | None) -> None:
+        self.address = address
+        self.key = key
+        self.stood = False
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
+        self._channel: _Channel | None = None
+        self._number = 0
+        # By number: who waits for the reply; None when nobody does any more, though it is still to come.
+        self._in_flight: dict[bytes, asyncio.Future[list[bytes] | None] | None] = {}
+        self._queue: deque[asyncio.Future[list[bytes] | None]] = deque()  # those that wait for room, or a connection
+        self._closed = False
+        self._process = os.getpid()
+
+    def new_socket(self, kind: int) -> zmq.Socket[bytes]:
+        """A socket that is not connected. Raises RuntimeError when the client is closed, or used after a fork."""
+        if self._closed or self._process != os.getpid():
+            raise RuntimeError(
+                "this AsyncClient is closed" if self._closed else "an AsyncClient belongs to one process"
+            )
+        if self._context is None:
+            self._context = zmq.Context()
+        return new_socket(self._context, kind, self.address, self.key)
+
+    async def ask(self, frame: bytes, attempt: Attempt) -> tuple[list[bytes] | None, bool]:
+        """The reply's frames behind the empty one, None when none came in time or the connection broke; and whether
+        there was a connection at the end (or just before it broke). Raises KeyRefused, KeyNeeded, UntrustedBroker."""
+        if not await self._room(attempt.until):
+            return None, self._stands
+        channel = self._channel
+        assert channel is not None
+        self._number += 1
+        number = self._number.to_bytes(8, "big")
+        if not channel.send([number, b"", frame]):
+            return None, False
+        reply = self._in_flight[number] = asyncio.get_running_loop().create_future()
+        try:
+            await self._within(reply, attempt.until)
+            if not reply.done() and channel.stands and attempt.more:
+                await self._within(reply, attempt.until + attempt.more)
+            if not reply.done():
+                channel.read()  # a loop that was kept from reading must not ask twice
+            return (reply.result() if reply.done() else None), True
+        finally:
+            if not reply.done():
+                self._in_flight[number] = None
+
+    async def _room(self, until: float) -> bool:
+        """Waits until a request can be sent; whether it can."""
+        loop = asyncio.get_running_loop()
+        while not (self._stands and len(self._in_flight) < MOST_IN_FLIGHT):
+            if self._channel is None:
+                socket = self.new_socket(zmq.DEALER)
+                socket.setsockopt(zmq.IMMEDIATE, 1)  # what is sent goes to a connection, or is not sent
+                self._channel = _Channel(socket, self.address, self.key, self)
+            turn = loop.create_future()
+            self._queue.append(turn)
+            try:
+                await self._within(turn, until)
+            except asyncio.CancelledError:
+                if turn.done():
+                    self._wake()  # another has its turn
+                raise
+            finally:
+                if not turn.done():
+                    self._queue.remove(turn)
+            if not turn.done():
+                return False
+            turn.result()
+        return True
+
+    @staticmethod
+    async def _within(future: asyncio.Future[list[bytes] | None], until: float) -> None:
+        await asyncio.wait([future], timeout=max(0.0, until - asyncio.get_running_loop().time()))
+
+    @property
+    def _stands(self) -> bool:
+        return self._channel is not None and self._channel.stands
+
+    def _wake(self) -> None:
+        """Gives so many of the queue their turn as there is room for."""
+        room = MOST_IN_FLIGHT - len(self._in_flight) if self._stands else 0
+        while room > 0 and self._queue:
+            self._queue.popleft().set_result(None)
+            room -= 1
+
+    def received(self, frames: list[bytes]) -> None:
+        reply = self._in_flight.pop(frames[0], None)
+        if reply is not None and not reply.done():
+            reply.set_result(frames[2:])
+        self._wake()
+
+    def connected(self) -> None:
+        self.stood = True
+        self._wake()
+
+    def lost(self) -> None:
+        """What was asked is forgotten with the connection."""
+        in_flight, self._in_flight = self._in_flight, {}
+        for reply in in_flight.values():
+            if reply is not None and not reply.done():
+                reply.set_result(None)
+
+    def refused(self, error: Exception) -> None:
+        """ZeroMQ would not connect this socket again: the next request makes another."""
+        waiting = [*self._in_flight.values(), *self._queue]
+        self._in_flight.clear()
+        self._queue.clear()
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        for one in waiting:
+            if one is not None and not one.done():
+                one.set_exception(error)
+                one.exception()  # seen: a future whose waiter was cancelled is no mistake
+
+    def close(self) -> None:
+        """Ends everything; the context after the last socket."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._process == os.getpid():
+            self.refused(RuntimeError("this AsyncClient is closed"))
+            if self._context is not None:
+                self._context.term()
+
+
+class Events:
+    """The events of one client: a shared connection for jobs, and one more for each watch of all jobs.
+
+    `feeds`: how many watches there are.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._shared: _Source | None = None
+        self._feeds: set[Feed] = set()
+
+    @property
+    def feeds(self) -> int:
+        return len(self._feeds)
+
+    def feed(self) -> Feed:
+        """A feed that follows nothing yet."""
+        return Feed(self)
+
+    def close(self) -> None:
+        for feed in list(self._feeds):
+            feed.failed(RuntimeError("this AsyncClient is closed"))
+            feed.close()
+
+    def begin(self, feed: Feed, follow: Follow) -> _Source:
+        """The connection that `feed` hears from now on."""
+        self._feeds.add(feed)
+        if not follow.shared:
+            return _Source(self._link, follow.endpoint)
+        if self._shared is None or self._shared.ended or self._shared.endpoint != follow.endpoint:
+            self._shared = _Source(self._link, follow.endpoint)
+        return self._shared
+
+    def end(self, feed: Feed) -> None:
+        """Forgets it."""
+        self._feeds.discard(feed)
+
+
+class _Source:
+    """A SUB socket, and who hears what. It ends when nobody is left."""
+
+    def __init__(self, link: Link, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self.ended = False
+        self.feeds: set[Feed] = set()
+        self._topics: dict[bytes, set[Feed]] = {}
+        self._channel = _Channel(link.new_socket(zmq.SUB), endpoint, link.key, self)
+
+    def add(self, feed: Feed, topic: bytes) -> None:
+        """Subscribes, if nobody had yet."""
+        feeds = self._topics.setdefault(topic, set())
+        if not feeds:
+            self._channel.socket.subscribe(topic)
+        feeds.add(feed)
+
+    def drop(self, feed: Feed, topic: bytes) -> None:
+        """Unsubscribes, if nobody else needs it."""
+        feeds = self._topics[topic]
+        feeds.discard(feed)
+        if not feeds:
+            del self._topics[topic]
+            self._channel.socket.unsubscribe(topic)
+
+    def leave(self, feed: Feed) -> None:
+        """Ends the connection with its last feed."""
+        self.feeds.discard(feed)
+        if not self.feeds:
+            self.ended = True
+            self._channel.close()
+
+    def received(self, frames: list[bytes]) -> None:
+        """A topic is `jobs.`, or `job.`, an id and a dot, and more that the broker puts behind it."""
+        prefix = ALL_JOBS_TOPIC
+        topic = prefix if frames[0].startswith(prefix) else b".".join(frames[0].split(b".", 2)[:2]) + b"."
+        for feed in self._topics.get(topic, ()):
+            feed.heard(frames[-1])
+
+    def connected(self) -> None:
+        pass
+
+    def lost(self) -> None:
+        for feed in self.feeds:
+            feed.cut()
+
+    def refused(self, error: Exception) -> None:
+        self.ended = True
+        self._channel.close()
+        for feed in self.feeds:
+            feed.failed(error)
+
+
+class Feed:
+    """The events for one watch."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+        self._source: _Source | None = None
+        self._topics: set[bytes] = set()
+        self._bodies: deque[bytes] = deque()
+        self._lost = False
+        self._error: Exception | None = None
+        self._reader: asyncio.Future[None] | None = None
+
+    def follow(self, action: Follow) -> None:
+        """Hears another endpoint from now on, without any topic."""
+        self._leave()
+        self._source = self._events.begin(self, action)
+        self._source.feeds.add(self)
+
+    def subscribe(self, topics: Topics) -> None:
+        """Ends some subscriptions and begins others."""
+        if self._source is None or self._source.ended:
+            return  # `read` says why
+        for topic in topics.dropped:
+            self._source.drop(self, topic)
+        for topic in topics.added:
+            self._source.add(self, topic)
+        self._topics = self._topics.difference(topics.dropped).union(topics.added)
+
+    async def read(self, until: float) -> Heard:
+        """What came, waited for until the deadline; a cancelled read loses nothing."""
+        loop = asyncio.get_running_loop()
+        if not (self._bodies or self._lost or self._error):
+            self._reader = loop.create_future()
+            timeout = None if until == float("inf") else max(0.0, until - loop.time())
+            await asyncio.wait([self._reader], timeout=timeout)
+        if self._error is not None:
+            raise self._error
+        bodies, lost = list(self._bodies), self._lost
+        self._bodies.clear()
+        self._lost = False
+        return Heard(bodies, lost, loop.time())
+
+    def heard(self, body: bytes) -> None:
+        if len(self._bodies) < MOST_UNHEARD:
+            self._bodies.append(body)
+        self._wake()
+
+    def cut(self) -> None:
+        """The connection was lost."""
+        self._lost = True
+        self._wake()
+
+    def failed(self, error: Exception) -> None:
+        """There can be no connection."""
+        self._error = error
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    def close(self) -> None:
+        """Ends it. Closing again does nothing."""
+        self._leave()
+        self._events.end(self)
+
+    def _leave(self) -> None:
+        source, self._source = self._source, None
+        if source is None:
+            return
+        if not source.ended:
+            for topic in self._topics:
+                source.drop(self, topic)
+        self._topics.clear()
+        source.leave(self)

@@ -1,0 +1,151 @@
+"""What the clients do on their sockets, without the sockets: requests, when they are repeated, and how flows are run.
+
+A flow is a generator: it yields an action, is sent the action's outcome (or thrown its exception), returns a value.
+`Client` and `AsyncClient` perform the same flows, one by waiting and one in an event loop. Neither clock nor I/O here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, NamedTuple, TypeVar, Union
+
+from zjobs.client import errors
+from zjobs.messages import codec, ops
+from zjobs.messages.requests import Cancel, Error, List, Log, Result, Status
+
+PIECE_BYTES = 256 << 10  # of a result
+STATUS_BYTES = 400
+
+# A request is lost only with its connection: a broker that was restarted has forgotten it. It is sent again when the
+# connection broke; and after a time without a reply, in case something between the two of us fails in silence. That
+# doubles, because a broker that is merely slow must not get more work. As long as the connection stands, the bytes of a
+# request and of its reply have time to travel: a large one that is begun anew would never arrive.
+RETRY_S = 1.0
+SLOWEST_BYTES_PER_S = 64 << 10
+PAUSE_S = 0.1  # after a connection broke: a broker that ends each one must not be asked without end
+
+T = TypeVar("T")
+
+
+# --- actions -----------------------------------------------------------------------------------------------
+
+
+class Ask(NamedTuple):
+    """Send `request`; the outcome is its reply, a `kind`. `timeout` None: the client's."""
+
+    request: Any
+    kind: type
+    timeout: float | None = None
+
+
+class Sleep(NamedTuple):
+    """Wait so many seconds; the outcome is the time afterwards."""
+
+    seconds: float
+
+
+class Follow(NamedTuple):
+    """Take the events from `endpoint` from now on, without any topic. `shared`: others may use the connection too."""
+
+    endpoint: str
+    shared: bool
+
+
+class Topics(NamedTuple):
+    """Subscribe to `added`, unsubscribe from `dropped`."""
+
+    added: tuple[bytes, ...] = ()
+    dropped: tuple[bytes, ...] = ()
+
+
+class Listen(NamedTuple):
+    """Wait for events until the deadline `until` at most; the outcome is `Heard`."""
+
+    until: float
+
+
+class Heard(NamedTuple):
+    """The bodies of the events that came, whether their connection was lost meanwhile, and the time."""
+
+    bodies: list[bytes]
+    lost: bool
+    now: float
+
+
+Action = Union[Ask, Sleep, Follow, Topics, Listen]
+Flow = Generator[Action, Any, T]
+
+
+# --- requests ------------------------------------------------------------------------------------------------
+
+
+class Attempt(NamedTuple):
+    """Wait for the reply until `until`, and `more` seconds if the connection stands then."""
+
+    until: float
+    more: float
+
+
+class Attempts:
+    """The attempts at one request, by deadlines.
+
+    timeout: seconds for the reply; those that `travel_bytes` need while the connection stands are not counted.
+    """
+
+    def __init__(self, timeout: float, travel_bytes: int, now: float) -> None:
+        self._timeout = timeout
+        self._travel = travel_bytes / SLOWEST_BYTES_PER_S
+        self._deadline = now + timeout
+        self._latest = self._deadline + self._travel
+        self._patience, self._pause = RETRY_S, PAUSE_S
+        self._begun = now
+
+    def begin(self, now: float) -> Attempt:
+        """The next attempt."""
+        self._begun = now
+        return Attempt(min(self._deadline, now + self._patience), min(self._travel, self._latest - now))
+
+    def failed(self, now: float, stood: bool) -> float | None:
+        """The seconds before the next attempt; None when the time is over.
+
+        stood: whether the connection stood at the end, or just before it broke.
+        """
+        if stood:  # it was on its way; what is left of its time is for another attempt
+            self._deadline = max(self._deadline, min(self._latest, now + self._timeout))
+        if now >= self._deadline:
+            return None
+        if now - self._begun >= self._patience:
+            self._patience *= 2
+            return 0.0
+        pause = min(self._pause, self._deadline - now)
+        self._pause = min(2 * self._pause, RETRY_S)
+        return pause
+
+
+def reply_bytes(request: Any) -> int:
+    """About how large the reply may be."""
+    if isinstance(request, (Result, Log)):
+        return PIECE_BYTES
+    if isinstance(request, List):
+        return request.limit * STATUS_BYTES
+    return len(request.ids) * STATUS_BYTES if isinstance(request, (Status, Cancel)) else 0
+
+
+def body_of(frames: list[bytes], address: str) -> bytes:
+    """The only frame of a reply. Raises BadReply."""
+    if len(frames) != 1:
+        raise errors.BadReply(f"{address} answered with {len(frames)} frames; it is no broker of zjobs")
+    return frames[0]
+
+
+def read_reply(body: bytes, kind: type[T], address: str) -> T:
+    """The reply, which must be a `kind`. Raises BadReply, and the error that the broker answers."""
+    try:
+        reply = codec.decode(body, ops.REPLIES)
+    except codec.DecodeError as error:
+        raise errors.BadReply(f"{address} does not answer as a broker of zjobs does: {error}") from error
+    if isinstance(reply, Error):
+        raise errors.BY_CODE[reply.code.value](reply.message)
+    if not isinstance(reply, kind):
+        raise errors.BadReply(f"{address} answered a {kind.__name__} with a {type(reply).__name__}")
+    return reply
