@@ -114,7 +114,7 @@ class Journal:
             journal = _with_its_own_log(connection, file)
             journal.kind = found
             journal._bring_up_to_date(as_it_is)
-            if Path(file).stat().st_size <= CHECKED_AT_START_BYTES:
+            if journal.size_bytes() <= CHECKED_AT_START_BYTES:
                 journal.check()
         return journal
 

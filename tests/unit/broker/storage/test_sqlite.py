@@ -493,6 +493,23 @@ def test_every_transaction_counts_itself(path: Path) -> None:
     journal.close()
 
 
+def test_a_large_log_is_not_looked_through_at_the_start(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts with the file: what a crash left in the log is as long to look at as what is in the file."""
+    journal = made(path)
+    journal.hold_checkpoints()
+    journal._db.execute("INSERT INTO data VALUES(9, zeroblob(1000000))")
+    monkeypatch.setattr(j, "CHECKED_AT_START_BYTES", path.stat().st_size + 500_000)
+    checked: list[str] = []
+    monkeypatch.setattr(Journal, "check", lambda journal: checked.append(journal.file))
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{path}{suffix}", f"{path}2{suffix}")
+    copy = Journal.open(f"{path}2", "x")
+    assert copy.data_size(9) == 1_000_000 and checked == []
+    journal.close()
+    copy.take_up()
+    copy.close()
+
+
 @pytest.mark.parametrize("sample", ["", "format_1.db", "format_2.db"])
 def test_the_row_of_the_journal_is_where_it_is_looked_for(path: Path, sample: str) -> None:
     """In new journals and in those brought up to date: the page, and the column."""
