@@ -85,6 +85,23 @@ def test_the_file_is_for_its_user_alone_and_goes_again(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_was_done_to_the_file_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The content before it gets its name; and each time the folder, which has the names, before the call returns."""
+    file, flushed = SpoolFile(tmp_path / "w.spool"), []
+
+    def fsync(descriptor: int) -> None:
+        flushed.append((Path(os.readlink(f"/proc/self/fd/{descriptor}")).name, file.path.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    file.save(SPOOL)
+    assert flushed == [("w.spool.new", False), (tmp_path.name, True)]
+    file.set_aside("0a1b")
+    assert flushed[2:] == [(tmp_path.name, False)]
+    file.save(SPOOL)
+    file.remove()
+    assert flushed[5:] == [(tmp_path.name, False)]
+
+
 def test_what_is_no_spool_is_damaged(tmp_path: Path) -> None:
     """It can be set aside, under a name of its own, and is not changed."""
     file = SpoolFile(tmp_path / "w.spool")
