@@ -113,10 +113,10 @@ class FakeBroker:
         if not lost:
             self._todo.put(lambda: self._xpub.send_multipart([ALL_JOBS_TOPIC, body]))
 
-    def emit_service(self, worker: WorkerState, paused: Paused | None) -> None:
+    def emit_service(self, worker: WorkerState, paused: Paused | None, journal: str | None = None) -> None:
         """The worker or the pause changes, for those who listen to all jobs."""
         self.worker, self.paused = worker, paused
-        body = codec.encode(ServiceEvent(self.journal, worker, paused))
+        body = codec.encode(ServiceEvent(journal or self.journal, worker, paused))
         self._todo.put(lambda: self._xpub.send_multipart([ALL_JOBS_TOPIC, body]))
 
     def asked(self, kind: type) -> list[Any]:

@@ -190,6 +190,7 @@ def test_the_bar(start: Start, broker: Any, terminal: Terminal) -> None:
     process = start("batch", "t", "x", stderr=terminal.end)
     terminal.begun()
     broker.subscribed.get(timeout=30)
+    broker.wait_for(Status, 1)
     broker.add(1, RUNNING, elapsed_ms=1200, fraction=0.42, note="aligning\x1b[2J", progress=2)
     terminal.read_until("[########------------] 1 in progress for 1.")
     terminal.read_until(", 42 % (aligning\\x1b[2J)")
