@@ -174,7 +174,7 @@ class Turn:
 
     def clear_up(self, now_ms: int) -> None:
         """Ends what earlier task processes have left, as far as that can be."""
-        self._task_process.clear_up()
+        self._task_process.clear_up(now_ms)
         self._tell_of_obstacle(now_ms)
 
     def _tell_of_obstacle(self, now_ms: int) -> None:

@@ -37,6 +37,7 @@ LAST_PACKETS = 1_000  # more than there can be: what a dead task process leaves 
 # Of jobs with large results only so many: their results are read in one turn, all of them.
 FEW_AHEAD = 8
 RESTART_FIRST_MS = 100
+OVERDUE_MS = 2_000  # a task process that was killed has ended by then, unless it is stuck in the kernel
 RESTART_LAST_MS = 10_000
 
 
@@ -79,6 +80,8 @@ class Runner:
         self._idle_output = b""
         self._forgotten = False
         self._killed = False
+        self._dying_since_ms: int | None = None
+        self._overdue = False
         self._broken = ""
 
     @property
@@ -284,7 +287,8 @@ class Runner:
         """Ends the task process at once; `died` tells when it has, and ends what it had started."""
         if self._process is not None:
             self._killed = True
-            self._process.kill()
+            with contextlib.suppress(PermissionError):  # it has become another user's; `obstacle` names it
+                self._process.kill()
 
     def forget(self) -> None:
         """Kills the task process, and no word of what it was doing will be heard."""
@@ -340,16 +344,29 @@ class Runner:
 
     @property
     def clear(self) -> bool:
-        """Whether nothing runs any more that an earlier task process has started."""
-        return not self._remains.marks
+        """Whether nothing runs any more of earlier task processes, nor a task process that was killed."""
+        return not self._remains.marks and not self._dying
 
-    def clear_up(self) -> None:
+    @property
+    def _dying(self) -> bool:
+        return self._killed and self._process is not None
+
+    def clear_up(self, now_ms: int) -> None:
         """Tries again to end what could not be ended."""
         self._remains.try_again()
+        if self._dying:
+            self.kill()
+            if self._dying_since_ms is None:
+                self._dying_since_ms = now_ms
+            self._overdue = now_ms - self._dying_since_ms >= OVERDUE_MS
 
     @property
     def obstacle(self) -> str | None:
-        """A sentence on what is left and cannot be ended."""
+        """A sentence that names what cannot be ended, None when there is nothing."""
+        if self._process is not None and self._overdue:
+            stuck = [found for pid, found in platform.processes().items() if pid == self._process.pid]
+            named = platform.described(stuck)
+            return f"no job starts while the task process does not end, though it was killed: {named}"
         return self._remains.obstacle
 
     def postpone(self, now_ms: int) -> None:

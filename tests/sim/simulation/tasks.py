@@ -212,7 +212,7 @@ class TaskProcess:
     def serve(self, journal: str, broker: str) -> None:
         pass
 
-    def clear_up(self) -> None:
+    def clear_up(self, now_ms: int) -> None:
         pass
 
     def offer(self, n: int, job: HandedJob, result_bytes: int) -> None:

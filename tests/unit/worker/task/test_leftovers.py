@@ -17,7 +17,7 @@ import pytest
 
 from zjobs.messages.states import Outcome
 from zjobs.messages.values import unpack_value
-from zjobs.worker.task import platform
+from zjobs.worker.task import platform, process
 
 Start = Callable[..., Any]
 
@@ -303,11 +303,34 @@ def test_what_cannot_be_killed_is_named(bench: Start, place: Path) -> None:
     assert alive(pid) and not it.runner.clear
     assert f"harmless (pid {pid} of user 65534)" in it.runner.obstacle
     assert "cannot be killed" in it.death.how and it.death.lost == [] and ended.killed == it.death.killed == 0
-    it.runner.clear_up()
+    it.runner.clear_up(0)
     assert not it.runner.clear
     subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", "kill", "-9", str(pid)], check=True)
-    it.until(lambda: it.runner.clear_up() or it.runner.clear)
+    it.until(lambda: it.runner.clear_up(0) or it.runner.clear)
     assert it.runner.obstacle is None
+
+
+@pytest.mark.usefixtures("nobody_kills")
+def test_a_task_process_that_cannot_be_killed_is_named(bench: Start, place: Path) -> None:
+    """Nothing is offered to it any more; when it has ended all the same, its job has died with it."""
+    it = bench(
+        "@task\ndef leave_us():\n"
+        "    with open('here', 'w') as fifo:\n"
+        "        os.setgroups([])\n        os.setresuid(65534, 65534, 65534)\n        fifo.write('x')\n"
+        "    signal.pause()\n" + TASKS
+    )
+    n, pid = it.offer("leave_us"), it.runner.pid
+    it.runner.feed()
+    with open(place / "here") as fifo:
+        assert fifo.read() == "x"
+    it.runner.kill()
+    it.runner.clear_up(1_000)
+    assert not it.runner.clear and it.runner.obstacle is None, "it may still be dying"
+    it.runner.clear_up(1_000 + process.OVERDUE_MS)
+    assert f"(pid {pid} of user 65534)" in it.runner.obstacle and "though it was killed" in it.runner.obstacle
+    subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", "kill", "-9", str(pid)], check=True)
+    it.until(lambda: it.death)
+    assert it.death.lost == [n] and it.runner.clear and it.runner.obstacle is None
 
 
 def test_a_mark_outlives_everything_a_program_does() -> None:
