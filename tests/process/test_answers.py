@@ -215,7 +215,7 @@ BAD_REQUESTS = {
         "too_large",
         "",
     ),
-    "large_request": ([b"", body(op="hello", more=b"x" * (17 << 20))], "too_large", "16777216"),
+    "large_request": ([b"", body(op="hello", more=b"x" * (5 << 20))], "too_large", "4194304"),
     "unknown_type": ([b"", body(op="submit", request_key="k", jobs=[{"type": "fly"}])], "unknown_type", "reverse"),
 }
 
