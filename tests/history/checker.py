@@ -274,7 +274,7 @@ class _Check:
         self._order_among_equals(firsts)
         self._order_among_unequals(firsts)
         for at, job in firsts:
-            if at < job.ready_at:
+            if at < job.ready_at and not self._clock_counted(job, at):
                 self._breach("order", f"job {job.id} began {job.ready_at - at:.3f} s before its delay was over")
 
     def _order_among_equals(self, firsts: list[tuple[float, Job]]) -> None:
@@ -307,8 +307,15 @@ class _Check:
                 heapq.heappop(waiting)
             if waiting and waiting[0] < (-job.priority, job.id):
                 other = self._jobs[waiting[0][1]]
-                if not self._troubled(other.surely_ready_at, at):
+                if not self._troubled(other.surely_ready_at, at) and not self._clock_counted(other, at):
                     self._breach("order", f"job {job.id} began while job {other.id} was ready and comes first")
+
+    def _clock_counted(self, job: Job, until: float) -> bool:
+        """Whether its delay went by a clock that was set meanwhile: over a restart of the broker nothing else tells."""
+        asked = float(job.accepted["asked"])
+        steps = [record["at"] for record in self._by_what["clock"]]
+        restarts = [record["at"] for record in self._by_what["back"] if record.get("link") == "broker"]
+        return job.delayed and all(any(asked <= at <= until for at in times) for times in (steps, restarts))
 
     def _troubled(self, since: float, until: float) -> bool:
         trouble = self._by_what["dead"] + self._by_what["away"] + self._by_what["back"]

@@ -147,6 +147,14 @@ WRONG: dict[str, tuple[str, list[Record]]] = {
         ],
     ),
     "a delay that was cut short": ("order", [accepted(1, "a", ready_after_s=5.0), *run("a", 3.0, 3.1)]),
+    "a delay that goes by the wall clock though the broker lives": (
+        "order",
+        [accepted(1, "a", ready_after_s=5.0), {"what": "clock", "at": 2.0, "by_s": 60.0}, *run("a", 3.0, 3.1)],
+    ),
+    "a delay that was cut short by a restart alone": (
+        "order",
+        [accepted(1, "a", ready_after_s=5.0), *away("broker", 1.5, 2.0), *run("a", 3.0, 3.1)],
+    ),
     "a delayed job that is passed over": (
         "order",
         [accepted(1, "a", ready_after_s=2.0), accepted(2, "b"), *run("b", 5.0, 5.5), *run("a", 6.0, 6.5)],
@@ -312,6 +320,12 @@ RIGHT: dict[str, list[Record]] = {
         accepted(2, "b"),
         *run("b", 2.0, 2.1),
         *run("a", 6.0, 6.1),
+    ],
+    "a delay over a restart, by a clock that was set meanwhile": [
+        accepted(1, "a", ready_after_s=5.0),
+        {"what": "clock", "at": 1.8, "by_s": 60.0},
+        *away("broker", 1.5, 2.0),
+        *run("a", 3.0, 3.1),
     ],
     "a watcher that is away": [
         *without(sound(), what="event", state="completed"),

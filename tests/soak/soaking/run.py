@@ -13,7 +13,7 @@ from checker import FINAL, GRACE_S, Record, Verdict, check, load
 
 from soaking import backups
 from soaking.asker import Asker
-from soaking.schedule import Step, steps
+from soaking.schedule import CLOCK_EVERY, Step, clocks, steps
 from soaking.soak_tasks import result_of
 from soaking.stage import SoakError, Stage, pause
 
@@ -45,6 +45,7 @@ class Soak:
         self._done: Counter[str] = Counter()
         self._troubles: list[str] = []
         self._backup: backups.Backup | None = None
+        self._taken = 0
 
     def run(self, seconds: float, kills_only: bool = False, enough: int | None = None) -> Soaked:
         """Raises SoakError when something does not come up or does not drain."""
@@ -54,8 +55,12 @@ class Soak:
         stage.start_worker()
         for role in ("submitter", "watcher") * self._clients:
             stage.start_client(role)
-        schedule = steps(stage.seed, kills_only)
+        schedule, wrong = steps(stage.seed, kills_only), clocks(stage.seed)
         while time.monotonic() - began < seconds and not self._has(enough):
+            if not kills_only and self._taken % CLOCK_EVERY == 0:
+                stage.set_clock(next(wrong))
+                self._done["clock steps"] += 1
+            self._taken += 1
             self._take(next(schedule))
             stage.still_lives()
         self._drain()

@@ -34,6 +34,10 @@ FAULTS = (
 OVERLAPPING = ("cut", "stall", "half-open", "slow", "stop")
 
 
+MOST_CLOCK_S = 86_400.0
+CLOCK_EVERY = 5  # steps of the schedule
+
+
 class Step(NamedTuple):
     """After `pause_s`, `fault` for `hold_s` seconds; `inside`: what happens meanwhile, or nothing."""
 
@@ -41,6 +45,13 @@ class Step(NamedTuple):
     fault: str
     hold_s: float
     inside: str | None
+
+
+def clocks(seed: int) -> Iterator[float]:
+    """By how many seconds the broker's wall clock is wrong, one after the other; apart from the steps."""
+    draw = random.Random(f"clocks {seed}")
+    while True:
+        yield draw.choice((0.0, draw.uniform(-2.0, 2.0), draw.uniform(-MOST_CLOCK_S, MOST_CLOCK_S)))
 
 
 def steps(seed: int, kills_only: bool = False) -> Iterator[Step]:

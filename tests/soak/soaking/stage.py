@@ -64,6 +64,8 @@ class Stage:
         self._worker_options = ["--pipe", f"tcp://127.0.0.1:{far_pipe}", "--reports", f"tcp://127.0.0.1:{far_reports}"]
         self._worker_options += ["--tasks", "soak_tasks", "--log-level", "warning", "--farewell", "0.5"]
         self._env = {**os.environ, "SOAK_RECORDS": str(self.records), "XDG_STATE_HOME": str(self.place / "state")}
+        self._clock = self.place / "clock"
+        self._clock.write_text("0")
         self.broker: subprocess.Popen[bytes]
         self.worker: subprocess.Popen[bytes]
         self.clients: dict[str, subprocess.Popen[bytes]] = {}
@@ -105,7 +107,15 @@ class Stage:
         return "" if ended.returncode == 0 else f"exit code {ended.returncode}: {ended.stderr.strip()}"
 
     def _start(self, package: str, options: list[str]) -> subprocess.Popen[bytes]:
-        return self._popen([sys.executable, "-m", f"zjobs.{package}", *options], package, subprocess.PIPE)
+        program = [str(HERE / "clocked.py"), str(self._clock)] if package == "broker" else ["-m", "zjobs.worker"]
+        return self._popen([sys.executable, *program, *options], package, subprocess.PIPE)
+
+    def set_clock(self, by_s: float) -> None:
+        """The broker's wall clock is so far from the true one from now on."""
+        self.recorder.note("clock", by_s=by_s)
+        new = self._clock.with_suffix(".new")
+        new.write_text(str(int(by_s * 1e9)))
+        new.replace(self._clock)  # the broker reads it at any moment
 
     def _popen(self, argv: list[str], name: str, stdout: int) -> subprocess.Popen[bytes]:
         with open(self.place / f"{name}.log", "ab") as log:
