@@ -49,8 +49,8 @@ from zjobs.messages.states import ErrorCode
 log = logging.getLogger("zjobs.broker")
 
 TURN_QUESTIONS = 512
-TURN_MESSAGES = 8  # so long does a request wait at the most
-REQUESTS_A_MESSAGE = 32  # a message of the worker has as many ends of jobs at the most
+TURN_MESSAGES = 8  # upper bound on how long a request waits
+REQUESTS_A_MESSAGE = 32  # one message of the worker reports at most this many finished jobs
 TURN_SUBSCRIPTIONS = 20  # at a time
 RETRY_WRITING_MS = 1_000
 IDLE_MS = 60_000

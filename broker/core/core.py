@@ -522,7 +522,7 @@ class Core:
     # --- small parts -------------------------------------------------------------------------------------------------
 
     def _found(self, ids: Sequence[int]) -> Iterator[Job | None]:
-        """The jobs with these ids, each as it is by now, changes of this turn included; None where there is none."""
+        """Return the jobs with these ids, with the changes of this turn; None for an id without a job."""
         changes = self._effects.changes
         committed = {job.id: job for job in self._records.jobs(ids)}
         for job_id in ids:

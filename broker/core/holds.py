@@ -39,7 +39,7 @@ class Holds:
         return hold is not None and hold.undisturbed
 
     def expire(self, now_ms: int) -> None:
-        """Ends those whose time is over: nobody may keep the log growing for ever."""
+        """End the holds whose time is over, so that the log cannot grow without bound."""
         self._holds = {name: hold for name, hold in self._holds.items() if now_ms < hold.until_ms}
 
     def disturb(self) -> None:

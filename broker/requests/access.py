@@ -19,7 +19,7 @@ ANYBODY = Who("", Role.OPERATOR)
 
 
 def refusal(operation: Operation, ids: Iterable[int], who: Who, owner_of: Callable[[int], str | None]) -> Error | None:
-    """Why `who` may not do this with these jobs, or None. `owner_of(id)`: whose job it is, None when there is none."""
+    """Return why `who` may not do this, or None if they may. `owner_of(id)` is None for an id without a job."""
     if who.role not in operation.roles:
         which = " or ".join(role.value for role in operation.roles)
         return Error(ErrorCode.NOT_PERMITTED, f"{who.name} is a {who.role.value}; this needs a key of the role {which}")

@@ -102,7 +102,7 @@ class FairQueue(Generic[Request]):
         return True
 
     def next(self, now_s: float) -> Line[Request] | None:
-        """The line whose first request is to be served; None when there is none, or all rest or are held."""
+        """Return the line to serve next, or None if no line waits or all of them rest or are held."""
         resting = []
         found = None
         while self._turns and found is None:

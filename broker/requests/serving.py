@@ -109,7 +109,7 @@ class Server:
         return codec.encode(self._named(reply))
 
     def owner_of(self, job_id: int) -> str | None:
-        """Whose job it is, None when there is none."""
+        """Return the job's owner, or None if there is no such job."""
         job = self._journal.job(job_id)
         return None if job is None else job.owner
 
