@@ -14,7 +14,7 @@ from typing import Any
 
 from zjobs.broker import credentials
 from zjobs.broker.core.core import Rules
-from zjobs.broker.credentials import KeyRing, KeysError
+from zjobs.broker.credentials import Credentials, KeysError
 from zjobs.broker.net.sockets import CannotBind, Config
 from zjobs.broker.retention import Keep
 from zjobs.broker.service import Broker
@@ -130,7 +130,7 @@ def run(argv: Sequence[str]) -> int:
         if values["keys"]:
             return _manage_keys(values)
         if values["check"] or values["backup"] or values["restore"]:
-            return _upkeep(values)
+            return _maintain(values)
         return _serve(_config(values), _journal_file(values))
     except options.UsageError as error:
         return _refuse(USAGE_ERROR, error)
@@ -182,25 +182,25 @@ def _role(word: str) -> Role:
         raise options.UsageError(f"--role must be viewer, submitter or operator, not {word!r}") from None
 
 
-def _key_ring(values: dict[str, Any]) -> KeyRing | None:
+def _credentials(values: dict[str, Any]) -> Credentials | None:
     try:
-        return None if values["--keys"] is None else KeyRing(Path(values["--keys"]))
+        return None if values["--keys"] is None else Credentials(Path(values["--keys"]))
     except OSError as error:
         raise Refused(REFUSED, f"the keys in {values['--keys']} cannot be read: {error.strerror}") from error
 
 
-def _upkeep(values: dict[str, Any]) -> int:
+def _maintain(values: dict[str, Any]) -> int:
     file = values["FILE"]
     _end_on_sigterm()
     try:
         if values["check"]:
             said = check.check(file)
         elif values["backup"]:
-            said = backups.backup(file, values["TARGET"], _key_ring(values))
+            said = backups.backup(file, values["TARGET"], _credentials(values))
         else:
             file = values["JOURNAL"] or _journal_file(values)
             said = backups.restore(values["BACKUP"], file)
-    except check.UpkeepError as error:
+    except check.MaintenanceError as error:
         raise Refused(LOCKED if error.held else CANNOT_CREATE, str(error)) from error
     except OSError as error:
         raise Refused(CANNOT_CREATE, f"{error.filename or file}: {error.strerror}") from error
@@ -312,7 +312,7 @@ def _config(values: dict[str, Any]) -> Config:
     most = None if values["--max-journal"] is None else _number(options.size, values, "--max-journal")
     rules = Rules(limits, values["--pause-on"], most)
     at = values["--listen"], values["--events"], values["--pipe"], values["--reports"]
-    config = Config(*at, rules, _keep(values), _key_ring(values))
+    config = Config(*at, rules, _keep(values), _credentials(values))
     try:
         for endpoint, free_port in zip(at, (True, True, False, False)):
             if endpoint is not None:

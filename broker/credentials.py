@@ -20,7 +20,7 @@ import zmq
 from zjobs.broker.requests.access import Who
 from zjobs.messages.states import Role
 from zjobs.program import keyfiles, lock
-from zjobs.program.keyfiles import Identity, KeyFileError
+from zjobs.program.keyfiles import Credential, KeyFileError
 
 # Changes within one tick of the file system's clock have the same time: what is younger is looked at again.
 TICK_NS = 50_000_000
@@ -44,7 +44,7 @@ def init(directory: Path) -> str:
     (directory / "clients").mkdir(mode=0o700, exist_ok=True)
     broker, worker = _pair(), _pair()
     keyfiles.save(
-        directory / "broker.key", Identity("broker", *broker, worker[0]), "zjobs broker: never leaves this host"
+        directory / "broker.key", Credential("broker", *broker, worker[0]), "zjobs broker: never leaves this host"
     )
     _save_worker(directory, worker, broker[0])
     return f"made keys in {directory}; move {directory / 'worker.key'} to the worker's host (zworker --key worker.key)"
@@ -72,7 +72,7 @@ def add(directory: Path, name: str, role: Role, file: Path) -> str:
         raise KeysError(f"there is a key named {name} already: revoke it first")
     public, secret = _pair()
     comment = f"zjobs key of {name} ({role.value}). Whoever has this file is {name}: keep it to yourself."
-    keyfiles.save(file, Identity(name, public, secret, broker.public), comment)
+    keyfiles.save(file, Credential(name, public, secret, broker.public), comment)
     _place(directory / "clients" / name, f"role: {role.value}\npublic: {public}\n")
     return f"{name} ({role.value}): hand over {file} and keep no copy"
 
@@ -111,7 +111,7 @@ def _client(path: Path) -> Client | None:
     return client if keyfiles.is_key(client.public) else None
 
 
-class KeyRing:
+class Credentials:
     """The keys of a running broker. `worker`: the public key of its worker."""
 
     def __init__(self, directory: Path) -> None:
@@ -154,7 +154,7 @@ class KeyRing:
         return self._by_key.get(public)
 
 
-def _broker(directory: Path) -> Identity:
+def _broker(directory: Path) -> Credential:
     try:
         return keyfiles.load(directory / "broker.key")
     except KeyFileError as error:
@@ -170,7 +170,7 @@ def _pair() -> tuple[str, str]:
 
 def _save_worker(directory: Path, worker: tuple[str, str], broker: str) -> None:
     keyfiles.save(
-        directory / "worker.key", Identity("worker", *worker, broker), "zjobs worker: belongs on its host alone"
+        directory / "worker.key", Credential("worker", *worker, broker), "zjobs worker: belongs on its host alone"
     )
 
 

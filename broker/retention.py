@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from zjobs.broker.core.core import Core
 from zjobs.broker.core.jobs import Job, Service
-from zjobs.broker.core.worker_status import Now
+from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.storage.sqlite import Journal
 
 STEP_JOBS = 100
@@ -40,7 +40,7 @@ class Retention:
         """When `step` wants to be called next (monotonic); None: never."""
         return None if self._keep == Keep() else self._due_ms
 
-    def step(self, core: Core, journal: Journal, now: Now) -> None:
+    def step(self, core: Core, journal: Journal, now: Instant) -> None:
         """Has the core drop a few jobs, if it is time and there are any."""
         due = self.due_at_ms()
         if due is None or now.mono_ms < due:
@@ -62,7 +62,7 @@ class Retention:
         if after:
             self._due_ms = now.mono_ms + STEP_EVERY_MS
 
-    def _wants(self, ended: list[Job], core: Core, now: Now) -> bool:
+    def _wants(self, ended: list[Job], core: Core, now: Instant) -> bool:
         """Whether any of these is to go."""
         return self._too_many(core) or any(self._too_old(job, core.service(now)) for job in ended)
 
@@ -76,7 +76,7 @@ class Retention:
         """Jobs that ended before the service was counted are as old as that."""
         return self._keep.for_ms is not None and (job.ended_served_ms or 0) < service.served_ms - self._keep.for_ms
 
-    def _note_service(self, core: Core, now: Now) -> None:
+    def _note_service(self, core: Core, now: Instant) -> None:
         """Each hour, though nothing happens: of a break only a day is counted."""
         if self._noted_ms is None:
             self._noted_ms = now.mono_ms

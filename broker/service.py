@@ -21,25 +21,25 @@ from typing import NamedTuple
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from zjobs.broker.core.checkpoint_pauses import CheckpointPauses
 from zjobs.broker.core.core import Core
-from zjobs.broker.core.effects import Effects, News
-from zjobs.broker.core.holds import Holds
+from zjobs.broker.core.effects import Effects, JobChange
 from zjobs.broker.core.jobs import Envelope
 from zjobs.broker.core.sending import Sending
-from zjobs.broker.core.worker_status import Now
+from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.net import frames
 from zjobs.broker.net.events import Events
 from zjobs.broker.net.memory import MemoryWatch
-from zjobs.broker.net.rate_limited_log import Notices
+from zjobs.broker.net.rate_limited_log import RateLimitedLog
 from zjobs.broker.net.sockets import Config, Sockets
 from zjobs.broker.requests.access import sees
-from zjobs.broker.requests.fair_queue import FairQueue, Line
+from zjobs.broker.requests.fair_queue import ClientQueue, FairQueue
 from zjobs.broker.requests.queries import Service, job_status
 from zjobs.broker.requests.serving import Change, Pending, Server
 from zjobs.broker.retention import Retention
 from zjobs.broker.storage.sqlite import MEMORY, Journal, StorageError
 from zjobs.messages import codec
-from zjobs.messages.dispatch import REPORTS, Beat, Piece, Progress, Received, Reports, Started, WorkerMessage
+from zjobs.messages.dispatch import REPORTS, Heartbeat, Piece, Progress, Received, Reports, Started, WorkerMessage
 from zjobs.messages.events import JobEvent, Listening, ServiceEvent
 from zjobs.messages.ops import OPERATIONS, Changes
 from zjobs.messages.records import BrokerName
@@ -78,14 +78,14 @@ PARTS = frozenset(operation.reply for operation in OPERATIONS if operation.chang
 class Made(NamedTuple):
     """A change of the present turn, and the line in which its request stood."""
 
-    line: Line[Pending]
+    line: ClientQueue[Pending]
     pending: Pending
     change: Change
 
 
-def clock() -> Now:
+def clock() -> Instant:
     """The time. A wall clock that is set to a date which messages cannot carry stands still at the nearest one."""
-    return Now(time.monotonic_ns() // 1_000_000, min(max(0, _wall_ms()), LATEST_WALL_MS))
+    return Instant(time.monotonic_ns() // 1_000_000, min(max(0, _wall_ms()), LATEST_WALL_MS))
 
 
 def _wall_ms() -> int:
@@ -115,13 +115,13 @@ class Broker:
         self._retention = Retention(config.keep)
         self._outbox: deque[bytes] = deque()
         self._sending = Sending(now.wall_ms)
-        self._beat_heard = False
+        self._heartbeat_heard = False
         self._stopping = False
         self._retry_writing_ms = 0
-        self._holds = Holds()
+        self._checkpoint_pauses = CheckpointPauses()
         self._said_of_worker = ""
         self._told_of_service = self._service_event()
-        self._notices = Notices()
+        self._limited_log = RateLimitedLog()
         self._server = Server(self._service, config.keys, journal, lambda: self._core, clock, self._hold_checkpoints)
         self._queue: FairQueue[Pending] = FairQueue()
         self._made: list[Made] = []
@@ -176,9 +176,9 @@ class Broker:
             made.line.changes = False
         self._made = []
         self._queue.release()
-        if self._holds:
-            self._holds.expire(now.mono_ms)
-            if not self._holds:
+        if self._checkpoint_pauses:
+            self._checkpoint_pauses.expire(now.mono_ms)
+            if not self._checkpoint_pauses:
                 self._journal.release_checkpoints()
         self._flush_outbox()
         if at.events in ready:
@@ -187,21 +187,21 @@ class Broker:
         self._tell_of_service()  # a core that was loaded anew knows no worker
         self._log_worker()
 
-    def _keep_bounds(self, now: Now) -> None:
+    def _keep_bounds(self, now: Instant) -> None:
         """Cuts the connections of clients when more is held for them than is bearable."""
         grown = self._memory.grown(now.mono_ms)
         if grown:
-            self._notices.note("memory", f"grown by {grown >> 20} MiB: all clients are cut off", now.mono_ms)
+            self._limited_log.add("memory", f"grown by {grown >> 20} MiB: all clients are cut off", now.mono_ms)
             self.sockets.reopen_frontend()
             self._queue = FairQueue()
             self._reopen_events()
             self._memory.cut(now.mono_ms)
         elif self._events.crowded:
-            self._notices.note("subscriptions", "too many: event streams begin anew", now.mono_ms)
+            self._limited_log.add("subscriptions", "too many: event streams begin anew", now.mono_ms)
             self._reopen_events()
-        self._notices.tell(now.mono_ms)
+        self._limited_log.tell(now.mono_ms)
 
-    def _decide(self, messages: list[WorkerMessage], lost: bool, now: Now) -> None:
+    def _decide(self, messages: list[WorkerMessage], lost: bool, now: Instant) -> None:
         """The core's part of the turn, its commit, and then what the core wants said."""
         if lost:
             self._core.on_gone()
@@ -238,13 +238,13 @@ class Broker:
             measured = min(max(seconds / weight, LEAST_CHANGE_S), MOST_CHANGE_S)
             self._change_s += (measured - self._change_s) / 4
 
-    def _hear(self, message: WorkerMessage, now: Now) -> None:
+    def _hear(self, message: WorkerMessage, now: Instant) -> None:
         if isinstance(message, Reports):
             self._core.on_reports(message, now)
-        elif isinstance(message, Beat):
-            self._core.on_beat(message, os.urandom(16).hex(), now)
+        elif isinstance(message, Heartbeat):
+            self._core.on_heartbeat(message, os.urandom(16).hex(), now)
             self._sending.hears(message, now.mono_ms)
-            self._beat_heard = True
+            self._heartbeat_heard = True
         elif isinstance(message, Started):
             self._core.on_started(message, now)
         elif isinstance(message, Progress):
@@ -255,9 +255,9 @@ class Broker:
             assert isinstance(message, Received)
             self._core.on_received(message, self._sending.hears(message, now.mono_ms), now)
 
-    def _speak(self, effects: Effects, now: Now) -> None:
+    def _speak(self, effects: Effects, now: Instant) -> None:
         # Read first: a disk that fails in this must not leave some with one answer and then another.
-        data = self._journal.data_of([job.id for _, job in effects.hand_over]) if effects.hand_over else {}
+        data = self._journal.data_of([job.id for _, job in effects.dispatched]) if effects.dispatched else {}
         parts = {made.change.envelope: made.pending for made in self._made if not made.change.last}
         for envelope, reply in effects.replies:
             if type(reply) in PARTS:  # that of a part, which the request goes on with
@@ -267,30 +267,30 @@ class Broker:
         self._outbox.extend(map(codec.encode, effects.pipe))
         if effects.again:
             self._sending.start_over()
-        self._sending.add(effects.hand_over, data)
+        self._sending.add(effects.dispatched, data)
         self._send_jobs(now)
         self._tell_of_service()
-        for news in effects.news:
-            if self._events.wanted(news.job.id):
-                self._events.publish(self._event(news, now))
-        for note in effects.notes:
-            log.warning("%s", note)
+        for job_changes in effects.job_changes:
+            if self._events.wanted(job_changes.job.id):
+                self._events.publish(self._event(job_changes, now))
+        for warning in effects.warnings:
+            log.warning("%s", warning)
         for rejection in effects.rejections:
-            self._notices.note("report", rejection, now.mono_ms)
+            self._limited_log.add("report", rejection, now.mono_ms)
 
-    def _send_jobs(self, now: Now) -> None:
-        """What the link has room for; and after a beat how much that was, so that the worker sees what is missing."""
+    def _send_jobs(self, now: Instant) -> None:
+        """Send what the link has room for; after a heartbeat, say how much, so the worker sees what is missing."""
         if not self._core.worker.known:
             return
         session = self._core.session_name
         self._outbox.extend(map(codec.encode, self._sending.due(session, self._core.is_with_worker, now.mono_ms)))
-        if self._beat_heard:
+        if self._heartbeat_heard:
             self._outbox.append(codec.encode(self._sending.sent(session)))
-            self._beat_heard = False
+            self._heartbeat_heard = False
 
     # --- when the disk does not take it --------------------------------------------------------------------
 
-    def _start_anew(self, error: StorageError, now: Now) -> None:
+    def _start_anew(self, error: StorageError, now: Instant) -> None:
         """The core is ahead of the disk now, so it goes; the committed records are what is true."""
         log.error("the journal cannot be written: %s; nothing is taken until it can", error)
         self._retry_writing_ms = now.mono_ms + RETRY_WRITING_MS
@@ -298,8 +298,8 @@ class Broker:
         for pending in self._queue.waiting():
             pending.restart()
 
-    def _try_writing(self, now: Now) -> None:
-        self._holds.disturb()
+    def _try_writing(self, now: Instant) -> None:
+        self._checkpoint_pauses.disturb()
         try:
             self._journal.recover()
             log.warning("the journal can be written again")
@@ -314,7 +314,7 @@ class Broker:
             if not change.last:
                 self._queue.done(line)
 
-    def _load_core(self, now: Now) -> Core:
+    def _load_core(self, now: Instant) -> Core:
         return Core(self._journal.load(), self._journal, self._rules, self._name, now)
 
     # --- what comes in -------------------------------------------------------------------------------------
@@ -356,7 +356,7 @@ class Broker:
 
     def _send_busy(self, received: frames.Received, most: int) -> None:
         envelope, _ = frames.split(received[0], received[1], most)
-        self._notices.note("busy", "a request was not taken: too many of its client wait", clock().mono_ms)
+        self._limited_log.add("busy", "a request was not taken: too many of its client wait", clock().mono_ms)
         self._send(envelope, self._server.frame(Error(ErrorCode.BUSY, "too many of your requests wait already")))
 
     def _serve_requests(self, most_s: float) -> int:
@@ -380,7 +380,7 @@ class Broker:
             steps += 1
         return steps
 
-    def _advance(self, line: Line[Pending]) -> Change | None:
+    def _advance(self, line: ClientQueue[Pending]) -> Change | None:
         """The next step of a line's first request. Returns what it changes."""
         pending = line.first
         fresh = not pending.begun
@@ -395,7 +395,7 @@ class Broker:
             line.changes = True
         if pending.over and pending.frame is not None:
             if pending.refused:
-                self._notices.note("requests", f"one was refused: {pending.refused}", clock().mono_ms)
+                self._limited_log.add("requests", f"one was refused: {pending.refused}", clock().mono_ms)
             self._send(pending.envelope, pending.frame)
         if pending.over or (change is not None and change.last):
             self._queue.done(line)
@@ -403,7 +403,7 @@ class Broker:
             self._queue.hold(line)
         return change
 
-    def _take_subscriptions(self, now: Now) -> None:
+    def _take_subscriptions(self, now: Instant) -> None:
         """As many as may be taken in a turn."""
         until_s = time.perf_counter() + SUBSCRIBING_S
         while self._events.take_subscriptions(lambda job_id: self._snapshot(job_id, now), TURN_SUBSCRIPTIONS):
@@ -420,7 +420,7 @@ class Broker:
             try:
                 yield codec.decode(parts[0], REPORTS)
             except codec.DecodeError as error:
-                self._notices.note("worker", f"a message of the worker was dropped: {error}", clock().mono_ms)
+                self._limited_log.add("worker", f"a message of the worker was dropped: {error}", clock().mono_ms)
 
     def _connection_lost(self) -> bool:
         """Whether the connection to the worker's reports broke: a kill -9 shows here within a millisecond."""
@@ -438,7 +438,7 @@ class Broker:
 
     def _patience_ms(self) -> int:
         now = clock()
-        deadlines = [self._core.next_deadline_ms(now), self._holds.due_at_ms(), self._retention.due_at_ms()]
+        deadlines = [self._core.next_deadline_ms(now), self._checkpoint_pauses.due_at_ms(), self._retention.due_at_ms()]
         deadlines.append(self._memory.due_at_ms())
         if self._keys is not None:
             deadlines.append(now.mono_ms + KEYS_EVERY_MS)
@@ -456,7 +456,7 @@ class Broker:
         try:
             frames.send(self.sockets.frontend, *envelope, frame)
         except zmq.Again:
-            self._notices.note("replies", "one was dropped: a client leaves too many unread", clock().mono_ms)
+            self._limited_log.add("replies", "one was dropped: a client leaves too many unread", clock().mono_ms)
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
@@ -466,13 +466,13 @@ class Broker:
         if self._journal.file == MEMORY:
             return Error(ErrorCode.STORAGE, "the journal is in memory; there is nothing to copy")
         try:
-            if request.hold_ms:
-                undisturbed = self._holds.take(request.hold, clock().mono_ms + request.hold_ms)
+            if request.pause_ms:
+                undisturbed = self._checkpoint_pauses.take(request.name, clock().mono_ms + request.pause_ms)
             else:
-                undisturbed = self._holds.end(request.hold)
+                undisturbed = self._checkpoint_pauses.end(request.name)
         except ValueError as error:
             return Error(ErrorCode.STORAGE, str(error))
-        if self._holds:
+        if self._checkpoint_pauses:
             self._journal.hold_checkpoints()
         else:
             self._journal.release_checkpoints()
@@ -490,10 +490,10 @@ class Broker:
         elif pipe in self.sockets.poller:
             self.sockets.poller.unregister(pipe)
 
-    def _event(self, news: News, now: Now) -> JobEvent:
-        status = job_status(self._core, news.job, now)._replace(note=None)
+    def _event(self, job_changes: JobChange, now: Instant) -> JobEvent:
+        status = job_status(self._core, job_changes.job, now)._replace(note=None)
         core = self._core
-        return JobEvent(core.journal, status, news.change, core.worker.state, core.paused is not None)
+        return JobEvent(core.journal, status, job_changes.change, core.worker.state, core.paused is not None)
 
     def _service_event(self) -> ServiceEvent:
         return ServiceEvent(self._core.journal, self._core.worker.state, self._core.paused)
@@ -505,17 +505,17 @@ class Broker:
             self._told_of_service = event
             self._events.publish_service(event)
 
-    def _snapshot(self, job_id: int | None, now: Now) -> JobEvent | Listening | None:
+    def _snapshot(self, job_id: int | None, now: Instant) -> JobEvent | Listening | None:
         """What a new subscriber to a job is told, or to all of them (None)."""
         if job_id is None:
             service = self._service_event()
             return Listening(service.journal, self._core.counters.change, service.worker, service.paused)
         job = self._journal.job(job_id)
-        return None if job is None else self._event(News(job, None), now)
+        return None if job is None else self._event(JobChange(job, None), now)
 
     def _log_worker(self) -> None:
         view = self._core.worker
-        said = view.note or f"the worker is {view.state.value}"
+        said = view.warning or f"the worker is {view.state.value}"
         if said != self._said_of_worker:
-            log.log(logging.WARNING if view.note else logging.INFO, "%s", said)
+            log.log(logging.WARNING if view.warning else logging.INFO, "%s", said)
             self._said_of_worker = said

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from zjobs.client.errors import WouldDeadlock as WouldDeadlock
     from zjobs.client.errors import ZjobsError as ZjobsError
     from zjobs.client.job import NO_DATA as NO_DATA
-    from zjobs.client.watch import News as News
+    from zjobs.client.watch import WatchEvent as WatchEvent
 
 # Where the names are that are no errors.
 _HOMES = {
@@ -59,7 +59,7 @@ _HOMES = {
     "Client": "client",
     "Job": "client",
     "NO_DATA": "job",
-    "News": "watch",
+    "WatchEvent": "watch",
     "Watch": "client",
 }
 

@@ -36,7 +36,7 @@ from zjobs.client.protocol import (
     reply_bytes,
 )
 from zjobs.client.settings import PATIENCE_S, Settings
-from zjobs.client.watch import News, Watching
+from zjobs.client.watch import WatchEvent, Watching
 from zjobs.messages import codec
 from zjobs.messages.events import ServiceEvent
 from zjobs.messages.records import JobStatus, Paused
@@ -353,7 +353,7 @@ class AsyncWatch:
             return getattr(self._state, name)
         raise AttributeError(f"a watch has no {name!r}")
 
-    async def __aiter__(self) -> AsyncIterator[News]:
+    async def __aiter__(self) -> AsyncIterator[WatchEvent]:
         """The news as they come; ends, and closes the watch, when all jobs have ended. Raises WouldDeadlock."""
         async with self:
             self._state.check_can_end()
@@ -370,7 +370,7 @@ class AsyncWatch:
         """Asks for the status now: that has what events do not tell, such as a task's note."""
         await self._run(self._state.refresh())
 
-    async def next(self, seconds: float = float("inf")) -> News | None:
+    async def next(self, seconds: float = float("inf")) -> WatchEvent | None:
         """The next news; None after `seconds` without any, or at the end. Cancelled, it loses none."""
         return await self._run(self._state.next(asyncio.get_running_loop().time() + seconds))
 

@@ -49,7 +49,7 @@ from zjobs.messages.requests import (
 from zjobs.messages.states import JobState, WorkerState
 
 if TYPE_CHECKING:
-    from zjobs.client.watch import News, Watching
+    from zjobs.client.watch import WatchEvent, Watching
     from zjobs.messages.events import ServiceEvent
 
 T = TypeVar("T")
@@ -391,9 +391,9 @@ class Watch:
     KeyRefused or NotPermitted when our key is revoked.
 
     Of all jobs, it never ends by itself, and `known` has the jobs last heard of, at most 10,000. When changes were
-    missed (this program was too slow, or the broker was lost), `News(missed=…)` comes first, then what the jobs in
+    missed (a slow program, or a lost broker), `WatchEvent(missed=…)` comes first, then what the jobs in
     `known` and those submitted meanwhile have become. `service` is the worker's state and the pause as last heard;
-    `News(service=…)` tells when one has changed. Raises NotPermitted with a key that may not.
+    `WatchEvent(service=…)` tells when one has changed. Raises NotPermitted with a key that may not.
     """
 
     def __init__(self, client: Client, state: Watching) -> None:
@@ -429,7 +429,7 @@ class Watch:
         """Raises WouldDeadlock inside a task of this very service: jobs that go on would wait for it in turn."""
         self._state.check_can_end()
 
-    def __iter__(self) -> Iterator[News]:
+    def __iter__(self) -> Iterator[WatchEvent]:
         """The news as they come; ends, and closes the watch, when all jobs have ended. Raises as check_can_end."""
         with self:
             self.check_can_end()
@@ -448,7 +448,7 @@ class Watch:
         """Asks for the status now: that has what events do not tell, such as a task's note."""
         self._run(self._state.refresh())
 
-    def next(self, seconds: float) -> News | None:
+    def next(self, seconds: float) -> WatchEvent | None:
         """The next news; None after `seconds` without any (a few more while the broker is lost), or at the end."""
         return self._run(self._state.next(monotonic() + seconds))
 

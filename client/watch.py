@@ -1,6 +1,6 @@
 """Waiting for jobs, without I/O: their news as the broker pushes them, and a request now and then in case one was lost.
 
-Events go in, News come out; what is to be done on the sockets is yielded as actions (see `protocol`).
+Events go in, WatchEvents come out; what is to be done on the sockets is yielded as actions (see `protocol`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MOST_TOPICS = 500
 Event = Union[JobEvent, Listening, ServiceEvent]
 
 
-class News(NamedTuple):
+class WatchEvent(NamedTuple):
     """A job's new status, or that the broker was lost (`link` False) or answers again (`link` True).
 
     Only of all jobs: that so many changes were `missed` (what they were is asked for next), or that the worker or the
@@ -63,7 +63,7 @@ class Watching:
         self._to = to
         self._view = View(ids)
         self._topics: set[int] = set()
-        self._news: deque[News] = deque()
+        self._news: deque[WatchEvent] = deque()
         self._untold: set[int] = set()
         self._lost_at: float | None = None
         self._changed: BrokerChanged | None = None  # raised when the news before it were given out
@@ -106,7 +106,7 @@ class Watching:
         yield from self._begin()
         self._next_check = (yield Sleep(0)) + self._check_every_s
 
-    def next(self, deadline: float) -> Flow[News | None]:
+    def next(self, deadline: float) -> Flow[WatchEvent | None]:
         """The next news; None when there are none until `deadline` (a bit later while the broker is lost), or at the
         end."""
         while not self._news and self.goes_on:
@@ -187,7 +187,7 @@ class Watching:
 
     def _take(self, job: JobStatus) -> None:
         if self._view.take(job):
-            self._news.append(News(job=job))
+            self._news.append(WatchEvent(job=job))
 
     @property
     def _check_every_s(self) -> float:
@@ -219,7 +219,7 @@ class Watching:
     def _lost(self, now: float) -> None:
         if self._lost_at is None:
             self._lost_at = now
-            self._news.append(News(link=False))
+            self._news.append(WatchEvent(link=False))
         elif now - self._lost_at > self._to.patience:
             raise BrokerUnreachable(self._to.address, self._to.patience)
         self._next_check = now + LOST_CHECK_EVERY_S
@@ -230,4 +230,4 @@ class Watching:
         yield from self._follow(welcome.events)
         yield from self._subscribe()
         self._lost_at = None
-        self._news.append(News(link=True))
+        self._news.append(WatchEvent(link=True))

@@ -8,7 +8,7 @@ from zjobs.client import operations
 from zjobs.client.errors import BrokerUnreachable, NotPermitted, ZjobsError
 from zjobs.client.protocol import Ask, Flow, Heard, Listen, Sleep, Topics
 from zjobs.client.settings import Settings
-from zjobs.client.watch import Event, News, Watching
+from zjobs.client.watch import Event, WatchEvent, Watching
 from zjobs.messages.events import ALL_JOBS_TOPIC, JobEvent, ServiceEvent
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests import Info, InfoReply, Queue, QueueReply
@@ -85,13 +85,13 @@ class WatchingAll(Watching):
         before, self.service = self.service, heard
         self.worker, self.paused = heard.worker, heard.paused is not None
         if before not in (None, heard):
-            self._news.append(News(service=heard, before=before))
+            self._news.append(WatchEvent(service=heard, before=before))
 
     def _count_missed(self, change: int) -> None:
         """Everything up to `change` should have been heard by now."""
         missed = 0 if self._change is None else change - self._change
         if missed > 0:
-            self._news.append(News(missed=missed))
+            self._news.append(WatchEvent(missed=missed))
             if self._repair_above is None:
                 self._repair_above = self._newest
             self._next_check = 0.0  # at once
@@ -105,7 +105,7 @@ class WatchingAll(Watching):
         if len(self.known) > MOST_KNOWN:
             del self.known[next(iter(self.known))]
         self._newest = max(self._newest, job.id)
-        self._news.append(News(job=job))
+        self._news.append(WatchEvent(job=job))
 
     def _ask(self, timeout: float) -> Flow[None]:
         """Finds out whether the broker is there, and after a gap what it was that was missed."""

@@ -15,7 +15,7 @@ class StartSession(NamedTuple):
     output_bytes: Positive
 
 
-class HandedJob(NamedTuple):
+class DispatchedJob(NamedTuple):
     """`data_from`: where in the whole data `data` begins; what is before came in pieces."""
 
     id: Id
@@ -31,7 +31,7 @@ class Jobs(NamedTuple):
 
     session: ShortText
     first: Positive
-    jobs: tuple[HandedJob, ...]
+    jobs: tuple[DispatchedJob, ...]
     round: Number = 0
 
 
@@ -68,10 +68,10 @@ class CancelRun(NamedTuple):
     """End hand-over `n`: return it if it has not begun, else tell its task to end."""
 
     session: ShortText
-    n: Positive
+    delivery: Positive
 
 
-class ReturnJobs(NamedTuple):
+class Recall(NamedTuple):
     """Return whatever has not begun."""
 
     session: ShortText
@@ -86,7 +86,7 @@ class TakeOver(NamedTuple):
 class Running(NamedTuple):
     """`stuck_ms`: for how long the task process has given no sign of life, None when it does."""
 
-    n: Positive
+    delivery: Positive
     id: Id
     elapsed_ms: Number
     stuck_ms: Number | None = None
@@ -99,7 +99,7 @@ class Arrived(NamedTuple):
     count: Number  # type: ignore[assignment]  # as in SubmitReply
 
 
-class Beat(NamedTuple):
+class Heartbeat(NamedTuple):
     """The worker as it is now: sent every second, at once on a subscription, and on each new session.
 
     `spooled`: the session is that of a worker that stopped; this one delivers its spool, and runs nothing meanwhile.
@@ -149,7 +149,7 @@ class Piece(NamedTuple):
 
 class Started(NamedTuple):
     session: ShortText
-    n: Positive
+    delivery: Positive
     id: Id
 
 
@@ -158,7 +158,7 @@ class Progress(NamedTuple):
     start), those in `Output` included."""
 
     session: ShortText
-    n: Positive
+    delivery: Positive
     id: Id
     progress: Number
     fraction: Fraction | None
@@ -169,7 +169,7 @@ class Progress(NamedTuple):
 class Output(NamedTuple):
     """What the running job has printed from `offset` on, and did not tell before; `progress` as in `Progress`."""
 
-    n: Positive
+    delivery: Positive
     id: Id
     progress: Number
     offset: Number
@@ -184,7 +184,7 @@ class Ended(NamedTuple):
     many processes it had left running. `result_from`: where in the whole result `result` begins; what is before
     came in pieces."""
 
-    n: Positive
+    delivery: Positive
     outcome: Outcome
     elapsed_us: Number
     result: bytes | None = None
@@ -206,7 +206,7 @@ class Returned(NamedTuple):
     `stopping`: the worker will take no more at all.
     """
 
-    n: Positive
+    delivery: Positive
     stopping: bool
 
 
@@ -215,7 +215,7 @@ class Invalid(NamedTuple):
     number `n` and with this `id`, 0 where that cannot be read either. `why`: what is wrong with it."""
 
     ended: bool
-    n: int
+    delivery: int
     id: int
     why: str
 
@@ -226,8 +226,10 @@ KINDS: dict[str, type] = {"output": Output, "ended": Ended, "returned": Returned
 
 def _invalid(value: Any, why: str) -> Invalid:
     fields = value if type(value) is dict else {}
-    n, id = (number if type(number) is int and 0 < number <= MAX_ID else 0 for number in map(fields.get, ("n", "id")))
-    return Invalid(fields.get("kind") == "ended", n, id, why)
+    delivery, id = (
+        number if type(number) is int and 0 < number <= MAX_ID else 0 for number in map(fields.get, ("delivery", "id"))
+    )
+    return Invalid(fields.get("kind") == "ended", delivery, id, why)
 
 
 class Reports(NamedTuple):
@@ -239,10 +241,10 @@ class Reports(NamedTuple):
     round: Number = 0
 
 
-PipeMessage = Union[StartSession, Piece, Jobs, Ack, Rejected, Sent, CancelRun, ReturnJobs, TakeOver]
+PipeMessage = Union[StartSession, Piece, Jobs, Ack, Rejected, Sent, CancelRun, Recall, TakeOver]
 
 
-WorkerMessage = Union[Beat, Started, Progress, Piece, Reports, Received]
+WorkerMessage = Union[Heartbeat, Started, Progress, Piece, Reports, Received]
 
 PIPE: dict[str, Any] = {
     "session": StartSession,
@@ -252,11 +254,11 @@ PIPE: dict[str, Any] = {
     "sent": Sent,
     "rejected": Rejected,
     "cancel_run": CancelRun,
-    "return_jobs": ReturnJobs,
+    "recall": Recall,
     "take_over": TakeOver,
 }
 REPORTS: dict[str, Any] = {
-    "beat": Beat,
+    "heartbeat": Heartbeat,
     "started": Started,
     "progress": Progress,
     "piece": Piece,

@@ -98,11 +98,11 @@ class Paused(NamedTuple):
 
 
 class WorkerInfo(NamedTuple):
-    """`note`: a sentence, when something keeps the worker from being given jobs."""
+    """`warning`: a sentence, when something keeps the worker from being given jobs."""
 
     state: WorkerState
     since_ms: Number
     host: ShortText | None = None
     pid: Number | None = None
     running: Id | None = None
-    note: Text | None = None
+    warning: Text | None = None

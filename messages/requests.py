@@ -3,9 +3,9 @@
 from typing import Annotated, NamedTuple, Union
 
 from zjobs.messages.fields import (
+    CheckpointPauseMs,
+    CheckpointPauseName,
     DurationMs,
-    HoldMs,
-    HoldName,
     Id,
     Ids,
     Items,
@@ -279,14 +279,14 @@ class InfoReply(NamedTuple):
 
 class Backup(NamedTuple):
     """For so long the broker shall not move its log into its file, so that both can be copied; 0 ends that.
-    `hold`: a name for it, of this backup alone."""
+    `name`: the checkpoint pause, of this backup alone."""
 
-    hold: HoldName
-    hold_ms: HoldMs
+    name: CheckpointPauseName
+    pause_ms: CheckpointPauseMs
 
 
 class BackupReply(NamedTuple):
-    """`undisturbed`: nothing was moved since this hold began, so what was copied meanwhile fits together."""
+    """`undisturbed`: nothing was moved since this pause began, so what was copied meanwhile fits together."""
 
     journal: ShortText
     journal_file: Text

@@ -27,7 +27,7 @@ class KeyFileError(Exception):
     """A key file cannot be used; the text is a sentence."""
 
 
-class Identity(NamedTuple):
+class Credential(NamedTuple):
     """A pair of keys in Z85 (40 characters each), its name, and the public key of the other side."""
 
     name: str
@@ -36,7 +36,7 @@ class Identity(NamedTuple):
     server: str
 
 
-def load(path: str | Path) -> Identity:
+def load(path: str | Path) -> Credential:
     """The identity in a key file. Raises KeyFileError, also when others could read the file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -55,10 +55,10 @@ def load(path: str | Path) -> Identity:
         map(_KEY.fullmatch, [fields[f] for f in _FIELDS[1:]])
     ):
         raise KeyFileError(f"{path} is not a key file of zjobs")
-    return Identity(*(fields[field] for field in _FIELDS))
+    return Credential(*(fields[field] for field in _FIELDS))
 
 
-def save(path: str | Path, identity: Identity, comment: str) -> None:
+def save(path: str | Path, identity: Credential, comment: str) -> None:
     """Writes a new key file that only its owner can read. Raises OSError, FileExistsError too."""
     lines = [f"# {comment}", *(f"{field}: {value}" for field, value in zip(_FIELDS, identity))]
     write_new(path, "\n".join(lines) + "\n", 0o600)

@@ -24,7 +24,7 @@ import zmq
 from zjobs.messages import codec
 from zjobs.messages.records import BrokerName, TaskType
 from zjobs.program import endpoints, zap
-from zjobs.program.keyfiles import Identity
+from zjobs.program.keyfiles import Credential
 from zjobs.program.links import watch_link
 from zjobs.worker.core.core import FAREWELL_MS, HEARTBEAT_MS, WorkerCore
 from zjobs.worker.core.interfaces import Printed, TaskEvent
@@ -52,7 +52,7 @@ class Config(NamedTuple):
     reports: str
     time_scale: float
     tasks: tuple[str, ...]
-    key: Identity | None = None
+    key: Credential | None = None
     farewell_ms: int = FAREWELL_MS
     logs: Path | None = None
 
@@ -108,13 +108,13 @@ def serve(config: Config) -> None:
             log.info("stopped before it was ready")
 
 
-def _gate(context: zmq.Context[zmq.Socket[bytes]], key: Identity | None) -> zap.Gate | None:
+def _gate(context: zmq.Context[zmq.Socket[bytes]], key: Credential | None) -> zap.Gate | None:
     """Lets in the broker that `key` names, and nobody else."""
     return None if key is None else zap.Gate(context, lambda public: public == key.server)
 
 
 def _bound(
-    context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, key: Identity | None = None
+    context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, key: Credential | None = None
 ) -> zmq.Socket[bytes]:
     """A socket bound to `endpoint`. Raises Unbindable."""
     sock = context.socket(kind)

@@ -14,9 +14,9 @@ from zjobs.messages.dispatch import PIPE, Ended
 from zjobs.messages.records import BrokerName
 from zjobs.worker.core import effects as e
 from zjobs.worker.core.core import WorkerCore
-from zjobs.worker.core.delivery import Delivery
 from zjobs.worker.core.interfaces import Death, Log, RunLogs, SpoolStore, TaskEvent, TaskProcess
 from zjobs.worker.core.spool import Damaged, Spool
+from zjobs.worker.core.spool_delivery import SpoolDelivery
 
 CLEAR_UP_MS = 500
 CHATTER_MS, CHATTER_BYTES = 60_000, 16 << 10
@@ -63,7 +63,7 @@ class Turn:
         self._dropped_garbage = False
         self._clear_up_at_ms = 0
         left = self._left_behind()
-        self.delivery = None if left is None else Delivery(left, *core.whereabouts)
+        self.spool_delivery = None if left is None else SpoolDelivery(left, *core.whereabouts)
 
     def _left_behind(self) -> Spool | None:
         """What the worker before could not deliver, if there is something that can be used."""
@@ -83,9 +83,9 @@ class Turn:
         self._log.error("%s", self.core.warning)
 
     @property
-    def speaker(self) -> Delivery | WorkerCore:
+    def speaker(self) -> SpoolDelivery | WorkerCore:
         """Who speaks with the broker."""
-        return self.delivery or self.core
+        return self.spool_delivery or self.core
 
     def take(self, inputs: Inputs, now_ms: int) -> list[bytes]:
         """One turn. Returns what is to be sent to the broker."""
@@ -105,7 +105,7 @@ class Turn:
 
     def stop(self, signal: str, now_ms: int) -> None:
         """Somebody wants the worker to stop, sooner each time; `signal` says how."""
-        if self.delivery is not None:
+        if self.spool_delivery is not None:
             self._log.info("%s: stopping; the spool stays for the next worker", signal)
             self.done = True
             return
@@ -159,8 +159,8 @@ class Turn:
             if isinstance(event, Ended):
                 self._run_logs.close()
                 self.core.on_ended(event, now_ms)
-            elif event.n:
-                self.core.on_output(event.n, event.data, self._run_logs.write(self.core.run_name, event.data))
+            elif event.delivery:
+                self.core.on_output(event.delivery, event.data, self._run_logs.write(self.core.run_name, event.data))
             else:
                 self._chatter.hear(event.data, now_ms)
 
@@ -191,8 +191,8 @@ class Turn:
                 self._dropped_garbage = True
                 self._log.warning("dropped a message on the pipe: %s", error)
             return
-        if self.delivery is not None:
-            self.delivery.on_pipe(message, now_ms)
+        if self.spool_delivery is not None:
+            self.spool_delivery.on_pipe(message, now_ms)
         else:
             self.core.on_pipe(message, now_ms, self._new_incarnation())
 
@@ -214,16 +214,16 @@ class Turn:
         task_process = self._task_process
         if isinstance(effect, e.Offer):
             task_process.serve(effect.broker.journal, self._reachable(effect.broker))
-            task_process.offer(effect.n, effect.job, effect.result_bytes)
+            task_process.offer(effect.delivery, effect.job, effect.result_bytes)
         elif isinstance(effect, e.TakeBack):
             numbers = task_process.take_back()
             self._hear_events(now_ms)
             self.core.on_taken_back(numbers, now_ms)
         elif isinstance(effect, e.Look):
-            self.core.on_seen(task_process.seen(effect.n), now_ms)
+            self.core.on_seen(task_process.seen(effect.delivery), now_ms)
         elif isinstance(effect, e.EndTask):
             self._log.info("job %s: telling its task to end", self.core.running_id)
-            task_process.end_task(effect.n)
+            task_process.end_task(effect.delivery)
         elif isinstance(effect, e.KillTask):
             self._log.warning("job %s: killing its process", self.core.running_id)
             task_process.kill()
@@ -249,7 +249,7 @@ class Turn:
                 self._log.info("the spool is delivered")
             else:
                 self._set_aside("of a session that the broker does not know")
-            self.delivery = None
+            self.spool_delivery = None
         except OSError as error:
             self._log.error("the spool: %s", error)
             if isinstance(effect, e.SaveSpool):

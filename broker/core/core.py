@@ -20,12 +20,12 @@ from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol
 
-from zjobs.broker.core.dispatch import HandOver
-from zjobs.broker.core.effects import Effects, News
+from zjobs.broker.core.dispatch import Dispatch
+from zjobs.broker.core.effects import Effects, JobChange
 from zjobs.broker.core.jobs import TRANSITIONS, Counters, Envelope, Job, Loaded, Printed, Service, Step, Submitted
-from zjobs.broker.core.ready import Queue, Waiting
-from zjobs.broker.core.worker_status import Now, WorkerView
-from zjobs.messages.dispatch import Beat, Ended, Output, Piece, Progress, Received, Reports, Started
+from zjobs.broker.core.ready import DelayedJobs, Queue
+from zjobs.broker.core.worker_status import Instant, WorkerStatus
+from zjobs.messages.dispatch import Ended, Heartbeat, Output, Piece, Progress, Received, Reports, Started
 from zjobs.messages.ops import OPERATION_OF
 from zjobs.messages.records import Attempt, BrokerName, Limits, Missing, Paused, TaskType
 from zjobs.messages.requests import (
@@ -49,7 +49,7 @@ from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome
 
 PREFETCH = 256
 JOB_BYTES = 300  # what the records of a job take in the journal beside its data
-HANDED_TOGETHER = 16
+DISPATCHED_TOGETHER = 16
 DETERMINISTIC = frozenset({FailReason.BAD_DATA, FailReason.BAD_RESULT})  # a retry would end the same way
 LONGEST_RETRY_DELAY_MS = 3_600_000
 LONGEST_BREAK_MS = 24 * 3_600_000
@@ -81,16 +81,16 @@ class Core:
     """The state of one queue. `room_bytes`: how much the journal may grow by new jobs, None for without bound; it is
     told before requests are."""
 
-    def __init__(self, loaded: Loaded, records: Records, rules: Rules, name: BrokerName, now: Now) -> None:
+    def __init__(self, loaded: Loaded, records: Records, rules: Rules, name: BrokerName, now: Instant) -> None:
         self.journal = loaded.journal
         self._totals = loaded.counters._asdict()
         self.paused = loaded.paused
         self._records = records
         self._rules = rules
-        self._worker = HandOver(loaded, name, rules.limits, now)
+        self._worker = Dispatch(loaded, name, rules.limits, now)
         self._effects = self._worker.effects
         self._queue = Queue(loaded.ready)
-        self._waiting = Waiting(_by_our_clock(loaded.waiting, now))
+        self._waiting = DelayedJobs(_by_our_clock(loaded.waiting, now))
         self._began_ms = now.mono_ms
         self._served_before_ms = _served(loaded.service, now)
         self._owned = Counter(loaded.owned)
@@ -107,7 +107,7 @@ class Core:
         return Counters(**self._totals)
 
     @property
-    def worker(self) -> WorkerView:
+    def worker(self) -> WorkerStatus:
         """What is believed of the worker."""
         return self._worker.view
 
@@ -124,8 +124,8 @@ class Core:
     @property
     def running_started_at(self) -> int | None:
         """When the run in progress began (since 1970); the same for as long as it is told of."""
-        n = self.worker.running_n
-        return None if n is None else self._worker.began_at(n)
+        delivery = self.worker.running_n
+        return None if delivery is None else self._worker.began_at(delivery)
 
     def type_of(self, job: Job) -> TaskType:
         """The job's type as it was last announced, or with the defaults."""
@@ -153,14 +153,14 @@ class Core:
 
     def ahead(self, job: Job) -> int | None:
         """How many jobs must end before this one starts; None when it waits for a delay, or has ended."""
-        n = self._worker.number_of(job.id)
-        if n is not None:
-            return self._worker.ahead(n)
+        delivery = self._worker.number_of(job.id)
+        if delivery is not None:
+            return self._worker.ahead(delivery)
         if job.state.final or job.id in self._waiting:
             return None
         return len(self._worker.jobs) + self._queue.ahead(job.priority, job.id)
 
-    def ready_at(self, job: Job, now: Now) -> int | None:
+    def ready_at(self, job: Job, now: Instant) -> int | None:
         """When the job's delay ends, by the wall clock as it is now; None when it does not wait for that.
 
         The delay goes by the other clock, which nobody sets; what was said before stands unless they differ by now.
@@ -172,7 +172,7 @@ class Core:
         said = job.ready_at
         return present if said is None or abs(present - said) > CLOCK_SLACK_MS else said
 
-    def service(self, now: Now) -> Service:
+    def service(self, now: Instant) -> Service:
         """For how long this journal has been in service: what ages the results that are kept for a while.
 
         That is the time in which a broker ran on it, and of each break at most a day: how long a break was only the
@@ -180,7 +180,7 @@ class Core:
         """
         return Service(self._served_before_ms + now.mono_ms - self._began_ms, now.wall_ms)
 
-    def note_service(self, now: Now) -> None:
+    def note_service(self, now: Instant) -> None:
         """Has it written down though nothing else is."""
         self._effects.changes.service = self.service(now)
 
@@ -191,7 +191,7 @@ class Core:
         ids += self._queue.first(count - len(ids))
         return ids if running is None else [running.id, *ids]
 
-    def next_deadline_ms(self, now: Now) -> int | None:
+    def next_deadline_ms(self, now: Instant) -> int | None:
         """When `end_turn` wants to be called next though nothing came in (monotonic)."""
         silent_at, ready_at = self.worker.silent_at_ms(), self._waiting.next_ready_at()
         deadlines = [] if silent_at is None else [silent_at]
@@ -201,11 +201,11 @@ class Core:
 
     # --- requests ------------------------------------------------------------------------------------------------
 
-    def change(self, request: Request, reply_to: Envelope, now: Now, owner: str = "") -> None:
+    def change(self, request: Request, reply_to: Envelope, now: Instant, owner: str = "") -> None:
         """Carries out what a request changes, by the method of its operation's name."""
         getattr(self, OPERATION_OF[type(request)].name)(request, reply_to, now, owner)
 
-    def submit(self, request: Submit, reply_to: Envelope, now: Now, owner: str = "") -> None:
+    def submit(self, request: Submit, reply_to: Envelope, now: Instant, owner: str = "") -> None:
         """Takes all jobs of the request or none."""
         digest = _digest(request.jobs)
         known = self._known(owner, request.request_key, digest) or self._submit_refusal(request.jobs, owner)
@@ -218,7 +218,7 @@ class Core:
                 self._take(job_id, new, now, owner)
         self._reply(reply_to, SubmitReply(self.journal, known.first_id, known.count, self.types is not None))
 
-    def retry(self, request: Retry, reply_to: Envelope, now: Now, owner: str = "") -> None:
+    def retry(self, request: Retry, reply_to: Envelope, now: Instant, owner: str = "") -> None:
         """Submits copies of ended jobs, all or none."""
         digest = blake2b(repr(("retry", request.ids)).encode(), digest_size=16).digest()
         known = self._known(owner, request.request_key, digest)
@@ -234,35 +234,35 @@ class Core:
                 self._take(job_id, NewJob(old.type, None, old.priority, 0, old.time_limit_ms), now, owner, copy_of=old)
         self._reply(reply_to, RetryReply(self.journal, known.first_id, known.count))
 
-    def cancel(self, request: Cancel, reply_to: Envelope, now: Now, owner: str = "") -> None:
+    def cancel(self, request: Cancel, reply_to: Envelope, now: Instant, owner: str = "") -> None:
         """Ends jobs: at once where they are not with the worker, else by telling it. Others stay as they are.
         What became of them is told when all are committed."""
         for job in self._found(request.ids):
             if job is None or job.state.final or job.cancelling:
                 continue
-            n = self._worker.number_of(job.id)
-            if n is None:
+            delivery = self._worker.number_of(job.id)
+            if delivery is None:
                 self._take_out(job)
                 self._cancelled(job._replace(**self._end(now)), JobState.QUEUED)
             else:
                 job = self._write(job, cancelling=True)
-                self._worker.cancel(n, job)
+                self._worker.cancel(delivery, job)
 
-    def pause(self, request: Pause, reply_to: Envelope, now: Now, owner: str = "") -> None:
+    def pause(self, request: Pause, reply_to: Envelope, now: Instant, owner: str = "") -> None:
         """Nothing new starts until `resume`, but what the worker was given before: the reply names it."""
         paused = self._pause(request.reason, now)
         running = self.running.id if self.running else None
         may_start = tuple(job.id for job in self._worker.jobs.values() if job.id != running)
         self._reply(reply_to, PauseReply(self.journal, paused, running, may_start))
 
-    def resume(self, request: Resume, reply_to: Envelope, now: Now, owner: str = "") -> None:
+    def resume(self, request: Resume, reply_to: Envelope, now: Instant, owner: str = "") -> None:
         """Ends a pause."""
         self._reply(reply_to, ResumeReply(self.journal, self.paused))
         if self.paused is not None:
             self.paused = None
             self._effects.changes.pauses.append(None)
 
-    def forget(self, request: Forget, reply_to: Envelope, now: Now, owner: str = "") -> None:
+    def forget(self, request: Forget, reply_to: Envelope, now: Instant, owner: str = "") -> None:
         """Drops ended jobs and all that is kept of them."""
         kept = []
         missing = []
@@ -292,34 +292,34 @@ class Core:
 
     # --- the worker ------------------------------------------------------------------------------------------------
 
-    def on_beat(self, beat: Beat, new_session: str, now: Now) -> None:
+    def on_heartbeat(self, heartbeat: Heartbeat, new_session: str, now: Instant) -> None:
         """The worker as it is now. `new_session`: 32 hex digits never used before, if it comes to a session."""
-        for job in self._worker.on_beat(beat, new_session, now):
+        for job in self._worker.on_heartbeat(heartbeat, new_session, now):
             self._lost(job, LOST, "", now)
         if self.paused is not None:
-            self._worker.call_back()
+            self._worker.recall()
 
     def on_gone(self) -> None:
         """The connection to the worker is lost; what it was running stays in doubt until one is heard again."""
         self.worker.gone()
 
-    def on_started(self, message: Started, now: Now) -> None:
+    def on_started(self, message: Started, now: Instant) -> None:
         self._worker.on_started(message, now)
 
-    def on_progress(self, message: Progress, now: Now) -> None:
+    def on_progress(self, message: Progress, now: Instant) -> None:
         self._worker.on_progress(message, now)
 
-    def on_piece(self, message: Piece, now: Now) -> None:
+    def on_piece(self, message: Piece, now: Instant) -> None:
         self._worker.on_piece(message, now)
 
-    def on_received(self, message: Received, lost: bool, now: Now) -> None:
+    def on_received(self, message: Received, lost: bool, now: Instant) -> None:
         self._worker.on_received(message, lost, now)
 
-    def is_with_worker(self, n: int) -> bool:
+    def is_with_worker(self, delivery: int) -> bool:
         """Whether the job of this number was handed over, and has not ended or been returned."""
-        return n in self._worker.jobs
+        return delivery in self._worker.jobs
 
-    def on_reports(self, message: Reports, now: Now) -> None:
+    def on_reports(self, message: Reports, now: Instant) -> None:
         """Settles the jobs that the worker tells the end of, and takes back those it returns."""
         for job, report in self._worker.on_reports(message, now):
             if isinstance(report, Output):
@@ -333,9 +333,9 @@ class Core:
                 _next_state(job, JobState.IN_PROGRESS, Step.RETURN)
                 self._line_up(job)
 
-    def _ended(self, job: Job, ended: Ended, now: Now) -> None:
+    def _ended(self, job: Job, ended: Ended, now: Instant) -> None:
         elapsed_ms = ended.elapsed_us // 1000
-        began_at = self._worker.began_at(ended.n)
+        began_at = self._worker.began_at(ended.delivery)
         started_at = max(0, now.wall_ms - elapsed_ms) if began_at is None else began_at
         run: dict[str, Any] = {
             "elapsed_ms": elapsed_ms,
@@ -367,7 +367,7 @@ class Core:
         kept_from = max(0, end - self._rules.limits.output_bytes)
         self._effects.changes.outputs.append(Printed(job.id, job.attempts + job.reruns + 1, offset, body, kept_from))
 
-    def _failed(self, job: Job, ended: Ended, now: Now) -> None:
+    def _failed(self, job: Job, ended: Ended, now: Instant) -> None:
         job = job._replace(attempts=job.attempts + 1, reason=ended.reason or FailReason.RAISED, message=ended.message)
         self._note_attempt(job, Outcome.FAILED, ended.message, ended.detail)
         task_type = self._worker.type_of(job)
@@ -379,7 +379,7 @@ class Core:
         if self._rules.pause_on == "failed":
             self._stop_the_line(f"job {job.id} failed: {job.message}", now)
 
-    def _lost(self, job: Job, message: str, detail: str, now: Now) -> None:
+    def _lost(self, job: Job, message: str, detail: str, now: Instant) -> None:
         """A run came to nothing because of its worker: again, if that is allowed so often."""
         again = job.reruns < self._worker.type_of(job).max_reruns
         run = job.attempts + job.reruns + 1
@@ -399,14 +399,14 @@ class Core:
 
     # --- the end of a turn -------------------------------------------------------------------------------------------
 
-    def end_turn(self, now: Now) -> Effects:
+    def end_turn(self, now: Instant) -> Effects:
         """Hands over what the window has room for, and gives out the effects of the whole turn."""
         self.worker.notice_silence(now.mono_ms)
         for priority, job_id in self._waiting.take_ready(now.mono_ms):
             self._queue.add(priority, job_id)
         if self.paused is None and self._worker.accepts:
             for job in self._next_jobs():
-                _next_state(job, JobState.QUEUED, Step.HAND_OVER)
+                _next_state(job, JobState.QUEUED, Step.DISPATCH)
                 if not self._worker.take(job):
                     break
                 self._take_out(job)
@@ -414,7 +414,11 @@ class Core:
         effects = self._effects
         self._effects = self._worker.effects = Effects()
         running = self.running
-        effects.news = [news for news in effects.news if news.change is not None or news.job is running]
+        effects.job_changes = [
+            job_changes
+            for job_changes in effects.job_changes
+            if job_changes.change is not None or job_changes.job is running
+        ]
         if effects.changes:
             effects.changes.counters = self.counters
             effects.changes.service = self.service(now)
@@ -422,7 +426,7 @@ class Core:
 
     def _next_jobs(self) -> Iterator[Job]:
         """The ready jobs in turn; each must leave the queue before the next is asked for."""
-        while ids := self._queue.first(HANDED_TOGETHER):
+        while ids := self._queue.first(DISPATCHED_TOGETHER):
             for job_id in ids:
                 if job_id not in self._ahead:
                     self._prefetch()
@@ -454,7 +458,7 @@ class Core:
         self._effects.changes.submitted[owner, request_key] = taken
         return taken
 
-    def _take(self, job_id: int, new: NewJob, now: Now, owner: str, copy_of: Job | None = None) -> None:
+    def _take(self, job_id: int, new: NewJob, now: Instant, owner: str, copy_of: Job | None = None) -> None:
         size = 0 if new.data is None else len(new.data)
         job = Job(job_id, new.type, JobState.QUEUED, 0, 0, 0, size, now.wall_ms, new.priority)
         if new.delay_ms or new.time_limit_ms is not None:
@@ -567,7 +571,7 @@ class Core:
             if job.owner:
                 self._owned[job.owner] -= 1
 
-    def _end(self, now: Now) -> dict[str, Any]:
+    def _end(self, now: Instant) -> dict[str, Any]:
         """When a run ended: for people, and for how long it is kept."""
         return {"ended_at": now.wall_ms, "ended_served_ms": self.service(now).served_ms}
 
@@ -580,7 +584,7 @@ class Core:
 
     def _tell(self, job: Job) -> None:
         self._totals["change"] += 1
-        self._effects.news.append(News(job, self._totals["change"]))
+        self._effects.job_changes.append(JobChange(job, self._totals["change"]))
 
     def _count(self, state: JobState, more: int) -> None:
         self._totals[state.value] += more
@@ -590,13 +594,13 @@ class Core:
         attempt = Attempt(job.run, outcome, job.started_at, job.ended_at, job.reason, message, detail)
         self._effects.changes.attempts.append((job.id, attempt))
 
-    def _pause(self, reason: str, now: Now) -> Paused:
+    def _pause(self, reason: str, now: Instant) -> Paused:
         self.paused = Paused(now.wall_ms, reason[:1000])
         self._effects.changes.pauses.append(self.paused)
-        self._worker.call_back()
+        self._worker.recall()
         return self.paused
 
-    def _stop_the_line(self, reason: str, now: Now) -> None:
+    def _stop_the_line(self, reason: str, now: Instant) -> None:
         """Pauses by itself. The first reason stands: what fails after it was most often begun before."""
         if self.paused is None:
             self._pause(reason, now)
@@ -605,13 +609,13 @@ class Core:
         self._effects.replies.append((reply_to, reply))
 
 
-def _by_our_clock(waiting: Sequence[tuple[int, int, int, int]], now: Now) -> Iterator[tuple[int, int, int]]:
+def _by_our_clock(waiting: Sequence[tuple[int, int, int, int]], now: Instant) -> Iterator[tuple[int, int, int]]:
     """Delays that began before this broker did: what the wall clock says is left of each, at most all of it."""
     for ready_at, job_id, priority, delay_ms in waiting:
         yield now.mono_ms + min(ready_at - now.wall_ms, max(0, delay_ms)), job_id, priority
 
 
-def _served(service: Service, now: Now) -> int:
+def _served(service: Service, now: Instant) -> int:
     """A journal's service when a broker takes it up after a break."""
     break_ms = now.wall_ms - service.wall_ms if service.wall_ms else 0
     return service.served_ms + min(max(0, break_ms), LONGEST_BREAK_MS)

@@ -9,12 +9,12 @@ from zjobs.messages.dispatch import PipeMessage
 from zjobs.messages.requests import Reply
 
 
-class Handed(NamedTuple):
-    n: int
+class Dispatched(NamedTuple):
+    delivery: int
     job: Job
 
 
-class News(NamedTuple):
+class JobChange(NamedTuple):
     """A job as it was after a change; `change` None: it began or told of its progress, which is not journaled."""
 
     job: Job
@@ -28,8 +28,8 @@ class Effects:
         self.changes = Changes()
         self.replies: list[tuple[Envelope, Reply]] = []
         self.pipe: list[PipeMessage] = []
-        self.hand_over: list[Handed] = []
+        self.dispatched: list[Dispatched] = []
         self.again = False  # what is handed over was before, all of it: anything older on its way to the worker is void
-        self.news: list[News] = []
-        self.notes: list[str] = []
+        self.job_changes: list[JobChange] = []
+        self.warnings: list[str] = []
         self.rejections: list[str] = []

@@ -16,7 +16,7 @@ Envelope = tuple[bytes, ...]
 class Step(str, Enum):
     """What can happen to a job."""
 
-    HAND_OVER = "hand_over"
+    DISPATCH = "dispatch"
     RETURN = "return"
     COMPLETE = "complete"
     FAIL = "fail"
@@ -29,7 +29,7 @@ class Step(str, Enum):
 # Every arrow there is; a step that is not in here is a bug. To this table a job is in progress from its
 # hand-over on: from then on the worker alone can say how it ends. People see `in_progress` once it began.
 TRANSITIONS: dict[tuple[JobState, Step], JobState] = {
-    (JobState.QUEUED, Step.HAND_OVER): JobState.IN_PROGRESS,
+    (JobState.QUEUED, Step.DISPATCH): JobState.IN_PROGRESS,
     (JobState.QUEUED, Step.CANCEL): JobState.CANCELLED,
     (JobState.IN_PROGRESS, Step.RETURN): JobState.QUEUED,  # certainly not begun: back to its place, uncounted
     (JobState.IN_PROGRESS, Step.COMPLETE): JobState.COMPLETED,
@@ -155,8 +155,8 @@ class Changes:
         self.outputs: list[Printed] = []
         self.attempts: list[tuple[int, Attempt]] = []
         self.submitted: dict[tuple[str, str], Submitted] = {}  # by owner and request key
-        self.forget_hands: list[tuple[int]] = []
-        self.hands: list[tuple[int, int]] = []
+        self.settled: list[tuple[int]] = []
+        self.deliveries: list[tuple[int, int]] = []
         self.session: Session | None = None
         self.types: dict[str, TaskType] | None = None
         self.pauses: list[Paused | None] = []  # the last one holds

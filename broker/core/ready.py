@@ -16,7 +16,7 @@ BLOCK = 1024
 FEW = 1024  # places of jobs that wait no more, which are not worth clearing away
 
 
-class Line:
+class PriorityLane:
     """The job ids of one priority, ascending."""
 
     def __init__(self, ids: Iterable[int] = ()) -> None:
@@ -109,7 +109,7 @@ class Queue:
 
     def __init__(self, ready: Mapping[int, Iterable[int]]) -> None:
         """`ready`: by priority, ids in ascending order."""
-        self._lines = {priority: Line(ids) for priority, ids in sorted(ready.items(), reverse=True)}
+        self._lines = {priority: PriorityLane(ids) for priority, ids in sorted(ready.items(), reverse=True)}
 
     def __len__(self) -> int:
         return sum(map(len, self._lines.values()))
@@ -118,7 +118,7 @@ class Queue:
         """The job is ready; it must not have been."""
         line = self._lines.get(priority)
         if line is None:
-            line = self._lines[priority] = Line()
+            line = self._lines[priority] = PriorityLane()
             self._lines = dict(sorted(self._lines.items(), reverse=True))
         line.add(job_id)
 
@@ -145,7 +145,7 @@ class Queue:
         return count
 
 
-class Waiting:
+class DelayedJobs:
     """Jobs that are not ready yet, by the time at which they will be (monotonic)."""
 
     def __init__(self, jobs: Iterable[tuple[int, int, int]] = ()) -> None:

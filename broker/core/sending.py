@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from zjobs.broker.core.effects import Handed
-from zjobs.messages.dispatch import Arrived, Beat, HandedJob, Jobs, Piece, Received, Sent
+from zjobs.broker.core.effects import Dispatched
+from zjobs.messages.dispatch import Arrived, DispatchedJob, Heartbeat, Jobs, Piece, Received, Sent
 from zjobs.messages.flow import Cutter, Flow
 
 OVERHEAD_BYTES = 32  # about what a job takes beside its data
@@ -19,7 +19,7 @@ class Sending:
 
     def __init__(self, first_round: int) -> None:
         """`first_round`: one that an earlier broker did not have, at least hardly ever."""
-        self._queue: deque[tuple[int, HandedJob]] = deque()
+        self._queue: deque[tuple[int, DispatchedJob]] = deque()
         self._flow = Flow(first_round)
         self._cutter = Cutter()
 
@@ -29,15 +29,17 @@ class Sending:
         self._flow.begin_round()
         self._cutter.start_over()
 
-    def add(self, handed: Iterable[Handed], data: Mapping[int, bytes]) -> None:
+    def add(self, handed: Iterable[Dispatched], data: Mapping[int, bytes]) -> None:
         """`data`: that of those jobs that have any."""
-        for n, job in handed:
+        for delivery, job in handed:
             attempt = job.attempts + job.reruns + 1
-            self._queue.append((n, HandedJob(job.id, job.type, data.get(job.id), attempt, job.time_limit_ms)))
+            self._queue.append(
+                (delivery, DispatchedJob(job.id, job.type, data.get(job.id), attempt, job.time_limit_ms))
+            )
 
-    def hears(self, message: Beat | Received, now_ms: int) -> bool:
+    def hears(self, message: Heartbeat | Received, now_ms: int) -> bool:
         """The worker tells what has arrived. Returns whether it says that something of the present round was lost."""
-        if isinstance(message, Beat):
+        if isinstance(message, Heartbeat):
             self._flow.hears(message.arrived, now_ms)
             return False
         self._flow.hears(Arrived(message.round, message.count), now_ms)
@@ -59,25 +61,25 @@ class Sending:
             yield self._piece(session, now_ms) or self._jobs(session, wanted, now_ms)
 
     def _piece(self, session: str, now_ms: int) -> Piece | None:
-        n, job = self._queue[0]
+        delivery, job = self._queue[0]
         if job.data is None:
             return None
-        offset = self._cutter.sent_bytes(n)
-        body = self._cutter.cut(n, job.data, self._flow.piece_bytes)
+        offset = self._cutter.sent_bytes(delivery)
+        body = self._cutter.cut(delivery, job.data, self._flow.piece_bytes)
         if body is None:
             return None
         self._flow.sends(len(body), now_ms)
-        return Piece(session, self._flow.round, n, offset, body)
+        return Piece(session, self._flow.round, delivery, offset, body)
 
     def _jobs(self, session: str, wanted: Callable[[int], bool], now_ms: int) -> Jobs:
         """The next jobs with consecutive numbers: at least one, and not more than a message should have."""
         first, size, most = self._queue[0][0], 0, self._flow.piece_bytes
-        batch: list[HandedJob] = []
+        batch: list[DispatchedJob] = []
         while self._queue:
-            n, job = self._queue[0]
-            rest = job if batch else self._rest(n, job)  # of the first alone some may have gone
+            delivery, job = self._queue[0]
+            rest = job if batch else self._rest(delivery, job)  # of the first alone some may have gone
             more = len(rest.data or b"")
-            if batch and (n != first + len(batch) or size + more > most or not wanted(n)):
+            if batch and (delivery != first + len(batch) or size + more > most or not wanted(delivery)):
                 break
             batch.append(rest)
             size += OVERHEAD_BYTES + more
@@ -85,9 +87,9 @@ class Sending:
         self._flow.sends(size, now_ms)
         return Jobs(session, first, tuple(batch), self._flow.round)
 
-    def _rest(self, n: int, job: HandedJob) -> HandedJob:
+    def _rest(self, delivery: int, job: DispatchedJob) -> DispatchedJob:
         """The job with what has not been sent of its data."""
-        begun = self._cutter.sent_bytes(n)
+        begun = self._cutter.sent_bytes(delivery)
         if not begun or job.data is None:
             return job
         return job._replace(data=job.data[begun:], data_from=begun)

@@ -51,16 +51,16 @@ class Window:
             and self._data_bytes + job.data_bytes <= WINDOW_BYTES
         )
 
-    def add(self, n: int, job: Weight) -> None:
+    def add(self, delivery: int, job: Weight) -> None:
         """Number `n` is handed over."""
-        self._weights[n] = job
+        self._weights[delivery] = job
         self._expected_us += job.expected_us or 0
         self._data_bytes += job.data_bytes
         self._closing += job.closes
 
-    def remove(self, n: int) -> None:
+    def remove(self, delivery: int) -> None:
         """Number `n` is settled. Raises KeyError when it is not in here."""
-        job = self._weights.pop(n)
+        job = self._weights.pop(delivery)
         self._expected_us -= job.expected_us or 0
         self._data_bytes -= job.data_bytes
         self._closing -= job.closes

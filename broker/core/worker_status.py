@@ -1,10 +1,10 @@
-"""What the broker believes of its worker: nothing of it is journaled, each beat tells it again."""
+"""What the broker believes of its worker: nothing of it is journaled, each heartbeat tells it again."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from zjobs.messages.dispatch import Beat, Progress
+from zjobs.messages.dispatch import Heartbeat, Progress
 from zjobs.messages.records import BrokerName, WorkerInfo
 from zjobs.messages.states import WorkerState
 
@@ -12,7 +12,7 @@ SILENT_AFTER_MS = 3_000
 STALLED_AFTER_MS = 5_000  # five heartbeats
 
 
-class Now(NamedTuple):
+class Instant(NamedTuple):
     """The time, twice: `mono_ms` for intervals, `wall_ms` (since 1970, UTC) for what people are shown."""
 
     mono_ms: int
@@ -28,7 +28,7 @@ class RunReport(NamedTuple):
     stuck_ms: int | None = None
 
 
-class WorkerView:
+class WorkerStatus:
     """`known`: it speaks in the journal's session, so its messages count. `running_n`: the hand-over number it runs."""
 
     def __init__(self, now_ms: int) -> None:
@@ -37,7 +37,7 @@ class WorkerView:
         self.running_n: int | None = None
         self.running_since_ms = 0
         self.report = RunReport()
-        self._beat: Beat | None = None
+        self._beat: Heartbeat | None = None
         self._beat_at_ms = now_ms
         self._foreign = False
         self._serves = ""
@@ -53,7 +53,7 @@ class WorkerView:
         return self._state
 
     @property
-    def note(self) -> str | None:
+    def warning(self) -> str | None:
         """A sentence on what keeps it from being given jobs, or what it warns of."""
         if self._foreign:
             return self._serves
@@ -68,18 +68,18 @@ class WorkerView:
             return False
         return self.known and not (self._foreign or self._silent or self.stopping)
 
-    def heard(self, beat: Beat, now_ms: int) -> None:
-        if self._beat is None or beat.incarnation != self._beat.incarnation:
+    def heard(self, heartbeat: Heartbeat, now_ms: int) -> None:
+        if self._beat is None or heartbeat.incarnation != self._beat.incarnation:
             self.known = False
             self.moves()
-        self._beat = beat
+        self._beat = heartbeat
         self._beat_at_ms = now_ms
         self._silent = False
         self._foreign = False
-        self.stopping = beat.stopping
+        self.stopping = heartbeat.stopping
 
     def lives(self, now_ms: int) -> None:
-        """It said something other than a beat."""
+        """It said something other than a heartbeat."""
         self._beat_at_ms = now_ms
         self._silent = False
 
@@ -109,16 +109,15 @@ class WorkerView:
         elif now_ms - self._stands_since_ms >= STALLED_AFTER_MS and self._beat is not None:
             self._beat = self._beat._replace(warning=sentence)
 
-    def runs(self, n: int, since_ms: int) -> None:
-        self.running_n = n
+    def runs(self, delivery: int, since_ms: int) -> None:
+        self.running_n = delivery
         self.running_since_ms = since_ms
         self.report = RunReport()
 
-    def reported(self, news: Progress) -> None:
-        """What the running task said of itself."""
+    def reported(self, told: Progress) -> None:
+        """Record what the running task said of itself."""
         report = self.report
-        progress = max(report.progress, news.progress)
-        self.report = RunReport(progress, news.fraction, news.note, report.stuck_ms)
+        self.report = RunReport(max(report.progress, told.progress), told.fraction, told.note, report.stuck_ms)
 
     def printed(self, progress: int) -> None:
         """The running task has printed something; its news are counted by `progress`."""
@@ -129,7 +128,7 @@ class WorkerView:
         self.report = self.report._replace(stuck_ms=stuck_ms)
 
     def silent_at_ms(self) -> int | None:
-        """When it counts as silent unless a beat comes before."""
+        """When it counts as silent unless a heartbeat comes before."""
         return None if self._beat is None or self._silent else self._beat_at_ms + SILENT_AFTER_MS
 
     def notice_silence(self, now_ms: int) -> None:
@@ -143,14 +142,14 @@ class WorkerView:
         self._settle_state(now_ms)
 
     def info(self, running: int | None, now_ms: int) -> WorkerInfo:
-        beat = self._beat
+        heartbeat = self._beat
         return WorkerInfo(
             self._state,
             now_ms - self._since_ms,
-            beat.host if beat else None,
-            beat.pid if beat else None,
+            heartbeat.host if heartbeat else None,
+            heartbeat.pid if heartbeat else None,
             running,
-            self.note,
+            self.warning,
         )
 
     def _settle_state(self, now_ms: int) -> None:

@@ -9,14 +9,14 @@ EVERY_MS = 60_000
 log = logging.getLogger("zjobs.broker")
 
 
-class Notices:
+class RateLimitedLog:
     """Sentences about peers. None holds a peer's bytes other than escaped: see `wire.DecodeError`."""
 
     def __init__(self) -> None:
         self._untold: dict[str, int] = {}
         self._told_at_ms: dict[str, int] = {}
 
-    def note(self, kind: str, sentence: str, now_ms: int) -> None:
+    def add(self, kind: str, sentence: str, now_ms: int) -> None:
         """Says `sentence`, unless one of this `kind` was said within the last minute: then it is counted."""
         told_at_ms = self._told_at_ms.get(kind)
         if told_at_ms is not None and now_ms - told_at_ms < EVERY_MS:

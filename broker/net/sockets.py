@@ -11,7 +11,7 @@ from typing import NamedTuple
 import zmq
 
 from zjobs.broker.core.core import Rules
-from zjobs.broker.credentials import KeyRing
+from zjobs.broker.credentials import Credentials
 from zjobs.broker.retention import Keep
 from zjobs.program import endpoints, zap
 from zjobs.program.links import watch_link
@@ -34,7 +34,7 @@ class Config(NamedTuple):
     reports: str | None = None
     rules: Rules = Rules()
     keep: Keep = Keep()
-    keys: KeyRing | None = None
+    keys: Credentials | None = None
 
 
 class CannotBind(Exception):

@@ -32,7 +32,7 @@ REMEMBERED = 10_000
 Request = TypeVar("Request")
 
 
-class Line(Generic[Request]):
+class ClientQueue(Generic[Request]):
     """The requests of one connection, first come first served."""
 
     def __init__(self, client: Client[Request], connection: bytes) -> None:
@@ -54,7 +54,7 @@ class Client(Generic[Request]):
         self.name = name
         self.served_s = served_s
         self.rests_until_s = 0.0
-        self.lines: deque[Line[Request]] = deque()
+        self.lines: deque[ClientQueue[Request]] = deque()
         self.requests = self.bytes = 0
         self.queued = False
 
@@ -63,10 +63,10 @@ class FairQueue(Generic[Request]):
     """`put` what came, ask for the `next` line, then say what serving it `took`."""
 
     def __init__(self) -> None:
-        self._lines: dict[bytes, Line[Request]] = {}
+        self._lines: dict[bytes, ClientQueue[Request]] = {}
         self._clients: dict[str, Client[Request]] = {}
         self._turns: list[tuple[float, int, Client[Request]]] = []
-        self._held: list[Line[Request]] = []
+        self._held: list[ClientQueue[Request]] = []
         self._most_clients = REMEMBERED
         self._level_s = 0.0
         self._order = 0
@@ -94,14 +94,14 @@ class FairQueue(Generic[Request]):
         if not client.lines and not client.requests:
             client.served_s = max(client.served_s, self._level_s)
         if line is None:
-            line = self._lines[connection] = Line(client, connection)
+            line = self._lines[connection] = ClientQueue(client, connection)
             client.lines.append(line)
             self._line_up(client)
         line.requests.append((request, size))
         self._count(client, 1, size)
         return True
 
-    def next(self, now_s: float) -> Line[Request] | None:
+    def next(self, now_s: float) -> ClientQueue[Request] | None:
         """Return the line to serve next, or None if no line waits or all of them rest or are held."""
         resting = []
         found = None
@@ -148,14 +148,14 @@ class FairQueue(Generic[Request]):
         if seconds > LONG_S:
             client.rests_until_s = now_s + seconds
 
-    def done(self, line: Line[Request]) -> None:
+    def done(self, line: ClientQueue[Request]) -> None:
         """The line's first request is answered."""
         _, size = line.requests.popleft()
         self._count(line.client, -1, -size)
         if not line.requests and not line.held:
             self._forget(line)
 
-    def hold(self, line: Line[Request]) -> None:
+    def hold(self, line: ClientQueue[Request]) -> None:
         """Leaves the line alone until `release`: what its first request asks for is not to be seen before that."""
         line.held = True
         line.client.lines.remove(line)
@@ -195,7 +195,7 @@ class FairQueue(Generic[Request]):
         self._requests += more
         self._bytes += more_bytes
 
-    def _forget(self, line: Line[Request]) -> None:
+    def _forget(self, line: ClientQueue[Request]) -> None:
         """Drops a line without requests."""
         client = line.client
         del self._lines[line.connection]

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from zjobs.broker.core.core import Core
 from zjobs.broker.core.jobs import Job
-from zjobs.broker.core.worker_status import Now
+from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.requests.access import Who, sees
 from zjobs.broker.storage.sqlite import Journal
 from zjobs.messages.ops import OPERATION_OF
@@ -71,7 +71,7 @@ class Service(NamedTuple):
     journal_bytes: int | None = None
 
 
-def job_status(core: Core, job: Job, now: Now) -> JobStatus:
+def job_status(core: Core, job: Job, now: Instant) -> JobStatus:
     """A job as people see it: its record, and what the queue and the worker add to it."""
     status = JobStatus(
         job.id,
@@ -100,7 +100,7 @@ def job_status(core: Core, job: Job, now: Now) -> JobStatus:
     return status if running is None or running.id != job.id else _running(status, core, now)
 
 
-def _running(status: JobStatus, core: Core, now: Now) -> JobStatus:
+def _running(status: JobStatus, core: Core, now: Instant) -> JobStatus:
     report = core.worker.report
     elapsed_ms = now.mono_ms - core.worker.running_since_ms
     return status._replace(
@@ -127,7 +127,7 @@ class Queries(NamedTuple):
     journal: Journal
     service: Service
     who: Who
-    now: Now
+    now: Instant
     backup: Callable[[Backup], Reply]
     parts: Sequence[Reply | None] = ()
 

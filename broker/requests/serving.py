@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from zjobs.broker.core.core import Core
 from zjobs.broker.core.jobs import Envelope
-from zjobs.broker.core.worker_status import Now
-from zjobs.broker.credentials import KeyRing
+from zjobs.broker.core.worker_status import Instant
+from zjobs.broker.credentials import Credentials
 from zjobs.broker.net import frames
 from zjobs.broker.requests.access import ANYBODY, Who, refusal
 from zjobs.broker.requests.queries import PAGE, Queries, Service
@@ -83,10 +83,10 @@ class Server:
     def __init__(
         self,
         service: Service,
-        keys: KeyRing | None,
+        keys: Credentials | None,
         journal: Journal,
         core: Callable[[], Core],
-        clock: Callable[[], Now],
+        clock: Callable[[], Instant],
         backup: Callable[[Backup], Reply],
     ) -> None:
         """`keys`: None where everybody may do everything."""

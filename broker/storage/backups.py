@@ -15,9 +15,9 @@ from pathlib import Path
 
 import zmq
 
-from zjobs.broker.credentials import KeyRing
+from zjobs.broker.credentials import Credentials
 from zjobs.broker.storage import check
-from zjobs.broker.storage.check import LOG, UpkeepError
+from zjobs.broker.storage.check import LOG, MaintenanceError
 from zjobs.broker.storage.sqlite import (
     APPLICATION_ID_AT,
     CannotCreate,
@@ -33,13 +33,13 @@ from zjobs.messages.records import Paused
 from zjobs.messages.requests import Backup, BackupReply
 from zjobs.program import endpoints, lock, zap
 
-HOLD_MS = 300_000
+PAUSE_MS = 300_000
 ANSWER_MS = 5_000
 SHOWN = 20
 REASON = "restored from {}: what was queued in it may have run since; look at it, cancel what has, then resume"
 
 
-def backup(file: str, target: str, keys: KeyRing | None) -> str:
+def backup(file: str, target: str, keys: Credentials | None) -> str:
     """Copies a journal to `target`, which must not exist, and looks through the copy. Returns a sentence.
 
     When a broker runs on it, that broker keeps the file as it is meanwhile (the log goes on growing).
@@ -47,7 +47,7 @@ def backup(file: str, target: str, keys: KeyRing | None) -> str:
     """
     check.must_exist(file)
     if os.path.lexists(target):
-        raise UpkeepError(f"{target} exists already")
+        raise MaintenanceError(f"{target} exists already")
     kind_of(file)
     with _making(target) as making:
         try:
@@ -70,7 +70,7 @@ def restore(source: str, file: str) -> str:
     try:
         held = lock.acquire(path)
     except lock.Locked as error:
-        raise UpkeepError(f"a running broker has {file} open ({error.holder}): end it first", True) from None
+        raise MaintenanceError(f"a running broker has {file} open ({error.holder}): end it first", True) from None
     try:
         with _making(file) as making:
             check.copy(source, making)
@@ -108,7 +108,7 @@ def _blaming(making: str, source: str, target: str) -> Iterator[None]:
     try:
         yield
     except (CannotCreate, Unreadable, StorageError) as error:
-        raise UpkeepError(f"{target} cannot be written: {str(error).replace(making, target)}") from error
+        raise MaintenanceError(f"{target} cannot be written: {str(error).replace(making, target)}") from error
     except JournalError as error:
         raise type(error)(str(error).replace(making, source)) from error
 
@@ -120,21 +120,21 @@ def _copy(file: str, making: str) -> None:
     check.copy_both(file, making, Kind.BACKUP.value.to_bytes(4, "big"), APPLICATION_ID_AT)
 
 
-def _copy_from_running(file: str, making: str, holder: str, keys: KeyRing | None) -> None:
+def _copy_from_running(file: str, making: str, holder: str, keys: Credentials | None) -> None:
     match = re.search(r"listening at (\S+)", holder)
     if match is None:
-        raise UpkeepError(f"{file} is locked by {holder or 'somebody'}, who does not say where to ask", True)
-    hold = os.urandom(8).hex()
-    _hold(match[1], file, hold, HOLD_MS, keys)
+        raise MaintenanceError(f"{file} is locked by {holder or 'somebody'}, who does not say where to ask", True)
+    name = os.urandom(8).hex()
+    _pause_checkpoints(match[1], file, name, PAUSE_MS, keys)
     try:
         _copy(file, making)
     finally:
-        undisturbed = _hold(match[1], file, hold, 0, keys).undisturbed
+        undisturbed = _pause_checkpoints(match[1], file, name, 0, keys).undisturbed
     if not undisturbed:
-        raise UpkeepError("the broker had to write to the file meanwhile; try again")
+        raise MaintenanceError("the broker had to write to the file meanwhile; try again")
 
 
-def _hold(broker: str, file: str, hold: str, hold_ms: int, keys: KeyRing | None) -> BackupReply:
+def _pause_checkpoints(broker: str, file: str, name: str, pause_ms: int, keys: Credentials | None) -> BackupReply:
     with zmq.Context() as context, context.socket(zmq.REQ) as socket:
         socket.linger = 0
         socket.rcvtimeo = ANSWER_MS
@@ -142,16 +142,18 @@ def _hold(broker: str, file: str, hold: str, hold_ms: int, keys: KeyRing | None)
             zap.call_with(socket, keys.public, keys.secret, keys.public)
         socket.ipv6 = endpoints.is_ipv6(broker)
         socket.connect(broker)
-        socket.send(codec.encode(Backup(hold, hold_ms)))
+        socket.send(codec.encode(Backup(name, pause_ms)))
         try:
             reply = codec.decode(socket.recv(), ops.REPLIES)
         except zmq.Again:
             hint = "" if keys else " (if it has keys, name them: --keys DIR)"
-            raise UpkeepError(f"the broker at {broker}, which has {file} open, does not answer{hint}", True) from None
+            raise MaintenanceError(
+                f"the broker at {broker}, which has {file} open, does not answer{hint}", True
+            ) from None
     if not isinstance(reply, BackupReply):
-        raise UpkeepError(f"the broker at {broker} refused: {reply.message}", True)
+        raise MaintenanceError(f"the broker at {broker} refused: {reply.message}", True)
     if not os.path.samefile(reply.journal_file, file):
-        raise UpkeepError(f"the broker at {broker} has another journal, {reply.journal_file}", True)
+        raise MaintenanceError(f"the broker at {broker} has another journal, {reply.journal_file}", True)
     return reply
 
 
@@ -168,7 +170,7 @@ def _name(making: str, target: str) -> None:
     try:
         os.link(making, target)
     except FileExistsError:
-        raise UpkeepError(f"{target} exists already") from None
+        raise MaintenanceError(f"{target} exists already") from None
     except OSError:  # a file system without hard links
         os.rename(making, target)
     check.flush_folder(target)

@@ -15,7 +15,7 @@ PIECE_BYTES = 1 << 20
 LOG = "-wal"
 
 
-class UpkeepError(Exception):
+class MaintenanceError(Exception):
     """It cannot be done; the text is a sentence. `held` : because a running broker has the journal."""
 
     def __init__(self, message: str, held: bool = False) -> None:
@@ -33,7 +33,9 @@ def check(file: str) -> str:
         with kept_from_brokers(file), _in_a_readable_place(file) as place:
             return _told(file, _looked_through(place))
     except lock.Locked as error:
-        raise UpkeepError(f"a running broker has {file} open ({error.holder}); check a backup of it", True) from None
+        raise MaintenanceError(
+            f"a running broker has {file} open ({error.holder}); check a backup of it", True
+        ) from None
 
 
 def _looked_through(place: str) -> Journal:
@@ -75,7 +77,7 @@ def _has_content(file: str) -> bool:
 
 def must_exist(file: str) -> None:
     if not Path(file).exists():
-        raise UpkeepError(f"there is no file {file}")
+        raise MaintenanceError(f"there is no file {file}")
 
 
 @contextlib.contextmanager

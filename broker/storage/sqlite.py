@@ -447,10 +447,10 @@ class Journal:
             many("INSERT INTO attempt VALUES(?, ?, ?, ?, ?, ?, ?, ?)", map(_attempt, changes.attempts))
         if changes.submitted:
             many(INSERT_REQUEST, changes.submitted.values())
-        if changes.forget_hands:
-            many("DELETE FROM hand WHERE n = ?", changes.forget_hands)
-        if changes.hands:
-            many("INSERT INTO hand VALUES(?, ?)", changes.hands)
+        if changes.settled:
+            many("DELETE FROM hand WHERE n = ?", changes.settled)
+        if changes.deliveries:
+            many("INSERT INTO hand VALUES(?, ?)", changes.deliveries)
         if changes.session is not None:
             self._replace("session", [changes.session])
         if changes.types is not None:

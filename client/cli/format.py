@@ -279,8 +279,8 @@ def info_lines(info: InfoReply, address: str, running_job: JobStatus | None = No
         facts["paused"] = f"since {moment(info.paused.at)}" + _why(info.paused)
     if info.read_only is not None:
         facts["read only"] = printable(info.read_only)
-    if worker.note is not None:
-        facts["note"] = printable(worker.note)
+    if worker.warning is not None:
+        facts["warning"] = printable(worker.warning)
     return _aligned(facts) + [f"warning: {printable(warning)}" for warning in info.warnings]
 
 

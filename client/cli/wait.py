@@ -10,7 +10,7 @@ from zjobs.client.cli.query import Call, chosen_request_key, job_id_of, submitte
 from zjobs.client.client import Watch
 from zjobs.client.errors import BrokerUnreachable, StillRunning, WaitTimeout, ZjobsError
 from zjobs.client.job import ended_without_result, ids_of
-from zjobs.client.watch import News
+from zjobs.client.watch import WatchEvent
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests import SubmitReply
 from zjobs.messages.states import JobState
@@ -272,7 +272,7 @@ def until_ended(call: Call, watch: Watch, shown: Shown) -> None:
             next_tick = monotonic() + LIVE_S
 
 
-def say_link(call: Call, news: News) -> None:
+def say_link(call: Call, news: WatchEvent) -> None:
     """Tells that the broker was lost or is back, if that is the news."""
     if news.link is not None:
         call.output.note(f"{call.client.address} {'answers again' if news.link else 'is lost: waiting for it'}")

@@ -406,7 +406,7 @@ def check_info(client: Client) -> None:
     worker = reply["worker"]
     expect(worker["state"] in WORKER_STATES and fits(worker["since_ms"], int), "the worker's state", worker)
     expect(fits(worker["host"], str) and fits(worker["pid"], int), "where the worker is", worker)
-    for name in ("running", "note"):
+    for name in ("running", "warning"):
         expect(name in worker, f"info tells the worker's {name}, nil included", worker)
 
 

@@ -56,7 +56,7 @@ sys.stdout.buffer.write(msgpack.packb(data[::-1] if name == "reverse" else data)
 class Run(NamedTuple):
     """The job that runs, as number n. `ending`: why it was told to end, or nothing."""
 
-    n: int
+    delivery: int
     job: Fields
     process: subprocess.Popen[bytes]
     output: IO[bytes]
@@ -115,20 +115,20 @@ class Worker:
             fields["round"] = self.round
             self.sent += 1
         self.reports.send(msgpack.packb({"v": 1, "op": op, **fields}))
-        if op != "beat" or {**fields, "running": None} != self.said_beat:
+        if op != "heartbeat" or {**fields, "running": None} != self.said_beat:
             print("→", op, fields, file=sys.stderr, flush=True)
-        if op == "beat":
+        if op == "heartbeat":
             self.said_beat = {**fields, "running": None}
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         run, running = self.run, None
         if run is not None:
             elapsed_ms = int(1000 * (time.monotonic() - run.begun))
-            running = {"n": run.n, "id": run.job["id"], "elapsed_ms": elapsed_ms}
+            running = {"delivery": run.delivery, "id": run.job["id"], "elapsed_ms": elapsed_ms}
         own = {"types": TYPES, "broker": self.broker, "host": socket.gethostname(), "pid": os.getpid()}
         own |= {"round": self.round, "sent": self.sent, "arrived": self.arrived}
         session = {"incarnation": self.incarnation, "session": self.session, "taken": self.taken, "acked": self.acked}
-        self.say("beat", **session, stopping=self.signals > 0, running=running, **own)
+        self.say("heartbeat", **session, stopping=self.signals > 0, running=running, **own)
         self.beat_at = time.monotonic() + BEAT_S
 
     def report(self, **report: Any) -> None:
@@ -153,7 +153,7 @@ class Worker:
         if self.returning is None:
             self.returned_from = self.unbegun[0][0] if self.unbegun else self.taken + 1
         self.unbegun = []
-        self.report(kind="returned", n=self.returned_from, stopping=self.signals > 0)
+        self.report(kind="returned", delivery=self.returned_from, stopping=self.signals > 0)
         self.returning = self.acked + len(self.kept)
 
     # --- what is heard ---------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ class Worker:
         if self.session is None and not self.signals:
             self.session, self.broker = message["session"], message["broker"]
             self.result_bytes = message["result_bytes"]
-            self.beat()
+            self.heartbeat()
 
     def hear_take_over(self, message: Fields) -> None:
         if self.run is not None:
@@ -193,15 +193,15 @@ class Worker:
 
     def hear_jobs(self, message: Fields) -> None:
         self.count(message)
-        for n, job in enumerate(message["jobs"], message["first"]):
-            if n == self.taken + 1 and self.returning is None and not self.signals:
+        for delivery, job in enumerate(message["jobs"], message["first"]):
+            if delivery == self.taken + 1 and self.returning is None and not self.signals:
                 if start := job.get("data_from") or 0:
                     if start > len(self.held):
                         self.confirm(message["round"])
                         return
                     job = {**job, "data": self.held[:start] + job["data"]}
-                self.taken, self.held = n, b""
-                self.unbegun.append((n, job))
+                self.taken, self.held = delivery, b""
+                self.unbegun.append((delivery, job))
         self.confirm()
 
     def hear_sent(self, message: Fields) -> None:
@@ -222,11 +222,11 @@ class Worker:
             self.repeat()
 
     def hear_cancel_run(self, message: Fields) -> None:
-        if self.run is not None and self.run.n == message["n"]:
+        if self.run is not None and self.run.delivery == message["delivery"]:
             self.end(self.run, "cancelled")
-        elif any(n == message["n"] for n, _ in self.unbegun):
+        elif any(delivery == message["delivery"] for delivery, _ in self.unbegun):
             self.give_back()
-        elif message["n"] > self.taken and self.returning is None:
+        elif message["delivery"] > self.taken and self.returning is None:
             self.give_back(coming=True)
 
     def hear_return_jobs(self, message: Fields) -> None:
@@ -235,7 +235,7 @@ class Worker:
     # --- running ---------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        n, job = self.unbegun.pop(0)
+        delivery, job = self.unbegun.pop(0)
         output = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the run
         argv = [sys.executable, "-c", TASK, job["type"]]
         how: Fields = {"stdout": output, "stderr": subprocess.DEVNULL, "start_new_session": True}
@@ -244,8 +244,8 @@ class Worker:
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(job.get("data") or b"\xc0")
             process.stdin.close()
-        self.run = Run(n, job, process, output, time.monotonic(), "")
-        self.say("started", session=self.session, n=n, id=job["id"])
+        self.run = Run(delivery, job, process, output, time.monotonic(), "")
+        self.say("started", session=self.session, delivery=delivery, id=job["id"])
 
     def end(self, run: Run, why: str) -> None:
         """Tells the running job to end; its grace time begins, unless it had been told before."""
@@ -276,7 +276,7 @@ class Worker:
             self.give_back()
 
     def report_end(self, run: Run, elapsed_us: int) -> None:
-        said: Fields = {"kind": "ended", "n": run.n, "id": run.job["id"], "elapsed_us": elapsed_us}
+        said: Fields = {"kind": "ended", "delivery": run.delivery, "id": run.job["id"], "elapsed_us": elapsed_us}
         run.output.seek(0)
         code, result = run.process.returncode, run.output.read()
         run.output.close()
@@ -303,14 +303,14 @@ class Worker:
                 elif sock is self.pipe:
                     self.hear(msgpack.unpackb(frames[0]))
                 elif frames[0][:1] == b"\x01":
-                    self.beat()
+                    self.heartbeat()
                     self.repeat()
         if self.run is not None:
             self.look_at(self.run)
         if self.run is None and self.unbegun and self.returning is None:
             self.begin()
         if time.monotonic() >= self.beat_at:
-            self.beat()
+            self.heartbeat()
         self.exited = self.signals > 0 and self.run is None and (not self.kept or self.signals > 2)
 
     def admit(self, frames: list[bytes]) -> None:
@@ -324,7 +324,7 @@ class Worker:
         self.signals += 1
         if self.signals == 1 and self.session is not None:
             self.give_back()
-            self.beat()
+            self.heartbeat()
         elif self.run is not None and self.signals == 2:
             self.run = self.run._replace(ending="interrupted")
             self.kill(self.run)

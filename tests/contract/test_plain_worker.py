@@ -71,7 +71,7 @@ def test_the_trace_in_the_page_is_what_is_said(plain: Plain) -> None:
     """One job, from the first heartbeat to the acknowledgement of its end."""
     client = plain.service.client()
     assert client.submit("reverse", "example").result(timeout=20) == "elpmaxe"
-    plain.service.until(lambda: plain.said("beat")[-1]["acked"] == 1, "the acknowledgement has come")
+    plain.service.until(lambda: plain.said("heartbeat")[-1]["acked"] == 1, "the acknowledgement has come")
     (told,) = re.findall(r"^```trace\n(.*?)^```", PROTOCOL, re.MULTILINE | re.DOTALL)
     assert "\n".join(trace(plain.messages())) == told.rstrip("\n")
 
@@ -83,14 +83,14 @@ def trace(messages: list[tuple[str, str, dict[str, Any]]]) -> list[str]:
     for way, op, fields in messages:
         if op == "sent":
             continue
-        if op == "beat":
+        if op == "heartbeat":
             fields = {name: value for name, value in fields.items() if name not in ("round", "sent", "arrived")}
         for field in ("incarnation", "session", "journal"):
             value = (fields.get("broker") or {}).get(field) if field == "journal" else fields.get(field)
             if value is not None:
                 names.setdefault(value, f"<{field}>")
-        line = f"{way} {op:8}" + "".join(f" {name}={shown(name, value, names)}" for name, value in fields.items())
-        in_between = op == "beat" and (fields["running"] or fields["taken"] != fields["acked"])
+        line = f"{way} {op:9}" + "".join(f" {name}={shown(name, value, names)}" for name, value in fields.items())
+        in_between = op == "heartbeat" and (fields["running"] or fields["taken"] != fields["acked"])
         if line not in lines and not in_between:
             lines.append(line)
     return lines
@@ -168,7 +168,7 @@ def test_a_replaced_journal_makes_it_start_anew(plain: Plain) -> None:
     plain.service.broker.kill()
     plain.service.start_broker(journal=str(plain.service.place / "other.db"))
     assert plain.service.client().submit("reverse", "ab").result(timeout=20) == "ba"
-    assert len({beat["incarnation"] for beat in plain.said("beat")}) == 2
+    assert len({heartbeat["incarnation"] for heartbeat in plain.said("heartbeat")}) == 2
 
 
 @pytest.mark.parametrize("signals", [1, 2])

@@ -17,19 +17,19 @@ def test_a_step_moves_shown_times_and_nothing_else(step_ns: int, scene: Scene) -
     """Jobs before, across and after the step run once and in turn, their durations are real, and their times shift."""
     scene.start_broker().ready()
     scene.start_worker().ready()
-    before = [scene.submit(f"before {n}", "soak_slow")["first_id"] for n in range(5)]
+    before = [scene.submit(f"before {delivery}", "soak_slow")["first_id"] for delivery in range(5)]
     scene.step_clock(step_ns)
-    after = [scene.submit(f"after {n}", "soak_slow")["first_id"] for n in range(5)]
+    after = [scene.submit(f"after {delivery}", "soak_slow")["first_id"] for delivery in range(5)]
     scene.await_ends(before + after)
     jobs = {job["id"]: job for job in scene.asker.ask("status", ids=before + after)["jobs"]}
     now_ms = time.time_ns() // 10**6
     assert all(abs(jobs[job_id]["submitted_at"] - now_ms) < DAY_NS // 10**6 // 2 for job_id in before)
     assert all(abs(jobs[job_id]["submitted_at"] - now_ms - step_ns // 10**6) < 10**7 for job_id in after)
     assert all(20 <= job["elapsed_ms"] < 10_000 for job in jobs.values())
-    off = {n: job["ended_at"] - job["started_at"] - job["elapsed_ms"] for n, job in jobs.items()}
+    off = {delivery: job["ended_at"] - job["started_at"] - job["elapsed_ms"] for delivery, job in jobs.items()}
     # when a run began is told once and stays: of one during which the clock was set, the step shows in its times
-    steps = [n for n, ms in off.items() if abs(ms) > 1_000]
-    assert len(steps) <= 1 and all(abs(off[n] - step_ns // 10**6) <= 1_000 for n in steps), off
+    steps = [delivery for delivery, ms in off.items() if abs(ms) > 1_000]
+    assert len(steps) <= 1 and all(abs(off[delivery] - step_ns // 10**6) <= 1_000 for delivery in steps), off
     assert scene.asker.ask("info")["uptime_ms"] < 10**7
     scene.kill("broker")
     scene.start_broker().ready()

@@ -56,7 +56,7 @@ def test_a_hundred_that_never_read_disturb_nobody(many_files: None, scene: Scene
     broker = scene.start_broker().ready()
     scene.start_worker().ready()
     events = scene.asker.ask("hello")["events"]
-    ids = [scene.submit(f"first {n}", "soak_safe")["first_id"] for n in range(1)]
+    ids = [scene.submit(f"first {delivery}", "soak_safe")["first_id"] for delivery in range(1)]
     scene.await_ends(ids)
     stuck = subprocess.Popen(
         [sys.executable, "-c", STUCK, events, str(STOPPED)], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -37,7 +37,7 @@ FIELDS = [
     "limit",
     "before",
     "hold",
-    "hold_ms",
+    "pause_ms",
     "data",
 ]
 FIELDS += ["priority", "delay_ms", "time_limit_ms"]

@@ -172,7 +172,7 @@ def test_a_watcher_notices_a_cut_link(linked: Start, link: Link, client_at: Make
 
 
 def test_a_stopped_worker_is_noticed(linked: Start, link: Link, client_at: MakeClient) -> None:
-    """Its kernel goes on acknowledging; its beats tell."""
+    """Its kernel goes on acknowledging; its heartbeats tell."""
     service = linked("far")
     client = client_at(service, "near")
     service.worker.signal(signal.SIGSTOP)

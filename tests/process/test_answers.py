@@ -252,7 +252,7 @@ def test_the_envelope_comes_back_as_it_was(shared_service: Service) -> None:
         for number in range(200):
             client.send_multipart([b"%d" % number, b"\0own", b"", body(op="status", ids=[number + 1])])
         replies = [client.recv_multipart() for _ in range(200)]
-    assert {tuple(reply[:3]) for reply in replies} == {(b"%d" % n, b"\0own", b"") for n in range(200)}
+    assert {tuple(reply[:3]) for reply in replies} == {(b"%d" % delivery, b"\0own", b"") for delivery in range(200)}
     assert all(msgpack.unpackb(reply[3])["op"] == "status" for reply in replies)
 
 

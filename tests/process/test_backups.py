@@ -106,7 +106,7 @@ def test_overlapping_backups_each_have_their_own_hold(new_service: Callable[...,
     """The end of one does not let the broker write to the file that another still copies, and each is told its own."""
     service = new_service()
     service.start_broker()
-    asked = service.ask("backup", hold="slow", hold_ms=60_000)
+    asked = service.ask("backup", name="slow", pause_ms=60_000)
     assert asked["undisturbed"] is True and asked["journal_file"] == service.journal
     before = Path(service.journal).read_bytes()
     copied = service.run("broker", "backup", service.journal, str(service.place / "fast.db"))
@@ -115,8 +115,8 @@ def test_overlapping_backups_each_have_their_own_hold(new_service: Callable[...,
     for number in range(20):  # more than the broker lets its log grow to otherwise
         service.ask("submit", request_key=f"key {number}", jobs=[{"type": "reverse", "data": data}])
     assert Path(service.journal).read_bytes() == before
-    assert service.ask("backup", hold="slow", hold_ms=0)["undisturbed"] is True
-    assert service.ask("backup", hold="slow", hold_ms=0)["undisturbed"] is False, "it has ended"
+    assert service.ask("backup", name="slow", pause_ms=0)["undisturbed"] is True
+    assert service.ask("backup", name="slow", pause_ms=0)["undisturbed"] is False, "it has ended"
     service.ask("submit", request_key="last", jobs=[{"type": "reverse", "data": data}])
     service.until(lambda: Path(service.journal).read_bytes() != before, "the log is moved into the file again")
     assert service.run("broker", "check", str(service.place / "fast.db")).returncode == 0

@@ -205,7 +205,7 @@ def test_all_jobs(service: Service, facade: Facade) -> None:
 def test_a_watch_as_an_iterator(service: Service, facade: Facade) -> None:
     """It ends with the last job."""
     client = facade.client(service.endpoint)
-    ids = [client.submit("echo", n).id for n in range(3)]
+    ids = [client.submit("echo", delivery).id for delivery in range(3)]
     ended = [news.job.id for news in client.watch(ids) if news.job is not None and news.job.state.final]
     assert sorted(ended) == ids
 
@@ -279,12 +279,14 @@ def test_many_requests_on_one_connection(service: Service) -> None:
         async with AsyncClient(service.endpoint, timeout=30) as client:
             jobs = await client.submit_many("echo", range(20))
             await client.wait([job.id for job in jobs], timeout=30)
-            asked = [asyncio.create_task(client.result(jobs[n % 20].id)) for n in range(2000)]
+            asked = [asyncio.create_task(client.result(jobs[delivery % 20].id)) for delivery in range(2000)]
             await asyncio.sleep(0)
             for task in asked[::3]:
                 task.cancel()
             answers = await asyncio.gather(*asked, return_exceptions=True)
-            assert [answer for n, answer in enumerate(answers) if n % 3] == [n % 20 for n in range(2000) if n % 3]
+            assert [answer for delivery, answer in enumerate(answers) if delivery % 3] == [
+                delivery % 20 for delivery in range(2000) if delivery % 3
+            ]
             assert all(isinstance(answer, asyncio.CancelledError) for answer in answers[::3])
             assert await client.submit("echo", "x")
 

@@ -27,7 +27,7 @@ def test_log_follows_a_job_over_many_beats(service: Service) -> None:
     job = service.client().submit("talks", "a")
     service.until(lambda: job.status().output_bytes, "the first line")
     with started(service, "log", "-f", str(job.id)) as following:
-        service.until(lambda: (job.status().elapsed_ms or 0) > 2_500, "two more beats")
+        service.until(lambda: (job.status().elapsed_ms or 0) > 2_500, "two more heartbeats")
         service.open_gate("a")
         out, err = following.communicate(timeout=30)
     assert (following.returncode, out, err) == (0, "before the gate\nafter the gate\n", "")
@@ -38,7 +38,7 @@ def test_the_start_of_a_run_is_told_the_same_for_ever(service: Service) -> None:
     job = service.client().submit("talks", "a")
     service.until_state(job.id, "in_progress")
     told = {job.status().started_at}
-    service.until(lambda: (job.status().elapsed_ms or 0) > 1_500, "another beat")
+    service.until(lambda: (job.status().elapsed_ms or 0) > 1_500, "another heartbeat")
     told.add(job.status().started_at)
     service.broker.kill()
     service.start_broker()

@@ -13,7 +13,7 @@ from zjobs.messages.states import JobState
 if TYPE_CHECKING:
     from tests.conftest import Service
 
-NAMES = [f"{n:02}" for n in range(40)]
+NAMES = [f"{delivery:02}" for delivery in range(40)]
 
 
 def test_jobs_run_in_the_order_of_their_ids_and_never_overlap(service: Service) -> None:
@@ -92,7 +92,7 @@ def test_a_broker_with_another_journal_is_given_nothing_by_a_worker_that_serves_
     stolen = other.client().submit("once", "stolen")
     other.until_worker("foreign")
     info = other.client().info()
-    assert info.worker.note is not None and service.listen in info.worker.note
+    assert info.worker.warning is not None and service.listen in info.worker.warning
     assert service.listen in other.broker.log
     service.open_gate("a")
     assert job.result(timeout=20) == "a"
@@ -132,7 +132,7 @@ def test_a_worker_without_a_queued_type_stops_the_hand_over_and_says_so(service:
     service.until(lambda: service.runs("start"), "the job runs")
     service.worker.kill()
     service.start_worker(tasks=False)
-    note = service.until(lambda: client.info().worker.note, "info tells why nothing is handed over")
+    note = service.until(lambda: client.info().worker.warning, "info tells why nothing is handed over")
     assert "safe_gate" in note and "--tasks" in note
     assert [job.status().state for job in jobs] == ["queued", "queued"]
     service.worker.signal(15)

@@ -22,9 +22,9 @@ KILLED = -signal.SIGKILL
 PLACES = ("before", "written", "after", "sent")
 MOMENTS = {
     "submitted": "a submit is taken",
-    "hands": "a job is handed over",
+    "deliveries": "a job is handed over",
     "results": "a result is taken",
-    "forget_hands": "a hand-over is settled",
+    "settled": "a hand-over is settled",
 }
 
 
@@ -50,7 +50,7 @@ def test_a_broker_killed_at_an_exact_place_loses_and_repeats_nothing(
     for place in PLACES:
         service.broker.kill()
         service.start_broker(fatal=(place, what, 2))
-        names = [f"{place} {n}" for n in range(4)]
+        names = [f"{place} {delivery}" for delivery in range(4)]
         acknowledged = submit_to_a_dying_broker(service, names)
         assert service.broker.ended() == KILLED
         service.start_broker()
@@ -92,7 +92,7 @@ def test_a_worker_killed_at_an_exact_place(place: str, what: str, new_service: C
     once = client.submit("once", "once")
     assert service.worker.ended() == KILLED
     service.start_worker(fatal=(place, what, 1 if what == "jobs" else 2))
-    safe = [client.submit("safe", f"safe {n}") for n in range(3)]
+    safe = [client.submit("safe", f"safe {delivery}") for delivery in range(3)]
     status = once.wait(timeout=20)
     assert status.state in ("completed", "failed")
     if status.state == "failed":
@@ -155,7 +155,7 @@ def test_both_killed_at_once(service: Service) -> None:
     """Nothing survives but the journal, and that is enough."""
     client = service.client()
     gate = client.submit("safe_gate", "gate")
-    jobs = client.submit_many("safe", [str(n) for n in range(20)])
+    jobs = client.submit_many("safe", [str(delivery) for delivery in range(20)])
     service.until(lambda: service.runs("start"), "the first job runs")
     service.worker.kill()
     service.broker.kill()
@@ -164,8 +164,8 @@ def test_both_killed_at_once(service: Service) -> None:
     service.open_gate("gate")
     again = service.client()
     assert again.job(gate.id).result(timeout=20) == "gate"
-    assert [again.job(job.id).result(timeout=20) for job in jobs] == [str(n) for n in range(20)]
-    assert service.runs("start") == ["gate", "gate"] + [str(n) for n in range(20)]
+    assert [again.job(job.id).result(timeout=20) for job in jobs] == [str(delivery) for delivery in range(20)]
+    assert service.runs("start") == ["gate", "gate"] + [str(delivery) for delivery in range(20)]
 
 
 def test_a_job_that_failed_runs_again_while_its_attempts_last(service: Service) -> None:
@@ -189,7 +189,7 @@ def test_killed_at_random_under_load_everything_acknowledged_ends(new_service: C
         worker_at = ((), ("after", "ended", draw.randint(1, 9)), ("before", "reports", draw.randint(1, 9)))[turn % 3]
         service.start_broker(fatal=(draw.choice(PLACES), draw.choice(list(MOMENTS)), draw.randint(1, 12)))
         service.start_worker(fatal=worker_at)
-        ids |= submit_to_a_dying_broker(service, [f"{turn} {n}" for n in range(40)])
+        ids |= submit_to_a_dying_broker(service, [f"{turn} {delivery}" for delivery in range(40)])
         service.worker.kill()
         service.broker.kill()
     service.start_broker()

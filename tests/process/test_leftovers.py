@@ -129,7 +129,7 @@ def test_what_cannot_be_killed_stops_the_queue_and_is_named(
     assert job.wait(20).state == "completed"
     (pid,) = left(service)
     service.until_worker("blocked")
-    assert f"harmless (pid {pid} of user 65534)" in (client.info().worker.note or "")
+    assert f"harmless (pid {pid} of user 65534)" in (client.info().worker.warning or "")
     assert f"harmless (pid {pid} of user 65534)" in service.worker.log
     waits = client.submit("sees")
     for end in (service.worker.kill, lambda: service.worker.signal(signal.SIGTERM)):
@@ -137,12 +137,12 @@ def test_what_cannot_be_killed_stops_the_queue_and_is_named(
         service.worker.ended()
         service.start_worker(through=without_the_power_to_kill)
         service.until_worker("blocked")
-        assert f"(pid {pid} of user 65534)" in (client.info().worker.note or "")
+        assert f"(pid {pid} of user 65534)" in (client.info().worker.warning or "")
     assert waits.status().state == "queued"
     os.kill(pid, signal.SIGKILL)
     assert waits.result(20) == []
     service.until_worker("ready")
-    assert client.info().worker.note is None
+    assert client.info().worker.warning is None
 
 
 def test_a_program_that_is_run_prints_into_its_jobs_log_and_ends_with_it(shared_service: Service) -> None:

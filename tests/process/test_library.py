@@ -74,7 +74,7 @@ def test_threads_share_a_client(service: Service) -> None:
     results: dict[int, list[int]] = {}
 
     def work(mine: int) -> None:
-        jobs = [client.submit("echo", mine * 100 + n) for n in range(10)]
+        jobs = [client.submit("echo", mine * 100 + delivery) for delivery in range(10)]
         results[mine] = [job.result(timeout=30) for job in jobs]
 
     threads = [threading.Thread(target=work, args=(mine,)) for mine in range(8)]
@@ -82,7 +82,7 @@ def test_threads_share_a_client(service: Service) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert results == {mine: [mine * 100 + n for n in range(10)] for mine in range(8)}
+    assert results == {mine: [mine * 100 + delivery for delivery in range(10)] for mine in range(8)}
 
 
 FORKS = """

@@ -244,7 +244,7 @@ def test_a_spool_that_cannot_be_delivered_is_set_aside(what: str, new_service: C
     assert service.client().submit("echo", 1).result(timeout=20) == 1
     (aside,) = spools(service)
     assert ".spool.aside-" in aside.name and aside.read_bytes() == content
-    note = service.client().info().worker.note or ""
+    note = service.client().info().worker.warning or ""
     assert str(aside) in note and str(aside) in service.worker.log
     service.until(lambda: str(aside) in service.broker.log, "the broker's log says it, too")
 

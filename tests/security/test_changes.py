@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from zjobs.broker import credentials as broker_keys
-from zjobs.broker.credentials import KeyRing, KeysError
+from zjobs.broker.credentials import Credentials, KeysError
 from zjobs.client import errors
 from zjobs.messages.states import Role
 from zjobs.program import keyfiles
@@ -79,7 +79,7 @@ def test_a_folder_that_others_may_write_into(keyed: Any, place: str) -> None:
 
 def test_changes_within_one_tick_of_the_clock(keyed: Any) -> None:
     """A folder's time says nothing of a second change in the same instant: it is seen all the same."""
-    ring = KeyRing(keyed.keys)
+    ring = Credentials(keyed.keys)
     for number in range(50):
         broker_keys.add(keyed.keys, "alice", Role.VIEWER, keyed.files / f"{number}.key")
         public = keyfiles.load(keyed.files / f"{number}.key").public
@@ -103,7 +103,7 @@ def test_what_else_lies_in_the_folder(keyed: Any) -> None:
 
 def test_the_folder_is_gone(keyed: Any) -> None:
     """Then nobody is admitted any more; the broker goes on."""
-    ring = KeyRing(keyed.keys)
+    ring = Credentials(keyed.keys)
     public = keyfiles.load(keyed.add("alice", "viewer")).public
     ring.refresh()
     assert ring.who(public)

@@ -140,7 +140,7 @@ def test_what_is_no_key_file(keyed: Any, tmp_path: Path) -> None:
 
 
 def test_the_worker_takes_jobs_from_its_broker_alone(keyed: Any) -> None:
-    """Another key, even one that the broker admits, gets no beat and brings no job; the log says so, once."""
+    """Another key, even one that the broker admits, gets no heartbeat and brings no job; the log says so, once."""
     keyed.add("alice", "operator")
     keyed.start()
     service = keyed.service

@@ -52,7 +52,7 @@ TABLE = {
     "list": Row(YES, YES, YES, YES),
     "types": Row(YES, YES, YES, YES),
     "info": Row(YES, YES, YES, YES),
-    "backup": Row(NO, NO, NO, YES, lambda job_id: {"hold": "x", "hold_ms": 0}),
+    "backup": Row(NO, NO, NO, YES, lambda job_id: {"name": "x", "pause_ms": 0}),
     "forget": Row(NO, YES, NO, YES, by_ids),
 }
 

@@ -29,7 +29,10 @@ def main() -> int:
         if sentence is not None:
             print(f"seed {seed}: {sentence}", *shortened(lines), sep="\n  ")
             return 1
-    print(f"{given.seeds} scenarios, none broke a promise;", ", ".join(f"{n} {what}" for what, n in counts.items()))
+    print(
+        f"{given.seeds} scenarios, none broke a promise;",
+        ", ".join(f"{delivery} {what}" for what, delivery in counts.items()),
+    )
     return 0
 
 

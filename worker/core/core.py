@@ -84,15 +84,15 @@ class WorkerCore:
     @property
     def running_id(self) -> int | None:
         """The id of the job that runs, None when none does."""
-        n = self.inbox.running
-        return None if n is None else self.inbox[n].id
+        delivery = self.inbox.running
+        return None if delivery is None else self.inbox[delivery].id
 
     @property
     def run_name(self) -> RunName:
         """Of the job that runs; only while one does."""
-        n = self.inbox.running
-        assert n is not None and self._broker is not None
-        return RunName(self._broker.journal, self.inbox[n].id, self.inbox[n].attempt)
+        delivery = self.inbox.running
+        assert delivery is not None and self._broker is not None
+        return RunName(self._broker.journal, self.inbox[delivery].id, self.inbox[delivery].attempt)
 
     # --- what the broker sends -------------------------------------------------------------------------
 
@@ -151,7 +151,7 @@ class WorkerCore:
         if not outbox.acked <= message.reports <= outbox.reported:
             return
         covered = returned is not None and message.reports >= returned.report
-        if returned is not None and covered and (message.resume is None or message.resume < returned.n):
+        if returned is not None and covered and (message.resume is None or message.resume < returned.delivery):
             return  # nobody would say again where to go on once this is acknowledged
         if outbox.hears(message, now_ms):
             self._farewell.begin(now_ms)
@@ -165,15 +165,15 @@ class WorkerCore:
 
     def _cancel(self, message: d.CancelRun, now_ms: int) -> None:
         if (
-            message.n > self.inbox.taken
+            message.delivery > self.inbox.taken
         ):  # on its way, maybe in pieces for a long time: it must not begin when it is here
             self._returning.owed |= self._returning.returned is None
-        if message.n in self.inbox:
-            self._cancels.add(message.n)
+        if message.delivery in self.inbox:
+            self._cancels.add(message.delivery)
             # by what has been heard so far it has not begun; if it has, the answer to TakeBack shows that
-            self._returning.wanted |= message.n != self.inbox.running
+            self._returning.wanted |= message.delivery != self.inbox.running
 
-    def _return(self, message: d.ReturnJobs, now_ms: int) -> None:
+    def _return(self, message: d.Recall, now_ms: int) -> None:
         self._returning.wanted |= self.inbox.unbegun
 
     def _renew(self, incarnation: str, now_ms: int) -> None:
@@ -212,43 +212,43 @@ class WorkerCore:
         self.types = types
         self._type_named = {one.name: one for one in types}
 
-    def on_output(self, n: int, data: bytes, file: str | None = None) -> None:
+    def on_output(self, delivery: int, data: bytes, file: str | None = None) -> None:
         """The running job has printed something. file: where all of its output is."""
-        assert n == self.inbox.running, (n, self.inbox.running)
+        assert delivery == self.inbox.running, (delivery, self.inbox.running)
         self._run.printed(data, file)
 
     def on_seen(self, seen: Seen, now_ms: int) -> None:
         """The answer to `Look`."""
-        n = self.inbox.running
-        assert n is not None and self.session is not None
-        id = self.inbox[n].id
+        delivery = self.inbox.running
+        assert delivery is not None and self.session is not None
+        id = self.inbox[delivery].id
         self._run.seen(seen)
         if self._run.newly_stuck(now_ms):
             self._effects.append(e.Say(f"job {id}: its task process gives no sign of life; it is left alone"))
         if self.outbox.flow.has_room():  # else later
-            news = self._run.progress(self.session, n, id)
+            news = self._run.progress(self.session, delivery, id)
             if news is not None:
                 self.outbox.flow.sends(len(news.note or ""), now_ms)
                 self._effects.append(e.Publish(news._replace(round=self.outbox.flow.round)))
         room_bytes = OUTPUT_UNACKNOWLEDGED_BYTES - self.outbox.weight_bytes
-        for piece in self._run.output(n, id, max(0, room_bytes // PIECE_BYTES)):
+        for piece in self._run.output(delivery, id, max(0, room_bytes // PIECE_BYTES)):
             self.outbox.add(piece)
 
     def on_ended(self, ended: d.Ended, now_ms: int) -> None:
         """The first of the jobs offered has ended."""
-        assert ended.n == self.inbox.running, (ended.n, self.inbox.running)
-        job = self.inbox.end(ended.n)
+        assert ended.delivery == self.inbox.running, (ended.delivery, self.inbox.running)
+        job = self.inbox.end(ended.delivery)
         for report in self._run.report(ended, job.id):
             self.outbox.add(report)
-        self._cancels.discard(ended.n)
+        self._cancels.discard(ended.delivery)
         self._farewell.begin(now_ms)
         self._run.begin(now_ms)  # the next one, if there is one
 
     def on_task_process_died(self, lost: list[int], unbegun: list[int], how: str, now_ms: int, killed: int = 0) -> None:
         """It is dead; all its results went to `on_ended` before. `lost` had begun, `unbegun` had not. killed: how many
         processes it had left."""
-        for n in lost:
-            self.on_ended(self._run.lost(n, how, self._interrupts, now_ms)._replace(killed=killed), now_ms)
+        for delivery in lost:
+            self.on_ended(self._run.lost(delivery, how, self._interrupts, now_ms)._replace(killed=killed), now_ms)
             killed = 0  # they were those of the first: the others had not come to start any
         self.inbox.take_back(unbegun)
         self._ready = False
@@ -264,9 +264,9 @@ class WorkerCore:
         unbegun = self.inbox.give_back()
         if unbegun or returning.owed:
             self._cancels.difference_update(unbegun)
-            n = self.inbox.offered + 1 if returning.returned is None else returning.returned.n
-            self.outbox.add(d.Returned(n, self.state.stopping))
-            returning.returned = Return(self.outbox.reported, n)
+            delivery = self.inbox.offered + 1 if returning.returned is None else returning.returned.delivery
+            self.outbox.add(d.Returned(delivery, self.state.stopping))
+            returning.returned = Return(self.outbox.reported, delivery)
             returning.owed = False
             self.state = RETURNED.get(self.state, self.state)
             self._farewell.begin(now_ms)
@@ -286,9 +286,9 @@ class WorkerCore:
         for step in (self._end_run_if_due, self._take_back_if_due, self._offer):
             if self._returning.asked is None:
                 step(now_ms)
-        n = self.inbox.running
-        if n is not None:
-            self._watch(n, now_ms)
+        delivery = self.inbox.running
+        if delivery is not None:
+            self._watch(delivery, now_ms)
         if now_ms >= self._heartbeat_at_ms:
             self._heartbeat_at_ms = now_ms + HEARTBEAT_MS
             self._effects.append(e.Publish(self._heartbeat(now_ms)))
@@ -305,33 +305,33 @@ class WorkerCore:
     def next_deadline_ms(self) -> int:
         """When `turn` has something to do although nothing happened."""
         times = [self._heartbeat_at_ms]
-        if (n := self.inbox.running) is not None:
-            times += self._run.times(self._limit_ms(n))
-            if n == self._start_untold:
+        if (delivery := self.inbox.running) is not None:
+            times += self._run.times(self._limit_ms(delivery))
+            if delivery == self._start_untold:
                 times.append(self._run.started_ms + START_AFTER_MS)
-            if self._return_wanted(n):
+            if self._return_wanted(delivery):
                 times.append(self._run.started_ms + RETURN_AFTER_MS)
         if self.state.stopping and not self.inbox:
             times.append(self._farewell.due_ms)
         return min(times)
 
-    def _watch(self, n: int, now_ms: int) -> None:
+    def _watch(self, delivery: int, now_ms: int) -> None:
         """Tells that it has begun, and looks at what it does."""
         run = self._run
-        if n == self._start_untold and now_ms >= run.started_ms + START_AFTER_MS:
+        if delivery == self._start_untold and now_ms >= run.started_ms + START_AFTER_MS:
             assert self.session is not None
-            self._effects.append(e.Publish(d.Started(self.session, n, self.inbox[n].id)))
+            self._effects.append(e.Publish(d.Started(self.session, delivery, self.inbox[delivery].id)))
             self._start_untold = 0
         if now_ms >= run.look_at_ms and self._returning.asked is None:  # the answer may bring its end
             run.look_at_ms = now_ms + LOOK_MS
-            self._effects.append(e.Look(n))
+            self._effects.append(e.Look(delivery))
 
-    def _return_wanted(self, n: int) -> bool:
+    def _return_wanted(self, delivery: int) -> bool:
         """Whether something waits behind the running job that has not been asked back yet."""
-        return len(self.inbox) > 1 and self._returning.is_new(Purpose.RETURN, n, self.inbox.taken)
+        return len(self.inbox) > 1 and self._returning.is_new(Purpose.RETURN, delivery, self.inbox.taken)
 
-    def _limit_ms(self, n: int) -> int | None:
-        job = self.inbox[n]
+    def _limit_ms(self, delivery: int) -> int | None:
+        job = self.inbox[delivery]
         kind = self._type_named.get(job.type)
         return job.time_limit_ms or (kind.time_limit_ms if kind else None)
 
@@ -342,34 +342,36 @@ class WorkerCore:
 
     def _end_run_if_due(self, now_ms: int) -> None:
         """Ends the running job, step by step, if it was cancelled or has passed its time limit."""
-        n, run = self.inbox.running, self._run
-        if n is None or self._interrupts:
+        delivery, run = self.inbox.running, self._run
+        if delivery is None or self._interrupts:
             return
         if run.ending:
             if run.kill_due(now_ms):
                 self._effects.append(e.KillTask())
             return
-        limit_ms = None if n in self._cancels else self._limit_ms(n)
-        if n not in self._cancels and (limit_ms is None or run.elapsed_ms(now_ms) < limit_ms):
+        limit_ms = None if delivery in self._cancels else self._limit_ms(delivery)
+        if delivery not in self._cancels and (limit_ms is None or run.elapsed_ms(now_ms) < limit_ms):
             return
-        if self._returning.alone != n:
+        if self._returning.alone != delivery:
             self._take_back(Purpose.RETURN)
             return
-        grace_ms = self._type_named.get(self.inbox[n].type, TaskType("")).grace_ms
+        grace_ms = self._type_named.get(self.inbox[delivery].type, TaskType("")).grace_ms
         run.tell_to_end(limit_ms, grace_ms, now_ms)
-        self._effects.append(e.EndTask(n))
+        self._effects.append(e.EndTask(delivery))
 
     def _take_back_if_due(self, now_ms: int) -> None:
-        n, returning = self.inbox.running, self._returning
-        overdue = n is not None and now_ms >= self._run.started_ms + RETURN_AFTER_MS and self._return_wanted(n)
+        delivery, returning = self.inbox.running, self._returning
+        overdue = (
+            delivery is not None and now_ms >= self._run.started_ms + RETURN_AFTER_MS and self._return_wanted(delivery)
+        )
         blocked = self.obstacle is not None and self.inbox.unbegun and returning.returned is None
         if returning.wanted or returning.owed or overdue or blocked:
             self._take_back(Purpose.RETURN)
         elif (
             self.outbox.weight_bytes > UNACKNOWLEDGED_BYTES
-            and n is not None
-            and self.inbox.offered > n
-            and returning.is_new(Purpose.KEEP, n, self.inbox.taken)
+            and delivery is not None
+            and self.inbox.offered > delivery
+            and returning.is_new(Purpose.KEEP, delivery, self.inbox.taken)
         ):
             self._take_back(Purpose.KEEP)
 
@@ -383,21 +385,21 @@ class WorkerCore:
         if blocked or self._returning.returned is not None or self.outbox.weight_bytes > UNACKNOWLEDGED_BYTES:
             return
         idle = self.inbox.running is None
-        while (n := self.inbox.offer()) is not None:
+        while (delivery := self.inbox.offer()) is not None:
             assert self._broker is not None  # jobs belong to a session
             self._returning.alone = 0
-            self._effects.append(e.Offer(n, self.inbox[n], self._result_bytes, self._broker))
+            self._effects.append(e.Offer(delivery, self.inbox[delivery], self._result_bytes, self._broker))
             if idle:  # nothing ended before it, so the broker cannot know
                 self._run.begin(now_ms)
-                self._start_untold = n
+                self._start_untold = delivery
             idle = False
 
-    def _heartbeat(self, now_ms: int) -> d.Beat:
-        n, run = self.inbox.running, self._run
+    def _heartbeat(self, now_ms: int) -> d.Heartbeat:
+        delivery, run = self.inbox.running, self._run
         running = None
-        if n is not None:
-            running = d.Running(n, self.inbox[n].id, run.elapsed_ms(now_ms), run.stuck_ms(now_ms))
-        return d.Beat(
+        if delivery is not None:
+            running = d.Running(delivery, self.inbox[delivery].id, run.elapsed_ms(now_ms), run.stuck_ms(now_ms))
+        return d.Heartbeat(
             self.incarnation,
             self.session,
             self.inbox.taken,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
-from zjobs.messages.dispatch import HandedJob, WorkerMessage
+from zjobs.messages.dispatch import DispatchedJob, WorkerMessage
 from zjobs.messages.records import BrokerName
 from zjobs.worker.core.spool import Spool
 
@@ -23,8 +23,8 @@ class Publish:
 class Offer:
     """Give this job of this broker to the task process, behind those it has."""
 
-    n: int
-    job: HandedJob
+    delivery: int
+    job: DispatchedJob
     result_bytes: int
     broker: BrokerName
 
@@ -38,14 +38,14 @@ class TakeBack:
 class Look:
     """Look at the task process, which runs this number, and answer with `on_seen`."""
 
-    n: int
+    delivery: int
 
 
 @dataclass(frozen=True, slots=True)
 class EndTask:
     """Tell the task of this number, which is all that the task process has, to end."""
 
-    n: int
+    delivery: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ first of these is the one that runs.
 from __future__ import annotations
 
 from zjobs.messages import codec
-from zjobs.messages.dispatch import Arrived, HandedJob, Jobs, Piece, Received, Sent
+from zjobs.messages.dispatch import Arrived, DispatchedJob, Jobs, Piece, Received, Sent
 from zjobs.messages.flow import CONFIRM_BYTES, Arrivals
 
 
@@ -17,24 +17,24 @@ class Inbox:
     def __init__(self) -> None:
         self.taken = 0
         self.offered = 0
-        self._jobs: dict[int, HandedJob] = {}
+        self._jobs: dict[int, DispatchedJob] = {}
         self._arrivals = Arrivals(codec.MAX_DATA_BYTES)
         self._lost_round: int | None = None  # of the broker's messages in it some did not come
 
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def __contains__(self, n: int) -> bool:
-        return n in self._jobs
+    def __contains__(self, delivery: int) -> bool:
+        return delivery in self._jobs
 
-    def __getitem__(self, n: int) -> HandedJob:
-        return self._jobs[n]
+    def __getitem__(self, delivery: int) -> DispatchedJob:
+        return self._jobs[delivery]
 
     @property
     def running(self) -> int | None:
         """The number of the job that runs."""
-        n = next(iter(self._jobs), None)
-        return n if n is not None and n <= self.offered else None
+        delivery = next(iter(self._jobs), None)
+        return delivery if delivery is not None and delivery <= self.offered else None
 
     @property
     def unbegun(self) -> bool:
@@ -98,17 +98,17 @@ class Inbox:
         if numbers:
             self.offered = min(numbers) - 1
 
-    def end(self, n: int) -> HandedJob:
-        return self._jobs.pop(n)
+    def end(self, delivery: int) -> DispatchedJob:
+        return self._jobs.pop(delivery)
 
     def give_back(self) -> list[int]:
         """What is not with the task process is no longer this worker's; returns its numbers."""
-        unbegun = [n for n in self._jobs if n > self.offered]
-        for n in unbegun:
-            del self._jobs[n]
+        unbegun = [delivery for delivery in self._jobs if delivery > self.offered]
+        for delivery in unbegun:
+            del self._jobs[delivery]
         return unbegun
 
-    def resume(self, n: int) -> None:
+    def resume(self, delivery: int) -> None:
         """Everything from the first number returned on is void; `n` is the next one to come."""
-        self.taken = self.offered = n - 1
+        self.taken = self.offered = delivery - 1
         self._arrivals.drop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple, Protocol, Union
 
-from zjobs.messages.dispatch import Ended, HandedJob
+from zjobs.messages.dispatch import DispatchedJob, Ended
 from zjobs.messages.records import TaskType
 from zjobs.worker.core.progress import Seen
 from zjobs.worker.core.spool import Spool
@@ -14,7 +14,7 @@ from zjobs.worker.core.spool import Spool
 class Printed(NamedTuple):
     """Output of job number `n`; 0: it belongs to none."""
 
-    n: int
+    delivery: int
     data: bytes
 
 
@@ -51,13 +51,13 @@ class TaskProcess(Protocol):
     def start(self) -> None: ...  # raises OSError
     def postpone(self, now_ms: int) -> None: ...
     def serve(self, journal: str, broker: str) -> None: ...  # for the jobs offered from now on
-    def offer(self, n: int, job: HandedJob, result_bytes: int) -> None: ...
+    def offer(self, delivery: int, job: DispatchedJob, result_bytes: int) -> None: ...
     def feed(self) -> None: ...
     def take_back(self) -> list[int]: ...
     def events(self) -> list[TaskEvent]: ...  # after `take_back`: all ends that can be there
     def died(self, now_ms: int) -> Death | None: ...  # told once
-    def seen(self, n: int) -> Seen: ...
-    def end_task(self, n: int) -> None: ...
+    def seen(self, delivery: int) -> Seen: ...
+    def end_task(self, delivery: int) -> None: ...
     def kill(self) -> None: ...
     def forget(self) -> None: ...  # kills it, and no word of what it was doing will be heard
 

@@ -44,7 +44,7 @@ class News:
         if (fraction, note) != (self._fraction, self._note):
             self._fraction, self._note, self._changed = fraction, note, True
 
-    def pieces(self, n: int, id: int, most: int) -> list[Output]:
+    def pieces(self, delivery: int, id: int, most: int) -> list[Output]:
         """The beginning of what was not told yet, in pieces, so many at most."""
         self._forget_the_rest()
         pieces: list[Output] = []
@@ -53,19 +53,19 @@ class News:
             body = bytes(self._untold[:PIECE_BYTES])
             del self._untold[:PIECE_BYTES]
             self._progress += 1
-            pieces.append(Output(n, id, self._progress, offset, body))
+            pieces.append(Output(delivery, id, self._progress, offset, body))
         return pieces
 
-    def last(self, n: int, id: int) -> tuple[list[Output], bytes | None]:
+    def last(self, delivery: int, id: int) -> tuple[list[Output], bytes | None]:
         """All that was not told yet: pieces, and the rest of at most PIECE_BYTES, None if there is none."""
         self._forget_the_rest()
-        pieces = self.pieces(n, id, max(0, len(self._untold) - 1) // PIECE_BYTES)
+        pieces = self.pieces(delivery, id, max(0, len(self._untold) - 1) // PIECE_BYTES)
         return pieces, bytes(self._untold) or None
 
-    def progress(self, session: str, n: int, id: int) -> Progress | None:
+    def progress(self, session: str, delivery: int, id: int) -> Progress | None:
         """What the task reports, if that is something else than the last time."""
         if not self._changed:
             return None
         self._changed = False
         self._progress += 1
-        return Progress(session, n, id, self._progress, self._fraction, self._note)
+        return Progress(session, delivery, id, self._progress, self._fraction, self._note)

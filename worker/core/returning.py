@@ -19,7 +19,7 @@ class Return(NamedTuple):
     """Report number `report` has returned everything from delivery number `n` on."""
 
     report: int
-    n: int
+    delivery: int
 
 
 class Returning:

@@ -53,13 +53,13 @@ class Run:
         self._news = self._news or News(self._output_bytes)
         self._news.reported(seen.fraction, seen.note)
 
-    def progress(self, session: str, n: int, id: int) -> Progress | None:
+    def progress(self, session: str, delivery: int, id: int) -> Progress | None:
         """What the task reports, if that is news."""
-        return self._news.progress(session, n, id) if self._news is not None else None
+        return self._news.progress(session, delivery, id) if self._news is not None else None
 
-    def output(self, n: int, id: int, most: int) -> list[Output]:
+    def output(self, delivery: int, id: int, most: int) -> list[Output]:
         """What was printed and not told yet, from its beginning on, so many pieces at most."""
-        return self._news.pieces(n, id, most) if self._news is not None else []
+        return self._news.pieces(delivery, id, most) if self._news is not None else []
 
     def stuck_ms(self, now_ms: int) -> int | None:
         """For how long the task process has given no sign of life, if that is longer than usual."""
@@ -99,7 +99,7 @@ class Run:
         ended = self._explained(ended._replace(id=id))
         if self._news is None:
             return [ended]
-        pieces, rest = self._news.last(ended.n, id)
+        pieces, rest = self._news.last(ended.delivery, id)
         return [*pieces, self._with_output(ended, rest, self._news.output_bytes)]
 
     def _with_output(self, ended: Ended, rest: bytes | None, output_bytes: int) -> Ended:
@@ -113,13 +113,13 @@ class Run:
         detail = ended.detail or ended.message
         return ended._replace(outcome=Outcome.FAILED, reason=FailReason.TIMED_OUT, message=sentence, detail=detail)
 
-    def lost(self, n: int, how: str, interrupted: bool, now_ms: int) -> Ended:
+    def lost(self, delivery: int, how: str, interrupted: bool, now_ms: int) -> Ended:
         """Its end when the task process has died, `how` says from what. interrupted: by us, to stop at once."""
         elapsed_us = self.elapsed_ms(now_ms) * 1000
         if self._ending is not None:
             killed = f"its process was killed {self._ending.grace_ms / 1000:g} s after it was told to end"
-            return Ended(n, Outcome.CANCELLED, elapsed_us, message=killed if self.killed else how)
+            return Ended(delivery, Outcome.CANCELLED, elapsed_us, message=killed if self.killed else how)
         if interrupted:
             message = "the worker was told to stop at once while running it"
-            return Ended(n, Outcome.INTERRUPTED, elapsed_us, message=message)
-        return Ended(n, Outcome.FAILED, elapsed_us, reason=FailReason.TASK_DIED, message=how)
+            return Ended(delivery, Outcome.INTERRUPTED, elapsed_us, message=message)
+        return Ended(delivery, Outcome.FAILED, elapsed_us, reason=FailReason.TASK_DIED, message=how)

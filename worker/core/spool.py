@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from zjobs.messages import codec
-from zjobs.messages.dispatch import REPORTS, Beat, Invalid, Report, Reports
+from zjobs.messages.dispatch import REPORTS, Heartbeat, Invalid, Report, Reports
 
 MAGIC = b"zjobs spool 1\n"
 DIGEST_BYTES = 32
@@ -23,16 +23,16 @@ class Damaged(Exception):
 
 
 class Spool(NamedTuple):
-    """`beat`: the last heartbeat of the worker that stopped; `reports`: those after number `beat.acked`."""
+    """`heartbeat`: the last heartbeat of the worker that stopped; `reports`: those after number `heartbeat.acked`."""
 
-    beat: Beat
+    heartbeat: Heartbeat
     reports: tuple[Report, ...]
 
 
 def pack(spool: Spool) -> bytes:
     """The content of the file."""
-    assert spool.beat.session is not None and spool.reports
-    messages = (spool.beat, Reports(spool.beat.session, spool.beat.acked + 1, spool.reports))
+    assert spool.heartbeat.session is not None and spool.reports
+    messages = (spool.heartbeat, Reports(spool.heartbeat.session, spool.heartbeat.acked + 1, spool.reports))
     frames = map(codec.encode, messages)
     body = b"".join(len(frame).to_bytes(LENGTH_BYTES, "big") + frame for frame in frames)
     return MAGIC + sha256(body).digest() + body
@@ -49,14 +49,16 @@ def unpack(content: bytes) -> Spool:
         messages = [codec.decode(frame, REPORTS) for frame in _frames(body)]
     except codec.DecodeError as error:
         raise Damaged(str(error)) from None
-    if len(messages) != 2 or not isinstance(messages[0], Beat) or not isinstance(messages[1], Reports):
+    if len(messages) != 2 or not isinstance(messages[0], Heartbeat) or not isinstance(messages[1], Reports):
         raise Damaged("it does not hold a heartbeat and reports")
-    beat, reports = messages
-    whole = beat.session == reports.session and beat.broker is not None and reports.first == beat.acked + 1
+    heartbeat, reports = messages
+    whole = (
+        heartbeat.session == reports.session and heartbeat.broker is not None and reports.first == heartbeat.acked + 1
+    )
     kept = tuple(report for report in reports.reports if not isinstance(report, Invalid))
     if not whole or not kept or len(kept) < len(reports.reports):
         raise Damaged("its heartbeat and its reports do not belong together")
-    return Spool(beat, kept)
+    return Spool(heartbeat, kept)
 
 
 def _frames(body: bytes) -> list[bytes]:

@@ -87,7 +87,7 @@ TABLE: dict[tuple[State, Heard], tuple[Action, State]] = {
     **_everywhere(d.Ack, Action.FORGET_REPORTS, *_IN_SESSION),
     **_everywhere(d.Rejected, Action.LOG, *_IN_SESSION),
     **_everywhere(d.CancelRun, Action.CANCEL, State.TAKING, State.RETURNING, State.STOPPING),
-    (State.TAKING, d.ReturnJobs): (Action.RETURN, State.TAKING),
+    (State.TAKING, d.Recall): (Action.RETURN, State.TAKING),
     **{(state, d.TakeOver): (Action.RENEW, State.NO_SESSION) for state in _SERVING},
     **_everywhere(d.TakeOver, Action.RENEW, *_STOPPING),
     **_everywhere(Signal.SUBSCRIPTION, Action.INTRODUCE, *_SERVING, *_STOPPING),

@@ -18,7 +18,7 @@ _NOTHING_ELSE = (None, "", "")  # no reason, message, detail
 
 
 def read(
-    n: int,
+    delivery: int,
     outcome: str,
     elapsed_us: int,
     result: bytes | None,
@@ -31,7 +31,7 @@ def read(
     """The fields of a packet. Raises TypeError or ValueError when they tell of no end."""
     killed = killed if type(killed) is int and 0 < killed <= MAX_ID else 0
     why = reason and FailReason(reason)
-    return Ended(n, Outcome(outcome), elapsed_us, result, why, message, detail, killed=killed, left_behind=left)
+    return Ended(delivery, Outcome(outcome), elapsed_us, result, why, message, detail, killed=killed, left_behind=left)
 
 
 def mended(ended: Ended) -> Ended:
@@ -40,12 +40,22 @@ def mended(ended: Ended) -> Ended:
     if type(elapsed_us) is not int or not 0 <= elapsed_us <= LONGEST_US:
         elapsed_us = min(max(0, elapsed_us), LONGEST_US) if type(elapsed_us) is int else 0
         ended = ended._replace(elapsed_us=elapsed_us)
-    if type(ended.n) is int and type(ended.result) is bytes and ended[4:7] == _NOTHING_ELSE and not ended.left_behind:
+    if (
+        type(ended.delivery) is int
+        and type(ended.result) is bytes
+        and ended[4:7] == _NOTHING_ELSE
+        and not ended.left_behind
+    ):
         return ended  # most are like this: to look closer would cost as much as all the rest here
     mistake = codec.refusal(ended)
     if mistake is None:
         return ended
     message = f"the task process told of an end that cannot be kept: {mistake}"
     return Ended(
-        int(ended.n), Outcome.FAILED, elapsed_us, reason=FailReason.BAD_RESULT, message=message, killed=ended.killed
+        int(ended.delivery),
+        Outcome.FAILED,
+        elapsed_us,
+        reason=FailReason.BAD_RESULT,
+        message=message,
+        killed=ended.killed,
     )

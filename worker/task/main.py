@@ -114,7 +114,7 @@ def serve(sock: socket.socket, bench: Bench, marker: output.Marker) -> NoReturn:
             if os.getpid() != own_pid:  # a task has forked and come back twice; only one of us goes on
                 os._exit(0)
             killed, clear, left = bench.clear(job[1])
-            packets.send(sock, (marker.mark(ended.n), *ended[:7], killed, left.sentence))
+            packets.send(sock, (marker.mark(ended.delivery), *ended[:7], killed, left.sentence))
             if not clear:  # the worker sees to that; no other job runs beside them
                 os._exit(packets.EXIT_LEFTOVERS)
             if left.replace:
@@ -138,7 +138,7 @@ class Bench:
         os.register_at_fork(before=_hold_term, after_in_child=_default_term, after_in_parent=_let_term)
         self._state = State()
 
-    def run(self, n: int, name: str, data: bytes | None, result_bytes: int, id: int, attempt: int) -> Ended:
+    def run(self, delivery: int, name: str, data: bytes | None, result_bytes: int, id: int, attempt: int) -> Ended:
         """Runs one job, whatever it does, and says how it ended."""
         begun_ns = self._clock_ns()
         if self._page.service != self._service:
@@ -147,20 +147,20 @@ class Bench:
             caller = self._callers.get(name)
             if caller is None:
                 raise tasks.BadData(f"this worker has no task {name!r}")
-            context = tasks.Context(id, attempt, partial(self._page.tell, n)) if caller.context else None
+            context = tasks.Context(id, attempt, partial(self._page.tell, delivery)) if caller.context else None
             call = caller.bound(data, context)
             begun_ns = self._clock_ns()
-            self._inside = n
+            self._inside = delivery
             try:
                 self._end_if_meant()  # the signal may have come before
                 value = caller.run(call)
             finally:
                 self._inside = 0
             elapsed_us = (self._clock_ns() - begun_ns) // 1000
-            return Ended(n, Outcome.COMPLETED, elapsed_us, results.packed(value, result_bytes))
+            return Ended(delivery, Outcome.COMPLETED, elapsed_us, results.packed(value, result_bytes))
         except BaseException as error:
             elapsed_us = (self._clock_ns() - begun_ns) // 1000
-            return _failed(n, elapsed_us, error, self._told == n)
+            return _failed(delivery, elapsed_us, error, self._told == delivery)
 
     def _enter_service(self) -> None:
         _, before = self._service
@@ -185,9 +185,9 @@ class Bench:
         return killed, clear, self._state.restore()
 
     def _end_if_meant(self) -> None:
-        n = self._inside
-        if n and self._page.to_end == n:
-            self._inside, self._told = 0, n  # once: what the task does in its grace time is not interrupted
+        delivery = self._inside
+        if delivery and self._page.to_end == delivery:
+            self._inside, self._told = 0, delivery  # once: what the task does in its grace time is not interrupted
             raise tasks.Cancelled
 
 
@@ -208,18 +208,20 @@ def _default_term() -> None:
     _let_term()
 
 
-def _failed(n: int, elapsed_us: int, error: BaseException, told_to_end: bool) -> Ended:
+def _failed(delivery: int, elapsed_us: int, error: BaseException, told_to_end: bool) -> Ended:
     """The end of a job without a result, because of `error`."""
     if isinstance(error, results.BadResult):
         sentence, shown = _bounded(_text(error)), f"It was:\n{error.shown}"
-        return Ended(n, Outcome.FAILED, elapsed_us, None, FailReason.BAD_RESULT, sentence, shown)
+        return Ended(delivery, Outcome.FAILED, elapsed_us, None, FailReason.BAD_RESULT, sentence, shown)
     if told_to_end:
         if isinstance(error, tasks.Cancelled):
-            return Ended(n, Outcome.CANCELLED, elapsed_us)
-        return Ended(n, Outcome.CANCELLED, elapsed_us, None, None, _bounded(_headline(error)), _traceback(error))
+            return Ended(delivery, Outcome.CANCELLED, elapsed_us)
+        return Ended(delivery, Outcome.CANCELLED, elapsed_us, None, None, _bounded(_headline(error)), _traceback(error))
     if isinstance(error, tasks.BadData):
-        return Ended(n, Outcome.FAILED, elapsed_us, None, FailReason.BAD_DATA, _bounded(_text(error)))
-    return Ended(n, Outcome.FAILED, elapsed_us, None, FailReason.RAISED, _bounded(_headline(error)), _traceback(error))
+        return Ended(delivery, Outcome.FAILED, elapsed_us, None, FailReason.BAD_DATA, _bounded(_text(error)))
+    return Ended(
+        delivery, Outcome.FAILED, elapsed_us, None, FailReason.RAISED, _bounded(_headline(error)), _traceback(error)
+    )
 
 
 def _headline(error: BaseException) -> str:

@@ -25,8 +25,8 @@ CHUNKS_A_TURN = 4
 TOKEN_BYTES = 16
 
 
-def _mark(token: bytes, n: int) -> bytes:
-    return token + n.to_bytes(8, "little")
+def _mark(token: bytes, delivery: int) -> bytes:
+    return token + delivery.to_bytes(8, "little")
 
 
 class Marker:
@@ -38,7 +38,7 @@ class Marker:
         self._reads = page.reads
         self._fd = os.dup(1)  # a task may close or redirect its own
 
-    def mark(self, n: int) -> bool:
+    def mark(self, delivery: int) -> bool:
         """Job number `n` has ended. Whether it made a mark, because the job may have printed something."""
         flush()
         unread = platform.unread(self._fd)
@@ -46,10 +46,10 @@ class Marker:
         if not unread and self._reads == before and not before & 1:
             return False
         try:
-            os.write(self._fd, _mark(self.token, n))
+            os.write(self._fd, _mark(self.token, delivery))
         except BlockingIOError:  # a program has made the pipe, which it shares with us, non-blocking
             os.set_blocking(self._fd, True)
-            os.write(self._fd, _mark(self.token, n))
+            os.write(self._fd, _mark(self.token, delivery))
         return True
 
 
@@ -104,9 +104,9 @@ class Capture:
                 self.over = True
                 self._poll.unregister(self._reader)
 
-    def until_mark(self, n: int) -> bytes:
+    def until_mark(self, delivery: int) -> bytes:
         """What stands before the mark of job number `n`, which is in the pipe or has been read already."""
-        mark = _mark(self.token, n)
+        mark = _mark(self.token, delivery)
         searched = 0
         while (place := self._unclaimed.find(mark, max(0, searched - len(mark)))) < 0:
             searched = len(self._unclaimed)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from zjobs.messages import codec
-from zjobs.messages.dispatch import HandedJob
+from zjobs.messages.dispatch import DispatchedJob
 from zjobs.messages.records import TaskType
 from zjobs.worker.core.interfaces import Death, Printed, TaskEvent
 from zjobs.worker.core.progress import Seen
@@ -73,7 +73,7 @@ class Runner:
 
     def _reset(self) -> None:
         self.types: tuple[TaskType, ...] | None = None
-        self._waiting: deque[tuple[int, HandedJob, int]] = deque()
+        self._waiting: deque[tuple[int, DispatchedJob, int]] = deque()
         self._sent: dict[int, int] = {}  # the jobs with the task process: the number of the packet of each
         self._packet = 0
         self._ahead = FEW_AHEAD
@@ -153,9 +153,9 @@ class Runner:
         if service != self._service:
             self._page.service = self._service = service
 
-    def offer(self, n: int, job: HandedJob, result_bytes: int) -> None:
+    def offer(self, delivery: int, job: DispatchedJob, result_bytes: int) -> None:
         """Job number `n` shall run after those offered before."""
-        self._waiting.append((n, job, result_bytes))
+        self._waiting.append((delivery, job, result_bytes))
 
     def feed(self) -> None:
         """Sends offered jobs as far as the task process should have them ahead."""
@@ -166,16 +166,16 @@ class Runner:
             self._capture.read()
             self._idle_output += self._capture.rest()
         while self._waiting and len(self._sent) < self._ahead:
-            n, job, result_bytes = self._waiting[0]
+            delivery, job, result_bytes = self._waiting[0]
             after = next(reversed(self._sent.values()), 0)
             try:
-                packet = (self._packet + 1, after, n, job.type, job.data, result_bytes, job.id, job.attempt)
+                packet = (self._packet + 1, after, delivery, job.type, job.data, result_bytes, job.id, job.attempt)
                 packets.send(self._socket, packet, platform.DONT_WAIT)
-            except OSError:  # no room: a result will make some, or the next beat tries again
+            except OSError:  # no room: a result will make some, or the next heartbeat tries again
                 return
             self._waiting.popleft()
             self._packet += 1
-            self._sent[n] = self._packet
+            self._sent[delivery] = self._packet
 
     def events(self, most: int = RESULTS_A_TURN) -> list[TaskEvent]:
         """What happened since, in order: output, and the jobs that have ended, at most `most` of them."""
@@ -208,14 +208,14 @@ class Runner:
                 continue  # a task has written to our socket; its own end is still to come
         return events, False
 
-    def _ended(self, marked: bool, n: int, outcome: str, elapsed_us: int, *more: Any) -> list[TaskEvent]:
+    def _ended(self, marked: bool, delivery: int, outcome: str, elapsed_us: int, *more: Any) -> list[TaskEvent]:
         """A result, and before it what that job has printed. Raises TypeError or ValueError when it is none."""
-        ended = ends.read(n, outcome, elapsed_us, *more)
-        if n != self._first():
-            self._break(f"ended job number {n}, which is not running,")
+        ended = ends.read(delivery, outcome, elapsed_us, *more)
+        if delivery != self._first():
+            self._break(f"ended job number {delivery}, which is not running,")
         ended = ends.mended(ended)
-        printed = _printed(n, self._capture.until_mark(n)) if marked else []
-        del self._sent[n]
+        printed = _printed(delivery, self._capture.until_mark(delivery)) if marked else []
+        del self._sent[delivery]
         large = ended.result is not None and len(ended.result) > packets.PACKET_BYTES
         self._ahead = FEW_AHEAD if large else min(self._ahead + 1, JOBS_AHEAD)
         self._quick_deaths = 0
@@ -247,12 +247,12 @@ class Runner:
         else:
             self.refusal = str(what)
 
-    def seen(self, n: int) -> Seen:
+    def seen(self, delivery: int) -> Seen:
         """A look at the task process while it runs job number `n`."""
         if self._process is None:
             return Seen(None, None, 0)
         told = self._page.told()
-        if told is None or told.n != n:
+        if told is None or told.delivery != delivery:
             return Seen(None, None, self._page.sign_ms)
         return Seen(told.fraction, told.note, self._page.sign_ms)
 
@@ -269,17 +269,17 @@ class Runner:
             if packet:
                 numbers.append(packet[2])
         if numbers:
-            numbers = [n for n in self._sent if n >= numbers[0]]
-            for n in numbers:
-                del self._sent[n]
-        numbers += [n for n, _, _ in self._waiting]
+            numbers = [delivery for delivery in self._sent if delivery >= numbers[0]]
+            for delivery in numbers:
+                del self._sent[delivery]
+        numbers += [delivery for delivery, _, _ in self._waiting]
         self._waiting.clear()
         return [] if self._forgotten else numbers
 
-    def end_task(self, n: int) -> None:
+    def end_task(self, delivery: int) -> None:
         """Has `Cancelled` raised in the task of job number `n`, if that is what runs."""
         if self._process is not None:
-            self._page.to_end = n  # the signal alone might come when another job has begun
+            self._page.to_end = delivery  # the signal alone might come when another job has begun
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGTERM)
 
@@ -385,5 +385,5 @@ class Runner:
             self._close()
 
 
-def _printed(n: int, data: bytes) -> list[TaskEvent]:
-    return [Printed(n, data)] if data else []
+def _printed(delivery: int, data: bytes) -> list[TaskEvent]:
+    return [Printed(delivery, data)] if data else []

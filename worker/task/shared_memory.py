@@ -29,7 +29,7 @@ _PROGRESS = struct.Struct("=QdH")  # the job's number, the fraction (NaN: none),
 class Told(NamedTuple):
     """What the task of job number `n` has reported last. None: nothing of the kind."""
 
-    n: int
+    delivery: int
     fraction: float | None
     note: str | None
 
@@ -58,22 +58,22 @@ class Page:
         """When it gave the last sign, on the monotonic clock; 0 before the first."""
         return self._words[_SIGN]
 
-    def tell(self, n: int, fraction: float | None, note: str | None) -> None:
+    def tell(self, delivery: int, fraction: float | None, note: str | None) -> None:
         """Progress of job number `n`; it replaces what was told before."""
         text = (note or "")[:MAX_NOTE_CHARS].encode("utf-8", "replace")
-        body = _PROGRESS.pack(n, math.nan if fraction is None else fraction, len(text)) + text
+        body = _PROGRESS.pack(delivery, math.nan if fraction is None else fraction, len(text)) + text
         packed = zlib.crc32(body).to_bytes(4, "little") + body
         self._map[_CHECKSUM_AT : _CHECKSUM_AT + len(packed)] = packed
 
     def told(self) -> Told | None:
         """The last progress; None when there was none yet, or it is just being written."""
-        n, fraction, length = _PROGRESS.unpack_from(self._map, _PROGRESS_AT)
+        delivery, fraction, length = _PROGRESS.unpack_from(self._map, _PROGRESS_AT)
         end = _PROGRESS_AT + _PROGRESS.size
         body = self._map[_PROGRESS_AT : end + length]
-        if n == 0 or zlib.crc32(body) != int.from_bytes(self._map[_CHECKSUM_AT:_PROGRESS_AT], "little"):
+        if delivery == 0 or zlib.crc32(body) != int.from_bytes(self._map[_CHECKSUM_AT:_PROGRESS_AT], "little"):
             return None
         note = body[_PROGRESS.size :].decode("utf-8", "replace")
-        return Told(n, None if math.isnan(fraction) else min(1.0, max(0.0, fraction)), note or None)
+        return Told(delivery, None if math.isnan(fraction) else min(1.0, max(0.0, fraction)), note or None)
 
     # --- written by the worker -----------------------------------------------------------------------------
 
@@ -83,8 +83,8 @@ class Page:
         return self._words[_TO_END]
 
     @to_end.setter
-    def to_end(self, n: int) -> None:
-        self._words[_TO_END] = n
+    def to_end(self, delivery: int) -> None:
+        self._words[_TO_END] = delivery
 
     @property
     def service(self) -> tuple[bytes, bytes]:

@@ -37,11 +37,17 @@ def sample(scene: Scene) -> Sample:
     """Made by a broker and a worker that are killed in the end."""
     scene.start_broker().ready()
     scene.start_worker().ready()
-    ids = [scene.submit(f"{kind} {n}", kind)["first_id"] for n in range(20) for kind in ("soak_once", "soak_dies")[:1]]
-    ids += [scene.submit(f"large {n}", "soak_safe", "x" * 9000 + str(n))["first_id"] for n in range(4)]
+    ids = [
+        scene.submit(f"{kind} {delivery}", kind)["first_id"]
+        for delivery in range(20)
+        for kind in ("soak_once", "soak_dies")[:1]
+    ]
+    ids += [
+        scene.submit(f"large {delivery}", "soak_safe", "x" * 9000 + str(delivery))["first_id"] for delivery in range(4)
+    ]
     scene.await_ends(ids)
     scene.kill("worker")
-    ids += [scene.submit(f"waits {n}", "soak_once")["first_id"] for n in range(12)]
+    ids += [scene.submit(f"waits {delivery}", "soak_once")["first_id"] for delivery in range(12)]
     truth = told(scene, ids)
     scene.kill("broker")
     return Sample(read(scene), truth)

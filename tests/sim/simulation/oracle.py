@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from zjobs.broker.core.jobs import Changes, Job, Loaded
-from zjobs.broker.core.worker_status import Now
-from zjobs.messages.dispatch import HandedJob, Jobs
+from zjobs.broker.core.worker_status import Instant
+from zjobs.messages.dispatch import DispatchedJob, Jobs
 from zjobs.messages.records import TaskType
 from zjobs.messages.requests import PauseReply, Retry, RetryReply, Submit, SubmitReply
 from zjobs.messages.states import FailReason, JobState
@@ -15,7 +15,7 @@ from zjobs.messages.states import FailReason, JobState
 # A run that ended so does not count as one that was lost with its worker; `told`: it was told to end, and did.
 FAILED = ("fail", "died", "told")
 
-LET_GO_MS = 2_500  # in so long a worker hears, with nothing in its way, what it is told with every beat
+LET_GO_MS = 2_500  # in so long a worker hears, with nothing in its way, what it is told with every heartbeat
 
 
 class Broken(AssertionError):
@@ -38,7 +38,7 @@ class Run(NamedTuple):
 
 
 class Oracle:
-    def __init__(self, types: dict[str, TaskType], time: Callable[[], Now]) -> None:
+    def __init__(self, types: dict[str, TaskType], time: Callable[[], Instant]) -> None:
         self._types = types
         self._time = time
         self.acknowledged: set[int] = set()
@@ -163,22 +163,22 @@ class Oracle:
         elif self._paused_at is None:
             self.counts["pauses"] += 1
             self._paused_at = self._time().mono_ms
-        self._hold(loaded.paused is None or not changes.hands, "something was handed over in a pause")
+        self._hold(loaded.paused is None or not changes.deliveries, "something was handed over in a pause")
 
     def _commits_hands(self, changes: Changes, loaded: Loaded) -> None:
-        self._handed = {n: job.id for n, job in loaded.handed.items()}
-        for n, job_id in changes.hands:
+        self._handed = {delivery: job.id for delivery, job in loaded.handed.items()}
+        for delivery, job_id in changes.deliveries:
             assert loaded.session is not None
             self.counts["hand-overs"] += 1
-            owner = self._numbers.setdefault((loaded.session.session, n), job_id)
-            self._hold(owner == job_id, f"number {n} belonged to job {owner} and now to job {job_id}")
+            owner = self._numbers.setdefault((loaded.session.session, delivery), job_id)
+            self._hold(owner == job_id, f"number {delivery} belonged to job {owner} and now to job {job_id}")
             job = self.committed[job_id]
             self._hold(not job.cancelling and not job.state.final, f"job {job_id} shall end and was handed over")
         for job in loaded.handed.values():
             alone = job.reruns > 0 or self._types[job.type].max_reruns == 0
             self._hold(not alone or len(loaded.handed) == 1, f"job {job.id} travels with {list(loaded.handed)}")
-        if changes.hands:
-            self._in_turn([job_id for _, job_id in changes.hands])
+        if changes.deliveries:
+            self._in_turn([job_id for _, job_id in changes.deliveries])
 
     def _in_turn(self, handed: list[int]) -> None:
         """Of the ready jobs, those were handed over whose turn it is, and no other: however the wall clock was set."""
@@ -273,15 +273,15 @@ class Oracle:
 
     def hands_over(self, message: Jobs) -> None:
         """Jobs leave the broker."""
-        for n, job in enumerate(message.jobs, message.first):
-            committed = self._numbers.get((message.session, n))
-            self._hold(committed == job.id, f"number {n} left with job {job.id}, but {committed} was committed")
+        for delivery, job in enumerate(message.jobs, message.first):
+            committed = self._numbers.get((message.session, delivery))
+            self._hold(committed == job.id, f"number {delivery} left with job {job.id}, but {committed} was committed")
             rest = self.data[job.id][job.data_from :]
             self._hold(job.data == rest, f"job {job.id} left with the data {(job.data or b'')[:20]!r}")
 
     # --- what runs ----------------------------------------------------------------------------------------
 
-    def begins(self, n: int, job: HandedJob, incarnation: str) -> None:
+    def begins(self, delivery: int, job: DispatchedJob, incarnation: str) -> None:
         self._hold(self.running is None, f"job {job.id} began while job {self.running} ran")
         self.running = job.id
         self.counts["runs"] += 1
@@ -293,20 +293,20 @@ class Oracle:
         self._hold(job.id in self.committed, f"job {job.id} began and was never committed")
         self._hold(not self.committed[job.id].state.final, f"job {job.id} began after it was final")
         self._hold(job.data == self.data[job.id], f"job {job.id} began with the data {(job.data or b'')[:20]!r}")
-        self._begins_in_order(n, job.id, incarnation)
+        self._begins_in_order(delivery, job.id, incarnation)
         runs = self.runs.setdefault(job.id, [])
         if runs:
             self._begins_again(job, incarnation, runs)
         runs.append(Run(incarnation, None))
 
-    def _begins_in_order(self, n: int, job_id: int, incarnation: str) -> None:
+    def _begins_in_order(self, delivery: int, job_id: int, incarnation: str) -> None:
         """The numbers given out were given in turn; they begin in their order, each of them once."""
-        self._hold(self._handed.get(n) == job_id, f"job {job_id} began as number {n} of {self._handed}")
-        self._hold((incarnation, n) not in self._begun, f"number {n} began twice")
-        self._begun.add((incarnation, n))
+        self._hold(self._handed.get(delivery) == job_id, f"job {job_id} began as number {delivery} of {self._handed}")
+        self._hold((incarnation, delivery) not in self._begun, f"number {delivery} began twice")
+        self._begun.add((incarnation, delivery))
         for lower in self._handed:
-            began = lower >= n or (incarnation, lower) in self._begun
-            self._hold(began, f"job {job_id}, number {n}, began before number {lower}")
+            began = lower >= delivery or (incarnation, lower) in self._begun
+            self._hold(began, f"job {job_id}, number {delivery}, began before number {lower}")
         if self._may_start is not None:
             self._hold(job_id in self._may_start, f"job {job_id} began in a pause whose reply does not name it")
             self._may_start.discard(job_id)
@@ -314,7 +314,7 @@ class Oracle:
             paused_ms = self._time().mono_ms - max(self._paused_at, self.healthy_since)
             self._hold(paused_ms < LET_GO_MS, f"job {job_id} began {paused_ms} ms after a pause")
 
-    def _begins_again(self, job: HandedJob, incarnation: str, runs: list[Run]) -> None:
+    def _begins_again(self, job: DispatchedJob, incarnation: str, runs: list[Run]) -> None:
         kind, last = self._types[job.type], runs[-1]
         if last.incarnation == incarnation:
             self._hold(last.how in FAILED, f"job {job.id} began again after it ended {last.how!r}")
@@ -368,8 +368,8 @@ class Oracle:
         self.forgotten = set(range(1, loaded.counters.next_id)) - set(jobs)
         self._ids_of_key, self._wishes, self._begun = {}, {}, set()
         session = "" if loaded.session is None else loaded.session.session
-        self._numbers = {(session, n): job.id for n, job in loaded.handed.items()}
-        self._handed = {n: job.id for n, job in loaded.handed.items()}
+        self._numbers = {(session, delivery): job.id for delivery, job in loaded.handed.items()}
+        self._handed = {delivery: job.id for delivery, job in loaded.handed.items()}
         self._paused_at = None if loaded.paused is None else self._time().mono_ms
         self._may_start = None  # what was answered, another journal had promised
         for job_id, runs in self.runs.items():

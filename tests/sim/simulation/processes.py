@@ -17,7 +17,7 @@ from zjobs.broker.core.sending import Sending
 from zjobs.broker.retention import Retention
 from zjobs.broker.storage.sqlite import Journal, StorageError
 from zjobs.messages import codec
-from zjobs.messages.dispatch import REPORTS, Beat, Jobs, Piece, Progress, Received, Reports, Started
+from zjobs.messages.dispatch import REPORTS, Heartbeat, Jobs, Piece, Progress, Received, Reports, Started
 from zjobs.messages.records import BrokerName
 from zjobs.messages.requests import Cancel, Request
 from zjobs.worker.core.core import WorkerCore
@@ -49,7 +49,7 @@ class Broker:
         self.retention = Retention(world.keep)
         self._outbox: deque[bytes] = deque()
         self._sending = Sending(world.new_round())
-        self._beat_heard = False
+        self._heartbeat_heard = False
         self._load()
 
     def _load(self) -> None:
@@ -86,10 +86,10 @@ class Broker:
             self._outbox.clear()
         for frame in reports:
             message = codec.decode(frame, REPORTS)
-            if isinstance(message, Beat):
-                self.core.on_beat(message, self._world.new_name("session"), now)
+            if isinstance(message, Heartbeat):
+                self.core.on_heartbeat(message, self._world.new_name("session"), now)
                 self._sending.hears(message, now.mono_ms)
-                self._beat_heard = True
+                self._heartbeat_heard = True
             elif isinstance(message, Started):
                 self.core.on_started(message, now)
             elif isinstance(message, Progress):
@@ -130,7 +130,7 @@ class Broker:
         self._outbox.extend(map(codec.encode, effects.pipe))
         if effects.again:
             self._sending.start_over()
-        self._sending.add(effects.hand_over, self.journal.data_of([job.id for _, job in effects.hand_over]))
+        self._sending.add(effects.dispatched, self.journal.data_of([job.id for _, job in effects.dispatched]))
         if self.core.worker.known:
             self._send_jobs()
         self.flush()
@@ -143,9 +143,9 @@ class Broker:
             else:
                 self._world.oracle.counts["pieces"] += 1
             self._outbox.append(codec.encode(message))
-        if self._beat_heard:
+        if self._heartbeat_heard:
             self._outbox.append(codec.encode(self._sending.sent(session)))
-            self._beat_heard = False
+            self._heartbeat_heard = False
 
     def flush(self) -> None:
         if self._world.net.pipe_up:
@@ -220,7 +220,7 @@ class Worker:
     @property
     def delivers(self) -> bool:
         """Whether it still tells what the worker before could not."""
-        return self._turn.delivery is not None
+        return self._turn.spool_delivery is not None
 
     @property
     def eager(self) -> bool:

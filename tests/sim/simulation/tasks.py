@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from simulation.oracle import Oracle, printed_by, result_of
-from zjobs.messages.dispatch import Ended, HandedJob
+from zjobs.messages.dispatch import DispatchedJob, Ended
 from zjobs.messages.records import TaskType
 from zjobs.messages.states import FailReason, Outcome
 from zjobs.worker.core.interfaces import Death, Printed, TaskEvent
@@ -40,8 +40,8 @@ SLOW = {"slow": SLOW_MS, "late": SLOW_MS, "deaf": 3 * SLOW_MS}
 
 
 class Item(NamedTuple):
-    n: int
-    job: HandedJob
+    delivery: int
+    job: DispatchedJob
 
 
 class Runner:
@@ -63,15 +63,15 @@ class Runner:
 
     # --- what the worker's loop does ------------------------------------------------------------------
 
-    def offer(self, n: int, job: HandedJob) -> None:
-        self._waiting.append(Item(n, job))
+    def offer(self, delivery: int, job: DispatchedJob) -> None:
+        self._waiting.append(Item(delivery, job))
 
     def feed(self) -> None:
         while self._waiting and len(self._unread) + len(self._events) + (self._current is not None) < JOBS_AHEAD:
             self._unread.append(self._waiting.popleft())
 
     def take_back(self) -> list[int]:
-        numbers = [item.n for item in (*self._unread, *self._waiting)]
+        numbers = [item.delivery for item in (*self._unread, *self._waiting)]
         self._unread.clear()
         self._waiting.clear()
         return [] if self._forgotten else numbers
@@ -80,9 +80,9 @@ class Runner:
         events, self._events = self._events, []
         return [] if self._forgotten else events
 
-    def end_task(self, n: int, now: int) -> None:
+    def end_task(self, delivery: int, now: int) -> None:
         """The task of number `n` is told to end."""
-        if self._current is not None and self._current.n == n and not self._dead:
+        if self._current is not None and self._current.delivery == delivery and not self._dead:
             self._told = True
             if _word(self._current.job) != "deaf":
                 self._ends_at = now
@@ -97,7 +97,7 @@ class Runner:
     def died(self) -> Death | None:
         if not (self._dead or self._killed):
             return None
-        lost = [] if self._current is None or self._forgotten else [self._current.n]
+        lost = [] if self._current is None or self._forgotten else [self._current.delivery]
         self.bury()
         return Death("killed by SIGKILL", self.events(), lost, self.take_back(), 0)
 
@@ -128,7 +128,7 @@ class Runner:
             self._told = False
             self._ends_at = now + _takes_ms(self._current.job)
             if _takes_ms(self._current.job):
-                self._events.append(Printed(self._current.n, printed_by(self._current.job.id)))
+                self._events.append(Printed(self._current.delivery, printed_by(self._current.job.id)))
             return True
         if now < self._ends_at:
             return False
@@ -154,7 +154,7 @@ class Runner:
         if self._told and word not in ("late", "deaf"):
             self._current = None
             self._oracle.ends(item.job.id, "told")
-            self._events.append(Ended(item.n, Outcome.CANCELLED, elapsed_us, message="told to end"))
+            self._events.append(Ended(item.delivery, Outcome.CANCELLED, elapsed_us, message="told to end"))
             return
         if word == "die":
             self.die()
@@ -164,20 +164,20 @@ class Runner:
         self._oracle.ends(item.job.id, word)
         if word == "ok":
             result = result_of(item.job.id, item.job.data)
-            self._events.append(Ended(item.n, Outcome.COMPLETED, elapsed_us, result))
+            self._events.append(Ended(item.delivery, Outcome.COMPLETED, elapsed_us, result))
         else:
             reason = FailReason.RAISED if word == "fail" else FailReason.BAD_DATA
-            self._events.append(Ended(item.n, Outcome.FAILED, elapsed_us, reason=reason, message="no"))
+            self._events.append(Ended(item.delivery, Outcome.FAILED, elapsed_us, reason=reason, message="no"))
 
 
-def _word(job: HandedJob) -> str:
+def _word(job: DispatchedJob) -> str:
     """What the run does."""
     assert job.data is not None
     word, _, once = job.data.decode().partition("#")[0].partition("_")
     return "ok" if once and job.attempt > 1 else word
 
 
-def _takes_ms(job: HandedJob) -> int:
+def _takes_ms(job: DispatchedJob) -> int:
     return TYPES[job.type][1] + SLOW.get(_word(job), 0)
 
 
@@ -215,9 +215,9 @@ class TaskProcess:
     def clear_up(self, now_ms: int) -> None:
         pass
 
-    def offer(self, n: int, job: HandedJob, result_bytes: int) -> None:
+    def offer(self, delivery: int, job: DispatchedJob, result_bytes: int) -> None:
         assert self.runner is not None
-        self.runner.offer(n, job)
+        self.runner.offer(delivery, job)
 
     def feed(self) -> None:
         if self.runner is not None:
@@ -239,12 +239,12 @@ class TaskProcess:
             self.runner = None
         return death
 
-    def seen(self, n: int) -> Seen:
+    def seen(self, delivery: int) -> Seen:
         return Seen(self._world.now % 1000 / 1000, "note", self._world.now)
 
-    def end_task(self, n: int) -> None:
+    def end_task(self, delivery: int) -> None:
         if self.runner is not None:
-            self.runner.end_task(n, self._world.now)
+            self.runner.end_task(delivery, self._world.now)
 
     def kill(self) -> None:
         self._world.oracle.workers_ended += 1

@@ -15,7 +15,7 @@ from simulation.processes import MOST_TURNS, Broker, Crash, Worker
 from simulation.store import FileStore, MemoryStore, fill_disk
 from simulation.tasks import BEHAVIOURS, FEW, TYPES, Runner
 from zjobs.broker.core.core import Rules
-from zjobs.broker.core.worker_status import Now
+from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.retention import Keep
 from zjobs.messages.requests import (
     Cancel,
@@ -286,8 +286,8 @@ class World:
 
     # --- parts ----------------------------------------------------------------------------------------------
 
-    def time(self) -> Now:
-        return Now(self.now, self._wall_ms + self.now)
+    def time(self) -> Instant:
+        return Instant(self.now, self._wall_ms + self.now)
 
     def new_round(self) -> int:
         """Where a new broker begins to count its rounds: none that an earlier one had."""

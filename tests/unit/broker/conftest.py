@@ -9,9 +9,9 @@ import pytest
 from zjobs.broker.core.core import Core, Rules
 from zjobs.broker.core.effects import Effects
 from zjobs.broker.core.jobs import Job
-from zjobs.broker.core.worker_status import Now
+from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.storage.sqlite import MEMORY, Journal
-from zjobs.messages.dispatch import Ack, Beat, Ended, Invalid, Output, Reports, Returned
+from zjobs.messages.dispatch import Ack, Ended, Heartbeat, Invalid, Output, Reports, Returned
 from zjobs.messages.records import BrokerName, Limits, TaskType
 from zjobs.messages.requests import Cancel, Error, Forget, NewJob, Pause, Reply, Resume, Retry, Submit, SubmitReply
 from zjobs.messages.states import Outcome
@@ -46,8 +46,8 @@ class Bench:
     # --- the broker ------------------------------------------------------------------------------------------
 
     @property
-    def now(self) -> Now:
-        return Now(self.mono_ms, self.wall_ms + self.mono_ms)
+    def now(self) -> Instant:
+        return Instant(self.mono_ms, self.wall_ms + self.mono_ms)
 
     def restart(self) -> None:
         """A new broker on what is committed."""
@@ -68,7 +68,7 @@ class Bench:
     @property
     def handed(self) -> list[tuple[int, int]]:
         """(number, job id) of what the last turn handed over."""
-        return [(n, job.id) for n, job in self.last.hand_over]
+        return [(delivery, job.id) for delivery, job in self.last.dispatched]
 
     def sent(self, kind: type) -> list[object]:
         """The messages of this kind that the last turn sent down the pipe."""
@@ -132,25 +132,25 @@ class Bench:
 
     # --- the worker ------------------------------------------------------------------------------------------
 
-    def beat(self, session: str | None = "", turn: bool = True, **fields: object) -> Effects:
-        """A beat of the worker; `session` "": the one that the journal knows."""
+    def heartbeat(self, session: str | None = "", turn: bool = True, **fields: object) -> Effects:
+        """A heartbeat of the worker; `session` "": the one that the journal knows."""
         if session == "":
             session = self.core.session_name
-        beat = Beat(self.incarnation, session, self.taken, self.acked, False, None, TYPES, NAME, "here", 7)
+        heartbeat = Heartbeat(self.incarnation, session, self.taken, self.acked, False, None, TYPES, NAME, "here", 7)
         self._sessions += 1
-        self.core.on_beat(beat._replace(**fields), f"session {self._sessions}", self.now)
+        self.core.on_heartbeat(heartbeat._replace(**fields), f"session {self._sessions}", self.now)
         return self.turn() if turn else self.last
 
     def worker(self, incarnation: str = "A") -> None:
         """A worker starts and is taken into service."""
         self.incarnation, self.taken, self.acked = incarnation, 0, 0
-        self.beat(session=None)
-        self.beat()
+        self.heartbeat(session=None)
+        self.heartbeat()
 
     def report(self, first: int, *reports: Output | Ended | Returned | Invalid, session: str = "") -> Effects:
         """Each end without an id is that of the job which was handed over under its number."""
         filled = tuple(
-            one._replace(id=one.id or self._numbers[one.n]) if isinstance(one, Ended) else one for one in reports
+            one._replace(id=one.id or self._numbers[one.delivery]) if isinstance(one, Ended) else one for one in reports
         )
         self.core.on_reports(Reports(session or self.core.session_name, first, filled), self.now)
         return self.turn()
@@ -160,10 +160,10 @@ class Bench:
         for name in types:
             reply = self.submit(name)
             assert isinstance(reply, SubmitReply)
-            ((n, _),) = self.handed
-            self.taken = n
+            ((delivery, _),) = self.handed
+            self.taken = delivery
             self.acked += 1
-            self.report(self.acked, Ended(n, Outcome.COMPLETED, elapsed_us, b"\xa2ok"))
+            self.report(self.acked, Ended(delivery, Outcome.COMPLETED, elapsed_us, b"\xa2ok"))
 
 
 @pytest.fixture

@@ -11,16 +11,16 @@ from zjobs.messages.requests import NewJob, Submit
 from zjobs.messages.states import FailReason, JobState, Outcome
 
 
-def done(n: int) -> Ended:
-    return Ended(n, Outcome.COMPLETED, 10, b"\xa2ok")
+def done(delivery: int) -> Ended:
+    return Ended(delivery, Outcome.COMPLETED, 10, b"\xa2ok")
 
 
-def cancelled(n: int) -> Ended:
-    return Ended(n, Outcome.CANCELLED, 5_000, message="it was told to end", detail="Traceback", output=b"bye")
+def cancelled(delivery: int) -> Ended:
+    return Ended(delivery, Outcome.CANCELLED, 5_000, message="it was told to end", detail="Traceback", output=b"bye")
 
 
-def failed(n: int, reason: FailReason = FailReason.RAISED) -> Ended:
-    return Ended(n, Outcome.FAILED, 10, None, reason, "ValueError: no", "Traceback")
+def failed(delivery: int, reason: FailReason = FailReason.RAISED) -> Ended:
+    return Ended(delivery, Outcome.FAILED, 10, None, reason, "ValueError: no", "Traceback")
 
 
 def test_a_queued_job_is_cancelled_at_once(bench: Any) -> None:
@@ -29,7 +29,7 @@ def test_a_queued_job_is_cancelled_at_once(bench: Any) -> None:
     bench.cancel(2)
     job = bench.job(2)
     assert (job.state, job.ended_at, job.cancelling, job.version) == (JobState.CANCELLED, bench.now.wall_ms, False, 1)
-    assert [(news.job.id, news.job.state) for news in bench.last.news] == [(2, JobState.CANCELLED)]
+    assert [(change.job.id, change.job.state) for change in bench.last.job_changes] == [(2, JobState.CANCELLED)]
     assert bench.core.next_ids(9) == [1, 3] and bench.core.ahead(bench.job(3)) == 1
     assert (bench.core.queued, bench.core.counters.cancelled, bench.core.ahead(job)) == (2, 1, None)
     bench.restart()
@@ -41,7 +41,7 @@ def test_a_waiting_job_is_cancelled_at_once(ready: Any) -> None:
     ready.submit("once", delay_ms=500)
     ready.cancel(1)
     assert ready.job(1).state is JobState.CANCELLED and ready.core.waiting == 0
-    assert ready.after(1_000).hand_over == []
+    assert ready.after(1_000).dispatched == []
     assert ready.core.queued == 0
 
 
@@ -57,14 +57,14 @@ def _submit(*types: str) -> tuple[Any, Any]:
 
 
 def test_a_job_with_the_worker_is_told_to_end(ready: Any) -> None:
-    """The wish is written down, and the worker is told with this turn and with every beat until it reports the end."""
+    """The wish is written down; the worker is told in this turn and with every heartbeat until it reports the end."""
     ready.submit("twice")
     ready.cancel(1)
     assert ready.sent(CancelRun) == [CancelRun(ready.core.session_name, 1)]
     job = ready.job(1)
     assert (job.state, job.cancelling, job.version) == (JobState.QUEUED, True, 1)
     ready.taken = 1
-    ready.beat(running=Running(1, 1, 5))
+    ready.heartbeat(running=Running(1, 1, 5))
     assert ready.sent(CancelRun) == [CancelRun(ready.core.session_name, 1)]
     ready.report(1, cancelled(1))
     job = ready.job(1)
@@ -77,7 +77,7 @@ def test_a_job_with_the_worker_is_told_to_end(ready: Any) -> None:
         None,
         "Traceback",
     )
-    ready.beat(acked=1)
+    ready.heartbeat(acked=1)
     assert ready.sent(CancelRun) == [] and ready.core.counters.cancelled == 1
 
 
@@ -152,12 +152,12 @@ def test_the_wish_outlives_broker_and_worker(ready: Any, restarted: bool) -> Non
 
 
 def test_the_wish_is_told_after_a_restart_of_the_broker(ready: Any) -> None:
-    """With the first beat of a worker that still has the job."""
+    """With the first heartbeat of a worker that still has the job."""
     ready.submit("twice")
     ready.cancel(1)
     ready.restart()
     ready.taken = 1
-    ready.beat()
+    ready.heartbeat()
     assert ready.sent(CancelRun) == [CancelRun(ready.core.session_name, 1)]
 
 
@@ -196,7 +196,7 @@ def test_a_run_past_its_time_limit_is_a_failure(ready: Any) -> None:
 def test_a_time_limit_goes_with_the_job(ready: Any) -> None:
     """As it was submitted, to the worker and to its copies."""
     ready.submit("once", time_limit_ms=700)
-    ((_, job),) = ready.last.hand_over
+    ((_, job),) = ready.last.dispatched
     assert job.time_limit_ms == ready.job(1).time_limit_ms == 700
     ready.report(1, done(1))
     ready.retry(1)

@@ -19,8 +19,8 @@ DAY_MS = 86_400_000
 STEPS = [DAY_MS, -DAY_MS, 300 * 365 * DAY_MS]
 
 
-def failed(n: int) -> Ended:
-    return Ended(n, Outcome.FAILED, 10, None, FailReason.RAISED, "no")
+def failed(delivery: int) -> Ended:
+    return Ended(delivery, Outcome.FAILED, 10, None, FailReason.RAISED, "no")
 
 
 def shown_ready_at(bench: Any, job_id: int) -> int | None:
@@ -47,7 +47,7 @@ def test_a_delay_is_neither_shorter_nor_longer(ready: Any, step_ms: int) -> None
     assert ready.core.next_deadline_ms(ready.now) <= ready.mono_ms + 600
     ready.after(599)
     assert ready.handed == []
-    ready.beat()
+    ready.heartbeat()
     ready.after(1)
     assert ready.handed == [(1, 1)]
 
@@ -79,7 +79,7 @@ def test_over_a_restart_the_wall_clock_says_what_is_left(ready: Any, step_ms: in
     ready.after(400)
     ready.wall_ms += step_ms
     ready.restart()
-    ready.beat()
+    ready.heartbeat()
     if left_ms:
         ready.after(left_ms - 1)
         assert ready.handed == []
@@ -94,7 +94,7 @@ def test_the_delay_of_a_retry_is_bounded_by_itself_over_a_restart(ready: Any) ->
     ready.report(1, failed(1))
     ready.wall_ms -= DAY_MS
     ready.restart()
-    ready.beat()
+    ready.heartbeat()
     ready.after(999)
     assert ready.handed == []
     ready.after(1)
@@ -133,7 +133,7 @@ def test_a_run_that_began_before_1970_is_shown(ready: Any) -> None:
     ready.wall_ms = -ready.mono_ms
     ready.submit("again")
     ready.taken = 1
-    ready.beat(running=Running(1, 1, 10_000))
+    ready.heartbeat(running=Running(1, 1, 10_000))
     assert ready.core.running is not None and shown_ready_at(ready, 1) is None
     ready.worker("B")
     assert ready.journal.attempts(1)[0].started_at == 0

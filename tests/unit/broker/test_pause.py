@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from zjobs.messages.dispatch import Ended, Returned, ReturnJobs, Running
+from zjobs.messages.dispatch import Ended, Recall, Returned, Running
 from zjobs.messages.records import Paused
 from zjobs.messages.requests import Pause, PauseReply, Resume, ResumeReply
 from zjobs.messages.states import FailReason, JobState, Outcome
 
 
-def done(n: int) -> Ended:
-    return Ended(n, Outcome.COMPLETED, 10, b"\xa2ok")
+def done(delivery: int) -> Ended:
+    return Ended(delivery, Outcome.COMPLETED, 10, b"\xa2ok")
 
 
-def failed(n: int, reason: FailReason = FailReason.RAISED) -> Ended:
-    return Ended(n, Outcome.FAILED, 10, None, reason, "ValueError: no", "Traceback")
+def failed(delivery: int, reason: FailReason = FailReason.RAISED) -> Ended:
+    return Ended(delivery, Outcome.FAILED, 10, None, reason, "ValueError: no", "Traceback")
 
 
 def test_nothing_new_starts_until_resume(ready: Any) -> None:
@@ -29,7 +29,7 @@ def test_nothing_new_starts_until_resume(ready: Any) -> None:
     ready.report(1, done(1))
     assert ready.job(1).state is JobState.COMPLETED and ready.handed == []
     ready.after(60_000)
-    ready.beat()
+    ready.heartbeat()
     assert ready.handed == [] and ready.core.paused == paused
     assert ready.resume() == ResumeReply("journal", paused)
     assert ready.handed == [(2, 2)]
@@ -41,13 +41,13 @@ def test_the_reply_names_what_runs_and_what_may_start(ready: Any) -> None:
     ready.learn("twice")
     ready.submit("twice", "twice", "twice", "once")
     ready.taken = 4
-    ready.beat(running=Running(2, 2, 5))
+    ready.heartbeat(running=Running(2, 2, 5))
     assert ready.pause()[2:] == (2, (3, 4)) and ready.core.dispatched == 3
     ready.core.on_gone()
     assert ready.pause()[2:] == (2, (3, 4))
     ready.restart()
     assert ready.pause()[2:] == (None, (2, 3, 4)), "which of them runs is not known yet"
-    ready.beat(running=Running(2, 2, 50))
+    ready.heartbeat(running=Running(2, 2, 50))
     ready.report(2, done(2), Returned(3, False))
     assert ready.pause()[2:] == (None, ()) and ready.core.dispatched == 0
     ready.after(60_000)
@@ -61,12 +61,12 @@ def test_a_pause_is_kept_over_a_restart(ready: Any) -> None:
     ready.submit("once")
     ready.restart()
     assert ready.core.paused == paused
-    ready.beat()
+    ready.heartbeat()
     assert ready.handed == []
     ready.core.on_gone()
     ready.resume()
     ready.restart()
-    ready.beat()
+    ready.heartbeat()
     assert ready.core.paused is None and ready.handed == [(1, 1)]
 
 
@@ -89,19 +89,19 @@ def test_pause_and_resume_in_one_turn(ready: Any) -> None:
 
 
 def test_what_has_not_begun_is_called_back(ready: Any) -> None:
-    """At once and with every beat, while something is with the worker that does not run."""
+    """At once and with every heartbeat, while something is with the worker that does not run."""
     ready.learn("twice")
     ready.submit("twice", "twice", "twice")
     assert [job_id for _, job_id in ready.handed] == [2, 3, 4]
     ready.pause()
-    asked = [ReturnJobs(ready.core.session_name)]
-    assert ready.sent(ReturnJobs) == asked
+    asked = [Recall(ready.core.session_name)]
+    assert ready.sent(Recall) == asked
     ready.taken = 4
-    ready.beat(running=Running(2, 2, 5))
-    assert ready.sent(ReturnJobs) == asked
+    ready.heartbeat(running=Running(2, 2, 5))
+    assert ready.sent(Recall) == asked
     ready.report(2, Returned(3, False))
-    ready.beat(running=Running(2, 2, 5))
-    assert ready.sent(ReturnJobs) == [], "what runs goes on"
+    ready.heartbeat(running=Running(2, 2, 5))
+    assert ready.sent(Recall) == [], "what runs goes on"
     ready.report(3, done(2))
     assert ready.handed == [] and ready.core.next_ids(9) == [3, 4]
     ready.resume()
@@ -115,19 +115,19 @@ def test_a_restarted_broker_calls_back_too(ready: Any) -> None:
     ready.pause()
     ready.restart()
     ready.taken = 3
-    ready.beat(running=Running(2, 2, 5))
-    assert ready.sent(ReturnJobs) == [ReturnJobs(ready.core.session_name)]
+    ready.heartbeat(running=Running(2, 2, 5))
+    assert ready.sent(Recall) == [Recall(ready.core.session_name)]
 
 
 def test_a_pause_asks_nobody_when_nothing_is_out(ready: Any) -> None:
     """Nor when the worker is not there."""
     ready.pause()
-    assert ready.sent(ReturnJobs) == []
+    assert ready.sent(Recall) == []
     ready.resume()
     ready.submit("once")
     ready.core.on_gone()
     ready.pause()
-    assert ready.sent(ReturnJobs) == []
+    assert ready.sent(Recall) == []
 
 
 @pytest.mark.parametrize(

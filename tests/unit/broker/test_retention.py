@@ -10,7 +10,7 @@ import pytest
 
 from zjobs.broker.core.core import Core, Rules
 from zjobs.broker.core.jobs import Changes, Job, Printed, Service
-from zjobs.broker.core.worker_status import Now
+from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.retention import STEP_BYTES, STEP_EVERY_MS, STEP_JOBS, STEP_LOOKED_AT, SWEEP_EVERY_MS, Keep, Retention
 from zjobs.broker.storage.sqlite import Journal, StorageError
 from zjobs.messages.dispatch import Ended
@@ -19,8 +19,8 @@ from zjobs.messages.requests import Cancel, ForgetReply, NewJob, Submit
 from zjobs.messages.states import ErrorCode, JobState, Outcome
 
 
-def done(n: int) -> Ended:
-    return Ended(n, Outcome.COMPLETED, 10, b"\xa2ok")
+def done(delivery: int) -> Ended:
+    return Ended(delivery, Outcome.COMPLETED, 10, b"\xa2ok")
 
 
 # --- on request ------------------------------------------------------------------------------------------------------
@@ -80,10 +80,12 @@ class Store:
         self.journal = Journal.open(str(path), "journal")
         self.journal.take_up()
         made = Changes()
-        for n in range(1, count + 1):
-            made.added[n] = Job(n, "x", JobState.QUEUED, 0, 0, 0, len(data), 0)
-            made.changed[n] = made.added[n]._replace(state=JobState.FAILED, ended_at=1, ended_served_ms=n * 1_000)
-        made.data = [(n, data) for n in made.added]
+        for delivery in range(1, count + 1):
+            made.added[delivery] = Job(delivery, "x", JobState.QUEUED, 0, 0, 0, len(data), 0)
+            made.changed[delivery] = made.added[delivery]._replace(
+                state=JobState.FAILED, ended_at=1, ended_served_ms=delivery * 1_000
+            )
+        made.data = [(delivery, data) for delivery in made.added]
         self.mono_ms = 0
         self.wall_ms = 1_700_000_000_000
         made.service = Service(count * 1_000, self.wall_ms)
@@ -96,8 +98,8 @@ class Store:
         return Core(self.journal.load(), self.journal, Rules(), BrokerName("h", "f", "journal"), self.now)
 
     @property
-    def now(self) -> Now:
-        return Now(self.mono_ms, self.wall_ms)
+    def now(self) -> Instant:
+        return Instant(self.mono_ms, self.wall_ms)
 
     def step(self, retention: Retention) -> int:
         """How many jobs one step drops."""

@@ -13,12 +13,12 @@ from zjobs.messages.requests import Error, Forget, Retry, RetryReply
 from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome
 
 
-def done(n: int) -> Ended:
-    return Ended(n, Outcome.COMPLETED, 10, b"\xa2ok")
+def done(delivery: int) -> Ended:
+    return Ended(delivery, Outcome.COMPLETED, 10, b"\xa2ok")
 
 
-def failed(n: int, reason: FailReason = FailReason.RAISED) -> Ended:
-    return Ended(n, Outcome.FAILED, 10, None, reason, "ValueError: no", "Traceback")
+def failed(delivery: int, reason: FailReason = FailReason.RAISED) -> Ended:
+    return Ended(delivery, Outcome.FAILED, 10, None, reason, "ValueError: no", "Traceback")
 
 
 # --- by itself ---------------------------------------------------------------------------------------------------
@@ -35,9 +35,9 @@ def test_the_delay_doubles_with_each_failure(ready: Any) -> None:
             ready.core.ready_at(job, ready.now) == job.ready_at and ready.core.waiting == 1 and ready.core.queued == 0
         )
         assert ready.core.ahead(job) is None
-        assert ready.after(delay_ms - 1).hand_over == []
+        assert ready.after(delay_ms - 1).dispatched == []
         assert ready.core.next_deadline_ms(ready.now) <= ready.mono_ms + 1
-        assert [job.id for _, job in ready.after(1).hand_over] == [1] or ready.beat().hand_over
+        assert [job.id for _, job in ready.after(1).dispatched] == [1] or ready.heartbeat().dispatched
     ready.report(4, failed(4))
     assert ready.job(1).state is JobState.FAILED and ready.job(1).attempts == 4
     assert [one.number for one in ready.journal.attempts(1)] == [1, 2, 3, 4]
@@ -46,14 +46,14 @@ def test_the_delay_doubles_with_each_failure(ready: Any) -> None:
 def test_the_delay_is_an_hour_at_most(ready: Any) -> None:
     """However often it failed."""
     kind = TaskType("stubborn", max_attempts=100, retry_delay_ms=1_000_000)
-    ready.beat(types=(kind,))
+    ready.heartbeat(types=(kind,))
     ready.submit("stubborn")
     for number in range(1, 60):
         ready.report(number, failed(number))
         delay_ms = ready.job(1).ready_at - ready.now.wall_ms
         assert delay_ms == min(1_000_000 << (number - 1), LONGEST_RETRY_DELAY_MS)
         ready.mono_ms += delay_ms
-        ready.beat(types=(kind,))
+        ready.heartbeat(types=(kind,))
         assert ready.handed == [(number + 1, 1)]
 
 
@@ -81,10 +81,10 @@ def test_a_restart_in_between_keeps_the_delay(ready: Any) -> None:
     at = ready.job(1).ready_at
     ready.mono_ms += 400
     ready.restart()
-    ready.beat()
+    ready.heartbeat()
     assert ready.handed == [] and ready.core.waiting == 1 and ready.job(1).ready_at == at
     ready.mono_ms += 600
-    ready.beat()
+    ready.heartbeat()
     assert ready.handed == [(2, 1)]
 
 
@@ -93,7 +93,7 @@ def test_reruns_are_counted_apart_from_attempts(ready: Any) -> None:
     ready.submit("later")
     ready.report(1, failed(1))
     ready.mono_ms += 1_000
-    ready.beat()
+    ready.heartbeat()
     assert ready.handed == [(2, 1)]
     ready.worker("B")
     job = ready.job(1)
@@ -114,7 +114,10 @@ def test_a_delayed_job_starts_when_its_time_has_come(ready: Any) -> None:
     ready.submit("once")
     assert [job_id for _, job_id in ready.handed] == [2]
     assert ready.core.waiting == 1
-    assert [ready.core.ready_at(ready.job(n), ready.now) for n in (1, 2)] == [ready.now.wall_ms + 500, None]
+    assert [ready.core.ready_at(ready.job(delivery), ready.now) for delivery in (1, 2)] == [
+        ready.now.wall_ms + 500,
+        None,
+    ]
     assert ready.core.next_deadline_ms(ready.now) == ready.mono_ms + 500
     ready.report(1, done(1))
     ready.after(499)
@@ -132,7 +135,7 @@ def test_delayed_jobs_line_up_by_priority_and_id_once_ready(bench: Any) -> None:
     assert bench.core.next_ids(9) == [3]
     bench.after(150)
     assert bench.core.next_ids(9) == [4, 1, 2, 3]
-    assert [bench.core.ahead(bench.job(n)) for n in (1, 2, 3, 4)] == [1, 2, 3, 0]
+    assert [bench.core.ahead(bench.job(delivery)) for delivery in (1, 2, 3, 4)] == [1, 2, 3, 0]
 
 
 def test_what_was_ready_stays_so_when_the_clock_is_set_back(ready: Any) -> None:
@@ -140,9 +143,9 @@ def test_what_was_ready_stays_so_when_the_clock_is_set_back(ready: Any) -> None:
     ready.learn("twice")
     ready.submit("twice", "twice", delay_ms=100)
     ready.after(100)
-    ready.beat()
+    ready.heartbeat()
     ready.wall_ms -= 60_000
-    first = min(n for n in ready.journal.load().handed)
+    first = min(delivery for delivery in ready.journal.load().handed)
     ready.report(2, Returned(first, False))
     assert [job_id for _, job_id in ready.handed] == [2, 3]
 
@@ -160,7 +163,7 @@ def test_greater_priority_overtakes_all_that_is_not_with_the_worker(ready: Any) 
     assert [ready.core.ahead(ready.job(job_id)) for job_id in order] == list(range(6))
     ready.restart()
     assert ready.core.next_ids(9) == order
-    ready.beat()
+    ready.heartbeat()
     handed = []
     for number in range(1, 7):
         ready.report(number, done(number))
@@ -177,7 +180,10 @@ def test_each_job_of_mixed_priorities_leaves_with_its_own_record(ready: Any) -> 
     ready.after(10)
     ids = [job_id for _, job_id in ready.handed]
     assert ids == [3, 2, 5, 6, 7, 8]
-    assert [(job.id, job.priority) for _, job in ready.last.hand_over] == [(3, 9), *((n, 0) for n in ids[1:])]
+    assert [(job.id, job.priority) for _, job in ready.last.dispatched] == [
+        (3, 9),
+        *((delivery, 0) for delivery in ids[1:]),
+    ]
     assert ready.journal.data_of(ids) == {3: b"9", **dict.fromkeys(ids[1:], b"0")}
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from zjobs.client import Client, errors, watch
 from zjobs.client.client import Watch
-from zjobs.client.watch import News
+from zjobs.client.watch import WatchEvent
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests import Status
 from zjobs.messages.states import JobState
@@ -19,7 +19,7 @@ from zjobs.messages.states import JobState
 QUEUED, RUNNING, COMPLETED = JobState.QUEUED, JobState.IN_PROGRESS, JobState.COMPLETED
 
 
-def until(watching: Watch, wanted: Callable[[News], bool]) -> News:
+def until(watching: Watch, wanted: Callable[[WatchEvent], bool]) -> WatchEvent:
     """The first news that is `wanted`."""
     while True:
         news = watching.next(60)
@@ -32,13 +32,13 @@ def test_news_as_they_are_pushed(broker: Any, client: Client) -> None:
     """Every change arrives as it is pushed, the last one ends the watch, and old news are not told again."""
     broker.add(17, ahead=3)
     with client.watch([17]) as watching:
-        assert watching.next(60) == News(job=broker.jobs[17])
+        assert watching.next(60) == WatchEvent(job=broker.jobs[17])
         running = broker.add(17, RUNNING)
         assert until(watching, lambda news: True).job == running
         old = running._replace(state=QUEUED, version=0)
         broker.emit(old)
         ended = broker.add(17, COMPLETED, "x")
-        assert watching.next(60) == News(job=ended)
+        assert watching.next(60) == WatchEvent(job=ended)
         assert watching.next(60) is None
         assert not watching.unfinished
     assert len(broker.asked(Status)) == 1, "pushed, not asked for"
@@ -49,7 +49,7 @@ def test_a_refresh_when_all_have_ended_adds_no_other_jobs(broker: Any, client: C
     broker.add(1)
     broker.add(17, COMPLETED, "x")
     with client.watch([17]) as watching:
-        assert watching.next(60) == News(job=broker.jobs[17])
+        assert watching.next(60) == WatchEvent(job=broker.jobs[17])
         watching.refresh()
         assert watching.next(0) is None
         assert list(watching.known) == [17] and not watching.unfinished
@@ -72,7 +72,7 @@ def test_lost_events_are_asked_for(broker: Any, client: Client, monkeypatch: pyt
     with client.watch([17]) as watching:
         watching.next(60)
         broker.jobs[17] = broker.jobs[17]._replace(state=COMPLETED, version=1)
-        assert watching.next(60) == News(job=broker.jobs[17])
+        assert watching.next(60) == WatchEvent(job=broker.jobs[17])
 
 
 def test_many_jobs_with_few_topics(broker: Any, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_many_jobs_with_few_topics(broker: Any, client: Client, monkeypatch: pyt
     with client.watch(range(1, 21)) as watching:
         for job_id in range(1, 21):
             ended = broker.add(job_id, COMPLETED, job_id)
-            until(watching, functools.partial(News.__eq__, News(job=ended)))
+            until(watching, functools.partial(WatchEvent.__eq__, WatchEvent(job=ended)))
         assert not watching.unfinished
     topics: set[bytes] = set()
     while not broker.subscribed.empty():
@@ -127,7 +127,7 @@ def test_a_lost_broker_is_waited_for(broker: Any, client: Client, monkeypatch: p
     with client.watch([17]) as watching:
         watching.next(60)
         broker.stop()
-        assert watching.next(60) == News(link=False)
+        assert watching.next(60) == WatchEvent(link=False)
         broker.start()
         until(watching, lambda news: news.link is True)
         broker.add(17, COMPLETED, "x")
@@ -141,7 +141,7 @@ def test_a_broker_that_comes_back_elsewhere(broker: Any, client: Client, monkeyp
     with client.watch([17]) as watching:
         watching.next(60)
         broker.stop()
-        assert watching.next(60) == News(link=False)
+        assert watching.next(60) == WatchEvent(link=False)
         broker.events = "tcp://127.0.0.1:*"
         broker.start()
         until(watching, lambda news: news.link is True)
@@ -159,7 +159,7 @@ def test_a_broker_lost_for_good(broker: Any, monkeypatch: pytest.MonkeyPatch) ->
     with Client(broker.address, patience=0.3) as client, client.watch([17]) as watching:
         watching.next(60)
         broker.stop()
-        assert watching.next(60) == News(link=False)
+        assert watching.next(60) == WatchEvent(link=False)
         with pytest.raises(errors.BrokerUnreachable, match=r"within 0\.3 s"):
             watching.next(60)
     broker.start()
@@ -183,4 +183,4 @@ def test_nonsense_among_the_events(broker: Any, client: Client) -> None:
         watching.next(60)
         broker._todo.put(lambda: broker._xpub.send_multipart([b"job.17.", b"\xc1"]))
         ended = broker.add(17, COMPLETED, "x")
-        assert watching.next(60) == News(job=ended)
+        assert watching.next(60) == WatchEvent(job=ended)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from zjobs.client import Client, errors, watch, watch_all
-from zjobs.client.watch import News
+from zjobs.client.watch import WatchEvent
 from zjobs.messages.events import Listening
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState
@@ -25,7 +25,7 @@ def test_every_change_after_watch_returns(broker: Any, client: Client) -> None:
     with client.watch() as watching:
         for each in told:
             broker.emit_change(each)
-        assert [watching.next(60) for _ in told] == [News(job=each) for each in told]
+        assert [watching.next(60) for _ in told] == [WatchEvent(job=each) for each in told]
         assert watching.next(0) is None
 
 
@@ -40,7 +40,7 @@ def test_as_an_iterator(broker: Any, client: Client) -> None:
     assert seen == [QUEUED, COMPLETED]
     watching = client.watch()
     broker.emit_change(job(7))
-    assert next(iter(watching)) == News(job=job(7))
+    assert next(iter(watching)) == WatchEvent(job=job(7))
     watching.close()
     watching.close()
 
@@ -50,15 +50,15 @@ def test_a_gap_is_told_and_repaired(broker: Any, client: Client) -> None:
     with client.watch() as watching:
         for each in (job(1), job(2)):
             broker.emit_change(each)
-        assert [watching.next(60) for _ in range(2)] == [News(job=job(1)), News(job=job(2))]
+        assert [watching.next(60) for _ in range(2)] == [WatchEvent(job=job(1)), WatchEvent(job=job(2))]
         broker.emit_change(job(1, 1, COMPLETED), lost=True)
         broker.emit_change(job(3), lost=True)
         broker.emit_change(job(4))
         assert [watching.next(60) for _ in range(4)] == [
-            News(missed=2),
-            News(job=job(4)),
-            News(job=job(1, 1, COMPLETED)),
-            News(job=job(3)),
+            WatchEvent(missed=2),
+            WatchEvent(job=job(4)),
+            WatchEvent(job=job(1, 1, COMPLETED)),
+            WatchEvent(job=job(3)),
         ]
         assert watching.next(0) is None
 
@@ -69,15 +69,15 @@ def test_the_very_last_change_is_lost(broker: Any, client: Client, monkeypatch: 
     monkeypatch.setattr(watch_all, "ON_ITS_WAY_S", 0.05)
     with client.watch() as watching:
         broker.emit_change(job(1))
-        assert watching.next(60) == News(job=job(1))
+        assert watching.next(60) == WatchEvent(job=job(1))
         broker.emit_change(job(1, 1, COMPLETED), lost=True)
         broker.emit_change(job(2), lost=True)
         heard = [watching.next(60) for _ in range(3)]
         assert sorted(heard, key=str) == sorted(
-            [News(missed=2), News(job=job(1, 1, COMPLETED)), News(job=job(2))], key=str
+            [WatchEvent(missed=2), WatchEvent(job=job(1, 1, COMPLETED)), WatchEvent(job=job(2))], key=str
         )
         broker.emit_change(job(3))
-        assert watching.next(60) == News(job=job(3)), "and nothing is missed any more"
+        assert watching.next(60) == WatchEvent(job=job(3)), "and nothing is missed any more"
 
 
 def test_a_broker_that_comes_back(broker: Any, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,15 +85,16 @@ def test_a_broker_that_comes_back(broker: Any, client: Client, monkeypatch: pyte
     monkeypatch.setattr(watch, "CHECK_TIMEOUT_S", 0.2)
     with client.watch() as watching:
         broker.emit_change(job(1))
-        assert watching.next(60) == News(job=job(1))
+        assert watching.next(60) == WatchEvent(job=job(1))
         broker.stop()
-        assert watching.next(60) == News(link=False)
+        assert watching.next(60) == WatchEvent(link=False)
         broker.emit_change(job(1, 1, COMPLETED), lost=True)
         broker.emit_change(job(2), lost=True)
         broker.start()
         heard = [watching.next(60) for _ in range(4)]
         assert sorted(heard, key=str) == sorted(
-            [News(link=True), News(missed=2), News(job=job(1, 1, COMPLETED)), News(job=job(2))], key=str
+            [WatchEvent(link=True), WatchEvent(missed=2), WatchEvent(job=job(1, 1, COMPLETED)), WatchEvent(job=job(2))],
+            key=str,
         )
 
 
@@ -107,7 +108,7 @@ def test_places_in_the_queue_are_no_change(broker: Any, client: Client, monkeypa
         broker.jobs[9] = job(9)
         assert watching.next(0.1) is None
         broker.jobs[1] = started = job(1)._replace(state=RUNNING, progress=1)
-        assert watching.next(60) == News(job=started)
+        assert watching.next(60) == WatchEvent(job=started)
 
 
 def test_what_is_remembered_is_bounded(broker: Any, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +131,7 @@ def test_a_journal_put_back_from_a_backup(broker: Any, client: Client) -> None:
             lambda: broker._xpub.send_multipart([b"jobs.", watch.codec.encode(Listening(broker.journal, 0))])
         )
         broker.emit_change(job(1, 2))
-        assert watching.next(60) == News(job=job(1, 2))
+        assert watching.next(60) == WatchEvent(job=job(1, 2))
 
 
 def test_nobody_confirms_the_subscription(broker: Any) -> None:

@@ -16,7 +16,7 @@ from zjobs.messages import codec, values
 from zjobs.messages.codec import DecodeError, decode, encode
 from zjobs.messages.dispatch import PIPE, REPORTS, Ended, Invalid, Returned
 from zjobs.messages.events import EVENTS, job_topic, watched_job
-from zjobs.messages.fields import MAX_DURATION_MS, MAX_HOLD_MS, MAX_PAGE, MAX_PRIORITY, check_of, fields_of
+from zjobs.messages.fields import MAX_CHECKPOINT_PAUSE_MS, MAX_DURATION_MS, MAX_PAGE, MAX_PRIORITY, check_of, fields_of
 from zjobs.messages.ops import REPLIES, REQUESTS
 from zjobs.messages.requests import NewJob, Queue, Result, Status, Submit
 from zjobs.messages.states import ErrorCode, Outcome
@@ -38,7 +38,7 @@ LEAVES: dict[Any, st.SearchStrategy[Any]] = {
 }
 DURATION = st.integers(1, MAX_DURATION_MS)
 BOUNDED: dict[str, st.SearchStrategy[Any]] = {
-    "hold_ms": st.integers(0, MAX_HOLD_MS),
+    "pause_ms": st.integers(0, MAX_CHECKPOINT_PAUSE_MS),
     "priority": st.integers(-MAX_PRIORITY, MAX_PRIORITY),
     "limit": st.integers(1, MAX_PAGE),
     "delay_ms": DURATION,
@@ -354,7 +354,15 @@ def test_the_bounds_of_requests_that_control_jobs(fields: dict[str, Any], fits: 
 @pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan"), float("inf"), True, "0.5"])
 def test_a_fraction_is_a_number_from_0_to_1(fraction: Any) -> None:
     """Whatever a task makes of it; an integer is one as well."""
-    fields = {"op": "progress", "session": "s", "n": 1, "id": 1, "progress": 2, "output_offset": 0, "output": b""}
+    fields = {
+        "op": "progress",
+        "session": "s",
+        "delivery": 1,
+        "id": 1,
+        "progress": 2,
+        "output_offset": 0,
+        "output": b"",
+    }
     assert decode(frame_of(**fields, fraction=1), REPORTS).fraction == 1.0
     with pytest.raises(DecodeError, match="fraction"):
         decode(frame_of(**fields, fraction=fraction), REPORTS)
@@ -362,7 +370,7 @@ def test_a_fraction_is_a_number_from_0_to_1(fraction: Any) -> None:
 
 def test_an_end_without_its_job_is_one_of_no_job() -> None:
     """0 is no id, so the broker does not believe it."""
-    ended = {"kind": "ended", "n": 1, "outcome": "completed", "elapsed_us": 1}
+    ended = {"kind": "ended", "delivery": 1, "outcome": "completed", "elapsed_us": 1}
     message = decode(frame_of(op="reports", session="s", first=1, reports=[ended]), REPORTS)
     assert message.reports[0].id == 0
 
@@ -445,10 +453,13 @@ def test_what_a_peer_would_drop_is_refused_before(ended: Ended, sentence: str) -
 @pytest.mark.parametrize(
     ("report", "invalid"),
     [
-        ({"kind": "ended", "n": 4, "id": 17, "outcome": "done", "elapsed_us": 1}, Invalid(True, 4, 17, "outcome")),
-        ({"kind": "ended", "n": -4, "id": "17", "outcome": "failed"}, Invalid(True, 0, 0, "n")),
-        ({"kind": "ended", "n": True}, Invalid(True, 0, 0, "n")),
-        ({"kind": "returned", "n": 2**64 - 1, "stopping": True}, Invalid(False, 0, 0, "n")),
+        (
+            {"kind": "ended", "delivery": 4, "id": 17, "outcome": "done", "elapsed_us": 1},
+            Invalid(True, 4, 17, "outcome"),
+        ),
+        ({"kind": "ended", "delivery": -4, "id": "17", "outcome": "failed"}, Invalid(True, 0, 0, "delivery")),
+        ({"kind": "ended", "delivery": True}, Invalid(True, 0, 0, "delivery")),
+        ({"kind": "returned", "delivery": 2**64 - 1, "stopping": True}, Invalid(False, 0, 0, "delivery")),
         ({"kind": "gone"}, Invalid(False, 0, 0, "it")),
         ({}, Invalid(False, 0, 0, "it")),
         ("ended", Invalid(False, 0, 0, "it")),
@@ -457,7 +468,7 @@ def test_what_a_peer_would_drop_is_refused_before(ended: Ended, sentence: str) -
 )
 def test_a_report_that_is_none_does_not_spoil_the_others(report: object, invalid: Invalid) -> None:
     """It keeps its place among them; what can be read of it is told, and what is wrong with it."""
-    good = {"kind": "returned", "n": 5, "stopping": False}
+    good = {"kind": "returned", "delivery": 5, "stopping": False}
     fields = {"v": 1, "op": "reports", "session": "s", "first": 3, "reports": [good, report, good]}
     first, second, third = decode(msgpack.packb(fields), REPORTS).reports
     assert first == third == Returned(5, False)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from zjobs.messages.dispatch import Ended, HandedJob
+from zjobs.messages.dispatch import DispatchedJob, Ended
 from zjobs.messages.values import pack_value
 from zjobs.worker.core.interfaces import Death, TaskEvent
 from zjobs.worker.task.process import Runner
@@ -41,7 +41,7 @@ class Bench:
             if isinstance(event, Ended):
                 self.ended.append(event)
             else:
-                self.printed[event.n] = self.printed.get(event.n, b"") + event.data
+                self.printed[event.delivery] = self.printed.get(event.delivery, b"") + event.data
 
     def until(self, condition: Callable[[], object]) -> None:
         """Turns until the condition holds; fails after LIMIT_S."""
@@ -65,16 +65,16 @@ class Bench:
 
     def offer(self, name: str, *data: object, result_bytes: int = 1 << 24) -> int:
         """Offers one job, with at most one datum; returns its number."""
-        n, self._next = self._next, self._next + 1
+        delivery, self._next = self._next, self._next + 1
         body = pack_value(data[0]) if data else None
-        self.runner.offer(n, HandedJob(1000 + n, name, body, 1), result_bytes)
-        return n
+        self.runner.offer(delivery, DispatchedJob(1000 + delivery, name, body, 1), result_bytes)
+        return delivery
 
     def run(self, name: str, *data: object, result_bytes: int = 1 << 24) -> Ended:
         """Runs one job to its end."""
-        n = self.offer(name, *data, result_bytes=result_bytes)
-        self.until(lambda: any(ended.n == n for ended in self.ended))
-        return next(ended for ended in self.ended if ended.n == n)
+        delivery = self.offer(name, *data, result_bytes=result_bytes)
+        self.until(lambda: any(ended.delivery == delivery for ended in self.ended))
+        return next(ended for ended in self.ended if ended.delivery == delivery)
 
 
 @pytest.fixture

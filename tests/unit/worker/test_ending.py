@@ -82,20 +82,20 @@ def arrives(place: Path) -> None:
 
 def begun(it: Any, place: Path, name: str, *data: object) -> int:
     """Starts a job and waits until it is inside."""
-    n: int = it.offer(name, *data)
+    delivery: int = it.offer(name, *data)
     it.runner.feed()
     arrives(place)
-    return n
+    return delivery
 
 
 @pytest.mark.parametrize("how", ["sleep", "recv", "run", "python"])
 def test_cancelled_closes_what_is_open(bench: Start, place: Path, how: str) -> None:
     """Wherever a task is, `Cancelled` is raised there, `finally` runs, and the process serves the next job."""
     it = bench(TASKS)
-    n = begun(it, place, "closing", how)
-    it.runner.end_task(n)
+    delivery = begun(it, place, "closing", how)
+    it.runner.end_task(delivery)
     it.until(lambda: it.ended)
-    assert it.ended[0][:2] == (n, Outcome.CANCELLED) and it.ended[0].message == it.ended[0].detail == ""
+    assert it.ended[0][:2] == (delivery, Outcome.CANCELLED) and it.ended[0].message == it.ended[0].detail == ""
     assert unpack_value(it.run("quick").result) == int((place / "closed").read_text())
     assert it.death is None
 
@@ -107,8 +107,8 @@ def test_cancelled_closes_what_is_open(bench: Start, place: Path, how: str) -> N
 def test_what_a_task_makes_of_it(bench: Start, place: Path, how: str, outcome: Outcome, message: str) -> None:
     """A value returned all the same is a result; any exception is the end of a cancelled job, with its traceback."""
     it = bench(TASKS)
-    n = begun(it, place, "stubborn", how)
-    it.runner.end_task(n)
+    delivery = begun(it, place, "stubborn", how)
+    it.runner.end_task(delivery)
     it.until(lambda: it.ended)
     assert (it.ended[0].outcome, it.ended[0].message) == (outcome, message)
     assert ("mine.py" in it.ended[0].detail) == (how == "error")
@@ -118,12 +118,12 @@ def test_kill_takes_all_it_started(bench: Start, place: Path) -> None:
     """A task that does not end is killed with the programs it has started, also in its grace time."""
     it = bench(TASKS)
     held = os.open(place / "held", os.O_RDONLY | os.O_NONBLOCK)
-    n = begun(it, place, "stubborn", "never")
-    it.runner.end_task(n)
+    delivery = begun(it, place, "stubborn", "never")
+    it.runner.end_task(delivery)
     arrives(place)
     it.runner.kill()
     it.until(lambda: it.death)
-    assert it.death.lost == [n] and it.ended == []
+    assert it.death.lost == [delivery] and it.ended == []
     assert select.select([held], [], [], 20)[0] and os.read(held, 1) == b""  # nobody holds the writing side
     os.close(held)
 
@@ -134,10 +134,10 @@ def test_another_job_is_never_hit(bench: Start, place: Path) -> None:
     done = it.offer("quick")
     it.until(lambda: it.ended)
     it.runner.end_task(done)
-    n = begun(it, place, "closing", "sleep")
+    delivery = begun(it, place, "closing", "sleep")
     it.runner.end_task(done)
     it.runner.end_task(done)
-    it.runner.end_task(n)
+    it.runner.end_task(delivery)
     it.until(lambda: len(it.ended) == 2)
     assert [ended.outcome for ended in it.ended] == [Outcome.COMPLETED, Outcome.CANCELLED]
 
@@ -149,19 +149,19 @@ def test_signals_in_a_stream_of_jobs(bench: Start) -> None:
 
     def told() -> bool:
         if it.ended:
-            it.runner.end_task(it.ended[-1].n + 1)
+            it.runner.end_task(it.ended[-1].delivery + 1)
         return len(it.ended) == len(numbers)
 
     it.until(told)
-    assert [ended.n for ended in it.ended] == numbers and it.death is None
+    assert [ended.delivery for ended in it.ended] == numbers and it.death is None
     assert {ended.outcome for ended in it.ended} <= {Outcome.COMPLETED, Outcome.CANCELLED}
 
 
 def test_told_before_it_is_inside(bench: Start, place: Path) -> None:
     """A job that is told to end before its function is called does not call it."""
     it = bench(TASKS)
-    n = it.offer("closing", "sleep")
-    it.runner.end_task(n)
+    delivery = it.offer("closing", "sleep")
+    it.runner.end_task(delivery)
     it.until(lambda: it.ended)
     assert it.ended[0].outcome is Outcome.CANCELLED and not (place / "closed").exists()
 

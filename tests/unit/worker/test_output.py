@@ -76,8 +76,8 @@ def test_whose_output_it_is(bench: Start) -> None:
     wanted = {}
     for round in range(40):
         for how in ("print", "stderr", "fd", "program", "print"):
-            n = it.offer("talk", {"text": f"{how} {round}", "how": how})
-            wanted[n] = f"{how} {round}".encode()
+            delivery = it.offer("talk", {"text": f"{how} {round}", "how": how})
+            wanted[delivery] = f"{how} {round}".encode()
             if round % 3:
                 it.offer("quiet")
     it.until(lambda: len(it.ended) == it.offered)
@@ -89,7 +89,7 @@ def test_full_pipe_that_does_not_block(bench: Start) -> None:
     """A program that makes our pipe non-blocking and fills it gets an error; the mark behind its output does not."""
     it = bench(TASKS)
     os.mkfifo("here")
-    n = it.offer("fill")
+    delivery = it.offer("fill")
     it.runner.feed()
     with open("here") as fifo:
         assert fifo.read() == "x"
@@ -97,7 +97,7 @@ def test_full_pipe_that_does_not_block(bench: Start) -> None:
     assert not ended
     m = it.offer("talk", "next")
     it.until(lambda: len(it.ended) == 2)
-    assert len(it.printed[n]) > 60_000 and it.printed[m] == b"next"
+    assert len(it.printed[delivery]) > 60_000 and it.printed[m] == b"next"
 
 
 @pytest.mark.parametrize("how", ["closed", "nonblocking"])
@@ -105,29 +105,29 @@ def test_odd_streams(bench: Start, how: str) -> None:
     """A task that plays with its streams harms nobody's output but its own."""
     it = bench(TASKS)
     it.run("talk", {"text": "odd", "how": how})
-    n = it.offer("talk", {"text": "after", "how": "fd"})
+    delivery = it.offer("talk", {"text": "after", "how": "fd"})
     it.until(lambda: len(it.ended) == 2)
-    assert it.printed[n] == b"after" and it.death is None
+    assert it.printed[delivery] == b"after" and it.death is None
 
 
 def test_much_output(bench: Start) -> None:
     """More than a pipe holds comes through to the byte, and the task is not held up."""
     it = bench(TASKS)
-    n = it.offer("flood")
+    delivery = it.offer("flood")
     m = it.offer("talk", "next")
     it.until(lambda: len(it.ended) == 2)
-    assert len(it.printed[n]) == 5_000_007 and it.printed[n].endswith(b"\nthe end")
+    assert len(it.printed[delivery]) == 5_000_007 and it.printed[delivery].endswith(b"\nthe end")
     assert it.printed[m] == b"next"
 
 
 def test_output_of_the_dead(bench: Start) -> None:
     """What a job had printed when its process died is its own, and what does not end does not hold us up."""
     it = bench(TASKS)
-    n = it.offer("forever")
-    it.until(lambda: len(it.printed.get(n, b"")) > 1_000_000)
+    delivery = it.offer("forever")
+    it.until(lambda: len(it.printed.get(delivery, b"")) > 1_000_000)
     it.runner.kill()
     it.until(lambda: it.death)
-    assert it.death.lost == [n] and set(it.printed) == {0, n}
+    assert it.death.lost == [delivery] and set(it.printed) == {0, delivery}
 
 
 IN_BETWEEN = """
@@ -155,10 +155,10 @@ def test_output_in_between(bench: Start) -> None:
     for name in ("go", "here"):  # from the first to the second, it prints
         with open(name, "w" if name == "go" else "r"):
             pass
-    n = it.offer("talk")
+    delivery = it.offer("talk")
     it.runner.feed()  # before anybody has looked at the pipe
     it.until(lambda: len(it.ended) == 2)
-    assert it.printed == {0: b"late", n: b"mine\n"}
+    assert it.printed == {0: b"late", delivery: b"mine\n"}
 
 
 def test_marks_that_are_read_in_pieces() -> None:
@@ -207,13 +207,13 @@ def test_progress(bench: Start) -> None:
     it = bench(TASKS)
     os.mkfifo("here")
     os.mkfifo("go")
-    n = it.offer("report", {"fraction": 2.0})
+    delivery = it.offer("report", {"fraction": 2.0})
     it.runner.feed()
     with open("here") as fifo:
         assert fifo.read() == "x"
-    seen = it.runner.seen(n)
-    assert seen[:2] == (1.0, f"job {1000 + n}, attempt 1")
-    assert it.runner.seen(n + 1)[:2] == (None, None)
+    seen = it.runner.seen(delivery)
+    assert seen[:2] == (1.0, f"job {1000 + delivery}, attempt 1")
+    assert it.runner.seen(delivery + 1)[:2] == (None, None)
     with open("go", "w"):
         pass
     it.until(lambda: it.ended)
@@ -247,11 +247,11 @@ def test_signs_of_life(bench: Start) -> None:
 def test_no_signs_from_a_held_interpreter(bench: Start) -> None:
     """A library that does not let go of the interpreter shows; and only the kill ends it."""
     it = bench(TASKS)
-    n = it.offer("hold")
+    delivery = it.offer("hold")
     it.turn()
     it.until(lambda: not ticks(it))
-    it.runner.end_task(n)
+    it.runner.end_task(delivery)
     assert not ticks(it) and it.ended == []
     it.runner.kill()
     it.until(lambda: it.death)
-    assert it.death.lost == [n]
+    assert it.death.lost == [delivery]

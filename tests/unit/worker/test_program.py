@@ -18,10 +18,10 @@ from zjobs.messages import codec, values
 from zjobs.messages.dispatch import (
     REPORTS,
     Ack,
-    Beat,
     CancelRun,
+    DispatchedJob,
     Ended,
-    HandedJob,
+    Heartbeat,
     Jobs,
     Output,
     Progress,
@@ -80,22 +80,22 @@ class Broker:
             if isinstance(message, kind) and condition(message):
                 return message
 
-    def session(self, name: str) -> Beat:
-        beat = self.hear(Beat, lambda beat: beat.session is None)
-        self.send(StartSession(beat.incarnation, name, BrokerName("h", "f", "j"), 1 << 20, 1 << 20))
-        heard: Beat = self.hear(Beat, lambda beat: beat.session == name)
+    def session(self, name: str) -> Heartbeat:
+        heartbeat = self.hear(Heartbeat, lambda heartbeat: heartbeat.session is None)
+        self.send(StartSession(heartbeat.incarnation, name, BrokerName("h", "f", "j"), 1 << 20, 1 << 20))
+        heard: Heartbeat = self.hear(Heartbeat, lambda heartbeat: heartbeat.session == name)
         return heard
 
-    def job(self, session: str, n: int, name: str, *data: Any, limit_ms: int | None = None) -> None:
+    def job(self, session: str, delivery: int, name: str, *data: Any, limit_ms: int | None = None) -> None:
         body = values.pack_value(data[0]) if data else None
-        self.send(Jobs(session, n, (HandedJob(100 + n, name, body, 1, limit_ms),)))
+        self.send(Jobs(session, delivery, (DispatchedJob(100 + delivery, name, body, 1, limit_ms),)))
 
-    def ended(self, n: int) -> Any:
+    def ended(self, delivery: int) -> Any:
         """The end of job number n."""
         ends: list[Any] = []
 
         def told(message: Reports) -> bool:
-            of_n = [report for report in message.reports if report.n == n]
+            of_n = [report for report in message.reports if report.delivery == delivery]
             ends.extend(report for report in of_n if isinstance(report, Ended))
             self.printed += b"".join(report.body for report in of_n if isinstance(report, Output))
             return bool(ends)
@@ -268,12 +268,12 @@ def test_complete_logs(start: Callable[..., subprocess.Popen[str]], broker: Brok
     """Each run has a file with all that it printed, which its end names, also when it was cancelled."""
     start("--logs", "logs")
     broker.session("s")
-    for n in (1, 2):
-        broker.job("s", n, "talk", "fifo")
+    for delivery in (1, 2):
+        broker.job("s", delivery, "talk", "fifo")
         with open("fifo", "w"):
             broker.hear(Progress)
-        end = broker.ended(n)
-        assert end.output_file == str(tmp_path / f"logs/j/job-{100 + n}-run-1.log")
+        end = broker.ended(delivery)
+        assert end.output_file == str(tmp_path / f"logs/j/job-{100 + delivery}-run-1.log")
         assert Path(end.output_file).read_bytes() == b"before\nafter\n"
     broker.job("s", 3, "pid")
     assert broker.ended(3).output_file is None

@@ -27,12 +27,12 @@ from zjobs.messages.requests import Error, NewJob, Submit, SubmitReply
 from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome, WorkerState
 
 
-def done(n: int, elapsed_us: int = 10) -> Ended:
-    return Ended(n, Outcome.COMPLETED, elapsed_us, b"\xa2ok")
+def done(delivery: int, elapsed_us: int = 10) -> Ended:
+    return Ended(delivery, Outcome.COMPLETED, elapsed_us, b"\xa2ok")
 
 
-def failed(n: int, reason: FailReason = FailReason.RAISED) -> Ended:
-    return Ended(n, Outcome.FAILED, 10, None, reason, "ValueError: no", "Traceback")
+def failed(delivery: int, reason: FailReason = FailReason.RAISED) -> Ended:
+    return Ended(delivery, Outcome.FAILED, 10, None, reason, "ValueError: no", "Traceback")
 
 
 # --- submit ------------------------------------------------------------------------------------------------
@@ -42,7 +42,7 @@ def test_ids_count_up_in_the_order_of_the_request(bench: Any) -> None:
     """The jobs of a request get consecutive ids, those of the next request the ones after."""
     assert bench.submit("twice", "once") == SubmitReply("journal", 1, 2, False)
     assert bench.submit("again") == SubmitReply("journal", 3, 1, False)
-    assert [bench.job(n).type for n in (1, 2, 3)] == ["twice", "once", "again"]
+    assert [bench.job(delivery).type for delivery in (1, 2, 3)] == ["twice", "once", "again"]
 
 
 def test_a_key_stands_for_its_jobs(bench: Any) -> None:
@@ -62,8 +62,8 @@ def test_each_owner_has_request_keys_of_its_own(bench: Any) -> None:
         for owner, request_key in takers:
             bench.core.submit(Submit(request_key, jobs), (), bench.now, owner)
         replies = [reply for _, reply in bench.turn().replies]
-        assert replies == [SubmitReply("journal", n, 1, False) for n in range(1, 6)]
-        assert [bench.job(n).owner for n in range(1, 6)] == [owner for owner, _ in takers]
+        assert replies == [SubmitReply("journal", delivery, 1, False) for delivery in range(1, 6)]
+        assert [bench.job(delivery).owner for delivery in range(1, 6)] == [owner for owner, _ in takers]
         bench.restart()
 
 
@@ -135,7 +135,7 @@ def test_jobs_handed_over_count_as_queued_jobs(make: Any) -> None:
     assert bench.submit("once").code is ErrorCode.QUEUE_FULL
 
 
-# --- beats: the five cases -----------------------------------------------------------------------------------
+# --- heartbeats: the five cases -----------------------------------------------------------------------------------
 
 
 def test_nothing_is_handed_over_before_a_beat(bench: Any) -> None:
@@ -152,7 +152,7 @@ def test_nothing_is_handed_over_before_a_beat(bench: Any) -> None:
 def test_fresh_a_session_is_committed_and_sent(bench: Any) -> None:
     """A worker without a session gets one; nothing is handed over before it names it."""
     bench.submit("once")
-    effects = bench.beat(session=None)
+    effects = bench.heartbeat(session=None)
     (start,) = bench.sent(StartSession)
     assert (start.incarnation, start.session) == ("A", "session 1")
     assert effects.changes.session == ("A", "session 1", 1, 0, 1, 0, 0)
@@ -161,9 +161,9 @@ def test_fresh_a_session_is_committed_and_sent(bench: Any) -> None:
 
 def test_known_new_the_same_session_is_sent_again(bench: Any) -> None:
     """A worker that did not get its session gets the same again, even from a restarted broker."""
-    bench.beat(session=None)
+    bench.heartbeat(session=None)
     bench.restart()
-    bench.beat(session=None)
+    bench.heartbeat(session=None)
     (start,) = bench.sent(StartSession)
     assert start.session == "session 1"
     assert bench.journal.load().session.session == "session 1"
@@ -174,7 +174,7 @@ def test_known_goes_on_after_a_restart_of_the_broker(ready: Any) -> None:
     ready.submit("once", "once")
     ready.taken = 1
     ready.restart()
-    ready.beat(running=Running(1, 1, 40))
+    ready.heartbeat(running=Running(1, 1, 40))
     assert ready.handed == [] and ready.core.running.id == 1
     ready.report(1, done(1))
     assert ready.job(1).state is JobState.COMPLETED and ready.handed == [(2, 2)]
@@ -186,7 +186,7 @@ def test_fresh_puts_jobs_in_doubt_back_and_counts(ready: Any) -> None:
     ready.submit("again", "again", "again")
     assert ready.handed == [(2, 2), (3, 3), (4, 4)]
     ready.worker("B")
-    assert [ready.job(n).reruns for n in (2, 3, 4)] == [1, 1, 1]
+    assert [ready.job(delivery).reruns for delivery in (2, 3, 4)] == [1, 1, 1]
     assert ready.handed == [(1, 2)], "a job once in doubt travels alone"
     assert ready.core.next_ids(9) == [2, 3, 4]
     (attempt,) = ready.journal.attempts(2)
@@ -215,19 +215,19 @@ def test_fresh_goes_by_the_types_of_the_lost_worker(ready: Any) -> None:
     """A worker started without its --tasks must not fail what its predecessor was running."""
     ready.submit("twice")
     ready.incarnation = "B"
-    ready.beat(session=None, types=(TaskType("once"),))
+    ready.heartbeat(session=None, types=(TaskType("once"),))
     assert ready.job(1).state is JobState.QUEUED
-    ready.beat(types=(TaskType("once"),))
-    assert ready.handed == [] and "'twice'" in ready.core.worker.note
+    ready.heartbeat(types=(TaskType("once"),))
+    assert ready.handed == [] and "'twice'" in ready.core.worker.warning
 
 
 def test_repeats_for_a_lost_worker_do_not_reach_its_successor(ready: Any) -> None:
-    """The last beats of the one and the first of the other in one turn: nothing leaves under old numbers."""
+    """The last heartbeats of the one and the first of the other in one turn: nothing leaves under old numbers."""
     ready.submit("twice")
-    ready.beat()
-    ready.beat(turn=False)
+    ready.heartbeat()
+    ready.heartbeat(turn=False)
     ready.incarnation = "B"
-    ready.beat(session=None)
+    ready.heartbeat(session=None)
     assert ready.handed == []
 
 
@@ -235,11 +235,11 @@ def test_ours_but_unknown_is_taken_over(ready: Any, bench: Any) -> None:
     """A session, or numbers, that the journal does not know: the journal was replaced."""
     ready.submit("once")
     for fields in ({"session": "other"}, {"taken": 2}, {"acked": 1}):
-        ready.beat(**fields)
+        ready.heartbeat(**fields)
         assert ready.sent(TakeOver) == [TakeOver("A")], fields
         assert not ready.core.worker.known
     ready.incarnation = "Z"
-    ready.beat(session="other")
+    ready.heartbeat(session="other")
     assert ready.sent(TakeOver) == [TakeOver("Z")]
 
 
@@ -247,11 +247,11 @@ def test_ours_but_unknown_is_taken_over(ready: Any, bench: Any) -> None:
 def test_foreign_gets_nothing_and_is_named(ready: Any, other: BrokerName | None) -> None:
     """Another broker's worker is neither taken over nor given jobs; `note` says whose it is."""
     ready.incarnation = "Z"
-    ready.beat(session="other", broker=other)
+    ready.heartbeat(session="other", broker=other)
     ready.submit("once")
     assert ready.handed == [] and ready.sent(TakeOver) == []
     assert ready.core.worker.state is WorkerState.FOREIGN
-    assert ("there" in ready.core.worker.note) == (other is not None)
+    assert ("there" in ready.core.worker.warning) == (other is not None)
 
 
 def test_a_spooled_session_settles_what_is_with_the_worker(ready: Any) -> None:
@@ -262,7 +262,7 @@ def test_a_spooled_session_settles_what_is_with_the_worker(ready: Any) -> None:
     ready.core.on_gone()
     ready.turn()
     ready.taken = 3
-    ready.beat(stopping=True, spooled=True)
+    ready.heartbeat(stopping=True, spooled=True)
     assert ready.handed == [] and ready.core.worker.state is WorkerState.STOPPING
     ready.report(2, done(2), Returned(3, True))
     assert ready.ack == (3, 4) and ready.job(2).state is JobState.COMPLETED and ready.handed == []
@@ -275,17 +275,17 @@ def test_a_spooled_session_settles_what_is_with_the_worker(ready: Any) -> None:
 def test_a_spooled_session_of_another_journal_is_refused(ready: Any, other: BrokerName | None) -> None:
     """Whoever it served: nobody is served by it any more, so the worker is told to give it up."""
     ready.incarnation = "Z"
-    ready.beat(session="other", broker=other, stopping=True, spooled=True)
+    ready.heartbeat(session="other", broker=other, stopping=True, spooled=True)
     assert ready.sent(TakeOver) == [TakeOver("Z")] and ready.core.worker.state is not WorkerState.FOREIGN
 
 
 def test_a_warning_of_the_worker_is_shown(ready: Any) -> None:
     """Unless there is something worse to tell."""
-    ready.beat(warning="a spool was set aside")
-    assert ready.core.worker.note == "a spool was set aside" and ready.core.worker.state is WorkerState.READY
+    ready.heartbeat(warning="a spool was set aside")
+    assert ready.core.worker.warning == "a spool was set aside" and ready.core.worker.state is WorkerState.READY
     ready.incarnation = "Z"
-    ready.beat(session="other", broker=None, warning="a spool was set aside")
-    assert "a broker it does not name" in ready.core.worker.note
+    ready.heartbeat(session="other", broker=None, warning="a spool was set aside")
+    assert "a broker it does not name" in ready.core.worker.warning
 
 
 def test_the_last_number_and_report_of_the_journal_are_known(ready: Any) -> None:
@@ -293,7 +293,7 @@ def test_the_last_number_and_report_of_the_journal_are_known(ready: Any) -> None
     ready.submit("once", "once")
     ready.report(1, done(1))
     ready.taken, ready.acked = 2, 1
-    ready.beat()
+    ready.heartbeat()
     assert ready.core.worker.known and ready.sent(TakeOver) == []
 
 
@@ -305,7 +305,7 @@ def test_a_hand_over_is_in_the_same_commit(ready: Any) -> None:
     ready.learn("twice")
     ready.submit("twice", "twice")
     assert ready.handed == [(2, 2), (3, 3)]
-    assert {n: job.id for n, job in ready.journal.load().handed.items()} == {2: 2, 3: 3}
+    assert {delivery: job.id for delivery, job in ready.journal.load().handed.items()} == {2: 2, 3: 3}
     assert ready.journal.load().session.next_n == 4
 
 
@@ -316,7 +316,7 @@ def test_what_was_lost_is_handed_over_again_under_the_same_numbers(ready: Any) -
     ready.submit("twice", "twice", "twice")
     ready.taken = 2
     for _ in range(5):
-        ready.beat()
+        ready.heartbeat()
         assert ready.handed == [] and not ready.last.again
     ready.core.on_received(Received(ready.core.session_name, 2, 0, 0, 0, again=True), True, ready.now)
     ready.turn()
@@ -325,16 +325,16 @@ def test_what_was_lost_is_handed_over_again_under_the_same_numbers(ready: Any) -
 
 
 def test_a_worker_that_comes_back_is_handed_what_it_does_not_have(ready: Any) -> None:
-    """After a lost connection, and after a restart of the broker, on the first beat."""
+    """After a lost connection, and after a restart of the broker, on the first heartbeat."""
     ready.learn("twice")
     ready.submit("twice", "twice", "twice")
     ready.taken = 3
     ready.core.on_gone()
     ready.turn()
-    ready.beat()
+    ready.heartbeat()
     assert ready.handed == [(4, 4)] and ready.last.again
     ready.restart()
-    ready.beat()
+    ready.heartbeat()
     assert ready.handed == [(4, 4)] and ready.last.again
 
 
@@ -384,7 +384,7 @@ def test_a_restarted_broker_has_nothing_of_a_partial_result(ready: Any) -> None:
     piece(ready, 1, 0, b"one")
     ready.restart()
     ready.taken = 1
-    ready.beat(sent=1)
+    ready.heartbeat(sent=1)
     assert ack(ready) == Ack(ready.core.session_name, 0, None, 0, 0, 0, again=True)
     piece(ready, 1, 0, b"one", 1)
     ready.report(1, rest(b"two")._replace(result_from=3))
@@ -395,11 +395,11 @@ def test_a_beat_that_comes_after_everything_asks_for_nothing(ready: Any) -> None
     """As many messages came as were sent before it."""
     ready.submit("twice")
     piece(ready, 1, 0, b"one")
-    ready.beat(sent=1)
+    ready.heartbeat(sent=1)
     assert not ack(ready).again and ack(ready).count == 1
-    ready.beat(sent=2)
+    ready.heartbeat(sent=2)
     assert ack(ready).again
-    ready.beat(round=1, sent=0)
+    ready.heartbeat(round=1, sent=0)
     assert ready.sent(Ack) == []
 
 
@@ -414,7 +414,7 @@ def test_a_result_in_pieces_is_bounded(make: Any) -> None:
 
 
 def test_pieces_are_a_sign_of_life(ready: Any) -> None:
-    """A worker whose beats are late because the link is full is not silent."""
+    """A worker whose heartbeats are late because the link is full is not silent."""
     ready.submit("twice")
     for offset in range(5):
         ready.after(2_000)
@@ -447,38 +447,38 @@ def test_a_type_that_the_worker_lacks_stops_the_hand_over_there(ready: Any) -> N
     """No job is failed for it, none overtakes, a note says why; it goes on with a worker that has the type."""
     ready.submit("twice", "again")
     few = (TaskType("twice", max_attempts=2, max_reruns=2),)
-    ready.beat(types=few)
+    ready.heartbeat(types=few)
     ready.report(1, done(1))
-    assert ready.handed == [] and "'again'" in ready.core.worker.note
-    ready.beat()
-    assert ready.handed == [(2, 2)] and ready.core.worker.note is None
+    assert ready.handed == [] and "'again'" in ready.core.worker.warning
+    ready.heartbeat()
+    assert ready.handed == [(2, 2)] and ready.core.worker.warning is None
 
 
 def test_types_are_remembered_by_the_journal(ready: Any) -> None:
-    """What a worker announced holds for a restarted broker before any beat."""
+    """What a worker announced holds for a restarted broker before any heartbeat."""
     ready.restart()
     assert ready.submit("no such").code is ErrorCode.UNKNOWN_TYPE
 
 
 def test_nothing_goes_to_a_worker_that_is_stopping_silent_or_gone(ready: Any) -> None:
-    """Each of them takes nothing, and a beat of a ready worker mends it."""
-    ready.beat(stopping=True)
+    """Each of them takes nothing, and a heartbeat of a ready worker mends it."""
+    ready.heartbeat(stopping=True)
     ready.submit("once")
     assert ready.handed == [] and ready.core.worker.state is WorkerState.STOPPING
     ready.core.on_gone()
     ready.turn()
     assert ready.handed == [] and ready.core.worker.state is WorkerState.ABSENT
-    ready.beat(turn=False)
+    ready.heartbeat(turn=False)
     ready.mono_ms += 3_000
     ready.turn()
     assert ready.handed == [] and ready.core.worker.state is WorkerState.SILENT
-    ready.beat()
+    ready.heartbeat()
     assert ready.handed == [(1, 1)]
 
 
 def test_the_next_deadline_is_when_the_worker_counts_as_silent(ready: Any) -> None:
-    """3 s after its last beat, and none once that was noticed."""
-    ready.beat()
+    """3 s after its last heartbeat, and none once that was noticed."""
+    ready.heartbeat()
     assert ready.core.next_deadline_ms(ready.now) == ready.mono_ms + 3_000
     ready.mono_ms += 3_000
     ready.turn()
@@ -491,8 +491,8 @@ def test_more_jobs_than_are_fetched_at_once_all_get_their_turn(ready: Any) -> No
     ready.submit(*["twice"] * 1500, data=b"d")
     ids = [job_id for _, job_id in ready.handed]
     while ids[-1] < 1501:
-        first, last = ready.last.hand_over[0].n, ready.last.hand_over[-1].n
-        ready.report(first, *(done(n) for n in range(first, last + 1)))
+        first, last = ready.last.dispatched[0].delivery, ready.last.dispatched[-1].delivery
+        ready.report(first, *(done(delivery) for delivery in range(first, last + 1)))
         ids += [job_id for _, job_id in ready.handed]
     assert ids == list(range(2, 1502))
 
@@ -545,7 +545,7 @@ def test_reports_before_a_beat_are_dropped(ready: Any) -> None:
     ready.restart()
     ready.report(1, done(1))
     assert ready.ack is None
-    ready.beat()
+    ready.heartbeat()
     ready.report(1, done(1))
     assert ready.ack == (1, None)
 
@@ -555,8 +555,8 @@ def test_an_end_out_of_turn_means_a_replaced_journal(ready: Any) -> None:
     ready.learn("twice")
     ready.submit("twice", "twice")
     ready.report(2, done(3))
-    assert ready.sent(TakeOver) == [TakeOver("A")] and ready.last.notes
-    assert [ready.job(n).state for n in (2, 3)] == [JobState.QUEUED] * 2
+    assert ready.sent(TakeOver) == [TakeOver("A")] and ready.last.warnings
+    assert [ready.job(delivery).state for delivery in (2, 3)] == [JobState.QUEUED] * 2
     assert ready.journal.load().session.reports_done == 1
 
 
@@ -564,7 +564,7 @@ def test_an_end_of_another_job_means_a_replaced_journal(ready: Any) -> None:
     """The number is the next to end, but this journal gave it to another job: nothing is settled."""
     ready.submit("twice", "twice")
     ready.report(1, done(1)._replace(id=2))
-    assert ready.sent(TakeOver) == [TakeOver("A")] and "job 2" in ready.last.notes[0]
+    assert ready.sent(TakeOver) == [TakeOver("A")] and "job 2" in ready.last.warnings[0]
     assert ready.job(1).state is JobState.QUEUED and ready.ack == (0, None)
 
 
@@ -572,20 +572,20 @@ def test_a_beat_that_runs_another_job_means_a_replaced_journal(ready: Any) -> No
     """Seen before that job ends."""
     ready.submit("twice", "twice")
     ready.taken = 1
-    ready.beat(running=Running(1, 2, 5))
+    ready.heartbeat(running=Running(1, 2, 5))
     assert ready.sent(TakeOver) == [TakeOver("A")] and ready.core.running is None
     ready.report(1, done(1))
     assert ready.ack is None, "not believed before it is known again"
 
 
 def test_a_lost_acknowledgement_is_sent_again_on_a_beat(ready: Any) -> None:
-    """A beat whose `acked` is behind gets one."""
+    """A heartbeat whose `acked` is behind gets one."""
     ready.submit("once")
     ready.report(1, done(1))
     ready.taken = 1
-    ready.beat(acked=0)
+    ready.heartbeat(acked=0)
     assert ready.ack == (1, None)
-    ready.beat(acked=1)
+    ready.heartbeat(acked=1)
     assert ready.ack is None
 
 
@@ -607,7 +607,7 @@ def test_an_end_that_cannot_be_kept_fails_its_job(make: Any, report: Ended | Inv
     bench.worker()
     bench.learn("twice")
     bench.submit("twice", "twice")
-    number_1 = report._replace(n=2 if report.n else 0, id=2 if report.id else 0)
+    number_1 = report._replace(delivery=2 if report.delivery else 0, id=2 if report.id else 0)
     bench.report(2, number_1, done(3))
     (rejected,) = bench.sent(Rejected)
     assert rejected[:2] == (bench.core.session_name, 2) and bench.ack == (3, None)
@@ -635,7 +635,7 @@ def test_a_report_that_could_be_anything_means_a_broken_worker(ready: Any, repor
     """Or one of another number than ends next: nothing of it is settled, the worker starts anew."""
     ready.submit("twice")
     ready.report(1, report)
-    assert ready.sent(TakeOver) == [TakeOver("A")] and ready.last.notes and ready.sent(Rejected) == []
+    assert ready.sent(TakeOver) == [TakeOver("A")] and ready.last.warnings and ready.sent(Rejected) == []
     assert ready.job(1).state is JobState.QUEUED and ready.ack == (0, None)
 
 
@@ -650,10 +650,10 @@ def test_where_to_go_on_is_said_until_the_worker_has_heard_it(ready: Any) -> Non
     ready.report(2, Returned(3, False))
     assert ready.ack == (2, 4)
     ready.report(3, done(2))
-    assert ready.ack == (3, 4) and [n for n, _ in ready.handed] == [4]
-    ready.beat(acked=1)
+    assert ready.ack == (3, 4) and [delivery for delivery, _ in ready.handed] == [4]
+    ready.heartbeat(acked=1)
     assert ready.ack == (3, 4), "it has not heard it yet"
-    ready.beat(acked=3, taken=3)
+    ready.heartbeat(acked=3, taken=3)
     ready.submit("twice")
     ready.report(4, done(4))
     assert ready.ack == (4, None)
@@ -675,12 +675,12 @@ def test_a_broker_that_starts_says_where_to_go_on_if_it_may_not_have_been_heard(
     ready.submit("twice", "twice")
     ready.report(2, Returned(3, False))
     ready.restart()
-    ready.beat(acked=1, taken=3)
+    ready.heartbeat(acked=1, taken=3)
     assert ready.ack == (2, 4)
     ready.report(3, done(2))
-    assert [n for n, _ in ready.handed] == [4]
+    assert [delivery for delivery, _ in ready.handed] == [4]
     ready.restart()
-    ready.beat(acked=1, taken=4)
+    ready.heartbeat(acked=1, taken=4)
     assert ready.ack == (3, None), "it has taken the number at which it goes on"
 
 
@@ -689,29 +689,29 @@ def test_a_worker_that_does_not_go_on_is_named(ready: Any) -> None:
     ready.submit("once")
     for taken, what in ((0, "taken job 1, number 1"), (1, "begun or reported the end of job 1, number 1")):
         for _ in range(6):
-            assert ready.core.worker.note is None
+            assert ready.core.worker.warning is None
             ready.mono_ms += 1_000
-            ready.beat(taken=taken)
-        assert what in ready.core.worker.note and ready.core.worker.state is WorkerState.READY
-        said = ready.core.worker.note
+            ready.heartbeat(taken=taken)
+        assert what in ready.core.worker.warning and ready.core.worker.state is WorkerState.READY
+        said = ready.core.worker.warning
         ready.mono_ms += 1_000
-        ready.beat(taken=taken)
-        assert ready.core.worker.note == said, "the log says it once"
+        ready.heartbeat(taken=taken)
+        assert ready.core.worker.warning == said, "the log says it once"
         ready.mono_ms += 1_000
-        ready.beat(taken=1, running=Running(1, 1, 5))
-        assert ready.core.worker.note is None
+        ready.heartbeat(taken=1, running=Running(1, 1, 5))
+        assert ready.core.worker.warning is None
 
 
 def test_a_worker_without_jobs_or_with_a_long_one_is_not_named(ready: Any) -> None:
     """However long it takes."""
     for _ in range(9):
         ready.mono_ms += 1_000
-        ready.beat()
+        ready.heartbeat()
     ready.submit("once")
     for _ in range(9):
         ready.mono_ms += 1_000
-        ready.beat(taken=1, running=Running(1, 1, 5))
-    assert ready.core.worker.note is None
+        ready.heartbeat(taken=1, running=Running(1, 1, 5))
+    assert ready.core.worker.warning is None
 
 
 def test_attempts_are_bounded(ready: Any) -> None:
@@ -772,7 +772,7 @@ def test_returned_jobs_go_back_uncounted_and_their_numbers_are_void(ready: Any) 
     ready.report(2, Returned(3, False))
     assert ready.ack == (2, 5) and ready.handed == []
     assert set(ready.journal.load().handed) == {2}
-    assert [(ready.job(n).reruns, ready.job(n).attempts) for n in (3, 4)] == [(0, 0)] * 2
+    assert [(ready.job(delivery).reruns, ready.job(delivery).attempts) for delivery in (3, 4)] == [(0, 0)] * 2
 
 
 def test_nothing_is_handed_over_after_a_return_until_the_rest_is_settled(ready: Any) -> None:
@@ -781,10 +781,10 @@ def test_nothing_is_handed_over_after_a_return_until_the_rest_is_settled(ready: 
     ready.submit("twice", "twice", "twice")
     ready.report(2, Returned(3, False))
     ready.taken = 4
-    ready.beat()
+    ready.heartbeat()
     assert ready.handed == []
     ready.restart()
-    ready.beat()
+    ready.heartbeat()
     assert ready.handed == []
     ready.report(3, done(2))
     assert ready.handed[0] == (5, 3)
@@ -801,7 +801,7 @@ def test_a_repeated_return_voids_nothing_new(ready: Any) -> None:
 
 
 def test_a_worker_that_returns_because_it_stops_gets_nothing_more(ready: Any) -> None:
-    """The report says it before any beat does."""
+    """The report says it before any heartbeat does."""
     ready.learn("twice")
     ready.submit("twice", "twice")
     ready.report(2, Returned(2, True))
@@ -815,7 +815,7 @@ def test_ahead_counts_what_must_end_first(ready: Any) -> None:
     """The running job included; handed over or not makes no difference."""
     ready.learn("twice")
     ready.submit("twice", "twice", "once", "twice")
-    assert [ready.core.ahead(ready.job(n)) for n in (2, 3, 4, 5)] == [0, 1, 2, 3]
+    assert [ready.core.ahead(ready.job(delivery)) for delivery in (2, 3, 4, 5)] == [0, 1, 2, 3]
     assert ready.core.next_ids(9) == [2, 3, 4, 5]
     assert ready.core.next_ids(1) == [2]
 
@@ -827,31 +827,31 @@ def test_ahead_counts_jobs_and_not_numbers(ready: Any) -> None:
     ready.report(2, Returned(4, False))
     ready.restart()
     ready.taken = 5
-    ready.beat()
+    ready.heartbeat()
     ready.report(3, done(2))
     assert ready.handed == [] and set(ready.journal.load().handed) == {3}
-    assert [ready.core.ahead(ready.job(n)) for n in (3, 4, 5)] == [0, 1, 2]
+    assert [ready.core.ahead(ready.job(delivery)) for delivery in (3, 4, 5)] == [0, 1, 2]
     ready.report(4, done(3))
     assert ready.handed == [(6, 4), (7, 5)]
 
 
 def test_a_start_is_told_and_only_its_time_is_journaled(ready: Any) -> None:
-    """From `started` or a beat; the end of n says that n + 1 runs; each start is told once."""
+    """From `started` or a heartbeat; the end of n says that n + 1 runs; each start is told once."""
     ready.learn("twice")
     ready.submit("twice", "twice")
     session = ready.core.session_name
     ready.core.on_started(Started(session, 3, 3), ready.now)
-    assert ready.turn().news == [], "3 is not the next"
+    assert ready.turn().job_changes == [], "3 is not the next"
     ready.core.on_started(Started("other", 2, 2), ready.now)
-    assert ready.turn().news == []
+    assert ready.turn().job_changes == []
     ready.core.on_started(Started(session, 2, 2), ready.now)
-    (news,) = ready.turn().news
-    assert (news.job.id, news.change, ready.core.running.id) == (2, None, 2)
+    (change,) = ready.turn().job_changes
+    assert (change.job.id, change.change, ready.core.running.id) == (2, None, 2)
     assert not ready.last.changes.changed and ready.last.changes.session.began_n == 2
     ready.taken = 3
-    assert ready.beat(running=Running(2, 2, 9)).news == []
+    assert ready.heartbeat(running=Running(2, 2, 9)).job_changes == []
     ready.report(2, done(2))
-    assert [(news.job.id, news.job.state, news.change is None) for news in ready.last.news] == [
+    assert [(change.job.id, change.job.state, change.change is None) for change in ready.last.job_changes] == [
         (2, JobState.COMPLETED, False),
         (3, JobState.QUEUED, True),
     ]
@@ -863,14 +863,14 @@ def test_every_journaled_change_is_told_with_the_next_change_number(ready: Any) 
     seen: list[int] = []
 
     def note() -> None:
-        seen.extend(news.change for news in ready.last.news if news.change is not None)
+        seen.extend(change.change for change in ready.last.job_changes if change.change is not None)
 
     ready.submit("twice", "once")
     note()
     ready.report(1, failed(1))
     note()
     ready.restart()
-    ready.beat()
+    ready.heartbeat()
     ready.report(2, done(2))
     note()
     assert seen == [1, 2, 3, 4] and ready.core.counters.change == 4

@@ -10,7 +10,7 @@ from zjobs.messages.states import JobState
 
 # What docs/protocol.md draws, written down a second time.
 ARROWS = {
-    ("queued", "hand_over", "in_progress"),
+    ("queued", "dispatch", "in_progress"),
     ("queued", "cancel", "cancelled"),
     ("in_progress", "return", "queued"),
     ("in_progress", "complete", "completed"),

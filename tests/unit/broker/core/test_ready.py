@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from zjobs.broker.core.ready import BLOCK, Line, Queue, Waiting
+from zjobs.broker.core.ready import BLOCK, DelayedJobs, PriorityLane, Queue
 
 
 class Model(RuleBasedStateMachine):
@@ -15,7 +15,7 @@ class Model(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.queue = Line()
+        self.queue = PriorityLane()
         self.waiting: list[int] = []
         self.out: list[int] = []
         self.newest = 0
@@ -78,7 +78,7 @@ def test_a_line_is_a_sorted_list() -> None:
 def test_places_in_front_are_dropped_and_made_again() -> None:
     """A long queue that was worked off keeps no memory for what is gone, and an old id still finds its place."""
     count = 130 * BLOCK
-    queue = Line(range(1, count + 1))
+    queue = PriorityLane(range(1, count + 1))
     for job_id in range(1, 70 * BLOCK):
         queue.remove(job_id)
         assert queue.first(1) == [job_id + 1]
@@ -92,7 +92,7 @@ def test_places_in_front_are_dropped_and_made_again() -> None:
 
 def test_an_empty_line() -> None:
     """Has nothing first and nothing ahead of anything; its only id can come back."""
-    queue = Line()
+    queue = PriorityLane()
     assert (len(queue), queue.first(3), queue.ahead(9), 9 in queue) == (0, [], 0, False)
     queue.add(9)
     queue.remove(9)
@@ -162,7 +162,7 @@ class Rooms(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.room = Waiting([(50, 1, 7), (10, 2, 0)])
+        self.room = DelayedJobs([(50, 1, 7), (10, 2, 0)])
         self.waiting = {1: (50, 7), 2: (10, 0)}
         self.now = 0
 
@@ -196,7 +196,9 @@ class Rooms(RuleBasedStateMachine):
     def is_the_same(self) -> None:
         assert len(self.room) == len(self.waiting)
         assert self.room.next_ready_at() == min((at for at, _ in self.waiting.values()), default=None)
-        assert [job_id in self.room for job_id in range(1, 10)] == [n in self.waiting for n in range(1, 10)]
+        assert [job_id in self.room for job_id in range(1, 10)] == [
+            delivery in self.waiting for delivery in range(1, 10)
+        ]
 
 
 def test_those_whose_time_has_come_are_taken_and_no_others() -> None:
@@ -209,7 +211,7 @@ def test_those_whose_time_has_come_are_taken_and_no_others() -> None:
 
 def test_places_of_jobs_that_wait_no_more_are_cleared_away() -> None:
     """Or cancelled jobs with a delay of a year would stay in memory for a year."""
-    room = Waiting((1_000_000 + job_id, job_id, 0) for job_id in range(100_000))
+    room = DelayedJobs((1_000_000 + job_id, job_id, 0) for job_id in range(100_000))
     for job_id in range(0, 100_000):
         if job_id % 100:
             room.remove(job_id)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zjobs.broker.core.effects import Handed
+from zjobs.broker.core.effects import Dispatched
 from zjobs.broker.core.jobs import Job
 from zjobs.broker.core.sending import Sending
-from zjobs.messages.dispatch import Beat, HandedJob, Jobs, Piece, Received, Sent
+from zjobs.messages.dispatch import DispatchedJob, Heartbeat, Jobs, Piece, Received, Sent
 from zjobs.messages.flow import FIRST_BYTES
 from zjobs.messages.states import JobState
 
@@ -16,17 +16,17 @@ LARGE = bytes(range(251)) * (10 * FIRST_BYTES // 251)
 Wanted = Callable[[int], bool]
 
 
-def handed(*numbers: int) -> list[Handed]:
-    return [Handed(n, Job(100 + n, "t", JobState.QUEUED, 0, 0, 0, 5, 0)) for n in numbers]
+def handed(*numbers: int) -> list[Dispatched]:
+    return [Dispatched(delivery, Job(100 + delivery, "t", JobState.QUEUED, 0, 0, 0, 5, 0)) for delivery in numbers]
 
 
 def made(data: dict[int, bytes], *numbers: int) -> Sending:
     sending = Sending(5)
-    sending.add(handed(*numbers), {100 + n: one for n, one in data.items()})
+    sending.add(handed(*numbers), {100 + delivery: one for delivery, one in data.items()})
     return sending
 
 
-def due(sending: Sending, wanted: Wanted = lambda n: True, now_ms: int = 0) -> list[Jobs | Piece]:
+def due(sending: Sending, wanted: Wanted = lambda delivery: True, now_ms: int = 0) -> list[Jobs | Piece]:
     return list(sending.due("s", wanted, now_ms))
 
 
@@ -36,8 +36,8 @@ def confirmed(sending: Sending, taken: int = 0, held_bytes: int = 0, again: bool
     return sending.hears(Received("s", taken, round, count, held_bytes, again), 0)
 
 
-def job(n: int, data: bytes | None, data_from: int = 0) -> HandedJob:
-    return HandedJob(100 + n, "t", data, 1, None, data_from)
+def job(delivery: int, data: bytes | None, data_from: int = 0) -> DispatchedJob:
+    return DispatchedJob(100 + delivery, "t", data, 1, None, data_from)
 
 
 def test_small_jobs_go_together() -> None:
@@ -68,7 +68,7 @@ def test_what_is_no_longer_wanted_is_left_out() -> None:
     sending = made({1: LARGE}, 1, 2, 3)
     assert len(due(sending)) == 4
     confirmed(sending)
-    assert due(sending, lambda n: n == 3) == [Jobs("s", 3, (job(3, None),), 5)]
+    assert due(sending, lambda delivery: delivery == 3) == [Jobs("s", 3, (job(3, None),), 5)]
 
 
 def test_after_a_loss_everything_goes_again() -> None:
@@ -91,8 +91,8 @@ def test_a_beat_confirms_as_well() -> None:
     """What is small is not confirmed at once."""
     sending = made({1: LARGE}, 1)
     due(sending)
-    beat = Beat("a", "s", 0, 0, False, None, (), None, "here", 1)
-    assert not sending.hears(beat, 0) and due(sending) == []
+    heartbeat = Heartbeat("a", "s", 0, 0, False, None, (), None, "here", 1)
+    assert not sending.hears(heartbeat, 0) and due(sending) == []
     _, round, count = sending.sent("s")
-    sending.hears(beat._replace(arrived=beat.arrived._replace(round=round, count=count)), 0)
+    sending.hears(heartbeat._replace(arrived=heartbeat.arrived._replace(round=round, count=count)), 0)
     assert len(due(sending)) >= 4

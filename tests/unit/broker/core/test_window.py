@@ -12,8 +12,8 @@ QUICK = Weight(100, 10, False)
 def window(*jobs: Weight) -> Window:
     """A window in which these are handed over, numbered from 1."""
     handed = Window()
-    for n, job in enumerate(jobs, 1):
-        handed.add(n, job)
+    for delivery, job in enumerate(jobs, 1):
+        handed.add(delivery, job)
     return handed
 
 
@@ -50,9 +50,9 @@ def test_what_is_settled_weighs_no_more() -> None:
     """Of each kind of weight: once it is removed, whatever may be handed over beside QUICK may be again."""
     heavy = [Weight(WINDOW_US, 0, False), Weight(0, WINDOW_BYTES, False), Weight(None, 0, False), Weight(1, 0, True)]
     handed = window(QUICK, *heavy)
-    for n in range(2, 2 + len(heavy)):
+    for delivery in range(2, 2 + len(heavy)):
         assert not handed.admits(QUICK)
-        handed.remove(n)
+        handed.remove(delivery)
     assert handed.admits(QUICK) and len(handed) == 1
 
 

@@ -54,8 +54,8 @@ def finished(steps: Generator[None, None, Reply]) -> Reply:
             return end.value  # type: ignore[no-any-return]
 
 
-def done(n: int, result: bytes = b"\xa2ok") -> Ended:
-    return Ended(n, Outcome.COMPLETED, 2_000_000, result)
+def done(delivery: int, result: bytes = b"\xa2ok") -> Ended:
+    return Ended(delivery, Outcome.COMPLETED, 2_000_000, result)
 
 
 def test_hello_tells_what_a_client_must_know(bench: Any) -> None:
@@ -70,7 +70,7 @@ def test_status_of_each_state(ready: Any) -> None:
     ready.report(1, done(1))
     ready.report(2, Ended(2, Outcome.FAILED, 10, None, FailReason.RAISED, "no"))
     ready.taken = 3
-    ready.beat(running=Running(3, 3, 40))
+    ready.heartbeat(running=Running(3, 3, 40))
     ready.mono_ms += 60
     reply = ask(ready, Status((4, 3, 2, 1)))
     assert [(s.id, s.state, s.ahead, s.elapsed_ms) for s in reply.jobs] == [
@@ -111,7 +111,7 @@ def test_the_queue_is_the_running_job_and_the_next(ready: Any, limit: int) -> No
     ready.submit(*["once"] * 30)
     assert [s.id for s in ask(ready, Queue(limit)).jobs] == list(range(1, min(30, limit) + 1))
     ready.taken = 1
-    ready.beat(running=Running(1, 1, 0))
+    ready.heartbeat(running=Running(1, 1, 0))
     reply = ask(ready, Queue(limit))
     assert [s.id for s in reply.jobs] == list(range(1, min(30, limit + 1) + 1))
     assert (reply.queued, reply.worker, reply.paused) == (29, WorkerState.READY, False)
@@ -142,7 +142,7 @@ def test_output_beyond_its_end(ready: Any) -> None:
 def test_a_wish_to_end_keeps_the_place_of_progress(ready: Any) -> None:
     """A cancel of the running job is a change of the job, and no new run: `progress` goes on."""
     ready.submit("once")
-    ready.beat(running=Running(1, 1, 5))
+    ready.heartbeat(running=Running(1, 1, 5))
     ready.core.on_progress(Progress(ready.core.session_name, 1, 1, 4, 0.5, None), ready.now)
     ready.turn()
     (before,) = ask(ready, Status((1,))).jobs
@@ -215,10 +215,10 @@ def test_info_counts_every_job_once(ready: Any) -> None:
     ready.submit("once", "once", "once", "twice")
     ready.report(1, done(1))
     ready.report(2, Ended(2, Outcome.FAILED, 10, None, FailReason.RAISED, "no"))
-    ready.beat(running=Running(3, 3, 0), taken=3)
+    ready.heartbeat(running=Running(3, 3, 0), taken=3)
     info = ask(ready, Info())
     assert (info.queued, info.in_progress, info.completed, info.failed, info.cancelled) == (1, 1, 1, 1, 0)
-    assert (info.worker.running, info.worker.host, info.worker.note) == (3, "here", None)
+    assert (info.worker.running, info.worker.host, info.worker.warning) == (3, "here", None)
     assert info.uptime_ms == 600 and info.journal_file == ":memory:" and info.journal_bytes > 0
 
 
@@ -230,7 +230,7 @@ def test_cancel_answers_with_what_each_job_has_become(ready: Any) -> None:
     ready.submit("once", "once", "twice")
     ready.report(1, done(1))
     ready.taken = 2
-    ready.beat(running=Running(2, 2, 40))
+    ready.heartbeat(running=Running(2, 2, 40))
     ready.cancel(1, 2, 3, 9)
     reply = ask(ready, Cancel((1, 2, 3, 9)))
     assert isinstance(reply, CancelReply) and reply.missing == (Missing(9, ErrorCode.NOT_FOUND),)
@@ -274,7 +274,7 @@ def test_lists_are_filtered_by_state_and_type(ready: Any) -> None:
     ready.report(1, done(1))
     ready.report(2, Ended(2, Outcome.FAILED, 10, None, FailReason.BAD_DATA, "no"))
     ready.cancel(4)
-    ready.beat(running=Running(3, 3, 0), taken=3)
+    ready.heartbeat(running=Running(3, 3, 0), taken=3)
     by_state = {state: flat(pages(ready, state=state, limit=2)) for state in JobState}
     assert by_state == {
         JobState.QUEUED: [5],
@@ -299,21 +299,21 @@ def test_a_page_looks_at_a_bounded_number_of_jobs(bench: Any, monkeypatch: pytes
 # --- progress and output ----------------------------------------------------------------------------------------------
 
 
-def running(bench: Any, n: int = 1) -> None:
+def running(bench: Any, delivery: int = 1) -> None:
     """Job number n runs."""
     bench.submit("once")
-    bench.taken = n
-    bench.beat(running=Running(n, n, 0))
+    bench.taken = delivery
+    bench.heartbeat(running=Running(delivery, delivery, 0))
 
 
-def tell(bench: Any, progress: int, n: int = 1, **fields: Any) -> Any:
-    message = Progress(bench.core.session_name, n, n, progress, None, None)._replace(**fields)
+def tell(bench: Any, progress: int, delivery: int = 1, **fields: Any) -> Any:
+    message = Progress(bench.core.session_name, delivery, delivery, progress, None, None)._replace(**fields)
     bench.core.on_progress(message, bench.now)
     return bench.turn()
 
 
-def printed(bench: Any, number: int, offset: int, body: bytes, n: int = 1) -> Any:
-    return bench.report(number, Output(n, n, number + 1, offset, body))
+def printed(bench: Any, number: int, offset: int, body: bytes, delivery: int = 1) -> Any:
+    return bench.report(number, Output(delivery, delivery, number + 1, offset, body))
 
 
 def log(bench: Any, offset: int = 0, job_id: int = 1) -> tuple[int, int, bytes]:
@@ -325,7 +325,7 @@ def test_progress_is_told_and_not_journaled(ready: Any) -> None:
     """The fraction and the note; its counter orders the news of one version."""
     running(ready)
     effects = tell(ready, 2, fraction=0.25, note="page 1")
-    assert [(news.job.id, news.change) for news in effects.news] == [(1, None)] and not effects.changes
+    assert [(change.job.id, change.change) for change in effects.job_changes] == [(1, None)] and not effects.changes
     (status,) = ask(ready, Status((1,))).jobs
     assert (status.fraction, status.note, status.progress) == (0.25, "page 1", 2)
     assert (status.version, status.state) == (0, JobState.IN_PROGRESS)
@@ -334,10 +334,10 @@ def test_progress_is_told_and_not_journaled(ready: Any) -> None:
 def test_news_of_another_run_is_dropped(ready: Any) -> None:
     """Of a number that does not run, of another session, of a job that has ended."""
     running(ready)
-    assert tell(ready, 2, n=2, fraction=0.5).news == []
-    assert tell(ready, 2, session="other", fraction=0.5).news == []
+    assert tell(ready, 2, delivery=2, fraction=0.5).job_changes == []
+    assert tell(ready, 2, session="other", fraction=0.5).job_changes == []
     ready.report(1, done(1))
-    assert tell(ready, 3, fraction=0.5).news == []
+    assert tell(ready, 3, fraction=0.5).job_changes == []
     assert ask(ready, Status((1,))).jobs[0].fraction is None
 
 
@@ -348,7 +348,7 @@ def test_the_next_run_begins_without_the_news_of_the_last(ready: Any) -> None:
     printed(ready, 1, 0, b"abc")
     ready.submit("once")
     ready.report(2, done(1)._replace(output_bytes=3))
-    ready.beat(running=Running(2, 2, 0), taken=2)
+    ready.heartbeat(running=Running(2, 2, 0), taken=2)
     (status,) = ask(ready, Status((2,))).jobs
     assert (status.fraction, status.output_bytes, status.progress) == (None, 0, 1)
     assert log(ready, job_id=2) == (0, 0, b"")
@@ -358,7 +358,7 @@ def test_output_is_journaled_and_told_piece_by_piece(ready: Any) -> None:
     """From any offset; past the end it is empty. It needs no new version of the job, but orders its news."""
     running(ready)
     effects = printed(ready, 1, 0, b"abc")
-    assert [(news.job.output_bytes, news.change) for news in effects.news] == [(3, None)]
+    assert [(change.job.output_bytes, change.change) for change in effects.job_changes] == [(3, None)]
     assert ready.ack == (1, None)
     tell(ready, 3, fraction=0.5)
     printed(ready, 2, 3, b"def")
@@ -373,7 +373,7 @@ def test_output_is_there_after_a_restart_and_nothing_is_doubled(ready: Any) -> N
     running(ready)
     printed(ready, 1, 0, b"abc")
     ready.restart()
-    ready.beat(running=Running(1, 1, 50))
+    ready.heartbeat(running=Running(1, 1, 50))
     assert ask(ready, Status((1,))).jobs[0].output_bytes == 3
     printed(ready, 1, 0, b"abc")
     printed(ready, 2, 3, b"def")
@@ -420,12 +420,12 @@ def test_output_of_a_lost_run_stays_until_the_next_one_prints_or_ends(ready: Any
     """What it printed before its worker was lost is what one wants to read then."""
     ready.submit("again")
     ready.taken = 1
-    ready.beat(running=Running(1, 1, 0))
+    ready.heartbeat(running=Running(1, 1, 0))
     printed(ready, 1, 0, b"last words")
     ready.worker("B")
     assert log(ready) == (10, 0, b"last words") and ready.job(1).output_bytes == 10
     ready.taken = 1
-    ready.beat(running=Running(1, 1, 0))
+    ready.heartbeat(running=Running(1, 1, 0))
     assert log(ready) == (0, 0, b"") and ask(ready, Status((1,))).jobs[0].output_bytes == 0
     if quiet:
         ready.report(1, done(1))
@@ -442,18 +442,18 @@ def test_output_of_the_last_run_stays(ready: Any) -> None:
     ready.report(1, Ended(1, Outcome.FAILED, 9, None, FailReason.RAISED, "no", output=b"first", output_bytes=5))
     ready.restart()
     assert log(ready) == (5, 0, b"first")
-    ready.beat()
+    ready.heartbeat()
     ready.report(2, Ended(2, Outcome.FAILED, 9, None, FailReason.RAISED, "no"))
     assert log(ready) == (0, 0, b"")
     assert ask(ready, Log(9)).code is ErrorCode.NOT_FOUND
 
 
 def test_a_stuck_task_is_shown_and_left_alone(ready: Any) -> None:
-    """From the beats; a sign of life ends it."""
+    """From the heartbeats; a sign of life ends it."""
     running(ready)
-    ready.beat(running=Running(1, 1, 9_000, 4_000))
+    ready.heartbeat(running=Running(1, 1, 9_000, 4_000))
     assert ask(ready, Status((1,))).jobs[0].stuck_ms == 4_000
-    ready.beat(running=Running(1, 1, 10_000))
+    ready.heartbeat(running=Running(1, 1, 10_000))
     assert ask(ready, Status((1,))).jobs[0].stuck_ms is None
 
 
@@ -498,12 +498,12 @@ def test_info_shows_the_pause(ready: Any) -> None:
 
 def test_a_blocked_worker_is_given_nothing(ready: Any) -> None:
     """`info` says what is in the way; when it is gone the job is handed over."""
-    ready.beat(obstacle="sleep (pid 17) cannot be killed")
+    ready.heartbeat(obstacle="sleep (pid 17) cannot be killed")
     ready.submit("twice")
     assert ready.handed == [] and ask(ready, Info()).worker.state is WorkerState.BLOCKED
-    assert ask(ready, Info()).worker.note == "sleep (pid 17) cannot be killed"
-    ready.beat()
-    assert ready.handed == [(1, 1)] and ask(ready, Info()).worker.note is None
+    assert ask(ready, Info()).worker.warning == "sleep (pid 17) cannot be killed"
+    ready.heartbeat()
+    assert ready.handed == [(1, 1)] and ask(ready, Info()).worker.warning is None
 
 
 def test_show_tells_how_many_processes_were_killed(ready: Any) -> None:
@@ -519,34 +519,34 @@ def test_a_missing_type_is_a_state_of_the_worker(ready: Any) -> None:
     """`info` says which job stands there; it goes when the job does."""
     few = tuple(kind for kind in ready.core.types.values() if kind.name != "once")
     ready.submit("twice", "once")
-    ready.beat(types=few)
+    ready.heartbeat(types=few)
     ready.report(1, done(1))
     assert ask(ready, Queue()).worker is WorkerState.LACKS_TYPE
-    assert "job 2" in ask(ready, Info()).worker.note and "'once'" in ask(ready, Info()).worker.note
+    assert "job 2" in ask(ready, Info()).worker.warning and "'once'" in ask(ready, Info()).worker.warning
     ready.cancel(2)
-    assert ask(ready, Queue()).worker is WorkerState.READY and ask(ready, Info()).worker.note is None
+    assert ask(ready, Queue()).worker is WorkerState.READY and ask(ready, Info()).worker.warning is None
 
 
 def test_a_run_goes_by_its_number_and_keeps_its_start(ready: Any) -> None:
-    """`run` counts runs; `started_at` of one stays, whatever the clock, the beats and restarts do."""
+    """`run` counts runs; `started_at` of one stays, whatever the clock, the heartbeats and restarts do."""
     ready.submit("twice")
     (status,) = ask(ready, Status((1,))).jobs
     assert (status.run, status.max_attempts, status.started_at) == (0, 2, None)
     ready.mono_ms += 5
-    ready.beat(running=Running(1, 1, 3))
+    ready.heartbeat(running=Running(1, 1, 3))
     (first,) = ask(ready, Status((1,))).jobs
     assert (first.run, first.started_at) == (1, ready.now.wall_ms - 3)
     ready.mono_ms += 1_000
     ready.wall_ms += 70_000
-    ready.beat(running=Running(1, 1, 950))
+    ready.heartbeat(running=Running(1, 1, 950))
     assert ask(ready, Status((1,))).jobs[0].started_at == first.started_at
     ready.restart()
-    ready.beat(running=Running(1, 1, 990))
+    ready.heartbeat(running=Running(1, 1, 990))
     assert ask(ready, Status((1,))).jobs[0].started_at == first.started_at
     ready.report(1, Ended(1, Outcome.FAILED, 1_000_000, None, FailReason.RAISED, "no", output=b"one", output_bytes=3))
     (again,) = ask(ready, Status((1,))).jobs
     assert (again.run, again.started_at, ask(ready, Log(1)).run) == (1, first.started_at, 1)
-    ready.beat(running=Running(2, 1, 0))
+    ready.heartbeat(running=Running(2, 1, 0))
     (second,) = ask(ready, Status((1,))).jobs
     assert (second.run, second.ended_at, ask(ready, Log(1))[3:]) == (2, None, (0, 0, b"", 2))
     ready.report(2, Ended(2, Outcome.CANCELLED, 10))
@@ -557,12 +557,12 @@ def test_a_run_goes_by_its_number_and_keeps_its_start(ready: Any) -> None:
 def test_a_lost_run_leaves_what_it_was_heard_to_print(ready: Any) -> None:
     """The output belongs to the run that is told with it, and the start is known over a restart of the broker."""
     ready.submit("once")
-    ready.beat(running=Running(1, 1, 10))
+    ready.heartbeat(running=Running(1, 1, 10))
     started_at = ask(ready, Status((1,))).jobs[0].started_at
     printed(ready, 1, 0, b"printed")
     ready.mono_ms += 500
     ready.incarnation = "B"
-    ready.beat(session=None)
+    ready.heartbeat(session=None)
     (lost,) = ask(ready, Status((1,))).jobs
     assert (lost.state, lost.run, lost.started_at, lost.output_bytes) == (JobState.FAILED, 1, started_at, 7)
     assert ask(ready, Log(1))[3:] == (7, 0, b"printed", 1)

@@ -17,17 +17,17 @@ import pytest
 from zjobs.broker import cli
 from zjobs.broker.core.core import Core, Rules
 from zjobs.broker.core.jobs import Changes, Counters, Job, Session
-from zjobs.broker.core.worker_status import Now
+from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.storage import backups, check
 from zjobs.broker.storage import sqlite as j
-from zjobs.broker.storage.check import UpkeepError
+from zjobs.broker.storage.check import MaintenanceError
 from zjobs.broker.storage.sqlite import Journal, JournalError, Kind, StorageError
-from zjobs.messages.dispatch import Beat
+from zjobs.messages.dispatch import Heartbeat
 from zjobs.messages.records import BrokerName, Paused, TaskType
 from zjobs.messages.states import FailReason, JobState
 from zjobs.program import lock
 
-NOW = Now(1_000, 1_700_000_000_000)
+NOW = Instant(1_000, 1_700_000_000_000)
 NAME = BrokerName("here", "tcp://127.0.0.1:5570", "journal")
 TYPES = {"once": TaskType("once"), "safe": TaskType("safe", max_reruns=2)}
 
@@ -47,7 +47,7 @@ def changes(jobs: int) -> Changes:
         made.added[job_id] = Job(job_id, ("once", "safe")[job_id % 2], JobState.QUEUED, 0, 0, 0, 0, 1000)
     made.changed = {jobs: made.added[jobs]._replace(state=JobState.COMPLETED, ended_at=2000)}
     made.results = [(jobs, b"\xa2ok")]
-    made.hands = [(7, 1), (8, 2)]
+    made.deliveries = [(7, 1), (8, 2)]
     made.session, made.types = Session("incarnation", "session", 9, 4, 7), TYPES
     made.counters = Counters(jobs + 1, jobs, 1, 0, 0)
     return made
@@ -177,7 +177,7 @@ def test_a_name_that_is_taken_meanwhile_is_not_written_over(path: Path, monkeypa
         target.write_text("precious")
 
     monkeypatch.setattr(backups, "_settle", slow)
-    with pytest.raises(UpkeepError, match="exists already"):
+    with pytest.raises(MaintenanceError, match="exists already"):
         backups.backup(str(path), str(target), None)
     assert target.read_text() == "precious" and set(files(path.parent)) == {"journal.db", "journal.db-wal", "copy.db"}
 
@@ -218,11 +218,11 @@ def test_what_was_with_the_worker_is_judged_by_the_rules(backed_up: Path) -> Non
     journal = Journal.open(str(fresh), "x")
     journal.take_up()
     core = Core(journal.load(), journal, Rules(), NAME, NOW)
-    beat = Beat("another", None, 0, 0, False, None, tuple(TYPES.values()), None, "here", 7)
-    core.on_beat(beat, "a session", NOW)
+    heartbeat = Heartbeat("another", None, 0, 0, False, None, tuple(TYPES.values()), None, "here", 7)
+    core.on_heartbeat(heartbeat, "a session", NOW)
     effects = core.end_turn(NOW)
     journal.commit(effects.changes)
-    assert not effects.hand_over, "paused"
+    assert not effects.dispatched, "paused"
     once, safe = journal.job(2), journal.job(1)
     assert once is not None and (once.state, once.reason) == (JobState.FAILED, FailReason.WORKER_LOST)
     assert safe is not None and (safe.state, safe.reruns) == (JobState.QUEUED, 1)

@@ -72,7 +72,7 @@ def changes() -> Changes:
     made.attempts = [(1, attempt) for attempt in ATTEMPTS]
     taken = (Submitted("", "key", 1, 3, b"digest"), Submitted("", "second", 4, 3, b"2"))
     made.submitted = {each[:2]: each for each in taken}
-    made.hands = [(7, 1)]
+    made.deliveries = [(7, 1)]
     made.session, made.types, made.counters = SESSION, TYPES, COUNTERS
     return made
 
@@ -107,7 +107,7 @@ def test_everything_committed_loads_back(opened: Callable[[], Journal]) -> None:
     opened().commit(changes())
     journal = opened()
     assert journal.load() == LOADED
-    assert [journal.job(n) for n in range(1, 8)] == [*JOBS, None]
+    assert [journal.job(delivery) for delivery in range(1, 8)] == [*JOBS, None]
     assert journal.jobs([1]) == [QUEUED] and journal.jobs([]) == []
     assert journal.data_of([1, 2, 3]) == journal.data_of([1, 3]) == {1: b"abc"}
     assert journal.data_of([4]) == {4: b"abc"}, "a copy"
@@ -122,7 +122,7 @@ def test_everything_committed_loads_back(opened: Callable[[], Journal]) -> None:
     assert (
         journal.submitted("", "key") == Submitted("", "key", 1, 3, b"digest") and journal.submitted("", "other") is None
     )
-    assert [journal.request_key_of(n) for n in (1, 3, 4, 6)] == ["key", "key", "second", "second"]
+    assert [journal.request_key_of(delivery) for delivery in (1, 3, 4, 6)] == ["key", "key", "second", "second"]
     journal.check()
 
 
@@ -152,7 +152,7 @@ def test_a_forgotten_job_leaves_nothing_behind(opened: Callable[[], Journal]) ->
     for ids, keys in (({2, 3}, {"key", "second"}), ({1}, {"second"}), ({6}, {"second"}), ({4, 5}, set())):
         more = Changes()
         more.forgotten = ids
-        more.forget_hands = [(7,)]
+        more.settled = [(7,)]
         journal.commit(more)
         left = journal.load()
         assert {key for key in ("key", "second") if journal.submitted("", key)} == keys
@@ -171,7 +171,7 @@ def test_a_job_is_copied_before_it_is_forgotten(opened: Callable[[], Journal]) -
     more = Changes()
     more.added = {7: URGENT._replace(id=7)}
     more.counters = COUNTERS._replace(next_id=8)
-    more.data_copies, more.forgotten, more.forget_hands = [(7, 1)], {1}, [(7,)]
+    more.data_copies, more.forgotten, more.settled = [(7, 1)], {1}, [(7,)]
     journal.commit(more)
     assert journal.data_of([7]) == {7: b"abc"} and journal.job(1) is None
     journal.check()
@@ -229,7 +229,7 @@ def test_hand_overs_are_forgotten_before_new_ones_are_noted(opened: Callable[[],
     journal = opened()
     journal.commit(changes())
     again = Changes()
-    again.forget_hands, again.hands = [(7,)], [(7, 1), (8, 1)]
+    again.settled, again.deliveries = [(7,)], [(7, 1), (8, 1)]
     journal.commit(again)
     assert set(opened().load().handed) == {7, 8}
 
@@ -562,9 +562,9 @@ def test_a_log_that_vanished_is_missed(path: Path) -> None:
 def test_a_bit_that_flipped_in_the_log_is_noticed(path: Path) -> None:
     """SQLite would take it for the end of the log, and forget the commits behind it."""
     journal = made(path)
-    for n in range(3):
+    for delivery in range(3):
         more = Changes()
-        more.counters = COUNTERS._replace(change=10 + n)
+        more.counters = COUNTERS._replace(change=10 + delivery)
         journal.commit(more)
     copy = path.with_name("copy.db")
     for end in ("", "-wal"):
@@ -643,11 +643,11 @@ def test_a_held_journal_can_be_copied(path: Path) -> None:
     journal = made(path)
     journal.hold_checkpoints()
     before = path.read_bytes()
-    for n in range(30):
+    for delivery in range(30):
         more = Changes()
-        more.added = {100 + n: QUEUED._replace(id=100 + n, data_bytes=200_000)}
-        more.data = [(100 + n, b"x" * 200_000)]
-        more.counters = COUNTERS._replace(next_id=101 + n)
+        more.added = {100 + delivery: QUEUED._replace(id=100 + delivery, data_bytes=200_000)}
+        more.data = [(100 + delivery, b"x" * 200_000)]
+        more.counters = COUNTERS._replace(next_id=101 + delivery)
         journal.commit(more)
     assert path.read_bytes() == before
     copy = path.with_name("copy.db")
@@ -679,7 +679,7 @@ def test_a_journal_of_format_1_still_opens(path: Path) -> None:
     journal.take_up()
     ready = {0: array("q", [1])}
     assert journal.load() == Loaded("sample", OLD_COUNTERS, ready, [], {7: QUEUED}, SESSION, OLD_TYPES, None, {})
-    assert [journal.job(n) for n in (1, 2, 3)] == [QUEUED, DONE, FAILED]
+    assert [journal.job(delivery) for delivery in (1, 2, 3)] == [QUEUED, DONE, FAILED]
     assert journal.attempts(1) == ATTEMPTS and journal.data_of([1]) == {1: b"abc"}
     assert journal.submitted("", "key") == Submitted("", "key", 1, 3, b"digest")
     assert journal.result_piece(2, 0, 99) == (10, b"0123456789")
@@ -709,7 +709,7 @@ def test_a_journal_of_format_2_still_opens(path: Path) -> None:
     assert _layout(journal) == _layout(new), "the same tables and indexes as in a new one"
     new._db.close()
     assert journal.load() == LOADED._replace(journal="sample")
-    assert [journal.job(n) for n in range(1, 7)] == [job._replace(killed=0) for job in JOBS]
+    assert [journal.job(delivery) for delivery in range(1, 7)] == [job._replace(killed=0) for job in JOBS]
     assert journal.data_of([1, 4]) == {1: b"abc", 4: b"abc"} and journal.output_piece(6, 0, 0, 99)[:3] == (
         7,
         0,

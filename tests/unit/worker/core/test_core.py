@@ -9,20 +9,20 @@ import pytest
 
 from zjobs.messages.dispatch import (
     Ack,
-    Beat,
     CancelRun,
+    DispatchedJob,
     Ended,
-    HandedJob,
+    Heartbeat,
     Jobs,
     Output,
     Piece,
     PipeMessage,
     Progress,
+    Recall,
     Received,
     Rejected,
     Reports,
     Returned,
-    ReturnJobs,
     Sent,
     Started,
     StartSession,
@@ -68,12 +68,12 @@ class Worker:
             turn += effects
             for effect in effects:
                 if isinstance(effect, e.Offer):
-                    self.at_task.append(effect.n)
+                    self.at_task.append(effect.delivery)
                 elif isinstance(effect, e.TakeBack):
                     self.core.on_taken_back(self.at_task[1:], self.now)
                     del self.at_task[1:]
                 elif isinstance(effect, e.Look):
-                    assert effect.n == self.at_task[0]
+                    assert effect.delivery == self.at_task[0]
                     self.core.on_seen(self.seen, self.now)
                 elif isinstance(effect, e.Renew):
                     self.at_task.clear()
@@ -113,17 +113,17 @@ class Worker:
     def progress(self) -> list[Progress]:
         return [message for message in self.sent if isinstance(message, Progress)]
 
-    def beats(self) -> list[Beat]:
-        return [message for message in self.sent if isinstance(message, Beat)]
+    def heartbeats(self) -> list[Heartbeat]:
+        return [message for message in self.sent if isinstance(message, Heartbeat)]
 
 
 def jobs(first: int, count: int, session: str = SESSION) -> Jobs:
-    return Jobs(session, first, tuple(HandedJob(100 + first + i, "t", None, 1) for i in range(count)))
+    return Jobs(session, first, tuple(DispatchedJob(100 + first + i, "t", None, 1) for i in range(count)))
 
 
-def ended(n: int, result: bytes = b"\xc0") -> Ended:
+def ended(delivery: int, result: bytes = b"\xc0") -> Ended:
     """As it is reported; the task process does not tell the id."""
-    return Ended(n, Outcome.COMPLETED, 5, result, id=100 + n)
+    return Ended(delivery, Outcome.COMPLETED, 5, result, id=100 + delivery)
 
 
 # --- every input against every state -------------------------------------------------------------------
@@ -196,13 +196,13 @@ REACHED = {
 }
 MEANT_FOR_IT = (
     StartSession(OWN, "new", BROKER, 1000, OUTPUT_BYTES),
-    Jobs(SESSION, 4, (HandedJob(104, "t", None, 1),), 5),
+    Jobs(SESSION, 4, (DispatchedJob(104, "t", None, 1),), 5),
     Piece(SESSION, 5, 4, 0, b"data"),
     Ack(SESSION, 1),
     Rejected(SESSION, 1, "it is too large"),
     Sent(SESSION, 5, 9),
     CancelRun(SESSION, 2),
-    ReturnJobs(SESSION),
+    Recall(SESSION),
     TakeOver(OWN),
 )
 
@@ -258,8 +258,8 @@ INPUTS: dict[str, Any] = {
     "cancel_run of one ended": CancelRun(SESSION, 1),
     "cancel_run of one coming": CancelRun(SESSION, 99),
     "cancel_run of another": CancelRun("other", 2),
-    "return_jobs": ReturnJobs(SESSION),
-    "return_jobs of another": ReturnJobs("other"),
+    "recall": Recall(SESSION),
+    "return_jobs of another": Recall("other"),
     "sent, and more than came": Sent(SESSION, 5, 9),
     "sent of another": Sent("other", 5, 9),
     "rejected": Rejected(SESSION, 1, "it is too large"),
@@ -279,7 +279,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("running", "cancel_run of one behind"): "returns 3",
     ("running", "cancel_run of one coming"): "returns 3",
     **{("idle", name): "returns 1" for name in INPUTS if name.startswith("cancel_run") and not name.endswith("other")},
-    ("running", "return_jobs"): "returns 3",
+    ("running", "recall"): "returns 3",
     **{(state.__name__, "sent, and more than came"): "asks for it" for state in STATES if state is not no_session},
     **{(state.__name__, "rejected"): "says so" for state in STATES if state is not no_session},
     **{(state, "piece of the next"): "keeps it" for state in ("idle", "running")},
@@ -322,11 +322,11 @@ def test_every_input_in_every_state(state: Callable[[], Worker], name: str) -> N
         case "drop":
             assert set(effects) <= {e.Publish(one) for one in received(worker)} and dropped(before, snapshot(worker))
         case "starts session":
-            assert worker.core.session == "new" and worker.beats()[0].session == "new"
+            assert worker.core.session == "new" and worker.heartbeats()[0].session == "new"
         case "starts anew":
             assert e.Renew(NEXT) in effects
             assert (worker.core.incarnation, worker.core.session, worker.core.inbox.taken) == (NEXT, None, 0)
-            assert worker.beats()[0].incarnation == NEXT
+            assert worker.heartbeats()[0].incarnation == NEXT
             assert (e.Exit() in effects) == worker.core.state.stopping
         case "forgets report":
             assert (worker.core.outbox.acked, worker.core.inbox.taken) == (acked + 1, taken)
@@ -356,39 +356,39 @@ def test_table_is_of_this_test() -> None:
     assert {name for _, name in TABLE} <= set(INPUTS)
 
 
-# --- beats ---------------------------------------------------------------------------------------------
+# --- heartbeats ---------------------------------------------------------------------------------------------
 
 
 def test_beats_each_second_and_on_a_subscription() -> None:
-    """A beat a second, at once for whoever subscribes, and none in between."""
+    """A heartbeat a second, at once for whoever subscribes, and none in between."""
     worker = idle()
     assert worker.core.next_deadline_ms() == worker.now + c.HEARTBEAT_MS
     assert worker.turn(c.HEARTBEAT_MS - 1) == []
     worker.turn(1)
-    assert len(worker.beats()) == 1
+    assert len(worker.heartbeats()) == 1
     worker.core.on_subscription(worker.now)
     worker.turn()
-    assert len(worker.beats()) == 1
+    assert len(worker.heartbeats()) == 1
 
 
 def test_beat_tells_what_runs() -> None:
-    """A beat tells the running job and since when, whom the worker serves, and what it has taken."""
+    """A heartbeat tells the running job and since when, whom the worker serves, and what it has taken."""
     worker = running()
     worker.turn(20)
     worker.core.on_subscription(worker.now)
     worker.turn()
-    beat = worker.beats()[0]
-    assert beat.running == (2, 102, 20, None)
-    assert beat[:5] == (OWN, SESSION, 3, 0, False) and beat[6:10] == (TYPES, BROKER, "host", 17)
+    heartbeat = worker.heartbeats()[0]
+    assert heartbeat.running == (2, 102, 20, None)
+    assert heartbeat[:5] == (OWN, SESSION, 3, 0, False) and heartbeat[6:10] == (TYPES, BROKER, "host", 17)
 
 
 def test_new_types_are_told() -> None:
-    """A task process with other types than the last makes for a beat."""
+    """A task process with other types than the last makes for a heartbeat."""
     worker = idle()
     worker.die()
     worker.core.on_ready((), worker.now)
     worker.turn()
-    assert worker.beats()[0].types == ()
+    assert worker.heartbeats()[0].types == ()
 
 
 # --- starts and reports ----------------------------------------------------------------------------------
@@ -413,8 +413,8 @@ def test_reports_of_a_turn_go_together() -> None:
     """What ends between two turns goes out as one message."""
     worker = idle()
     worker.jobs(1, 3)
-    for n in (1, 2, 3):
-        worker.core.on_ended(ended(n), worker.now)
+    for delivery in (1, 2, 3):
+        worker.core.on_ended(ended(delivery), worker.now)
     worker.turn()
     assert worker.sent == [Reports(SESSION, 1, (ended(1), ended(2), ended(3)))]
 
@@ -423,8 +423,8 @@ def test_many_reports_go_in_messages_that_the_broker_takes_one_by_one() -> None:
     """Between two of them it answers requests."""
     worker = idle()
     worker.jobs(1, 2 * outbox.GATHER + 1)
-    for n in range(1, 2 * outbox.GATHER + 2):
-        worker.core.on_ended(ended(n), worker.now)
+    for delivery in range(1, 2 * outbox.GATHER + 2):
+        worker.core.on_ended(ended(delivery), worker.now)
     worker.turn()
     assert [(message.first, len(message.reports)) for message in worker.sent] == [
         (1, outbox.GATHER),
@@ -451,13 +451,13 @@ def test_reports_are_repeated_until_acknowledged() -> None:
 
 
 def test_reports_are_never_repeated_because_time_has_passed() -> None:
-    """They may still be on their way, however long it takes; beats tell how many were sent."""
+    """They may still be on their way, however long it takes; heartbeats tell how many were sent."""
     worker = running()
     worker.end()
     for _ in range(100):
         worker.turn(c.HEARTBEAT_MS)
         assert worker.reports() == []
-        assert (worker.beats()[0].round, worker.beats()[0].sent) == (0, 2)
+        assert (worker.heartbeats()[0].round, worker.heartbeats()[0].sent) == (0, 2)
 
 
 def test_beat_tells_how_much_of_a_large_result_was_sent_before_it() -> None:
@@ -468,7 +468,7 @@ def test_beat_tells_how_much_of_a_large_result_was_sent_before_it() -> None:
     pieces = [message for message in worker.sent if isinstance(message, Piece)]
     assert pieces and worker.reports() == []
     worker.turn(c.HEARTBEAT_MS)
-    assert worker.beats()[0].sent == len(pieces)
+    assert worker.heartbeats()[0].sent == len(pieces)
 
 
 def test_progress_is_told_when_there_is_room() -> None:
@@ -497,7 +497,7 @@ def piece(number: int, offset: int, body: bytes, round: int = 7) -> Piece:
 
 
 def tail(number: int, data: bytes, data_from: int, round: int = 7) -> Jobs:
-    return Jobs(SESSION, number, (HandedJob(100 + number, "t", data, 1, None, data_from),), round)
+    return Jobs(SESSION, number, (DispatchedJob(100 + number, "t", data, 1, None, data_from),), round)
 
 
 def received(worker: Worker) -> list[Received]:
@@ -564,8 +564,8 @@ def test_many_small_jobs_are_confirmed_now_and_then() -> None:
     """Each 32 KiB of them, so that the broker goes on; never one by one."""
     worker = idle()
     confirmed = 0
-    for n in range(1, 2001):
-        worker.pipe(jobs(n, 1))
+    for delivery in range(1, 2001):
+        worker.pipe(jobs(delivery, 1))
         confirmed += len(received(worker))
     assert confirmed == 1
 
@@ -643,7 +643,7 @@ def test_death_fails_one_job() -> None:
     worker.turn(3)
     worker.die()
     report = worker.reports()[0]
-    assert (report.n, report.outcome, report.reason, report.message) == (
+    assert (report.delivery, report.outcome, report.reason, report.message) == (
         2,
         Outcome.FAILED,
         FailReason.TASK_DIED,
@@ -714,7 +714,7 @@ def test_stop_finishes_the_running_job() -> None:
     worker = running()
     worker.core.stop(worker.now)
     worker.turn()
-    assert worker.reports() == [Returned(3, True)] and worker.beats()[0].stopping
+    assert worker.reports() == [Returned(3, True)] and worker.heartbeats()[0].stopping
     worker.end()
     worker.pipe(Ack(SESSION, 2, 10))
     assert e.Exit() not in worker.done
@@ -743,7 +743,12 @@ def test_what_nobody_acknowledges_is_spooled() -> None:
     worker.turn(1)
     spool = worker.spooled()[-1]
     assert spool.reports == (Returned(3, True), ended(2)) and worker.done[-1] != e.Exit()
-    assert (spool.beat.session, spool.beat.taken, spool.beat.acked, spool.beat.running) == (SESSION, 3, 1, None)
+    assert (spool.heartbeat.session, spool.heartbeat.taken, spool.heartbeat.acked, spool.heartbeat.running) == (
+        SESSION,
+        3,
+        1,
+        None,
+    )
     worker.core.on_spooled()
     assert worker.turn() == [e.Exit()]
 
@@ -805,7 +810,7 @@ def test_second_stop_waits_for_the_broker_for_a_while() -> None:
     worker.core.stop(worker.now)
     assert worker.turn() == [e.KillTask()]
     worker.die()
-    assert [(report.n, report.outcome) for report in worker.reports()] == [(2, Outcome.INTERRUPTED)]
+    assert [(report.delivery, report.outcome) for report in worker.reports()] == [(2, Outcome.INTERRUPTED)]
     worker.pipe(Ack(SESSION, 3, 10))
     assert worker.done[-1] == e.Exit()
 
@@ -836,7 +841,7 @@ def test_death_while_stopping() -> None:
 def limited(limit_ms: int | None = None) -> Worker:
     """Number 1 runs, alone, of a type with a time limit of 5 s and a grace time of 0.3 s."""
     worker = idle()
-    worker.pipe(Jobs(SESSION, 1, (HandedJob(101, "limited", None, 1, limit_ms),)))
+    worker.pipe(Jobs(SESSION, 1, (DispatchedJob(101, "limited", None, 1, limit_ms),)))
     return worker
 
 
@@ -847,7 +852,7 @@ def test_cancel_takes_back_first() -> None:
     order = [type(effect) for effect in effects if isinstance(effect, (e.TakeBack, e.EndTask))]
     assert order == [e.TakeBack, e.EndTask] and worker.reports() == [Returned(3, False)]
     worker.end(outcome=Outcome.CANCELLED)
-    assert [(report.n, report.outcome) for report in worker.reports()] == [(2, Outcome.CANCELLED)]
+    assert [(report.delivery, report.outcome) for report in worker.reports()] == [(2, Outcome.CANCELLED)]
 
 
 def test_cancel_of_what_has_ended_meanwhile() -> None:
@@ -861,7 +866,7 @@ def test_cancel_of_what_has_ended_meanwhile() -> None:
     worker.turn()
     assert worker.reports() == [ended(1)] and e.EndTask(1) not in worker.done
     worker.jobs(2, 1)
-    assert e.Offer(2, HandedJob(102, "t", None, 1), 1000, BROKER) in worker.done
+    assert e.Offer(2, DispatchedJob(102, "t", None, 1), 1000, BROKER) in worker.done
 
 
 def test_cancel_of_one_that_has_begun_unheard() -> None:
@@ -885,7 +890,7 @@ def test_cancel_of_one_that_is_still_coming() -> None:
         worker.pipe(CancelRun(SESSION, taken + 1))
         assert worker.reports() == [Returned(3 if began else 1, False)] and worker.at_task == began[:1]
         worker.pipe(CancelRun(SESSION, taken + 1))
-        worker.pipe(Jobs(SESSION, taken + 1, (HandedJob(1, "t", b"rest", 1, None, 1000),), 7))
+        worker.pipe(Jobs(SESSION, taken + 1, (DispatchedJob(1, "t", b"rest", 1, None, 1000),), 7))
         assert worker.reports() == [] and worker.at_task == began[:1]
         worker.pipe(Ack(SESSION, worker.core.outbox.reported, 9))
         worker.pipe(CancelRun(SESSION, taken + 1))
@@ -913,7 +918,7 @@ def test_cancel_of_one_returned_is_forgotten() -> None:
 
 
 def test_grace_is_not_restarted() -> None:
-    """The wish is repeated with every beat; the task is told once, and killed when its own grace time is over."""
+    """The wish is repeated with every heartbeat; the task is told once, and killed when its own grace time is over."""
     worker = limited()
     worker.pipe(CancelRun(SESSION, 1))
     for _ in range(2):
@@ -982,7 +987,7 @@ def test_time_limit_by_force() -> None:
 def test_time_limit_of_the_next() -> None:
     """Each job of a stream has its own time: that of the one before does not count."""
     worker = idle()
-    worker.pipe(Jobs(SESSION, 1, tuple(HandedJob(100 + n, "limited", None, 1) for n in (1, 2))))
+    worker.pipe(Jobs(SESSION, 1, tuple(DispatchedJob(100 + delivery, "limited", None, 1) for delivery in (1, 2))))
     worker.turn(40)
     worker.end()
     worker.turn(4999)
@@ -1014,7 +1019,7 @@ def test_return_jobs_without_a_process() -> None:
     worker = idle()
     worker.die()
     worker.jobs(1, 2)
-    worker.pipe(ReturnJobs(SESSION))
+    worker.pipe(Recall(SESSION))
     assert worker.reports() == [Returned(1, False)]
 
 
@@ -1022,22 +1027,22 @@ def test_return_jobs_without_a_process() -> None:
 
 
 def test_nothing_is_offered_beside_what_cannot_be_killed() -> None:
-    """All that has not begun goes back, the beat says why, and what is handed over meanwhile goes back, too."""
+    """All that has not begun goes back, the heartbeat says why, and what is handed over meanwhile goes back, too."""
     worker = running()
     worker.core.on_task_process_died([2], [3], "it died", worker.now, killed=4)
     worker.at_task.clear()
     worker.core.on_obstacle("sleep is in the way", worker.now)
     turn = worker.turn()
     assert e.Say("sleep is in the way") in turn and worker.at_task == []
-    assert [beat.obstacle for beat in worker.beats()] == ["sleep is in the way"]
-    assert [(report.n, getattr(report, "killed", None)) for report in worker.reports()] == [(2, 4), (3, None)]
+    assert [heartbeat.obstacle for heartbeat in worker.heartbeats()] == ["sleep is in the way"]
+    assert [(report.delivery, getattr(report, "killed", None)) for report in worker.reports()] == [(2, 4), (3, None)]
     worker.core.on_ready(TYPES, worker.now)
     worker.pipe(Ack(SESSION, 3, 3))
     worker.jobs(3, 1)
     assert worker.reports() == [Returned(3, False)] and worker.at_task == []
     worker.core.on_obstacle(None, worker.now)
     worker.turn()
-    assert [beat.obstacle for beat in worker.beats()] == [None]
+    assert [heartbeat.obstacle for heartbeat in worker.heartbeats()] == [None]
     worker.pipe(Ack(SESSION, 4, 3))
     worker.jobs(3, 1)
     assert worker.at_task == [3]
@@ -1128,14 +1133,14 @@ def test_output_without_end() -> None:
 
 
 def test_stuck_is_told_and_left_alone() -> None:
-    """A process without signs of life shows in the beat and is said once; nothing is done about it."""
+    """A process without signs of life shows in the heartbeat and is said once; nothing is done about it."""
     worker = idle()
     worker.jobs(1, 1)
     worker.seen = Seen(None, None, worker.now)
     stuck = []
     for _ in range(40):
         worker.turn(LOOK_MS)
-        stuck += [beat.running.stuck_ms for beat in worker.beats() if beat.running]
+        stuck += [heartbeat.running.stuck_ms for heartbeat in worker.heartbeats() if heartbeat.running]
     assert stuck[0] is None and stuck[-1] > STUCK_MS
     assert sum(isinstance(effect, e.Say) for effect in worker.done) == 1
     assert not any(isinstance(effect, (e.EndTask, e.KillTask, e.TakeBack)) for effect in worker.done)
@@ -1143,7 +1148,7 @@ def test_stuck_is_told_and_left_alone() -> None:
     worker.turn(LOOK_MS)
     worker.core.on_subscription(worker.now)
     worker.turn()
-    assert worker.beats()[0].running.stuck_ms is None
+    assert worker.heartbeats()[0].running.stuck_ms is None
 
 
 def test_a_new_process_is_not_stuck() -> None:
@@ -1157,7 +1162,7 @@ def test_a_new_process_is_not_stuck() -> None:
     worker.jobs(2, 1)
     worker.core.on_subscription(worker.now)
     worker.turn()
-    assert worker.beats()[0].running.stuck_ms is None
+    assert worker.heartbeats()[0].running.stuck_ms is None
 
 
 def test_reports_of_a_stream_gather() -> None:
@@ -1170,7 +1175,7 @@ def test_reports_of_a_stream_gather() -> None:
     assert worker.reports() == []
     worker.pipe(Ack(SESSION, 1, 1))
     assert len(worker.reports()) == 1
-    for n in range(3, 3 + outbox.GATHER):
-        worker.core.on_ended(ended(n), worker.now)
+    for delivery in range(3, 3 + outbox.GATHER):
+        worker.core.on_ended(ended(delivery), worker.now)
     worker.turn()
     assert len(worker.reports()) == outbox.GATHER

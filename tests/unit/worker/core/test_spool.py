@@ -9,16 +9,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zjobs.messages.dispatch import Ack, Beat, Ended, Jobs, PipeMessage, Rejected, Report, Reports, Returned, TakeOver
+from zjobs.messages.dispatch import (
+    Ack,
+    Ended,
+    Heartbeat,
+    Jobs,
+    PipeMessage,
+    Rejected,
+    Report,
+    Reports,
+    Returned,
+    TakeOver,
+)
 from zjobs.messages.records import BrokerName, TaskType
 from zjobs.messages.states import FailReason, Outcome
 from zjobs.worker.core import effects as e
 from zjobs.worker.core.core import HEARTBEAT_MS
-from zjobs.worker.core.delivery import RETRY_MS, Delivery
 from zjobs.worker.core.spool import MAGIC, Damaged, Spool, pack, unpack
+from zjobs.worker.core.spool_delivery import RETRY_MS, SpoolDelivery
 from zjobs.worker.files.spool_file import SpoolFile
 
-BEAT = Beat("old", "session", 7, 3, True, None, (TaskType("t", "what it does"),), BrokerName("h", "f", "j"), "host", 17)
+BEAT = Heartbeat(
+    "old", "session", 7, 3, True, None, (TaskType("t", "what it does"),), BrokerName("h", "f", "j"), "host", 17
+)
 REPORTS: tuple[Report, ...] = (
     Ended(6, Outcome.COMPLETED, 5, b"\xc4\x01x", output=b"printed\n", output_bytes=8, id=16),
     Returned(7, True),
@@ -54,14 +67,14 @@ def test_a_piece_of_a_spool_is_found(length: int) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        SPOOL._replace(beat=BEAT._replace(broker=None)),
-        SPOOL._replace(beat=BEAT._replace(acked=2**63 - 2)),
+        SPOOL._replace(heartbeat=BEAT._replace(broker=None)),
+        SPOOL._replace(heartbeat=BEAT._replace(acked=2**63 - 2)),
     ],
     ids=["of no broker", "numbers that cannot be"],
 )
 def test_a_spool_that_cannot_be_is_found(wrong: Spool) -> None:
     """Even when its digest is right."""
-    content = pack(wrong) if wrong.beat.broker is None else pack(wrong) + b"\0" * 9
+    content = pack(wrong) if wrong.heartbeat.broker is None else pack(wrong) + b"\0" * 9
     with pytest.raises(Damaged):
         unpack(content)
 
@@ -144,7 +157,7 @@ class Delivering:
 
     def __init__(self) -> None:
         self.now = 1000
-        self.core = Delivery(SPOOL, "new-host", 18)
+        self.core = SpoolDelivery(SPOOL, "new-host", 18)
 
     def turn(self, after_ms: int = 0) -> list[e.Effect]:
         self.now += after_ms
@@ -157,8 +170,8 @@ class Delivering:
 
 def test_it_speaks_as_the_worker_that_wrote_it() -> None:
     """Its incarnation, session, types; but no jobs are to come, and host and pid are those of who speaks."""
-    beat, reports = Delivering().turn()
-    assert beat == e.Publish(BEAT._replace(spooled=True, host="new-host", pid=18))
+    heartbeat, reports = Delivering().turn()
+    assert heartbeat == e.Publish(BEAT._replace(spooled=True, host="new-host", pid=18))
     assert reports == e.Publish(Reports("session", 4, REPORTS))
 
 
@@ -170,8 +183,8 @@ def test_it_repeats_until_all_is_acknowledged() -> None:
     it.core.on_subscription(it.now)
     assert len(it.turn()) == 2
     assert it.pipe(Ack("session", 5, 1, 1, 1, again=True)) == [e.Publish(Reports("session", 6, REPORTS[2:], 2))]
-    beat = BEAT._replace(spooled=True, host="new-host", pid=18, acked=5, round=2, sent=1)
-    assert it.turn(HEARTBEAT_MS) == [e.Publish(beat)]
+    heartbeat = BEAT._replace(spooled=True, host="new-host", pid=18, acked=5, round=2, sent=1)
+    assert it.turn(HEARTBEAT_MS) == [e.Publish(heartbeat)]
     assert it.core.next_deadline_ms() == it.now + HEARTBEAT_MS
     assert it.pipe(Ack("session", 6, 1)) == [e.RemoveSpool()]
 

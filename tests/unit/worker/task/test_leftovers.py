@@ -151,15 +151,15 @@ HIDING = ["plain", "setsid", "double fork", "fork"]
 def test_nothing_is_left_for_the_next_job(bench: Start, place: Path, how: str, ending: str) -> None:
     """Whether it returned, raised or was told to end: the next job, in the same process, sees nothing running."""
     it = bench(TASKS)
-    n = it.offer("job", {"how": how, "ending": ending})
+    delivery = it.offer("job", {"how": how, "ending": ending})
     m = it.offer("look")
     if ending == "sleeps":
         it.runner.feed()
         with open(place / "here") as fifo:
             assert fifo.read() == "x"
-        it.runner.end_task(n)
+        it.runner.end_task(delivery)
     it.until(lambda: len(it.ended) == 2)
-    assert [ended.n for ended in it.ended] == [n, m] and it.death is None
+    assert [ended.delivery for ended in it.ended] == [delivery, m] and it.death is None
     assert it.ended[0].outcome.value == {"returns": "completed", "raises": "failed", "sleeps": "cancelled"}[ending]
     assert len(left(place)) == 1 and unpack_value(it.ended[1].result) == []
     assert [ended.killed for ended in it.ended] == [1, 0]
@@ -319,7 +319,7 @@ def test_a_task_process_that_cannot_be_killed_is_named(bench: Start, place: Path
         "        os.setgroups([])\n        os.setresuid(65534, 65534, 65534)\n        fifo.write('x')\n"
         "    signal.pause()\n" + TASKS
     )
-    n, pid = it.offer("leave_us"), it.runner.pid
+    delivery, pid = it.offer("leave_us"), it.runner.pid
     it.runner.feed()
     with open(place / "here") as fifo:
         assert fifo.read() == "x"
@@ -330,7 +330,7 @@ def test_a_task_process_that_cannot_be_killed_is_named(bench: Start, place: Path
     assert f"(pid {pid} of user 65534)" in it.runner.obstacle and "though it was killed" in it.runner.obstacle
     subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", "kill", "-9", str(pid)], check=True)
     it.until(lambda: it.death)
-    assert it.death.lost == [n] and it.runner.clear and it.runner.obstacle is None
+    assert it.death.lost == [delivery] and it.runner.clear and it.runner.obstacle is None
 
 
 def test_a_mark_outlives_everything_a_program_does() -> None:

@@ -43,8 +43,8 @@ def test_predefined_run(bench: Start) -> None:
     for name in ("reverse", "swap", "reverse"):
         it.offer(name, "ab")
     it.until(lambda: len(it.ended) == 3)
-    assert [(e.n, e.outcome, unpack_value(e.result)) for e in it.ended] == [
-        (n, Outcome.COMPLETED, "ba") for n in (1, 2, 3)
+    assert [(e.delivery, e.outcome, unpack_value(e.result)) for e in it.ended] == [
+        (delivery, Outcome.COMPLETED, "ba") for delivery in (1, 2, 3)
     ]
 
 
@@ -87,7 +87,7 @@ def test_many_in_order(bench: Start) -> None:
     it = bench()
     numbers = [it.offer("reverse", "ab") for _ in range(500)]
     it.until(lambda: len(it.ended) == 500)
-    assert [e.n for e in it.ended] == numbers
+    assert [e.delivery for e in it.ended] == numbers
 
 
 def test_unknown_type_and_bad_data(bench: Start) -> None:
@@ -188,7 +188,7 @@ def test_dying(bench: Start, how: str, message: str) -> None:
     victim = it.offer("die", how)
     behind = [it.offer("quick") for _ in range(20)]
     it.until(lambda: it.death)
-    assert [ended.n for ended in it.ended] == [before]
+    assert [ended.delivery for ended in it.ended] == [before]
     assert message in it.death.how
     assert it.death.lost == [victim]
     assert it.death.unbegun == behind
@@ -226,10 +226,12 @@ def test_an_end_that_the_broker_would_refuse_is_mended_or_fails(
 ) -> None:
     """Whatever the task process says: the broker would drop it, and the worker would repeat it for ever."""
     it = bench(FORGING)
-    n = it.offer("forge", dict(zip(("n", "elapsed_us", "result", "reason", "message"), (1, *forged))))
+    delivery = it.offer("forge", dict(zip(("n", "elapsed_us", "result", "reason", "message"), (1, *forged))))
     it.until(lambda: it.ended)
     (ended,) = it.ended
-    assert (ended.n, ended.outcome, ended.elapsed_us) == (n, *expected[:2]) and expected[2] in ended.message
+    assert (ended.delivery, ended.outcome, ended.elapsed_us) == (delivery, *expected[:2]) and expected[
+        2
+    ] in ended.message
     assert codec.refusal(ended) is None and ended.killed == 0
 
 
@@ -251,7 +253,7 @@ def test_what_ended_before_a_death_is_heard_whatever_stands_before_it(bench: Sta
     it.runner.feed()
     assert select.select([it.runner._death_fd], [], [], 20)[0]
     death = it.runner.died(0)
-    assert [event.n for event in death.events if isinstance(event, Ended)] == kept
+    assert [event.delivery for event in death.events if isinstance(event, Ended)] == kept
     assert death.lost == [victim]
 
 
@@ -293,26 +295,26 @@ def test_take_back_is_exact(bench: Start, tmp_path: Path) -> None:
         fifo.write("done")
     after = it.offer("quick", "after")
     it.until(lambda: len(it.ended) == 2)
-    assert [(e.n, unpack_value(e.result)) for e in it.ended] == [(blocked, "done"), (after, "after")]
+    assert [(e.delivery, unpack_value(e.result)) for e in it.ended] == [(blocked, "done"), (after, "after")]
 
 
 def kept_of_a_stream(it: Any) -> list[int]:
     """Offers many short jobs, and takes back what has not begun when the first has ended; the numbers of the others."""
     offered = [it.offer("quick") for _ in range(64)]
     it.runner.feed()
-    it.until(lambda: it.ended and it.ended[-1].n >= offered[0])
+    it.until(lambda: it.ended and it.ended[-1].delivery >= offered[0])
     taken = it.runner.take_back()
     kept = offered[: len(offered) - len(taken)]
     assert taken == offered[len(kept) :]
-    it.until(lambda: it.ended[-1].n == kept[-1])
+    it.until(lambda: it.ended[-1].delivery == kept[-1])
     return kept
 
 
 def test_take_back_from_a_stream(bench: Start) -> None:
     """While short jobs run: what is taken back never runs, and all that was sent before it ends, in order."""
     it = bench("@task\ndef quick(): pass\n")
-    kept = [n for _ in range(200) for n in kept_of_a_stream(it)]
-    assert [ended.n for ended in it.ended] == kept
+    kept = [delivery for _ in range(200) for delivery in kept_of_a_stream(it)]
+    assert [ended.delivery for ended in it.ended] == kept
 
 
 @pytest.mark.parametrize("value", ["msgpack.Timestamp(1, 2)", "[msgpack.Timestamp(1, 2)]", "{(1, 2): 3}"])
@@ -345,7 +347,7 @@ def test_kill_while_running(bench: Start, tmp_path: Path) -> None:
         it.runner.kill()
         assert select.select(it.runner.descriptors()[2:], [], [], 20)[0]  # dead, and nothing was read before
     death = it.runner.died(0)
-    assert [e.n for e in death.events] == [ended]
+    assert [e.delivery for e in death.events] == [ended]
     assert (death.lost, death.unbegun) == ([running], behind)
 
 
@@ -354,10 +356,10 @@ def test_nothing_is_fed_to_a_killed_process(bench: Start) -> None:
     it = bench()
     for _ in range(10):
         it.runner.kill()
-        n = it.offer("reverse", "ab")
+        delivery = it.offer("reverse", "ab")
         it.runner.feed()
         it.until(lambda: it.death)
-        assert (it.death.lost, it.death.unbegun) == ([], [n])
+        assert (it.death.lost, it.death.unbegun) == ([], [delivery])
         it.start_again()
         it.until(lambda: it.runner.types is not None)
 

@@ -11,7 +11,7 @@ is set aside (`SetAsideSpool`).
 
 from __future__ import annotations
 
-from zjobs.messages.dispatch import Ack, Beat, PipeMessage, Rejected, TakeOver
+from zjobs.messages.dispatch import Ack, Heartbeat, PipeMessage, Rejected, TakeOver
 from zjobs.worker.core.core import HEARTBEAT_MS
 from zjobs.worker.core.effects import Effect, Publish, RemoveSpool, Say, SetAsideSpool
 from zjobs.worker.core.outbox import Outbox
@@ -20,14 +20,14 @@ from zjobs.worker.core.spool import Spool
 RETRY_MS = 1000
 
 
-class Delivery:
+class SpoolDelivery:
     """The delivery of one spool by the worker `pid` on `host`."""
 
     def __init__(self, spool: Spool, host: str, pid: int) -> None:
-        self._last_heartbeat = spool.beat._replace(
+        self._last_heartbeat = spool.heartbeat._replace(
             stopping=True, running=None, spooled=True, warning=None, host=host, pid=pid
         )
-        self._outbox = Outbox(spool.beat.acked)
+        self._outbox = Outbox(spool.heartbeat.acked)
         for report in spool.reports:
             self._outbox.add(report)
         self._said: list[Effect] = []
@@ -80,6 +80,6 @@ class Delivery:
         return self._refused or not self._outbox
 
     @property
-    def _heartbeat(self) -> Beat:
+    def _heartbeat(self) -> Heartbeat:
         outbox = self._outbox
         return self._last_heartbeat._replace(acked=outbox.acked, round=outbox.flow.round, sent=outbox.flow.count)
