@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zjobs.client.aio import AsyncClient as AsyncClient
-    from zjobs.client.aio import AsyncJob as AsyncJob
-    from zjobs.client.aio import AsyncWatch as AsyncWatch
+    from zjobs.client.aio_job import AsyncJob as AsyncJob
+    from zjobs.client.aio_job import AsyncWatch as AsyncWatch
     from zjobs.client.client import Client as Client
-    from zjobs.client.client import Job as Job
-    from zjobs.client.client import Watch as Watch
     from zjobs.client.errors import BadAddress as BadAddress
     from zjobs.client.errors import BadKeyFile as BadKeyFile
     from zjobs.client.errors import BadReply as BadReply
@@ -48,19 +46,21 @@ if TYPE_CHECKING:
     from zjobs.client.errors import WaitTimeout as WaitTimeout
     from zjobs.client.errors import WouldDeadlock as WouldDeadlock
     from zjobs.client.errors import ZjobsError as ZjobsError
-    from zjobs.client.job import NO_DATA as NO_DATA
-    from zjobs.client.watch import WatchEvent as WatchEvent
+    from zjobs.client.job import Job as Job
+    from zjobs.client.job import Watch as Watch
+    from zjobs.client.protocol.job import NO_DATA as NO_DATA
+    from zjobs.client.protocol.watch import WatchEvent as WatchEvent
 
 # Where the names are that are no errors.
 _HOMES = {
     "AsyncClient": "aio",
-    "AsyncJob": "aio",
-    "AsyncWatch": "aio",
+    "AsyncJob": "aio_job",
+    "AsyncWatch": "aio_job",
     "Client": "client",
-    "Job": "client",
-    "NO_DATA": "job",
-    "WatchEvent": "watch",
-    "Watch": "client",
+    "Job": "job",
+    "NO_DATA": "protocol.job",
+    "WatchEvent": "protocol.watch",
+    "Watch": "job",
 }
 
 

@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
-from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any
 
-from zjobs.client import operations
-from zjobs.client.connection import Connection, Feed
-from zjobs.client.job import NO_DATA, JobHandle, ended_without_result, ids_of, job_like, new_request_key
-from zjobs.client.protocol import Action, Ask, Flow, Follow, Heard, Listen, Sleep, Topics, read_reply, reply_bytes
-from zjobs.client.settings import PATIENCE_S, Settings
-from zjobs.messages import codec
+from zjobs.client.job import Job, Watch, request_key_or_new
+from zjobs.client.net.connection import FlowRunner
+from zjobs.client.protocol import operations, submission
+from zjobs.client.protocol.job import NO_DATA, ids_of, job_like
+from zjobs.client.settings import PATIENCE_S
 from zjobs.messages.records import JobStatus, Paused
 from zjobs.messages.requests import (
     CancelReply,
@@ -46,16 +43,10 @@ from zjobs.messages.requests import (
     Types,
     TypesReply,
 )
-from zjobs.messages.states import JobState, WorkerState
-
-if TYPE_CHECKING:
-    from zjobs.client.watch import WatchEvent, Watching
-    from zjobs.messages.events import ServiceEvent
-
-T = TypeVar("T")
+from zjobs.messages.states import JobState
 
 
-class Client(Settings):
+class Client(FlowRunner):
     """A broker's client.
 
     broker: its endpoint; by default the environment variable ZJOBS_BROKER, else tcp://127.0.0.1:5570.
@@ -77,7 +68,6 @@ class Client(Settings):
         key: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__(broker, timeout, patience, key)
-        self.connection = Connection(self.address, timeout, self.key)
 
     def __enter__(self) -> Client:
         return self
@@ -111,8 +101,8 @@ class Client(Settings):
         Raises UnknownType, TooLarge, QueueFull, KeyConflict, StorageFailed, ReadOnly; TypeError, ValueError or
         OverflowError for data that msgpack cannot hold.
         """
-        like, request_key = job_like(type, priority, delay, time_limit), _key(request_key)
-        accepted = self._run(operations.submit(like, data, request_key))
+        like, request_key = job_like(type, priority, delay, time_limit), request_key_or_new(request_key)
+        accepted = self._run(submission.submit(like, data, request_key))
         return Job(self, accepted.first_id, accepted.journal)
 
     def submit_many(
@@ -130,13 +120,13 @@ class Client(Settings):
         Each request is taken all or none. After an exception, repeating with the exception's `request_key` and the
         same `datas` makes no second jobs.
         """
-        like, request_key = job_like(type, priority, delay, time_limit), _key(request_key)
-        parts = self._run(operations.submit_many(like, datas, request_key))
+        like, request_key = job_like(type, priority, delay, time_limit), request_key_or_new(request_key)
+        parts = self._run(submission.submit_many(like, datas, request_key))
         return [Job(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]
 
     def submit_in_parts(self, like: NewJob, datas: Iterable[Any], request_key: str) -> Iterator[SubmitReply]:
-        """As submit_many, but yields what is accepted with every request; see `operations.Submission`."""
-        parts = operations.Submission(like, datas, request_key)
+        """As submit_many, but yields what is accepted with every request; see `submission.Submission`."""
+        parts = submission.Submission(like, datas, request_key)
         while (reply := self._run(parts.next())) is not None:
             yield reply
 
@@ -147,12 +137,12 @@ class Client(Settings):
         the same ids again returns the same copies; an exception after which that helps has it as `request_key`. Raises
         NotFinished, NotFound, Expired, and what `submit` raises.
         """
-        parts = self._run(operations.retry(ids, _key(request_key)))
+        parts = self._run(submission.retry(ids, request_key_or_new(request_key)))
         return [Job(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]
 
     def retry_in_parts(self, ids: Sequence[int], request_key: str) -> Iterator[RetryReply]:
-        """As `Client.retry`, but yields what is accepted with every request; see `operations.Copying`."""
-        parts = operations.Copying(ids, request_key)
+        """As `Client.retry`, but yields what is accepted with every request; see `submission.Copying`."""
+        parts = submission.Copying(ids, request_key)
         while (reply := self._run(parts.next())) is not None:
             yield reply
 
@@ -259,7 +249,7 @@ class Client(Settings):
 
         When this returns, the subscription is in force: `for news in client.watch(): …`, or `with`; see Watch.
         """
-        return Watch(self, watching(self, ids, journal))
+        return Watch(self, ids, journal)
 
     def wait(self, ids: Iterable[int], timeout: float | None = None) -> dict[int, JobStatus]:
         """Waits until all these jobs have ended, at most `timeout` seconds; their final statuses by id.
@@ -270,209 +260,3 @@ class Client(Settings):
         """
         with self.watch(ids) as watch:
             return watch.wait(timeout)
-
-    # --- flows ---------------------------------------------------------------------------------------------
-
-    def _ask(self, request: Any, kind: type[T], timeout: float | None = None) -> T:
-        """The reply to `request`, which must be a `kind`."""
-        body = self.connection.request(codec.encode(request), timeout, reply_bytes(request))
-        return read_reply(body, kind, self.address)
-
-    def _perform(self, action: Action) -> Any:
-        if isinstance(action, Ask):
-            return self._ask(*action)
-        assert isinstance(action, Sleep)
-        if action.seconds:
-            sleep(action.seconds)
-        return monotonic()
-
-    def _run(self, flow: Flow[T]) -> T:
-        return run(flow, self._perform)
-
-
-def run(flow: Flow[T], perform: Any) -> T:
-    """Performs the actions of `flow` to its end, and returns its result."""
-    try:
-        action = next(flow)
-        while True:
-            try:
-                outcome = perform(action)
-            except Exception as error:
-                action = flow.throw(error)
-            else:
-                action = flow.send(outcome)
-    except StopIteration as done:
-        return cast("T", done.value)
-
-
-def watching(to: Settings, ids: Iterable[int] | None, journal: str | None) -> Watching:
-    """The state of a watch of these jobs; without ids of all."""
-    if ids is not None:
-        from zjobs.client.watch import Watching  # a start of zclient that only submits does without it
-
-        return Watching(to, iter(ids), journal)
-    from zjobs.client.watch_all import WatchingAll  # most programs never need it
-
-    return WatchingAll(to)
-
-
-def _key(given: str | None) -> str:
-    return new_request_key() if given is None else given
-
-
-class Job(JobHandle):
-    """A job by its id. `journal` is the journal that the id belongs to, None when a program was told the id alone.
-
-    Two are equal when journal and id are. A pickle has the broker's address, the path of the key file (not the key),
-    the id and the journal; where it is loaded, the jobs of one broker share a client of their own.
-    """
-
-    def __init__(self, client: Client, id: int, journal: str | None) -> None:
-        super().__init__(client, id, journal)
-        self._client = client
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        key = self._client.key
-        return _unpickled, (self._client.address, "" if key is None else key.file, self.id, self.journal)
-
-    def status(self) -> JobStatus:
-        """The job's status at present. Raises NotFound, Expired, BrokerChanged."""
-        return self._client._run(operations.status_of(self._client, self))
-
-    def cancel(self) -> JobStatus:
-        """Cancels the job and returns what it is now; see Client.cancel. Raises NotFound, Expired, BrokerChanged."""
-        return self._client._run(operations.cancel_job(self._client, self))
-
-    def retry(self, request_key: str | None = None) -> Job:
-        """A new job, a copy of this one, which must have ended; see Client.retry."""
-        reply = self._client._run(operations.retry_job(self._client, self, _key(request_key)))
-        return Job(self._client, reply.first_id, reply.journal)
-
-    def log(self) -> bytes:
-        """What the job's last run has printed so far; of long output the end (zbroker --max-output)."""
-        return self._client._run(operations.whole_log(self._client, self))
-
-    def wait(self, timeout: float | None = None) -> JobStatus:
-        """Waits until the job has ended, at most `timeout` seconds, and returns its final status.
-
-        Raises WaitTimeout; NotFound, Expired, BrokerChanged; BrokerUnreachable when the broker is lost for
-        longer than the client's patience; WouldDeadlock inside a task of the same service.
-        """
-        return self._ended(timeout)[0]
-
-    def result(self, timeout: float | None = None) -> Any:
-        """The job's result, waited for as `wait` does. Raises JobFailed or JobCancelled when there is none."""
-        status, journal = self._ended(timeout)
-        if status.state is not JobState.COMPLETED:
-            raise ended_without_result(status)
-        return self._client.result(self.id, journal=journal)
-
-    def _ended(self, timeout: float | None) -> tuple[JobStatus, str]:
-        with self._client.watch([self.id], journal=self.journal) as watch:
-            return watch.wait(timeout)[self.id], watch.journal
-
-
-@lru_cache
-def _client_of(address: str, key_file: str) -> Client:
-    return Client(address, key=key_file)
-
-
-def _unpickled(address: str, key_file: str, id: int, journal: str | None) -> Job:
-    return Job(_client_of(address, key_file), id, journal)
-
-
-class Watch:
-    """The news of jobs: of some until each has ended, or of all. Belongs to the thread and process that made it.
-
-    `known` has the newest status of each job, `unfinished` the ids of those that go on, in order; `worker` is
-    the state of the worker as last heard, `paused` whether the queue was then; of a pause alone no event tells.
-    Raises NotFound or Expired for an id without a job, BrokerChanged when the broker's journal is not `journal` (by
-    default: whichever it is at first), BrokerUnreachable when the broker was lost for the client's patience, and
-    KeyRefused or NotPermitted when our key is revoked.
-
-    Of all jobs, it never ends by itself, and `known` has the jobs last heard of, at most 10,000. When changes were
-    missed (a slow program, or a lost broker), `WatchEvent(missed=…)` comes first, then what the jobs in
-    `known` and those submitted meanwhile have become. `service` is the worker's state and the pause as last heard;
-    `WatchEvent(service=…)` tells when one has changed. Raises NotPermitted with a key that may not.
-    """
-
-    def __init__(self, client: Client, state: Watching) -> None:
-        self._client = client
-        self._state = state
-        self._feed: Feed | None = None
-        try:
-            self._run(state.begin())
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self) -> Watch:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __getattr__(self, name: str) -> Any:
-        if name in _FACTS:
-            return getattr(self._state, name)
-        raise AttributeError(f"a watch has no {name!r}")
-
-    known: dict[int, JobStatus]
-    unfinished: dict[int, None]
-    journal: str
-    worker: WorkerState
-    paused: bool
-    lost: bool
-    service: ServiceEvent | None
-
-    def check_can_end(self) -> None:
-        """Raises WouldDeadlock inside a task of this very service: jobs that go on would wait for it in turn."""
-        self._state.check_can_end()
-
-    def __iter__(self) -> Iterator[WatchEvent]:
-        """The news as they come; ends, and closes the watch, when all jobs have ended. Raises as check_can_end."""
-        with self:
-            self.check_can_end()
-            while self._state.has_news or self._state.goes_on:
-                news = self.next(3600.0)
-                if news is not None:
-                    yield news
-
-    def close(self) -> None:
-        """Ends the subscription. Closing again does nothing."""
-        if self._feed is not None:
-            self._feed.close()
-            self._feed = None
-
-    def refresh(self) -> None:
-        """Asks for the status now: that has what events do not tell, such as a task's note."""
-        self._run(self._state.refresh())
-
-    def next(self, seconds: float) -> WatchEvent | None:
-        """The next news; None after `seconds` without any (a few more while the broker is lost), or at the end."""
-        return self._run(self._state.next(monotonic() + seconds))
-
-    def wait(self, timeout: float | None = None) -> dict[int, JobStatus]:
-        """Waits until all have ended, at most `timeout` seconds; their final statuses by id. Raises WaitTimeout."""
-        return self._run(self._state.wait(timeout))
-
-    def _run(self, flow: Flow[T]) -> T:
-        return run(flow, self._perform)
-
-    def _perform(self, action: Action) -> Any:
-        if isinstance(action, Follow):
-            self.close()
-            self._feed = self._client.connection.feed(action.endpoint)
-        elif isinstance(action, Topics):
-            assert self._feed is not None
-            self._feed.subscribe(action)
-        elif isinstance(action, Listen):
-            assert self._feed is not None
-            bodies, lost = self._feed.read(min(3600.0, action.until - monotonic()))
-            return Heard(bodies, lost, monotonic())
-        else:
-            return self._client._perform(action)
-        return None
-
-
-_FACTS = ("known", "unfinished", "journal", "worker", "paused", "lost", "service")

@@ -1,26 +1,27 @@
-"""What describes a job to the library: the one to be queued, and the handle of one that was."""
+"""What a `Client` hands out: a job that was queued, and a watch of jobs."""
 
 from __future__ import annotations
 
 import os
 import time
-from enum import Enum
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from zjobs.client import errors
+from zjobs.client.net.connection import Feed, FlowRunner, run
+from zjobs.client.protocol import operations, submission
+from zjobs.client.protocol.actions import Action, Flow, Follow, Heard, Listen, Topics
+from zjobs.client.protocol.job import JobHandle, ended_without_result
 from zjobs.client.settings import Settings
-from zjobs.messages.fields import MAX_PRIORITY
-from zjobs.messages.records import JobStatus, Missing
-from zjobs.messages.requests import NewJob, RetryReply, SubmitReply
-from zjobs.messages.states import ErrorCode, JobState
+from zjobs.messages.records import JobStatus
+from zjobs.messages.states import JobState, WorkerState
 
+if TYPE_CHECKING:
+    from zjobs.client.protocol.watch import WatchEvent, Watching
+    from zjobs.messages.events import ServiceEvent
 
-class NoData(Enum):
-    """The job gets no data, which is not the same as None or an empty text."""
-
-    NO_DATA = "no data"
-
-
-NO_DATA = NoData.NO_DATA
+T = TypeVar("T")
 
 
 def new_request_key() -> str:
@@ -28,62 +29,175 @@ def new_request_key() -> str:
     return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
 
 
-def job_like(type: str, priority: int = 0, delay: float = 0, time_limit: float | None = None) -> NewJob:
-    """A job without its data; `delay` and `time_limit` in seconds. Raises BadRequest for what no job can have."""
-    if delay < 0 or not abs(priority) <= MAX_PRIORITY:
-        raise errors.BadRequest(f"a priority is from -{MAX_PRIORITY} to {MAX_PRIORITY}, a delay at least 0")
-    if time_limit is not None and time_limit <= 0:
-        raise errors.BadRequest("a time limit must be more than 0")
-    limit_ms = None if time_limit is None else max(1, round(time_limit * 1000))
-    return NewJob(type, None, priority, round(delay * 1000), limit_ms)
+def request_key_or_new(given: str | None) -> str:
+    """Return `given`, or a new request key if there is none."""
+    return new_request_key() if given is None else given
 
 
-def ids_of(accepted: SubmitReply | RetryReply) -> range:
-    """The ids that the jobs of a request were given."""
-    return range(accepted.first_id, accepted.first_id + accepted.count)
+class Job(JobHandle):
+    """A job by its id. `journal` is the journal that the id belongs to, None when a program was told the id alone.
 
-
-def gone(missing: Missing) -> errors.ZjobsError:
-    """The exception for an id without a job."""
-    expired = missing.code is ErrorCode.EXPIRED
-    sentence = f"job {missing.id} was dropped since" if expired else f"there is no job {missing.id}"
-    return errors.BY_CODE[missing.code.value](sentence)
-
-
-def ended_without_result(status: JobStatus) -> errors.JobEndedWithoutResult:
-    """The exception for a job that failed or was cancelled."""
-    kind = errors.JobFailed if status.state is JobState.FAILED else errors.JobCancelled
-    return kind(status)
-
-
-class JobHandle:
-    """A job by its id, and the journal that the id belongs to: None where a program was told the id alone.
-
-    Two handles are equal, with equal hashes, when journal and id are.
+    Two are equal when journal and id are. A pickle has the broker's address, the path of the key file (not the key),
+    the id and the journal; where it is loaded, the jobs of one broker share a client of their own.
     """
 
-    def __init__(self, to: Settings, id: int, journal: str | None) -> None:
-        self._to = to
-        self._id = id
-        self._journal = journal
+    def __init__(self, client: FlowRunner, id: int, journal: str | None) -> None:
+        super().__init__(client, id, journal)
+        self._client = client
 
-    @property
-    def id(self) -> int:
-        """The job's id, a number from 1."""
-        return self._id
+    def __reduce__(self) -> tuple[Any, ...]:
+        client, key = self._client, self._client.key
+        return _unpickled, (type(client), client.address, "" if key is None else key.file, self.id, self.journal)
 
-    @property
-    def journal(self) -> str | None:
-        """The identity of the journal that the id belongs to; None when it is not known."""
-        return self._journal
+    def status(self) -> JobStatus:
+        """The job's status at present. Raises NotFound, Expired, BrokerChanged."""
+        return self._client._run(operations.status_of(self._client, self))
 
-    def __repr__(self) -> str:
-        return f"<Job {self.id} of {self._to.address}>"
+    def cancel(self) -> JobStatus:
+        """Cancels the job and returns what it is now; see Client.cancel. Raises NotFound, Expired, BrokerChanged."""
+        return self._client._run(operations.cancel_job(self._client, self))
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, JobHandle):
-            return NotImplemented
-        return (self.journal, self.id) == (other.journal, other.id)
+    def retry(self, request_key: str | None = None) -> Job:
+        """A new job, a copy of this one, which must have ended; see Client.retry."""
+        reply = self._client._run(submission.retry_job(self._client, self, request_key_or_new(request_key)))
+        return Job(self._client, reply.first_id, reply.journal)
 
-    def __hash__(self) -> int:
-        return hash((self.journal, self.id))
+    def log(self) -> bytes:
+        """What the job's last run has printed so far; of long output the end (zbroker --max-output)."""
+        return self._client._run(operations.whole_log(self._client, self))
+
+    def wait(self, timeout: float | None = None) -> JobStatus:
+        """Waits until the job has ended, at most `timeout` seconds, and returns its final status.
+
+        Raises WaitTimeout; NotFound, Expired, BrokerChanged; BrokerUnreachable when the broker is lost for
+        longer than the client's patience; WouldDeadlock inside a task of the same service.
+        """
+        return self._ended(timeout)[0]
+
+    def result(self, timeout: float | None = None) -> Any:
+        """The job's result, waited for as `wait` does. Raises JobFailed or JobCancelled when there is none."""
+        status, journal = self._ended(timeout)
+        if status.state is not JobState.COMPLETED:
+            raise ended_without_result(status)
+        return self._client._run(operations.result(self._client, self.id, journal))
+
+    def _ended(self, timeout: float | None) -> tuple[JobStatus, str]:
+        with Watch(self._client, [self.id], self.journal) as watch:
+            return watch.wait(timeout)[self.id], watch.journal
+
+
+@lru_cache
+def _client_of(kind: Callable[..., FlowRunner], address: str, key_file: str) -> FlowRunner:
+    return kind(address, key=key_file)
+
+
+def _unpickled(kind: Callable[..., FlowRunner], address: str, key_file: str, id: int, journal: str | None) -> Job:
+    return Job(_client_of(kind, address, key_file), id, journal)
+
+
+def watching(to: Settings, ids: Iterable[int] | None, journal: str | None) -> Watching:
+    """The state of a watch of these jobs; without ids of all."""
+    if ids is not None:
+        from zjobs.client.protocol.watch import Watching  # a start of zclient that only submits does without it
+
+        return Watching(to, iter(ids), journal)
+    from zjobs.client.protocol.watch_all import WatchingAll  # most programs never need it
+
+    return WatchingAll(to)
+
+
+class Watch:
+    """The news of jobs: of some until each has ended, or of all. Belongs to the thread and process that made it.
+
+    `known` has the newest status of each job, `unfinished` the ids of those that go on, in order; `worker` is
+    the state of the worker as last heard, `paused` whether the queue was then; of a pause alone no event tells.
+    Raises NotFound or Expired for an id without a job, BrokerChanged when the broker's journal is not `journal` (by
+    default: whichever it is at first), BrokerUnreachable when the broker was lost for the client's patience, and
+    KeyRefused or NotPermitted when our key is revoked.
+
+    Of all jobs, it never ends by itself, and `known` has the jobs last heard of, at most 10,000. When changes were
+    missed (a slow program, or a lost broker), `WatchEvent(missed=…)` comes first, then what the jobs in
+    `known` and those submitted meanwhile have become. `service` is the worker's state and the pause as last heard;
+    `WatchEvent(service=…)` tells when one has changed. Raises NotPermitted with a key that may not.
+    """
+
+    def __init__(self, client: FlowRunner, ids: Iterable[int] | None, journal: str | None) -> None:
+        self._client = client
+        self._state = state = watching(client, ids, journal)
+        self._feed: Feed | None = None
+        try:
+            self._run(state.begin())
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _FACTS:
+            return getattr(self._state, name)
+        raise AttributeError(f"a watch has no {name!r}")
+
+    known: dict[int, JobStatus]
+    unfinished: dict[int, None]
+    journal: str
+    worker: WorkerState
+    paused: bool
+    lost: bool
+    service: ServiceEvent | None
+
+    def check_can_end(self) -> None:
+        """Raises WouldDeadlock inside a task of this very service: jobs that go on would wait for it in turn."""
+        self._state.check_can_end()
+
+    def __iter__(self) -> Iterator[WatchEvent]:
+        """The news as they come; ends, and closes the watch, when all jobs have ended. Raises as check_can_end."""
+        with self:
+            self.check_can_end()
+            while self._state.has_news or self._state.goes_on:
+                news = self.next(3600.0)
+                if news is not None:
+                    yield news
+
+    def close(self) -> None:
+        """Ends the subscription. Closing again does nothing."""
+        if self._feed is not None:
+            self._feed.close()
+            self._feed = None
+
+    def refresh(self) -> None:
+        """Asks for the status now: that has what events do not tell, such as a task's note."""
+        self._run(self._state.refresh())
+
+    def next(self, seconds: float) -> WatchEvent | None:
+        """The next news; None after `seconds` without any (a few more while the broker is lost), or at the end."""
+        return self._run(self._state.next(monotonic() + seconds))
+
+    def wait(self, timeout: float | None = None) -> dict[int, JobStatus]:
+        """Waits until all have ended, at most `timeout` seconds; their final statuses by id. Raises WaitTimeout."""
+        return self._run(self._state.wait(timeout))
+
+    def _run(self, flow: Flow[T]) -> T:
+        return run(flow, self._perform)
+
+    def _perform(self, action: Action) -> Any:
+        if isinstance(action, Follow):
+            self.close()
+            self._feed = self._client.connection.feed(action.endpoint)
+        elif isinstance(action, Topics):
+            assert self._feed is not None
+            self._feed.subscribe(action)
+        elif isinstance(action, Listen):
+            assert self._feed is not None
+            bodies, lost = self._feed.read(min(3600.0, action.until - monotonic()))
+            return Heard(bodies, lost, monotonic())
+        else:
+            return self._client._perform(action)
+        return None
+
+
+_FACTS = ("known", "unfinished", "journal", "worker", "paused", "lost", "service")

@@ -3,13 +3,48 @@
 from __future__ import annotations
 
 import os
+from typing import NamedTuple
 
-from zjobs.client import credentials
-from zjobs.client.errors import BadAddress, BrokerChanged
+from zjobs.client.errors import BadAddress, BadKeyFile, BrokerChanged
 from zjobs.program import endpoints
 
-# How long a wait outlasts a lost broker: longer than a restart takes, with a large journal too.
+# A wait outlasts a lost broker for longer than a restart takes, with a large journal too.
 PATIENCE_S = 60.0
+
+KEY_VARIABLE = "ZJOBS_KEY"
+
+
+class Key(NamedTuple):
+    """A client's pair of keys, the broker's public one, and the file they are from."""
+
+    public: str
+    secret: str
+    server: str
+    file: str
+
+
+def key_file(given: str | os.PathLike[str] | None) -> str | None:
+    """The file to use: `given`, else $ZJOBS_KEY, else client.key in the user's configuration if it exists.
+
+    An empty name means none, whatever there is.
+    """
+    named = os.environ.get(KEY_VARIABLE) if given is None else os.fspath(given)
+    if named is not None:
+        return named or None
+    base = os.environ.get("XDG_CONFIG_HOME", "")
+    own = os.path.join(base if base.startswith("/") else os.path.expanduser("~/.config"), "zjobs", "client.key")
+    return own if os.path.exists(own) else None
+
+
+def load_key(file: str) -> Key:
+    """The key in `file`. Raises BadKeyFile."""
+    from zjobs.program import keyfiles  # not at the top: most starts of zclient need no key
+
+    try:
+        identity = keyfiles.load(file)
+    except keyfiles.KeyFileError as error:
+        raise BadKeyFile(str(error)) from None
+    return Key(identity.public, identity.secret, identity.server, file)
 
 
 class Settings:
@@ -23,8 +58,8 @@ class Settings:
             raise BadAddress(str(error)) from None
         self.timeout = timeout
         self.patience = patience
-        file = credentials.key_file(key)
-        self.key = None if file is None else credentials.load(file)
+        file = key_file(key)
+        self.key = None if file is None else load_key(file)
 
     def check_journal(self, heard: str, expected: str | None) -> None:
         """Raises BrokerChanged when the broker runs on another journal than `expected` (None: whichever)."""

@@ -11,7 +11,7 @@ from zjobs.client.cli.follow import print_ends
 from zjobs.client.cli.job_table import Table
 from zjobs.client.cli.query import Call, chosen_request_key, ids_of_words, job_id_of, repeat_hint, say_missing
 from zjobs.client.cli.wait import Resumable, max_wait_s
-from zjobs.client.job import ids_of
+from zjobs.client.protocol.job import ids_of
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState, WorkerState
 from zjobs.program.options import UsageError, integer, nearest

@@ -10,8 +10,8 @@ from typing import Any
 from zjobs.client.cli import exit_codes, format
 from zjobs.client.cli.query import Call, ids_of_words, job_id_of, say_missing
 from zjobs.client.cli.wait import Resumable, max_wait_s, say_link, until_ended
-from zjobs.client.client import Watch
 from zjobs.client.errors import BrokerUnreachable
+from zjobs.client.job import Watch
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests import LogReply
 from zjobs.messages.states import JobState

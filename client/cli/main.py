@@ -115,7 +115,7 @@ def _command(argv: list[str], output: Output) -> int:
 
 
 def _say_trouble(output: Output, address: str, timeout: float, why: str) -> None:
-    from zjobs.client.handshake import NOTHING_LISTENS
+    from zjobs.client.net.reach import NOTHING_LISTENS
 
     if why == NOTHING_LISTENS:
         sentence = f"nothing listens at {address}: start zbroker, or choose another with --broker"

@@ -10,7 +10,8 @@ from zjobs.client.cli import exit_codes, format
 from zjobs.client.cli.console import Output
 from zjobs.client.client import Client
 from zjobs.client.errors import NotPermitted, ZjobsError
-from zjobs.client.job import NO_DATA, gone, ids_of, job_like, new_request_key
+from zjobs.client.job import new_request_key
+from zjobs.client.protocol.job import NO_DATA, gone, ids_of, job_like
 from zjobs.messages import values
 from zjobs.messages.fields import MAX_ID, MAX_PRIORITY
 from zjobs.messages.records import JobStatus, Missing

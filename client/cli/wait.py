@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 from zjobs.client.cli import exit_codes, format
 from zjobs.client.cli.query import Call, chosen_request_key, job_id_of, submitted
-from zjobs.client.client import Watch
 from zjobs.client.errors import BrokerUnreachable, StillRunning, WaitTimeout, ZjobsError
-from zjobs.client.job import ended_without_result, ids_of
-from zjobs.client.watch import WatchEvent
+from zjobs.client.job import Watch
+from zjobs.client.protocol.job import ended_without_result, ids_of
+from zjobs.client.protocol.watch import WatchEvent
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests import SubmitReply
 from zjobs.messages.states import JobState

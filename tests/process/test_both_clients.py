@@ -13,7 +13,7 @@ import zmq
 
 from zjobs import AsyncClient, Client
 from zjobs.client import errors
-from zjobs.client.job import JobHandle
+from zjobs.client.protocol.job import JobHandle
 from zjobs.program import keyfiles
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 import zmq
 
 from zjobs.client import Client, errors
-from zjobs.client.handshake import mechanism
+from zjobs.client.net.reach import mechanism
 from zjobs.program import keyfiles, zap
 
 if TYPE_CHECKING:

@@ -24,8 +24,10 @@ ARROWS: dict[str, set[str]] = {
     "worker.task": {"worker.core", "worker", "messages", "program"},
     "worker.files": {"worker.core", "worker.task", "program"},
     "worker": {"worker.core", "worker.files", "worker.task", "messages", "program"},
-    "client": {"messages", "program"},
-    "client.cli": {"client", "messages", "program"},
+    "client.protocol": {"client", "messages", "program"},
+    "client.net": {"client.protocol", "client", "messages", "program"},
+    "client": {"client.net", "client.protocol", "messages", "program"},
+    "client.cli": {"client.net", "client.protocol", "client", "messages", "program"},
     "testing": {"client"},
 }
 # Of the files beside the folders, those that a room below them may import: plain facts, no loops or sockets.
@@ -34,8 +36,10 @@ BELOW = {
     "broker.net": {"credentials", "retention"},
     "broker.requests": {"credentials"},
     "worker.task": {"predefined", "tasks"},
+    "client.protocol": {"errors", "settings"},
+    "client.net": {"errors", "settings"},
 }
-PURE = ("broker.core", "worker.core", "messages")
+PURE = ("broker.core", "worker.core", "client.protocol", "messages")
 PURE_FILES = ("worker.turn",)
 OUTSIDE = {
     "zmq",
@@ -136,12 +140,6 @@ def test_the_cores_are_pure(module: str) -> None:
     assert not {name.split(".")[0] for name in imported(FILES[module])} & OUTSIDE
 
 
-@pytest.mark.parametrize("module", ["view", "protocol", "operations", "watch", "watch_all"])
-def test_what_the_client_decides_is_pure(module: str) -> None:
-    """What both clients share is worked out without sockets and clocks."""
-    assert not {name.split(".")[0] for name in imported(FILES[f"client.{module}"])} & OUTSIDE
-
-
 def test_few_files_know_the_database() -> None:
     """sqlite3 stays behind the journal, and the check of its log."""
     assert importers("sqlite3") == {"broker/storage/sqlite.py", "broker/storage/wal.py"}
@@ -156,9 +154,11 @@ def test_few_files_know_the_sockets() -> None:
         "broker/service.py",
         "broker/net/sockets.py",
         "broker/storage/backups.py",
-        "client/channels.py",
-        "client/connection.py",
-        "client/handshake.py",
+        "client/net/async_events.py",
+        "client/net/connection.py",
+        "client/net/handshake.py",
+        "client/net/link.py",
+        "client/net/pool.py",
         "program/links.py",
         "program/zap.py",
         "worker/service.py",

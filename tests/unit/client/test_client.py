@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from zjobs.client import NO_DATA, Client, errors, protocol
-from zjobs.client.job import job_like, new_request_key
+from zjobs.client import NO_DATA, Client, errors
+from zjobs.client.job import new_request_key
+from zjobs.client.protocol import actions
+from zjobs.client.protocol.job import job_like
 from zjobs.messages import codec, values
 from zjobs.messages.records import JobStatus, Limits, Missing
 from zjobs.messages.requests import Error, Hello, HelloReply, Result, Submit
@@ -60,7 +62,7 @@ def test_a_lost_reply_is_asked_for_again(broker: Any, client: Client) -> None:
 
 def test_a_large_request_has_time_to_arrive(broker: Any, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not begun anew on another socket after the time in which a small request is."""
-    monkeypatch.setattr(protocol, "RETRY_S", 0.1)
+    monkeypatch.setattr(actions, "RETRY_S", 0.1)
     heard: list[type] = []
 
     def slow(request: Any) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from zjobs.client import Client, errors, operations
+from zjobs.client import Client, errors
+from zjobs.client.protocol import operations
 from zjobs.messages.records import JobStatus, Limits
 from zjobs.messages.requests import Cancel, Error, List, Retry, Submit
 from zjobs.messages.states import ErrorCode, JobState

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from zjobs.client import watch
 from zjobs.client.cli import format, wait
+from zjobs.client.protocol import watch
 from zjobs.messages.records import Paused, TaskType
 from zjobs.messages.requests import Error, Info, PauseReply, Status, Submit, SubmitReply, TypesReply
 from zjobs.messages.states import ErrorCode, JobState

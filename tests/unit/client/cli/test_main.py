@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from zjobs.client import watch
 from zjobs.client.__main__ import main
 from zjobs.client.cli import usage, wait
+from zjobs.client.protocol import watch
 from zjobs.messages import values
 from zjobs.messages.records import Limits
 from zjobs.messages.requests import Error, Submit, SubmitReply

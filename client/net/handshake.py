@@ -1,4 +1,4 @@
-"""Why no connection comes about: told by libzmq's socket monitor, and by what the other side says of itself.
+"""Why a handshake fails: told by libzmq's socket monitor, and by what the other side says of itself.
 
 libzmq tries again and again for as long as one likes, or gives up in silence; a socket that sends and waits would learn
 nothing. What the monitor says (tried with libzmq 4.3.5):
@@ -13,17 +13,12 @@ So after the latter two the other side is asked, by the first bytes of ZMTP (rfc
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from zjobs.client.credentials import Key
 from zjobs.client.errors import KeyNeeded, KeyRefused, UntrustedBroker
-
-if TYPE_CHECKING:
-    import socket
-
-NOTHING_LISTENS = "nothing listens there"
+from zjobs.client.net.reach import mechanism
+from zjobs.client.settings import Key
 
 _EVENTS = (
     zmq.EVENT_DISCONNECTED
@@ -36,12 +31,6 @@ _EVENTS = (
 
 # A broker that ends in the middle of a handshake hangs up once; one with another key does every time.
 HANG_UPS = 2
-
-# The signature and the major version: enough for the other side to send the rest of its greeting.
-_GREETING = b"\xff" + bytes(8) + b"\x7f\x03"
-_GREETING_BYTES = 64
-_MECHANISM = slice(12, 32)
-_ANSWER_S = 0.3
 
 
 class Handshake:
@@ -100,59 +89,3 @@ class Handshake:
             raise UntrustedBroker(f"{self._endpoint} uses no keys, but {self._key.file} names one (--key '': use none)")
         if self._key is not None and spoken == "CURVE" and self._hang_ups >= HANG_UPS:
             raise UntrustedBroker(f"{self._endpoint} does not have the key that {self._key.file} names")
-
-
-def trouble(endpoint: str) -> str:
-    """Why no connection to `endpoint` comes about; "" when one does."""
-    import socket  # only where something went wrong
-
-    try:
-        _plain(endpoint).close()
-    except socket.gaierror:
-        return f"the host {endpoint.partition('://')[2].rpartition(':')[0]} is unknown"
-    except (ConnectionRefusedError, FileNotFoundError):
-        return NOTHING_LISTENS
-    except OSError as error:
-        return f"it cannot be reached ({error.strerror or error})"
-    return ""
-
-
-def _plain(endpoint: str) -> socket.socket:
-    """A connection to `endpoint` without ZeroMQ. Raises OSError."""
-    import socket
-
-    scheme, _, place = endpoint.partition("://")
-    if scheme == "ipc":
-        return _connected(socket.socket(socket.AF_UNIX), "\0" + place[1:] if place.startswith("@") else place)
-    host, _, port = place.rpartition(":")
-    refusal: OSError | None = None
-    for family, kind, protocol, _, address in socket.getaddrinfo(host.strip("[]"), int(port), 0, socket.SOCK_STREAM):
-        try:
-            return _connected(socket.socket(family, kind, protocol), address)
-        except OSError as error:
-            refusal = refusal or error
-    raise refusal or OSError(f"{host} has no address")
-
-
-def _connected(connection: socket.socket, address: Any) -> socket.socket:
-    """The same, connected. It is closed when that fails, be it by Ctrl+C (socket.create_connection would leak it)."""
-    try:
-        connection.settimeout(_ANSWER_S)
-        connection.connect(address)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def mechanism(endpoint: str) -> str:
-    """Return the security mechanism the peer requires: NULL (no keys) or CURVE; "" when that cannot be learnt."""
-    greeting = b""
-    try:
-        with _plain(endpoint) as connection:
-            connection.sendall(_GREETING)
-            while len(greeting) < _GREETING_BYTES and (more := connection.recv(_GREETING_BYTES - len(greeting))):
-                greeting += more
-    except OSError:
-        return ""
-    return greeting[_MECHANISM].rstrip(b"\0").decode("ascii", "replace")

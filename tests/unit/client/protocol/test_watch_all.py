@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from zjobs.client import Client, errors, watch, watch_all
-from zjobs.client.watch import WatchEvent
+from zjobs.client import Client, errors
+from zjobs.client.protocol import watch, watch_all
+from zjobs.client.protocol.watch import WatchEvent
 from zjobs.messages.events import Listening
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState

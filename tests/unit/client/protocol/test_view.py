@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from zjobs.client.view import View, is_news
+from zjobs.client.protocol.watch import View, is_news
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState
 

@@ -1,4 +1,4 @@
-"""The sockets of an AsyncClient: one for requests, one for events, read by the event loop."""
+"""The sockets of an AsyncClient, read by the event loop: each a channel, and the one for requests."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ from typing import Protocol
 
 import zmq
 
-from zjobs.client.connection import new_socket
-from zjobs.client.credentials import Key
 from zjobs.client.errors import BadAddress, KeyRefused, NotPermitted, UntrustedBroker
-from zjobs.client.handshake import Handshake, mechanism
-from zjobs.client.protocol import Attempt, Follow, Heard, Topics
-from zjobs.messages.events import ALL_JOBS_TOPIC
+from zjobs.client.net.handshake import Handshake
+from zjobs.client.net.pool import new_socket
+from zjobs.client.net.reach import mechanism
+from zjobs.client.protocol.actions import Attempt
+from zjobs.client.settings import Key
 
 # The broker keeps so many replies for a connection that does not read them; what it has more to say is lost.
 MOST_IN_FLIGHT = 500
 # Messages that are read before the loop looks after others.
 READ_AT_ONCE = 200
-# Bodies that wait for the one watch they are for; the watch asks for what it has not heard.
-MOST_UNHEARD = 10_000
 
 
 class _User(Protocol):
@@ -36,7 +34,7 @@ class _User(Protocol):
     def refused(self, error: Exception) -> None: ...
 
 
-class _Channel:
+class Channel:
     """A connected socket, read by the event loop. `stands`: whether it has a connection at present."""
 
     def __init__(self, socket: zmq.Socket[bytes], endpoint: str, key: Key | None, user: _User) -> None:
@@ -136,7 +134,7 @@ class Link:
         self.key = key
         self.stood = False
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
-        self._channel: _Channel | None = None
+        self._channel: Channel | None = None
         self._number = 0
         # By number: who waits for the reply; None when nobody does any more, though it is still to come.
         self._in_flight: dict[bytes, asyncio.Future[list[bytes] | None] | None] = {}
@@ -184,7 +182,7 @@ class Link:
             if self._channel is None:
                 socket = self.new_socket(zmq.DEALER)
                 socket.setsockopt(zmq.IMMEDIATE, 1)  # what is sent goes to a connection, or is not sent
-                self._channel = _Channel(socket, self.address, self.key, self)
+                self._channel = Channel(socket, self.address, self.key, self)
             turn = loop.create_future()
             self._queue.append(turn)
             try:
@@ -255,171 +253,3 @@ class Link:
             self.refused(RuntimeError("this AsyncClient is closed"))
             if self._context is not None:
                 self._context.term()
-
-
-class Events:
-    """The events of one client: a shared connection for jobs, and one more for each watch of all jobs.
-
-    `feeds`: how many watches there are.
-    """
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-        self._shared: _Source | None = None
-        self._feeds: set[Feed] = set()
-
-    @property
-    def feeds(self) -> int:
-        return len(self._feeds)
-
-    def feed(self) -> Feed:
-        """A feed that follows nothing yet."""
-        return Feed(self)
-
-    def close(self) -> None:
-        for feed in list(self._feeds):
-            feed.failed(RuntimeError("this AsyncClient is closed"))
-            feed.close()
-
-    def begin(self, feed: Feed, follow: Follow) -> _Source:
-        """The connection that `feed` hears from now on."""
-        self._feeds.add(feed)
-        if not follow.shared:
-            return _Source(self._link, follow.endpoint)
-        if self._shared is None or self._shared.ended or self._shared.endpoint != follow.endpoint:
-            self._shared = _Source(self._link, follow.endpoint)
-        return self._shared
-
-    def end(self, feed: Feed) -> None:
-        """Forgets it."""
-        self._feeds.discard(feed)
-
-
-class _Source:
-    """A SUB socket, and who hears what. It ends when nobody is left."""
-
-    def __init__(self, link: Link, endpoint: str) -> None:
-        self.endpoint = endpoint
-        self.ended = False
-        self.feeds: set[Feed] = set()
-        self._topics: dict[bytes, set[Feed]] = {}
-        self._channel = _Channel(link.new_socket(zmq.SUB), endpoint, link.key, self)
-
-    def add(self, feed: Feed, topic: bytes) -> None:
-        """Subscribes, if nobody had yet."""
-        feeds = self._topics.setdefault(topic, set())
-        if not feeds:
-            self._channel.socket.subscribe(topic)
-        feeds.add(feed)
-
-    def drop(self, feed: Feed, topic: bytes) -> None:
-        """Unsubscribes, if nobody else needs it."""
-        feeds = self._topics[topic]
-        feeds.discard(feed)
-        if not feeds:
-            del self._topics[topic]
-            self._channel.socket.unsubscribe(topic)
-
-    def leave(self, feed: Feed) -> None:
-        """Ends the connection with its last feed."""
-        self.feeds.discard(feed)
-        if not self.feeds:
-            self.ended = True
-            self._channel.close()
-
-    def received(self, frames: list[bytes]) -> None:
-        """A topic is `jobs.`, or `job.`, an id and a dot, and more that the broker puts behind it."""
-        prefix = ALL_JOBS_TOPIC
-        topic = prefix if frames[0].startswith(prefix) else b".".join(frames[0].split(b".", 2)[:2]) + b"."
-        for feed in self._topics.get(topic, ()):
-            feed.heard(frames[-1])
-
-    def connected(self) -> None:
-        pass
-
-    def lost(self) -> None:
-        for feed in self.feeds:
-            feed.cut()
-
-    def refused(self, error: Exception) -> None:
-        self.ended = True
-        self._channel.close()
-        for feed in self.feeds:
-            feed.failed(error)
-
-
-class Feed:
-    """The events for one watch."""
-
-    def __init__(self, events: Events) -> None:
-        self._events = events
-        self._source: _Source | None = None
-        self._topics: set[bytes] = set()
-        self._bodies: deque[bytes] = deque()
-        self._lost = False
-        self._error: Exception | None = None
-        self._reader: asyncio.Future[None] | None = None
-
-    def follow(self, action: Follow) -> None:
-        """Hears another endpoint from now on, without any topic."""
-        self._leave()
-        self._source = self._events.begin(self, action)
-        self._source.feeds.add(self)
-
-    def subscribe(self, topics: Topics) -> None:
-        """Ends some subscriptions and begins others."""
-        if self._source is None or self._source.ended:
-            return  # `read` says why
-        for topic in topics.dropped:
-            self._source.drop(self, topic)
-        for topic in topics.added:
-            self._source.add(self, topic)
-        self._topics = self._topics.difference(topics.dropped).union(topics.added)
-
-    async def read(self, until: float) -> Heard:
-        """What came, waited for until the deadline; a cancelled read loses nothing."""
-        loop = asyncio.get_running_loop()
-        if not (self._bodies or self._lost or self._error):
-            self._reader = loop.create_future()
-            timeout = None if until == float("inf") else max(0.0, until - loop.time())
-            await asyncio.wait([self._reader], timeout=timeout)
-        if self._error is not None:
-            raise self._error
-        bodies, lost = list(self._bodies), self._lost
-        self._bodies.clear()
-        self._lost = False
-        return Heard(bodies, lost, loop.time())
-
-    def heard(self, body: bytes) -> None:
-        if len(self._bodies) < MOST_UNHEARD:
-            self._bodies.append(body)
-        self._wake()
-
-    def cut(self) -> None:
-        """The connection was lost."""
-        self._lost = True
-        self._wake()
-
-    def failed(self, error: Exception) -> None:
-        """There can be no connection."""
-        self._error = error
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
-
-    def close(self) -> None:
-        """Ends it. Closing again does nothing."""
-        self._leave()
-        self._events.end(self)
-
-    def _leave(self) -> None:
-        source, self._source = self._source, None
-        if source is None:
-            return
-        if not source.ended:
-            for topic in self._topics:
-                source.drop(self, topic)
-        self._topics.clear()
-        source.leave(self)

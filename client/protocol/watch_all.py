@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from itertools import takewhile
 
-from zjobs.client import operations
 from zjobs.client.errors import BrokerUnreachable, NotPermitted, ZjobsError
-from zjobs.client.protocol import Ask, Flow, Heard, Listen, Sleep, Topics
+from zjobs.client.protocol import operations
+from zjobs.client.protocol.actions import Ask, Flow, Heard, Listen, Sleep, Topics
+from zjobs.client.protocol.watch import Event, WatchEvent, Watching
 from zjobs.client.settings import Settings
-from zjobs.client.watch import Event, WatchEvent, Watching
 from zjobs.messages.events import ALL_JOBS_TOPIC, JobEvent, ServiceEvent
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests import Info, InfoReply, Queue, QueueReply

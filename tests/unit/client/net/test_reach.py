@@ -1,4 +1,4 @@
-"""What is asked of the other side without ZeroMQ."""
+"""What is asked of the other side without ZeroMQ, and why it does not answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import pytest
 
-from zjobs.client import handshake
+from zjobs.client.net import reach
 
 
 @pytest.fixture
@@ -34,14 +34,14 @@ def test_an_interrupt_while_it_connects_leaves_no_socket(
     def interrupt(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(handshake, "_ANSWER_S", 30.0)
+    monkeypatch.setattr(reach, "_ANSWER_S", 30.0)
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             signal.setitimer(signal.ITIMER_REAL, 0.2)
             with pytest.raises(KeyboardInterrupt):
-                handshake.trouble(who_never_accepts)
+                reach.trouble(who_never_accepts)
             gc.collect()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -53,8 +53,8 @@ def test_who_cannot_be_reached(who_never_accepts: str) -> None:
     """The first address that refuses says why; a name without an address is told."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert handshake.trouble(f"tcp://127.0.0.1:{port}") == ""
-    assert handshake.trouble(f"tcp://127.0.0.1:{port}") == handshake.NOTHING_LISTENS
-    assert handshake.trouble(f"tcp://localhost:{port}") == handshake.NOTHING_LISTENS
-    assert "is unknown" in handshake.trouble("tcp://no-such-host.invalid:1")
-    assert "cannot be reached" in handshake.trouble(who_never_accepts)
+        assert reach.trouble(f"tcp://127.0.0.1:{port}") == ""
+    assert reach.trouble(f"tcp://127.0.0.1:{port}") == reach.NOTHING_LISTENS
+    assert reach.trouble(f"tcp://localhost:{port}") == reach.NOTHING_LISTENS
+    assert "is unknown" in reach.trouble("tcp://no-such-host.invalid:1")
+    assert "cannot be reached" in reach.trouble(who_never_accepts)

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from zjobs.client import Client, errors, watch
-from zjobs.client.client import Watch
-from zjobs.client.watch import WatchEvent
+from zjobs.client import Client, errors
+from zjobs.client.job import Watch
+from zjobs.client.protocol import watch
+from zjobs.client.protocol.watch import WatchEvent
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests import Status
 from zjobs.messages.states import JobState

@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple, Union
 
-from zjobs.client import operations
 from zjobs.client.errors import BrokerChanged, BrokerUnreachable, WaitTimeout, WouldDeadlock
-from zjobs.client.job import gone
-from zjobs.client.protocol import Ask, Flow, Follow, Heard, Listen, Sleep, Topics
+from zjobs.client.protocol import operations
+from zjobs.client.protocol.actions import Ask, Flow, Follow, Heard, Listen, Sleep, Topics
+from zjobs.client.protocol.job import gone
 from zjobs.client.settings import Settings
-from zjobs.client.view import View
 from zjobs.messages import codec
 from zjobs.messages.events import EVENTS, JobEvent, Listening, ServiceEvent, job_topic
 from zjobs.messages.records import JobStatus
@@ -49,6 +48,35 @@ class WatchEvent(NamedTuple):
     missed: int | None = None
     service: ServiceEvent | None = None
     before: ServiceEvent | None = None
+
+
+def is_news(known: JobStatus | None, heard: JobStatus) -> bool:
+    """Whether `heard` says anything that `known` does not, and is not older.
+
+    Of the same (version, progress) only `ahead` and `elapsed_ms` can differ: they change without a change of
+    the job itself, so the one heard last counts.
+    """
+    if known is None:
+        return True
+    return (heard.version, heard.progress) >= (known.version, known.progress) and heard != known
+
+
+class View:
+    """The newest status of each job heard of, and which of the `ids` have not ended."""
+
+    def __init__(self, ids: Iterator[int]) -> None:
+        self.known: dict[int, JobStatus] = {}
+        # A dict for its order: the jobs run in it, so the first ones are those worth watching.
+        self.unfinished = dict.fromkeys(ids)
+
+    def take(self, heard: JobStatus) -> bool:
+        """Merges `heard`; whether it was news."""
+        if not is_news(self.known.get(heard.id), heard):
+            return False
+        self.known[heard.id] = heard
+        if heard.state.final:
+            self.unfinished.pop(heard.id, None)
+        return True
 
 
 class Watching:

@@ -1,0 +1,139 @@
+"""What an `AsyncClient` hands out: a job that was queued, and a watch of jobs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, TypeVar
+
+from zjobs.client.job import request_key_or_new, watching
+from zjobs.client.net.async_connection import AsyncFlowRunner, run
+from zjobs.client.protocol import operations, submission
+from zjobs.client.protocol.actions import Action, Flow, Follow, Listen, Topics
+from zjobs.client.protocol.job import JobHandle, ended_without_result
+from zjobs.client.protocol.watch import WatchEvent
+from zjobs.messages.events import ServiceEvent
+from zjobs.messages.records import JobStatus
+from zjobs.messages.states import JobState, WorkerState
+
+T = TypeVar("T")
+
+
+class AsyncJob(JobHandle):
+    """A job by its id; `Job` documents the attributes and methods, which are awaited here."""
+
+    def __init__(self, client: AsyncFlowRunner, id: int, journal: str | None) -> None:
+        super().__init__(client, id, journal)
+        self._client = client
+
+    async def status(self) -> JobStatus:
+        """The job's status at present. Raises NotFound, Expired, BrokerChanged."""
+        return await self._client._run(operations.status_of(self._client, self))
+
+    async def cancel(self) -> JobStatus:
+        """Cancels the job and returns what it is now; see `Job.cancel`."""
+        return await self._client._run(operations.cancel_job(self._client, self))
+
+    async def retry(self, request_key: str | None = None) -> AsyncJob:
+        """A new job, a copy of this one, which must have ended; see `Client.retry`."""
+        flow = submission.retry_job(self._client, self, request_key_or_new(request_key))
+        reply = await self._client._run(flow)
+        return AsyncJob(self._client, reply.first_id, reply.journal)
+
+    async def log(self) -> bytes:
+        """What the job's last run has printed so far; of long output the end (zbroker --max-output)."""
+        return await self._client._run(operations.whole_log(self._client, self))
+
+    async def wait(self, timeout: float | None = None) -> JobStatus:
+        """Waits until the job has ended, at most `timeout` seconds, and returns its final status; see `Job.wait`.
+
+        A wait that is cancelled ends alone: the job goes on.
+        """
+        return (await self._ended(timeout))[0]
+
+    async def result(self, timeout: float | None = None) -> Any:
+        """The job's result, waited for as `wait` does. Raises JobFailed or JobCancelled when there is none."""
+        status, journal = await self._ended(timeout)
+        if status.state is not JobState.COMPLETED:
+            raise ended_without_result(status)
+        return await self._client._run(operations.result(self._client, self.id, journal))
+
+    async def _ended(self, timeout: float | None) -> tuple[JobStatus, str]:
+        async with AsyncWatch(self._client, [self.id], self.journal) as watch:
+            return (await watch.wait(timeout))[self.id], watch.journal
+
+
+class AsyncWatch:
+    """The news of jobs: of some until each has ended, or of all. `Watch` documents the attributes and the errors.
+
+    Use it as `async for news in client.watch(): …`, or enter it first (`async with`) and call `next`.
+    """
+
+    known: dict[int, JobStatus]
+    unfinished: dict[int, None]
+    journal: str
+    worker: WorkerState
+    paused: bool
+    lost: bool
+    service: ServiceEvent | None
+
+    def __init__(self, client: AsyncFlowRunner, ids: Iterable[int] | None, journal: str | None) -> None:
+        self._client = client
+        self._state = watching(client, ids, journal)
+        self._feed = client._events.feed()
+
+    async def __aenter__(self) -> AsyncWatch:
+        try:
+            await self._run(self._state.begin())
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("known", "unfinished", "journal", "worker", "paused", "lost", "service"):
+            return getattr(self._state, name)
+        raise AttributeError(f"a watch has no {name!r}")
+
+    async def __aiter__(self) -> AsyncIterator[WatchEvent]:
+        """The news as they come; ends, and closes the watch, when all jobs have ended. Raises WouldDeadlock."""
+        async with self:
+            self._state.check_can_end()
+            while self._state.has_news or self._state.goes_on:
+                news = await self.next()
+                if news is not None:
+                    yield news
+
+    def close(self) -> None:
+        """Ends the subscription. Closing again does nothing."""
+        self._feed.close()
+
+    async def refresh(self) -> None:
+        """Asks for the status now: that has what events do not tell, such as a task's note."""
+        await self._run(self._state.refresh())
+
+    async def next(self, seconds: float = float("inf")) -> WatchEvent | None:
+        """The next news; None after `seconds` without any, or at the end. Cancelled, it loses none."""
+        return await self._run(self._state.next(asyncio.get_running_loop().time() + seconds))
+
+    async def wait(self, timeout: float | None = None) -> dict[int, JobStatus]:
+        """Waits until all have ended, at most `timeout` seconds; their final statuses by id. Raises WaitTimeout."""
+        return await self._run(self._state.wait(timeout))
+
+    async def _run(self, flow: Flow[T]) -> T:
+        return await run(flow, self._perform)
+
+    async def _perform(self, action: Action) -> Any:
+        if isinstance(action, Follow):
+            self._feed.follow(action)
+        elif isinstance(action, Topics):
+            self._feed.subscribe(action)
+        elif isinstance(action, Listen):
+            self._state.others = self._client._events.feeds
+            return await self._feed.read(action.until)
+        else:
+            return await self._client._perform(action)
+        return None

@@ -1,0 +1,1 @@
+"""The sockets of both clients, and why a connection fails."""

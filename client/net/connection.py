@@ -1,0 +1,203 @@
+"""The sockets to one broker.
+
+A `Connection` may be shared by threads: each request borrows a socket of its own from a pool. It survives a
+fork: the child gets a pool of its own, and neither uses nor closes what it inherited (closing a ZeroMQ context
+in the child would disturb the parent's connections).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from time import monotonic, sleep
+from typing import Any, TypeVar, cast
+
+import zmq
+
+from zjobs.client.errors import BrokerUnreachable
+from zjobs.client.net.handshake import Handshake
+from zjobs.client.net.pool import SocketPool, poll_ms
+from zjobs.client.net.reach import trouble, wait_for_host
+from zjobs.client.protocol.actions import (
+    Action,
+    Ask,
+    Attempt,
+    Attempts,
+    Flow,
+    Sleep,
+    Topics,
+    body_of,
+    read_reply,
+    reply_bytes,
+)
+from zjobs.client.settings import Key, Settings
+from zjobs.messages import codec
+
+T = TypeVar("T")
+
+_forks = 0
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
+
+
+class Connection:
+    """Requests to the broker at `address`, and feeds of its events. `timeout`: seconds for one answer.
+
+    key: what to show, and to expect; None: a connection without keys. `on_trouble`, if set, is told why the first
+    connection does not come about, while it is tried again.
+    """
+
+    def __init__(self, address: str, timeout: float, key: Key | None = None) -> None:
+        self.address = address
+        self.timeout = timeout
+        self.key = key
+        self.on_trouble: Callable[[str], None] | None = None
+        self._told = ""
+        self._trouble: str | None = None  # why no connection came about; None: not looked at
+        self._host_known = False
+        self._pools: dict[int, SocketPool] = {}
+
+    def close(self) -> None:
+        self._own_pool().close()
+
+    def request(self, frame: bytes, timeout: float | None = None, reply_bytes: int = 0) -> bytes:
+        """The reply to `frame`, which may have `reply_bytes`.
+
+        Raises BrokerUnreachable when none comes in `timeout` seconds, those not counted which the bytes need while
+        the connection stands; and what Handshake.read does.
+        """
+        timeout = self.timeout if timeout is None else timeout
+        begun = monotonic()
+        if not self._host_known and (why := wait_for_host(self.address, begun + timeout, self._tell)):
+            raise BrokerUnreachable(self.address, timeout, why)
+        self._host_known = True
+        attempts = Attempts(timeout, len(frame) + reply_bytes, begun)
+        while True:
+            reply, stood = self._try(frame, attempts.begin(monotonic()))
+            if reply is not None:
+                return reply
+            pause = attempts.failed(monotonic(), stood)
+            if pause is None:
+                raise BrokerUnreachable(self.address, timeout, self._trouble or "")
+            sleep(pause)
+
+    def feed(self, endpoint: str) -> Feed:
+        """The events at `endpoint`."""
+        pool = self._own_pool()
+        socket = pool.borrow_feed()
+        return Feed(socket, endpoint, self.key, lambda: pool.give_back_feed(socket))
+
+    def _try(self, frame: bytes, attempt: Attempt) -> tuple[bytes | None, bool]:
+        """The reply, if one came, and whether there was a connection at the end (or in the end no more)."""
+        pool = self._own_pool()
+        caller = pool.borrow()
+        frames = None
+        try:
+            frames = caller.ask(frame, attempt, self._look_for_trouble)
+        finally:
+            pool.give_back(caller, reusable=frames is not None)
+        if frames is None:
+            return None, caller.stood
+        self._trouble = ""
+        return body_of(frames, self.address), True
+
+    def _look_for_trouble(self) -> None:
+        """Finds out why no connection comes about, and tells it at once: once, and not when there was one before."""
+        if self._trouble is None:
+            self._trouble = trouble(self.address)
+            if self._trouble:
+                self._tell(self._trouble)
+
+    def _tell(self, why: str) -> None:
+        if why != self._told and self.on_trouble is not None:
+            self.on_trouble(why)
+        self._told = why
+
+    def _own_pool(self) -> SocketPool:
+        # Without a lock, as an inherited one may be held by a thread that was not copied. The parent's pools stay
+        # in the dictionary: were they collected, their sockets would be closed.
+        return self._pools.get(_forks) or self._pools.setdefault(_forks, SocketPool(self.address, self.key))
+
+
+class Feed:
+    """Events as they come, and when their connection was lost. Belongs to one thread."""
+
+    def __init__(
+        self, socket: zmq.Socket[bytes], endpoint: str, key: Key | None, give_back: Callable[[], None]
+    ) -> None:
+        self.endpoint = endpoint
+        self._socket = socket
+        self._give_back = give_back
+        self._handshake = Handshake(socket, endpoint, key)
+        self._poller = zmq.Poller()
+        self._poller.register(socket, zmq.POLLIN)
+        self._poller.register(self._handshake.monitor, zmq.POLLIN)
+        socket.connect(endpoint)
+
+    def subscribe(self, topics: Topics) -> None:
+        """Ends some subscriptions and begins others."""
+        for topic in topics.dropped:
+            self._socket.unsubscribe(topic)
+        for topic in topics.added:
+            self._socket.subscribe(topic)
+
+    def read(self, seconds: float) -> tuple[list[bytes], bool]:
+        """(the bodies of the events that came, whether the connection was lost), after `seconds` at most.
+
+        Raises what Handshake.read does.
+        """
+        ready = dict(self._poller.poll(poll_ms(seconds)))
+        lost = self._handshake.monitor in ready and self._handshake.read()
+        bodies: list[bytes] = []
+        while self._socket in ready and self._socket.poll(0) and len(bodies) < 1000:
+            bodies.append(self._socket.recv_multipart()[-1])
+        return bodies, lost
+
+    def close(self) -> None:
+        self._handshake.close()
+        self._give_back()
+
+
+class FlowRunner(Settings):
+    """A client's settings and its connection; performs flows by waiting."""
+
+    def __init__(self, broker: str | None, timeout: float, patience: float, key: str | os.PathLike[str] | None) -> None:
+        super().__init__(broker, timeout, patience, key)
+        self.connection = Connection(self.address, timeout, self.key)
+
+    def _ask(self, request: Any, kind: type[T], timeout: float | None = None) -> T:
+        """The reply to `request`, which must be a `kind`."""
+        body = self.connection.request(codec.encode(request), timeout, reply_bytes(request))
+        return read_reply(body, kind, self.address)
+
+    def _perform(self, action: Action) -> Any:
+        if isinstance(action, Ask):
+            return self._ask(*action)
+        assert isinstance(action, Sleep)
+        if action.seconds:
+            sleep(action.seconds)
+        return monotonic()
+
+    def _run(self, flow: Flow[T]) -> T:
+        return run(flow, self._perform)
+
+
+def run(flow: Flow[T], perform: Any) -> T:
+    """Performs the actions of `flow` to its end, and returns its result."""
+    try:
+        action = next(flow)
+        while True:
+            try:
+                outcome = perform(action)
+            except Exception as error:
+                action = flow.throw(error)
+            else:
+                action = flow.send(outcome)
+    except StopIteration as done:
+        return cast("T", done.value)

@@ -1,0 +1,166 @@
+"""The REQ sockets of one process, each borrowed for one request at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from time import monotonic
+
+import zmq
+
+from zjobs.client.errors import BadAddress, NotPermitted, UntrustedBroker
+from zjobs.client.net.handshake import Handshake
+from zjobs.client.protocol.actions import Attempt
+from zjobs.client.settings import Key
+from zjobs.program import endpoints
+from zjobs.program.links import watch_link
+
+# No reply and no event is nearly as large: whoever sends more is not a broker.
+MAX_FRAME_BYTES = 64 << 20
+
+
+def poll_ms(seconds: float) -> int:
+    """Rounded up: a wait that ends early would be begun again and again until its time is really over."""
+    return int(min(seconds, 86_400.0) * 1000) + 1 if seconds > 0 else 0
+
+
+def new_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, address: str, key: Key | None) -> zmq.Socket[bytes]:
+    """A socket for the broker at `address`, not yet connected."""
+    socket = context.socket(kind)
+    socket.setsockopt(zmq.LINGER, 0)
+    watch_link(socket)
+    socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
+    socket.setsockopt(zmq.IPV6, endpoints.is_ipv6(address))
+    if key is not None:
+        from zjobs.program import zap  # not at the top: most starts of zclient need no key
+
+        zap.call_with(socket, key.public, key.secret, key.server)
+    return socket
+
+
+class _Caller:
+    """A REQ socket, and what is heard of its connection."""
+
+    def __init__(self, socket: zmq.Socket[bytes], address: str, key: Key | None) -> None:
+        """Connects it. Raises BadAddress when ZeroMQ does not take the address."""
+        self._socket = socket
+        self.stood = False  # when it last waited in vain, or just before
+        # RELAXED and CORRELATE: a reply that comes too late is dropped, and never taken for the next one
+        socket.setsockopt(zmq.REQ_RELAXED, 1)
+        socket.setsockopt(zmq.REQ_CORRELATE, 1)
+        self._handshake = Handshake(socket, address, key)
+        self._poller = zmq.Poller()
+        self._poller.register(socket, zmq.POLLIN)
+        self._poller.register(self._handshake.monitor, zmq.POLLIN)
+        try:
+            socket.connect(address)
+        except zmq.ZMQError as error:
+            self.close()
+            raise BadAddress(f"cannot connect to {address}: {error}") from error
+
+    def ask(self, frame: bytes, attempt: Attempt, on_retry: Callable[[], None]) -> list[bytes] | None:
+        """The frames of the reply; None when none came in time, or when the connection broke. `on_retry` is called when
+        no connection comes about. Raises what Handshake.read does."""
+        self._socket.send(frame)
+        deadline, more = attempt
+        while True:
+            ready = dict(self._poller.poll(poll_ms(deadline - monotonic())))
+            if self._socket in ready:
+                return self._socket.recv_multipart()
+            self.stood = self._handshake.stands
+            if not ready:
+                if not (self.stood and more):
+                    return None
+                deadline, more = deadline + more, 0
+            elif self._handshake.read() and self.stood:
+                return None
+            if self._handshake.retries:
+                on_retry()
+
+    def is_sound(self) -> bool:
+        """Whether it was not refused since its last request: ZeroMQ would not connect it again."""
+        try:
+            self._handshake.read()
+        except (NotPermitted, UntrustedBroker):
+            return False
+        return True
+
+    def close(self) -> None:
+        self._handshake.close()
+        self._socket.close()
+
+
+class SocketPool:
+    """The context of one process and its REQ sockets without a request in flight."""
+
+    def __init__(self, address: str, key: Key | None) -> None:
+        self._address = address
+        self._key = key
+        self._lock = threading.Lock()
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
+        self._idle: list[_Caller] = []
+        self._borrowed = 0
+        self._closed = False
+
+    def borrow(self) -> _Caller:
+        """A connected REQ socket that nobody else has. Raises BadAddress when ZeroMQ does not take the address."""
+        with self._lock:
+            self._check_open()
+            caller = self._sound_idle() or _Caller(self._socket(zmq.REQ), self._address, self._key)
+            self._borrowed += 1
+            return caller
+
+    def borrow_feed(self) -> zmq.Socket[bytes]:
+        """An unconnected SUB socket."""
+        with self._lock:
+            self._check_open()
+            socket = self._socket(zmq.SUB)
+            self._borrowed += 1
+            return socket
+
+    def give_back(self, caller: _Caller, reusable: bool) -> None:
+        """Ends a loan. Not reusable: a request is still in flight on it."""
+        with self._lock:
+            self._borrowed -= 1
+            if reusable and not self._closed:
+                self._idle.append(caller)
+                return
+            caller.close()
+            self._end_when_unused()
+
+    def give_back_feed(self, socket: zmq.Socket[bytes]) -> None:
+        with self._lock:
+            self._borrowed -= 1
+            socket.close()
+            self._end_when_unused()
+
+    def close(self) -> None:
+        """Closes what is idle; what is borrowed goes when it is given back."""
+        with self._lock:
+            self._closed = True
+            while self._idle:
+                self._idle.pop().close()
+            self._end_when_unused()
+
+    def _sound_idle(self) -> _Caller | None:
+        while self._idle:
+            caller = self._idle.pop()
+            if caller.is_sound():
+                return caller
+            caller.close()
+        return None
+
+    def _socket(self, kind: int) -> zmq.Socket[bytes]:
+        if self._context is None:
+            self._context = zmq.Context()
+        return new_socket(self._context, kind, self._address, self._key)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("this Client is closed")
+
+    def _end_when_unused(self) -> None:
+        # Ending a context waits for its last socket, so it must not happen while one is borrowed.
+        if self._closed and not self._borrowed and self._context is not None:
+            self._context.term()
+            self._context = None
