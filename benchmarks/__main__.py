@@ -19,7 +19,7 @@ Run it as `python -m benchmarks` in the root of the repository, where zjobs is i
 nothing else.
 Figures: {figures}. The floor is always measured.
 Peers: {peers}.
-What is missing of a peer (pip install '.[bench]', redis-server, beanstalkd) is said.
+What is missing of a peer or figure (pip install '.[bench]', redis-server, beanstalkd, strace) is said.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def _measured(values: dict[str, Any]) -> dict[str, Any]:
         repeat = options.integer(values["--repeat"], 1, MOST_REPETITIONS)
     except ValueError as error:
         raise options.UsageError(f"--repeat: {error}") from None
-    lacks = {peer: why for peer in wanted if (why := run.missing(peer)) is not None}
-    peers = [peer for peer in wanted if peer not in lacks]
+    lacks = {name: why for name in [*figures, *wanted] if (why := run.missing(name)) is not None}
+    figures, peers = ([name for name in names if name not in lacks] for names in (figures, wanted))
     with tempfile.TemporaryDirectory(prefix="zjobs-benchmarks.", dir=values["--folder"]) as folder:
         bench = Bench(QUICK if values["--quick"] else FULL, Path(folder), *placements())
         measured = run.measure(bench, figures, peers, repeat, lambda line: print(line, file=sys.stderr, flush=True))

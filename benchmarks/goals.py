@@ -8,6 +8,9 @@ from typing import NamedTuple
 Values = Mapping[str, float]
 PYTHON_QUEUES = ("peer.huey_sqlite.drain", "peer.celery_redis.drain")
 
+LIBRARY = "latency.disk.library.p50"
+DURABLE_SUBMIT = "peer.beanstalk_durable.submit"
+
 
 class Goal(NamedTuple):
     """`measure(values)` shall be `limit` at most, or at least; it raises KeyError for what was not measured."""
@@ -63,12 +66,17 @@ GOALS = [
     Goal("the same: memory ÷ REQ floor", over("submit.memory.one_client.two", "floor.req.two"), False, 0.75),
     Goal("latency p50: memory, in REQ round trips", trips("latency.memory.two.p50", "floor.req.two"), True, 4),
     Goal("the same: what the journal adds, in disk flushes", _flushes, True, 2),
+    Goal("library, submit to result ÷ beanstalkd -f 0", over(LIBRARY, "peer.beanstalk_durable.latency_us"), True, 2.2),
+    Goal("the same in REQ round trips", trips(LIBRARY, "floor.req.two"), True, 12),
+    Goal("the same: processor time of all programs, µs", lambda values: values["cpu.library.all_us"], True, 3_300),
+    Goal("library, one submit ÷ beanstalkd -f 0", over("submit.disk.library.two", DURABLE_SUBMIT), False, 0.5),
+    Goal("1,000 asyncio waits: late by, p99, ms", lambda values: values["waits.asyncio.late_p99_ms"], True, 50),
     Goal("submits, 100 in flight ÷ DEALER floor", over("submit.disk.in_flight", "floor.dealer"), False, 0.35),
     Goal("submits, submit_many ÷ DEALER floor", over("submit.disk.many", "floor.dealer"), False, 1.0),
     Goal("jobs drained ÷ DEALER floor", over("drain.disk", "floor.dealer"), False, 0.30),
     Goal("jobs drained ÷ fastest Python task queue", _over_python_queues, False, 12),
     Goal("jobs drained ÷ beanstalkd", over("drain.disk", "peer.beanstalk.drain"), False, 5),
-    Goal("zclient submit ÷ bare script", over("cold.submit_ms", "floor.bare_ms"), True, 2),
+    Goal("zclient submit ÷ bare script", over("cold.submit_ms", "floor.bare_ms"), True, 1.2),
     Goal("broker memory at the deepest, MB", lambda values: values["depth.broker_mb"], True, 150),
     Goal("start to first reply at the deepest, s", lambda values: values["depth.start_s"], True, 1),
     Goal("submits at the deepest ÷ at depth 0", _growth("depth.submit."), False, 0.85),

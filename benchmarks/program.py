@@ -39,7 +39,7 @@ class Program:
         with pinned(cores), log.open("ab") as stderr:
             self._process = subprocess.Popen(
                 argv,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 cwd=ROOT,
@@ -64,6 +64,12 @@ class Program:
                 return words
         raise RuntimeError(f"{self._process.args!r} does not start; its log ends:\n{self._last_words()}")
 
+    def tell(self, line: str) -> None:
+        """Writes `line` to its stdin."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
+        self._process.stdin.flush()
+
     def memory_bytes(self) -> int:
         """What the process keeps in memory (its resident set)."""
         pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
@@ -78,8 +84,9 @@ class Program:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
 
     def _last_words(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-5:])

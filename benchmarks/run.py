@@ -20,23 +20,26 @@ import zmq
 from benchmarks.bench import Bench, Measured
 from benchmarks.program import ROOT, pinned
 
-FIGURES = ("submit", "drain", "latency", "cold", "status", "watchers", "depth", "growth", "curve", "turn", "cpu")
-PEERS = ("huey_sqlite", "celery_redis", "beanstalk")
-# What a peer needs: Python modules, and programs on PATH.
+FIGURES = ("submit", "drain", "latency", "waits", "cold", "status", "watchers")
+FIGURES += ("depth", "growth", "curve", "turn", "cpu", "calls")
+PEERS = ("huey_sqlite", "celery_redis", "beanstalk", "beanstalk_durable")
+# What a peer or figure needs: Python modules, and programs on PATH.
 NEEDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "huey_sqlite": (("huey",), ()),
     "celery_redis": (("celery", "redis"), ("redis-server",)),
     "beanstalk": (("greenstalk",), ("beanstalkd",)),
+    "beanstalk_durable": (("greenstalk",), ("beanstalkd",)),
+    "calls": ((), ("strace",)),
 }
 
 Say = Callable[[str], None]
 
 
-def missing(peer: str) -> str | None:
-    """What `peer` lacks to be measured here, as a sentence; None: nothing."""
-    modules, programs = NEEDS[peer]
-    lacking = [f"the Python package {name}" for name in modules if importlib.util.find_spec(name) is None]
-    lacking += [f"the program {name}" for name in programs if shutil.which(name) is None]
+def missing(name: str) -> str | None:
+    """What a peer or figure lacks to be measured here, as a sentence; None: nothing."""
+    modules, programs = NEEDS.get(name, ((), ()))
+    lacking = [f"the Python package {module}" for module in modules if importlib.util.find_spec(module) is None]
+    lacking += [f"the program {program}" for program in programs if shutil.which(program) is None]
     return f"{' and '.join(lacking)} not found" if lacking else None
 
 

@@ -17,7 +17,7 @@ import zmq
 from benchmarks.bench import Bench, Placement
 from benchmarks.load import TEXT, TYPE, Peer, ask
 from benchmarks.program import Program, free_port, python, wait_until
-from zjobs.client import Client
+from zjobs.client import AsyncClient, Client
 
 FINAL = ("completed", "failed", "cancelled")
 BATCH = 10_000
@@ -101,8 +101,19 @@ class Service:
         children = Path(f"/proc/{self._worker.pid}/task/{self._worker.pid}/children").read_text().split()
         return {"broker": self.broker.pid, "worker": self._worker.pid, "task": int(children[0])}
 
+    @contextlib.contextmanager
+    def alone(self, count: int) -> Iterator[Program]:
+        """A program that runs `count` jobs through the library, one at a time: when told to, until its next line."""
+        argv = python("-m", "benchmarks.alone", self.endpoint, str(count))
+        with Program(argv, self._placement.client, self._folder / "alone.log") as program:
+            program.ready_line()
+            yield program
+
     def client(self) -> Client:
         return Client(self.endpoint, timeout=60, key=self.key_file(CLIENTS[0]))
+
+    def async_client(self) -> AsyncClient:
+        return AsyncClient(self.endpoint, timeout=60, key=self.key_file(CLIENTS[0]))
 
     def key_file(self, name: str) -> Path | None:
         """The key of one of CLIENTS, where there are keys."""

@@ -20,7 +20,7 @@ def text(record: dict[str, Any]) -> str:
     """The whole record for a terminal."""
     head = [f"{name}: {record[name]}" for name in ("date", "commit", "machine", "versions")]
     head += [f"cores, {placement}" for placement in record["placement"]]
-    head += [f"not measured, {peer}: {why}" for peer, why in record["missing"].items()]
+    head += [f"not measured, {name}: {why}" for name, why in record["missing"].items()]
     if record["quick"]:
         head.append("quick: shortened, so rough")
     return "\n".join([*head, "", *_aligned(_figure_rows(record)), "", *_aligned(_goal_rows(record))])
@@ -47,7 +47,7 @@ def _markdown(record: dict[str, Any]) -> str:
         f"{' (shortened)' if record['quick'] else ''}: {record['machine']}; {record['versions']}."
     )
     cores = [f"Cores, {placement}." for placement in record["placement"]]
-    absent = [f"Not measured, {peer}: {why}." for peer, why in record["missing"].items()]
+    absent = [f"Not measured, {name}: {why}." for name, why in record["missing"].items()]
     goals, figures = _piped(_goal_rows(record)), _piped(_figure_rows(record))
     return "\n".join([head, *cores, *absent, "", *goals, "", *figures])
 
@@ -85,6 +85,8 @@ def unit_of(name: str) -> str:
         return "µs"
     if name.endswith("bytes_per_job"):
         return "bytes"
+    if name.startswith("calls."):
+        return "calls"
     ends = (unit for end, unit in UNITS.items() if name.endswith(end) and not name.endswith("_per_s"))
     return next(ends, "/s")
 

@@ -1,6 +1,7 @@
 """Processor time as the kernel counts it, in microseconds: of one submit, of one job alone, of one in a drain.
 
-`io` are libzmq's threads, `loop` is the program's own work.
+`io` are libzmq's threads, `loop` is the program's own work. `library.all` is one job through the library, with its
+journal on disk: all threads of all programs, the client included.
 """
 
 from __future__ import annotations
@@ -33,6 +34,16 @@ def measure(bench: Bench) -> Measured:
         service.await_worker()
         with Peer(zmq.REQ, service.endpoint) as socket, service.events() as events:
             yield from _each("alone", service.pids(), count, lambda: submit_and_wait(socket, events))
+    with Service(bench, bench.two_cores) as service:
+        service.await_worker()
+        with service.alone(count) as client:
+            pids = {"client": client.pid, **service.pids()}
+            before = _spent(pids)
+            client.tell("go")
+            client.ready_line()
+            after = _spent(pids)
+            yield from _per(count, "library", before, after)
+            yield "cpu.library.all_us", (sum(after.values()) - sum(before.values())) / count
     with Service(bench, bench.two_cores) as service:
         ids = service.fill(bench.size.jobs)
         with service.events() as events:

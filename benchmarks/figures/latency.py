@@ -1,7 +1,9 @@
-"""One job at a time, from its submit over its final event to its result, in microseconds."""
+"""One job at a time, from its submit to its result, in microseconds."""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 
 import zmq
@@ -23,8 +25,10 @@ def measure(bench: Bench) -> Measured:
                 yield f"latency.{journal}.{placement.name}.p50", p50
                 yield f"latency.{journal}.{placement.name}.p99", p99
                 if placement is bench.two_cores:
-                    p50, _ = load.percentiles(_library(service, bench.size.latencies // 10))
+                    p50, _ = load.percentiles(_library(service, bench.size.latencies))
                     yield f"latency.{journal}.library.p50", p50
+                    p50, _ = load.percentiles(asyncio.run(_asyncio(service, bench.size.latencies)))
+                    yield f"latency.{journal}.asyncio.p50", p50
 
 
 def _plain(service: Service, count: int) -> list[float]:
@@ -34,9 +38,20 @@ def _plain(service: Service, count: int) -> list[float]:
 
 
 def _library(service: Service, count: int) -> list[float]:
-    """`client.submit(…).result()`: every wait connects a socket of its own."""
+    """`client.submit(…).result()`."""
     with service.client() as client:
         return _timed(lambda: client.submit(TYPE, TEXT).result(timeout=60), count)
+
+
+async def _asyncio(service: Service, count: int) -> list[float]:
+    """The same through the asyncio client."""
+    took_us = []
+    async with service.async_client() as client:
+        for _ in range(WARM_UP + count):
+            begun = time.perf_counter()
+            await (await client.submit(TYPE, TEXT)).result(timeout=60)
+            took_us.append((time.perf_counter() - begun) * 1e6)
+    return took_us[WARM_UP:]
 
 
 def _timed(once: Callable[[], object], count: int) -> list[float]:

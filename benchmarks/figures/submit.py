@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from benchmarks import load
@@ -18,6 +19,7 @@ def measure(bench: Bench) -> Measured:
                 name = f"submit.{journal}"
                 yield f"{name}.one_client.{placement.name}", load.round_trips(service.endpoint, bench.size.seconds)
                 yield f"{name}.library.{placement.name}", _library(service, bench.size.seconds)
+                yield f"{name}.asyncio.{placement.name}", asyncio.run(_asyncio(service, bench.size.seconds))
                 if placement is bench.two_cores:
                     yield f"{name}.in_flight", load.pipelined(service.endpoint, bench.size.seconds)
                     yield f"{name}.many", _many(service, bench.size.seconds)
@@ -28,6 +30,18 @@ def _library(service: Service, seconds: float) -> float:
     with service.client() as client:
         client.submit(TYPE, TEXT)
         return load.one_at_a_time(lambda: client.submit(TYPE, TEXT), seconds)[0]
+
+
+async def _asyncio(service: Service, seconds: float) -> float:
+    """One asyncio client, one job a call."""
+    async with service.async_client() as client:
+        await client.submit(TYPE, TEXT)
+        submits = 0
+        begun = time.perf_counter()
+        while time.perf_counter() - begun < seconds:
+            await client.submit(TYPE, TEXT)
+            submits += 1
+        return submits / (time.perf_counter() - begun)
 
 
 def _many(service: Service, seconds: float) -> float:

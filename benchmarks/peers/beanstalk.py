@@ -12,11 +12,12 @@ from benchmarks.load import TEXT
 from benchmarks.program import Program, free_port, listens, python, wait_until
 
 
-def measure(bench: Bench) -> Measured:
+def measure(bench: Bench, *options: str) -> Measured:
+    """`options`: of beanstalkd, beside its address."""
     log = bench.directory / "beanstalkd.log"
     port = free_port()
     with (
-        Program(["beanstalkd", "-l", "127.0.0.1", "-p", str(port)], bench.two_cores.server, log),
+        Program(["beanstalkd", "-l", "127.0.0.1", "-p", str(port), *options], bench.two_cores.server, log),
         _client(port) as client,
     ):
         yield "submit", load.one_at_a_time(lambda: client.put(TEXT), bench.size.seconds)[0]
