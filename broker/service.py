@@ -45,6 +45,7 @@ from zjobs.messages.ops import OPERATIONS, Changes
 from zjobs.messages.records import BrokerName
 from zjobs.messages.requests import Backup, BackupReply, Error, Reply
 from zjobs.messages.states import ErrorCode
+from zjobs.messages.units import Ms
 
 log = logging.getLogger("zjobs.broker")
 
@@ -85,7 +86,7 @@ class Made(NamedTuple):
 
 def clock() -> Instant:
     """The time. A wall clock that is set to a date which messages cannot carry stands still at the nearest one."""
-    return Instant(time.monotonic_ns() // 1_000_000, min(max(0, _wall_ms()), LATEST_WALL_MS))
+    return Instant(Ms(time.monotonic_ns() // 1_000_000), Ms(min(max(0, _wall_ms()), LATEST_WALL_MS)))
 
 
 def _wall_ms() -> int:

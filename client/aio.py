@@ -43,6 +43,7 @@ from zjobs.messages.requests import (
     TypesReply,
 )
 from zjobs.messages.states import JobState
+from zjobs.messages.units import JobId
 
 
 class AsyncClient(AsyncFlowRunner):
@@ -129,7 +130,7 @@ class AsyncClient(AsyncFlowRunner):
 
     async def show(self, id: int) -> ShowReply:
         """Everything that is known of a job but its data and result."""
-        return await self._ask(Show(id), ShowReply)
+        return await self._ask(Show(JobId(id)), ShowReply)
 
     async def types(self) -> TypesReply:
         """The task types that the worker has announced."""
@@ -145,7 +146,7 @@ class AsyncClient(AsyncFlowRunner):
 
     async def log(self, id: int, offset: int = 0) -> LogReply:
         """What the job's last run has printed from byte `offset` on; see `Client.log`."""
-        return await self._ask(Log(id, offset), LogReply)
+        return await self._ask(Log(JobId(id), offset), LogReply)
 
     async def list(
         self,

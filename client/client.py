@@ -44,6 +44,7 @@ from zjobs.messages.requests import (
     TypesReply,
 )
 from zjobs.messages.states import JobState
+from zjobs.messages.units import JobId
 
 
 class Client(FlowRunner):
@@ -170,7 +171,7 @@ class Client(FlowRunner):
 
     def show(self, id: int) -> ShowReply:
         """Everything that is known of a job but its data and result."""
-        return self._ask(Show(id), ShowReply)
+        return self._ask(Show(JobId(id)), ShowReply)
 
     def types(self) -> TypesReply:
         """The task types that the worker has announced."""
@@ -189,7 +190,7 @@ class Client(FlowRunner):
 
         The reply's own `offset` is later than asked for when that part is gone: of long output the end is kept.
         """
-        return self._ask(Log(id, offset), LogReply)
+        return self._ask(Log(JobId(id), offset), LogReply)
 
     def list(
         self,

@@ -2,9 +2,26 @@
 
 from typing import Annotated, Any, NamedTuple, Union
 
-from zjobs.messages.fields import MAX_ID, ByKind, Fraction, Id, Name, Number, Positive, ShortText, Text, TimeLimitMs
+from zjobs.messages.fields import (
+    MAX_ID,
+    ByKind,
+    Delivery,
+    Fraction,
+    Id,
+    IdOrNone,
+    LastDelivery,
+    Microseconds,
+    Milliseconds,
+    Name,
+    Number,
+    Positive,
+    ShortText,
+    Text,
+    TimeLimitMs,
+)
 from zjobs.messages.records import BrokerName, TaskType
 from zjobs.messages.states import FailReason, Outcome
+from zjobs.messages.units import DeliveryNumber, JobId
 
 
 class StartSession(NamedTuple):
@@ -30,7 +47,7 @@ class Jobs(NamedTuple):
     """Jobs with the numbers first, first + 1, … of the session."""
 
     session: ShortText
-    first: Positive
+    first: Delivery
     jobs: tuple[DispatchedJob, ...]
     round: Number = 0
 
@@ -41,7 +58,7 @@ class Ack(NamedTuple):
 
     session: ShortText
     reports: Number
-    resume: Positive | None = None
+    resume: Delivery | None = None
     round: Number = 0
     count: Number = 0  # type: ignore[assignment]  # as in SubmitReply
     held_bytes: Number = 0
@@ -68,7 +85,7 @@ class CancelRun(NamedTuple):
     """End hand-over `n`: return it if it has not begun, else tell its task to end."""
 
     session: ShortText
-    delivery: Positive
+    delivery: Delivery
 
 
 class Recall(NamedTuple):
@@ -86,10 +103,10 @@ class TakeOver(NamedTuple):
 class Running(NamedTuple):
     """`stuck_ms`: for how long the task process has given no sign of life, None when it does."""
 
-    delivery: Positive
+    delivery: Delivery
     id: Id
-    elapsed_ms: Number
-    stuck_ms: Number | None = None
+    elapsed_ms: Milliseconds
+    stuck_ms: Milliseconds | None = None
 
 
 class Arrived(NamedTuple):
@@ -109,7 +126,7 @@ class Heartbeat(NamedTuple):
 
     incarnation: ShortText
     session: ShortText | None
-    taken: Number
+    taken: LastDelivery
     acked: Number
     stopping: bool
     running: Running | None
@@ -130,7 +147,7 @@ class Received(NamedTuple):
     next. `again`: something of that round was lost."""
 
     session: ShortText
-    taken: Number
+    taken: LastDelivery
     round: Number
     count: Number  # type: ignore[assignment]  # as in SubmitReply
     held_bytes: Number
@@ -149,7 +166,7 @@ class Piece(NamedTuple):
 
 class Started(NamedTuple):
     session: ShortText
-    delivery: Positive
+    delivery: Delivery
     id: Id
 
 
@@ -158,7 +175,7 @@ class Progress(NamedTuple):
     start), those in `Output` included."""
 
     session: ShortText
-    delivery: Positive
+    delivery: Delivery
     id: Id
     progress: Number
     fraction: Fraction | None
@@ -169,7 +186,7 @@ class Progress(NamedTuple):
 class Output(NamedTuple):
     """What the running job has printed from `offset` on, and did not tell before; `progress` as in `Progress`."""
 
-    delivery: Positive
+    delivery: Delivery
     id: Id
     progress: Number
     offset: Number
@@ -184,16 +201,16 @@ class Ended(NamedTuple):
     many processes it had left running. `result_from`: where in the whole result `result` begins; what is before
     came in pieces."""
 
-    delivery: Positive
+    delivery: Delivery
     outcome: Outcome
-    elapsed_us: Number
+    elapsed_us: Microseconds
     result: bytes | None = None
     reason: FailReason | None = None
     message: Text = ""
     detail: Text = ""
     output: bytes | None = None
     output_bytes: Number = 0
-    id: Number = 0
+    id: IdOrNone = JobId(0)
     killed: Number = 0
     result_from: Number = 0
     output_file: Text | None = None
@@ -206,7 +223,7 @@ class Returned(NamedTuple):
     `stopping`: the worker will take no more at all.
     """
 
-    delivery: Positive
+    delivery: Delivery
     stopping: bool
 
 
@@ -215,8 +232,8 @@ class Invalid(NamedTuple):
     number `n` and with this `id`, 0 where that cannot be read either. `why`: what is wrong with it."""
 
     ended: bool
-    delivery: int
-    id: int
+    delivery: DeliveryNumber
+    id: JobId
     why: str
 
 
@@ -229,7 +246,7 @@ def _invalid(value: Any, why: str) -> Invalid:
     delivery, id = (
         number if type(number) is int and 0 < number <= MAX_ID else 0 for number in map(fields.get, ("delivery", "id"))
     )
-    return Invalid(fields.get("kind") == "ended", delivery, id, why)
+    return Invalid(fields.get("kind") == "ended", DeliveryNumber(delivery), JobId(id), why)
 
 
 class Reports(NamedTuple):

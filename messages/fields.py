@@ -13,6 +13,8 @@ from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
+from zjobs.messages.units import DeliveryNumber, JobId, Ms, Us
+
 MAX_ID = 2**63 - 1
 MAX_REQUEST_KEY_CHARS = 64
 MAX_TYPE_CHARS = 128
@@ -249,15 +251,20 @@ def _one_of(kind: type[Enum]) -> Check:
 
 Number = Annotated[int, Integer(0)]
 Positive = Annotated[int, Integer(1)]
-Id = Annotated[int, Integer(1)]
+Id = Annotated[JobId, Integer(1)]
+IdOrNone = Annotated[JobId, Integer(0)]  # 0: none
+Delivery = Annotated[DeliveryNumber, Integer(1)]
+LastDelivery = Annotated[DeliveryNumber, Integer(0)]  # 0: none yet
 Ids = Annotated[tuple[Id, ...], Items(0, MAX_IDS)]
 SomeIds = Annotated[tuple[Id, ...], Items(1, MAX_IDS)]
 Priority = Annotated[int, Integer(-MAX_PRIORITY, MAX_PRIORITY)]
 Page = Annotated[int, Integer(1, MAX_PAGE)]
 Fraction = Annotated[float, Real(0, 1)]
-DurationMs = Annotated[int, Integer(0, MAX_DURATION_MS)]
-TimeLimitMs = Annotated[int, Integer(1, MAX_DURATION_MS)]
-CheckpointPauseMs = Annotated[int, Integer(0, MAX_CHECKPOINT_PAUSE_MS)]
+Milliseconds = Annotated[Ms, Integer(0)]
+Microseconds = Annotated[Us, Integer(0)]
+DurationMs = Annotated[Ms, Integer(0, MAX_DURATION_MS)]
+TimeLimitMs = Annotated[Ms, Integer(1, MAX_DURATION_MS)]
+CheckpointPauseMs = Annotated[Ms, Integer(0, MAX_CHECKPOINT_PAUSE_MS)]
 
 Text = Annotated[str, Chars()]
 ShortText = Annotated[str, Chars(0, 256)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 
 from zjobs.messages.dispatch import Arrived
+from zjobs.messages.units import Ms
 
 FIRST_BYTES = 256 << 10
 LEAST_BYTES = 64 << 10
@@ -24,7 +25,7 @@ class Flow:
         self.round = round
         self.count = 0
         self._limit = FIRST_BYTES
-        self._on_way: deque[tuple[int, int]] = deque()  # bytes of a message, when it was sent
+        self._on_way: deque[tuple[int, Ms]] = deque()  # bytes of a message, when it was sent
         self._on_way_bytes = 0
         self._was_full = False
 
@@ -39,13 +40,13 @@ class Flow:
         self._was_full |= full
         return not full
 
-    def sends(self, size: int, now_ms: int) -> None:
+    def sends(self, size: int, now_ms: Ms) -> None:
         """A counted message of about `size` bytes leaves."""
         self.count += 1
         self._on_way.append((size, now_ms))
         self._on_way_bytes += size
 
-    def hears(self, arrived: Arrived, now_ms: int) -> bool:
+    def hears(self, arrived: Arrived, now_ms: Ms) -> bool:
         """The receiver has counted so many messages; whether these are more than before. What it says of an earlier
         round means nothing."""
         if arrived.round != self.round:

@@ -2,8 +2,21 @@
 
 from typing import NamedTuple
 
-from zjobs.messages.fields import DurationMs, Fraction, Id, Name, Number, Positive, Priority, Reason, ShortText, Text
+from zjobs.messages.fields import (
+    DurationMs,
+    Fraction,
+    Id,
+    Milliseconds,
+    Name,
+    Number,
+    Positive,
+    Priority,
+    Reason,
+    ShortText,
+    Text,
+)
 from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome, WorkerState
+from zjobs.messages.units import Ms
 
 
 class Limits(NamedTuple):
@@ -28,8 +41,8 @@ class TaskType(NamedTuple):
     max_attempts: Positive = 1
     max_reruns: Number = 0
     time_limit_ms: DurationMs | None = None
-    grace_ms: DurationMs = 2_000
-    retry_delay_ms: DurationMs = 1_000
+    grace_ms: DurationMs = Ms(2_000)
+    retry_delay_ms: DurationMs = Ms(1_000)
 
 
 class BrokerName(NamedTuple):
@@ -52,22 +65,22 @@ class JobStatus(NamedTuple):
     state: JobState
     version: Number
     progress: Number
-    submitted_at: Number
+    submitted_at: Milliseconds
     attempts: Number
     reruns: Number
     ahead: Number | None = None
-    elapsed_ms: Number | None = None
-    started_at: Number | None = None
-    ended_at: Number | None = None
+    elapsed_ms: Milliseconds | None = None
+    started_at: Milliseconds | None = None
+    ended_at: Milliseconds | None = None
     reason: FailReason | None = None
     message: Text | None = None
     priority: Priority = 0
-    ready_at: Number | None = None
+    ready_at: Milliseconds | None = None
     cancelling: bool = False
     fraction: Fraction | None = None
     note: Text | None = None
     output_bytes: Number = 0
-    stuck_ms: Number | None = None
+    stuck_ms: Milliseconds | None = None
     owner: ShortText = ""
     run: Number = 0
     max_attempts: Positive = 1
@@ -85,15 +98,15 @@ class Attempt(NamedTuple):
 
     number: Number
     outcome: Outcome
-    started_at: Number | None
-    ended_at: Number
+    started_at: Milliseconds | None
+    ended_at: Milliseconds
     reason: FailReason | None
     message: Text
     detail: Text
 
 
 class Paused(NamedTuple):
-    at: Number
+    at: Milliseconds
     reason: Reason
 
 
@@ -101,7 +114,7 @@ class WorkerInfo(NamedTuple):
     """`warning`: a sentence, when something keeps the worker from being given jobs."""
 
     state: WorkerState
-    since_ms: Number
+    since_ms: Milliseconds
     host: ShortText | None = None
     pid: Number | None = None
     running: Id | None = None

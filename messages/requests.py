@@ -9,6 +9,7 @@ from zjobs.messages.fields import (
     Id,
     Ids,
     Items,
+    Milliseconds,
     Name,
     Number,
     Page,
@@ -23,6 +24,7 @@ from zjobs.messages.fields import (
 )
 from zjobs.messages.records import Attempt, JobStatus, Limits, Missing, Paused, TaskType, WorkerInfo
 from zjobs.messages.states import ErrorCode, FailReason, JobState, WorkerState
+from zjobs.messages.units import Ms
 
 
 class Hello(NamedTuple):
@@ -42,7 +44,7 @@ class NewJob(NamedTuple):
     type: Name
     data: bytes | None = None
     priority: Priority = 0
-    delay_ms: DurationMs = 0
+    delay_ms: DurationMs = Ms(0)
     time_limit_ms: TimeLimitMs | None = None
 
 
@@ -261,7 +263,7 @@ class InfoReply(NamedTuple):
     sqlite: ShortText
     python: ShortText
     pid: Number
-    uptime_ms: Number
+    uptime_ms: Milliseconds
     journal_file: Text
     journal_bytes: Number
     read_only: Text | None

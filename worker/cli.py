@@ -44,6 +44,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from zjobs.messages.units import Ms
 from zjobs.program import endpoints, keyfiles, logs, options
 from zjobs.program.version import VERSION
 from zjobs.worker import service
@@ -102,7 +103,7 @@ def _config(values: dict[str, Any]) -> service.Config:
                 f"{endpoint} can be reached from other hosts, by anybody: give the worker its key "
                 "(zbroker keys init makes it, then --key FILE), or say --insecure if that is what you want"
             )
-    farewell_ms = int(1000 * options.duration(values["--farewell"]))
+    farewell_ms = Ms(int(1000 * options.duration(values["--farewell"])))
     logs_at = None if values["--logs"] is None else Path(values["--logs"])
     tasks, scale = tuple(map(_module, values["--tasks"])), _factor(values["--time-scale"])
     return service.Config(pipe, reports, scale, tasks, key, farewell_ms, logs_at)

@@ -34,10 +34,10 @@ def repeat(text: str) -> str:
     """The n-th character n times, counted from 1."""
     characters = _characters(text)
     # before it is made: half a megabyte of text would become more than the machine can hold
-    size = sum(len(character.encode("utf-8", "replace")) * delivery for delivery, character in enumerate(characters, 1))
+    size = sum(len(character.encode("utf-8", "replace")) * n for n, character in enumerate(characters, 1))
     if size > MAX_REPEAT_BYTES:
         raise ValueError(f"the result would have {size:,} bytes, more than the limit of {MAX_REPEAT_BYTES:,}")
-    return "".join(character * delivery for delivery, character in enumerate(characters, 1))
+    return "".join(character * n for n, character in enumerate(characters, 1))
 
 
 def register_all(time_scale: float) -> None:

@@ -23,6 +23,7 @@ import zmq
 
 from zjobs.messages import codec
 from zjobs.messages.records import BrokerName, TaskType
+from zjobs.messages.units import Ms
 from zjobs.program import endpoints, zap
 from zjobs.program.keyfiles import Credential
 from zjobs.program.links import watch_link
@@ -53,7 +54,7 @@ class Config(NamedTuple):
     time_scale: float
     tasks: tuple[str, ...]
     key: Credential | None = None
-    farewell_ms: int = FAREWELL_MS
+    farewell_ms: Ms = FAREWELL_MS
     logs: Path | None = None
 
 
@@ -227,7 +228,7 @@ class _Loop:
             if not said and _now_ms() - begun_ms >= SLOW_START_MS:
                 said = True
                 log.warning("the task process is still importing %s; waiting", ", ".join(self._config.tasks) or "zjobs")
-            self._poll(_now_ms() + HEARTBEAT_MS)
+            self._poll(Ms(_now_ms() + HEARTBEAT_MS))
 
     def _show(self, chatter: Chatter, events: list[TaskEvent]) -> None:
         """What is printed before there is a job."""
@@ -263,7 +264,7 @@ class _Loop:
 
     # --- waiting -------------------------------------------------------------------------------------------
 
-    def _poll(self, deadline_ms: int) -> set[object]:
+    def _poll(self, deadline_ms: Ms) -> set[object]:
         """Sleeps until something can be read, or the deadline; returns what can be, or may be by now."""
         descriptors = self._runner.descriptors()
         if descriptors != self._registered:
@@ -304,8 +305,8 @@ def _reachable(broker: BrokerName) -> str:
     return "" if relative else endpoints.from_here(broker.frontend)
 
 
-def _now_ms() -> int:
-    return time.monotonic_ns() // 1_000_000
+def _now_ms() -> Ms:
+    return Ms(time.monotonic_ns() // 1_000_000)
 
 
 def _print_ready(config: Config) -> None:

@@ -29,6 +29,7 @@ from typing import Any, NamedTuple, TypeVar, Union, overload
 from zjobs.messages.codec import refusal
 from zjobs.messages.fields import MAX_DURATION_MS, MAX_TYPE_CHARS
 from zjobs.messages.records import TaskType
+from zjobs.messages.units import Ms
 from zjobs.messages.values import unpack_value
 from zjobs.program import options
 
@@ -207,7 +208,7 @@ def _shown(value: Any) -> str:
     return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
-def _milliseconds(task: str, what: str, value: Duration, low_ms: int = 0) -> int:
+def _milliseconds(task: str, what: str, value: Duration, low_ms: int = 0) -> Ms:
     """A duration of the decorator. Raises TaskError."""
     try:
         seconds = options.duration(value) if isinstance(value, str) else value
@@ -219,7 +220,7 @@ def _milliseconds(task: str, what: str, value: Duration, low_ms: int = 0) -> int
         raise TaskError(
             f"task {task!r}: {what} must be a number of seconds, {at_least}, at most {most}, not {_shown(value)}"
         )
-    return math.ceil(seconds * 1000)
+    return Ms(math.ceil(seconds * 1000))
 
 
 @overload

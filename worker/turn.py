@@ -12,6 +12,7 @@ from typing import NamedTuple
 from zjobs.messages import codec
 from zjobs.messages.dispatch import PIPE, Ended
 from zjobs.messages.records import BrokerName
+from zjobs.messages.units import Ms
 from zjobs.worker.core import effects as e
 from zjobs.worker.core.core import WorkerCore
 from zjobs.worker.core.interfaces import Death, Log, RunLogs, SpoolStore, TaskEvent, TaskProcess
@@ -61,7 +62,7 @@ class Turn:
         self._new_incarnation = new_incarnation
         self._reachable = reachable
         self._dropped_garbage = False
-        self._clear_up_at_ms = 0
+        self._clear_up_at_ms = Ms(0)
         left = self._left_behind()
         self.spool_delivery = None if left is None else SpoolDelivery(left, *core.whereabouts)
 
@@ -87,7 +88,7 @@ class Turn:
         """Who speaks with the broker."""
         return self.spool_delivery or self.core
 
-    def take(self, inputs: Inputs, now_ms: int) -> list[bytes]:
+    def take(self, inputs: Inputs, now_ms: Ms) -> list[bytes]:
         """One turn. Returns what is to be sent to the broker."""
         if inputs.task_process or not self._task_process.alive:
             self._hear_task_process(now_ms)
@@ -103,7 +104,7 @@ class Turn:
         self._task_process.feed()
         return frames
 
-    def stop(self, signal: str, now_ms: int) -> None:
+    def stop(self, signal: str, now_ms: Ms) -> None:
         """Somebody wants the worker to stop, sooner each time; `signal` says how."""
         if self.spool_delivery is not None:
             self._log.info("%s: stopping; the spool stays for the next worker", signal)
@@ -118,7 +119,7 @@ class Turn:
             return "at once" if job_id is None else f"at once: job {job_id} is killed"
         return "now: no job runs" if job_id is None else f"after job {job_id}"
 
-    def deadline_ms(self) -> int:
+    def deadline_ms(self) -> Ms:
         """When to take a turn although nothing happened."""
         deadline_ms = self.speaker.next_deadline_ms()
         if not self._task_process.alive and not self.core.state.stopping:
@@ -129,7 +130,7 @@ class Turn:
 
     # --- the task process ------------------------------------------------------------------------------------
 
-    def _hear_task_process(self, now_ms: int) -> None:
+    def _hear_task_process(self, now_ms: Ms) -> None:
         if not self._task_process.alive:
             self._start_if_due(now_ms)
             return
@@ -139,7 +140,7 @@ class Turn:
             self._bury(death, now_ms)
             self._start_if_due(now_ms)
 
-    def _start_if_due(self, now_ms: int) -> None:
+    def _start_if_due(self, now_ms: Ms) -> None:
         if now_ms < self._task_process.restart_at_ms or self.core.state.stopping:
             return
         try:
@@ -148,13 +149,13 @@ class Turn:
             self._task_process.postpone(now_ms)
             self._log.warning("cannot start a task process: %s", error)
 
-    def _hear_events(self, now_ms: int) -> None:
+    def _hear_events(self, now_ms: Ms) -> None:
         announced = self._task_process.types is not None
         self._hear(self._task_process.events(), now_ms)
         if self._task_process.types is not None and not announced:
             self.core.on_ready(self._task_process.types, now_ms)
 
-    def _hear(self, events: list[TaskEvent], now_ms: int) -> None:
+    def _hear(self, events: list[TaskEvent], now_ms: Ms) -> None:
         for event in events:
             if isinstance(event, Ended):
                 self._run_logs.close()
@@ -164,7 +165,7 @@ class Turn:
             else:
                 self._chatter.hear(event.data, now_ms)
 
-    def _bury(self, death: Death, now_ms: int) -> None:
+    def _bury(self, death: Death, now_ms: Ms) -> None:
         self._hear(death.events, now_ms)
         job_id = self.core.running_id
         job = "" if job_id is None else f"job {job_id}: "
@@ -172,18 +173,18 @@ class Turn:
         self._tell_of_obstacle(now_ms)
         self._log.warning("%s", self._task_process.refusal or job + death.how)
 
-    def clear_up(self, now_ms: int) -> None:
+    def clear_up(self, now_ms: Ms) -> None:
         """Ends what earlier task processes have left, as far as that can be."""
         self._task_process.clear_up(now_ms)
         self._tell_of_obstacle(now_ms)
 
-    def _tell_of_obstacle(self, now_ms: int) -> None:
+    def _tell_of_obstacle(self, now_ms: Ms) -> None:
         self.core.on_obstacle(self._task_process.obstacle, now_ms)
-        self._clear_up_at_ms = now_ms + CLEAR_UP_MS
+        self._clear_up_at_ms = Ms(now_ms + CLEAR_UP_MS)
 
     # --- the broker --------------------------------------------------------------------------------------------
 
-    def _hear_broker(self, frame: bytes, now_ms: int) -> None:
+    def _hear_broker(self, frame: bytes, now_ms: Ms) -> None:
         try:
             message = codec.decode(frame, PIPE)
         except codec.DecodeError as error:
@@ -196,7 +197,7 @@ class Turn:
         else:
             self.core.on_pipe(message, now_ms, self._new_incarnation())
 
-    def _act(self, now_ms: int) -> list[bytes]:
+    def _act(self, now_ms: Ms) -> list[bytes]:
         """Does what is to be done, until there is nothing; returns what is to be sent."""
         frames: list[bytes] = []
         for _ in range(MOST_ROUNDS):
@@ -210,7 +211,7 @@ class Turn:
                     self._do(effect, now_ms)
         raise AssertionError("a turn that does not end")
 
-    def _do(self, effect: e.Deed, now_ms: int) -> None:
+    def _do(self, effect: e.Deed, now_ms: Ms) -> None:
         task_process = self._task_process
         if isinstance(effect, e.Offer):
             task_process.serve(effect.broker.journal, self._reachable(effect.broker))
@@ -270,7 +271,7 @@ class Chatter:
         self._until_ms = 0
         self._room = 0
 
-    def hear(self, data: bytes, now_ms: int) -> None:
+    def hear(self, data: bytes, now_ms: Ms) -> None:
         if now_ms >= self._until_ms:
             self._until_ms, self._room = now_ms + CHATTER_MS, CHATTER_BYTES
         if self._room <= 0:

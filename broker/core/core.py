@@ -46,6 +46,7 @@ from zjobs.messages.requests import (
     SubmitReply,
 )
 from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome
+from zjobs.messages.units import JobId, Ms
 
 PREFETCH = 256
 JOB_BYTES = 300  # what the records of a job take in the journal beside its data
@@ -122,7 +123,7 @@ class Core:
         return self._worker.running
 
     @property
-    def running_started_at(self) -> int | None:
+    def running_started_at(self) -> Ms | None:
         """When the run in progress began (since 1970); the same for as long as it is told of."""
         delivery = self.worker.running_n
         return None if delivery is None else self._worker.began_at(delivery)
@@ -160,7 +161,7 @@ class Core:
             return None
         return len(self._worker.jobs) + self._queue.ahead(job.priority, job.id)
 
-    def ready_at(self, job: Job, now: Instant) -> int | None:
+    def ready_at(self, job: Job, now: Instant) -> Ms | None:
         """When the job's delay ends, by the wall clock as it is now; None when it does not wait for that.
 
         The delay goes by the other clock, which nobody sets; what was said before stands unless they differ by now.
@@ -168,7 +169,7 @@ class Core:
         at = self._waiting.ready_at(job.id)
         if at is None:
             return None
-        present = max(0, now.wall_ms + at - now.mono_ms)
+        present = Ms(max(0, now.wall_ms + at - now.mono_ms))
         said = job.ready_at
         return present if said is None or abs(present - said) > CLOCK_SLACK_MS else said
 
@@ -184,11 +185,11 @@ class Core:
         """Has it written down though nothing else is."""
         self._effects.changes.service = self.service(now)
 
-    def next_ids(self, count: int) -> list[int]:
+    def next_ids(self, count: int) -> list[JobId]:
         """The id of the running job, if there is one, then of the `count` that start next."""
         running = self.running
         ids = [job.id for job in self._worker.jobs.values() if job is not running][:count]
-        ids += self._queue.first(count - len(ids))
+        ids += map(JobId, self._queue.first(count - len(ids)))
         return ids if running is None else [running.id, *ids]
 
     def next_deadline_ms(self, now: Instant) -> int | None:
@@ -216,7 +217,7 @@ class Core:
             known = self._taken(owner, request.request_key, len(request.jobs), digest)
             for job_id, new in enumerate(request.jobs, known.first_id):
                 self._take(job_id, new, now, owner)
-        self._reply(reply_to, SubmitReply(self.journal, known.first_id, known.count, self.types is not None))
+        self._reply(reply_to, SubmitReply(self.journal, JobId(known.first_id), known.count, self.types is not None))
 
     def retry(self, request: Retry, reply_to: Envelope, now: Instant, owner: str = "") -> None:
         """Submits copies of ended jobs, all or none."""
@@ -231,8 +232,9 @@ class Core:
         if known is None:
             known = self._taken(owner, request.request_key, len(olds), digest)
             for job_id, old in enumerate(filter(None, olds), known.first_id):
-                self._take(job_id, NewJob(old.type, None, old.priority, 0, old.time_limit_ms), now, owner, copy_of=old)
-        self._reply(reply_to, RetryReply(self.journal, known.first_id, known.count))
+                new = NewJob(old.type, None, old.priority, time_limit_ms=old.time_limit_ms)
+                self._take(job_id, new, now, owner, copy_of=old)
+        self._reply(reply_to, RetryReply(self.journal, JobId(known.first_id), known.count))
 
     def cancel(self, request: Cancel, reply_to: Envelope, now: Instant, owner: str = "") -> None:
         """Ends jobs: at once where they are not with the worker, else by telling it. Others stay as they are.
@@ -460,9 +462,9 @@ class Core:
 
     def _take(self, job_id: int, new: NewJob, now: Instant, owner: str, copy_of: Job | None = None) -> None:
         size = 0 if new.data is None else len(new.data)
-        job = Job(job_id, new.type, JobState.QUEUED, 0, 0, 0, size, now.wall_ms, new.priority)
+        job = Job(JobId(job_id), new.type, JobState.QUEUED, 0, 0, 0, size, now.wall_ms, new.priority)
         if new.delay_ms or new.time_limit_ms is not None:
-            ready_at = now.wall_ms + new.delay_ms if new.delay_ms else None
+            ready_at = Ms(now.wall_ms + new.delay_ms) if new.delay_ms else None
             job = job._replace(ready_at=ready_at, time_limit_ms=new.time_limit_ms)
         if owner:
             job = job._replace(owner=owner)
@@ -525,7 +527,7 @@ class Core:
 
     # --- small parts -------------------------------------------------------------------------------------------------
 
-    def _found(self, ids: Sequence[int]) -> Iterator[Job | None]:
+    def _found(self, ids: Sequence[JobId]) -> Iterator[Job | None]:
         """Return the jobs with these ids, with the changes of this turn; None for an id without a job."""
         changes = self._effects.changes
         committed = {job.id: job for job in self._records.jobs(ids)}

@@ -37,6 +37,7 @@ from zjobs.messages.dispatch import (
 from zjobs.messages.flow import Arrivals
 from zjobs.messages.records import BrokerName, Limits, TaskType
 from zjobs.messages.states import FailReason, Outcome
+from zjobs.messages.units import DeliveryNumber, JobId, Ms, Us
 
 
 class Dispatch:
@@ -80,12 +81,12 @@ class Dispatch:
 
     def number_of(self, job_id: int) -> int | None:
         """The number under which the job is with the worker, None when it is not."""
-        return self._numbers.get(job_id)
+        return self._numbers.get(JobId(job_id))
 
-    def began_at(self, delivery: int) -> int | None:
+    def began_at(self, delivery: int) -> Ms | None:
         """When the run of number `n` began, as it was told; None when nobody was told that it has."""
         session = self._session
-        return session.began_at if session is not None and session.began_n == delivery else None
+        return Ms(session.began_at) if session is not None and session.began_n == delivery else None
 
     def ahead(self, delivery: int) -> int:
         """How many jobs with the worker must end before number `n` starts."""
@@ -199,7 +200,7 @@ class Dispatch:
             why = f"the packed result has {size:,} bytes, more than the limit of {self._limits.result_bytes:,}"
         elif isinstance(report, Invalid) and report.ended and self.jobs:
             delivery, job = next(iter(self.jobs.items()))
-            failed = Ended(report.delivery or delivery, Outcome.FAILED, 0, id=report.id or job.id)
+            failed = Ended(report.delivery or DeliveryNumber(delivery), Outcome.FAILED, Us(0), id=report.id or job.id)
             why = f"the worker's report of its end is invalid: {report.why}"
         else:
             return report, ""
@@ -298,7 +299,7 @@ class Dispatch:
             self.view.looks_stuck(running.stuck_ms)
         for delivery, job in self.jobs.items():
             if job.cancelling:
-                self.effects.pipe.append(CancelRun(journaled.session, delivery))
+                self.effects.pipe.append(CancelRun(journaled.session, DeliveryNumber(delivery)))
 
     def _send_again(self, taken: int) -> None:
         """Hands over once more, under the same numbers, what the worker does not have."""
@@ -400,7 +401,7 @@ class Dispatch:
         """Number `n` shall end; `job` is its record with that wish."""
         self.jobs[delivery] = job._replace(output_bytes=self.jobs[delivery].output_bytes)
         if self.view.known:
-            self.effects.pipe.append(CancelRun(self.session_name, delivery))
+            self.effects.pipe.append(CancelRun(self.session_name, DeliveryNumber(delivery)))
 
     def recall(self) -> None:
         """Asks for everything that has not begun, if there is anything."""
@@ -422,7 +423,7 @@ class Dispatch:
         if self._lost_round is not None:
             arrived = Arrived(self._lost_round, 0)
         again = self._lost_round is not None
-        resume = session.resume if self._unanswered_return else None
+        resume = DeliveryNumber(session.resume) if self._unanswered_return else None
         return Ack(session.session, session.reports_done, resume, *arrived, held_bytes, again)
 
     def _remove(self, delivery: int, job: Job) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from zjobs.messages.records import Attempt, Paused, TaskType
 from zjobs.messages.states import FailReason, JobState
+from zjobs.messages.units import JobId, Ms
 
 # Everything before the body of a request, its sender's identity first; its reply begins with the same frames.
 Envelope = tuple[bytes, ...]
@@ -47,29 +48,29 @@ class Job(NamedTuple):
     delay ends or ended by the wall clock. `cancelling`: somebody wants it to end, and only the worker can say how it
     did. `run`: the number of the last run that ended; 0: none has. `ended_served_ms`: the journal's service then."""
 
-    id: int
+    id: JobId
     type: str
     state: JobState
     attempts: int
     reruns: int
     version: int
     data_bytes: int
-    submitted_at: int
+    submitted_at: Ms
     priority: int = 0
-    ready_at: int | None = None
-    time_limit_ms: int | None = None
+    ready_at: Ms | None = None
+    time_limit_ms: Ms | None = None
     cancelling: bool = False
-    retry_of: int | None = None
+    retry_of: JobId | None = None
     owner: str = ""
-    started_at: int | None = None
-    ended_at: int | None = None
-    elapsed_ms: int | None = None
+    started_at: Ms | None = None
+    ended_at: Ms | None = None
+    elapsed_ms: Ms | None = None
     output_bytes: int = 0
     killed: int = 0
     reason: FailReason | None = None
     message: str | None = None
     run: int = 0
-    ended_served_ms: int | None = None
+    ended_served_ms: Ms | None = None
     output_file: str | None = None
     left_behind: str = ""
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from zjobs.broker.core.effects import Dispatched
 from zjobs.messages.dispatch import Arrived, DispatchedJob, Heartbeat, Jobs, Piece, Received, Sent
 from zjobs.messages.flow import Cutter, Flow
+from zjobs.messages.units import DeliveryNumber, Ms
 
 OVERHEAD_BYTES = 32  # about what a job takes beside its data
 
@@ -37,7 +38,7 @@ class Sending:
                 (delivery, DispatchedJob(job.id, job.type, data.get(job.id), attempt, job.time_limit_ms))
             )
 
-    def hears(self, message: Heartbeat | Received, now_ms: int) -> bool:
+    def hears(self, message: Heartbeat | Received, now_ms: Ms) -> bool:
         """The worker tells what has arrived. Returns whether it says that something of the present round was lost."""
         if isinstance(message, Heartbeat):
             self._flow.hears(message.arrived, now_ms)
@@ -51,7 +52,7 @@ class Sending:
         """What was sent up to now."""
         return Sent(session, self._flow.round, self._flow.count)
 
-    def due(self, session: str, wanted: Callable[[int], bool], now_ms: int) -> Iterator[Jobs | Piece]:
+    def due(self, session: str, wanted: Callable[[int], bool], now_ms: Ms) -> Iterator[Jobs | Piece]:
         """What there is room for. `wanted(n)`: whether number n is still for the worker; others are left out."""
         while self._flow.has_room():
             while self._queue and not wanted(self._queue[0][0]):
@@ -60,7 +61,7 @@ class Sending:
                 return
             yield self._piece(session, now_ms) or self._jobs(session, wanted, now_ms)
 
-    def _piece(self, session: str, now_ms: int) -> Piece | None:
+    def _piece(self, session: str, now_ms: Ms) -> Piece | None:
         delivery, job = self._queue[0]
         if job.data is None:
             return None
@@ -71,7 +72,7 @@ class Sending:
         self._flow.sends(len(body), now_ms)
         return Piece(session, self._flow.round, delivery, offset, body)
 
-    def _jobs(self, session: str, wanted: Callable[[int], bool], now_ms: int) -> Jobs:
+    def _jobs(self, session: str, wanted: Callable[[int], bool], now_ms: Ms) -> Jobs:
         """The next jobs with consecutive numbers: at least one, and not more than a message should have."""
         first, size, most = self._queue[0][0], 0, self._flow.piece_bytes
         batch: list[DispatchedJob] = []
@@ -85,7 +86,7 @@ class Sending:
             size += OVERHEAD_BYTES + more
             self._queue.popleft()
         self._flow.sends(size, now_ms)
-        return Jobs(session, first, tuple(batch), self._flow.round)
+        return Jobs(session, DeliveryNumber(first), tuple(batch), self._flow.round)
 
     def _rest(self, delivery: int, job: DispatchedJob) -> DispatchedJob:
         """The job with what has not been sent of its data."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from zjobs.messages.dispatch import Heartbeat, Progress
 from zjobs.messages.records import BrokerName, WorkerInfo
 from zjobs.messages.states import WorkerState
+from zjobs.messages.units import JobId, Ms
 
 SILENT_AFTER_MS = 3_000
 STALLED_AFTER_MS = 5_000  # five heartbeats
@@ -15,8 +16,8 @@ STALLED_AFTER_MS = 5_000  # five heartbeats
 class Instant(NamedTuple):
     """The time, twice: `mono_ms` for intervals, `wall_ms` (since 1970, UTC) for what people are shown."""
 
-    mono_ms: int
-    wall_ms: int
+    mono_ms: Ms
+    wall_ms: Ms
 
 
 class RunReport(NamedTuple):
@@ -25,7 +26,7 @@ class RunReport(NamedTuple):
     progress: int = 1
     fraction: float | None = None
     note: str | None = None
-    stuck_ms: int | None = None
+    stuck_ms: Ms | None = None
 
 
 class WorkerStatus:
@@ -123,7 +124,7 @@ class WorkerStatus:
         """The running task has printed something; its news are counted by `progress`."""
         self.report = self.report._replace(progress=max(self.report.progress, progress))
 
-    def looks_stuck(self, stuck_ms: int | None) -> None:
+    def looks_stuck(self, stuck_ms: Ms | None) -> None:
         """For how long the task process has given no sign of life; None: it does."""
         self.report = self.report._replace(stuck_ms=stuck_ms)
 
@@ -141,11 +142,11 @@ class WorkerStatus:
         self._lacks = lacks
         self._settle_state(now_ms)
 
-    def info(self, running: int | None, now_ms: int) -> WorkerInfo:
+    def info(self, running: JobId | None, now_ms: int) -> WorkerInfo:
         heartbeat = self._beat
         return WorkerInfo(
             self._state,
-            now_ms - self._since_ms,
+            Ms(now_ms - self._since_ms),
             heartbeat.host if heartbeat else None,
             heartbeat.pid if heartbeat else None,
             running,

@@ -46,6 +46,7 @@ from zjobs.messages.requests import (
     TypesReply,
 )
 from zjobs.messages.states import ErrorCode, JobState, Role
+from zjobs.messages.units import JobId, Ms
 from zjobs.program.version import VERSION
 
 PIECE_BYTES = 256 << 10
@@ -102,7 +103,7 @@ def job_status(core: Core, job: Job, now: Instant) -> JobStatus:
 
 def _running(status: JobStatus, core: Core, now: Instant) -> JobStatus:
     report = core.worker.report
-    elapsed_ms = now.mono_ms - core.worker.running_since_ms
+    elapsed_ms = Ms(now.mono_ms - core.worker.running_since_ms)
     return status._replace(
         state=JobState.IN_PROGRESS,
         progress=report.progress,
@@ -199,7 +200,7 @@ class Queries(NamedTuple):
             if not before:
                 break
             yield
-        return ListReply(core.journal, tuple(found), before or None)
+        return ListReply(core.journal, tuple(found), JobId(before) if before else None)
 
     def show(self, request: Show) -> Reply:
         journal = self.journal
@@ -218,7 +219,7 @@ class Queries(NamedTuple):
             size or None,
             job.time_limit_ms,
             job.retry_of,
-            journal.copies_of(job.id),
+            tuple(map(JobId, journal.copies_of(job.id))),
             attempts,
             job.killed,
             None if self.who.role is Role.VIEWER else job.output_file,
@@ -240,7 +241,7 @@ class Queries(NamedTuple):
             journal.sqlite_version,
             platform.python_version(),
             os.getpid(),
-            self.now.mono_ms - service.started_ms,
+            Ms(self.now.mono_ms - service.started_ms),
             journal.file,
             journal.size_bytes(),
             journal.read_only,
@@ -256,7 +257,7 @@ class Queries(NamedTuple):
             warnings(journal.used_bytes(), service.journal_bytes, journal.disk_bytes()),
         )
 
-    def _statuses(self, ids: Sequence[int]) -> Steps[tuple[tuple[JobStatus, ...], tuple[Missing, ...]]]:
+    def _statuses(self, ids: Sequence[JobId]) -> Steps[tuple[tuple[JobStatus, ...], tuple[Missing, ...]]]:
         jobs, missing = [], []
         for first in range(0, len(ids), PAGE):
             if first:

@@ -31,6 +31,7 @@ from zjobs.broker.storage.sqlite import (
 from zjobs.messages import codec, ops
 from zjobs.messages.records import Paused
 from zjobs.messages.requests import Backup, BackupReply
+from zjobs.messages.units import Ms
 from zjobs.program import endpoints, lock, zap
 
 PAUSE_MS = 300_000
@@ -142,7 +143,7 @@ def _pause_checkpoints(broker: str, file: str, name: str, pause_ms: int, keys: C
             zap.call_with(socket, keys.public, keys.secret, keys.public)
         socket.ipv6 = endpoints.is_ipv6(broker)
         socket.connect(broker)
-        socket.send(codec.encode(Backup(name, pause_ms)))
+        socket.send(codec.encode(Backup(name, Ms(pause_ms))))
         try:
             reply = codec.decode(socket.recv(), ops.REPLIES)
         except zmq.Again:
@@ -183,7 +184,7 @@ def _pause(journal: Journal, source: str) -> Paused:
     """Nothing may start before somebody has looked: what the backup calls queued may have run after it was made."""
     before = journal.load().paused
     reason = REASON.format(source) + (f". Before that: {before.reason}" if before and before.reason else "")
-    return Paused(time.time_ns() // 1_000_000, reason[:1000])
+    return Paused(Ms(time.time_ns() // 1_000_000), reason[:1000])
 
 
 def _told(journal: Journal) -> list[str]:

@@ -10,6 +10,7 @@ from zjobs.messages.fields import MAX_PRIORITY
 from zjobs.messages.records import JobStatus, Missing
 from zjobs.messages.requests import NewJob, RetryReply, SubmitReply
 from zjobs.messages.states import ErrorCode, JobState
+from zjobs.messages.units import Ms
 
 
 class NoData(Enum):
@@ -27,8 +28,8 @@ def job_like(type: str, priority: int = 0, delay: float = 0, time_limit: float |
         raise errors.BadRequest(f"a priority is from -{MAX_PRIORITY} to {MAX_PRIORITY}, a delay at least 0")
     if time_limit is not None and time_limit <= 0:
         raise errors.BadRequest("a time limit must be more than 0")
-    limit_ms = None if time_limit is None else max(1, round(time_limit * 1000))
-    return NewJob(type, None, priority, round(delay * 1000), limit_ms)
+    limit_ms = None if time_limit is None else Ms(max(1, round(time_limit * 1000)))
+    return NewJob(type, None, priority, Ms(round(delay * 1000)), limit_ms)
 
 
 def ids_of(accepted: SubmitReply | RetryReply) -> range:

@@ -31,6 +31,7 @@ from zjobs.messages.requests import (
     StatusReply,
 )
 from zjobs.messages.states import JobState
+from zjobs.messages.units import JobId
 
 # Ids a request for status, although the protocol allows more: the reply stays small and quick to write.
 STATUS_IDS = 1000
@@ -48,7 +49,7 @@ LONGEST_LOOK_S = 0.5
 def status(to: Settings, ids: Sequence[int], timeout: float | None = None) -> Flow[StatusReply]:
     reply: StatusReply | None = None
     for part in _parts(ids, STATUS_IDS):
-        more: StatusReply = yield Ask(Status(tuple(part)), StatusReply, timeout)
+        more: StatusReply = yield Ask(Status(tuple(map(JobId, part))), StatusReply, timeout)
         reply = reply or more
         to.check_journal(more.journal, reply.journal)
         if reply is not more:
@@ -69,7 +70,7 @@ def result(to: Settings, id: int, journal: str | None = None) -> Flow[Any]:
     pieces: list[bytes] = []
     offset = 0
     while True:
-        piece: ResultReply = yield Ask(Result(id, offset), ResultReply)
+        piece: ResultReply = yield Ask(Result(JobId(id), offset), ResultReply)
         to.check_journal(piece.journal, journal)
         journal = piece.journal
         if piece.state is not JobState.COMPLETED:
@@ -93,7 +94,7 @@ def whole_log(to: Settings, job: JobHandle) -> Flow[bytes]:
     """What the job's last run has printed so far; begun anew when another run has begun meanwhile."""
     printed, end, run, until = bytearray(), 0, None, 0
     while True:
-        piece: LogReply = yield Ask(Log(job.id, end), LogReply)
+        piece: LogReply = yield Ask(Log(JobId(job.id), end), LogReply)
         to.check_journal(piece.journal, job.journal)
         if run is None:
             run, until = piece.run, piece.size_bytes
@@ -113,7 +114,8 @@ class Pages:
         self, to: Settings, state: JobState | str | None, type: str | None, limit: int | None, before: int | None
     ) -> None:
         self._to = to
-        self._wanted = List(None if state is None else JobState(state), type, before=before)
+        below = None if before is None else JobId(before)
+        self._wanted = List(None if state is None else JobState(state), type, before=below)
         self._left = float("inf") if limit is None else limit
         self._journal: str | None = None
         self.more = self._left > 0
@@ -198,7 +200,7 @@ def _in_parts(to: Settings, request: type, kind: type, ids: Sequence[int]) -> Fl
     """The replies to a request for many ids."""
     replies: list[Any] = []
     for part in _parts(ids, IDS_A_REQUEST):
-        reply = yield Ask(request(tuple(part)), kind)
+        reply = yield Ask(request(tuple(map(JobId, part))), kind)
         replies.append(reply)
         to.check_journal(reply.journal, replies[0].journal)
     return replies

@@ -14,6 +14,7 @@ from zjobs.messages import values
 from zjobs.messages.fields import MAX_REQUEST_KEY_CHARS
 from zjobs.messages.records import Limits
 from zjobs.messages.requests import Hello, HelloReply, NewJob, Retry, RetryReply, Submit, SubmitReply
+from zjobs.messages.units import JobId
 
 # Up to here a body is below the limits of any broker; above, they are asked for first, because a frame that is
 # much too large ends the connection without a reply.
@@ -118,7 +119,7 @@ class Copying:
             key, ids = self._left.pop(0)
             try:
                 if len(ids) <= operations.IDS_A_REQUEST:
-                    reply: RetryReply = yield from _promised(Retry(key, ids), RetryReply)
+                    reply: RetryReply = yield from _promised(Retry(key, tuple(map(JobId, ids))), RetryReply)
                     return reply
             except errors.ZjobsError as error:
                 if key != self._key:

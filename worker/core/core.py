@@ -19,6 +19,7 @@ from collections.abc import Callable
 
 from zjobs.messages import dispatch as d
 from zjobs.messages.records import BrokerName, TaskType
+from zjobs.messages.units import DeliveryNumber, JobId, Ms
 from zjobs.worker.core import effects as e
 from zjobs.worker.core.inbox import Inbox
 from zjobs.worker.core.interfaces import RunName
@@ -32,7 +33,7 @@ from zjobs.worker.core.states import RESUMED, RETURNED, TABLE, Action, Heard, Si
 HEARTBEAT_MS = 1000
 RETURN_AFTER_MS = 50
 START_AFTER_MS = 3  # most short jobs end before; then their end says all, and the broker is not woken for nothing
-FAREWELL_MS = 5000
+FAREWELL_MS = Ms(5000)
 UNACKNOWLEDGED_BYTES = 4 << 20
 OUTPUT_UNACKNOWLEDGED_BYTES = 1 << 20  # the rest of a running job's output waits where only its end is kept
 
@@ -49,7 +50,7 @@ class WorkerCore:
         types: tuple[TaskType, ...],
         host: str,
         pid: int,
-        farewell_ms: int = FAREWELL_MS,
+        farewell_ms: Ms = FAREWELL_MS,
     ) -> None:
         self.state = State.NO_SESSION
         self.warning: str | None = None
@@ -71,10 +72,10 @@ class WorkerCore:
         self._broker: BrokerName | None = None
         self._result_bytes = 0
         self._run = Run()
-        self._cancels: set[int] = set()
+        self._cancels: set[DeliveryNumber] = set()
         self._returning = Returning()
         self._start_untold = 0
-        self._heartbeat_at_ms = 0
+        self._heartbeat_at_ms = Ms(0)
 
     @property
     def whereabouts(self) -> tuple[str, int]:
@@ -82,7 +83,7 @@ class WorkerCore:
         return self._host, self._pid
 
     @property
-    def running_id(self) -> int | None:
+    def running_id(self) -> JobId | None:
         """The id of the job that runs, None when none does."""
         delivery = self.inbox.running
         return None if delivery is None else self.inbox[delivery].id
@@ -96,7 +97,7 @@ class WorkerCore:
 
     # --- what the broker sends -------------------------------------------------------------------------
 
-    def on_pipe(self, message: d.PipeMessage, now_ms: int, next_incarnation: str) -> None:
+    def on_pipe(self, message: d.PipeMessage, now_ms: Ms, next_incarnation: str) -> None:
         """A message of the broker. `next_incarnation` is used when it makes the worker start anew."""
         if isinstance(message, d.TakeOver):
             if message.incarnation == self.incarnation:
@@ -107,46 +108,46 @@ class WorkerCore:
         elif message.session == self.session:
             self._act(type(message), message, now_ms)
 
-    def on_subscription(self, now_ms: int) -> None:
+    def on_subscription(self, now_ms: Ms) -> None:
         """A broker listens anew: it may have missed everything."""
         self._act(Signal.SUBSCRIPTION, None, now_ms)
 
-    def stop(self, now_ms: int) -> None:
+    def stop(self, now_ms: Ms) -> None:
         """Finish the running job, return the rest, and exit when all is acknowledged or spooled.
 
         The second time: do not wait for the running job; the third time: nor for the broker.
         """
         self._act(Signal.STOP, None, now_ms)
 
-    def _act(self, heard: Heard, what: object, now_ms: int) -> None:
+    def _act(self, heard: Heard, what: object, now_ms: Ms) -> None:
         """What the table says."""
         found = TABLE.get((self.state, heard))
         if found is not None:
             action, self.state = found
             _METHODS[action](self, what, now_ms)
 
-    def _begin_session(self, message: d.StartSession, now_ms: int) -> None:
+    def _begin_session(self, message: d.StartSession, now_ms: Ms) -> None:
         self.session = message.session
         self._broker = message.broker
         self._result_bytes = message.result_bytes
         self._run = Run(message.output_bytes)
         self._heartbeat_at_ms = now_ms
 
-    def _take_jobs(self, message: d.Jobs, now_ms: int) -> None:
+    def _take_jobs(self, message: d.Jobs, now_ms: Ms) -> None:
         self.inbox.count(message)
         self.inbox.take(message)
 
-    def _keep_piece(self, message: d.Piece, now_ms: int) -> None:
+    def _keep_piece(self, message: d.Piece, now_ms: Ms) -> None:
         self.inbox.count(message)
         self.inbox.keep(message)
 
-    def _count(self, message: d.Jobs | d.Piece, now_ms: int) -> None:
+    def _count(self, message: d.Jobs | d.Piece, now_ms: Ms) -> None:
         self.inbox.count(message)
 
-    def _ask_again(self, message: d.Sent, now_ms: int) -> None:
+    def _ask_again(self, message: d.Sent, now_ms: Ms) -> None:
         self.inbox.compare(message)
 
-    def _forget_reports(self, message: d.Ack, now_ms: int) -> None:
+    def _forget_reports(self, message: d.Ack, now_ms: Ms) -> None:
         outbox, returned = self.outbox, self._returning.returned
         if not outbox.acked <= message.reports <= outbox.reported:
             return
@@ -160,10 +161,10 @@ class WorkerCore:
             self.state = RESUMED.get(self.state, self.state)
             self.inbox.resume(message.resume)
 
-    def _log(self, message: d.Rejected, now_ms: int) -> None:
+    def _log(self, message: d.Rejected, now_ms: Ms) -> None:
         self._effects.append(e.Say(f"the broker rejected report {message.report}: {message.message}"))
 
-    def _cancel(self, message: d.CancelRun, now_ms: int) -> None:
+    def _cancel(self, message: d.CancelRun, now_ms: Ms) -> None:
         if (
             message.delivery > self.inbox.taken
         ):  # on its way, maybe in pieces for a long time: it must not begin when it is here
@@ -173,35 +174,35 @@ class WorkerCore:
             # by what has been heard so far it has not begun; if it has, the answer to TakeBack shows that
             self._returning.wanted |= message.delivery != self.inbox.running
 
-    def _return(self, message: d.Recall, now_ms: int) -> None:
+    def _return(self, message: d.Recall, now_ms: Ms) -> None:
         self._returning.wanted |= self.inbox.unbegun
 
-    def _renew(self, incarnation: str, now_ms: int) -> None:
+    def _renew(self, incarnation: str, now_ms: Ms) -> None:
         self._begin(incarnation)
         self._ready = False
         self._heartbeat_at_ms = now_ms
         self._effects.append(e.Renew(incarnation))
 
-    def _introduce(self, _: None, now_ms: int) -> None:
+    def _introduce(self, _: None, now_ms: Ms) -> None:
         self._heartbeat_at_ms = now_ms
         self.outbox.start_over()
 
-    def _stop(self, _: None, now_ms: int) -> None:
+    def _stop(self, _: None, now_ms: Ms) -> None:
         self._returning.owed = self.session is not None
         self._heartbeat_at_ms = now_ms
         self._farewell.begin(now_ms)
 
-    def _kill(self, _: None, now_ms: int) -> None:
+    def _kill(self, _: None, now_ms: Ms) -> None:
         self._farewell.hurry(now_ms)
         if self.inbox.running is not None:
             self._effects.append(e.KillTask())
 
-    def _give_up(self, _: None, now_ms: int) -> None:
+    def _give_up(self, _: None, now_ms: Ms) -> None:
         self._farewell.end(now_ms)
 
     # --- what the task process does --------------------------------------------------------------------
 
-    def on_ready(self, types: tuple[TaskType, ...], now_ms: int) -> None:
+    def on_ready(self, types: tuple[TaskType, ...], now_ms: Ms) -> None:
         """A new task process has announced its types."""
         self._ready = True
         if types != self.types:
@@ -212,12 +213,12 @@ class WorkerCore:
         self.types = types
         self._type_named = {one.name: one for one in types}
 
-    def on_output(self, delivery: int, data: bytes, file: str | None = None) -> None:
+    def on_output(self, delivery: DeliveryNumber, data: bytes, file: str | None = None) -> None:
         """The running job has printed something. file: where all of its output is."""
         assert delivery == self.inbox.running, (delivery, self.inbox.running)
         self._run.printed(data, file)
 
-    def on_seen(self, seen: Seen, now_ms: int) -> None:
+    def on_seen(self, seen: Seen, now_ms: Ms) -> None:
         """The answer to `Look`."""
         delivery = self.inbox.running
         assert delivery is not None and self.session is not None
@@ -234,7 +235,7 @@ class WorkerCore:
         for piece in self._run.output(delivery, id, max(0, room_bytes // PIECE_BYTES)):
             self.outbox.add(piece)
 
-    def on_ended(self, ended: d.Ended, now_ms: int) -> None:
+    def on_ended(self, ended: d.Ended, now_ms: Ms) -> None:
         """The first of the jobs offered has ended."""
         assert ended.delivery == self.inbox.running, (ended.delivery, self.inbox.running)
         job = self.inbox.end(ended.delivery)
@@ -244,7 +245,9 @@ class WorkerCore:
         self._farewell.begin(now_ms)
         self._run.begin(now_ms)  # the next one, if there is one
 
-    def on_task_process_died(self, lost: list[int], unbegun: list[int], how: str, now_ms: int, killed: int = 0) -> None:
+    def on_task_process_died(
+        self, lost: list[DeliveryNumber], unbegun: list[DeliveryNumber], how: str, now_ms: Ms, killed: int = 0
+    ) -> None:
         """It is dead; all its results went to `on_ended` before. `lost` had begun, `unbegun` had not. killed: how many
         processes it had left."""
         for delivery in lost:
@@ -253,7 +256,7 @@ class WorkerCore:
         self.inbox.take_back(unbegun)
         self._ready = False
 
-    def on_taken_back(self, numbers: list[int], now_ms: int) -> None:
+    def on_taken_back(self, numbers: list[DeliveryNumber], now_ms: Ms) -> None:
         """The answer to `TakeBack`: the jobs offered that have not begun."""
         returning = self._returning
         purpose, returning.asked = returning.asked, None
@@ -264,14 +267,14 @@ class WorkerCore:
         unbegun = self.inbox.give_back()
         if unbegun or returning.owed:
             self._cancels.difference_update(unbegun)
-            delivery = self.inbox.offered + 1 if returning.returned is None else returning.returned.delivery
+            delivery = returning.returned.delivery if returning.returned else DeliveryNumber(self.inbox.offered + 1)
             self.outbox.add(d.Returned(delivery, self.state.stopping))
             returning.returned = Return(self.outbox.reported, delivery)
             returning.owed = False
             self.state = RETURNED.get(self.state, self.state)
             self._farewell.begin(now_ms)
 
-    def on_obstacle(self, sentence: str | None, now_ms: int) -> None:
+    def on_obstacle(self, sentence: str | None, now_ms: Ms) -> None:
         """What keeps any job from being started; None: nothing. The broker gets all jobs back meanwhile."""
         if sentence == self.obstacle:
             return
@@ -281,7 +284,7 @@ class WorkerCore:
 
     # --- what is to be done --------------------------------------------------------------------------------
 
-    def turn(self, now_ms: int) -> tuple[e.Effect, ...]:
+    def turn(self, now_ms: Ms) -> tuple[e.Effect, ...]:
         """What is to be done now, in this order."""
         for step in (self._end_run_if_due, self._take_back_if_due, self._offer):
             if self._returning.asked is None:
@@ -290,7 +293,7 @@ class WorkerCore:
         if delivery is not None:
             self._watch(delivery, now_ms)
         if now_ms >= self._heartbeat_at_ms:
-            self._heartbeat_at_ms = now_ms + HEARTBEAT_MS
+            self._heartbeat_at_ms = Ms(now_ms + HEARTBEAT_MS)
             self._effects.append(e.Publish(self._heartbeat(now_ms)))
         if self.session is not None:
             confirmation = self.inbox.confirmation(self.session)
@@ -302,20 +305,20 @@ class WorkerCore:
         effects, self._effects = self._effects, []
         return tuple(effects)
 
-    def next_deadline_ms(self) -> int:
+    def next_deadline_ms(self) -> Ms:
         """When `turn` has something to do although nothing happened."""
         times = [self._heartbeat_at_ms]
         if (delivery := self.inbox.running) is not None:
             times += self._run.times(self._limit_ms(delivery))
             if delivery == self._start_untold:
-                times.append(self._run.started_ms + START_AFTER_MS)
+                times.append(Ms(self._run.started_ms + START_AFTER_MS))
             if self._return_wanted(delivery):
-                times.append(self._run.started_ms + RETURN_AFTER_MS)
+                times.append(Ms(self._run.started_ms + RETURN_AFTER_MS))
         if self.state.stopping and not self.inbox:
             times.append(self._farewell.due_ms)
         return min(times)
 
-    def _watch(self, delivery: int, now_ms: int) -> None:
+    def _watch(self, delivery: DeliveryNumber, now_ms: Ms) -> None:
         """Tells that it has begun, and looks at what it does."""
         run = self._run
         if delivery == self._start_untold and now_ms >= run.started_ms + START_AFTER_MS:
@@ -323,14 +326,14 @@ class WorkerCore:
             self._effects.append(e.Publish(d.Started(self.session, delivery, self.inbox[delivery].id)))
             self._start_untold = 0
         if now_ms >= run.look_at_ms and self._returning.asked is None:  # the answer may bring its end
-            run.look_at_ms = now_ms + LOOK_MS
+            run.look_at_ms = Ms(now_ms + LOOK_MS)
             self._effects.append(e.Look(delivery))
 
-    def _return_wanted(self, delivery: int) -> bool:
+    def _return_wanted(self, delivery: DeliveryNumber) -> bool:
         """Whether something waits behind the running job that has not been asked back yet."""
         return len(self.inbox) > 1 and self._returning.is_new(Purpose.RETURN, delivery, self.inbox.taken)
 
-    def _limit_ms(self, delivery: int) -> int | None:
+    def _limit_ms(self, delivery: DeliveryNumber) -> Ms | None:
         job = self.inbox[delivery]
         kind = self._type_named.get(job.type)
         return job.time_limit_ms or (kind.time_limit_ms if kind else None)
@@ -340,7 +343,7 @@ class WorkerCore:
         """Whether the running job is killed, or was, because the worker stops at once."""
         return self.state in (State.KILLING, State.GIVING_UP)
 
-    def _end_run_if_due(self, now_ms: int) -> None:
+    def _end_run_if_due(self, now_ms: Ms) -> None:
         """Ends the running job, step by step, if it was cancelled or has passed its time limit."""
         delivery, run = self.inbox.running, self._run
         if delivery is None or self._interrupts:
@@ -359,7 +362,7 @@ class WorkerCore:
         run.tell_to_end(limit_ms, grace_ms, now_ms)
         self._effects.append(e.EndTask(delivery))
 
-    def _take_back_if_due(self, now_ms: int) -> None:
+    def _take_back_if_due(self, now_ms: Ms) -> None:
         delivery, returning = self.inbox.running, self._returning
         overdue = (
             delivery is not None and now_ms >= self._run.started_ms + RETURN_AFTER_MS and self._return_wanted(delivery)
@@ -380,7 +383,7 @@ class WorkerCore:
         self._returning.ask(purpose, self.inbox.running, self.inbox.taken)
         self._effects.append(e.TakeBack())
 
-    def _offer(self, now_ms: int) -> None:
+    def _offer(self, now_ms: Ms) -> None:
         blocked = not self._ready or self.obstacle is not None or self._run.ending
         if blocked or self._returning.returned is not None or self.outbox.weight_bytes > UNACKNOWLEDGED_BYTES:
             return
@@ -394,7 +397,7 @@ class WorkerCore:
                 self._start_untold = delivery
             idle = False
 
-    def _heartbeat(self, now_ms: int) -> d.Heartbeat:
+    def _heartbeat(self, now_ms: Ms) -> d.Heartbeat:
         delivery, run = self.inbox.running, self._run
         running = None
         if delivery is not None:
@@ -419,7 +422,7 @@ class WorkerCore:
 
     # --- the end -------------------------------------------------------------------------------------------
 
-    def _exit_if_due(self, now_ms: int) -> None:
+    def _exit_if_due(self, now_ms: Ms) -> None:
         if self.state is State.EXITED:
             return
         if not self.outbox:

@@ -7,6 +7,7 @@ from typing import Union
 
 from zjobs.messages.dispatch import DispatchedJob, WorkerMessage
 from zjobs.messages.records import BrokerName
+from zjobs.messages.units import DeliveryNumber
 from zjobs.worker.core.spool import Spool
 
 # Not named tuples: those without fields would all be equal, and `Exit() == TakeBack()` is a trap.
@@ -23,7 +24,7 @@ class Publish:
 class Offer:
     """Give this job of this broker to the task process, behind those it has."""
 
-    delivery: int
+    delivery: DeliveryNumber
     job: DispatchedJob
     result_bytes: int
     broker: BrokerName
@@ -38,14 +39,14 @@ class TakeBack:
 class Look:
     """Look at the task process, which runs this number, and answer with `on_seen`."""
 
-    delivery: int
+    delivery: DeliveryNumber
 
 
 @dataclass(frozen=True, slots=True)
 class EndTask:
     """Tell the task of this number, which is all that the task process has, to end."""
 
-    delivery: int
+    delivery: DeliveryNumber
 
 
 @dataclass(frozen=True, slots=True)

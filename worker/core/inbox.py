@@ -9,29 +9,30 @@ from __future__ import annotations
 from zjobs.messages import codec
 from zjobs.messages.dispatch import Arrived, DispatchedJob, Jobs, Piece, Received, Sent
 from zjobs.messages.flow import CONFIRM_BYTES, Arrivals
+from zjobs.messages.units import DeliveryNumber
 
 
 class Inbox:
     """`taken`: the last number that was taken."""
 
     def __init__(self) -> None:
-        self.taken = 0
-        self.offered = 0
-        self._jobs: dict[int, DispatchedJob] = {}
+        self.taken = DeliveryNumber(0)
+        self.offered = DeliveryNumber(0)
+        self._jobs: dict[DeliveryNumber, DispatchedJob] = {}
         self._arrivals = Arrivals(codec.MAX_DATA_BYTES)
         self._lost_round: int | None = None  # of the broker's messages in it some did not come
 
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def __contains__(self, delivery: int) -> bool:
+    def __contains__(self, delivery: DeliveryNumber) -> bool:
         return delivery in self._jobs
 
-    def __getitem__(self, delivery: int) -> DispatchedJob:
+    def __getitem__(self, delivery: DeliveryNumber) -> DispatchedJob:
         return self._jobs[delivery]
 
     @property
-    def running(self) -> int | None:
+    def running(self) -> DeliveryNumber | None:
         """The number of the job that runs."""
         delivery = next(iter(self._jobs), None)
         return delivery if delivery is not None and delivery <= self.offered else None
@@ -68,7 +69,7 @@ class Inbox:
                 self._lost_round = message.round
                 return
             self._arrivals.drop()
-            self.taken += 1
+            self.taken = DeliveryNumber(self.taken + 1)
             self._jobs[self.taken] = job._replace(data=whole[0], data_from=0) if job.data_from else job
 
     def compare(self, sent: Sent) -> None:
@@ -86,29 +87,29 @@ class Inbox:
 
     # --- what leaves -----------------------------------------------------------------------------------------
 
-    def offer(self) -> int | None:
+    def offer(self) -> DeliveryNumber | None:
         """The next number for the task process; None: it has all."""
         if self.offered == self.taken:
             return None
-        self.offered += 1
+        self.offered = DeliveryNumber(self.offered + 1)
         return self.offered
 
-    def take_back(self, numbers: list[int]) -> None:
+    def take_back(self, numbers: list[DeliveryNumber]) -> None:
         """The task process has not begun these, the last ones offered."""
         if numbers:
-            self.offered = min(numbers) - 1
+            self.offered = DeliveryNumber(min(numbers) - 1)
 
-    def end(self, delivery: int) -> DispatchedJob:
+    def end(self, delivery: DeliveryNumber) -> DispatchedJob:
         return self._jobs.pop(delivery)
 
-    def give_back(self) -> list[int]:
+    def give_back(self) -> list[DeliveryNumber]:
         """What is not with the task process is no longer this worker's; returns its numbers."""
         unbegun = [delivery for delivery in self._jobs if delivery > self.offered]
         for delivery in unbegun:
             del self._jobs[delivery]
         return unbegun
 
-    def resume(self, delivery: int) -> None:
+    def resume(self, delivery: DeliveryNumber) -> None:
         """Everything from the first number returned on is void; `n` is the next one to come."""
-        self.taken = self.offered = delivery - 1
+        self.taken = self.offered = DeliveryNumber(delivery - 1)
         self._arrivals.drop()

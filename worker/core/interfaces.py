@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol, Union
 
 from zjobs.messages.dispatch import DispatchedJob, Ended
 from zjobs.messages.records import TaskType
+from zjobs.messages.units import DeliveryNumber, JobId, Ms
 from zjobs.worker.core.progress import Seen
 from zjobs.worker.core.spool import Spool
 
@@ -14,7 +15,7 @@ from zjobs.worker.core.spool import Spool
 class Printed(NamedTuple):
     """Output of job number `n`; 0: it belongs to none."""
 
-    delivery: int
+    delivery: DeliveryNumber
     data: bytes
 
 
@@ -27,8 +28,8 @@ class Death(NamedTuple):
 
     how: str
     events: list[TaskEvent]
-    lost: list[int]
-    unbegun: list[int]
+    lost: list[DeliveryNumber]
+    unbegun: list[DeliveryNumber]
     killed: int
 
 
@@ -39,7 +40,7 @@ class TaskProcess(Protocol):
 
     types: tuple[TaskType, ...] | None
     refusal: str | None
-    restart_at_ms: int
+    restart_at_ms: Ms
 
     @property
     def alive(self) -> bool: ...
@@ -47,17 +48,17 @@ class TaskProcess(Protocol):
     def clear(self) -> bool: ...
     @property
     def obstacle(self) -> str | None: ...
-    def clear_up(self, now_ms: int) -> None: ...
+    def clear_up(self, now_ms: Ms) -> None: ...
     def start(self) -> None: ...  # raises OSError
-    def postpone(self, now_ms: int) -> None: ...
+    def postpone(self, now_ms: Ms) -> None: ...
     def serve(self, journal: str, broker: str) -> None: ...  # for the jobs offered from now on
-    def offer(self, delivery: int, job: DispatchedJob, result_bytes: int) -> None: ...
+    def offer(self, delivery: DeliveryNumber, job: DispatchedJob, result_bytes: int) -> None: ...
     def feed(self) -> None: ...
-    def take_back(self) -> list[int]: ...
+    def take_back(self) -> list[DeliveryNumber]: ...
     def events(self) -> list[TaskEvent]: ...  # after `take_back`: all ends that can be there
-    def died(self, now_ms: int) -> Death | None: ...  # told once
-    def seen(self, delivery: int) -> Seen: ...
-    def end_task(self, delivery: int) -> None: ...
+    def died(self, now_ms: Ms) -> Death | None: ...  # told once
+    def seen(self, delivery: DeliveryNumber) -> Seen: ...
+    def end_task(self, delivery: DeliveryNumber) -> None: ...
     def kill(self) -> None: ...
     def forget(self) -> None: ...  # kills it, and no word of what it was doing will be heard
 
@@ -77,7 +78,7 @@ class RunName(NamedTuple):
     """Which run it is: ids belong to a journal, and a job may run more than once."""
 
     journal: str
-    id: int
+    id: JobId
     attempt: int
 
 

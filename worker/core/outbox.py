@@ -10,6 +10,7 @@ from itertools import islice
 
 from zjobs.messages.dispatch import Ack, Arrived, Ended, Output, Piece, Report, Reports
 from zjobs.messages.flow import Cutter, Flow
+from zjobs.messages.units import Ms
 
 # Reports that are sent one by one, as they come, cost the broker a turn and a commit each. So while some are on their
 # way others gather, if there are enough to come; this many are worth a message of their own, so that neither side ever
@@ -38,7 +39,7 @@ class Outbox:
         self._kept.append(report)
         self.weight_bytes += _weight(report)
 
-    def hears(self, ack: Ack, now_ms: int) -> bool:
+    def hears(self, ack: Ack, now_ms: Ms) -> bool:
         """What the broker has: its `reports` is not below `acked` and not above `reported`. Whether it is more than
         before."""
         more = ack.reports > self.acked
@@ -59,7 +60,7 @@ class Outbox:
         self.flow.begin_round()
         self._cutter.start_over()
 
-    def due(self, session: str, now_ms: int, more_to_come: int) -> list[Piece | Reports]:
+    def due(self, session: str, now_ms: Ms, more_to_come: int) -> list[Piece | Reports]:
         """What is new and worth a message, as far as there is room for it.
 
         more_to_come: how many jobs are here that have not ended.
@@ -71,7 +72,7 @@ class Outbox:
             due.append(self._piece(session, now_ms) or self._batch(session, now_ms))
         return due
 
-    def _piece(self, session: str, now_ms: int) -> Piece | None:
+    def _piece(self, session: str, now_ms: Ms) -> Piece | None:
         """A part of the result of the report that is sent next, if that is too large for one message."""
         report, number = self._kept[self._sent - self.acked], self._sent + 1
         if not isinstance(report, Ended) or report.result is None:
@@ -83,7 +84,7 @@ class Outbox:
         self.flow.sends(len(body), now_ms)
         return Piece(session, self.flow.round, number, offset, body)
 
-    def _batch(self, session: str, now_ms: int) -> Reports:
+    def _batch(self, session: str, now_ms: Ms) -> Reports:
         """The reports after `_sent`, as many as make a message: at least one."""
         batch: list[Report] = []
         weight, most = 0, self.flow.piece_bytes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from zjobs.messages.dispatch import Output, Progress
+from zjobs.messages.units import DeliveryNumber, JobId, Ms
 
 PIECE_BYTES = 16 << 10  # no more than one message has over a slow link (see `flow`)
 
@@ -14,7 +15,7 @@ class Seen(NamedTuple):
 
     fraction: float | None
     note: str | None
-    sign_ms: int
+    sign_ms: Ms
 
 
 class News:
@@ -44,7 +45,7 @@ class News:
         if (fraction, note) != (self._fraction, self._note):
             self._fraction, self._note, self._changed = fraction, note, True
 
-    def pieces(self, delivery: int, id: int, most: int) -> list[Output]:
+    def pieces(self, delivery: DeliveryNumber, id: JobId, most: int) -> list[Output]:
         """The beginning of what was not told yet, in pieces, so many at most."""
         self._forget_the_rest()
         pieces: list[Output] = []
@@ -56,13 +57,13 @@ class News:
             pieces.append(Output(delivery, id, self._progress, offset, body))
         return pieces
 
-    def last(self, delivery: int, id: int) -> tuple[list[Output], bytes | None]:
+    def last(self, delivery: DeliveryNumber, id: JobId) -> tuple[list[Output], bytes | None]:
         """All that was not told yet: pieces, and the rest of at most PIECE_BYTES, None if there is none."""
         self._forget_the_rest()
         pieces = self.pieces(delivery, id, max(0, len(self._untold) - 1) // PIECE_BYTES)
         return pieces, bytes(self._untold) or None
 
-    def progress(self, session: str, delivery: int, id: int) -> Progress | None:
+    def progress(self, session: str, delivery: DeliveryNumber, id: JobId) -> Progress | None:
         """What the task reports, if that is something else than the last time."""
         if not self._changed:
             return None

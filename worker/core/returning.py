@@ -6,7 +6,9 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-HURRY_MS = 2000  # the farewell time after a second signal, if it is longer
+from zjobs.messages.units import DeliveryNumber, Ms
+
+HURRY_MS = Ms(2000)  # the farewell time after a second signal, if it is longer
 RETRY_SPOOL_MS = 1000
 
 
@@ -19,7 +21,7 @@ class Return(NamedTuple):
     """Report number `report` has returned everything from delivery number `n` on."""
 
     report: int
-    delivery: int
+    delivery: DeliveryNumber
 
 
 class Returning:
@@ -33,15 +35,15 @@ class Returning:
         self.owed = False
         self.alone = 0
         self.returned: Return | None = None
-        self._asked_for: dict[Purpose, tuple[int | None, int]] = {}
+        self._asked_for: dict[Purpose, tuple[DeliveryNumber | None, DeliveryNumber]] = {}
 
-    def ask(self, purpose: Purpose, running: int | None, taken: int) -> None:
+    def ask(self, purpose: Purpose, running: DeliveryNumber | None, taken: DeliveryNumber) -> None:
         self.asked = purpose
         self._asked_for[purpose] = running, taken
         if purpose is Purpose.RETURN:
             self.wanted = False
 
-    def is_new(self, purpose: Purpose, running: int, taken: int) -> bool:
+    def is_new(self, purpose: Purpose, running: DeliveryNumber, taken: DeliveryNumber) -> bool:
         """Whether that was not asked yet for this running job and what is behind it. Once is enough: it may be that all
         had begun and only their ends are still to be read."""
         return self._asked_for.get(purpose) != (running, taken)
@@ -50,27 +52,27 @@ class Returning:
 class Farewell:
     """When the reports are spooled that nobody has acknowledged by then."""
 
-    def __init__(self, patience_ms: int) -> None:
+    def __init__(self, patience_ms: Ms) -> None:
         self._patience_ms = patience_ms
-        self._quiet_since_ms = 0
-        self._not_before_ms = 0
+        self._quiet_since_ms = Ms(0)
+        self._not_before_ms = Ms(0)
 
     @property
-    def due_ms(self) -> int:
-        return max(self._not_before_ms, self._quiet_since_ms + self._patience_ms)
+    def due_ms(self) -> Ms:
+        return max(self._not_before_ms, Ms(self._quiet_since_ms + self._patience_ms))
 
-    def begin(self, now_ms: int) -> None:
+    def begin(self, now_ms: Ms) -> None:
         """It begins anew with everything that is told and everything that arrives: the rest is waited for."""
         self._quiet_since_ms = now_ms
 
-    def hurry(self, now_ms: int) -> None:
+    def hurry(self, now_ms: Ms) -> None:
         self._patience_ms = min(self._patience_ms, HURRY_MS)
         self.begin(now_ms)
 
-    def end(self, now_ms: int) -> None:
-        self._patience_ms = 0
+    def end(self, now_ms: Ms) -> None:
+        self._patience_ms = Ms(0)
         self._quiet_since_ms = self._not_before_ms = now_ms
 
-    def postpone(self, now_ms: int) -> None:
+    def postpone(self, now_ms: Ms) -> None:
         """It is tried now; the next time is later."""
-        self._not_before_ms = now_ms + RETRY_SPOOL_MS
+        self._not_before_ms = Ms(now_ms + RETRY_SPOOL_MS)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from zjobs.messages.dispatch import Ended, Output, Progress, Report
 from zjobs.messages.states import FailReason, Outcome
+from zjobs.messages.units import DeliveryNumber, JobId, Ms, Us
 from zjobs.worker.core.progress import News, Seen
 
 LOOK_MS = 250
@@ -15,9 +16,9 @@ STUCK_MS = 2500  # five signs of life
 class _Ending(NamedTuple):
     """It was told to end: by its time limit, or (None) because somebody wants it so."""
 
-    limit_ms: int | None
-    grace_ms: int
-    kill_at_ms: int
+    limit_ms: Ms | None
+    grace_ms: Ms
+    kill_at_ms: Ms
 
 
 class Run:
@@ -26,20 +27,20 @@ class Run:
     def __init__(self, output_bytes: int = 0) -> None:
         """output_bytes: of what a run prints and was not told yet, so much is kept."""
         self._output_bytes = output_bytes
-        self.begin(0)
+        self.begin(Ms(0))
 
-    def begin(self, now_ms: int) -> None:
+    def begin(self, now_ms: Ms) -> None:
         self.started_ms = now_ms
-        self.look_at_ms = now_ms + LOOK_MS
-        self.sign_ms = 0
+        self.look_at_ms = Ms(now_ms + LOOK_MS)
+        self.sign_ms = Ms(0)
         self.killed = False
         self._ending: _Ending | None = None
         self._news: News | None = None
         self._said_stuck = False
         self._output_file: str | None = None
 
-    def elapsed_ms(self, now_ms: int) -> int:
-        return max(0, now_ms - self.started_ms)
+    def elapsed_ms(self, now_ms: Ms) -> Ms:
+        return Ms(max(0, now_ms - self.started_ms))
 
     # --- news ------------------------------------------------------------------------------------------------
 
@@ -53,20 +54,20 @@ class Run:
         self._news = self._news or News(self._output_bytes)
         self._news.reported(seen.fraction, seen.note)
 
-    def progress(self, session: str, delivery: int, id: int) -> Progress | None:
+    def progress(self, session: str, delivery: DeliveryNumber, id: JobId) -> Progress | None:
         """What the task reports, if that is news."""
         return self._news.progress(session, delivery, id) if self._news is not None else None
 
-    def output(self, delivery: int, id: int, most: int) -> list[Output]:
+    def output(self, delivery: DeliveryNumber, id: JobId, most: int) -> list[Output]:
         """What was printed and not told yet, from its beginning on, so many pieces at most."""
         return self._news.pieces(delivery, id, most) if self._news is not None else []
 
-    def stuck_ms(self, now_ms: int) -> int | None:
+    def stuck_ms(self, now_ms: Ms) -> Ms | None:
         """For how long the task process has given no sign of life, if that is longer than usual."""
-        silent_ms = now_ms - self.sign_ms
+        silent_ms = Ms(now_ms - self.sign_ms)
         return silent_ms if self.sign_ms and silent_ms > STUCK_MS else None
 
-    def newly_stuck(self, now_ms: int) -> bool:
+    def newly_stuck(self, now_ms: Ms) -> bool:
         """Whether that is so and was not asked before."""
         before, self._said_stuck = self._said_stuck, self.stuck_ms(now_ms) is not None
         return self._said_stuck and not before
@@ -77,24 +78,24 @@ class Run:
     def ending(self) -> bool:
         return self._ending is not None
 
-    def tell_to_end(self, limit_ms: int | None, grace_ms: int, now_ms: int) -> None:
+    def tell_to_end(self, limit_ms: Ms | None, grace_ms: Ms, now_ms: Ms) -> None:
         """It is told to end now. limit_ms: the time limit that it has passed, if that is why."""
-        self._ending = _Ending(limit_ms, grace_ms, now_ms + grace_ms)
+        self._ending = _Ending(limit_ms, grace_ms, Ms(now_ms + grace_ms))
 
-    def kill_due(self, now_ms: int) -> bool:
+    def kill_due(self, now_ms: Ms) -> bool:
         """Whether it was told to end and the grace time is over; said once."""
         if self._ending is None or self.killed or now_ms < self._ending.kill_at_ms:
             return False
         self.killed = True
         return True
 
-    def times(self, limit_ms: int | None) -> list[int]:
+    def times(self, limit_ms: Ms | None) -> list[Ms]:
         """When something is to be done about it: looking, telling it to end, killing."""
         if self._ending is None:
-            return [self.look_at_ms] if limit_ms is None else [self.look_at_ms, self.started_ms + limit_ms]
+            return [self.look_at_ms] if limit_ms is None else [self.look_at_ms, Ms(self.started_ms + limit_ms)]
         return [self.look_at_ms] if self.killed else [self.look_at_ms, self._ending.kill_at_ms]
 
-    def report(self, ended: Ended, id: int) -> list[Report]:
+    def report(self, ended: Ended, id: JobId) -> list[Report]:
         """How job `id` ended, as the broker is told: what it printed, and then its end."""
         ended = self._explained(ended._replace(id=id))
         if self._news is None:
@@ -113,9 +114,9 @@ class Run:
         detail = ended.detail or ended.message
         return ended._replace(outcome=Outcome.FAILED, reason=FailReason.TIMED_OUT, message=sentence, detail=detail)
 
-    def lost(self, delivery: int, how: str, interrupted: bool, now_ms: int) -> Ended:
+    def lost(self, delivery: DeliveryNumber, how: str, interrupted: bool, now_ms: Ms) -> Ended:
         """Its end when the task process has died, `how` says from what. interrupted: by us, to stop at once."""
-        elapsed_us = self.elapsed_ms(now_ms) * 1000
+        elapsed_us = Us(self.elapsed_ms(now_ms) * 1000)
         if self._ending is not None:
             killed = f"its process was killed {self._ending.grace_ms / 1000:g} s after it was told to end"
             return Ended(delivery, Outcome.CANCELLED, elapsed_us, message=killed if self.killed else how)

@@ -12,6 +12,7 @@ is set aside (`SetAsideSpool`).
 from __future__ import annotations
 
 from zjobs.messages.dispatch import Ack, Heartbeat, PipeMessage, Rejected, TakeOver
+from zjobs.messages.units import Ms
 from zjobs.worker.core.core import HEARTBEAT_MS
 from zjobs.worker.core.effects import Effect, Publish, RemoveSpool, Say, SetAsideSpool
 from zjobs.worker.core.outbox import Outbox
@@ -32,10 +33,10 @@ class SpoolDelivery:
             self._outbox.add(report)
         self._said: list[Effect] = []
         self._refused = False
-        self._heartbeat_at_ms = 0
-        self._settle_at_ms = 0  # when to try to remove the file, or to set it aside
+        self._heartbeat_at_ms = Ms(0)
+        self._settle_at_ms = Ms(0)  # when to try to remove the file, or to set it aside
 
-    def on_pipe(self, message: PipeMessage, now_ms: int) -> None:
+    def on_pipe(self, message: PipeMessage, now_ms: Ms) -> None:
         """A message of the broker."""
         outbox = self._outbox
         if isinstance(message, Ack):
@@ -47,12 +48,12 @@ class SpoolDelivery:
         elif isinstance(message, TakeOver):
             self._refused |= message.incarnation == self._last_heartbeat.incarnation
 
-    def on_subscription(self, now_ms: int) -> None:
+    def on_subscription(self, now_ms: Ms) -> None:
         """A broker listens anew: it may have missed everything."""
         self._heartbeat_at_ms = now_ms
         self._outbox.start_over()
 
-    def turn(self, now_ms: int) -> tuple[Effect, ...]:
+    def turn(self, now_ms: Ms) -> tuple[Effect, ...]:
         """What is to be done now, in this order."""
         if self._said:
             said, self._said = self._said, []
@@ -60,17 +61,17 @@ class SpoolDelivery:
         if self._settled:
             if now_ms < self._settle_at_ms:
                 return ()
-            self._settle_at_ms = now_ms + RETRY_MS  # the disk may refuse it now
+            self._settle_at_ms = Ms(now_ms + RETRY_MS)  # the disk may refuse it now
             return (SetAsideSpool() if self._refused else RemoveSpool(),)
         heartbeats: tuple[Effect, ...] = ()
         if now_ms >= self._heartbeat_at_ms:
-            self._heartbeat_at_ms = now_ms + HEARTBEAT_MS
+            self._heartbeat_at_ms = Ms(now_ms + HEARTBEAT_MS)
             heartbeats = (Publish(self._heartbeat),)
         session = self._last_heartbeat.session
         assert session is not None
         return (*heartbeats, *map(Publish, self._outbox.due(session, now_ms, 0)))
 
-    def next_deadline_ms(self) -> int:
+    def next_deadline_ms(self) -> Ms:
         """When `turn` has something to do although nothing happened."""
         return self._settle_at_ms if self._settled else self._heartbeat_at_ms
 

@@ -12,15 +12,16 @@ from zjobs.messages import codec
 from zjobs.messages.dispatch import Ended
 from zjobs.messages.fields import MAX_DURATION_MS, MAX_ID
 from zjobs.messages.states import FailReason, Outcome
+from zjobs.messages.units import DeliveryNumber, Us
 
 LONGEST_US = MAX_DURATION_MS * 1000
 _NOTHING_ELSE = (None, "", "")  # no reason, message, detail
 
 
 def read(
-    delivery: int,
+    delivery: DeliveryNumber,
     outcome: str,
-    elapsed_us: int,
+    elapsed_us: Us,
     result: bytes | None,
     reason: Any,
     message: str,
@@ -38,7 +39,7 @@ def mended(ended: Ended) -> Ended:
     """The end as it is, or, when it cannot be kept, one that says so."""
     elapsed_us = ended.elapsed_us
     if type(elapsed_us) is not int or not 0 <= elapsed_us <= LONGEST_US:
-        elapsed_us = min(max(0, elapsed_us), LONGEST_US) if type(elapsed_us) is int else 0
+        elapsed_us = Us(min(max(0, elapsed_us), LONGEST_US) if type(elapsed_us) is int else 0)
         ended = ended._replace(elapsed_us=elapsed_us)
     if (
         type(ended.delivery) is int
@@ -52,7 +53,7 @@ def mended(ended: Ended) -> Ended:
         return ended
     message = f"the task process told of an end that cannot be kept: {mistake}"
     return Ended(
-        int(ended.delivery),
+        DeliveryNumber(int(ended.delivery)),
         Outcome.FAILED,
         elapsed_us,
         reason=FailReason.BAD_RESULT,

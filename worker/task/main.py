@@ -24,6 +24,7 @@ from typing import NoReturn
 
 from zjobs.messages.dispatch import Ended
 from zjobs.messages.states import FailReason, Outcome
+from zjobs.messages.units import DeliveryNumber, JobId, Us
 from zjobs.program import inside
 from zjobs.worker import predefined, tasks
 from zjobs.worker.task import output, packets, platform, results
@@ -138,7 +139,9 @@ class Bench:
         os.register_at_fork(before=_hold_term, after_in_child=_default_term, after_in_parent=_let_term)
         self._state = State()
 
-    def run(self, delivery: int, name: str, data: bytes | None, result_bytes: int, id: int, attempt: int) -> Ended:
+    def run(
+        self, delivery: DeliveryNumber, name: str, data: bytes | None, result_bytes: int, id: JobId, attempt: int
+    ) -> Ended:
         """Runs one job, whatever it does, and says how it ended."""
         begun_ns = self._clock_ns()
         if self._page.service != self._service:
@@ -156,10 +159,10 @@ class Bench:
                 value = caller.run(call)
             finally:
                 self._inside = 0
-            elapsed_us = (self._clock_ns() - begun_ns) // 1000
+            elapsed_us = Us((self._clock_ns() - begun_ns) // 1000)
             return Ended(delivery, Outcome.COMPLETED, elapsed_us, results.packed(value, result_bytes))
         except BaseException as error:
-            elapsed_us = (self._clock_ns() - begun_ns) // 1000
+            elapsed_us = Us((self._clock_ns() - begun_ns) // 1000)
             return _failed(delivery, elapsed_us, error, self._told == delivery)
 
     def _enter_service(self) -> None:
@@ -208,7 +211,7 @@ def _default_term() -> None:
     _let_term()
 
 
-def _failed(delivery: int, elapsed_us: int, error: BaseException, told_to_end: bool) -> Ended:
+def _failed(delivery: DeliveryNumber, elapsed_us: Us, error: BaseException, told_to_end: bool) -> Ended:
     """The end of a job without a result, because of `error`."""
     if isinstance(error, results.BadResult):
         sentence, shown = _bounded(_text(error)), f"It was:\n{error.shown}"

@@ -17,6 +17,7 @@ import secrets
 import select
 import sys
 
+from zjobs.messages.units import DeliveryNumber
 from zjobs.worker.task import platform
 from zjobs.worker.task.shared_memory import Page
 
@@ -25,7 +26,7 @@ CHUNKS_A_TURN = 4
 TOKEN_BYTES = 16
 
 
-def _mark(token: bytes, delivery: int) -> bytes:
+def _mark(token: bytes, delivery: DeliveryNumber) -> bytes:
     return token + delivery.to_bytes(8, "little")
 
 
@@ -38,7 +39,7 @@ class Marker:
         self._reads = page.reads
         self._fd = os.dup(1)  # a task may close or redirect its own
 
-    def mark(self, delivery: int) -> bool:
+    def mark(self, delivery: DeliveryNumber) -> bool:
         """Job number `n` has ended. Whether it made a mark, because the job may have printed something."""
         flush()
         unread = platform.unread(self._fd)
@@ -104,7 +105,7 @@ class Capture:
                 self.over = True
                 self._poll.unregister(self._reader)
 
-    def until_mark(self, delivery: int) -> bytes:
+    def until_mark(self, delivery: DeliveryNumber) -> bytes:
         """What stands before the mark of job number `n`, which is in the pipe or has been read already."""
         mark = _mark(self.token, delivery)
         searched = 0

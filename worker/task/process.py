@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 from zjobs.messages import codec
 from zjobs.messages.dispatch import DispatchedJob
 from zjobs.messages.records import TaskType
+from zjobs.messages.units import DeliveryNumber, Ms, Us
 from zjobs.worker.core.interfaces import Death, Printed, TaskEvent
 from zjobs.worker.core.progress import Seen
 from zjobs.worker.task import ends, packets, platform
@@ -39,6 +40,7 @@ FEW_AHEAD = 8
 RESTART_FIRST_MS = 100
 OVERDUE_MS = 2_000  # a task process that was killed has ended by then, unless it is stuck in the kernel
 RESTART_LAST_MS = 10_000
+NONE = DeliveryNumber(0)
 
 
 NoteMarks = Callable[[Sequence[int]], None]
@@ -69,18 +71,18 @@ class Runner:
         self._reset()
         self._quick_deaths = 0
         self.refusal: str | None = None
-        self.restart_at_ms = 0
+        self.restart_at_ms = Ms(0)
 
     def _reset(self) -> None:
         self.types: tuple[TaskType, ...] | None = None
-        self._waiting: deque[tuple[int, DispatchedJob, int]] = deque()
-        self._sent: dict[int, int] = {}  # the jobs with the task process: the number of the packet of each
+        self._waiting: deque[tuple[DeliveryNumber, DispatchedJob, int]] = deque()
+        self._sent: dict[DeliveryNumber, int] = {}  # the jobs with the task process: the number of the packet of each
         self._packet = 0
         self._ahead = FEW_AHEAD
         self._idle_output = b""
         self._forgotten = False
         self._killed = False
-        self._dying_since_ms: int | None = None
+        self._dying_since_ms: Ms | None = None
         self._overdue = False
         self._broken = ""
 
@@ -153,7 +155,7 @@ class Runner:
         if service != self._service:
             self._page.service = self._service = service
 
-    def offer(self, delivery: int, job: DispatchedJob, result_bytes: int) -> None:
+    def offer(self, delivery: DeliveryNumber, job: DispatchedJob, result_bytes: int) -> None:
         """Job number `n` shall run after those offered before."""
         self._waiting.append((delivery, job, result_bytes))
 
@@ -186,7 +188,7 @@ class Runner:
         heard, all_heard = self._hear(most)
         # If no job has ended whose end was not heard, what was read before is the present one's.
         rest = self._capture.rest() if all_heard else b""
-        return [] if self._forgotten else [*_printed(0, idle), *heard, *_printed(self._first(), rest)]
+        return [] if self._forgotten else [*_printed(NONE, idle), *heard, *_printed(self._first(), rest)]
 
     def _hear(self, most: int) -> tuple[list[TaskEvent], bool]:
         """What packets say, at most `most`; whether those were all."""
@@ -208,7 +210,9 @@ class Runner:
                 continue  # a task has written to our socket; its own end is still to come
         return events, False
 
-    def _ended(self, marked: bool, delivery: int, outcome: str, elapsed_us: int, *more: Any) -> list[TaskEvent]:
+    def _ended(
+        self, marked: bool, delivery: DeliveryNumber, outcome: str, elapsed_us: Us, *more: Any
+    ) -> list[TaskEvent]:
         """A result, and before it what that job has printed. Raises TypeError or ValueError when it is none."""
         ended = ends.read(delivery, outcome, elapsed_us, *more)
         if delivery != self._first():
@@ -232,9 +236,9 @@ class Runner:
         self.kill()
         raise ValueError(how)
 
-    def _first(self) -> int:
+    def _first(self) -> DeliveryNumber:
         """The number of the job that runs, or runs next; 0: there is none."""
-        return next(iter(self._sent), 0)
+        return next(iter(self._sent), NONE)
 
     def _announced(self, kind: str, what: Any, token: bytes = b"") -> None:
         if kind == "types":
@@ -247,16 +251,16 @@ class Runner:
         else:
             self.refusal = str(what)
 
-    def seen(self, delivery: int) -> Seen:
+    def seen(self, delivery: DeliveryNumber) -> Seen:
         """A look at the task process while it runs job number `n`."""
         if self._process is None:
-            return Seen(None, None, 0)
+            return Seen(None, None, Ms(0))
         told = self._page.told()
         if told is None or told.delivery != delivery:
             return Seen(None, None, self._page.sign_ms)
         return Seen(told.fraction, told.note, self._page.sign_ms)
 
-    def take_back(self) -> list[int]:
+    def take_back(self) -> list[DeliveryNumber]:
         """The numbers of all jobs offered that have not begun, and now never will unless offered again."""
         numbers = []
         while self._process is not None:
@@ -276,7 +280,7 @@ class Runner:
         self._waiting.clear()
         return [] if self._forgotten else numbers
 
-    def end_task(self, delivery: int) -> None:
+    def end_task(self, delivery: DeliveryNumber) -> None:
         """Has `Cancelled` raised in the task of job number `n`, if that is what runs."""
         if self._process is not None:
             self._page.to_end = delivery  # the signal alone might come when another job has begun
@@ -295,7 +299,7 @@ class Runner:
         self._forgotten = True
         self.kill()
 
-    def died(self, now_ms: int) -> Death | None:
+    def died(self, now_ms: Ms) -> Death | None:
         """The end of the task process, told once; None while it lives. Cleans up behind it."""
         if self._process is None or not platform.has_ended(self._process):
             return None
@@ -305,13 +309,13 @@ class Runner:
         heard, _ = self._hear(most=LAST_PACKETS)
         unbegun = self.take_back()
         lost = list(self._sent)
-        rest = _printed(lost[0] if lost else 0, self._capture.rest())
-        events = [*_printed(0, self._idle_output), *heard, *rest]
+        rest = _printed(lost[0] if lost else NONE, self._capture.rest())
+        events = [*_printed(NONE, self._idle_output), *heard, *rest]
         how = self._how(code)
         death = Death(how, [], [], unbegun, killed) if self._forgotten else Death(how, events, lost, unbegun, killed)
         self._close()
         if self._forgotten or death.lost or code == packets.EXIT_REPLACED:
-            self._quick_deaths, self.restart_at_ms = 0, now_ms
+            self._quick_deaths, self.restart_at_ms = Ms(0), now_ms
         else:
             self.postpone(now_ms)
         return death
@@ -351,7 +355,7 @@ class Runner:
     def _dying(self) -> bool:
         return self._killed and self._process is not None
 
-    def clear_up(self, now_ms: int) -> None:
+    def clear_up(self, now_ms: Ms) -> None:
         """Tries again to end what could not be ended."""
         self._remains.try_again()
         if self._dying:
@@ -369,11 +373,11 @@ class Runner:
             return f"no job starts while the task process does not end, though it was killed: {named}"
         return self._remains.obstacle
 
-    def postpone(self, now_ms: int) -> None:
+    def postpone(self, now_ms: Ms) -> None:
         """The next start waits, longer each time: this one failed, or ended without a task being to blame."""
         delay_ms = min(RESTART_FIRST_MS << min(self._quick_deaths, 10), RESTART_LAST_MS)
         self._quick_deaths += 1
-        self.restart_at_ms = now_ms + delay_ms
+        self.restart_at_ms = Ms(now_ms + delay_ms)
 
     def close(self) -> None:
         """Ends the task process and waits for that. Only for the end of the worker."""
@@ -385,5 +389,5 @@ class Runner:
             self._close()
 
 
-def _printed(delivery: int, data: bytes) -> list[TaskEvent]:
+def _printed(delivery: DeliveryNumber, data: bytes) -> list[TaskEvent]:
     return [Printed(delivery, data)] if data else []

@@ -16,6 +16,8 @@ import time
 import zlib
 from typing import NamedTuple
 
+from zjobs.messages.units import DeliveryNumber, Ms
+
 PAGE_BYTES = 8192
 MAX_NOTE_CHARS = 1000
 MAX_ADDRESS_CHARS = 200
@@ -29,7 +31,7 @@ _PROGRESS = struct.Struct("=QdH")  # the job's number, the fraction (NaN: none),
 class Told(NamedTuple):
     """What the task of job number `n` has reported last. None: nothing of the kind."""
 
-    delivery: int
+    delivery: DeliveryNumber
     fraction: float | None
     note: str | None
 
@@ -54,11 +56,11 @@ class Page:
         self._words[_SIGN] = self._clock_ns() // 1_000_000
 
     @property
-    def sign_ms(self) -> int:
+    def sign_ms(self) -> Ms:
         """When it gave the last sign, on the monotonic clock; 0 before the first."""
-        return self._words[_SIGN]
+        return Ms(self._words[_SIGN])
 
-    def tell(self, delivery: int, fraction: float | None, note: str | None) -> None:
+    def tell(self, delivery: DeliveryNumber, fraction: float | None, note: str | None) -> None:
         """Progress of job number `n`; it replaces what was told before."""
         text = (note or "")[:MAX_NOTE_CHARS].encode("utf-8", "replace")
         body = _PROGRESS.pack(delivery, math.nan if fraction is None else fraction, len(text)) + text
@@ -83,7 +85,7 @@ class Page:
         return self._words[_TO_END]
 
     @to_end.setter
-    def to_end(self, delivery: int) -> None:
+    def to_end(self, delivery: DeliveryNumber) -> None:
         self._words[_TO_END] = delivery
 
     @property

@@ -50,6 +50,7 @@ BOUNDED: dict[str, st.SearchStrategy[Any]] = {
 
 def built(hint: Any) -> st.SearchStrategy[Any]:
     """Values of an annotated type of a message."""
+    hint = getattr(hint, "__supertype__", hint)  # of a unit, the integer
     if hint in LEAVES:
         return LEAVES[hint]
     arguments = typing.get_args(hint)
