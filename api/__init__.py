@@ -1,7 +1,7 @@
 """A job queue over ZeroMQ: jobs run strictly in turn, one at a time, and are never lost.
 
-Client and AsyncClient submit jobs and wait for them; `zjobs.client` has the rest of the library. `task` makes a task
-of a function, Context is what it may ask for, Cancelled what it is told by; see the page docs/tasks.md.
+Client and AsyncClient submit jobs and wait for them; `zjobs.client` has the rest of the library. `task` makes a job
+type of a function. A Context parameter gives it progress and its id, and Cancelled ends it; see docs/tasks.md.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncClient", "Cancelled", "Client", "Context", "__version__", "task"]
 
-# Where each name is from. It is looked up when it is first used: no program pays for what it does not need.
+# Where each name comes from. It is imported at its first use: no program pays for what it does not need.
 _HOMES = {
     "AsyncClient": ("zjobs.client.aio", "AsyncClient"),
     "Cancelled": ("zjobs.worker.tasks", "Cancelled"),

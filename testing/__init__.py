@@ -1,4 +1,4 @@
-"""A whole running service for your own tests: a broker and a worker with your tasks, started, used, and ended.
+"""A whole running service for your own tests: a broker, and a worker with your tasks.
 
     from zjobs.testing import running_service
 
@@ -33,7 +33,7 @@ LOG_CHARS = 20_000
 
 
 def wait_until(condition: Callable[[], T], timeout: float = 20) -> T:
-    """Asks `condition` again and again until it says something true, and returns that. Raises TimeoutError."""
+    """Calls `condition` until it returns something true, and returns that. Raises TimeoutError."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):
         if time.monotonic() > deadline:
@@ -43,11 +43,11 @@ def wait_until(condition: Callable[[], T], timeout: float = 20) -> T:
 
 
 class NotStarted(Exception):
-    """The broker or the worker does not start; the text says why, with its log."""
+    """The broker or the worker did not start; the text says why, with its log."""
 
 
 class Service:
-    """A running broker and its worker. `endpoint` is where clients reach it, `folder` where its logs are."""
+    """A running broker and its worker. `endpoint` is its address, `folder` has its logs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -58,24 +58,24 @@ class Service:
         self._env = {**os.environ, "PYTHONPATH": path, "XDG_STATE_HOME": str(folder)}
 
     def client(self, timeout: float = 5.0) -> Client:
-        """A client of this service, closed with it."""
+        """Return a client of this service; it is closed with the service."""
         client = Client(self.endpoint, timeout)
         self._clients.append(client)
         return client
 
     def log(self) -> str:
-        """What broker and worker have logged, the end of it."""
+        """Return the end of what broker and worker logged."""
         logs = [(file.stem, file.read_text(errors="replace")) for file in sorted(self.folder.glob("*.log"))]
         return "\n".join(f"--- {name}\n{text[-LOG_CHARS:]}" for name, text in logs)
 
     def start(self, tasks: Sequence[str], time_scale: float) -> None:
-        """Raises NotStarted."""
+        """Starts the broker, then the worker. Raises NotStarted."""
         self._start("broker", "--listen", self.endpoint, "--journal", ":memory:")
         named = [word for name in tasks for word in ("--tasks", name)]
         self._start("worker", "--pipe", f"{self.endpoint}.pipe", "--time-scale", str(time_scale), *named)
 
     def stop(self) -> None:
-        """Ends everything, the worker first; what does not end by itself is killed."""
+        """Ends everything, the worker first; kills what does not end by itself."""
         for client in self._clients:
             client.close()
         for program in reversed(self._programs):
@@ -103,13 +103,13 @@ class Service:
 
 @contextlib.contextmanager
 def running_service(tasks: Sequence[str] = (), time_scale: float = 0) -> Iterator[Service]:
-    """A service that runs as long as the `with` block: nothing of it is kept, and nothing of it is left.
+    """Run a service as long as the `with` block; nothing of it is left behind.
 
-    tasks: the modules with your tasks, as `zworker --tasks` takes them; they are found where the present program
-    would find them. time_scale: multiplies the durations of the predefined tasks.
-    When the block fails, what broker and worker have logged is printed. Raises NotStarted.
+    `tasks` are the modules with your tasks, named as for `zworker --tasks` and found where this program would find
+    them. `time_scale` multiplies the durations of the predefined tasks.
+    When the block fails, the logs of broker and worker are printed. Raises NotStarted.
     """
-    # not in the usual place for such: the path of a socket has at most 107 bytes
+    # in /tmp, whatever TMPDIR says: the path of a socket has at most 107 bytes
     with tempfile.TemporaryDirectory(prefix="zjobs-", dir="/tmp") as folder:
         service = Service(Path(folder))
         try:

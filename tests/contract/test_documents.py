@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import zmq
 
+from tests.contract.console import Terminal, fenced
 from zjobs.messages import ops
 from zjobs.messages.dispatch import PIPE, REPORTS, Ended, Returned, Running
 from zjobs.messages.events import JobEvent, Listening, ServiceEvent
@@ -25,11 +25,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PROTOCOL = (ROOT / "docs/protocol.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+TUTORIAL = (ROOT / "docs/tutorial.md").read_text(encoding="utf-8")
+INSTALL = "python3 -m venv .venv\n. .venv/bin/activate\npip install .\n"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-
-
-def fenced(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 def sections(text: str) -> dict[str, str]:
@@ -156,45 +154,6 @@ def test_each_field_of_a_map_is_explained(kind: type) -> None:
 # --- the README --------------------------------------------------------------------------------------------
 
 
-def console_commands(block: str) -> list[tuple[str, str]]:
-    """The commands of a console block (lines that begin with `$ `) and what each is said to print."""
-    parts = re.split(r"^\$ (.+)\n", block, flags=re.MULTILINE)
-    assert parts[0] == "", "a console block begins with a command"
-    return list(zip(parts[1::2], parts[2::2]))
-
-
-def assert_printed(output: str, told: str) -> None:
-    """`…` stands for anything. Whether a job is seen queued before it starts is chance: such lines may differ."""
-    instant = re.compile(r"^\d+ queued, 0 ahead\n", re.MULTILINE)
-    output, told = instant.sub("", output), instant.sub("", told)
-    pattern = ".*".join(map(re.escape, told.rstrip("\n").split("…")))
-    assert re.fullmatch(pattern, output.rstrip("\n"), re.DOTALL), (output, told)
-
-
-class Terminal:
-    """Does what a reader of the README would, with a service of its own in place of the installed one."""
-
-    def __init__(self, service: Service) -> None:
-        self.service = service
-
-    def do(self, command: str, told: str) -> None:
-        command = command.removeprefix("scripts/start_all.sh ").strip()
-        if command == "scripts/test.sh":
-            return  # that is what runs this
-        if command == "kill -9 $WORKER":
-            self.service.until(lambda: self.service.client().queue().jobs[0].state == "in_progress", "the job runs")
-            self.service.worker.kill()
-            self.service.until_worker("absent")
-        elif command == "zworker &":
-            self.service.start_worker(time_scale=0.1)
-        else:
-            program, *words = command.split()
-            assert program == "zclient", f"the README has a command that no test runs: {command}"
-            ended = self.service.zclient(*words, stderr=subprocess.STDOUT)
-            assert ended.returncode == 0, ended
-            assert_printed(ended.stdout, told)
-
-
 @pytest.mark.parametrize("number", range(len(fenced(README, "console"))))
 def test_what_the_readme_shows_is_what_happens(number: int, new_service: Callable[..., Service]) -> None:
     """Each console block, from its first command on a service of its own, prints what it is said to print."""
@@ -202,9 +161,21 @@ def test_what_the_readme_shows_is_what_happens(number: int, new_service: Callabl
     service.start_broker()
     service.start_worker(time_scale=0.1)
     service.until_worker("ready")
+    Terminal(service).follow(fenced(README, "console")[number])
+
+
+def test_the_tutorial_from_start_to_end(new_service: Callable[..., Service]) -> None:
+    """Its files are saved, its commands are run in order, and each prints what the page says."""
+    service = new_service()
     terminal = Terminal(service)
-    for command, told in console_commands(fenced(README, "console")[number]):
-        terminal.do(command, told)
+    for language, block in re.findall(r"^```(\w+)\n(.*?)^```", TUTORIAL, re.MULTILINE | re.DOTALL):
+        if language == "console":
+            terminal.follow(block)
+        elif language == "python":
+            (name,) = re.findall(r"^# (\S+)\n", block)
+            (service.place / "work" / name).write_text(block, encoding="utf-8")
+        else:
+            assert (language, block) == ("sh", INSTALL)
 
 
 def test_the_python_of_the_readme_runs(service: Service, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

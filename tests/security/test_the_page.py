@@ -102,6 +102,7 @@ def machines(new_service: Callable[..., Service]) -> Iterator[dict[str, Machine]
 def commands() -> list[tuple[str, str, str]]:
     """(machine, command, what it is said to print) of all console blocks, with addresses and ports of this host."""
     text = "".join(re.findall(r"^```console\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
+    text = re.sub(r" \\\n +", " ", text)  # a command that goes on in the next line
     for written, ours in MACHINES.values():
         text = text.replace(written, ours)
     for written, port in zip(PORTS, free_ports()):

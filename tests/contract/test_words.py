@@ -1,0 +1,206 @@
+"""One vocabulary, and English that reads well: what a test can hold of it, in the product's code and the documents."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PRODUCT = ("api", "broker", "client", "messages", "program", "testing", "worker")
+SOURCES = sorted(path for folder in PRODUCT for path in (ROOT / folder).rglob("*.py"))
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+LONGEST_LINE = 99
+
+# Words that a newcomer could not guess, and what to say instead.
+FORBIDDEN = {
+    "handover": "dispatch",
+    "hand over": "dispatch",
+    "handed over": "dispatched",
+    "parcel": "batch",
+    "intake": "request reader",
+    "upkeep": "maintenance",
+    "workerview": "worker status",
+    "sign of life": "heartbeat (of the worker), liveness (of the task process)",
+    "signs of life": "heartbeat (of the worker), liveness (of the task process)",
+    "shared page": "shared memory",
+    "take back": "recall (the broker asks), return (the worker gives back)",
+    "taken back": "recalled, returned",
+    "runner": "task process",
+    "news": "change, event",
+    "following": "watch, next",
+    "at the most": "at most",
+    "so many": "this many, N",
+    "so long": "this long",
+    "ended up to now": "finished",
+}
+# Where such a word means what everybody means by it.
+ALLOWED = {
+    "hand over": {"docs/security.md"},  # a key file, from person to person; as zbroker prints it
+}
+# Files and folders that still have such words, long lines or names without a docstring; the list only shrinks.
+EXEMPT = ("broker/", "client/", "worker/", "messages/", "program/")
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def held(paths: list[Path]) -> list[Path]:
+    """Those that are not exempt."""
+    return [path for path in paths if not name_of(path).startswith(EXEMPT)]
+
+
+# --- words -------------------------------------------------------------------------------------------------
+
+
+def in_words(name: str) -> str:
+    """An identifier as a reader says it: `take_back` and `TakeBack` are `take back`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_", " ", name).lower().strip()
+
+
+def words_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Each line of a document; each name, string and comment of a module, with the line that it stands in."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        yield from enumerate(text.lower().splitlines(), 1)
+        return
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.NAME:
+            yield token.start[0], in_words(token.string)
+        elif token.type in (tokenize.STRING, tokenize.COMMENT):
+            for number, line in enumerate(token.string.lower().splitlines(), token.start[0]):
+                yield number, line.replace("_", " ")
+
+
+def forbidden_in(path: Path) -> list[str]:
+    """What to mend in `path`, a sentence each."""
+    banned = {word: why for word, why in FORBIDDEN.items() if name_of(path) not in ALLOWED.get(word, ())}
+    pattern = re.compile(rf"(?<!\w)({'|'.join(banned)})s?(?!\w)")
+    found = ((number, match[1]) for number, text in words_of(path) for match in pattern.finditer(text))
+    return [f"{name_of(path)}:{number}: '{word}'; say {banned[word]}" for number, word in found]
+
+
+@pytest.mark.parametrize("path", held([*SOURCES, *DOCUMENTS]), ids=name_of)
+def test_words_that_nobody_could_guess_are_not_used(path: Path) -> None:
+    """Neither in names nor in prose."""
+    assert not (found := forbidden_in(path)), found
+
+
+def test_forbidden_words_are_found_in_names_and_prose(tmp_path: Path) -> None:
+    """The test above looks at names in each spelling, at strings and comments, and at no part of a word."""
+    assert [in_words(name) for name in ("take_back", "TakeBack", "_TAKE_BACK")] == ["take back"] * 3
+    bad = ROOT / "bad.py"
+    code = 'class TakeBack:  # an upkeep\n    """The news."""\n    parcels = newsletter = 1\n'
+    path = tmp_path / bad.name
+    path.write_text(code, encoding="utf-8")
+    told = {word for _, text in words_of(path) for word in FORBIDDEN if re.search(rf"(?<!\w){word}s?(?!\w)", text)}
+    assert told == {"take back", "upkeep", "news", "parcel"}
+
+
+# --- the glossary ------------------------------------------------------------------------------------------
+
+
+def glossary() -> list[tuple[str, str]]:
+    """The words that open docs/architecture.md, each with what stands for it in the code."""
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    section = page.partition("## Words\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\| ([a-z, ]+?) \|.*\| `(\w+)` \|$", section, re.MULTILINE)
+
+
+def test_the_glossary_has_the_words() -> None:
+    """About a dozen or two, each once."""
+    words = [word for word, _ in glossary()]
+    assert len(words) == len(set(words)) >= 12
+
+
+def test_the_code_has_each_word_of_the_glossary() -> None:
+    """A class, a function or a type of that name."""
+    code = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
+    defined = set(re.findall(r"^(?:class|def) (\w+)|^(\w+) = ", code, re.MULTILINE))
+    names = {name for pair in defined for name in pair}
+    assert [place for _, place in glossary() if place not in names] == []
+
+
+# --- the documents -----------------------------------------------------------------------------------------
+
+
+def long_lines(text: str) -> list[tuple[int, str]]:
+    """Lines that are too long. Rows of tables may be; so may figures and a trace, which programs write."""
+    kept = re.sub(r"^<!-- (\w+): .*?^<!-- (\1: end|/\1).*?-->$", blank, text, flags=re.MULTILINE | re.DOTALL)
+    kept = re.sub(r"^```trace\n.*?^```$", blank, kept, flags=re.MULTILINE | re.DOTALL)
+    lines = enumerate(kept.splitlines(), 1)
+    return [(number, line) for number, line in lines if len(line) > LONGEST_LINE and not line.startswith("|")]
+
+
+def blank(match: re.Match[str]) -> str:
+    """As many lines, all of them empty."""
+    return "\n" * match[0].count("\n")
+
+
+@pytest.mark.parametrize("path", held(DOCUMENTS), ids=name_of)
+def test_lines_of_documents_are_short(path: Path) -> None:
+    """So that a change can be read, and a page in a terminal."""
+    assert long_lines(path.read_text(encoding="utf-8")) == []
+
+
+def test_the_index_of_decisions_names_each() -> None:
+    """In the order in which they stand on the page."""
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").partition("## Decisions\n")[2]
+    index, _, rest = page.partition("\n### ")
+    listed = re.findall(r"^- \[(.+?)\]\(#", re.sub(r"\n  +", " ", index), re.MULTILINE)
+    assert listed == re.findall(r"^#### (.+)$", rest, re.MULTILINE) and len(listed) > 40
+
+
+# --- docstrings --------------------------------------------------------------------------------------------
+
+
+class Public(NamedTuple):
+    """Something that a reader may meet from outside its module."""
+
+    place: str
+    docstring: str | None
+
+
+def publics(path: Path) -> Iterator[Public]:
+    """The module, its classes, functions and methods whose names have no underscore in front."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    yield Public(name_of(path), ast.get_docstring(tree))
+    yield from members(tree, name_of(path))
+
+
+def members(parent: ast.Module | ast.ClassDef, place: str) -> Iterator[Public]:
+    for node in parent.body:
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or node.name.startswith("_"):
+            continue
+        if not is_further_form(node):
+            yield Public(f"{place}:{node.lineno} {node.name}", ast.get_docstring(node))
+        if isinstance(node, ast.ClassDef):
+            yield from members(node, f"{place} {node.name}")
+
+
+def is_further_form(node: ast.stmt) -> bool:
+    """An overload or a setter: its function is described elsewhere."""
+    decorators = [ast.unparse(one) for one in getattr(node, "decorator_list", [])]
+    return any(one.endswith(("overload", ".setter")) for one in decorators)
+
+
+def reads_well(docstring: str | None) -> bool:
+    """It begins with a capital letter (or a name in quotes, or a number) and ends with a full stop."""
+    if not docstring:
+        return False
+    first = docstring.partition("\n\n")[0].rstrip()
+    return bool(re.match(r"[A-Z0-9`'\"]|z(broker|client|worker)\b", first)) and first.endswith((".", ":", "?"))
+
+
+@pytest.mark.parametrize("path", held(SOURCES), ids=name_of)
+def test_every_public_name_has_a_docstring_that_reads_well(path: Path) -> None:
+    """A sentence that says what it is or does."""
+    found = [f"{one.place}: {one.docstring!r}" for one in publics(path) if not reads_well(one.docstring)]
+    assert not found, found
