@@ -1,19 +1,4 @@
-"""How long an honest client waits while another one asks for all it can.
-
-Usage:
-  fairness [options]
-
-Options:
-  --seconds NUMBER   how long each flood goes on [default: 5]
-  --only NAMES       the floods, with semicolons between [default: all]
-  --folder FOLDER    where journals are written; if omitted, the system's folder for temporary files
-  --write-docs       put the table into docs/performance.md
-  -h, --help         show this text
-  --version          show the version
-
-Run it as `python -m benchmarks.fairness` in the root of the repository, where zjobs is installed.
-Floods: {floods}.
-"""
+"""How long an honest client waits while another one asks for all it can."""
 
 from __future__ import annotations
 
@@ -29,6 +14,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,7 +29,9 @@ from benchmarks.program import ROOT, pinned
 from benchmarks.run import circumstances
 from benchmarks.service import CLIENTS, Service
 from zjobs.messages.records import Limits
-from zjobs.program import keyfiles, options, zap
+from zjobs.program import keyfiles, zap
+from zjobs.program.cli.options import Command, Option, Program, integer
+from zjobs.program.cli.parse import UsageError, parse
 from zjobs.program.version import VERSION
 
 JOBS = 20_000  # in the queue before a flood begins
@@ -126,15 +114,35 @@ FLOODS: dict[str, Flood] = {
 }
 
 
+FAIRNESS = Program(
+    "fairness",
+    f"benchmarks of zjobs {VERSION}",
+    """\
+How long an honest client waits while another one asks for all it can. Run it as
+`python -m benchmarks.fairness` in the root of the repository, where zjobs is installed.""",
+    (Command("", "", ""),),
+    (
+        Option(
+            "--seconds", "NUMBER", "how long each flood goes on", read=partial(integer, low=1, high=600), default="5"
+        ),
+        Option("--only", "NAMES", "the floods, with semicolons between", default="all"),
+        Option("--folder", "FOLDER", "where journals are written; if omitted, the system's temporary folder"),
+        Option("--write-docs", "", "put the table into docs/performance.md"),
+    ),
+    {0: "measured", 64: "wrong usage"},
+    f"Floods: {'; '.join(FLOODS)}.",
+)
+
+
 def main(argv: list[str]) -> int:
     """Measures; 0, or 64 for wrong usage."""
     try:
-        values = options.parse(str(__doc__).format(floods="; ".join(FLOODS)), argv, f"benchmarks of zjobs {VERSION}")
-        seconds = options.integer(values["--seconds"], 1, 600)
+        _, values = parse(FAIRNESS, argv)
+        seconds = values["--seconds"]
         names = list(FLOODS) if values["--only"] == "all" else values["--only"].split(";")
         if unknown := [name for name in names if name not in FLOODS]:
-            raise options.UsageError(f"--only: there is no {unknown[0]!r}")
-    except (ValueError, options.UsageError) as error:
+            raise UsageError(f"--only: there is no {unknown[0]!r}")
+    except UsageError as error:
         print(f"fairness: {error}", file=sys.stderr)
         return 64
     with tempfile.TemporaryDirectory(prefix="zjobs-fairness.", dir=values["--folder"]) as folder:

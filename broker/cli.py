@@ -1,4 +1,4 @@
-"""The command line of zbroker: options, exit codes, the lock on the journal."""
+"""How zbroker starts: its configuration from the command line, the lock on the journal, an exit code for each end."""
 
 from __future__ import annotations
 
@@ -20,95 +20,20 @@ from zjobs.broker.retention import Keep
 from zjobs.broker.service import Broker
 from zjobs.broker.storage import backups, check
 from zjobs.broker.storage.sqlite import MEMORY, CannotCreate, Journal, JournalError, Misplaced, StorageError
-from zjobs.messages import codec
-from zjobs.messages.fields import MAX_ID
+from zjobs.broker.usage import (
+    ADDRESS_IN_USE,
+    CANNOT_CREATE,
+    DAMAGED,
+    LOCKED,
+    OK,
+    REFUSED,
+    USAGE_ERROR,
+    ZBROKER,
+)
 from zjobs.messages.records import Limits
 from zjobs.messages.states import Role
-from zjobs.program import endpoints, lock, logs, options
-from zjobs.program.version import VERSION
-
-USAGE = """
-zbroker: keeps jobs in a journal, answers requests, and hands the jobs to one worker, one after another.
-
-Usage:
-  zbroker [options]
-  zbroker check FILE
-  zbroker backup FILE TARGET [options]
-  zbroker restore BACKUP [JOURNAL]
-  zbroker keys init [options]
-  zbroker keys add NAME [options]
-  zbroker keys list [options]
-  zbroker keys revoke NAME [options]
-  zbroker keys worker [options]
-
-  check       looks through the journal FILE, which no broker may have open, and changes nothing
-  backup      copies the journal FILE to TARGET, also while a broker runs on it, checks the copy and marks it,
-              so that no broker takes it for a journal
-  restore     puts BACKUP in the place of JOURNAL (if omitted, as for --journal), which no broker may have open;
-              what was there is moved aside; nothing starts before zclient resume
-  keys        makes and manages the keys for use on a network: init makes the broker's and the worker's;
-              add admits NAME and writes its key file; revoke refuses it again, in a running broker too;
-              worker makes a new pair for the worker
-
-Options:
-  --listen ENDPOINT      where clients send requests [default: tcp://127.0.0.1:5570]
-  --events ENDPOINT      where clients watch jobs; if omitted, the port after --listen
-  --pipe ENDPOINT        where the worker takes jobs; if omitted, the second port after --listen
-  --reports ENDPOINT     where the worker reports; if omitted, the third port after --listen
-  --journal FILE         where jobs are kept, or :memory: to keep nothing; if omitted, journal.db
-                         in the folder zjobs of your state directory (~/.local/state)
-  --max-data SIZE        a job's data, 63MiB at most [default: 1MiB]
-  --max-result SIZE      a job's result [default: 16MiB]
-  --max-output SIZE      of what one run of a job prints, so much is kept, the end [default: 1MiB]
-  --max-request SIZE     one request, and the data of all jobs that one retry copies [default: 4MiB]
-  --max-jobs NUMBER      jobs that one submit or retry makes [default: 2000]
-  --max-queued NUMBER    jobs that may be queued [default: 2000000]
-  --max-journal SIZE     what the journal may take: above it no jobs are taken, while those that were are carried
-                         out; if omitted, as much as the disk has
-  --max-frames NUMBER    frames in one request [default: 16]
-  --pause-on EVENT       pause by itself when a worker was lost (lost), when that or a job failed
-                         (failed), or never [default: never]
-  --keep DURATION        drop jobs so long after their end; if omitted, they are kept. What counts is the time for
-                         which a broker ran on the journal, and of each break at most 24 h
-  --keep-jobs NUMBER     drop the oldest ended jobs above this number; if omitted, all are kept
-  --keys DIR             admit only holders of the keys in DIR (see zbroker keys); for zbroker keys itself
-                         the folder keys in your state directory, if omitted
-  --role ROLE            for keys add: viewer (sees states), submitter (submits, and does as it likes with its own
-                         jobs) or operator (everything)
-  --out FILE             for keys add: where the key file of NAME goes; if omitted, NAME.key in this directory
-  --max-per-owner NUMBER
-                         jobs that one owner may have queued [default: 2000000]
-  --insecure             listen on other addresses than this host's own without keys: anybody who
-                         reaches them can do anything
-  --log-level LEVEL      debug, info, warning or error [default: info]
-  -h, --help             show this text
-  --version              show the version
-
-ENDPOINT is tcp://HOST:PORT or ipc://PATH. --listen and --events may have the port *, any free one; the others
-may not, because the broker dials them. SIZE is such as 65536, 64KiB or 1MiB, DURATION such as 90s, 5m, 2h or 7d.
-
-When it takes requests it prints one line: zbroker ready ENDPOINT. It ends on SIGTERM or Ctrl+C, after it has
-answered what it has taken. No job is lost whatever ends it.
-
-Exit codes: 0 ended as told; 64 wrong usage; 69 an address is in use; 73 the journal or a socket cannot be
-created or written; 74 the journal is damaged or unreadable; 75 a running broker has the journal open; 78 refused
-configuration, or a backup where a journal is meant.
-"""
-
-LARGEST = 1 << 31
-MOST = {"--max-data": codec.MAX_DATA_BYTES, "--max-journal": MAX_ID}
-
-# The options of each command; those of none belong to the broker itself.
-BELONGING: dict[str, tuple[str, ...]] = {
-    "add": ("--keys", "--role", "--out"),
-    "keys": ("--keys",),
-    "backup": ("--keys",),
-    "check": (),
-    "restore": (),
-    "": (),
-}
-
-OK, USAGE_ERROR, ADDRESS_IN_USE, CANNOT_CREATE, DAMAGED, LOCKED, REFUSED = 0, 64, 69, 73, 74, 75, 78
+from zjobs.program import endpoints, lock, logs
+from zjobs.program.cli.parse import UsageError, parse
 
 log = logging.getLogger("zjobs.broker")
 
@@ -124,15 +49,14 @@ class Refused(Exception):
 def run(argv: Sequence[str]) -> int:
     """Runs the broker until a signal ends it. Returns the exit code."""
     try:
-        values = options.parse(USAGE, list(argv), f"zbroker {VERSION}")
-        _check_belonging(argv, values)
-        _start_logging(values["--log-level"])
-        if values["keys"]:
-            return _manage_keys(values)
-        if values["check"] or values["backup"] or values["restore"]:
-            return _maintain(values)
-        return _serve(_config(values), _journal_file(values))
-    except options.UsageError as error:
+        command, values = parse(ZBROKER, list(argv))
+        logs.start(values["--log-level"], "zbroker")
+        if command.startswith("keys"):
+            return _manage_keys(command, values)
+        if command:
+            return _maintain(command, values)
+        return _serve(_config(values), _journal_file(values["--journal"]))
+    except UsageError as error:
         return _refuse(USAGE_ERROR, error)
     except Refused as error:
         return _refuse(error.code, error)
@@ -144,42 +68,29 @@ def run(argv: Sequence[str]) -> int:
         return _refuse(ADDRESS_IN_USE if error.in_use else CANNOT_CREATE, error)
 
 
-def _check_belonging(argv: Sequence[str], values: dict[str, Any]) -> None:
-    """Refuses options that would do nothing. Raises UsageError."""
-    command = next((command for command in BELONGING if values.get(command)), "")
-    for name in (word.partition("=")[0] for word in argv if word.startswith("--")):
-        elsewhere = any(name in names for other, names in BELONGING.items() if other)
-        if name != "--log-level" and (name not in BELONGING[command] if command else elsewhere and name != "--keys"):
-            raise options.UsageError(f"{name} means nothing " + (f"with {command}" if command else "here"))
-    if values["add"] and values["--role"] is None:
-        raise options.UsageError("keys add needs a role: --role viewer, submitter or operator")
-
-
-def _manage_keys(values: dict[str, Any]) -> int:
+def _manage_keys(command: str, values: dict[str, Any]) -> int:
     directory = Path(values["--keys"] or lock.state_directory() / "keys")
-    name = values["NAME"]
     try:
-        if values["init"]:
-            said = credentials.init(directory)
-        elif values["worker"]:
-            said = credentials.renew_worker(directory)
-        elif values["revoke"]:
-            said = credentials.revoke(directory, name)
-        elif values["list"]:
-            said = credentials.listed(directory)
+        if command == "keys init":
+            outcome = credentials.init(directory)
+        elif command == "keys worker":
+            outcome = credentials.renew_worker(directory)
+        elif command == "keys revoke":
+            outcome = credentials.revoke(directory, values["NAME"])
+        elif command == "keys list":
+            outcome = credentials.listed(directory)
         else:
-            said = credentials.add(directory, name, _role(values["--role"]), Path(values["--out"] or f"{name}.key"))
+            outcome = _add_key(directory, values["NAME"], values["--role"], values["--out"])
     except OSError as error:
         raise Refused(CANNOT_CREATE, f"{error.filename or directory}: {error.strerror}") from error
-    print(said)
+    print(outcome)
     return OK
 
 
-def _role(word: str) -> Role:
-    try:
-        return Role(word)
-    except ValueError:
-        raise options.UsageError(f"--role must be viewer, submitter or operator, not {word!r}") from None
+def _add_key(directory: Path, name: str, role: Role | None, out: str | None) -> str:
+    if role is None:
+        raise UsageError("keys add needs a role: --role viewer, submitter or operator")
+    return credentials.add(directory, name, role, Path(out or f"{name}.key"))
 
 
 def _credentials(values: dict[str, Any]) -> Credentials | None:
@@ -189,22 +100,21 @@ def _credentials(values: dict[str, Any]) -> Credentials | None:
         raise Refused(REFUSED, f"the keys in {values['--keys']} cannot be read: {error.strerror}") from error
 
 
-def _maintain(values: dict[str, Any]) -> int:
-    file = values["FILE"]
+def _maintain(command: str, values: dict[str, Any]) -> int:
+    file = values["FILE"] if command != "restore" else values["JOURNAL"] or _journal_file(None)
     _end_on_sigterm()
     try:
-        if values["check"]:
-            said = check.check(file)
-        elif values["backup"]:
-            said = backups.backup(file, values["TARGET"], _credentials(values))
+        if command == "check":
+            outcome = check.check(file)
+        elif command == "backup":
+            outcome = backups.backup(file, values["TARGET"], _credentials(values))
         else:
-            file = values["JOURNAL"] or _journal_file(values)
-            said = backups.restore(values["BACKUP"], file)
+            outcome = backups.restore(values["BACKUP"], file)
     except check.MaintenanceError as error:
         raise Refused(LOCKED if error.held else CANNOT_CREATE, str(error)) from error
     except OSError as error:
         raise Refused(CANNOT_CREATE, f"{error.filename or file}: {error.strerror}") from error
-    print(said)
+    print(outcome)
     return OK
 
 
@@ -294,33 +204,29 @@ def _say_who(held: lock.Lock, holder: str) -> None:
 
 def _config(values: dict[str, Any]) -> Config:
     limits = Limits(
-        data_bytes=_number(options.size, values, "--max-data"),
-        result_bytes=_number(options.size, values, "--max-result"),
-        request_bytes=_number(options.size, values, "--max-request"),
-        request_jobs=_number(int, values, "--max-jobs"),
-        queued_jobs=_number(int, values, "--max-queued"),
-        frames=_number(int, values, "--max-frames"),
-        queued_per_owner=_number(int, values, "--max-per-owner"),
-        output_bytes=_number(options.size, values, "--max-output"),
+        data_bytes=values["--max-data"],
+        result_bytes=values["--max-result"],
+        request_bytes=values["--max-request"],
+        request_jobs=values["--max-jobs"],
+        queued_jobs=values["--max-queued"],
+        frames=values["--max-frames"],
+        queued_per_owner=values["--max-per-owner"],
+        output_bytes=values["--max-output"],
     )
     if limits.request_bytes < limits.data_bytes + 1024:
         raise Refused(
             REFUSED, "--max-request must be at least 1 KiB more than --max-data, or such a job cannot be sent"
         )
-    if values["--pause-on"] not in ("never", "lost", "failed"):
-        raise options.UsageError(f"--pause-on must be never, lost or failed, not {values['--pause-on']!r}")
-    most = None if values["--max-journal"] is None else _number(options.size, values, "--max-journal")
-    rules = Rules(limits, values["--pause-on"], most)
+    rules = Rules(limits, values["--pause-on"], values["--max-journal"])
     at = values["--listen"], values["--events"], values["--pipe"], values["--reports"]
-    config = Config(*at, rules, _keep(values), _credentials(values))
+    keep_s = values["--keep"]
+    keep = Keep(None if keep_s is None else int(keep_s * 1000), values["--keep-jobs"])
+    config = Config(*at, rules, keep, _credentials(values))
     try:
-        for endpoint, free_port in zip(at, (True, True, False, False)):
-            if endpoint is not None:
-                endpoints.checked(endpoint, free_port)
         for places in (endpoints.EVENTS, endpoints.PIPE, endpoints.REPORTS):
             endpoints.after(config.listen, places)
     except ValueError as error:
-        raise options.UsageError(str(error)) from None
+        raise UsageError(f"--listen: {error}") from None
     for endpoint in at[:2]:
         if config.keys is None and not values["--insecure"] and not endpoints.is_local(endpoint or config.listen):
             raise Refused(
@@ -331,41 +237,14 @@ def _config(values: dict[str, Any]) -> Config:
     return config
 
 
-def _keep(values: dict[str, Any]) -> Keep:
-    age, number = values["--keep"], values["--keep-jobs"]
-    try:
-        for_ms = None if age is None else int(options.duration(age) * 1000)
-    except ValueError as error:
-        raise options.UsageError(f"--keep: {error}") from None
-    return Keep(for_ms, None if number is None else _number(int, values, "--keep-jobs"))
-
-
-def _number(read: Any, values: dict[str, Any], name: str) -> int:
-    try:
-        number = int(read(values[name]))
-    except ValueError as error:
-        raise options.UsageError(f"{name}: {error}") from None
-    most = MOST.get(name, LARGEST)
-    if not 1 <= number <= most:
-        raise options.UsageError(f"{name} must be from 1 to {most}")
-    return number
-
-
-def _journal_file(values: dict[str, Any]) -> str:
-    given = values["--journal"]
+def _journal_file(given: str | None) -> str:
     if given is not None:
-        return str(given)
+        return given
     directory = lock.state_directory()
     try:
         return str(lock.make_private(directory) / "journal.db")
     except OSError as error:
         raise Refused(CANNOT_CREATE, f"the folder {directory} cannot be used: {error.strerror}") from error
-
-
-def _start_logging(level: str) -> None:
-    if level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-        raise options.UsageError(f"--log-level must be debug, info, warning or error, not {level!r}")
-    logs.start(level.upper(), "zbroker")
 
 
 def _refuse(code: int, error: Exception) -> int:

@@ -5,9 +5,20 @@ from __future__ import annotations
 import logging
 import sys
 
+from zjobs.program.cli.options import Option, one_of
 
-def start(level: int | str, program: str) -> None:
-    """Logs from `level` on, in the one format that all programs share."""
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+def _level(text: str) -> str:
+    return one_of(text.lower(), _LEVELS).upper()
+
+
+LEVEL = Option("--log-level", "LEVEL", "debug, info, warning or error", read=_level, default="info")
+
+
+def start(level: str, program: str) -> None:
+    """Logs from `level` (DEBUG, INFO, …) on, in the one format that all programs share."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Harmless(f"%(asctime)s %(levelname)-7s {program}: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])

@@ -31,7 +31,7 @@ from zjobs.messages.fields import MAX_DURATION_MS, MAX_TYPE_CHARS
 from zjobs.messages.records import TaskType
 from zjobs.messages.units import Ms
 from zjobs.messages.values import unpack_value
-from zjobs.program import options
+from zjobs.program.cli.options import duration
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -211,7 +211,7 @@ def _shown(value: Any) -> str:
 def _milliseconds(task: str, what: str, value: Duration, low_ms: int = 0) -> Ms:
     """A duration of the decorator. Raises TaskError."""
     try:
-        seconds = options.duration(value) if isinstance(value, str) else value
+        seconds = duration(value) if isinstance(value, str) else value
     except ValueError as error:
         raise TaskError(f"task {task!r}: {what}: {error}") from None
     if type(seconds) not in (int, float) or not low_ms <= seconds * 1000 <= MAX_DURATION_MS:

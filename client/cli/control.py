@@ -9,20 +9,18 @@ from shlex import quote
 from zjobs.client.cli import exit_codes, format
 from zjobs.client.cli.follow import print_ends
 from zjobs.client.cli.job_table import Table
-from zjobs.client.cli.query import Call, chosen_request_key, ids_of_words, job_id_of, repeat_hint, say_missing
-from zjobs.client.cli.wait import Resumable, max_wait_s
+from zjobs.client.cli.query import Call, chosen_request_key, ids_of_words, repeat_hint, say_missing
+from zjobs.client.cli.wait import Resumable
 from zjobs.client.protocol.job import ids_of
 from zjobs.messages.records import JobStatus
-from zjobs.messages.states import JobState, WorkerState
-from zjobs.program.options import UsageError, integer, nearest
+from zjobs.messages.states import WorkerState
 
 ROWS_A_PAGE = 100
-MOST_ROWS = 1_000_000_000
-DEFAULT_ROWS = "20"  # as the help text has it
+DEFAULT_ROWS = 20
 
 
 def cancel(call: Call) -> int:
-    wait = call.args["--wait"] or max_wait_s(call) is not None
+    wait = call.args["--wait"] or call.args["--max-wait"] is not None
     reply = call.client.cancel(ids_of_words(call))
     going_on = [job.id for job in reply.jobs if wait and not job.state.final]
     for job in reply.jobs:
@@ -62,7 +60,7 @@ def forget(call: Call) -> int:
 
 
 def pause(call: Call) -> int:
-    limit = max_wait_s(call)  # first, so that a mistake in it pauses nothing
+    limit = call.args["--max-wait"]
     reply = call.client.pause(call.args["REASON"] or "")
     going_on = {"running": reply.running, "may_start": reply.may_start}
     call.output.line(format.paused_line(reply.paused), {"paused": reply.paused, **going_on})
@@ -84,8 +82,8 @@ def resume(call: Call) -> int:
 
 def list_jobs(call: Call) -> int:
     table = Table(call.output.columns)
-    limit = _limit(call)
-    jobs = _listed(call, limit)
+    args, limit = call.args, call.args["--limit"]
+    jobs = call.client.list(args["--state"], args["--type"], limit + 1, args["--before"])  # one more: are there more?
     shown, last = 0, None
     while page := list(islice(jobs, min(ROWS_A_PAGE, limit - shown))):
         shown, last = shown + len(page), page[-1].id
@@ -108,26 +106,3 @@ def _say_how_to_go_on(call: Call, last: int, rest: Iterator[JobStatus]) -> None:
         limit = [] if call.args["--limit"] == DEFAULT_ROWS else [f"--limit {call.args['--limit']}"]
         words = " ".join(["list", *chosen, *limit, f"--before {last}"])
         call.output.note(f"{are}: {call.program} {words}")
-
-
-def _limit(call: Call) -> int:
-    try:
-        return integer(call.args["--limit"], 1, MOST_ROWS)
-    except ValueError as error:
-        raise UsageError(f"--limit: {error}") from None
-
-
-def _listed(call: Call, limit: int) -> Iterator[JobStatus]:
-    """The jobs asked for, and one more."""
-    args = call.args
-    before = None if args["--before"] is None else job_id_of(args["--before"])
-    return call.client.list(_state(args["--state"]), args["--type"], limit + 1, before)
-
-
-def _state(given: str | None) -> JobState | None:
-    states = [state.value for state in JobState]
-    if given is None or given in states:
-        return None if given is None else JobState(given)
-    near = nearest(given, states)
-    hint = f"did you mean {near}?" if near else f"there are {', '.join(states)}"
-    raise UsageError(f"--state: there is no state {given}; {hint}")

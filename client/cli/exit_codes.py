@@ -1,4 +1,4 @@
-"""The exit codes of zclient; every --help lists them."""
+"""The exit codes of zclient, which its help lists."""
 
 from __future__ import annotations
 
@@ -17,6 +17,20 @@ NO_OUTPUT = 74
 INTERRUPTED = 130
 # What a shell shows for a program that SIGPIPE ended: `zclient ... | head` took what it wanted.
 BROKEN_PIPE = 141
+
+MEANINGS = {
+    DONE: "done",
+    JOB_FAILED: "a job failed or was cancelled (result, batch, wait)",
+    USAGE: "wrong usage",
+    NO_SUCH_JOB: "there is no such job, or it was deleted",
+    NOT_FINISHED: "not finished yet",
+    REFUSED: "refused: unknown type, too large, queue full, key conflict, not permitted, the journal cannot be"
+    " written, or this is not the broker that the key file names",
+    OTHER_JOURNAL: "the broker runs on another journal now; ids from before mean nothing there",
+    UNREACHABLE: "the broker cannot be reached in time",
+    NO_OUTPUT: "the output cannot be written",
+    INTERRUPTED: "interrupted",
+}
 
 _CODES: dict[type[ZjobsError], int] = {
     errors.JobFailed: JOB_FAILED,

@@ -9,7 +9,7 @@ from typing import Any
 
 from zjobs.client.cli import exit_codes, format
 from zjobs.client.cli.query import Call, ids_of_words, job_id_of, say_missing
-from zjobs.client.cli.wait import Resumable, max_wait_s, say_link, until_ended
+from zjobs.client.cli.wait import Resumable, say_link, until_ended
 from zjobs.client.errors import BrokerUnreachable
 from zjobs.client.job import Watch
 from zjobs.messages.records import JobStatus
@@ -23,7 +23,6 @@ IDS_IN_A_HINT = 10
 
 
 def wait(call: Call) -> int:
-    max_wait_s(call)  # so that a mistake in it shows before anything is asked
     ids, journal, missing = _existing(call)
     ended = print_ends(call, ids, journal) if ids else []
     if missing:

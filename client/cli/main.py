@@ -10,9 +10,7 @@ from functools import partial
 from zjobs.client.cli import exit_codes, format, usage
 from zjobs.client.cli.console import Output, silence
 from zjobs.client.errors import JobEndedWithoutResult, ZjobsError
-from zjobs.program import options
-from zjobs.program.options import UsageError
-from zjobs.program.version import VERSION
+from zjobs.program.cli.parse import UsageError, parse
 
 # Where the commands are, by name: only the one that runs is imported.
 RUN_BY = {
@@ -33,8 +31,6 @@ RUN_BY = {
     "types": ("query", "types"),
     "info": ("query", "info"),
 }
-
-VERSION_LINE = f"zclient {VERSION}"
 
 
 def main(argv: list[str]) -> int:
@@ -94,9 +90,8 @@ def _say(error: ZjobsError, output: Output) -> None:
 
 
 def _command(argv: list[str], output: Output) -> int:
-    name = _name(argv)
-    args = options.parse(usage.COMMANDS[name], argv, VERSION_LINE)
-    timeout = _timeout(args["--timeout"])
+    name, args = parse(usage.ZCLIENT, argv)
+    timeout = args["--timeout"]
 
     from zjobs.client.cli import query  # after the help and the mistakes, which need no ZeroMQ
     from zjobs.client.client import Client
@@ -122,29 +117,3 @@ def _say_trouble(output: Output, address: str, timeout: float, why: str) -> None
     else:
         sentence = f"{address}: {why}; choose another with --broker"
     output.note(f"{sentence} (trying for {timeout:g} s)")
-
-
-def _name(argv: list[str]) -> str:
-    """The command's name. Prints the general help where no command is named."""
-    if argv and argv[0] in usage.COMMANDS:
-        return argv[0]
-    table = {key: option for doc in usage.COMMANDS.values() for key, option in options.options_of(doc).items()}
-    name = options.first_word(argv, table)
-    if name in usage.COMMANDS:
-        return name
-    if name is None or "--help" in argv or "-h" in argv:
-        options.parse(usage.GENERAL, argv, VERSION_LINE) if argv else None
-        raise UsageError("a command is missing; zclient --help lists them")
-    near = options.nearest(name, usage.COMMANDS)
-    hint = f"did you mean {near}?" if near else f"there are {', '.join(usage.COMMANDS)}"
-    raise UsageError(f"there is no command {name}; {hint}")
-
-
-def _timeout(given: str) -> float:
-    try:
-        timeout_s = options.duration(given)
-    except ValueError as error:
-        raise UsageError(f"--timeout: {error}") from None
-    if timeout_s <= 0:
-        raise UsageError("--timeout must be more than 0")
-    return timeout_s

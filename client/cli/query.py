@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
-from zjobs.client.cli import exit_codes, format
+from zjobs.client.cli import exit_codes, format, usage
 from zjobs.client.cli.console import Output
 from zjobs.client.client import Client
 from zjobs.client.errors import NotPermitted, ZjobsError
 from zjobs.client.job import new_request_key
 from zjobs.client.protocol.job import NO_DATA, gone, ids_of, job_like
 from zjobs.messages import values
-from zjobs.messages.fields import MAX_ID, MAX_PRIORITY
 from zjobs.messages.records import JobStatus, Missing
-from zjobs.messages.requests import NewJob, QueueReply, StatusReply, SubmitReply
-from zjobs.program.options import UsageError, duration, integer
+from zjobs.messages.requests import QueueReply, StatusReply, SubmitReply
+from zjobs.program.cli.parse import UsageError
 
 
 class Call(NamedTuple):
@@ -129,9 +128,9 @@ def ids_of_words(call: Call) -> list[int]:
 
 def job_id_of(word: str) -> int:
     try:
-        return integer(word, 1, MAX_ID)
-    except ValueError:
-        raise UsageError(f"{word!r} is not a job's id: those are whole numbers from 1 on") from None
+        return usage.job_id(word)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 # --- submitting, for `batch` too -----------------------------------------------------------------------------
@@ -147,7 +146,9 @@ def submitted(call: Call, request_key: str) -> Iterator[SubmitReply]:
 
     An error names the line of --lines that was not taken.
     """
-    datas, like = _datas(call.args), _like(call.args)
+    args = call.args
+    datas = _datas(args)
+    like = job_like(args["TYPE"], args["--priority"], args["--delay"], args["--time-limit"])
     taken = 0
     checked = True
     try:
@@ -172,23 +173,6 @@ def repeat_hint(request_key: str) -> str:
     import shlex  # only where something went wrong
 
     return f"repeat with --once {shlex.quote(request_key)} to know: that makes no second job"
-
-
-def _like(args: dict[str, Any]) -> NewJob:
-    """The job that the options describe, without its data."""
-    most = MAX_PRIORITY
-    priority = _read("--priority", args, lambda given: integer(given, -most, most))
-    delay, limit = _read("--delay", args, duration), _read("--time-limit", args, duration)
-    if limit == 0:
-        raise UsageError("--time-limit must be more than 0")
-    return job_like(args["TYPE"], int(priority or 0), delay or 0, limit)
-
-
-def _read(name: str, args: dict[str, Any], read: Callable[[str], float]) -> float | None:
-    try:
-        return None if args[name] is None else read(args[name])
-    except ValueError as error:
-        raise UsageError(f"{name}: {error}") from None
 
 
 def _datas(args: dict[str, Any]) -> Iterable[Any]:

@@ -1,290 +1,267 @@
-"""The help texts of zclient, which are also what its command line is parsed by."""
+"""The commands and options of zclient; its command line is read by this list, and its help pages are made from it."""
 
 from __future__ import annotations
 
-COMMON = """\
-  --broker ENDPOINT    the broker, by default $ZJOBS_BROKER, else tcp://127.0.0.1:5570
-  --key FILE           the key file to show a broker that has keys, by default $ZJOBS_KEY, else
-                       ~/.config/zjobs/client.key if it exists; '' is none
-  --timeout DURATION   how long to wait for one answer; it never bounds a job [default: 5s]
-  --json               one JSON object a line; errors too, on stderr
-  -h, --help           this page
-  --version            the version
+from functools import partial
 
-Exit codes:
-  0 done   1 a job failed or was cancelled (result, batch, wait)   2 wrong usage
-  3 no such job, or its result has expired   4 not finished yet
-  5 refused (unknown type, too large, queue full, key conflict, not permitted,
-    the journal cannot be written, another broker than the key names)
-  6 the broker runs on another journal now: ids known from before mean nothing there
-  69 the broker cannot be reached in time   74 the output cannot be written
-  130 interrupted
+from zjobs.client.cli import exit_codes
+from zjobs.messages.fields import MAX_ID, MAX_PRIORITY
+from zjobs.messages.states import JobState
+from zjobs.program.cli.options import Command, Option, Program, duration, integer, one_of
+from zjobs.program.endpoints import FRONTEND
+from zjobs.program.version import VERSION
 
-Durations are 90, 90s, 5m, 2h or 7d; a bare number is seconds."""
+STATES = [state.value for state in JobState]
+MOST_ROWS = 1_000_000_000
 
-GENERAL = f"""\
-zclient talks to a zjobs broker: it submits jobs, shows what became of them, and waits for them.
-
-Usage:
-  zclient [options] COMMAND [ARGUMENT...]
-
-Commands:
-  submit TYPE [DATA]   submit a job and print its id
-  status [ID...]       show how jobs are getting on
-  result ID            print the result of a job
-  batch TYPE [DATA]    submit a job, wait for it and print its result
-  show ID              show everything known of a job, failed attempts included
-  log ID               print what a job has printed, with -f as it comes
-  list                 list jobs, newest first
-  watch [ID...]        show what changes, as it happens
-  wait ID...           wait until jobs have ended; the exit code tells how
-  cancel ID...         cancel jobs, the running one too
-  retry ID...          submit copies of jobs that have ended
-  forget ID...         drop jobs that have ended, with all that is kept of them
-  pause [REASON]       start nothing more until resume
-  resume               end a pause
-  types                list the types of jobs there are
-  info                 show the broker, its journal and its worker
-
-zclient COMMAND --help tells more.
-
-Options:
-{COMMON}
-"""
+SUBMITTING = ("submit", "batch")
 
 _DATA = """\
-DATA is text; '-' reads it from standard input. No DATA is not the same as an empty text.
-Data that begins with a dash goes after '--': zclient {command} reverse -- -x
-"""
+DATA is text; '-' reads it from standard input. A job without DATA has none, which
+is not the same as an empty text. Put data that begins with a dash behind '--':
+zclient {} reverse -- -x"""
+_IDS = "'-' among the IDs reads ids from standard input, such as those that submit prints."
 
-_DATA_OPTIONS = """\
-  --arg NAME=VALUE     instead of DATA: a named parameter, JSON where it parses; repeatable
-  --lines FILE         instead of DATA: each line of FILE is a job ('-': standard input)
-  --priority N         -1000 to 1000, by default 0: greater ones start first (--priority=-5)
-  --delay DURATION     do not start it before this time is over; it holds up no other job
-  --time-limit DURATION
-                       end it when it has run for so long, as failed; by default the type's limit
-  --once NAME          a name for this submit: the same once more under it makes no second job
-"""
 
-_RAW = """\
-  --raw                on a terminal too, print what jobs wrote as it is; otherwise control characters
-                       are shown there as \\x1b and the like, as a terminal would act upon them
-"""
-_IDS = "'-' among the IDs stands for ids on standard input, such as those that submit prints.\n"
+def job_id(text: str) -> int:
+    """The id of a job. Raises ValueError with a sentence."""
+    try:
+        return integer(text, 1, MAX_ID)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a job id: ids are whole numbers from 1") from None
 
-SUBMIT = f"""\
-Submit a job and print its id: it is on the broker's disk then, and will not be lost.
 
-Usage:
-  zclient submit [options] [--arg NAME=VALUE]... [--] TYPE [DATA]
+def _seconds(text: str) -> float:
+    """A duration that is longer than none."""
+    seconds = duration(text)
+    if not seconds:
+        raise ValueError(f"{text!r} must be more than 0")
+    return seconds
 
-{_DATA.format(command="submit")}
-Options:
-{_DATA_OPTIONS}{COMMON}
-"""
 
-STATUS = f"""\
-Show how jobs are getting on, a line for each; without an ID the running job and the next 20.
+COMMANDS = (
+    Command(
+        "submit",
+        "TYPE [DATA]",
+        "submit a job and print its id",
+        """\
+Submit a job and print its id. Once the id is printed, the job is on the broker's
+disk and will not be lost.""",
+        _DATA.format("submit"),
+    ),
+    Command(
+        "status",
+        "[ID...]",
+        "show the state of jobs",
+        "Show the state of jobs, one line each; without an ID, of the running job and the\nnext 20.",
+        _IDS,
+    ),
+    Command(
+        "result",
+        "ID",
+        "print the result of a job",
+        "Print the result of a job: text as it is, anything else as JSON. You can print it\nas often as you like.",
+    ),
+    Command(
+        "batch",
+        "TYPE [DATA]",
+        "submit a job, wait for it and print its result",
+        """\
+Submit a job, show its status on stderr while it is waited for, and print its id and
+result. With --lines, print one line per job, in order: ID, a tab, and the result, in
+which backslash, newline, carriage return and tab are written \\\\, \\n, \\r and \\t.
+Ctrl+C ends the wait only; the job goes on.""",
+        _DATA.format("batch"),
+    ),
+    Command(
+        "show",
+        "ID",
+        "show everything known about a job",
+        """\
+Show everything known about a job: times, request key, sizes, the job it is a copy
+of, and the traceback of each attempt that failed.""",
+    ),
+    Command(
+        "log",
+        "ID",
+        "print what a job printed",
+        """\
+Print what the last run of a job printed. Only the end of long output is kept; a
+note on stderr tells how much is gone.""",
+    ),
+    Command(
+        "list",
+        "",
+        "list jobs, newest first",
+        """\
+List jobs, newest first. On a terminal this is a table, cut to its width; elsewhere
+the columns are aligned and nothing is cut.""",
+    ),
+    Command(
+        "watch",
+        "[ID...]",
+        "show changes as they happen",
+        """\
+Show changes as they happen, one line each. With IDs, this ends when those jobs have
+ended; without, it shows all jobs until Ctrl+C, and also when the queue is paused or
+resumed and when the worker comes or goes. A line begins with the time and the type
+of the job, or 'service'. If changes were missed, stderr says so, and the present
+state of the jobs follows.""",
+        _IDS,
+    ),
+    Command(
+        "wait",
+        "ID...",
+        "wait until jobs have ended",
+        """\
+Wait until jobs have ended, and print a line for each as it ends. The exit code is 0
+if all completed, 1 if some failed or were cancelled, 3 if some do not exist, and 4
+if some did not finish in time.""",
+        _IDS,
+    ),
+    Command(
+        "cancel",
+        "ID...",
+        "cancel jobs, queued or running",
+        """\
+Cancel jobs, and print what each is now. A queued job is cancelled at once, unless
+the worker already has it. A running job is told to end, and killed when its grace
+time is over; until then it is 'cancelling'. A job that has ended stays as it is.""",
+        _IDS,
+    ),
+    Command(
+        "retry",
+        "ID...",
+        "submit copies of jobs that have ended",
+        """\
+Submit copies of jobs that have ended, and print the new ids. The old jobs stay as
+they are. Either all jobs are copied or none; if they need several requests (more
+than 2,000 jobs or 4 MiB of data), those before the first refused one are copied.""",
+        _IDS,
+    ),
+    Command(
+        "forget",
+        "ID...",
+        "delete jobs that have ended",
+        """\
+Delete jobs that have ended, with their data, results and output. A job that has not
+ended is kept (exit code 4).""",
+        _IDS,
+    ),
+    Command(
+        "pause",
+        "[REASON]",
+        "start no more jobs until resume",
+        """\
+Start no more jobs until 'zclient resume', even if the broker restarts. The running
+job goes on, and a job that the worker already has may still start: stderr names
+them. With --wait, it is safe to touch the instrument once the command has ended with
+exit code 0. 'zclient info' shows the REASON; pausing again replaces it.""",
+    ),
+    Command("resume", "", "end a pause", "End a pause: jobs start again."),
+    Command("types", "", "list the job types", "List the job types that the worker knows, with their descriptions."),
+    Command(
+        "info",
+        "",
+        "show the broker, its journal and its worker",
+        "Show the broker: its version and journal, the worker, and the number of jobs in each\nstate.",
+    ),
+)
 
-Usage:
-  zclient status [options] [--] [ID...]
+OPTIONS = (
+    Option(
+        "--arg",
+        "NAME=VALUE",
+        "a named parameter, instead of DATA; VALUE is JSON if it parses, else text",
+        SUBMITTING,
+        repeatable=True,
+    ),
+    Option("--lines", "FILE", "submit a job for each line of FILE ('-': standard input)", SUBMITTING),
+    Option(
+        "--priority",
+        "N",
+        f"-{MAX_PRIORITY} to {MAX_PRIORITY}; jobs with a greater one start first (--priority=-5)",
+        SUBMITTING,
+        partial(integer, low=-MAX_PRIORITY, high=MAX_PRIORITY),
+        default="0",
+    ),
+    Option(
+        "--delay",
+        "DURATION",
+        "do not start the job before this time has passed; other jobs do not wait for it",
+        SUBMITTING,
+        duration,
+        default="0s",
+    ),
+    Option(
+        "--time-limit",
+        "DURATION",
+        "fail the job if it runs longer than this; if omitted, the limit of its type applies",
+        SUBMITTING,
+        _seconds,
+    ),
+    Option(
+        "--once",
+        "NAME",
+        "a name for this request: repeating it under the same name makes no second jobs",
+        (*SUBMITTING, "retry"),
+    ),
+    Option("--follow", "", "print output as it comes, until the job has ended", ("log",), short="-f"),
+    Option(
+        "--state",
+        "STATE",
+        f"only jobs in this state: {', '.join(STATES)}",
+        ("list",),
+        partial(one_of, choices=STATES),
+    ),
+    Option("--type", "TYPE", "only jobs of this type", ("list",)),
+    Option("--limit", "N", "show at most N jobs", ("list",), partial(integer, low=1, high=MOST_ROWS), default="20"),
+    Option("--before", "ID", "only jobs with smaller ids; continues an earlier list", ("list",), job_id),
+    Option("--wait", "", "wait until the job has finished", ("result",)),
+    Option("--wait", "", "wait until each job has ended", ("cancel",)),
+    Option(
+        "--wait",
+        "",
+        "wait until nothing runs and nothing can start; Ctrl+C ends the wait, not the pause",
+        ("pause",),
+    ),
+    Option(
+        "--max-wait",
+        "DURATION",
+        "wait no longer than this (exit code 4); includes --wait",
+        ("result", "batch", "wait", "cancel", "pause"),
+        duration,
+    ),
+    Option(
+        "--raw",
+        "",
+        "print what jobs wrote unchanged on a terminal too; otherwise control characters are shown there as \\x1b"
+        " and the like, because a terminal would act on them",
+        ("result", "batch", "show", "log"),
+    ),
+    Option("--broker", "ENDPOINT", f"the broker; if omitted, $ZJOBS_BROKER, else {FRONTEND}"),
+    Option(
+        "--key",
+        "FILE",
+        "the key file for a broker that has keys; if omitted, $ZJOBS_KEY, else ~/.config/zjobs/client.key if that"
+        " exists; '' means none",
+    ),
+    Option(
+        "--timeout",
+        "DURATION",
+        "how long to wait for one answer; this never limits a job",
+        read=_seconds,
+        default="5s",
+    ),
+    Option("--json", "", "print one JSON object a line, errors too (on stderr)"),
+)
 
-{_IDS}
-Options:
-{COMMON}
-"""
-
-RESULT = f"""\
-Print the result of a job: text as it is, everything else as JSON. It can be printed as often as you like.
-
-Usage:
-  zclient result [options] [--] ID
-
-Options:
-  --wait               wait until the job is finished
-  --max-wait DURATION  wait, but no longer than this
-{_RAW}{COMMON}
-"""
-
-BATCH = f"""\
-Submit a job, wait for it while showing its status on stderr, and print its id and its result.
-With --lines: ID, a tab and RESULT for each line, in order; backslash, newline, carriage return and tab
-are written as \\\\, \\n, \\r and \\t there.
-Ctrl+C ends only the wait: the job goes on.
-
-Usage:
-  zclient batch [options] [--arg NAME=VALUE]... [--] TYPE [DATA]
-
-{_DATA.format(command="batch")}
-Options:
-{_DATA_OPTIONS}  --max-wait DURATION  wait no longer than this
-{_RAW}{COMMON}
-"""
-
-SHOW = f"""\
-Show everything known of a job: times, request key, sizes, what it is a copy of, and each attempt that failed
-with its traceback.
-
-Usage:
-  zclient show [options] [--] ID
-
-Options:
-{_RAW}{COMMON}
-"""
-
-LOG = f"""\
-Print what the last run of a job has printed. Of long output the end is kept; stderr tells how much is gone.
-
-Usage:
-  zclient log [options] [--] ID
-
-Options:
-  -f, --follow         go on until the job has ended, printing what it prints
-{_RAW}{COMMON}
-"""
-
-LIST = f"""\
-List jobs, newest first: as a table on a terminal, cut to its width, and as aligned lines elsewhere.
-
-Usage:
-  zclient list [options]
-
-Options:
-  --state STATE        only queued, in_progress, completed, failed or cancelled ones
-  --type TYPE          only jobs of this type
-  --limit N            at most so many [default: 20]
-  --before ID          only jobs with smaller ids: to go on after an earlier list
-{COMMON}
-"""
-
-WATCH = f"""\
-Show what changes, one line a change, as it happens: of these jobs until all have ended, or of all jobs
-until Ctrl+C. Of all jobs means also: when the queue is paused or resumed, and when the worker comes or goes.
-Each line begins with the time and the type of the job, or 'service'. When changes were missed, stderr
-says so, and what the jobs have become is shown.
-
-Usage:
-  zclient watch [options] [--] [ID...]
-
-{_IDS}
-Options:
-{COMMON}
-"""
-
-WAIT = f"""\
-Wait until jobs have ended, and print a line for each as it ends. The exit code tells the outcome:
-0 all completed, 1 some failed or were cancelled, 3 some do not exist, 4 some were not finished in time.
-
-Usage:
-  zclient wait [options] [--] ID...
-
-{_IDS}
-Options:
-  --max-wait DURATION  wait no longer than this
-{COMMON}
-"""
-
-CANCEL = f"""\
-Cancel jobs. A queued one is cancelled at once, unless the worker has it already. A running one is told to
-end, and killed when its grace time is over. Until then it is 'cancelling'. One that has ended stays as it
-is. A line for each tells what it is now.
-
-Usage:
-  zclient cancel [options] [--] ID...
-
-{_IDS}
-Options:
-  --wait               wait until each has ended
-  --max-wait DURATION  wait, but no longer than this
-{COMMON}
-"""
-
-RETRY = f"""\
-Submit copies of jobs that have ended, and print the new ids. The old jobs stay as they ended. Either all are
-copied or none; of more than one request may make (2,000, or 4 MiB of data) those before the mistake may be.
-
-Usage:
-  zclient retry [options] [--] ID...
-
-{_IDS}
-Options:
-  --once NAME          a name for this retry: the same once more under it makes no second copies
-{COMMON}
-"""
-
-FORGET = f"""\
-Drop jobs that have ended, with their data, results and output. Those that have not ended are kept
-(exit code 4).
-
-Usage:
-  zclient forget [options] [--] ID...
-
-{_IDS}
-Options:
-{COMMON}
-"""
-
-PAUSE = f"""\
-Start nothing more until 'zclient resume', over restarts too. The running job goes on, and a job that the
-worker has been given already may still start: stderr names them. With --wait, it is safe to touch the
-instrument once the command has ended with exit code 0. 'zclient info' shows the REASON. Pausing again
-changes it.
-
-Usage:
-  zclient pause [options] [--] [REASON]
-
-Options:
-  --wait               wait until nothing runs and nothing can start; Ctrl+C ends the wait, not the pause
-  --max-wait DURATION  wait, but no longer than this (exit code 4)
-{COMMON}
-"""
-
-RESUME = f"""\
-End a pause: jobs start again.
-
-Usage:
-  zclient resume [options]
-
-Options:
-{COMMON}
-"""
-
-TYPES = f"""\
-List the types of jobs there are, with their descriptions.
-
-Usage:
-  zclient types [options]
-
-Options:
-{COMMON}
-"""
-
-INFO = f"""\
-Show the broker: versions, journal, worker, and how many jobs there are.
-
-Usage:
-  zclient info [options]
-
-Options:
-{COMMON}
-"""
-
-COMMANDS = {
-    "submit": SUBMIT,
-    "status": STATUS,
-    "result": RESULT,
-    "batch": BATCH,
-    "show": SHOW,
-    "log": LOG,
-    "list": LIST,
-    "watch": WATCH,
-    "wait": WAIT,
-    "cancel": CANCEL,
-    "retry": RETRY,
-    "forget": FORGET,
-    "pause": PAUSE,
-    "resume": RESUME,
-    "types": TYPES,
-    "info": INFO,
-}
+ZCLIENT = Program(
+    "zclient",
+    f"zclient {VERSION}",
+    "zclient talks to a zjobs broker: it submits jobs, shows what became of them, and\nwaits for them.",
+    COMMANDS,
+    OPTIONS,
+    exit_codes.MEANINGS,
+    "DURATION is 90, 90s, 5m, 2h or 7d; a bare number is seconds.",
+)

@@ -14,7 +14,7 @@ from zjobs.client.protocol.watch import WatchEvent
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests import SubmitReply
 from zjobs.messages.states import JobState
-from zjobs.program.options import UsageError, duration
+from zjobs.program.cli.parse import UsageError
 
 # How often the live line is rewritten, and how often a counter is printed where there is none.
 LIVE_S = 0.2
@@ -31,7 +31,6 @@ SMALLEST_BAR_COLUMNS = 8
 
 def result(call: Call) -> int:
     job_id = job_id_of(call.args["ID"])
-    max_wait_s(call)  # so that a mistake in it shows before anything is asked
     if call.args["--wait"] or call.args["--max-wait"] is not None:
         with Resumable(call, _go_on(call, job_id, job_id)), call.client.watch([job_id]) as watch:
             until_ended(call, watch, _OneJob(call, watch, say_changes=False))
@@ -43,7 +42,6 @@ def result(call: Call) -> int:
 
 
 def batch(call: Call) -> int:
-    max_wait_s(call)  # so that a mistake in it shows before anything is submitted
     request_key = chosen_request_key(call)
     if call.args["--lines"] is not None:
         return _batch_of_lines(call, request_key)
@@ -74,15 +72,6 @@ def _batch_of_lines(call: Call, request_key: str) -> int:
         lines = _Lines(call, watch, ids)
         until_ended(call, watch, lines)
     return exit_codes.JOB_FAILED if lines.failed else exit_codes.DONE
-
-
-def max_wait_s(call: Call) -> float | None:
-    """--max-wait in seconds."""
-    given = call.args["--max-wait"]
-    try:
-        return None if given is None else duration(given)
-    except ValueError as error:
-        raise UsageError(f"--max-wait: {error}") from None
 
 
 class Resumable:
@@ -252,7 +241,7 @@ class _Lines:
 def until_ended(call: Call, watch: Watch, shown: Shown) -> None:
     """Waits for the end of all jobs of `watch`. Raises WaitTimeout after --max-wait."""
     watch.check_can_end()
-    limit = max_wait_s(call)
+    limit = call.args["--max-wait"]
     deadline = float("inf") if limit is None else monotonic() + limit
     next_tick = monotonic() + LIVE_S
     while True:

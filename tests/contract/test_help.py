@@ -6,18 +6,16 @@ import re
 
 import pytest
 
-from zjobs.broker import cli as broker
+from zjobs.broker import usage as broker
 from zjobs.client.cli import exit_codes
-from zjobs.client.cli import usage as client_help
+from zjobs.client.cli.usage import ZCLIENT
 from zjobs.messages.records import Limits
-from zjobs.program import endpoints, options
-from zjobs.worker import cli as worker
+from zjobs.program import endpoints
+from zjobs.program.cli.options import Program, help_page
+from zjobs.program.cli.parse import parse
+from zjobs.worker import usage as worker
 
-
-def told_exit_codes(text: str) -> set[int]:
-    """The codes after "Exit codes:": numbers that begin an entry, so that numbers inside a sentence do not count."""
-    listed = re.split(r"exit codes:", text, flags=re.IGNORECASE)[1].split("\n\n")[0]
-    return {int(number) for number in re.findall(r"(?:^|; |  )\s*(\d+) (?=[a-z])", listed, re.MULTILINE)}
+PROGRAMS = [broker.ZBROKER, worker.ZWORKER, ZCLIENT]
 
 
 def codes_of(module: object, names: str) -> set[int]:
@@ -25,39 +23,51 @@ def codes_of(module: object, names: str) -> set[int]:
     return {value for name, value in vars(module).items() if re.fullmatch(names, name) and type(value) is int}
 
 
-@pytest.mark.parametrize("name", [*client_help.COMMANDS, "(none)"])
-def test_zclient(name: str) -> None:
-    """The same codes on every page. 141 is not among them: nobody is there to read it any more."""
-    page = client_help.COMMANDS.get(name, client_help.GENERAL)
-    assert told_exit_codes(page) == codes_of(exit_codes, "[A-Z_]+") - {exit_codes.BROKEN_PIPE}
+def test_exit_codes() -> None:
+    """All of each program's. 141 is not among them: nobody is there to read it any more."""
+    names = "OK|USAGE_ERROR|ADDRESS_IN_USE|CANNOT_CREATE|DAMAGED|LOCKED|REFUSED"
+    assert broker.ZBROKER.exit_codes.keys() == codes_of(broker, names) == {0, 64, 69, 73, 74, 75, 78}
+    assert worker.ZWORKER.exit_codes.keys() == codes_of(worker, "EX_[A-Z]+") == {0, 64, 69, 73, 75, 78}
+    assert ZCLIENT.exit_codes.keys() == codes_of(exit_codes, "[A-Z_]+") - {exit_codes.BROKEN_PIPE}
 
 
-def test_zbroker() -> None:
-    """All of its codes."""
-    told = told_exit_codes(broker.USAGE)
-    assert told == codes_of(broker, "OK|USAGE_ERROR|ADDRESS_IN_USE|CANNOT_CREATE|DAMAGED|LOCKED|REFUSED")
-    assert told == {0, 64, 69, 73, 74, 75, 78}
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
+def test_every_page(program: Program) -> None:
+    """The program's page has the exit codes; a command's page says where they are. No line is wider than 80 columns."""
+    pages = {command.name: help_page(program, command) for command in program.commands if command.name}
+    for name, page in {**pages, "": help_page(program)}.items():
+        assert ("Exit codes:\n" in page) == (name == ""), name
+        assert (f"Options of every command, and exit codes: {program.name} --help" in page) == (name != ""), name
+        assert all(len(line) <= 80 for line in page.splitlines()), name
+        assert name == "" or program.name in page
 
 
-def test_zworker() -> None:
-    """All of its codes."""
-    assert told_exit_codes(worker.DOC) == codes_of(worker, "EX_[A-Z]+") == {0, 64, 69, 73, 75, 78}
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
+def test_options_belong_to_commands(program: Program) -> None:
+    """Each option names commands that there are, is there once for each of them, and its default can be read."""
+    names = {command.name for command in program.commands}
+    for name in names:
+        spellings = [option.name for option in program.options_of(name)]
+        assert len(spellings) == len(set(spellings)), name
+    for option in program.options:
+        assert set(option.commands) <= names, option.name
+        assert option.default is None or option.read(option.default) is not None
 
 
 def test_the_defaults_of_zbroker_are_those_of_the_protocol() -> None:
     """Address and limits."""
-    values = options.parse(broker.USAGE, [], "")
+    _, values = parse(broker.ZBROKER, [])
     assert values["--listen"] == endpoints.FRONTEND
     limits = Limits()
-    assert options.size(values["--max-data"]) == limits.data_bytes
-    assert options.size(values["--max-result"]) == limits.result_bytes
-    assert options.size(values["--max-request"]) == limits.request_bytes
-    numbers = [int(values[name]) for name in ("--max-jobs", "--max-queued", "--max-frames")]
+    assert values["--max-data"] == limits.data_bytes
+    assert values["--max-result"] == limits.result_bytes
+    assert values["--max-request"] == limits.request_bytes
+    numbers = [values[name] for name in ("--max-jobs", "--max-queued", "--max-frames")]
     assert numbers == [limits.request_jobs, limits.queued_jobs, limits.frames]
 
 
 def test_the_defaults_of_zworker_meet_those_of_zbroker() -> None:
     """The port two after the broker's own."""
-    values = options.parse(worker.DOC, [], "")
+    _, values = parse(worker.ZWORKER, [])
     assert values["--pipe"] == endpoints.after(endpoints.FRONTEND, endpoints.PIPE)
-    assert endpoints.ENVIRONMENT_VARIABLE in client_help.COMMON and endpoints.FRONTEND in client_help.COMMON
+    assert endpoints.ENVIRONMENT_VARIABLE in help_page(ZCLIENT) and endpoints.FRONTEND in help_page(ZCLIENT)

@@ -119,7 +119,7 @@ def test_tasks_that_are_no_module_of_tasks(service: Service) -> None:
     file = service.run("worker", *at, "--tasks", "./lab/tools.py")
     assert (file.returncode, file.stderr) == (
         64,
-        "zworker: --tasks takes the name of a module, not a file: --tasks lab.tools\n",
+        "zworker: --tasks: ./lab/tools.py is a file; name the module instead: --tasks lab.tools\n",
     )
     empty = service.run("worker", *at, "--tasks", "empty")
     assert empty.returncode == 78 and "--tasks empty: the module has no tasks; put @task above" in empty.stderr

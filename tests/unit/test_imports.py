@@ -14,20 +14,29 @@ PROGRAMS = ("broker", "worker", "client")
 # Which room may import which: itself, and these. A room is a folder; files beside its folders form a room of its name.
 ARROWS: dict[str, set[str]] = {
     "messages": set(),
-    "program": {"messages"},
+    "program.cli": set(),
+    "program": {"program.cli", "messages"},
     "broker.core": {"messages"},
     "broker.storage": {"broker.core", "broker", "messages", "program"},
     "broker.net": {"broker.core", "broker", "messages", "program"},
     "broker.requests": {"broker.core", "broker.net", "broker.storage", "broker", "messages", "program"},
-    "broker": {"broker.core", "broker.net", "broker.requests", "broker.storage", "messages", "program"},
+    "broker": {
+        "broker.core",
+        "broker.net",
+        "broker.requests",
+        "broker.storage",
+        "messages",
+        "program",
+        "program.cli",
+    },
     "worker.core": {"messages"},
     "worker.task": {"worker.core", "worker", "messages", "program"},
     "worker.files": {"worker.core", "worker.task", "program"},
-    "worker": {"worker.core", "worker.files", "worker.task", "messages", "program"},
+    "worker": {"worker.core", "worker.files", "worker.task", "messages", "program", "program.cli"},
     "client.protocol": {"client", "messages", "program"},
     "client.net": {"client.protocol", "client", "messages", "program"},
     "client": {"client.net", "client.protocol", "messages", "program"},
-    "client.cli": {"client.net", "client.protocol", "client", "messages", "program"},
+    "client.cli": {"client.net", "client.protocol", "client", "messages", "program", "program.cli"},
     "testing": {"client"},
 }
 # Of the files beside the folders, those that a room below them may import: plain facts, no loops or sockets.

@@ -56,7 +56,9 @@ sys.exit(main(["info"]))
 """
 
 
-@pytest.mark.parametrize(("module", "code"), [("docopt", -signal.SIGINT), ("zmq", 130), ("msgpack", 130)])
+@pytest.mark.parametrize(
+    ("module", "code"), [("zjobs.program.cli.parse", -signal.SIGINT), ("docopt", 130), ("zmq", 130), ("msgpack", 130)]
+)
 def test_interrupted_import(start: Start, module: str, code: int) -> None:
     """Ctrl+C during the imports leaves no traceback, whether it is still the signal that ends us or our handler."""
     process = start(module, program=("-c", IMPORT_THEN_INTERRUPT))

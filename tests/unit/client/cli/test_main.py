@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from zjobs.client.__main__ import main
-from zjobs.client.cli import usage, wait
+from zjobs.client.cli import wait
+from zjobs.client.cli.usage import COMMANDS
 from zjobs.client.protocol import watch
 from zjobs.messages import values
 from zjobs.messages.records import Limits
@@ -148,13 +149,13 @@ WRONG = [
     (["submit", "t", "a\udcff"], "'a\\udcff' is not UTF-8 text"),
     (["submit", "t", "--once", ""], "a request key has 1 to 64 characters"),
     (["submit", "t", "--kez", "k"], "there is no option --kez; did you mean --key?"),
-    (["status", "--once", "k"], "there is no option --once"),
+    (["status", "--once", "k"], "--once is an option of submit, batch and retry, not of status"),
     (["status", "--key-file", "k"], "there is no option --key-file"),
-    (["status", "seventeen"], "'seventeen' is not a job's id"),
-    (["result", "0"], "'0' is not a job's id"),
+    (["status", "seventeen"], "'seventeen' is not a job id"),
+    (["result", "0"], "'0' is not a job id"),
     (["result", "1", "--max-wait", "soon"], "--max-wait: 'soon' is not a duration"),
     (["batch", "t", "--max-wait", "soon"], "--max-wait: 'soon' is not a duration"),
-    (["info", "--timeout", "0"], "--timeout must be more than 0"),
+    (["info", "--timeout", "0"], "--timeout: '0' must be more than 0"),
     (["info", "--timeout", "x"], "--timeout: 'x' is not a duration"),
     (["info", "--broker", "nowhere"], "'nowhere' is not an endpoint"),
 ]
@@ -194,16 +195,22 @@ def test_standard_input_that_is_not_text(run: Run) -> None:
     )
 
 
-@pytest.mark.parametrize("argv", [["--help"], *([name, "--help"] for name in usage.COMMANDS), ["-h", "batch"]])
+NAMES = [command.name for command in COMMANDS]
+
+
+@pytest.mark.parametrize("argv", [["--help"], *([name, "--help"] for name in NAMES), ["-h", "batch"]])
 def test_help(run: Run, capsys: pytest.CaptureFixture[str], argv: list[str]) -> None:
-    """Every page has the exit codes; a command's page is its own."""
+    """The program's page has the exit codes; a command's page is its own and says where they are."""
     with pytest.raises(SystemExit) as caught:
         run(*argv)
     page = capsys.readouterr().out
-    assert caught.value.code == 0 and "130 interrupted" in page
-    command = next((word for word in argv if not word.startswith("-")), "[options] COMMAND")
+    assert caught.value.code == 0
+    command = next((word for word in argv if word in NAMES), None)
+    assert ("130  interrupted" in page) == (command is None)
+    assert ("exit codes: zclient --help" in page) == (command is not None)
+    command = command or "[options] COMMAND"
     assert f"  zclient {command} " in page
-    assert max(map(len, page.splitlines())) <= 110
+    assert max(map(len, page.splitlines())) <= 80
 
 
 # --- status, show, types, info -----------------------------------------------------------------------------------

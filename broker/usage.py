@@ -1,0 +1,243 @@
+"""The commands and options of zbroker; its command line is read by this list, and its help pages are made from it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from zjobs.messages import codec
+from zjobs.messages.fields import MAX_ID
+from zjobs.messages.records import Limits
+from zjobs.messages.states import Role
+from zjobs.program import endpoints, logs
+from zjobs.program.cli.options import Command, Option, Program, duration, integer, one_of, size
+from zjobs.program.version import VERSION
+
+OK, USAGE_ERROR, ADDRESS_IN_USE, CANNOT_CREATE, DAMAGED, LOCKED, REFUSED = 0, 64, 69, 73, 74, 75, 78
+
+LARGEST = 1 << 31
+
+SERVE = ("",)
+KEYS = ("keys init", "keys add", "keys list", "keys revoke", "keys worker")
+
+_count = partial(integer, low=1, high=LARGEST)
+_size = partial(size, low=1, high=LARGEST)
+
+
+def _mib(size_bytes: int) -> str:
+    return f"{size_bytes >> 20}MiB"
+
+
+def _role(text: str) -> Role:
+    return Role(one_of(text, [role.value for role in Role]))
+
+
+COMMANDS = (
+    Command("", "", ""),
+    Command(
+        "check",
+        "FILE",
+        "look for damage in a journal",
+        "Look for damage in the journal FILE and change nothing. No broker may have it open.",
+    ),
+    Command(
+        "backup",
+        "FILE TARGET",
+        "copy a journal, even while a broker uses it",
+        """\
+Copy the journal FILE to TARGET, even while a broker uses it, and check the copy. The
+copy is marked as a backup, so that no broker takes it for its journal.""",
+    ),
+    Command(
+        "restore",
+        "BACKUP [JOURNAL]",
+        "put a backup in the place of a journal",
+        """\
+Put BACKUP in the place of JOURNAL (if omitted, the default journal), which no broker
+may have open. The files that were there are moved aside. Jobs do not start before
+'zclient resume'.""",
+    ),
+    Command(
+        "keys init",
+        "",
+        "make the keys of the broker and the worker",
+        "Make the keys of the broker and the worker, for use on a network.",
+    ),
+    Command(
+        "keys add",
+        "NAME",
+        "admit NAME and write its key file",
+        "Admit NAME and write its key file.",
+    ),
+    Command("keys list", "", "list who is admitted", "List who is admitted, in which role."),
+    Command(
+        "keys revoke",
+        "NAME",
+        "refuse NAME from now on",
+        "Refuse NAME from now on. A running broker does so at once.",
+    ),
+    Command(
+        "keys worker", "", "make new keys for the worker", "Make new keys for the worker; the old ones are refused."
+    ),
+)
+
+OPTIONS = (
+    Option(
+        "--listen",
+        "ENDPOINT",
+        "where clients send requests",
+        SERVE,
+        partial(endpoints.checked, free_port=True),
+        default=endpoints.FRONTEND,
+    ),
+    Option(
+        "--events",
+        "ENDPOINT",
+        "where clients watch jobs; if omitted, the port after --listen",
+        SERVE,
+        partial(endpoints.checked, free_port=True),
+    ),
+    Option(
+        "--pipe",
+        "ENDPOINT",
+        "where the worker takes jobs; if omitted, the second port after --listen",
+        SERVE,
+        endpoints.checked,
+    ),
+    Option(
+        "--reports",
+        "ENDPOINT",
+        "where the worker reports; if omitted, the third port after --listen",
+        SERVE,
+        endpoints.checked,
+    ),
+    Option(
+        "--journal",
+        "FILE",
+        "where jobs are kept, or :memory: to keep nothing; if omitted, journal.db in the folder zjobs of your state"
+        " directory (~/.local/state)",
+        SERVE,
+    ),
+    Option(
+        "--max-data",
+        "SIZE",
+        f"the data of one job, at most {_mib(codec.MAX_DATA_BYTES)}",
+        SERVE,
+        partial(size, low=1, high=codec.MAX_DATA_BYTES),
+        default=_mib(Limits().data_bytes),
+    ),
+    Option("--max-result", "SIZE", "the result of one job", SERVE, _size, default=_mib(Limits().result_bytes)),
+    Option(
+        "--max-output",
+        "SIZE",
+        "keep this much of what one run of a job prints: its end",
+        SERVE,
+        _size,
+        default=_mib(Limits().output_bytes),
+    ),
+    Option(
+        "--max-request",
+        "SIZE",
+        "one request, and the data of all jobs that one retry copies",
+        SERVE,
+        _size,
+        default=_mib(Limits().request_bytes),
+    ),
+    Option(
+        "--max-jobs",
+        "NUMBER",
+        "jobs that one submit or retry makes",
+        SERVE,
+        _count,
+        default=str(Limits().request_jobs),
+    ),
+    Option("--max-queued", "NUMBER", "jobs that may be queued", SERVE, _count, default=str(Limits().queued_jobs)),
+    Option(
+        "--max-per-owner",
+        "NUMBER",
+        "jobs that one owner may have queued",
+        SERVE,
+        _count,
+        default=str(Limits().queued_per_owner),
+    ),
+    Option(
+        "--max-journal",
+        "SIZE",
+        "the journal: above it new jobs are refused, and those accepted are still carried out; if omitted, the disk"
+        " is the limit",
+        SERVE,
+        partial(size, low=1, high=MAX_ID),
+    ),
+    Option("--max-frames", "NUMBER", "frames in one request", SERVE, _count, default=str(Limits().frames)),
+    Option(
+        "--pause-on",
+        "EVENT",
+        "pause when a worker was lost (lost), when that happened or a job failed (failed), or never",
+        SERVE,
+        partial(one_of, choices=("never", "lost", "failed")),
+        default="never",
+    ),
+    Option(
+        "--keep",
+        "DURATION",
+        "delete jobs this long after their end; if omitted, never. The time counts in which a broker runs on the"
+        " journal, and at most 24 h of each break",
+        SERVE,
+        duration,
+    ),
+    Option(
+        "--keep-jobs",
+        "NUMBER",
+        "delete the oldest ended jobs above this number; if omitted, keep all",
+        SERVE,
+        _count,
+    ),
+    Option("--keys", "DIR", "admit only holders of the keys in DIR (see zbroker keys)", SERVE),
+    Option("--keys", "DIR", "the folder of keys of the broker that runs on FILE, if it has keys", ("backup",)),
+    Option("--keys", "DIR", "the folder of keys; if omitted, the folder keys in your state directory", KEYS),
+    Option(
+        "--insecure",
+        "",
+        "listen without keys on addresses that other hosts can reach: anybody there can do anything",
+        SERVE,
+    ),
+    Option(
+        "--role",
+        "ROLE",
+        "viewer (sees states), submitter (submits, and may do anything with its own jobs) or operator (may do"
+        " everything)",
+        ("keys add",),
+        _role,
+    ),
+    Option(
+        "--out",
+        "FILE",
+        "where to write the key file; if omitted, NAME.key in the current directory",
+        ("keys add",),
+    ),
+    logs.LEVEL,
+)
+
+ZBROKER = Program(
+    "zbroker",
+    f"zbroker {VERSION}",
+    "zbroker keeps jobs in a journal, answers requests, and gives the jobs to one worker,\none after another.",
+    COMMANDS,
+    OPTIONS,
+    {
+        OK: "ended as told",
+        USAGE_ERROR: "wrong usage",
+        ADDRESS_IN_USE: "an address is in use",
+        CANNOT_CREATE: "the journal or a socket cannot be created or written",
+        DAMAGED: "the journal is damaged or unreadable",
+        LOCKED: "a running broker has the journal open",
+        REFUSED: "the configuration is refused, or the file is a backup, not a journal",
+    },
+    """\
+ENDPOINT is tcp://HOST:PORT or ipc://PATH. --listen and --events may have the port *,
+any free one; --pipe and --reports may not, because the broker connects to
+them.
+SIZE is 65536, 64KiB or 1MiB; DURATION is 90s, 5m, 2h or 7d.
+
+When zbroker takes requests, it prints one line: zbroker ready ENDPOINT. On SIGTERM or
+Ctrl+C it answers what it has accepted and ends. No job is lost, however it ends.""",
+)

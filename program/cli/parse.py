@@ -1,0 +1,197 @@
+"""Reading a command line: docopt finds the values, and every mistake is named in a sentence.
+
+docopt answers a mistake with the whole usage text, which does not say what is wrong, so mistakes are found first.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from zjobs.program.cli.options import Command, Option, Program, help_page, nearest, usage_line
+
+# docopt must not look again at words that begin with a dash: they travel under this name and a number.
+_PLACEHOLDER = "\0"
+
+
+class UsageError(Exception):
+    """The command line is wrong; the text is a sentence for people (and the usage line where it helps)."""
+
+
+def parse(program: Program, argv: list[str]) -> tuple[str, dict[str, Any]]:
+    """The command that `argv` names, and its values under `--option` and `WORD`.
+
+    Options may stand before, between and after the words, as `--option value` or `--option=value`; the last one
+    counts, unless it is repeatable. `--` ends the options. `--help` and `--version` print and raise SystemExit(0).
+    Raises UsageError.
+    """
+    before_words = argv[: argv.index("--")] if "--" in argv else argv
+    if "--version" in before_words and "--help" not in before_words:
+        _print_and_leave(program.version)
+    words = _words(argv, program)
+    if "--help" in before_words or "-h" in before_words:
+        _print_and_leave(help_page(program, _command_named(program, words)))
+    command = _command(program, words)
+    options = program.options_of(command.name)
+    given, words = _split(argv, program, command)
+    words = words[len(command.name.split()) :]
+    _check_words(program, command, words)
+    values = _by_docopt(_docopt_text(program, command, options), command, given, words)
+    for option in options:
+        if option.value and values[option.name] is not None:
+            values[option.name] = _read(option, values[option.name])
+    return command.name, {name: values[name] for name in values if name not in ("--", "--help", "--version")}
+
+
+def _print_and_leave(text: str) -> NoReturn:
+    print(text)
+    raise SystemExit(0)
+
+
+# --- which command ---------------------------------------------------------------------------------------
+
+
+def _words(argv: list[str], program: Program) -> list[str]:
+    """The words of `argv`: neither options nor their values. Unknown options are passed over."""
+    takes_value = {name for option in program.options if option.value for name in (option.name, option.short)}
+    words: list[str] = []
+    rest = iter(argv)
+    for word in rest:
+        if word == "--":
+            return [*words, *rest]
+        if not word.startswith("-") or word == "-":
+            words.append(word)
+        elif word in takes_value:
+            next(rest, None)
+    return words
+
+
+def _command_named(program: Program, words: list[str]) -> Command | None:
+    """The command with the longest name that `words` begin with, if any."""
+    fitting = [command for command in program.commands if command.name.split() == words[: len(command.name.split())]]
+    return max(fitting, key=lambda command: len(command.name), default=None)
+
+
+def _command(program: Program, words: list[str]) -> Command:
+    """The command that `words` begin with. Raises UsageError when they begin with none."""
+    command = _command_named(program, words)
+    if command is not None and (command.name or command.words or not words):
+        return command
+    names = [name for command in program.commands if (name := command.name.split())]
+    if not names:
+        return program.commands[0]
+    if not words:
+        raise UsageError(f"a command is missing; {program.name} --help lists them")
+    inner = [name[1] for name in names if name[0] == words[0]]
+    if inner and len(words) == 1:
+        raise UsageError(f"{words[0]} needs one of {', '.join(inner)} behind it")
+    before, choices = (f"{words[0]} ", inner) if inner else ("", list(dict.fromkeys(name[0] for name in names)))
+    wrong = words[1] if inner else words[0]
+    near = nearest(wrong, choices)
+    hint = f"did you mean {before}{near}?" if near else f"there are {', '.join(choices)}"
+    raise UsageError(f"there is no command {before}{wrong}; {hint}")
+
+
+# --- options and words -----------------------------------------------------------------------------------
+
+
+def _split(argv: list[str], program: Program, command: Command) -> tuple[dict[str, list[str | None]], list[str]]:
+    """(the values given to each option, the words)."""
+    table = {name: option for option in program.options_of(command.name) for name in (option.name, option.short)}
+    given: dict[str, list[str | None]] = {}
+    words: list[str] = []
+    rest = list(reversed(argv))
+    while rest:
+        word = rest.pop()
+        if word == "--":
+            return given, words + rest[::-1]
+        if not word.startswith("-") or word == "-":
+            words.append(word)
+            continue
+        name, equals, attached = word.partition("=")
+        option = table.get(name) or _unknown(name, program, command, table)
+        value = _value(option, attached if equals else None, rest)
+        given[option.name] = [*given.get(option.name, []), value] if option.repeatable else [value]
+    return given, words
+
+
+def _unknown(name: str, program: Program, command: Command, table: dict[str, Option]) -> NoReturn:
+    called = f"{program.name} {command.name}".strip()
+    owners = [owner for option in program.options if name in (option.name, option.short) for owner in option.commands]
+    if owners:
+        *most, last = [owner or program.name for owner in owners]
+        others = f"{', '.join(most)} and {last}" if most else last
+        raise UsageError(f"{name} is an option of {others}, not of {command.name or program.name}")
+    near = nearest(name, filter(None, table))
+    if near:
+        raise UsageError(f"there is no option {name}; did you mean {near}?")
+    hints = [f"{called} --help lists all"] if name.startswith("--") else []
+    if command.words:
+        hints.append("words that begin with a dash go after --")
+    raise UsageError("; ".join([f"there is no option {name}", *hints]))
+
+
+def _value(option: Option, attached: str | None, rest: list[str]) -> str | None:
+    """The option's value, taken from `rest` (which is reversed) where it is not attached."""
+    if not option.value:
+        if attached is not None:
+            raise UsageError(f"{option.name} takes no value")
+        return None
+    if attached is not None:
+        return attached
+    if not rest:
+        raise UsageError(f"{option.name} needs a value: {option.name} {option.value}")
+    if rest[-1].startswith("-") and rest[-1] != "-":
+        raise UsageError(
+            f"{option.name} needs a value: {option.name} {option.value}"
+            f" (a value that begins with a dash is written {option.name}={rest[-1]})"
+        )
+    return rest.pop()
+
+
+def _read(option: Option, text: Any) -> Any:
+    try:
+        return [option.read(each) for each in text] if option.repeatable else option.read(text)
+    except ValueError as error:
+        raise UsageError(f"{option.name}: {error}") from None
+
+
+def _check_words(program: Program, command: Command, words: list[str]) -> None:
+    """Raises UsageError when there are too few or too many words."""
+    wanted = command.words.split()
+    missing = [word.removesuffix("...") for word in wanted if not word.startswith("[")][len(words) :]
+    usage = usage_line(program, command)
+    if missing:
+        raise UsageError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing\nusage: {usage}")
+    extra = [] if "..." in command.words else words[len(wanted) :]
+    if extra and wanted and wanted[-1].startswith("["):
+        import shlex  # only for those who erred
+
+        before = [program.name, *command.name.split(), *map(shlex.quote, words[: len(wanted) - 1])]
+        meant = shlex.quote(" ".join(words[len(wanted) - 1 :]))
+        raise UsageError(f"{wanted[-1].strip('[]')} is one argument; quote it: {' '.join(before)} {meant}")
+    if extra:
+        raise UsageError(f"too many words: {' '.join(extra)}\nusage: {usage}")
+
+
+def _by_docopt(text: str, command: Command, given: dict[str, list[str | None]], words: list[str]) -> dict[str, Any]:
+    """docopt's values, without the names of commands."""
+    from docopt import docopt  # not at the top: help pages and mistakes do without it
+
+    spelled = [name if value is None else f"{name}={value}" for name, values in given.items() for value in values]
+    hidden = [f"{_PLACEHOLDER}{n}" if word.startswith("-") and word != "-" else word for n, word in enumerate(words)]
+    values = docopt(text, [*spelled, *command.name.split(), *hidden], default_help=False)
+    return {name: _shown(value, words) for name, value in values.items() if name not in command.name.split()}
+
+
+def _shown(value: Any, words: list[str]) -> Any:
+    """A value of docopt's, with the words that were hidden from it put back."""
+    if isinstance(value, list):
+        return [_shown(item, words) for item in value]
+    if isinstance(value, str) and value.startswith(_PLACEHOLDER):
+        return words[int(value[1:])]
+    return value
+
+
+def _docopt_text(program: Program, command: Command, options: list[Option]) -> str:
+    lines = [f"  {o.spelling}" + ("" if o.default is None else f"  [default: {o.default}]") for o in options]
+    return "\n".join([f"Usage: {usage_line(program, command)}", "", "Options:", *lines, ""])

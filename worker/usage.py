@@ -1,0 +1,111 @@
+"""The options of zworker; its command line is read by this list, and its help page is made from it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from zjobs.program import endpoints, logs
+from zjobs.program.cli.options import Command, Option, Program, duration
+from zjobs.program.version import VERSION
+
+EX_OK, EX_USAGE, EX_UNAVAILABLE, EX_CANTCREAT, EX_TEMPFAIL, EX_CONFIG = 0, 64, 69, 73, 75, 78
+
+
+def _factor(text: str) -> float:
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = -1.0
+    if not 0 <= factor < math.inf:
+        raise ValueError(f"{text!r} is not a number from 0")
+    return factor
+
+
+def _module(name: str) -> str:
+    """A module as `import` names it. Raises ValueError for a file, with the name that was probably meant."""
+    if name.endswith(".py") or "/" in name:
+        meant = name.removesuffix(".py").removeprefix("./").strip("/").replace("/", ".")
+        raise ValueError(f"{name} is a file; name the module instead: --tasks {meant}")
+    return name
+
+
+ZWORKER = Program(
+    "zworker",
+    f"zworker {VERSION}",
+    "zworker runs the jobs of a zjobs broker, strictly one at a time.",
+    (Command("", "", ""),),
+    (
+        Option(
+            "--pipe",
+            "ENDPOINT",
+            "where the broker sends jobs: the port 2 above its own",
+            read=endpoints.checked,
+            default=endpoints.after(endpoints.FRONTEND, endpoints.PIPE),
+        ),
+        Option(
+            "--reports",
+            "ENDPOINT",
+            "where the broker receives reports; if omitted, the port above --pipe",
+            read=endpoints.checked,
+        ),
+        Option(
+            "--tasks",
+            "MODULE",
+            "a Python module with tasks of your own, such as package.module, searched first in the current directory",
+            read=_module,
+            repeatable=True,
+        ),
+        Option(
+            "--time-scale",
+            "FACTOR",
+            "multiply the durations of the predefined tasks; 0: no waiting",
+            read=_factor,
+            default="1",
+        ),
+        Option(
+            "--logs",
+            "DIR",
+            "also write everything a run prints to a file of its own in DIR, on a local disk; zclient show names it",
+            read=Path,
+        ),
+        Option(
+            "--farewell",
+            "TIME",
+            "how long a worker that stops waits for the broker to take its last results; it then keeps them in a"
+            " file, which the next worker at this --pipe delivers first",
+            read=duration,
+            default="5s",
+        ),
+        Option(
+            "--key",
+            "FILE",
+            "the worker's key (worker.key, made by zbroker keys init on the broker's host): only the broker it"
+            " belongs to may connect",
+        ),
+        Option(
+            "--insecure",
+            "",
+            "listen on addresses that other hosts can reach, without a key: anybody there can run any job",
+        ),
+        logs.LEVEL,
+    ),
+    {
+        EX_OK: "stopped in order",
+        EX_USAGE: "wrong usage",
+        EX_UNAVAILABLE: "an address is in use",
+        EX_CANTCREAT: "an address or file cannot be made, or the last results could be neither delivered nor kept",
+        EX_TEMPFAIL: "another worker, which is named, has the address",
+        EX_CONFIG: "the tasks cannot be loaded, or the configuration is refused",
+    },
+    """\
+A task of your own is a function with the decorator zjobs.task. What may run twice:
+a job that failed runs again while its type's max_attempts (1) is not used up; a job
+whose worker died while running it runs again while max_reruns is not used up, which
+is 0 for your own tasks (2 for reverse, swap and repeat).
+
+The first SIGTERM or SIGINT (Ctrl+C) lets the running job finish; the others go back
+to the broker. The second kills the running job: it goes back while its type's
+max_reruns is not used up, else it has failed. The third stops waiting for the
+broker; what the broker has not taken by then is kept for the next worker.""",
+)
