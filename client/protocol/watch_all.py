@@ -50,8 +50,8 @@ class WatchingAll(Watching):
                 raise self._not_told()
             heard: Heard = yield Listen(deadline)
             yield from self._hear_all(heard)
-            if self._changed is not None:
-                raise self._changed
+            if self._changed is not None and self._change is None:
+                raise self._changed  # otherwise `next` raises it, after what came before it
             now = heard.now
 
     def _not_told(self) -> ZjobsError:

@@ -98,7 +98,7 @@ def test_watch_some(run: Run, broker: Any, on_subscription: Any) -> None:
     broker.add(2, COMPLETED, "x")
 
     def goes_on() -> None:
-        broker.wait_for(Status, 1)
+        broker.wait_for(Status, 2)  # what exists, then the watch's own: a reply must not be ahead of the events
         broker.add(1, RUNNING, elapsed_ms=10)
         broker.add(1, RUNNING, elapsed_ms=20)
         broker.add(1, RUNNING, elapsed_ms=30, fraction=0.5, output_bytes=12)

@@ -7,11 +7,15 @@ from typing import Any
 import pytest
 
 from zjobs.client import Client, errors
+from zjobs.client.net.connection import run
 from zjobs.client.protocol import watch, watch_all
+from zjobs.client.protocol.actions import Ask, Heard, Listen, Sleep
 from zjobs.client.protocol.watch import WatchEvent
-from zjobs.messages.events import Listening
-from zjobs.messages.records import JobStatus
-from zjobs.messages.states import JobState
+from zjobs.messages import codec
+from zjobs.messages.events import Listening, ServiceEvent
+from zjobs.messages.records import JobStatus, Limits
+from zjobs.messages.requests import Hello, HelloReply, List, ListReply
+from zjobs.messages.states import JobState, WorkerState
 
 QUEUED, RUNNING, COMPLETED = JobState.QUEUED, JobState.IN_PROGRESS, JobState.COMPLETED
 
@@ -142,3 +146,24 @@ def test_nobody_confirms_the_subscription(broker: Any) -> None:
         broker.script = [lambda request: broker.answer(request)._replace(events="tcp://127.0.0.1:9")]
         with pytest.raises(errors.BrokerUnreachable, match=":9 within"):
             client.watch()
+
+
+def test_what_comes_in_one_piece_with_another_journal(client: Client) -> None:
+    """What came before the change of journal is given out first, even beside the answer to the subscription."""
+    before, after = ServiceEvent("j", WorkerState.READY, None), ServiceEvent("j", WorkerState.ABSENT, None)
+    events = [Listening("j", 0), after, after._replace(journal="k")]
+    outcomes: dict[Any, Any] = {
+        Ask: {Hello: HelloReply("j", "0", "ipc:///e", Limits()), List: ListReply("j", (), None)},
+        Listen: Heard([codec.encode(event) for event in events], False, 0.0),
+    }
+
+    def perform(action: Any) -> Any:
+        if isinstance(action, Ask):
+            return outcomes[Ask][type(action.request)]
+        return 0.0 if isinstance(action, Sleep) else outcomes.get(type(action))
+
+    watching = watch_all.WatchingAll(client)
+    run(watching.begin(), perform)
+    assert run(watching.next(60.0), perform) == WatchEvent(service=after, before=before)
+    with pytest.raises(errors.BrokerChanged):
+        run(watching.next(60.0), perform)
