@@ -10,7 +10,7 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     if sys.platform != "linux":
-        print("zbroker: it runs on Linux alone (the Windows Subsystem for Linux is one)", file=sys.stderr)
+        print("zbroker: this program runs only on Linux (the Windows Subsystem for Linux will do)", file=sys.stderr)
         sys.exit(78)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from zjobs.broker.cli import run

@@ -39,7 +39,7 @@ class Client(NamedTuple):
 def init(directory: Path) -> str:
     """Makes the directory with the broker's and the worker's keys. Returns a sentence. Raises KeysError, OSError."""
     if (directory / "broker.key").exists():
-        raise KeysError(f"{directory} has keys already")
+        raise KeysError(f"{directory} has keys already; name another folder with --keys DIR")
     lock.make_private(directory)
     (directory / "clients").mkdir(mode=0o700, exist_ok=True)
     broker, worker = _pair(), _pair()
@@ -66,7 +66,7 @@ def renew_worker(directory: Path) -> str:
 def add(directory: Path, name: str, role: Role, file: Path) -> str:
     """Admits a client: writes its key file and notes its public half."""
     if not keyfiles.NAME.fullmatch(name):
-        raise KeysError(f"{name!r} is no name: 1 to 64 letters, digits and . _ @ -, first a letter or digit")
+        raise KeysError(f"{name!r} is no name for a key: use 1 to 64 letters, digits and . _ @ -, and no sign first")
     broker = _broker(directory)
     if (directory / "clients" / name).exists():
         raise KeysError(f"there is a key named {name} already: revoke it first")
@@ -85,7 +85,7 @@ def revoke(directory: Path, name: str) -> str:
             raise FileNotFoundError
         (directory / "clients" / name).unlink()
     except FileNotFoundError:
-        raise KeysError(f"there is no key named {name}") from None
+        raise KeysError(f"there is no key named {name}; zbroker keys list shows all") from None
     return f"{name} is refused from now on"
 
 

@@ -358,7 +358,12 @@ class Broker:
     def _send_busy(self, received: frames.Received, most: int) -> None:
         envelope, _ = frames.split(received[0], received[1], most)
         self._limited_log.add("busy", "a request was not taken: too many of its client wait", clock().mono_ms)
-        self._send(envelope, self._server.frame(Error(ErrorCode.BUSY, "too many of your requests wait already")))
+        self._send(
+            envelope,
+            self._server.frame(
+                Error(ErrorCode.BUSY, "too many of your requests wait already; send the next after a reply")
+            ),
+        )
 
     def _serve_requests(self, most_s: float) -> int:
         """Serves requests for so long, and gathers what they change. Returns in how many steps."""

@@ -158,7 +158,7 @@ class BrokerChanged(ZjobsError):
     code = "broker_changed"
 
     def __init__(self, address: str) -> None:
-        super().__init__(f"the broker at {address} runs on another journal now: ids of the old one mean nothing there")
+        super().__init__(f"the broker at {address} runs on another journal now; ids from before mean nothing there")
         self.address = address
 
 
@@ -201,7 +201,7 @@ class Resumed(ZjobsError):
     code = "resumed"
 
     def __init__(self) -> None:
-        super().__init__("the queue was resumed meanwhile")
+        super().__init__("the queue was resumed before it was idle; pause it again")
 
 
 class JobEndedWithoutResult(ZjobsError):

@@ -54,7 +54,7 @@ def load(path: str | Path) -> Credential:
     if not all(fields.get(field) for field in _FIELDS) or not all(
         map(_KEY.fullmatch, [fields[f] for f in _FIELDS[1:]])
     ):
-        raise KeyFileError(f"{path} is not a key file of zjobs")
+        raise KeyFileError(f"{path} is not a key file of zjobs; zbroker keys add makes one")
     return Credential(*(fields[field] for field in _FIELDS))
 
 

@@ -8,7 +8,7 @@ import sys
 
 def main(argv: list[str] | None = None) -> int:
     if sys.platform != "linux":  # before the imports: they need what only Linux has
-        print("zworker: it runs on Linux alone (the Windows Subsystem for Linux is one)", file=sys.stderr)
+        print("zworker: this program runs only on Linux (the Windows Subsystem for Linux will do)", file=sys.stderr)
         return 78
     # Until the loop has its own handler, Ctrl+C just ends us; imports take long enough to be interrupted.
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -134,7 +134,7 @@ def _bound(
         sock.close()
         in_use = error.errno == errno.EADDRINUSE
         why = "it is in use by another program" if in_use else zmq.strerror(error.errno or 0)
-        raise Unbindable(f"cannot bind {endpoint}: {why}", in_use) from None
+        raise Unbindable(f"cannot listen at {endpoint}: {why}", in_use) from None
     return sock
 
 

@@ -163,7 +163,7 @@ def register(
     """Makes `function` a task type; see `task`. Raises TaskError with a sentence."""
     name = getattr(function, "__name__", None) if name is None else name
     if name is None:
-        raise TaskError(f"{type(function).__name__} has no name of its own: give the task one, name=...")
+        raise TaskError(f"{type(function).__name__} has no name of its own: give the task one with @task(name=...)")
     if not isinstance(name, str):
         raise TaskError(f"the name of a task must be text, not {_shown(name)}")
     if not 1 <= len(name) <= MAX_TYPE_CHARS:

@@ -28,7 +28,7 @@ class CheckpointPauses:
         Raises ValueError when there are too many.
         """
         if name not in self._checkpoint_pauses and len(self._checkpoint_pauses) == MOST:
-            raise ValueError(f"{MOST} backups are being made already")
+            raise ValueError(f"{MOST} backups are being made already; try again when one has ended")
         undisturbed = name not in self._checkpoint_pauses or self._checkpoint_pauses[name].undisturbed
         self._checkpoint_pauses[name] = _Pause(until_ms, undisturbed)
         return undisturbed

@@ -177,7 +177,7 @@ class Server:
             return ANYBODY
         who = self._keys.who(key)
         if who is None:
-            raise Refused(ErrorCode.NOT_PERMITTED, "this key was revoked")
+            raise Refused(ErrorCode.NOT_PERMITTED, "this key was revoked; ask who runs the broker for another")
         operation = OPERATION_OF[type(request)]
         for ids in _pages(operation.ids_in(request)):
             _refuse(refusal(operation, ids, who, self.owner_of))

@@ -48,7 +48,7 @@ def backup(file: str, target: str, keys: Credentials | None) -> str:
     """
     check.must_exist(file)
     if os.path.lexists(target):
-        raise MaintenanceError(f"{target} exists already")
+        raise MaintenanceError(f"{target} exists already; choose another name")
     kind_of(file)
     with _making(target) as making:
         try:
@@ -124,7 +124,10 @@ def _copy(file: str, making: str) -> None:
 def _copy_from_running(file: str, making: str, holder: str, keys: Credentials | None) -> None:
     match = re.search(r"listening at (\S+)", holder)
     if match is None:
-        raise MaintenanceError(f"{file} is locked by {holder or 'somebody'}, who does not say where to ask", True)
+        raise MaintenanceError(
+            f"{file} is locked by {holder or 'somebody'}, who does not say where to ask; end that process first",
+            True,
+        )
     name = os.urandom(8).hex()
     _pause_checkpoints(match[1], file, name, PAUSE_MS, keys)
     try:
@@ -171,7 +174,7 @@ def _name(making: str, target: str) -> None:
     try:
         os.link(making, target)
     except FileExistsError:
-        raise MaintenanceError(f"{target} exists already") from None
+        raise MaintenanceError(f"{target} exists already; choose another name") from None
     except OSError:  # a file system without hard links
         os.rename(making, target)
     check.flush_folder(target)

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from itertools import islice
 from shlex import quote
 
-from zjobs.client.cli import exit_codes, format
+from zjobs.client.cli import exit_codes
+from zjobs.client.cli.call import Call, chosen_request_key, ids_of_words, repeat_hint, say_missing
 from zjobs.client.cli.follow import print_ends
-from zjobs.client.cli.job_table import Table
-from zjobs.client.cli.query import Call, chosen_request_key, ids_of_words, repeat_hint, say_missing
+from zjobs.client.cli.show import format
+from zjobs.client.cli.show.job_table import Table
 from zjobs.client.cli.wait import Resumable
 from zjobs.client.protocol.job import ids_of
 from zjobs.messages.records import JobStatus
@@ -52,7 +53,11 @@ def forget(call: Call) -> int:
         call.output.line(f"{job_id} forgotten", {"id": job_id, "forgotten": True})
     call.output.flush()
     for job_id in reply.kept:
-        call.output.error("not_finished", f"job {job_id} has not ended: it is kept", id=job_id)
+        call.output.error(
+            "not_finished",
+            f"job {job_id} has not ended, so it is kept; {call.program} cancel {job_id} ends it",
+            id=job_id,
+        )
     say_missing(call, reply.missing)
     if reply.missing:
         return exit_codes.NO_SUCH_JOB

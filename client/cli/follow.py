@@ -7,8 +7,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from zjobs.client.cli import exit_codes, format
-from zjobs.client.cli.query import Call, ids_of_words, job_id_of, say_missing
+from zjobs.client.cli import exit_codes
+from zjobs.client.cli.call import Call, ids_of_words, job_id_of, say_missing
+from zjobs.client.cli.show import format, text
 from zjobs.client.cli.wait import Resumable, say_link, until_ended
 from zjobs.client.errors import BrokerUnreachable
 from zjobs.client.job import Watch
@@ -111,7 +112,7 @@ def _print_changes(call: Call, watching: Watch) -> None:
             continue
         line = format.watch_line(news.job._replace(elapsed_ms=None), watching.worker, program=call.program)
         if line != said.pop(news.job.id, None):
-            shown = f"{format.printable(news.job.type)} {line}"
+            shown = f"{text.printable(news.job.type)} {line}"
             _print_now(call, shown, {**news.job._asdict(), "worker": watching.worker})
         said[news.job.id] = line
         if len(said) > MOST_SAID:
@@ -121,7 +122,7 @@ def _print_changes(call: Call, watching: Watch) -> None:
 def _print_now(call: Call, line: str, fields: dict[str, Any]) -> None:
     """A line that begins with the time; with --json the time is `at`."""
     at = time.time()
-    call.output.line(f"{format.clock_time(at)} {line}", {"at": int(at * 1000), **fields})
+    call.output.line(f"{text.clock_time(at)} {line}", {"at": int(at * 1000), **fields})
     call.output.flush()
 
 

@@ -7,14 +7,14 @@ import signal
 import sys
 from functools import partial
 
-from zjobs.client.cli import exit_codes, format, usage
-from zjobs.client.cli.console import Output, silence
+from zjobs.client.cli import exit_codes, usage
+from zjobs.client.cli.show.console import Output, silence
 from zjobs.client.errors import JobEndedWithoutResult, ZjobsError
 from zjobs.program.cli.parse import UsageError, parse
 
 # Where the commands are, by name: only the one that runs is imported.
 RUN_BY = {
-    "submit": ("query", "submit"),
+    "submit": ("submit", "submit"),
     "status": ("query", "status"),
     "result": ("wait", "result"),
     "batch": ("wait", "batch"),
@@ -60,7 +60,7 @@ def _run_and_flush(argv: list[str]) -> int:
         return exit_codes.BROKEN_PIPE
     except OSError as error:
         silence(sys.stdout)
-        output.error("output", f"cannot write: {error.strerror}")
+        output.error("output", f"cannot write the output: {error.strerror}")
         return exit_codes.NO_OUTPUT
 
 
@@ -74,12 +74,12 @@ def _run(argv: list[str], output: Output) -> int:
         _say(error, output)
         return exit_codes.code_of(error)
     except RecursionError:
-        output.error("too_deep", "the value is nested too deeply to be shown")
+        output.error("too_deep", "the value is nested too deeply to be shown; a program can read it with zjobs.Client")
         return exit_codes.USAGE
 
 
 def _say(error: ZjobsError, output: Output) -> None:
-    from zjobs.client.cli.query import repeat_hint
+    from zjobs.client.cli.call import repeat_hint
 
     if error.request_key is None:
         output.error(error.code, str(error))
@@ -93,17 +93,19 @@ def _command(argv: list[str], output: Output) -> int:
     name, args = parse(usage.ZCLIENT, argv)
     timeout = args["--timeout"]
 
-    from zjobs.client.cli import query  # after the help and the mistakes, which need no ZeroMQ
+    from zjobs.client.cli.call import Call  # after the help and the mistakes, which need no ZeroMQ
     from zjobs.client.client import Client
 
     module, function = RUN_BY[name]
     run = getattr(importlib.import_module(f"zjobs.client.cli.{module}"), function)
     with Client(args["--broker"], timeout, key=args["--key"]) as client:
         client.connection.on_trouble = partial(_say_trouble, output, client.address, timeout)
-        call = query.Call(args, client, output)
+        call = Call(args, client, output)
         try:
             return int(run(call))
         except JobEndedWithoutResult as error:
+            from zjobs.client.cli.show import format  # most commands that end so have shown nothing before
+
             hint = "" if output.as_json else format.traceback_hint(error.status, call.program)
             output.error(error.code, f"{error}{hint}", prefix="", id=error.status.id)
             return exit_codes.code_of(error)

@@ -1,45 +1,13 @@
-"""The commands of zclient that ask or submit; `batch` and `result`, which wait, are in `waiting`."""
+"""The commands of zclient that ask: status, show, types, info."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO, NamedTuple
-
-from zjobs.client.cli import exit_codes, format, usage
-from zjobs.client.cli.console import Output
-from zjobs.client.client import Client
-from zjobs.client.errors import NotPermitted, ZjobsError
-from zjobs.client.job import new_request_key
-from zjobs.client.protocol.job import NO_DATA, gone, ids_of, job_like
-from zjobs.messages import values
-from zjobs.messages.records import JobStatus, Missing
-from zjobs.messages.requests import QueueReply, StatusReply, SubmitReply
-from zjobs.program.cli.parse import UsageError
-
-
-class Call(NamedTuple):
-    """One run of zclient: the options and words as parsed, the broker's client, where to write."""
-
-    args: dict[str, Any]
-    client: Client
-    output: Output
-
-    @property
-    def program(self) -> str:
-        """zclient as it was called, up to the command: for commands that it names."""
-        from shlex import quote  # most commands name none
-
-        given = [(name, self.args[name]) for name in ("--broker", "--key") if self.args[name] is not None]
-        return " ".join(["zclient", *(f"{name} {quote(value)}" for name, value in given)])
-
-
-def submit(call: Call) -> int:
-    for accepted in submitted(call, chosen_request_key(call)):
-        for job_id in ids_of(accepted):
-            call.output.line(str(job_id), {"id": job_id})
-        call.output.flush()
-    return exit_codes.DONE
+from zjobs.client.cli import exit_codes
+from zjobs.client.cli.call import Call, ids_of_words, job_id_of, say_missing
+from zjobs.client.cli.show import format
+from zjobs.client.errors import NotPermitted
+from zjobs.messages.records import JobStatus
+from zjobs.messages.requests import QueueReply, StatusReply
 
 
 def status(call: Call) -> int:
@@ -57,7 +25,7 @@ def _queue(call: Call) -> int:
     if reply.queued > len(reply.jobs):
         call.output.note(f"{reply.queued} jobs are ready in all")
     elif not reply.jobs:
-        call.output.note("nothing is in progress or ready to be (info counts what waits for its time)")
+        call.output.note(f"nothing runs or is ready to start; {call.program} info counts the delayed jobs")
     return exit_codes.DONE
 
 
@@ -108,142 +76,3 @@ def _running(call: Call, job_id: int | None) -> JobStatus | None:
     except NotPermitted:
         return None
     return next(iter(jobs), None)
-
-
-def say_missing(call: Call, missing: Iterable[Missing]) -> None:
-    call.output.flush()
-    for each in missing:
-        call.output.error(each.code.value, str(gone(each)), id=each.id)
-
-
-def ids_of_words(call: Call) -> list[int]:
-    """The ids of the command line, each once; `-` stands for those on standard input."""
-    words: list[str] = []
-    for word in call.args["ID"]:
-        words += _utf8(_open("-").read(), "standard input").split() if word == "-" else [word]
-    if call.args["ID"] and not words:
-        raise UsageError("there are no ids on standard input")
-    return list(dict.fromkeys(map(job_id_of, words)))
-
-
-def job_id_of(word: str) -> int:
-    try:
-        return usage.job_id(word)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-
-
-# --- submitting, for `batch` too -----------------------------------------------------------------------------
-
-
-def chosen_request_key(call: Call) -> str:
-    request_key = call.args["--once"]
-    return new_request_key() if request_key is None else str(request_key)
-
-
-def submitted(call: Call, request_key: str) -> Iterator[SubmitReply]:
-    """Submits what the command line says; yields what is accepted, request by request.
-
-    An error names the line of --lines that was not taken.
-    """
-    args = call.args
-    datas = _datas(args)
-    like = job_like(args["TYPE"], args["--priority"], args["--delay"], args["--time-limit"])
-    taken = 0
-    checked = True
-    try:
-        for accepted in call.client.submit_in_parts(like, datas, request_key):
-            if checked and not accepted.checked:
-                call.output.note("no worker has announced its types yet: the type was not checked")
-            checked = accepted.checked
-            taken += accepted.count
-            yield accepted
-    except (ZjobsError, UsageError) as error:
-        if call.args["--lines"] is not None:
-            error.args = (f"line {taken + 1}: {error}",)
-            if isinstance(error, ZjobsError) and error.request_key is not None:
-                error.request_key = request_key  # that of the whole: under it everything is repeated
-        raise
-    except KeyboardInterrupt:
-        call.output.note(f"interrupted before an answer; {repeat_hint(request_key)}")
-        raise
-
-
-def repeat_hint(request_key: str) -> str:
-    import shlex  # only where something went wrong
-
-    return f"repeat with --once {shlex.quote(request_key)} to know: that makes no second job"
-
-
-def _datas(args: dict[str, Any]) -> Iterable[Any]:
-    """What the jobs get: the one thing that DATA or --arg say, or the lines of --lines, read as they are used."""
-    data, arguments, lines = args["DATA"], args["--arg"], args["--lines"]
-    if (data is not None) + bool(arguments) + (lines is not None) > 1:
-        raise UsageError("DATA, --arg and --lines exclude each other")
-    for value in (args["TYPE"], args["--once"], data, *arguments):
-        _check_text(value)
-    if lines is not None:
-        return _lines(_open(lines), lines)
-    if arguments:
-        return [_named(arguments)]
-    if data == "-":
-        return [_utf8(_open("-").read(), "standard input")]
-    return [NO_DATA if data is None else data]
-
-
-def _check_text(value: str | None) -> None:
-    try:
-        (value or "").encode()
-    except UnicodeEncodeError:
-        raise UsageError(f"{value!a} is not UTF-8 text") from None
-
-
-def _named(arguments: list[str]) -> dict[str, Any]:
-    """The map that `NAME=VALUE` words make: values are JSON where they parse as such, else text."""
-    import json  # not needed to submit text
-
-    named: dict[str, Any] = {}
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if not name or not equals:
-            raise UsageError(f"--arg {argument}: NAME=VALUE is expected")
-        if name in named:
-            raise UsageError(f"--arg {name} is given twice")
-        try:
-            named[name] = json.loads(value)
-        except (ValueError, RecursionError):
-            named[name] = value
-    try:
-        values.pack_value(named)
-    except (ValueError, OverflowError) as error:
-        raise UsageError(f"--arg: {error}") from None
-    return named
-
-
-def _open(path: str) -> BinaryIO:
-    """The file to read bytes from; `-` is standard input."""
-    if path == "-":
-        if sys.stdin is None:
-            raise UsageError("standard input is closed")
-        return sys.stdin.buffer
-    try:
-        return open(path, "rb")
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
-
-
-def _lines(file: BinaryIO, path: str) -> Iterator[str]:
-    """Each line without its newline; only a newline ends a line."""
-    with file:
-        try:
-            for line in file:
-                yield _utf8(line.removesuffix(b"\n"), path)
-        except OSError as error:
-            raise UsageError(f"cannot read {path}: {error.strerror}") from None
-
-
-def _utf8(data: bytes, where: str) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{where} is not UTF-8 text (byte {error.start})") from None

@@ -5,8 +5,10 @@ from __future__ import annotations
 from time import monotonic
 from typing import Any, Protocol
 
-from zjobs.client.cli import exit_codes, format
-from zjobs.client.cli.query import Call, chosen_request_key, job_id_of, submitted
+from zjobs.client.cli import exit_codes
+from zjobs.client.cli.call import Call, chosen_request_key, job_id_of
+from zjobs.client.cli.show import format, text
+from zjobs.client.cli.submit import submitted
 from zjobs.client.errors import BrokerUnreachable, StillRunning, WaitTimeout, ZjobsError
 from zjobs.client.job import Watch
 from zjobs.client.protocol.job import ended_without_result, ids_of
@@ -144,10 +146,10 @@ class _OneJob:
         watch = self._watch
         line = format.watch_line(self._note.added_to(job), watch.worker, now - self._heard, watch.paused)
         if queued:
-            line = f"{line} ({format.seconds(now - self._since)})"
-        bar_columns = min(BAR_COLUMNS, self._output.live_columns - format.width(line) - 1)
+            line = f"{line} ({text.seconds(now - self._since)})"
+        bar_columns = min(BAR_COLUMNS, self._output.live_columns - text.width(line) - 1)
         if job.fraction is not None and not queued and bar_columns >= SMALLEST_BAR_COLUMNS:
-            line = f"{format.bar(job.fraction, bar_columns)} {line}"
+            line = f"{text.bar(job.fraction, bar_columns)} {line}"
         self._output.show_live(line)
 
     def _say(self, job: JobStatus) -> None:
@@ -233,8 +235,8 @@ class _Lines:
             output.error(failure.code, f"{failure}{hint}", prefix=f"line {self._printed + 1}: ", id=job_id)
             return
         value = self._call.client.result(job_id, journal=self._watch.journal)
-        shown = format.json_text(value) if isinstance(value, bytes) else format.result_text(value)
-        output.line(f"{job_id}\t{format.escaped(shown)}", _fields(job_id, value))
+        shown = text.json_text(value) if isinstance(value, bytes) else text.result_text(value)
+        output.line(f"{job_id}\t{text.escaped(shown)}", _fields(job_id, value))
         output.flush()
 
 

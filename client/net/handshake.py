@@ -71,7 +71,7 @@ class Handshake:
                 self._hang_ups = 0
                 self.stands = True
             elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-                raise KeyRefused(f"key refused by {self._endpoint}")
+                raise KeyRefused(f"key refused by {self._endpoint}: ask who runs the broker for another")
             else:
                 self._hang_ups += 1
                 self.hung_up = True
@@ -84,8 +84,10 @@ class Handshake:
     def judge(self, spoken: str) -> None:
         """Raises KeyNeeded or UntrustedBroker when the mechanism that the other side speaks is not ours."""
         if self._key is None and spoken == "CURVE":
-            raise KeyNeeded(f"{self._endpoint} wants a key: --key FILE")
+            raise KeyNeeded(f"{self._endpoint} wants a key: name your key file with --key FILE")
         if self._key is not None and spoken == "NULL":
-            raise UntrustedBroker(f"{self._endpoint} uses no keys, but {self._key.file} names one (--key '': use none)")
+            raise UntrustedBroker(
+                f"{self._endpoint} uses no keys, but {self._key.file} names one; --key '' talks to it without"
+            )
         if self._key is not None and spoken == "CURVE" and self._hang_ups >= HANG_UPS:
             raise UntrustedBroker(f"{self._endpoint} does not have the key that {self._key.file} names")

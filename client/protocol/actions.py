@@ -134,7 +134,7 @@ def reply_bytes(request: Any) -> int:
 def body_of(frames: list[bytes], address: str) -> bytes:
     """The only frame of a reply. Raises BadReply."""
     if len(frames) != 1:
-        raise errors.BadReply(f"{address} answered with {len(frames)} frames; it is no broker of zjobs")
+        raise errors.BadReply(f"{address} answered with {len(frames)} frames; it is not a zjobs broker")
     return frames[0]
 
 
@@ -143,9 +143,11 @@ def read_reply(body: bytes, kind: type[T], address: str) -> T:
     try:
         reply = codec.decode(body, ops.REPLIES)
     except codec.DecodeError as error:
-        raise errors.BadReply(f"{address} does not answer as a broker of zjobs does: {error}") from error
+        raise errors.BadReply(f"{address} does not answer like a zjobs broker: {error}") from error
     if isinstance(reply, Error):
         raise errors.BY_CODE[reply.code.value](reply.message)
     if not isinstance(reply, kind):
-        raise errors.BadReply(f"{address} answered a {kind.__name__} with a {type(reply).__name__}")
+        raise errors.BadReply(
+            f"{address} answered with {type(reply).__name__}, not {kind.__name__}; is it of another version?"
+        )
     return reply

@@ -25,9 +25,11 @@ NO_DATA = NoData.NO_DATA
 def job_like(type: str, priority: int = 0, delay: float = 0, time_limit: float | None = None) -> NewJob:
     """A job without its data; `delay` and `time_limit` in seconds. Raises BadRequest for what no job can have."""
     if delay < 0 or not abs(priority) <= MAX_PRIORITY:
-        raise errors.BadRequest(f"a priority is from -{MAX_PRIORITY} to {MAX_PRIORITY}, a delay at least 0")
+        raise errors.BadRequest(
+            f"priority {priority}, delay {delay}: wanted are -{MAX_PRIORITY} to {MAX_PRIORITY}, at least 0"
+        )
     if time_limit is not None and time_limit <= 0:
-        raise errors.BadRequest("a time limit must be more than 0")
+        raise errors.BadRequest(f"the time limit is {time_limit}; it must be more than 0")
     limit_ms = None if time_limit is None else Ms(max(1, round(time_limit * 1000)))
     return NewJob(type, None, priority, Ms(round(delay * 1000)), limit_ms)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import zmq
 
+from tests.contract import error_table
 from tests.contract.console import Terminal, fenced
 from zjobs.messages import ops
 from zjobs.messages.dispatch import PIPE, REPORTS, Ended, Returned, Running
@@ -237,3 +238,24 @@ def test_files_and_tests_that_are_named_exist(document: Path) -> None:
     folders = "broker|worker|client|messages|tests|scripts|docs"
     for name in re.findall(rf"`((?:{folders})/[\w./-]*)`", document.read_text(encoding="utf-8")):
         assert (ROOT / name).exists(), name
+
+
+def test_the_errors_are_listed() -> None:
+    """docs/errors.md has every error sentence of the source; `python -m tests.contract.error_table` writes it."""
+    assert error_table.PAGE.read_text("utf-8") == error_table.page()
+
+
+def test_the_list_of_errors_finds_them() -> None:
+    """One of each kind: raised, made by an exception, sent with a code, printed."""
+    found = {(sentence.kind, sentence.text) for sentence in error_table.sentences()}
+    assert ("UsageError", "{name} takes no value") in found
+    assert ("WaitTimeout", "job {id} is not finished after {seconds} s") in found
+    assert ("not_finished", "job {job_id} has not ended yet") in found
+    assert ("printed", "cannot write the output: {strerror}") in found
+
+
+def test_errors_are_sentences() -> None:
+    """No capital letter at the beginning, no full stop at the end: they stand after a program's name."""
+    for sentence in error_table.sentences():
+        assert not sentence.text.rstrip().endswith("."), sentence
+        assert not (sentence.text[:1].isupper() and sentence.text[1:2].islower()), sentence

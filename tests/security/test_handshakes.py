@@ -63,7 +63,10 @@ def test_an_unknown_key(running: Any) -> None:
     public, secret = pair()
     file = forged(running, "alice", public=public, secret=secret)
     ended = running.service.zclient("--key", str(file), *TIMEOUT, "list")
-    assert (ended.returncode, ended.stderr) == (5, f"zclient: key refused by {running.service.endpoint}\n")
+    assert (ended.returncode, ended.stderr) == (
+        5,
+        f"zclient: key refused by {running.service.endpoint}: ask who runs the broker for another\n",
+    )
     with Client(running.service.endpoint, 600, key=file) as client, pytest.raises(errors.KeyRefused) as caught:
         client.info()
     assert caught.value.code == "key_refused" and isinstance(caught.value, errors.NotPermitted)
@@ -90,7 +93,7 @@ def test_a_wrong_server_key(running: Any) -> None:
 def test_no_key(running: Any) -> None:
     """A broker with keys wants one."""
     ended = running.service.zclient(*TIMEOUT, "list")
-    sentence = f"zclient: {running.service.endpoint} wants a key: --key FILE\n"
+    sentence = f"zclient: {running.service.endpoint} wants a key: name your key file with --key FILE\n"
     assert (ended.returncode, ended.stderr) == (5, sentence)
     with Client(running.service.endpoint, 600, key="") as client, pytest.raises(errors.KeyNeeded):
         client.info()

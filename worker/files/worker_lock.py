@@ -86,7 +86,7 @@ def _wait_for_orphan(locked: lock.Locked, deadline: float) -> None:
         _, left = platform.end_marked(holder.marks, _RETRY_S)
     if time.monotonic() >= deadline:
         what = platform.described(left) or locked.holder or "unknown"
-        raise Taken(f"what a dead worker ({what}) left running still holds {locked.path}")
+        raise Taken(f"what a dead worker ({what}) left running still holds {locked.path}; end it first")
     time.sleep(_RETRY_S)
 
 

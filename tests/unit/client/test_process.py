@@ -94,7 +94,7 @@ def test_a_full_disk(start: Start) -> None:
     with open("/dev/full", "w") as full:
         process = start("types", stdout=full)
         _, err = process.communicate(timeout=30)
-    assert (process.returncode, err) == (74, "zclient: cannot write: No space left on device\n")
+    assert (process.returncode, err) == (74, "zclient: cannot write the output: No space left on device\n")
 
 
 def test_closed_streams(start: Start, broker: Any) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from zjobs.client.cli import format, wait
+from zjobs.client.cli import wait
+from zjobs.client.cli.show import text
 from zjobs.client.protocol import watch
 from zjobs.messages.records import Paused, TaskType
 from zjobs.messages.requests import Error, Info, PauseReply, Status, Submit, SubmitReply, TypesReply
@@ -206,7 +207,7 @@ def test_notes_of_a_task_that_reports_without_end(
     broker: Any, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A note is asked for though events never cease, and not again before some time has passed."""
-    monkeypatch.setattr("zjobs.client.cli.console._is_terminal", lambda stream: True)
+    monkeypatch.setattr("zjobs.client.cli.show.console._is_terminal", lambda stream: True)
     monkeypatch.setattr(watch, "CHECK_EVERY_S", 3600.0)
     monkeypatch.setattr(wait, "NOTE_S", 3600.0)
     monkeypatch.setattr(wait, "LIVE_S", 0.05)
@@ -259,5 +260,5 @@ def test_waiting_for_many_on_a_terminal(start: Start, broker: Any, terminal: Ter
 @pytest.mark.parametrize("evil", ["\x1b", "\x9b", "\x07", "\r", "\x00", "\x7f", "\x85"])
 def test_harmless(evil: str) -> None:
     """Every control character is shown as an escape; text of every script is left alone."""
-    assert format.harmless(f"a{evil}b") == f"a{ascii(evil)[1:-1]}b"
-    assert format.harmless("a\tb\né שלום 👩\u200d🚀") == "a\tb\né שלום 👩\u200d🚀"
+    assert text.harmless(f"a{evil}b") == f"a{ascii(evil)[1:-1]}b"
+    assert text.harmless("a\tb\né שלום 👩\u200d🚀") == "a\tb\né שלום 👩\u200d🚀"

@@ -18,4 +18,4 @@ def test_elsewhere_they_refuse_to_start(package: str, platform: str) -> None:
         [sys.executable, "-c", ELSEWHERE.format(platform, package)], capture_output=True, text=True, timeout=60
     )
     assert started.returncode == 78 and started.stdout == ""
-    assert started.stderr == f"z{package}: it runs on Linux alone (the Windows Subsystem for Linux is one)\n"
+    assert started.stderr == f"z{package}: this program runs only on Linux (the Windows Subsystem for Linux will do)\n"

@@ -356,7 +356,7 @@ def test_second_worker_is_refused(
         (["--time-scale", "-1"], 64, "is not a number from 0"),
         (["--time-scale", "nan"], 64, "is not a number from 0"),
         (["--log-level", "loud"], 64, "--log-level: 'loud' is not one of debug, info, warning, error"),
-        (["--pipe", "ipc:///nonexistent/folder/w"], 73, "cannot bind ipc:///nonexistent/folder/w: No such file"),
+        (["--pipe", "ipc:///nonexistent/folder/w"], 73, "cannot listen at ipc:///nonexistent/folder/w: No such file"),
     ],
 )
 @pytest.mark.usefixtures("place")
@@ -381,7 +381,7 @@ def test_address_in_use(place: tuple[str, str], capfd: pytest.CaptureFixture[str
     with zmq.Context() as context, context.socket(zmq.PULL) as other:
         port = other.bind_to_random_port("tcp://127.0.0.1")
         assert cli.main(["--pipe", place[0], "--reports", f"tcp://127.0.0.1:{port}"]) == 69
-    assert f"cannot bind tcp://127.0.0.1:{port}: it is in use by another program" in capfd.readouterr().err
+    assert f"cannot listen at tcp://127.0.0.1:{port}: it is in use by another program" in capfd.readouterr().err
 
 
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:

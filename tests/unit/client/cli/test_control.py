@@ -133,7 +133,11 @@ def test_forget(run: Run, broker: Any) -> None:
     """What was dropped is on stdout, what was not on stderr; 4 for jobs that go on, 3 for what there is not."""
     broker.add(1, COMPLETED, "x")
     broker.add(2)
-    assert run("forget", "1", "2") == (4, "1 forgotten\n", "zclient: job 2 has not ended: it is kept\n")
+    assert run("forget", "1", "2") == (
+        4,
+        "1 forgotten\n",
+        "zclient: job 2 has not ended, so it is kept; zclient cancel 2 ends it\n",
+    )
     ran = run("forget", "1", "2")
     assert (ran.code, ran.out) == (3, "") and ran.err.endswith("zclient: job 1 was dropped since\n")
     broker.add(3, COMPLETED, "x")
@@ -210,9 +214,9 @@ def test_list(run: Run, broker: Any) -> None:
 
 
 def line_moment(broker: Any, job_id: int) -> str:
-    from zjobs.client.cli import format
+    from zjobs.client.cli.show import text
 
-    return format.moment(broker.jobs[job_id].submitted_at)[:19]
+    return text.moment(broker.jobs[job_id].submitted_at)[:19]
 
 
 def test_pause_names_what_goes_on(run: Run, broker: Any) -> None:

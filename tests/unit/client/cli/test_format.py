@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from zjobs.client.cli import format
+from zjobs.client.cli.show import format, text
 from zjobs.messages.records import JobStatus, Limits, TaskType, WorkerInfo
 from zjobs.messages.requests import InfoReply, ShowReply
 from zjobs.messages.states import FailReason, JobState, WorkerState
@@ -94,15 +94,15 @@ def test_output_in_a_watch() -> None:
 )
 def test_progress(fraction: float, bar: str, percent: str) -> None:
     """The bar is full, and 100 % are said, when all is done and not before."""
-    assert format.bar(fraction, 10) == bar
-    assert format.percent(fraction) == percent
+    assert text.bar(fraction, 10) == bar
+    assert text.percent(fraction) == percent
 
 
 @pytest.mark.parametrize(("shown", "columns"), [("abc", 3), ("漢字", 4), ("e\u0301", 1), ("", 0)])
 def test_width(shown: str, columns: int) -> None:
     """Wide characters take two columns, combining marks none, and nothing is cut in the middle of one."""
-    assert format.width(shown) == columns
-    assert format.cut("漢字x", 3) == "漢"
+    assert text.width(shown) == columns
+    assert text.cut("漢字x", 3) == "漢"
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_width(shown: str, columns: int) -> None:
 )
 def test_seconds(value_s: float, shown: str) -> None:
     """Durations have the two units that matter."""
-    assert format.seconds(value_s) == shown
+    assert text.seconds(value_s) == shown
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_seconds(value_s: float, shown: str) -> None:
 )
 def test_result_text(value: Any, shown: str) -> None:
     """Text is shown as it is; whatever else msgpack can hold is JSON that parses."""
-    assert format.result_text(value) == shown
+    assert text.result_text(value) == shown
     if not isinstance(value, str):
         json.loads(shown)
 
@@ -136,7 +136,7 @@ def test_result_text(value: Any, shown: str) -> None:
 def test_escaped_lines_can_be_read_back() -> None:
     """What stands in a line stays in a line, and nothing is lost by it."""
     value = "a\tb\nc\\n\r"
-    shown = format.escaped(value)
+    shown = text.escaped(value)
     assert shown == "a\\tb\\nc\\\\n\\r"
     assert shown.encode().decode("unicode_escape") == value
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from zjobs.client.cli import format
-from zjobs.client.cli.job_table import Table
+from zjobs.client.cli.show import text
+from zjobs.client.cli.show.job_table import Table
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState
 
@@ -16,7 +16,7 @@ def test_fits_the_terminal() -> None:
     for columns in (20, 40, 80, 200):
         lines = Table(columns).lines(jobs)
         assert lines[0].startswith("ID") and len(lines) == 4
-        assert max(map(format.width, lines)) <= columns
+        assert max(map(text.width, lines)) <= columns
     assert "MESSAGE" in Table(200).lines(jobs)[0]
 
 

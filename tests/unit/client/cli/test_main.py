@@ -142,7 +142,7 @@ WRONG = [
     (["list", "--owner", "me"], "there is no option --owner; zclient list --help lists all"),
     (["submit", "t", "a", "--arg", "b=1"], "DATA, --arg and --lines exclude each other"),
     (["submit", "t", "a", "--lines", "x"], "DATA, --arg and --lines exclude each other"),
-    (["submit", "t", "--arg", "b"], "--arg b: NAME=VALUE is expected"),
+    (["submit", "t", "--arg", "b"], "--arg b: this is not NAME=VALUE"),
     (["submit", "t", "--arg", "b=1", "--arg", "b=2"], "--arg b is given twice"),
     (["submit", "t", "--arg", "b=" + "9" * 30], "--arg: "),
     (["submit", "t", "--lines", "/nonexistent/x"], "cannot read /nonexistent/x: No such file"),
@@ -227,7 +227,7 @@ def test_status(run: Run, broker: Any) -> None:
     assert run("status") == Ran(0, "17 queued, 3 ahead (no worker)\n", "")
     broker.jobs.clear()
     assert run("status") == Ran(
-        0, "", "zclient: nothing is in progress or ready to be (info counts what waits for its time)\n"
+        0, "", "zclient: nothing runs or is ready to start; zclient info counts the delayed jobs\n"
     )
 
 
@@ -374,7 +374,7 @@ def test_batch_with_a_lost_broker(run: Run, broker: Any, monkeypatch: pytest.Mon
 
 def test_the_live_line(run: Run, broker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal the status is one line that is rewritten, and gone when the result is printed."""
-    monkeypatch.setattr("zjobs.client.cli.console._is_terminal", lambda stream: True)
+    monkeypatch.setattr("zjobs.client.cli.show.console._is_terminal", lambda stream: True)
     monkeypatch.setattr(wait, "LIVE_S", 0.01)
 
     def submitted(request: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zjobs.client.cli import format
+from zjobs.client.cli.show import format, text
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState
 
@@ -34,21 +34,21 @@ class Table:
             self._widths = [len(word) if self._columns else 0 for word in self._head[:-1]]
         rows = [self._cells(job) for job in jobs]
         for row in rows:
-            self._widths = [max(width, format.width(cell)) for width, cell in zip(self._widths, row)]
+            self._widths = [max(width, text.width(cell)) for width, cell in zip(self._widths, row)]
         head = [self._head] if begins and self._columns is not None else []
         return [self._line(row) for row in (*head, *rows)]
 
     def _cells(self, job: JobStatus) -> tuple[str, ...]:
-        kind = format.printable(job.type)
-        took = "-" if job.elapsed_ms is None else format.seconds(job.elapsed_ms / 1000)
+        kind = text.printable(job.type)
+        took = "-" if job.elapsed_ms is None else text.seconds(job.elapsed_ms / 1000)
         cells = (
             str(job.id),
             _state(job),
-            kind if self._columns is None else format.cut(kind, TYPE_COLUMNS),
-            format.printable(job.owner) or "-",
-            format.moment(job.submitted_at)[:19],
+            kind if self._columns is None else text.cut(kind, TYPE_COLUMNS),
+            text.printable(job.owner) or "-",
+            text.moment(job.submitted_at)[:19],
             took,
-            format.printable(_message(job)),
+            text.printable(_message(job)),
         )
         return self._shown(cells)
 
@@ -56,9 +56,9 @@ class Table:
         return row if self._owners else (*row[:OWNER], *row[OWNER + 1 :])
 
     def _line(self, row: Sequence[str]) -> str:
-        padded = [cell + " " * (width - format.width(cell)) for width, cell in zip(self._widths, row)]
+        padded = [cell + " " * (width - text.width(cell)) for width, cell in zip(self._widths, row)]
         line = "  ".join([*padded, row[-1]]).rstrip()
-        return line if self._columns is None else format.cut(line, self._columns)
+        return line if self._columns is None else text.cut(line, self._columns)
 
 
 def _state(job: JobStatus) -> str:

@@ -1,22 +1,22 @@
-"""How things are shown: statuses, durations and results as text, and as what JSON can hold. Pure."""
+"""What the service says, as lines for people: statuses, a whole job, the state of the service. Pure."""
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Mapping
-from enum import Enum
-from typing import Any
 
+from zjobs.client.cli.show.text import (
+    byte_count,
+    moment,
+    percent,
+    printable,
+    printable_lines,
+    seconds,
+    whole_seconds,
+)
 from zjobs.messages.events import ServiceEvent
 from zjobs.messages.records import Attempt, JobStatus, Paused, TaskType
 from zjobs.messages.requests import InfoReply, PauseReply, ShowReply
 from zjobs.messages.states import FailReason, JobState, WorkerState
-
-# What a terminal acts upon: the control characters of ASCII and of ISO 8859, but newline and tab.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 _WORKER_NOTES = {
     WorkerState.READY: "",
@@ -35,46 +35,8 @@ _WORKER_SENTENCES = {
     WorkerState.STOPPING: "is stopping",
     WorkerState.FOREIGN: "serves another broker",
     WorkerState.LACKS_TYPE: "lacks a task type (see zclient info)",
+    WorkerState.BLOCKED: "cannot start jobs (see zclient info)",
 }
-
-
-def harmless(text: str) -> str:
-    """`text` for a terminal: its lines and all that can be seen as they are, other control characters as \\x1b."""
-    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
-
-
-def printable(text: str) -> str:
-    """`text` without what a terminal would act upon: control characters are shown as \\x1b and the like."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-def printable_lines(text: str) -> list[str]:
-    return [printable(line) for line in text.expandtabs(4).split("\n")]
-
-
-def seconds(value_s: float) -> str:
-    """A duration for people: 1.2 s, 2 min 5 s, 3 h 20 min, 4 d 1 h."""
-    if value_s < 60:
-        return f"{value_s:.1f} s"
-    whole = int(value_s)
-    for size, unit, small, small_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= size:
-            return f"{whole // size} {unit} {whole % size // small} {small_unit}"
-    return f"{whole} s"
-
-
-def moment(at_ms: int | None) -> str:
-    """A wall clock time in the local time zone; a dash for none."""
-    if at_ms is None:
-        return "-"
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1000)) + f".{at_ms % 1000:03d}"
-
-
-def clock_time(at_s: float) -> str:
-    """The time of day: 21:03:12."""
-    return time.strftime("%H:%M:%S", time.localtime(at_s))
 
 
 def service_lines(now: ServiceEvent, before: ServiceEvent | None) -> list[str]:
@@ -107,13 +69,13 @@ def status_line(
         place = "" if job.ahead is None else f", {job.ahead} ahead"
         return f"{job.id} queued{when}{place}{' (paused)' if paused else ''}{_worker_note(job, worker)}"
     elapsed = "" if job.elapsed_ms is None else f" for {seconds(job.elapsed_ms / 1000 + later_s)}"
-    stuck = "" if job.stuck_ms is None else f" (no sign of life for {_left(job.stuck_ms / 1000 + later_s)})"
+    stuck = "" if job.stuck_ms is None else f" (no sign of life for {whole_seconds(job.stuck_ms / 1000 + later_s)})"
     return f"{job.id} in progress{elapsed}{progress(job)}{stuck}{_worker_note(job, worker)}"
 
 
 def _begins(job: JobStatus) -> str:
     """When a job that is not ready will be, and what it waits for."""
-    left = _left(job.ready_at / 1000 - time.time()) if job.ready_at is not None else ""
+    left = whole_seconds(job.ready_at / 1000 - time.time()) if job.ready_at is not None else ""
     if job.reason is None or not job.attempts:
         return f"ready in {left}"
     after = f", after {printable(job.message)}" if job.message else ""
@@ -129,7 +91,7 @@ def watch_line(
 ) -> str:
     """As status_line, and how much a job that goes on has printed."""
     line = status_line(job, worker, later_s, paused, program)
-    return f"{line}, {_bytes(job.output_bytes)} printed" if job.output_bytes and not job.state.final else line
+    return f"{line}, {byte_count(job.output_bytes)} printed" if job.output_bytes and not job.state.final else line
 
 
 def progress(job: JobStatus) -> str:
@@ -138,44 +100,9 @@ def progress(job: JobStatus) -> str:
     return fraction + (f" ({printable(job.note)})" if job.note else "")
 
 
-def percent(fraction: float) -> str:
-    """Rounded down: 100 % is said when all is done."""
-    return f"{int(fraction * 100 + 1e-6)} %"
-
-
-def bar(fraction: float, width: int) -> str:
-    """A progress bar of `width` characters: [####------]."""
-    inner = max(1, width - 2)
-    full = int(fraction * inner + 1e-6)
-    return f"[{'#' * full}{'-' * (inner - full)}]"
-
-
-def width(text: str) -> int:
-    """How many columns `text` takes on a terminal."""
-    if text.isascii():
-        return len(text)
-    import unicodedata  # only for those who need it: it is large
-
-    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
-    return len(text) + wide - sum(unicodedata.category(c) in ("Mn", "Me", "Cf") for c in text)
-
-
-def cut(text: str, columns: int) -> str:
-    """As much of the beginning of `text` as `columns` hold."""
-    shown = text[:columns]
-    while width(shown) > columns:
-        shown = shown[:-1]
-    return shown
-
-
 def _worker_note(job: JobStatus, worker: WorkerState) -> str:
     lost = worker is WorkerState.ABSENT and job.state is JobState.IN_PROGRESS
     return " (worker lost)" if lost else _WORKER_NOTES[worker]
-
-
-def _left(value_s: float) -> str:
-    """A duration without fractions: 28 s."""
-    return f"{max(0, round(value_s))} s" if value_s < 60 else seconds(value_s)
 
 
 def end_line(job: JobStatus, program: str | None = "zclient") -> str:
@@ -216,9 +143,9 @@ def show_lines(
         "ended": moment(job.ended_at),
         "ran for": "-" if job.elapsed_ms is None else seconds(job.elapsed_ms / 1000),
         "runs": f"{job.attempts} ended, {job.reruns} lost with a worker",
-        "data": _bytes(reply.data_bytes),
-        "result": _bytes(reply.result_bytes),
-        "output": f"{_bytes(job.output_bytes)} printed",
+        "data": byte_count(reply.data_bytes),
+        "result": byte_count(reply.result_bytes),
+        "output": f"{byte_count(job.output_bytes)} printed",
         **({"killed": f"{reply.killed} processes that it had left running"} if reply.killed else {}),
         **({"left behind": printable(reply.left_behind)} if reply.left_behind else {}),
         **({"output file": printable(reply.output_file)} if reply.output_file else {}),
@@ -266,11 +193,11 @@ def info_lines(info: InfoReply, address: str, running_job: JobStatus | None = No
     where = f", pid {worker.pid} on {printable(worker.host or '?')}" if worker.pid is not None else ""
     running = "" if worker.running is None else _what_runs(worker.state, worker.running)
     if running_job is not None and running_job.stuck_ms is not None:
-        running += f" (no sign of life for {_left(running_job.stuck_ms / 1000)})"
+        running += f" (no sign of life for {whole_seconds(running_job.stuck_ms / 1000)})"
     facts = {
         "broker": f"{printable(info.server)} at {address}, pid {info.pid}, up {seconds(info.uptime_ms / 1000)}",
         "versions": printable(f"Python {info.python}, libzmq {info.libzmq}, SQLite {info.sqlite}"),
-        "journal": f"{printable(info.journal_file)}, {_bytes(info.journal_bytes)} ({printable(info.journal)})",
+        "journal": f"{printable(info.journal_file)}, {byte_count(info.journal_bytes)} ({printable(info.journal)})",
         "worker": f"{worker.state.value} for {seconds(worker.since_ms / 1000)}{where}{running}",
         "jobs": f"{info.queued} queued, {info.waiting} waiting, {info.in_progress} in progress, "
         f"{info.completed} completed, {info.failed} failed, {info.cancelled} cancelled",
@@ -311,55 +238,3 @@ def _why(paused: Paused) -> str:
 def _aligned(facts: dict[str, str]) -> list[str]:
     width = max(map(len, facts)) + 1
     return [f"{name + ':':{width}} {fact}" for name, fact in facts.items()]
-
-
-def _bytes(count: int | None) -> str:
-    if count is None:
-        return "none"
-    for size, unit in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count} bytes"
-
-
-# --- results -----------------------------------------------------------------------------------------------
-
-
-def result_text(value: Any) -> str:
-    """A result that is not bytes: text as it is, everything else as JSON."""
-    return value if isinstance(value, str) else json_text(value, ascii_only=False)
-
-
-def escaped(text: str) -> str:
-    """`text` as part of a line: backslash, newline, carriage return and tab are escaped."""
-    return "".join(_ESCAPES.get(c, c) for c in text)
-
-
-def json_text(value: Any, ascii_only: bool = True) -> str:
-    """`value` as JSON on one line. Bytes become {"base64": …}, NaN and the infinities text."""
-    import json  # not needed to submit a job
-
-    return json.dumps(_jsonable(value), ensure_ascii=ascii_only, allow_nan=False)
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, bytes):
-        import base64
-
-        return {"base64": base64.b64encode(value).decode()}
-    if isinstance(value, float) and not abs(value) < float("inf"):
-        return str(value)
-    if hasattr(value, "_asdict"):
-        return _jsonable(value._asdict())
-    if isinstance(value, Mapping):
-        return {_json_key(key): _jsonable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_jsonable(item) for item in value]
-    return value
-
-
-def _json_key(key: Any) -> str:
-    """JSON has text keys only; those of msgpack may be anything that can be hashed."""
-    return key if isinstance(key, str) else json_text(key)

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any, TextIO
 
-from zjobs.client.cli import format
+from zjobs.client.cli.show import text
 
 
 class Output:
@@ -34,13 +34,13 @@ class Output:
     def line(self, line: str, fields: Any) -> None:
         """`line` for people; `fields` (a map or record) with --json."""
         self._clear()
-        shown = format.json_text(fields) if self.as_json else line
-        print(format.harmless(shown) if self._escape_out else shown)
+        shown = text.json_text(fields) if self.as_json else line
+        print(text.harmless(shown) if self._escape_out else shown)
 
     def result(self, value: Any, fields: dict[str, Any]) -> None:
         """A result: bytes raw, text as it is, everything else as JSON; `fields` with --json."""
         if self.as_json or not isinstance(value, bytes):
-            self.line("" if self.as_json else format.result_text(value), fields)
+            self.line("" if self.as_json else text.result_text(value), fields)
         elif self._escape_out:
             self.line(value.decode(errors="backslashreplace"), fields)
         else:
@@ -53,7 +53,7 @@ class Output:
             return
         self._clear()
         if self._escape_out:
-            sys.stdout.write(format.harmless(decoded))
+            sys.stdout.write(text.harmless(decoded))
             return
         self.flush()
         if sys.stdout is not None:
@@ -86,7 +86,7 @@ class Output:
         """Rewrites the live line (only where `live`). Cut to the width, as a wrapped line cannot be rewritten."""
         if sys.stderr is None:
             return
-        cut = format.cut(format.printable(line), self.live_columns)
+        cut = text.cut(text.printable(line), self.live_columns)
         sys.stderr.write(f"\r{cut}\x1b[K")
         sys.stderr.flush()
         self._live_shown = True
@@ -94,8 +94,8 @@ class Output:
     def _say(self, line: str, fields: Any) -> None:
         self._clear()
         if sys.stderr is not None:
-            shown = format.json_text(fields) if self.as_json else line
-            print(format.harmless(shown) if self._escape_err else shown, file=sys.stderr, flush=True)
+            shown = text.json_text(fields) if self.as_json else line
+            print(text.harmless(shown) if self._escape_err else shown, file=sys.stderr, flush=True)
 
     def _clear(self) -> None:
         if self._live_shown and sys.stderr is not None:

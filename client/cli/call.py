@@ -1,0 +1,84 @@
+"""What every command of zclient works with: its options and words, its client, where it writes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any, BinaryIO, NamedTuple
+
+from zjobs.client.cli import usage
+from zjobs.client.cli.show.console import Output
+from zjobs.client.client import Client
+from zjobs.client.job import new_request_key
+from zjobs.client.protocol.job import gone
+from zjobs.messages.records import Missing
+from zjobs.program.cli.parse import UsageError
+
+
+class Call(NamedTuple):
+    """One run of zclient: the options and words as parsed, the broker's client, where to write."""
+
+    args: dict[str, Any]
+    client: Client
+    output: Output
+
+    @property
+    def program(self) -> str:
+        """zclient as it was called, up to the command: for commands that it names."""
+        from shlex import quote  # most commands name none
+
+        given = [(name, self.args[name]) for name in ("--broker", "--key") if self.args[name] is not None]
+        return " ".join(["zclient", *(f"{name} {quote(value)}" for name, value in given)])
+
+
+def say_missing(call: Call, missing: Iterable[Missing]) -> None:
+    call.output.flush()
+    for each in missing:
+        call.output.error(each.code.value, str(gone(each)), id=each.id)
+
+
+def ids_of_words(call: Call) -> list[int]:
+    """The ids of the command line, each once; `-` stands for those on standard input."""
+    words: list[str] = []
+    for word in call.args["ID"]:
+        words += decoded(open_bytes("-").read(), "standard input").split() if word == "-" else [word]
+    if call.args["ID"] and not words:
+        raise UsageError("there are no ids on standard input")
+    return list(dict.fromkeys(map(job_id_of, words)))
+
+
+def job_id_of(word: str) -> int:
+    try:
+        return usage.job_id(word)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def open_bytes(path: str) -> BinaryIO:
+    """The file to read bytes from; `-` is standard input."""
+    if path == "-":
+        if sys.stdin is None:
+            raise UsageError("standard input is closed")
+        return sys.stdin.buffer
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+
+
+def decoded(data: bytes, where: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{where} is not UTF-8 text (byte {error.start})") from None
+
+
+def repeat_hint(request_key: str) -> str:
+    import shlex  # only where something went wrong
+
+    return f"repeat with --once {shlex.quote(request_key)} to know: that makes no second job"
+
+
+def chosen_request_key(call: Call) -> str:
+    request_key = call.args["--once"]
+    return new_request_key() if request_key is None else str(request_key)

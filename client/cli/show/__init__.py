@@ -1,0 +1,1 @@
+"""What zclient shows: both streams, and statuses, results and tables as text."""

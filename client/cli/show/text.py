@@ -1,0 +1,137 @@
+"""Values as text for people and for programs: characters that a terminal can show, durations, sizes, JSON. Pure."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+# What a terminal acts upon: the control characters of ASCII and of ISO 8859, but newline and tab.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def harmless(text: str) -> str:
+    """`text` for a terminal: its lines and all that can be seen as they are, other control characters as \\x1b."""
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def printable(text: str) -> str:
+    """`text` without what a terminal would act upon: control characters are shown as \\x1b and the like."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def printable_lines(text: str) -> list[str]:
+    return [printable(line) for line in text.expandtabs(4).split("\n")]
+
+
+def seconds(value_s: float) -> str:
+    """A duration for people: 1.2 s, 2 min 5 s, 3 h 20 min, 4 d 1 h."""
+    if value_s < 60:
+        return f"{value_s:.1f} s"
+    whole = int(value_s)
+    for size, unit, small, small_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // small} {small_unit}"
+    return f"{whole} s"
+
+
+def moment(at_ms: int | None) -> str:
+    """A wall clock time in the local time zone; a dash for none."""
+    if at_ms is None:
+        return "-"
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1000)) + f".{at_ms % 1000:03d}"
+
+
+def clock_time(at_s: float) -> str:
+    """The time of day: 21:03:12."""
+    return time.strftime("%H:%M:%S", time.localtime(at_s))
+
+
+def percent(fraction: float) -> str:
+    """Rounded down: 100 % is said when all is done."""
+    return f"{int(fraction * 100 + 1e-6)} %"
+
+
+def bar(fraction: float, width: int) -> str:
+    """A progress bar of `width` characters: [####------]."""
+    inner = max(1, width - 2)
+    full = int(fraction * inner + 1e-6)
+    return f"[{'#' * full}{'-' * (inner - full)}]"
+
+
+def width(text: str) -> int:
+    """How many columns `text` takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    import unicodedata  # only for those who need it: it is large
+
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.category(c) in ("Mn", "Me", "Cf") for c in text)
+
+
+def cut(text: str, columns: int) -> str:
+    """As much of the beginning of `text` as `columns` hold."""
+    shown = text[:columns]
+    while width(shown) > columns:
+        shown = shown[:-1]
+    return shown
+
+
+def whole_seconds(value_s: float) -> str:
+    """A duration without fractions: 28 s."""
+    return f"{max(0, round(value_s))} s" if value_s < 60 else seconds(value_s)
+
+
+def byte_count(count: int | None) -> str:
+    if count is None:
+        return "none"
+    for size, unit in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} bytes"
+
+
+def result_text(value: Any) -> str:
+    """A result that is not bytes: text as it is, everything else as JSON."""
+    return value if isinstance(value, str) else json_text(value, ascii_only=False)
+
+
+def escaped(text: str) -> str:
+    """`text` as part of a line: backslash, newline, carriage return and tab are escaped."""
+    return "".join(_ESCAPES.get(c, c) for c in text)
+
+
+def json_text(value: Any, ascii_only: bool = True) -> str:
+    """`value` as JSON on one line. Bytes become {"base64": …}, NaN and the infinities text."""
+    import json  # not needed to submit a job
+
+    return json.dumps(_jsonable(value), ensure_ascii=ascii_only, allow_nan=False)
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, bytes):
+        import base64
+
+        return {"base64": base64.b64encode(value).decode()}
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        return str(value)
+    if hasattr(value, "_asdict"):
+        return _jsonable(value._asdict())
+    if isinstance(value, Mapping):
+        return {_json_key(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(item) for item in value]
+    return value
+
+
+def _json_key(key: Any) -> str:
+    """JSON has text keys only; those of msgpack may be anything that can be hashed."""
+    return key if isinstance(key, str) else json_text(key)
