@@ -28,11 +28,11 @@ class _Harmless(logging.Formatter):
     """A message is one line, and what a terminal would act upon is shown as \\x1b and the like."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        return _shown(super().formatMessage(record))
+        return _escaped(super().formatMessage(record))
 
     def formatException(self, ei: object) -> str:
-        return "\n".join(map(_shown, super().formatException(ei).split("\n")))  # type: ignore[arg-type]
+        return "\n".join(map(_escaped, super().formatException(ei).split("\n")))  # type: ignore[arg-type]
 
 
-def _shown(line: str) -> str:
+def _escaped(line: str) -> str:
     return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)

@@ -17,9 +17,9 @@ from zjobs.messages.records import JobStatus
 from zjobs.messages.requests import LogReply
 from zjobs.messages.states import JobState
 
-# Of so many jobs it is remembered what was said last, so that nothing is said twice.
-MOST_SAID = 10_000
-# A command to go on with is named only when it fits into a line.
+# Remember the last line for this many jobs, to skip duplicates.
+MOST_LINES_KEPT = 10_000
+# Name the command that continues a wait only if its ids fit on a line.
 IDS_IN_A_HINT = 10
 
 
@@ -45,7 +45,7 @@ def watch(call: Call) -> int:
 
 def log(call: Call) -> int:
     job_id = job_id_of(call.args["ID"])
-    printed = _Printed(call, job_id)
+    printed = _OutputPrinter(call, job_id)
     if not call.args["--follow"]:
         printed.fetch()
         printed.finish()
@@ -59,7 +59,7 @@ def log(call: Call) -> int:
 
 
 def print_ends(call: Call, ids: Sequence[int], journal: str) -> list[JobStatus]:
-    """Waits for the end of these jobs and prints a line for each as it ends; returns how they ended."""
+    """Wait until these jobs have ended, print a line for each as it ends, and return their final statuses."""
     go_on = "the jobs go on" if len(ids) > 1 else f"job {ids[0]} goes on"
     if len(ids) <= IDS_IN_A_HINT:
         go_on += f": {call.program} wait {' '.join(map(str, ids))}"
@@ -69,7 +69,7 @@ def print_ends(call: Call, ids: Sequence[int], journal: str) -> list[JobStatus]:
 
 
 class _Ends:
-    """Prints how each job ended; on a terminal shows meanwhile how many, or what the only one does."""
+    """Prints how each job ended; on a terminal, meanwhile, how many have, or the state of the only one."""
 
     def __init__(self, call: Call, watching: Watch, count: int) -> None:
         self._output = call.output
@@ -92,7 +92,7 @@ class _Ends:
 
 
 def _existing(call: Call) -> tuple[list[int], str, bool]:
-    """(the ids of the command line that have a job, the journal they belong to, whether others have none)."""
+    """Return the given ids that have a job, their journal, and whether others have none."""
     reply = call.client.status(ids := ids_of_words(call))
     say_missing(call, reply.missing)
     without = {missing.id for missing in reply.missing}
@@ -100,34 +100,34 @@ def _existing(call: Call) -> tuple[list[int], str, bool]:
 
 
 def _print_changes(call: Call, watching: Watch) -> None:
-    said: dict[int, str] = {}
+    last_lines: dict[int, str] = {}
     for news in watching:
         say_link(call, news)
         if news.missed is not None:
-            call.output.note(f"{news.missed} changes were missed; what became of the jobs is asked for")
+            call.output.note(f"{news.missed} changes were missed; the present state of the jobs follows")
         if news.service is not None:
             for line in format.service_lines(news.service, news.before):
                 _print_now(call, line, {"service": news.service})
         if news.job is None:
             continue
         line = format.watch_line(news.job._replace(elapsed_ms=None), watching.worker, program=call.program)
-        if line != said.pop(news.job.id, None):
+        if line != last_lines.pop(news.job.id, None):
             shown = f"{text.printable(news.job.type)} {line}"
             _print_now(call, shown, {**news.job._asdict(), "worker": watching.worker})
-        said[news.job.id] = line
-        if len(said) > MOST_SAID:
-            del said[next(iter(said))]
+        last_lines[news.job.id] = line
+        if len(last_lines) > MOST_LINES_KEPT:
+            del last_lines[next(iter(last_lines))]
 
 
 def _print_now(call: Call, line: str, fields: dict[str, Any]) -> None:
-    """A line that begins with the time; with --json the time is `at`."""
+    """Print a line that begins with the time; with --json the time is `at`."""
     at = time.time()
     call.output.line(f"{text.clock_time(at)} {line}", {"at": int(at * 1000), **fields})
     call.output.flush()
 
 
-class _Printed:
-    """What a job has printed, shown from its beginning, or from where that is still kept. Runs go by their number."""
+class _OutputPrinter:
+    """Prints the output of a job from its beginning, or from where it is still kept. Runs have numbers."""
 
     def __init__(self, call: Call, job_id: int) -> None:
         self._call = call
@@ -137,30 +137,30 @@ class _Printed:
     def _begin(self, run: int) -> None:
         self._run = run
         self._offset = 0
-        self._told_bytes = 0  # how much the run is known to have printed
+        self._printed_bytes = 0  # how much the run is known to have printed
         # A character may be cut in two between pieces, so the decoder must remember.
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
 
     def follow(self, job: JobStatus) -> None:
-        """Shows what there is more, by news of the job."""
-        if not self._is_shown(job.run):
+        """Print what is new, after a change of the job."""
+        if not self._follows(job.run):
             return
-        self._told_bytes = max(self._told_bytes, job.output_bytes)
+        self._printed_bytes = max(self._printed_bytes, job.output_bytes)
         if job.output_bytes > self._offset or job.state.final:
             try:
                 self.fetch()
             except BrokerUnreachable:
                 if job.state.final:
                     raise
-                # the watch waits for the broker; its next news lead here again
+                # the watch waits for the broker, and its next event leads here again
 
     def fetch(self) -> None:
-        """Shows everything up to what was printed when this began."""
+        """Print everything that the job had printed when this began."""
         until: int | None = None
         while until is None or self._offset < until:
             asked = self._offset
             piece = self._call.client.log(self._id, asked)
-            if not self._is_shown(piece.run):
+            if not self._follows(piece.run):
                 return
             if self._offset != asked:  # another run, whose beginning was not asked for
                 until = None
@@ -171,18 +171,18 @@ class _Printed:
                 return
 
     def finish(self) -> None:
-        """Shows a character that was never completed."""
+        """Print a character that was never completed."""
         rest = self._decoder.decode(b"", final=True)
         if rest and not self._call.output.as_json:
             self._call.output.write(b"", rest, {})
         self._call.output.flush()
 
-    def _is_shown(self, run: int) -> bool:
-        """Whether the output of this run is shown, if need be from now on. News of an earlier run may come late."""
+    def _follows(self, run: int) -> bool:
+        """Whether to print the output of this run; a later run is followed from now on, an earlier one is not."""
         if run > self._run:
             if self._run:
                 self.finish()
-                missed = max(0, self._told_bytes - self._offset)
+                missed = max(0, self._printed_bytes - self._offset)
                 gone = f"; the last {missed} bytes of run {self._run} are gone" if missed else ""
                 self._call.output.note(f"job {self._id}: run {run} begins{gone}")
             self._begin(run)

@@ -18,15 +18,15 @@ from zjobs.messages.requests import SubmitReply
 from zjobs.messages.states import JobState
 from zjobs.program.cli.parse import UsageError
 
-# How often the live line is rewritten, and how often a counter is printed where there is none.
+# Rewrite the live line this often; without one, print a counter this often.
 LIVE_S = 0.2
 COUNTER_S = 2.0
-# How often a task's note is asked for at most: it stands in no event.
+# Fetch a task's note at most this often; events do not carry it.
 NOTE_S = 0.5
 
-# The progress number of a run's start; its task's own news have greater ones.
+# The progress number of a run's start; reports of its task have greater ones.
 STARTED = 1
-# The bar takes what the words leave of the line.
+# The progress bar takes what the words leave of the line, within these bounds.
 BAR_COLUMNS = 22
 SMALLEST_BAR_COLUMNS = 8
 
@@ -35,7 +35,7 @@ def result(call: Call) -> int:
     job_id = job_id_of(call.args["ID"])
     if call.args["--wait"] or call.args["--max-wait"] is not None:
         with Resumable(call, _go_on(call, job_id, job_id)), call.client.watch([job_id]) as watch:
-            until_ended(call, watch, _OneJob(call, watch, say_changes=False))
+            until_ended(call, watch, _OneJob(call, watch, prints_changes=False))
             _print_result(call, watch.known[job_id], watch.journal)
         return exit_codes.DONE
     value = call.client.result(job_id)
@@ -52,7 +52,7 @@ def batch(call: Call) -> int:
     call.output.line(str(job_id), {"id": job_id})
     call.output.flush()
     with Resumable(call, _go_on(call, job_id, job_id)), call.client.watch([job_id], journal=accepted.journal) as watch:
-        until_ended(call, watch, _OneJob(call, watch, say_changes=True))
+        until_ended(call, watch, _OneJob(call, watch, prints_changes=True))
         _print_result(call, watch.known[job_id], watch.journal)
     return exit_codes.DONE
 
@@ -77,7 +77,7 @@ def _batch_of_lines(call: Call, request_key: str) -> int:
 
 
 class Resumable:
-    """Around a wait: however it ends early, the user is told `hint`: what goes on, and how to wait for it or end it."""
+    """Surrounds a wait: if it ends early, prints `hint`, which says what goes on and how to wait for it again."""
 
     def __init__(self, call: Call, hint: str) -> None:
         self._call = call
@@ -105,8 +105,8 @@ def resume_command(call: Call, job_id: int) -> str:
 # --- what is shown meanwhile ---------------------------------------------------------------------------------
 
 
-class Shown(Protocol):
-    """Shows how a wait gets on: what has changed, and (on a terminal, a few times a second) how it is now."""
+class Display(Protocol):
+    """Shows the progress of a wait: each change, and on a terminal, a few times a second, the present state."""
 
     def changed(self, job: JobStatus) -> None: ...
 
@@ -114,17 +114,17 @@ class Shown(Protocol):
 
 
 class _OneJob:
-    """Shows one job: on a terminal as a live line, elsewhere (if wanted) each change as a line."""
+    """Shows one job: as a live line on a terminal; elsewhere, if asked to, as a line for each change."""
 
-    def __init__(self, call: Call, watch: Watch, say_changes: bool) -> None:
+    def __init__(self, call: Call, watch: Watch, prints_changes: bool) -> None:
         self._call = call
         self._output = call.output
         self._watch = watch
-        self._say_changes = say_changes
+        self._prints_changes = prints_changes
         self._since = monotonic()
         self._heard = self._since
-        self._said = ""
-        self._said_progress_at = float("-inf")
+        self._last_line = ""
+        self._progress_printed_at = float("-inf")
         self._note = _Note(watch)
 
     def changed(self, job: JobStatus) -> None:
@@ -132,8 +132,8 @@ class _OneJob:
         if self._output.live and not job.state.final:
             self._note.changed(job)
             self._show(job)
-        elif self._say_changes:
-            self._say(job)
+        elif self._prints_changes:
+            self._print(job)
 
     def tick(self) -> None:
         self._note.fetch_if_due()
@@ -152,27 +152,27 @@ class _OneJob:
             line = f"{text.bar(job.fraction, bar_columns)} {line}"
         self._output.show_live(line)
 
-    def _say(self, job: JobStatus) -> None:
+    def _print(self, job: JobStatus) -> None:
         # An elapsed time does not belong into a line that stays, and is no change.
         line = format.watch_line(job._replace(elapsed_ms=None), self._watch.worker, paused=self._watch.paused)
         failed = job.state.final and job.state is not JobState.COMPLETED
-        if line == self._said or failed or self._too_soon(job):  # how it failed is told as the error
+        if line == self._last_line or failed or self._too_soon(job):  # how it failed is told as the error
             return
         self._output.change(line, {**job._asdict(), "worker": self._watch.worker})
-        self._said = line
+        self._last_line = line
 
     def _too_soon(self, job: JobStatus) -> bool:
-        """Whether this is progress that comes too soon after other progress to be worth a line that stays."""
+        """Whether this is progress too soon after other progress to be worth a line of its own."""
         if job.state is not JobState.IN_PROGRESS or job.progress <= STARTED:
             return False
-        soon = monotonic() - self._said_progress_at < COUNTER_S
+        soon = monotonic() - self._progress_printed_at < COUNTER_S
         if not soon:
-            self._said_progress_at = monotonic()
+            self._progress_printed_at = monotonic()
         return soon
 
 
 class _Note:
-    """The text that a task says of its progress. Events tell that it may be another; a request fetches it."""
+    """The note of a task's progress. An event says that it may have changed; a request fetches it."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
@@ -198,7 +198,7 @@ class _Note:
 
 
 class _Lines:
-    """Prints the results of many jobs in their order, and counts them on stderr."""
+    """Prints the results of many jobs in order, and a counter on stderr."""
 
     def __init__(self, call: Call, watch: Watch, ids: list[int]) -> None:
         self.failed = 0
@@ -240,7 +240,7 @@ class _Lines:
         output.flush()
 
 
-def until_ended(call: Call, watch: Watch, shown: Shown) -> None:
+def until_ended(call: Call, watch: Watch, display: Display) -> None:
     """Waits for the end of all jobs of `watch`. Raises WaitTimeout after --max-wait."""
     watch.check_can_end()
     limit = call.args["--max-wait"]
@@ -254,17 +254,17 @@ def until_ended(call: Call, watch: Watch, shown: Shown) -> None:
         if limit is not None and watch.unfinished and monotonic() >= deadline:
             raise WaitTimeout(watch.known[next(iter(watch.unfinished))], limit)
         if news is not None and news.job is not None:
-            shown.changed(news.job)
+            display.changed(news.job)
         elif news is not None:
             say_link(call, news)
         # by the clock, not only when there is no news: those of a busy job never cease
         if call.output.live and watch.unfinished and monotonic() >= next_tick:
-            shown.tick()
+            display.tick()
             next_tick = monotonic() + LIVE_S
 
 
 def say_link(call: Call, news: WatchEvent) -> None:
-    """Tells that the broker was lost or is back, if that is the news."""
+    """Print a note if the broker was lost or answers again."""
     if news.link is not None:
         call.output.note(f"{call.client.address} {'answers again' if news.link else 'is lost: waiting for it'}")
 

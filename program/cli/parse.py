@@ -180,13 +180,13 @@ def _by_docopt(text: str, command: Command, given: dict[str, list[str | None]], 
     spelled = [name if value is None else f"{name}={value}" for name, values in given.items() for value in values]
     hidden = [f"{_PLACEHOLDER}{n}" if word.startswith("-") and word != "-" else word for n, word in enumerate(words)]
     values = docopt(text, [*spelled, *command.name.split(), *hidden], default_help=False)
-    return {name: _shown(value, words) for name, value in values.items() if name not in command.name.split()}
+    return {name: _restored(value, words) for name, value in values.items() if name not in command.name.split()}
 
 
-def _shown(value: Any, words: list[str]) -> Any:
+def _restored(value: Any, words: list[str]) -> Any:
     """A value of docopt's, with the words that were hidden from it put back."""
     if isinstance(value, list):
-        return [_shown(item, words) for item in value]
+        return [_restored(item, words) for item in value]
     if isinstance(value, str) and value.startswith(_PLACEHOLDER):
         return words[int(value[1:])]
     return value

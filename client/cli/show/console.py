@@ -1,4 +1,4 @@
-"""What zclient writes: results on stdout; statuses, notes and errors on stderr, with one live line on a terminal."""
+"""The streams of zclient: results on stdout; statuses, notes and errors on stderr, with a live line on a terminal."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from zjobs.client.cli.show import text
 
 
 class Output:
-    """Both streams of the program. as_json: everything is one JSON object a line.
+    """Writes to both streams. as_json: one JSON object a line.
 
-    On a terminal, control characters (but newline and tab) are shown as \\x1b and the like, because what jobs print
-    must not be able to act on it; raw: they are not.
+    On a terminal, control characters other than newline and tab are shown as \\x1b and the like, because the output
+    of a job must not act on the terminal. raw: they are written unchanged.
     """
 
     def __init__(self, as_json: bool, raw: bool = False) -> None:
@@ -25,7 +25,7 @@ class Output:
         self.live = not as_json and _is_terminal(sys.stderr)
         self._live_shown = False
         for stream in (sys.stdout, sys.stderr):
-            # a locale that cannot show a character is no reason to fail
+            # escape what the locale cannot show
             if stream is not None and hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
 
@@ -60,18 +60,18 @@ class Output:
             sys.stdout.buffer.write(data)
 
     def flush(self) -> None:
-        """What is printed leaves now: before waiting, so that an interruption cannot swallow it."""
+        """Write out what was printed, before a wait: an interruption must not swallow it."""
         if sys.stdout is not None:
             sys.stdout.flush()
 
     # --- stderr --------------------------------------------------------------------------------------------
 
     def note(self, sentence: str) -> None:
-        """Something worth knowing that is no error."""
+        """Print a note, which is not an error."""
         self._say(f"zclient: {sentence}", {"note": sentence})
 
     def change(self, line: str, fields: Any) -> None:
-        """A change of a job, as a line of its own."""
+        """Print a change of a job on a line of its own."""
         self._say(line, fields)
 
     def error(self, code: str, sentence: str, prefix: str = "zclient: ", **more: Any) -> None:
@@ -79,7 +79,7 @@ class Output:
 
     @property
     def live_columns(self) -> int:
-        """How many columns the live line can have."""
+        """The width of the live line."""
         return 0 if sys.stderr is None else max(1, _columns(sys.stderr) - 1)
 
     def show_live(self, line: str) -> None:
@@ -105,14 +105,14 @@ class Output:
 
 
 def silence(stream: TextIO | None) -> None:
-    """Nothing more is written to `stream`: what is left in its buffer must not fail at the exit once more."""
+    """Discard what is left in the buffer of `stream`, or writing it at exit would fail again."""
     try:
         if stream is not None:
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, stream.fileno())
             os.close(null)
     except (OSError, ValueError):
-        pass  # it has no file descriptor, so nothing can fail
+        pass  # without a file descriptor, nothing can fail
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

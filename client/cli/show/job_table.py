@@ -30,7 +30,7 @@ class Table:
         begins = self._owners is None
         if self._owners is None:
             self._owners = any(job.owner for job in jobs)
-            self._head = self._shown(HEAD)
+            self._head = self._visible(HEAD)
             self._widths = [len(word) if self._columns else 0 for word in self._head[:-1]]
         rows = [self._cells(job) for job in jobs]
         for row in rows:
@@ -50,9 +50,9 @@ class Table:
             took,
             text.printable(_message(job)),
         )
-        return self._shown(cells)
+        return self._visible(cells)
 
-    def _shown(self, row: tuple[str, ...]) -> tuple[str, ...]:
+    def _visible(self, row: tuple[str, ...]) -> tuple[str, ...]:
         return row if self._owners else (*row[:OWNER], *row[OWNER + 1 :])
 
     def _line(self, row: Sequence[str]) -> str:

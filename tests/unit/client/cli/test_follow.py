@@ -145,7 +145,7 @@ def test_watch_all(run: Run, broker: Any, on_subscription: Any) -> None:
     assert timed(ran.out, "t") == ["1 queued, 0 ahead", "1 completed", "2 queued, 0 ahead"]
     notes = ran.err.splitlines()
     assert notes[0] == "zclient: watching all jobs; Ctrl+C ends it"
-    assert notes[1] == "zclient: 1 changes were missed; what became of the jobs is asked for"
+    assert notes[1] == "zclient: 1 changes were missed; the present state of the jobs follows"
     assert "another journal" in notes[2]
 
 
@@ -172,7 +172,7 @@ def test_watch_all_tells_of_the_service(run: Run, broker: Any, on_subscription: 
 
 def test_what_watch_remembers_is_bounded(run: Run, broker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Watching very many jobs says each once all the same."""
-    monkeypatch.setattr(follow, "MOST_SAID", 2)
+    monkeypatch.setattr(follow, "MOST_LINES_KEPT", 2)
     for job_id in range(1, 9):
         broker.add(job_id, COMPLETED, "x")
     assert timed(run("watch", *map(str, range(1, 9))).out, "reverse") == [f"{n} completed" for n in range(1, 9)]
