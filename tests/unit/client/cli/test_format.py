@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from zjobs.client.cli.show import format, text
+from zjobs.messages.events import ServiceEvent
 from zjobs.messages.records import JobStatus, Limits, TaskType, WorkerInfo
 from zjobs.messages.requests import InfoReply, ShowReply
 from zjobs.messages.states import FailReason, JobState, WorkerState
@@ -60,6 +61,12 @@ def test_each_state_of_the_worker_can_be_shown(worker: WorkerState, state: JobSt
     """Beside a job that goes on; only of a worker that is ready there is nothing to say."""
     line = format.status_line(BASE._replace(state=state, cancelling=True), worker)
     assert line.startswith("17 cancelling") and ("(" in line) == (worker is not READY)
+
+
+@pytest.mark.parametrize("worker", list(WorkerState))
+def test_each_change_of_the_worker_can_be_shown(worker: WorkerState) -> None:
+    """A watch of all jobs has a line for every state that the worker can be in."""
+    assert format.service_lines(ServiceEvent("j", worker, None), None)[0].startswith("service: the worker ")
 
 
 def test_queued_until_later(monkeypatch: pytest.MonkeyPatch) -> None:
