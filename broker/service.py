@@ -49,7 +49,7 @@ from zjobs.messages.units import Ms
 
 log = logging.getLogger("zjobs.broker")
 
-TURN_QUESTIONS = 512
+TURN_QUESTIONS = 32  # handshakes admitted before requests are served, about 3 ms
 TURN_MESSAGES = 8  # upper bound on how long a request waits
 REQUESTS_A_MESSAGE = 32  # one message of the worker reports at most this many finished jobs
 TURN_SUBSCRIPTIONS = 20  # at a time
