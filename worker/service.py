@@ -251,8 +251,9 @@ class _Loop:
         return Inputs(
             _waiting(self._pipe) if self._pipe in ready else [],
             self._reports in ready and any(frame.startswith(b"\x01") for frame in _waiting(self._reports)),
-            self._signals.received(),
+            self._signals.received() if self._signals.fileno() in ready else (),
             not ready.isdisjoint(self._registered),
+            self._runner.death_fd in ready,
         )
 
     def _let_in(self) -> None:
@@ -279,7 +280,7 @@ class _Loop:
         return {source for source, _ in self._poller.poll(timeout_ms)} or self._all()
 
     def _all(self) -> set[object]:
-        return {self._pipe, self._reports, *self._registered}
+        return {self._pipe, self._reports, self._signals.fileno(), *self._registered}
 
 
 def _waiting(sock: zmq.Socket[bytes]) -> list[bytes]:

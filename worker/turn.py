@@ -26,13 +26,14 @@ MOST_ROUNDS = 1_000  # far more than a turn has
 
 
 class Inputs(NamedTuple):
-    """`frames`: the broker's messages; `subscribed`: whether a broker listens anew; `signals`: by name; `task_process`:
-    whether there may be news of it: to find it silent costs as much as a small message."""
+    """`frames`: the broker's messages; `subscribed`: whether a broker listens anew; `signals`: by name; `told`: the
+    task process may have said something; `ended`: it may have ended. To find out that it has not is a system call."""
 
     frames: list[bytes]
     subscribed: bool = False
     signals: tuple[str, ...] = ()
-    task_process: bool = True
+    told: bool = True
+    ended: bool = True
 
 
 class Turn:
@@ -60,6 +61,7 @@ class Turn:
         self._chatter = chatter
         self._log = log
         self._new_incarnation = new_incarnation
+        self._next_incarnation = new_incarnation()
         self._reachable = reachable
         self._dropped_garbage = False
         self._clear_up_at_ms = Ms(0)
@@ -90,8 +92,8 @@ class Turn:
 
     def take(self, inputs: Inputs, now_ms: Ms) -> list[bytes]:
         """One turn. Returns what is to be sent to the broker."""
-        if inputs.task_process or not self._task_process.alive:
-            self._hear_task_process(now_ms)
+        if inputs.told or inputs.ended or not self._task_process.alive:
+            self._hear_task_process(inputs.ended, now_ms)
         for frame in inputs.frames:
             self._hear_broker(frame, now_ms)
         if inputs.subscribed:
@@ -130,12 +132,12 @@ class Turn:
 
     # --- the task process ------------------------------------------------------------------------------------
 
-    def _hear_task_process(self, now_ms: Ms) -> None:
+    def _hear_task_process(self, ended: bool, now_ms: Ms) -> None:
         if not self._task_process.alive:
             self._start_if_due(now_ms)
             return
         self._hear_events(now_ms)
-        death = self._task_process.died(now_ms)
+        death = self._task_process.died(now_ms) if ended else None
         if death is not None:
             self._bury(death, now_ms)
             self._start_if_due(now_ms)
@@ -195,7 +197,9 @@ class Turn:
         if self.spool_delivery is not None:
             self.spool_delivery.on_pipe(message, now_ms)
         else:
-            self.core.on_pipe(message, now_ms, self._new_incarnation())
+            self.core.on_pipe(message, now_ms, self._next_incarnation)
+            if self.core.incarnation == self._next_incarnation:
+                self._next_incarnation = self._new_incarnation()
 
     def _act(self, now_ms: Ms) -> list[bytes]:
         """Does what is to be done, until there is nothing; returns what is to be sent."""

@@ -20,7 +20,7 @@ class Publish:
     message: WorkerMessage
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: there is one for each job, and that makes it four times as dear
 class Offer:
     """Give this job of this broker to the task process, behind those it has."""
 

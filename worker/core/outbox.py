@@ -28,7 +28,7 @@ class Outbox:
         self.weight_bytes = 0
         self.flow = Flow()
         self._cutter = Cutter()
-        self._kept: deque[Report] = deque()
+        self._kept: deque[tuple[Report, int]] = deque()  # with their weights
         self._sent = acked  # those up to this one have been sent whole in this round
 
     def __len__(self) -> int:
@@ -36,15 +36,16 @@ class Outbox:
 
     def add(self, report: Report) -> None:
         self.reported += 1
-        self._kept.append(report)
-        self.weight_bytes += _weight(report)
+        weight = _weight(report)
+        self._kept.append((report, weight))
+        self.weight_bytes += weight
 
     def hears(self, ack: Ack, now_ms: Ms) -> bool:
         """What the broker has: its `reports` is not below `acked` and not above `reported`. Whether it is more than
         before."""
         more = ack.reports > self.acked
         for _ in range(ack.reports - self.acked):
-            self.weight_bytes -= _weight(self._kept.popleft())
+            self.weight_bytes -= self._kept.popleft()[1]
         self.acked = ack.reports
         self._sent = max(self._sent, self.acked)
         if ack.round == self.flow.round:
@@ -74,7 +75,7 @@ class Outbox:
 
     def _piece(self, session: str, now_ms: Ms) -> Piece | None:
         """A part of the result of the report that is sent next, if that is too large for one message."""
-        report, number = self._kept[self._sent - self.acked], self._sent + 1
+        report, number = self._kept[self._sent - self.acked][0], self._sent + 1
         if not isinstance(report, Ended) or report.result is None:
             return None
         offset = self._cutter.sent_bytes(number)
@@ -88,9 +89,11 @@ class Outbox:
         """The reports after `_sent`, as many as make a message: at least one."""
         batch: list[Report] = []
         weight, most = 0, self.flow.piece_bytes
-        for report in islice(self._kept, self._sent - self.acked, None):
-            rest = report if batch else self._rest(report, self._sent + 1)  # of the first alone some may have gone
-            more = _weight(rest)
+        for report, more in islice(self._kept, self._sent - self.acked, None):
+            rest = report
+            if not batch:  # of the first alone some may have gone
+                rest = self._rest(report, self._sent + 1)
+                more = _weight(rest)
             if batch and (len(batch) == GATHER or weight + more > most):
                 break
             weight += more
@@ -109,7 +112,7 @@ class Outbox:
 
     def unacknowledged(self) -> tuple[Report, ...]:
         """The reports after number `acked`."""
-        return tuple(self._kept)
+        return tuple(report for report, _ in self._kept)
 
 
 def _weight(report: Report) -> int:

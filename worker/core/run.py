@@ -97,7 +97,9 @@ class Run:
 
     def report(self, ended: Ended, id: JobId) -> list[Report]:
         """How job `id` ended, as the broker is told: what it printed, and then its end."""
-        ended = self._explained(ended._replace(id=id))
+        if ended.id != id:  # the task process's own say so already
+            ended = ended._replace(id=id)
+        ended = self._explained(ended)
         if self._news is None:
             return [ended]
         pieces, rest = self._news.last(ended.delivery, id)

@@ -12,13 +12,15 @@ from zjobs.messages import codec
 from zjobs.messages.dispatch import Ended
 from zjobs.messages.fields import MAX_DURATION_MS, MAX_ID
 from zjobs.messages.states import FailReason, Outcome
-from zjobs.messages.units import DeliveryNumber, Us
+from zjobs.messages.units import DeliveryNumber, JobId, Us
 
 LONGEST_US = MAX_DURATION_MS * 1000
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 _NOTHING_ELSE = (None, "", "")  # no reason, message, detail
 
 
 def read(
+    id: JobId,
     delivery: DeliveryNumber,
     outcome: str,
     elapsed_us: Us,
@@ -29,10 +31,11 @@ def read(
     killed: Any,
     left: str,
 ) -> Ended:
-    """The fields of a packet. Raises TypeError or ValueError when they tell of no end."""
+    """The end of job `id` that the fields of a packet tell of. Raises TypeError, ValueError or KeyError for no end."""
     killed = killed if type(killed) is int and 0 < killed <= MAX_ID else 0
     why = reason and FailReason(reason)
-    return Ended(delivery, Outcome(outcome), elapsed_us, result, why, message, detail, killed=killed, left_behind=left)
+    end = (delivery, _OUTCOMES[outcome], elapsed_us, result, why, message, detail)
+    return Ended(*end, id=id, killed=killed, left_behind=left)
 
 
 def mended(ended: Ended) -> Ended:
@@ -58,5 +61,6 @@ def mended(ended: Ended) -> Ended:
         elapsed_us,
         reason=FailReason.BAD_RESULT,
         message=message,
+        id=ended.id,
         killed=ended.killed,
     )

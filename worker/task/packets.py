@@ -34,13 +34,17 @@ _IN_FILE = b"\xc0"  # a packed nil: "see the descriptor"
 _DESCRIPTOR_SPACE = socket.CMSG_SPACE(array.array("i", [0]).itemsize)
 
 
+# Made once: a packer takes longer to make than to use.
+_pack = msgpack.Packer().pack
+
+
 class Garbled(Exception):
     """A packet is not what this module sends: a task has written to descriptors that are not its own."""
 
 
 def send(sock: socket.socket, message: Sequence[Any], flags: int = 0) -> None:
     """Sends one message. Raises OSError; BlockingIOError with host.DONT_WAIT when there is no room."""
-    body = msgpack.packb(message)
+    body = _pack(message)
     if len(body) <= PACKET_BYTES:
         sock.send(body, flags)
         return

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 from zjobs.messages import codec
 from zjobs.messages.dispatch import DispatchedJob
 from zjobs.messages.records import TaskType
-from zjobs.messages.units import DeliveryNumber, Ms, Us
+from zjobs.messages.units import DeliveryNumber, JobId, Ms, Us
 from zjobs.worker.core.interfaces import Death, Printed, TaskEvent
 from zjobs.worker.core.progress import Seen
 from zjobs.worker.task import ends, packets, platform
@@ -72,11 +72,12 @@ class Runner:
         self._quick_deaths = 0
         self.refusal: str | None = None
         self.restart_at_ms = Ms(0)
+        self.death_fd = -1
 
     def _reset(self) -> None:
         self.types: tuple[TaskType, ...] | None = None
         self._waiting: deque[tuple[DeliveryNumber, DispatchedJob, int]] = deque()
-        self._sent: dict[DeliveryNumber, int] = {}  # the jobs with the task process: the number of the packet of each
+        self._sent: dict[DeliveryNumber, tuple[int, JobId]] = {}  # what the task process has: packet and job of each
         self._packet = 0
         self._ahead = FEW_AHEAD
         self._idle_output = b""
@@ -111,7 +112,7 @@ class Runner:
                 self._capture = undo.enter_context(contextlib.closing(Capture(self._page)))
                 process = self._popen(file.fileno())
             try:
-                self._death_fd = os.pidfd_open(process.pid)
+                self.death_fd = os.pidfd_open(process.pid)
             except OSError:
                 process.kill()
                 process.wait()
@@ -135,11 +136,11 @@ class Runner:
         )
 
     def descriptors(self) -> list[int]:
-        """What to poll for reading; `events` and `died` look at what there is."""
+        """What to poll for reading: `events` and `died` look at what there is, `died` when `death_fd` can be read."""
         if self._process is None:
             return []
         output = [] if self._capture.over else [self._capture.fileno()]
-        return [self._socket.fileno(), *output, self._death_fd]
+        return [self._socket.fileno(), *output, self.death_fd]
 
     @property
     def far_ahead(self) -> bool:
@@ -169,7 +170,7 @@ class Runner:
             self._idle_output += self._capture.rest()
         while self._waiting and len(self._sent) < self._ahead:
             delivery, job, result_bytes = self._waiting[0]
-            after = next(reversed(self._sent.values()), 0)
+            after, _ = next(reversed(self._sent.values()), (0, NONE))
             try:
                 packet = (self._packet + 1, after, delivery, job.type, job.data, result_bytes, job.id, job.attempt)
                 packets.send(self._socket, packet, platform.DONT_WAIT)
@@ -177,7 +178,7 @@ class Runner:
                 return
             self._waiting.popleft()
             self._packet += 1
-            self._sent[delivery] = self._packet
+            self._sent[delivery] = self._packet, job.id
 
     def events(self, most: int = RESULTS_A_TURN) -> list[TaskEvent]:
         """What happened since, in order: output, and the jobs that have ended, at most `most` of them."""
@@ -206,7 +207,7 @@ class Runner:
                     events += self._ended(*packet)
             except BlockingIOError:
                 return events, True
-            except (OSError, packets.Garbled, TypeError, ValueError):
+            except (OSError, packets.Garbled, TypeError, ValueError, KeyError):
                 continue  # a task has written to our socket; its own end is still to come
         return events, False
 
@@ -214,8 +215,9 @@ class Runner:
         self, marked: bool, delivery: DeliveryNumber, outcome: str, elapsed_us: Us, *more: Any
     ) -> list[TaskEvent]:
         """A result, and before it what that job has printed. Raises TypeError or ValueError when it is none."""
-        ended = ends.read(delivery, outcome, elapsed_us, *more)
-        if delivery != self._first():
+        first, (_, job_id) = next(iter(self._sent.items()), (NONE, (0, JobId(0))))
+        ended = ends.read(job_id, delivery, outcome, elapsed_us, *more)
+        if delivery != first:
             self._break(f"ended job number {delivery}, which is not running,")
         ended = ends.mended(ended)
         printed = _printed(delivery, self._capture.until_mark(delivery)) if marked else []
@@ -227,7 +229,7 @@ class Runner:
 
     def _skipped(self, _: str, number: int) -> None:
         """A packet that was taken back with the one before it: fine. If that was not, somebody else has read it."""
-        if number in self._sent.values():
+        if any(number == packet for packet, _ in self._sent.values()):
             self._break("missed a job that was sent to it")
 
     def _break(self, how: str) -> NoReturn:
@@ -343,7 +345,8 @@ class Runner:
 
     def _close(self) -> None:
         self._resources.close()
-        os.close(self._death_fd)
+        os.close(self.death_fd)
+        self.death_fd = -1
         self._process = None
 
     @property

@@ -1104,7 +1104,7 @@ def test_more_output_than_a_report_has_goes_before_the_end() -> None:
     worker.turn(LOOK_MS)
     worker.core.on_output(1, body[100_000:], "/logs/1")
     worker.end()
-    *pieces, end = worker.core.outbox._kept
+    *pieces, end = worker.core.outbox.unacknowledged()
     assert [piece.offset for piece in pieces] == [
         *range(0, 100_000, PIECE_BYTES),
         *range(100_000, len(body) - PIECE_BYTES, PIECE_BYTES),
@@ -1124,10 +1124,10 @@ def test_output_without_end() -> None:
     for _ in range(100):
         worker.turn(LOOK_MS)
     assert worker.core.outbox.weight_bytes <= OUTPUT_UNACKNOWLEDGED_BYTES + PIECE_BYTES
-    assert next(iter(worker.core.outbox._kept)).offset == 10_000_000 - OUTPUT_BYTES
+    assert next(iter(worker.core.outbox.unacknowledged())).offset == 10_000_000 - OUTPUT_BYTES
     worker.core.on_output(1, b"y" * 10_000_000)
     worker.end()
-    *pieces, end = worker.core.outbox._kept
+    *pieces, end = worker.core.outbox.unacknowledged()
     last = b"".join(piece.body for piece in pieces if piece.offset >= 20_000_000 - OUTPUT_BYTES) + end.output
     assert (last, end.output_bytes) == (b"y" * OUTPUT_BYTES, 20_000_000)
 

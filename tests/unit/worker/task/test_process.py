@@ -251,7 +251,7 @@ def test_what_ended_before_a_death_is_heard_whatever_stands_before_it(bench: Sta
     kept = [it.offer("die", "scribble much"), it.offer("quick")]
     victim = it.offer("die", "kill")
     it.runner.feed()
-    assert select.select([it.runner._death_fd], [], [], 20)[0]
+    assert select.select([it.runner.death_fd], [], [], 20)[0]
     death = it.runner.died(0)
     assert [event.delivery for event in death.events if isinstance(event, Ended)] == kept
     assert death.lost == [victim]
