@@ -1,11 +1,11 @@
-"""The broker's directory of keys: its own pair, the worker's public key, and who its clients are.
+"""The broker's directory of keys: its own pair, the worker's public key, and the keys of its clients.
 
     broker.key        the broker's pair, 0600; `server` in it is the worker's public key once there is one
     worker.key        the worker's pair, 0600: to be moved to the worker's host
-    clients/NAME      a client's public key and role; the secret half is in the one file the client was given
+    clients/NAME      a client's public key and role; the secret half is in the one file that the client has
 
-A client is known by its public key, so who had a name before does not get in when it is given again. Jobs belong to
-the name: a client whose key was lost gets a new one under its old name, and has its jobs back.
+A client is known by its public key. So a former holder of a name does not get in when somebody else gets that name.
+Jobs belong to the name: a client that lost its key gets a new one under its old name, and has its jobs back.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ TICK_NS = 50_000_000
 
 
 class KeysError(Exception):
-    """It cannot be done; the text is a sentence."""
+    """Something cannot be done with keys; the text is a sentence."""
 
 
 class Client(NamedTuple):
+    """A client that the broker admits."""
+
     name: str
     role: Role
     public: str
@@ -51,7 +53,7 @@ def init(directory: Path) -> str:
 
 
 def renew_worker(directory: Path) -> str:
-    """Makes a new pair for the worker; the old one is refused from the broker's next start on."""
+    """Makes a new pair for the worker; from its next start on, the broker refuses the old one."""
     broker = _broker(directory)
     worker = _pair()
     (directory / "worker.key").unlink(missing_ok=True)
@@ -64,7 +66,7 @@ def renew_worker(directory: Path) -> str:
 
 
 def add(directory: Path, name: str, role: Role, file: Path) -> str:
-    """Admits a client: writes its key file and notes its public half."""
+    """Admits a client: writes its key file and records its public half."""
     if not keyfiles.NAME.fullmatch(name):
         raise KeysError(f"{name!r} is no name for a key: use 1 to 64 letters, digits and . _ @ -, and no sign first")
     broker = _broker(directory)
@@ -90,19 +92,19 @@ def revoke(directory: Path, name: str) -> str:
 
 
 def listed(directory: Path) -> str:
-    """A line for each client that is admitted. Raises KeysError when there are no keys yet."""
+    """Return a line for each admitted client. Raises KeysError when there are no keys yet."""
     _broker(directory)
     return "\n".join(f"{client.name}  {client.role.value}  {client.public}" for client in clients(directory))
 
 
 def clients(directory: Path) -> list[Client]:
-    """Who is admitted, by name."""
+    """Return the admitted clients, sorted by name."""
     read = (_client(path) for path in sorted((directory / "clients").iterdir()) if keyfiles.NAME.fullmatch(path.name))
     return [client for client in read if client is not None]
 
 
 def _client(path: Path) -> Client | None:
-    """None: it was revoked this instant, or is no such file."""
+    """Read a client's file. None: it was revoked this instant, or is not such a file."""
     try:
         fields = keyfiles.parse(path.read_text(encoding="utf-8", errors="replace"))
         client = Client(path.name, Role(fields.get("role", "")), fields.get("public", ""))
@@ -127,13 +129,13 @@ class Credentials:
         self.refresh()
 
     def take_revoked(self) -> bool:
-        """Whether somebody was revoked since this was asked last."""
+        """Return whether a key was revoked since the last call."""
         self.refresh()
         revoked, self._revoked = self._revoked, False
         return revoked
 
     def refresh(self) -> None:
-        """Takes up what has changed in the directory."""
+        """Reads what has changed in the directory."""
         try:
             changed_at = os.stat(self._directory / "clients").st_mtime_ns
             if changed_at == self._seen:
@@ -150,7 +152,7 @@ class Credentials:
         self._revoked = self._revoked or bool(before - set(self._by_key))
 
     def who(self, public: str) -> Who | None:
-        """Whose key this is, None when nobody's who is admitted."""
+        """Return the holder of this key; None if it is not admitted."""
         return self._by_key.get(public)
 
 
@@ -175,7 +177,7 @@ def _save_worker(directory: Path, worker: tuple[str, str], broker: str) -> None:
 
 
 def _place(path: Path, content: str) -> None:
-    """Makes a file all at once: a broker may read the directory at any moment."""
+    """Makes a file in one step: a broker may read the directory at any moment."""
     making = path.with_name("." + path.name)
     making.unlink(missing_ok=True)
     keyfiles.write_new(making, content, 0o600)

@@ -1,4 +1,4 @@
-"""Where the sockets are: the defaults, the ports after the frontend's, what a user may write."""
+"""Addresses of the sockets: the defaults, the ports after the frontend's, and what a user may write."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _IPC = re.compile(r"ipc://(?P<path>\S+)\Z")
 
 
 def checked(endpoint: str, free_port: bool = False) -> str:
-    """`endpoint`, if it is one: tcp://HOST:PORT or ipc://PATH.
+    """Return `endpoint` if it is valid: tcp://HOST:PORT or ipc://PATH. Raises ValueError with a sentence if not.
 
-    free_port: the port may be `*`, any free one. Raises ValueError with a sentence otherwise.
+    With `free_port`, the port may be `*`: any free one.
     """
     if _IPC.match(endpoint):
         return endpoint
@@ -36,14 +36,14 @@ def checked(endpoint: str, free_port: bool = False) -> str:
 
 
 def with_transport(address: str) -> str:
-    """`address`, or tcp:// before it where it is HOST:PORT alone."""
+    """Return `address`, with tcp:// in front if it is HOST:PORT alone."""
     return f"tcp://{address}" if _TCP.match(f"tcp://{address}") else address
 
 
 def after(endpoint: str, places: int) -> str:
-    """The endpoint `places` after this one: tcp ports count up, ipc paths get a suffix.
+    """Return the endpoint `places` after this one: tcp ports count up, ipc paths get a suffix.
 
-    A free port (`*`) stays one. Raises ValueError when there is no such port.
+    A free port (`*`) stays free. Raises ValueError when there is no such port.
     """
     match = _TCP.match(endpoint)
     if match is None:
@@ -54,9 +54,9 @@ def after(endpoint: str, places: int) -> str:
 
 
 def seen_from(endpoint: str, dialled: str) -> str:
-    """`endpoint` as a client reaches it that dialled `dialled`: the same port, on the host it dialled.
+    """Return `endpoint` as seen by a client that dialled `dialled`: the same port, on the host that it dialled.
 
-    A broker that binds tcp://*:5570 does not know by which of its names it is reached.
+    A broker that binds tcp://*:5570 does not know by which of its names clients reach it.
     """
     there, ours = _TCP.match(endpoint), _TCP.match(dialled)
     if there is None or ours is None:
@@ -65,19 +65,19 @@ def seen_from(endpoint: str, dialled: str) -> str:
 
 
 def from_here(endpoint: str) -> str:
-    """`endpoint`, as it is dialled on the host that it was bound on."""
+    """Return `endpoint` as a program on the same host dials it."""
     for everywhere, here in (("0.0.0.0", "127.0.0.1"), ("*", "127.0.0.1"), ("[::]", "[::1]")):
         endpoint = endpoint.replace(f"tcp://{everywhere}:", f"tcp://{here}:")
     return endpoint
 
 
 def is_ipv6(endpoint: str) -> bool:
-    """Whether a socket needs ZMQ_IPV6 for it."""
+    """Return whether a socket needs ZMQ_IPV6 for this endpoint."""
     return "[" in endpoint
 
 
 def is_local(endpoint: str) -> bool:
-    """Whether only this host can reach what is bound here."""
+    """Return whether only this host can reach a socket bound here."""
     match = _TCP.match(endpoint)
     if match is None:
         return True
@@ -86,9 +86,9 @@ def is_local(endpoint: str) -> bool:
 
 
 def address(endpoint: str) -> str:
-    """A name for the place itself, the same for each way to write it: what lock files are called by.
+    """Return one name for this address, however it was written: lock files are named by it.
 
-    A relative ipc path is one from the current directory. Raises OSError when the host has no address.
+    A relative ipc path counts from the current directory. Raises OSError when the host has no address.
     """
     match = _TCP.match(endpoint)
     if match is None:

@@ -1,7 +1,7 @@
-"""Whether this program runs inside a task, and of which service: known by the journal's identity.
+"""Tells whether this program runs inside a task, and of which service: the one with this journal.
 
-Environment variables, so that programs which a task starts know it, too, and find the broker of their own service
-without being told.
+Environment variables carry it. So programs that a task starts know it, too, and find the broker of their own service
+by themselves.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ VARIABLE = "ZJOBS_TASK_OF"
 
 
 def enter(journal: str, broker: str, before: str) -> None:
-    """From now on this process and what it starts run tasks of the service with this journal.
+    """Records that this process, and what it starts, run tasks of the service with this journal.
 
-    broker: where its clients reach it, `before` what an earlier call was given; both may be empty. What the user has
-    set for the worker stays.
+    `broker` is where clients reach it; `before` is the `broker` of an earlier call; both may be empty. What the user
+    has set for the worker stays.
     """
     os.environ[VARIABLE] = journal
     if os.environ.get(BROKER_VARIABLE, "") == before:
@@ -27,5 +27,5 @@ def enter(journal: str, broker: str, before: str) -> None:
 
 
 def runs_task_of(journal: str) -> bool:
-    """Whether this is inside a task of the service with this journal."""
+    """Return whether this is inside a task of the service with this journal."""
     return bool(journal) and os.environ.get(VARIABLE) == journal

@@ -6,7 +6,7 @@
     secret: <40 characters>
     server: <40 characters>
 
-`server` is the public key of whom the holder talks to: the broker for clients and for the worker.
+`server` is the public key of the other side: the broker, for clients and for the worker.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FIELDS = ("name", "public", "secret", "server")
 
 
 class KeyFileError(Exception):
-    """A key file cannot be used; the text is a sentence."""
+    """A key file is not usable; the text is a sentence."""
 
 
 class Credential(NamedTuple):
@@ -37,7 +37,7 @@ class Credential(NamedTuple):
 
 
 def load(path: str | Path) -> Credential:
-    """The identity in a key file. Raises KeyFileError, also when others could read the file."""
+    """Read a key file. Raises KeyFileError, also when others can read the file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
@@ -58,14 +58,14 @@ def load(path: str | Path) -> Credential:
     return Credential(*(fields[field] for field in _FIELDS))
 
 
-def save(path: str | Path, identity: Credential, comment: str) -> None:
-    """Writes a new key file that only its owner can read. Raises OSError, FileExistsError too."""
-    lines = [f"# {comment}", *(f"{field}: {value}" for field, value in zip(_FIELDS, identity))]
+def save(path: str | Path, credential: Credential, comment: str) -> None:
+    """Writes a new key file that only its owner can read. Raises OSError, also when the file exists."""
+    lines = [f"# {comment}", *(f"{field}: {value}" for field, value in zip(_FIELDS, credential))]
     write_new(path, "\n".join(lines) + "\n", 0o600)
 
 
 def write_new(path: str | Path, content: str, mode: int) -> None:
-    """Makes a file; one that is there is left alone. Raises OSError."""
+    """Makes a new file; never overwrites one. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     with open(descriptor, "w", encoding="utf-8") as file:
         file.write(content)
@@ -74,10 +74,11 @@ def write_new(path: str | Path, content: str, mode: int) -> None:
 
 
 def parse(content: str) -> dict[str, str]:
-    """The `word: value` lines of a file."""
+    """Return the `word: value` lines of a file."""
     lines = (line.partition(":") for line in content.splitlines() if not line.startswith("#"))
     return {word.strip(): value.strip() for word, _, value in lines}
 
 
 def is_key(text: str) -> bool:
+    """Return whether this is a key in Z85."""
     return _KEY.fullmatch(text) is not None

@@ -1,9 +1,9 @@
-"""How a broken connection is noticed: not by how long a message takes, for on a slow link a sound one may take minutes.
+"""Notices broken connections, and not by how long a message takes: on a slow link that may be minutes.
 
 ZMTP's own time-out (ZMQ_HEARTBEAT_TIMEOUT) is put off by whole frames alone, so it cuts a slow link in the middle of a
-large frame, again and again. Here its PINGs only see to it that there is something to acknowledge at any time, and the
-kernel closes a connection on which nothing is acknowledged (TCP_USER_TIMEOUT, see tcp(7)). A process that is stopped,
-whose kernel goes on acknowledging, is noticed by its own silence: see docs/protocol.md, Links.
+large frame, again and again. Here its PINGs only give the kernel something to get acknowledged at any time, and the
+kernel closes a connection on which nothing is acknowledged (TCP_USER_TIMEOUT, see tcp(7)). The kernel of a stopped
+process goes on acknowledging, so such a process is noticed by its own silence: see docs/protocol.md, Links.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CONNECT_MS = 5_000  # libzmq would let the kernel try for minutes, in steps that
 
 
 def watch_link(socket: zmq.Socket[bytes]) -> None:
-    """Sets a socket up so; before it is bound or connected."""
+    """Sets the options of *Links* on a socket. Call it before `bind` or `connect`."""
     socket.setsockopt(zmq.HEARTBEAT_IVL, PING_EVERY_MS)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 0)
     socket.setsockopt(zmq.TCP_MAXRT, UNACKNOWLEDGED_MS)

@@ -1,8 +1,7 @@
-"""A lock file: one holder at a time, known by name, let go when its last process is gone.
+"""A lock file: one holder at a time, known by name. The lock ends with the last process that has it open.
 
-The lock is a `flock`, so it belongs to the open file and not to the process: a child that inherits the
-descriptor goes on holding it after its parent died. That is on purpose; it keeps a new worker from starting
-beside an orphaned task.
+The lock is a `flock`, so it belongs to the open file and not to the process. A child that inherits the descriptor
+goes on holding it after its parent died. That is on purpose: no new worker starts beside an orphaned task.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pathlib import Path
 
 
 class Locked(Exception):
-    """Somebody else holds the lock; `holder` is what they wrote about themselves."""
+    """Somebody else holds the lock; `holder` is what they wrote into it."""
 
     def __init__(self, path: Path, holder: str) -> None:
         super().__init__(f"{path} is locked by {holder or 'a process that did not say which it is'}")
@@ -25,7 +24,7 @@ class Locked(Exception):
 
 
 class Lock:
-    """A held lock. `previous` is what the last holder wrote (empty at first, or after an orderly end)."""
+    """A lock that we hold. `previous` is what the last holder wrote (empty at first, or after an orderly end)."""
 
     def __init__(self, path: Path, fd: int, previous: str) -> None:
         self.path = path
@@ -33,24 +32,24 @@ class Lock:
         self.previous = previous
 
     def write(self, holder: str) -> None:
-        """Says who holds the lock: one line, for people and for the next one who tries."""
+        """Writes who holds the lock: one line, for people and for the next one who tries."""
         line = holder.encode() + b"\n"
         os.pwrite(self.fd, line, 0)
         os.ftruncate(self.fd, len(line))
 
     def leave(self) -> None:
-        """Lets the lock go and leaves what is written there, for the next one to see to."""
+        """Releases the lock and leaves what is written there, for the next holder to deal with."""
         os.close(self.fd)
 
     def release(self) -> None:
-        """Lets the lock go in an orderly way. The file stays: removing it would let two hold 'the' lock."""
+        """Releases the lock after an orderly end. The file stays: without it, two could hold 'the' lock."""
         with contextlib.suppress(OSError):  # a full disk, some file systems: even shortening may need room
             os.ftruncate(self.fd, 0)
         os.close(self.fd)
 
 
 def acquire(path: Path) -> Lock:
-    """The lock at `path`, made with its folder (0700) where missing.
+    """Acquire the lock at `path`; make the file and its folder (0700) where missing.
 
     Raises Locked when somebody else holds it, OSError when the file cannot be made or is another user's.
     """
@@ -71,9 +70,9 @@ def acquire(path: Path) -> Lock:
 
 
 def share(path: Path) -> Lock | None:
-    """The lock at `path` without writing anything: others may share it, nobody can hold it. None: there is none.
+    """Share the lock at `path` without writing: others may share it, nobody can acquire it. None: there is no file.
 
-    Raises Locked when somebody holds it, OSError when that cannot be said.
+    Raises Locked when somebody holds it, OSError when the file cannot be opened.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -94,8 +93,8 @@ def share(path: Path) -> Lock | None:
 def make_private(directory: Path) -> Path:
     """Makes a folder for us alone (0700) where it is missing, and returns it.
 
-    Raises OSError when it cannot be made, and when it belongs to another user or others may write into it: they could
-    put journals, locks and keys of their own there.
+    Raises OSError when it cannot be made, belongs to another user, or others may write into it: they could put
+    journals, locks and keys of their own there.
     """
     for missing in [*(parent for parent in reversed(directory.parents) if not parent.exists()), directory]:
         missing.mkdir(mode=0o700, exist_ok=True)  # parents=True would open them to others
@@ -112,6 +111,6 @@ def _check_owner(path: Path, status: os.stat_result) -> None:
 
 
 def state_directory() -> Path:
-    """Where journals and locks live unless the user says otherwise (XDG base directories)."""
+    """Return the default folder of journals and locks (XDG base directories)."""
     base = os.environ.get("XDG_STATE_HOME", "")
     return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "zjobs"

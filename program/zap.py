@@ -1,6 +1,6 @@
-"""Who may connect: the answers to libzmq's questions (rfc.zeromq.org/spec/27), in the loop of broker or worker.
+"""Decides who may connect: answers libzmq's questions (rfc.zeromq.org/spec/27) in the loop of broker or worker.
 
-libzmq asks once for each handshake on a socket with CURVE, and holds the connection until it has its answer. The public
+libzmq asks once for each handshake on a CURVE socket, and holds the connection until it has the answer. The public
 key becomes the `User-Id` of everything that comes in by that connection.
 """
 
@@ -17,7 +17,7 @@ SAY_EVERY_S = 60.0
 
 
 class Gate:
-    """Answers for all sockets of one context. `admits(public)`: whether the holder of this key may come in."""
+    """Answers for all sockets of one context. `admits(public)`: whether the holder of this key may connect."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], admits: Callable[[str], bool]) -> None:
         self._admits = admits
@@ -29,7 +29,7 @@ class Gate:
         self._say_at_s = float("-inf")
 
     def answer(self, most: int) -> None:
-        """Answers the questions that wait, `most` at the most."""
+        """Answers at most `most` waiting questions."""
         for _ in range(most):
             try:
                 frames = self.socket.recv_multipart(zmq.NOBLOCK)
@@ -44,8 +44,8 @@ class Gate:
             status = (b"200", b"OK", key.encode()) if admitted else (b"400", b"key refused", b"")
             self.socket.send_multipart((sender, b"", version, request, *status, b""))
 
-    def news(self, now_s: float) -> str | None:
-        """A sentence for the log when somebody was refused, once a minute at most. `now_s`: monotonic."""
+    def refusals(self, now_s: float) -> str | None:
+        """Return a sentence for the log when somebody was refused, at most once a minute. `now_s`: monotonic."""
         if not self._refused or now_s < self._say_at_s:
             return None
         said = f"refused {self._refused} connection(s) with a key not admitted here, the last from {self._refused_from}"
@@ -54,7 +54,7 @@ class Gate:
 
 
 def serve_with(socket: zmq.Socket[bytes], public: str, secret: str) -> None:
-    """Makes a socket admit only whom the gate admits; to be called before it is bound."""
+    """Makes a socket admit only whom the gate admits. Call it before `bind`."""
     socket.curve_server = True
     socket.curve_publickey = public.encode()
     socket.curve_secretkey = secret.encode()
@@ -64,7 +64,7 @@ def serve_with(socket: zmq.Socket[bytes], public: str, secret: str) -> None:
 
 
 def call_with(socket: zmq.Socket[bytes], public: str, secret: str, server: str) -> None:
-    """Makes a socket show its key, and accept only the holder of `server`; to be called before it is connected."""
+    """Makes a socket show its key, and accept only the holder of `server`. Call it before `connect`."""
     socket.curve_publickey = public.encode()
     socket.curve_secretkey = secret.encode()
     socket.curve_serverkey = server.encode()

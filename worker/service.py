@@ -259,7 +259,7 @@ class _Loop:
     def _let_in(self) -> None:
         if self._gate is not None:
             self._gate.answer(MESSAGES_A_TURN)
-            refused = self._gate.news(time.monotonic())
+            refused = self._gate.refusals(time.monotonic())
             if refused is not None:
                 log.warning("%s", refused)
 

@@ -1,14 +1,14 @@
-"""The events socket: who watches what, and telling them.
+"""The events socket: records who watches what, and publishes events.
 
-`XPUB_MANUAL` (zeromq.org: ZMQ_XPUB_MANUAL) hands every subscription to us, and lets us choose what the subscriber
-really gets. To `job.17.` we answer with `job.17.e`, where the news of the job goes, and with a topic used once, on
-which the present status goes to this subscriber alone: answered on the shared topic, 1,000 watchers of one job
-received 525,574 messages. `jobs.` likewise: registered as it is, it would match the topics used once, too.
+`XPUB_MANUAL` (zeromq.org: ZMQ_XPUB_MANUAL) passes every subscription to us, and lets us choose what the subscriber
+really gets. For `job.17.` we register two topics. On `job.17.e` the job's events go to all its watchers. On a topic
+used once, the present status goes to this subscriber alone: sent on the shared topic, 1,000 watchers of one job
+received 525,574 messages. The same holds for `jobs.`: registered as it is, it would match the topics used once, too.
 
-A subscriber may say what it likes: subscribe to one topic ten times, or end what it never began. So no count of
-watchers is kept that somebody else's word could bring down: a job is watched from the first subscription until it ends.
-libzmq keeps every topic, about 1.5 kB each, and has no bound for them. Here what was begun is counted, and taken off
-only what libzmq itself says is gone with its connection; above MOST the socket has to be opened anew.
+A subscriber may lie: subscribe to one topic ten times, or end what it never began. So there is no count of watchers
+that somebody else could bring down: a job is watched from the first subscription until it ends.
+libzmq keeps every topic, about 1.5 kB each, and has no bound for them. So we count subscriptions, and subtract only
+those that libzmq itself reports as gone with their connection. Above MOST the socket has to be opened anew.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class Events:
 
     @property
     def crowded(self) -> bool:
-        """Whether there are more subscriptions than are kept."""
+        """Whether there are more subscriptions than the broker keeps."""
         return self._begun > MOST
 
     def wanted(self, job_id: int) -> bool:
-        """Whether somebody may get news of this job."""
+        """Return whether somebody may watch this job."""
         return self._listened or job_id in self._watched
 
     def publish(self, event: JobEvent) -> None:
@@ -63,14 +63,14 @@ class Events:
             self._send(ALL_JOBS_TOPIC + b"e", body)
 
     def publish_service(self, event: ServiceEvent) -> None:
-        """Tells the watchers of all jobs of the worker and the pause."""
+        """Tells the watchers of all jobs about the worker and the pause."""
         if self._listened:
             self._send(ALL_JOBS_TOPIC + b"e", codec.encode(event))
 
     def take_subscriptions(self, snapshot: Snapshot, most: int) -> bool:
-        """Answers waiting subscriptions, `most` at the most. Returns whether there may be more.
+        """Answers at most `most` waiting subscriptions. Returns whether there may be more.
 
-        `snapshot(job_id)` gives what the subscriber to a job is told first, `snapshot(None)` one to all jobs; or None.
+        `snapshot(job_id)` returns the first event for a subscriber to a job, `snapshot(None)` for one to all jobs.
         """
         for _ in range(most):
             try:
@@ -95,7 +95,7 @@ class Events:
         if not self._may_watch(key, job_id):
             return
         event = snapshot(job_id)
-        if event is None:  # no such job: ids are told when their jobs are on disk, so nobody waits for one to be given
+        if event is None:  # no such job: clients learn ids after their jobs are on disk, so nobody waits for an id
             return
         if job_id is None:
             self._listened = True
@@ -112,7 +112,7 @@ class Events:
         self._set(False, topic + b"e")
 
     def _set(self, begins: bool, topic: bytes) -> None:
-        """Changes what the subscriber whose message was read last gets; it may be gone by now."""
+        """Changes what the subscriber whose message was read last receives; it may be gone by now."""
         try:
             self._socket.setsockopt(zmq.SUBSCRIBE if begins else zmq.UNSUBSCRIBE, topic)
         except zmq.ZMQError as error:
@@ -120,17 +120,17 @@ class Events:
                 raise
 
     def _send(self, topic: bytes, body: bytes) -> None:
-        """An XPUB never blocks: what a subscriber has no room for, it loses."""
+        """An XPUB never blocks: a subscriber without room loses the message."""
         frames.send(self._socket, topic, body)
 
 
 def _weight(topic: bytes) -> int:
-    """What a topic counts for: libzmq keeps a node for each of its bytes."""
+    """How much a topic counts: libzmq keeps a node for each of its bytes."""
     return 1 + len(topic) // SHORT_TOPIC_BYTES
 
 
 def _said_by_peer(frame: zmq.Frame) -> bool:
-    """libzmq names the peer's kind in what a peer said, and not in what it says itself of a lost connection."""
+    """libzmq names the socket type in a peer's message, but not in its own message about a lost connection."""
     try:
         return bool(frame.get("Socket-Type"))
     except zmq.ZMQError:
@@ -138,7 +138,7 @@ def _said_by_peer(frame: zmq.Frame) -> bool:
 
 
 def _key(frame: zmq.Frame) -> str:
-    """The public key of who sent it; empty where there are no keys."""
+    """The sender's public key; empty where there are no keys."""
     try:
         return str(frame.get("User-Id"))
     except zmq.ZMQError:

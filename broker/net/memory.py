@@ -1,12 +1,12 @@
-"""How much memory peers make the broker take up.
+"""Bounds the memory that peers make the broker use.
 
-libzmq bounds messages and not bytes, and keeps a message whose end has not come, of any size, outside every bound it
-has. What is waiting in it cannot be asked for. So the whole process is looked at: when it has grown too much, the
-connections of clients are cut, and what libzmq held for them is gone. Honest clients come back by themselves.
+libzmq bounds messages and not bytes. A message whose end has not come is outside every bound, whatever its size, and
+libzmq does not say how much waits in it. So we look at the whole process. When it has grown too much, the broker cuts
+the connections of clients, and what libzmq held for them is gone. Honest clients come back by themselves.
 
-What was freed stays with glibc, which keeps it for the next time: 600 watchers that came and left would have taken
-60 MiB for good. So it is given back to the system every ten seconds while the process is clearly larger than it ever
-was after that; this takes a few milliseconds.
+glibc keeps freed memory for the next time: 600 watchers that came and left would have taken 60 MiB for good. So every
+ten seconds we give it back to the system, while the process is clearly larger than the smallest that this ever left.
+It takes a few milliseconds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class MemoryWatch:
-    """Tells when the process has grown by more than GROWTH_BYTES. On systems without /proc it never does."""
+    """Notices when the process has grown by more than GROWTH_BYTES. Without /proc it never does."""
 
     def __init__(self, now_ms: int) -> None:
         self._statm: int | None = None
@@ -38,10 +38,11 @@ class MemoryWatch:
         self._kept = self._floor
 
     def due_at_ms(self) -> int | None:
+        """When to look next; None: never."""
         return None if self._statm is None else self._look_at_ms
 
     def grown(self, now_ms: int) -> int:
-        """By how many bytes it has grown, if that is too much and it is time to look; else 0."""
+        """Return by how many bytes the process has grown, if it is time to look and that is too much; else 0."""
         if now_ms < self._look_at_ms or self._statm is None:
             return 0
         self._look_at_ms = now_ms + LOOK_EVERY_MS
@@ -59,21 +60,22 @@ class MemoryWatch:
         return growth if growth > GROWTH_BYTES else 0
 
     def cut(self, now_ms: int) -> None:
-        """The connections were cut: what is left a little later is where growth is counted from."""
+        """Records that the connections were cut: growth counts from what is left a little later."""
         self._settling = True
         self._look_at_ms = now_ms + SETTLED_AFTER_MS
 
     def close(self) -> None:
+        """Closes the file that tells the size."""
         if self._statm is not None:
             os.close(self._statm)
             self._statm = None
 
     def taken_up(self) -> int:
-        """How many bytes of memory the process has at present."""
+        """Return how many bytes of memory the process uses."""
         return 0 if self._statm is None else int(os.pread(self._statm, 256, 0).split()[1]) * PAGE_BYTES
 
 
 def _trim() -> None:
-    """glibc keeps what was freed; here it is not needed soon."""
+    """Gives back what glibc keeps of freed memory."""
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""The broker's sockets: opened, set up and bound here, used in `service`."""
+"""Opens, sets up and binds the broker's sockets; `service` uses them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WAITING_CONNECTIONS = 1024  # libzmq's 100 make the others try again after a sec
 
 
 class Config(NamedTuple):
-    """Everything a broker is told at its start. Endpoints None: the places after the frontend's."""
+    """Configuration of a broker. An endpoint that is None is derived from the frontend's."""
 
     listen: str = endpoints.FRONTEND
     events: str | None = None
@@ -43,7 +43,7 @@ IO_THREADS = 4
 
 
 class CannotBind(Exception):
-    """An address cannot be listened at; `in_use`: because somebody else does."""
+    """The broker cannot listen at an address. `in_use`: somebody else does."""
 
     def __init__(self, endpoint: str, error: zmq.ZMQError) -> None:
         super().__init__(f"cannot listen at {endpoint}: {error.strerror}")
@@ -51,7 +51,7 @@ class CannotBind(Exception):
 
 
 class Sockets:
-    """The open sockets, where they are, and a poller that watches all that can be read."""
+    """The open sockets, their addresses, and a poller that watches everything readable."""
 
     def __init__(self, config: Config) -> None:
         """Raises CannotBind, and ValueError for an endpoint that cannot be used."""
@@ -72,11 +72,11 @@ class Sockets:
         self._watch_all()
 
     def all(self) -> set[object]:
-        """Everything that can be read, as the poller names it."""
+        """Return everything readable, as the poller names it."""
         return {self.frontend, self.events, self.reports, self.worker_monitor, self.wakeup.fileno()}
 
     def close(self) -> None:
-        """Sends what is on its way to those who take it within a second, then closes everything."""
+        """Sends what is on its way to peers that accept it within a second, then closes everything."""
         self.reports.disable_monitor()
         self.context.destroy()
         self.wakeup.close()
@@ -135,7 +135,7 @@ class Sockets:
         socket.close(linger=0)
 
     def _anew(self, make: Callable[[], zmq.Socket[bytes]], endpoint: str) -> zmq.Socket[bytes]:
-        """A socket where another one of ours was a moment ago: libzmq lets go of address and descriptors in its own
+        """Opens a socket where another one of ours was a moment ago: libzmq releases address and descriptors in its own
         time. Raises CannotBind."""
         deadline = time.monotonic() + REBIND_S
         while True:

@@ -1,4 +1,4 @@
-"""Who may do what. Without keys, everybody who reaches the broker is an operator."""
+"""Decides who may do what. Without keys, everybody who reaches the broker is an operator."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from zjobs.messages.states import ErrorCode, Role
 
 
 class Who(NamedTuple):
+    """The holder of a key, by name and role."""
+
     name: str
     role: Role
 
@@ -32,5 +34,5 @@ def refusal(operation: Operation, ids: Iterable[int], who: Who, owner_of: Callab
 
 
 def sees(who: Who, owner: str) -> bool:
-    """Whether `who` is told of the jobs of `owner`."""
+    """Return whether `who` may see the jobs of `owner`."""
     return who.role is not Role.SUBMITTER or owner == who.name

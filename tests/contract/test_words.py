@@ -42,7 +42,7 @@ FORBIDDEN = {
 }
 # Where such a word means what everybody means by it.
 ALLOWED = {
-    "hand over": {"docs/security.md"},  # a key file, from person to person; as zbroker prints it
+    "hand over": {"docs/security.md", "broker/credentials.py"},  # a key file, from person to person
 }
 # Files and folders that still have such words, long lines or names without a docstring; the list only shrinks.
 EXEMPT = ("broker/", "client/", "worker/", "messages/", "program/")
