@@ -1,4 +1,4 @@
-"""What can go wrong, as exceptions: one for each error code of the protocol, and those of the client itself."""
+"""Exceptions: one for each error code of the protocol, and those of the client itself."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from zjobs.messages.states import ErrorCode
 
 
 class ZjobsError(Exception):
-    """The base of them all. `code` is for programs, the text a sentence for people.
+    """The base of all errors. `code` is for programs, the text is a sentence for people.
 
-    `request_key`, where set, is that of a submit that was not answered or not promised: submitting the same once
-    more under it makes no second job.
+    `request_key`, where set, belongs to a submit that was not answered or not promised: submitting the same jobs
+    again under it makes no second ones.
     """
 
     code = "error"
@@ -21,62 +21,92 @@ class ZjobsError(Exception):
 
 
 class BadRequest(ZjobsError):
+    """The broker could not read the request."""
+
     code = ErrorCode.BAD_REQUEST.value
 
 
 class UnsupportedVersion(ZjobsError):
+    """The broker speaks another version of the protocol."""
+
     code = ErrorCode.UNSUPPORTED_VERSION.value
 
 
 class UnknownOp(ZjobsError):
+    """The broker does not have this operation."""
+
     code = ErrorCode.UNKNOWN_OP.value
 
 
 class UnknownType(ZjobsError):
+    """The worker has no such task type."""
+
     code = ErrorCode.UNKNOWN_TYPE.value
 
 
 class TooLarge(ZjobsError):
+    """The data, the request or the number of jobs is above a limit."""
+
     code = ErrorCode.TOO_LARGE.value
 
 
 class QueueFull(ZjobsError):
+    """The broker accepts no more jobs at present."""
+
     code = ErrorCode.QUEUE_FULL.value
 
 
 class Busy(ZjobsError):
+    """Too many requests of this client wait for an answer."""
+
     code = ErrorCode.BUSY.value
 
 
 class KeyConflict(ZjobsError):
+    """The request key was used for other jobs."""
+
     code = ErrorCode.KEY_CONFLICT.value
 
 
 class NotFound(ZjobsError):
+    """No job has this id."""
+
     code = ErrorCode.NOT_FOUND.value
 
 
 class Expired(ZjobsError):
+    """The job was dropped by retention or `forget`."""
+
     code = ErrorCode.EXPIRED.value
 
 
 class NotFinished(ZjobsError):
+    """The job has not ended yet."""
+
     code = ErrorCode.NOT_FINISHED.value
 
 
 class StorageFailed(ZjobsError):
+    """The broker could not write or read its journal: nothing is promised."""
+
     code = ErrorCode.STORAGE.value
 
 
 class ReadOnly(ZjobsError):
+    """The broker cannot write its journal at present."""
+
     code = ErrorCode.READ_ONLY.value
 
 
 class NotPermitted(ZjobsError):
+    """The key may not do this."""
+
     code = ErrorCode.NOT_PERMITTED.value
 
 
 class InternalError(ZjobsError):
+    """The broker failed by a mistake of its own."""
+
     code = ErrorCode.INTERNAL.value
 
 
@@ -106,7 +136,7 @@ BY_CODE: dict[str, type[ZjobsError]] = {
 
 
 class BrokerUnreachable(ZjobsError):
-    """No answer in time; `address` is where it was expected, `why` what is known to be wrong there, or empty."""
+    """No answer came in time. `address` is the broker's; `why` says what is wrong there, if known."""
 
     code = "unreachable"
 
@@ -129,31 +159,31 @@ class KeyNeeded(NotPermitted):
 
 
 class UntrustedBroker(ZjobsError):
-    """Who answers at the address is not the broker that the key file names."""
+    """Somebody else than the broker that the key file names answers at the address."""
 
     code = "untrusted_broker"
 
 
 class BadKeyFile(ZjobsError):
-    """The key file cannot be used."""
+    """The key file is not usable."""
 
     code = "bad_key_file"
 
 
 class BadAddress(ZjobsError, ValueError):
-    """What should be the broker's endpoint is none."""
+    """The broker address is not a valid endpoint."""
 
     code = "bad_address"
 
 
 class BadReply(ZjobsError):
-    """Something answers at the address, but not in the way of a broker."""
+    """Something answers at the address, but it is not a broker."""
 
     code = "bad_reply"
 
 
 class BrokerChanged(ZjobsError):
-    """The broker runs on another journal than the job's: its ids mean other jobs."""
+    """The broker runs on another journal now: its ids mean other jobs."""
 
     code = "broker_changed"
 
@@ -163,7 +193,7 @@ class BrokerChanged(ZjobsError):
 
 
 class WaitTimeout(ZjobsError, TimeoutError):
-    """The job was not finished in time; it goes on. `status` is the last that was heard of it."""
+    """The job did not end in time; it goes on. `status` is its last known status."""
 
     code = "wait_timeout"
 
@@ -173,7 +203,7 @@ class WaitTimeout(ZjobsError, TimeoutError):
 
 
 class WouldDeadlock(ZjobsError):
-    """A task waits for another job of the service that runs it, which can start only when the task has ended."""
+    """A task waits for another job of its own service, which can start only when the task has ended."""
 
     code = "would_deadlock"
 
@@ -185,7 +215,7 @@ class WouldDeadlock(ZjobsError):
 
 
 class StillRunning(ZjobsError, TimeoutError):
-    """The queue is paused, but the worker still had `dispatched` jobs when the time was over."""
+    """The queue is paused, but the worker still has `dispatched` jobs after the given time."""
 
     code = "wait_timeout"
 
@@ -196,7 +226,7 @@ class StillRunning(ZjobsError, TimeoutError):
 
 
 class Resumed(ZjobsError):
-    """Somebody resumed the queue while its last job was waited for."""
+    """Somebody resumed the queue while we waited for its last job."""
 
     code = "resumed"
 
@@ -205,7 +235,7 @@ class Resumed(ZjobsError):
 
 
 class JobEndedWithoutResult(ZjobsError):
-    """`status` is the job's final status."""
+    """The job ended without a result. `status` is its final status."""
 
     def __init__(self, status: JobStatus) -> None:
         super().__init__(f"{status.id} {status.state.value}" + (f": {status.message}" if status.message else ""))
@@ -213,8 +243,12 @@ class JobEndedWithoutResult(ZjobsError):
 
 
 class JobFailed(JobEndedWithoutResult):
+    """The job failed."""
+
     code = "failed"
 
 
 class JobCancelled(JobEndedWithoutResult):
+    """The job was cancelled."""
+
     code = "cancelled"

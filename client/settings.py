@@ -1,4 +1,4 @@
-"""Whom a client talks to, with which key, and for how long it waits."""
+"""The settings of a client: its broker, its key, its patience."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import NamedTuple
 from zjobs.client.errors import BadAddress, BadKeyFile, BrokerChanged
 from zjobs.program import endpoints
 
-# A wait outlasts a lost broker for longer than a restart takes, with a large journal too.
+# Longer than a broker needs to restart, even with a large journal.
 PATIENCE_S = 60.0
 
 KEY_VARIABLE = "ZJOBS_KEY"
 
 
 class Key(NamedTuple):
-    """A client's pair of keys, the broker's public one, and the file they are from."""
+    """A client's pair of keys, the broker's public key, and the file they come from."""
 
     public: str
     secret: str
@@ -24,9 +24,9 @@ class Key(NamedTuple):
 
 
 def key_file(given: str | os.PathLike[str] | None) -> str | None:
-    """The file to use: `given`, else $ZJOBS_KEY, else client.key in the user's configuration if it exists.
+    """Return the key file to use: `given`, else $ZJOBS_KEY, else client.key in the user's configuration if it exists.
 
-    An empty name means none, whatever there is.
+    An empty name means no key.
     """
     named = os.environ.get(KEY_VARIABLE) if given is None else os.fspath(given)
     if named is not None:
@@ -37,18 +37,18 @@ def key_file(given: str | os.PathLike[str] | None) -> str | None:
 
 
 def load_key(file: str) -> Key:
-    """The key in `file`. Raises BadKeyFile."""
+    """Read the key in `file`. Raises BadKeyFile."""
     from zjobs.program import keyfiles  # not at the top: most starts of zclient need no key
 
     try:
-        identity = keyfiles.load(file)
+        credential = keyfiles.load(file)
     except keyfiles.KeyFileError as error:
         raise BadKeyFile(str(error)) from None
-    return Key(identity.public, identity.secret, identity.server, file)
+    return Key(credential.public, credential.secret, credential.server, file)
 
 
 class Settings:
-    """What `Client` and `AsyncClient` are made with; see there."""
+    """The settings of `Client` and `AsyncClient`; see there."""
 
     def __init__(self, broker: str | None, timeout: float, patience: float, key: str | os.PathLike[str] | None) -> None:
         address = broker or os.environ.get(endpoints.ENVIRONMENT_VARIABLE) or endpoints.FRONTEND
@@ -62,6 +62,6 @@ class Settings:
         self.key = None if file is None else load_key(file)
 
     def check_journal(self, heard: str, expected: str | None) -> None:
-        """Raises BrokerChanged when the broker runs on another journal than `expected` (None: whichever)."""
+        """Raises BrokerChanged when the broker runs on another journal than `expected` (None: any will do)."""
         if expected is not None and heard != expected:
             raise BrokerChanged(self.address)

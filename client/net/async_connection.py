@@ -1,4 +1,4 @@
-"""An AsyncClient's connections, and how its flows are run on them."""
+"""Runs the flows of an AsyncClient on its connections."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class AsyncFlowRunner(Settings):
 
 
 async def run(flow: Flow[T], perform: Any) -> T:
-    """Performs the actions of `flow` to its end, and returns its result. Cancelled, it leaves the flow where it is."""
+    """Performs the actions of `flow` and returns its result. A cancel ends the flow at its present action."""
     try:
         action = next(flow)
         while True:

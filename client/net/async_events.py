@@ -16,10 +16,7 @@ MOST_UNHEARD = 10_000
 
 
 class Events:
-    """The events of one client: a shared connection for jobs, and one more for each watch of all jobs.
-
-    `feeds`: how many watches there are.
-    """
+    """The events of one client: a shared connection for jobs, and one more for each watch of all jobs."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -28,19 +25,21 @@ class Events:
 
     @property
     def feeds(self) -> int:
+        """How many watches there are."""
         return len(self._feeds)
 
     def feed(self) -> Feed:
-        """A feed that follows nothing yet."""
+        """Return a feed without a connection."""
         return Feed(self)
 
     def close(self) -> None:
+        """Ends all feeds."""
         for feed in list(self._feeds):
             feed.failed(RuntimeError("this AsyncClient is closed"))
             feed.close()
 
     def begin(self, feed: Feed, follow: Follow) -> _Source:
-        """The connection that `feed` hears from now on."""
+        """Return the connection from which `feed` now receives."""
         self._feeds.add(feed)
         if not follow.shared:
             return _Source(self._link, follow.endpoint)
@@ -49,12 +48,12 @@ class Events:
         return self._shared
 
     def end(self, feed: Feed) -> None:
-        """Forgets it."""
+        """Forgets a feed."""
         self._feeds.discard(feed)
 
 
 class _Source:
-    """A SUB socket, and who hears what. It ends when nobody is left."""
+    """A SUB socket, and which feed has which topics. It ends with its last feed."""
 
     def __init__(self, link: Link, endpoint: str) -> None:
         self.endpoint = endpoint
@@ -64,7 +63,7 @@ class _Source:
         self._channel = Channel(link.new_socket(zmq.SUB), endpoint, link.key, self)
 
     def add(self, feed: Feed, topic: bytes) -> None:
-        """Subscribes, if nobody had yet."""
+        """Subscribes, if no other feed has."""
         feeds = self._topics.setdefault(topic, set())
         if not feeds:
             self._channel.socket.subscribe(topic)
@@ -86,7 +85,7 @@ class _Source:
             self._channel.close()
 
     def received(self, frames: list[bytes]) -> None:
-        """A topic is `jobs.`, or `job.`, an id and a dot, and more that the broker puts behind it."""
+        """Passes an event on. Its topic is `jobs.`, or `job.`, an id and a dot, and what the broker adds."""
         prefix = ALL_JOBS_TOPIC
         topic = prefix if frames[0].startswith(prefix) else b".".join(frames[0].split(b".", 2)[:2]) + b"."
         for feed in self._topics.get(topic, ()):
@@ -119,7 +118,7 @@ class Feed:
         self._reader: asyncio.Future[None] | None = None
 
     def follow(self, action: Follow) -> None:
-        """Hears another endpoint from now on, without any topic."""
+        """Receives from another endpoint from now on, without any topic."""
         self._leave()
         self._source = self._events.begin(self, action)
         self._source.feeds.add(self)
@@ -135,7 +134,7 @@ class Feed:
         self._topics = self._topics.difference(topics.dropped).union(topics.added)
 
     async def read(self, until: float) -> Heard:
-        """What came, waited for until the deadline; a cancelled read loses nothing."""
+        """Waits for events until the deadline, and returns them. A cancelled read loses nothing."""
         loop = asyncio.get_running_loop()
         if not (self._bodies or self._lost or self._error):
             self._reader = loop.create_future()
@@ -149,17 +148,18 @@ class Feed:
         return Heard(bodies, lost, loop.time())
 
     def heard(self, body: bytes) -> None:
+        """Keeps an event for the watch."""
         if len(self._bodies) < MOST_UNHEARD:
             self._bodies.append(body)
         self._wake()
 
     def cut(self) -> None:
-        """The connection was lost."""
+        """Records that the connection was lost."""
         self._lost = True
         self._wake()
 
     def failed(self, error: Exception) -> None:
-        """There can be no connection."""
+        """Records that there can be no connection."""
         self._error = error
         self._wake()
 
@@ -168,7 +168,7 @@ class Feed:
             self._reader.set_result(None)
 
     def close(self) -> None:
-        """Ends it. Closing again does nothing."""
+        """Ends the feed. Closing again does nothing."""
         self._leave()
         self._events.end(self)
 

@@ -47,10 +47,10 @@ os.register_at_fork(after_in_child=_count_fork)
 
 
 class Connection:
-    """Requests to the broker at `address`, and feeds of its events. `timeout`: seconds for one answer.
+    """Sends requests to the broker at `address`, and makes feeds of its events. `timeout`: seconds for one answer.
 
-    key: what to show, and to expect; None: a connection without keys. `on_trouble`, if set, is told why the first
-    connection does not come about, while it is tried again.
+    `key` None means a connection without keys. `on_trouble`, if set, is called with the reason when the first
+    connection fails, while it is tried again.
     """
 
     def __init__(self, address: str, timeout: float, key: Key | None = None) -> None:
@@ -64,13 +64,14 @@ class Connection:
         self._pools: dict[int, SocketPool] = {}
 
     def close(self) -> None:
+        """Closes the sockets of this process."""
         self._own_pool().close()
 
     def request(self, frame: bytes, timeout: float | None = None, reply_bytes: int = 0) -> bytes:
-        """The reply to `frame`, which may have `reply_bytes`.
+        """Send `frame` and return the reply, which may have `reply_bytes`.
 
-        Raises BrokerUnreachable when none comes in `timeout` seconds, those not counted which the bytes need while
-        the connection stands; and what Handshake.read does.
+        Raises BrokerUnreachable when none comes within `timeout` seconds, not counting the time that the bytes need
+        while the connection stands; and what Handshake.read raises.
         """
         timeout = self.timeout if timeout is None else timeout
         begun = monotonic()
@@ -88,13 +89,13 @@ class Connection:
             sleep(pause)
 
     def feed(self, endpoint: str) -> Feed:
-        """The events at `endpoint`."""
+        """Return a feed of the events at `endpoint`."""
         pool = self._own_pool()
         socket = pool.borrow_feed()
         return Feed(socket, endpoint, self.key, lambda: pool.give_back_feed(socket))
 
     def _try(self, frame: bytes, attempt: Attempt) -> tuple[bytes | None, bool]:
-        """The reply, if one came, and whether there was a connection at the end (or in the end no more)."""
+        """Return the reply, if one came, and whether there was a connection at the end, or until just before."""
         pool = self._own_pool()
         caller = pool.borrow()
         frames = None
@@ -108,7 +109,7 @@ class Connection:
         return body_of(frames, self.address), True
 
     def _look_for_trouble(self) -> None:
-        """Finds out why no connection comes about, and tells it at once: once, and not when there was one before."""
+        """Finds out why there is no connection and reports it at once; only once, and not after there was one."""
         if self._trouble is None:
             self._trouble = trouble(self.address)
             if self._trouble:
@@ -120,13 +121,13 @@ class Connection:
         self._told = why
 
     def _own_pool(self) -> SocketPool:
-        # Without a lock, as an inherited one may be held by a thread that was not copied. The parent's pools stay
-        # in the dictionary: were they collected, their sockets would be closed.
+        # Without a lock: a thread that the fork did not copy may hold an inherited one. The parent's pools stay in the
+        # dictionary, because collecting them would close their sockets.
         return self._pools.get(_forks) or self._pools.setdefault(_forks, SocketPool(self.address, self.key))
 
 
 class Feed:
-    """Events as they come, and when their connection was lost. Belongs to one thread."""
+    """Receives events, and notices when their connection was lost. Belongs to one thread."""
 
     def __init__(
         self, socket: zmq.Socket[bytes], endpoint: str, key: Key | None, give_back: Callable[[], None]
@@ -148,9 +149,9 @@ class Feed:
             self._socket.subscribe(topic)
 
     def read(self, seconds: float) -> tuple[list[bytes], bool]:
-        """(the bodies of the events that came, whether the connection was lost), after `seconds` at most.
+        """Wait at most `seconds`; return the bodies of the events, and whether the connection was lost.
 
-        Raises what Handshake.read does.
+        Raises what Handshake.read raises.
         """
         ready = dict(self._poller.poll(poll_ms(seconds)))
         lost = self._handshake.monitor in ready and self._handshake.read()
@@ -160,6 +161,7 @@ class Feed:
         return bodies, lost
 
     def close(self) -> None:
+        """Ends the feed."""
         self._handshake.close()
         self._give_back()
 
@@ -172,7 +174,7 @@ class FlowRunner(Settings):
         self.connection = Connection(self.address, timeout, self.key)
 
     def _ask(self, request: Any, kind: type[T], timeout: float | None = None) -> T:
-        """The reply to `request`, which must be a `kind`."""
+        """Send `request` and return the reply, which must be a `kind`."""
         body = self.connection.request(codec.encode(request), timeout, reply_bytes(request))
         return read_reply(body, kind, self.address)
 
@@ -189,7 +191,7 @@ class FlowRunner(Settings):
 
 
 def run(flow: Flow[T], perform: Any) -> T:
-    """Performs the actions of `flow` to its end, and returns its result."""
+    """Performs the actions of `flow` and returns its result."""
     try:
         action = next(flow)
         while True:

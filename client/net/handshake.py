@@ -1,13 +1,14 @@
-"""Why a handshake fails: told by libzmq's socket monitor, and by what the other side says of itself.
+"""Finds out why a handshake fails, from libzmq's socket monitor and from the other side's greeting.
 
-libzmq tries again and again for as long as one likes, or gives up in silence; a socket that sends and waits would learn
-nothing. What the monitor says (tried with libzmq 4.3.5):
+libzmq tries again for ever, or silently gives up; a socket that sends and waits would learn nothing. The monitor says
+(tried with libzmq 4.3.5):
 
     the broker does not admit our key       HANDSHAKE_FAILED_AUTH
     it has another key than we expect       HANDSHAKE_FAILED_NO_DETAIL: it hung up. So does one that is just ending
     one side has keys, the other none       HANDSHAKE_FAILED_PROTOCOL, or NO_DETAIL when the other hung up first
 
-So after the latter two the other side is asked, by the first bytes of ZMTP (rfc.zeromq.org/spec/23), what it speaks.
+So after the latter two we ask the other side for its mechanism, with the first bytes of ZMTP
+(rfc.zeromq.org/spec/23).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ HANG_UPS = 2
 class Handshake:
     """Watches the handshakes of one socket, which must not be connected yet.
 
-    `stands`: whether the last one succeeded and its connection was not lost since, as far as was read.
+    `stands`: whether the last one succeeded and, as far as we have read, its connection was not lost since.
     """
 
     def __init__(self, socket: zmq.Socket[bytes], endpoint: str, key: Key | None) -> None:
@@ -50,15 +51,16 @@ class Handshake:
         self.hung_up = False  # whether the other side did, so that it is worth asking for its mechanism
 
     def read(self) -> bool:
-        """Whether the connection was lost since. Raises KeyRefused, KeyNeeded or UntrustedBroker when there can be
-        none."""
+        """Return whether the connection was lost since the last call. Raises KeyRefused, KeyNeeded or UntrustedBroker
+        when there can be none.
+        """
         lost = self.take()
         if self.hung_up:
             self.judge(mechanism(self._endpoint))
         return lost
 
     def take(self) -> bool:
-        """As `read`, but asks nobody. Raises KeyRefused."""
+        """Return what `read` does, but do not ask the other side. Raises KeyRefused."""
         lost = self.hung_up = False
         while self.monitor.poll(0):
             event = int.from_bytes(self.monitor.recv_multipart()[0][:2], sys.byteorder)
@@ -78,11 +80,12 @@ class Handshake:
         return lost
 
     def close(self) -> None:
+        """Ends the monitor."""
         self._socket.disable_monitor()
         self.monitor.close()
 
     def judge(self, spoken: str) -> None:
-        """Raises KeyNeeded or UntrustedBroker when the mechanism that the other side speaks is not ours."""
+        """Raises KeyNeeded or UntrustedBroker when `spoken`, the mechanism of the other side, is not ours."""
         if self._key is None and spoken == "CURVE":
             raise KeyNeeded(f"{self._endpoint} wants a key: name your key file with --key FILE")
         if self._key is not None and spoken == "NULL":

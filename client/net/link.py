@@ -1,4 +1,4 @@
-"""The sockets of an AsyncClient, read by the event loop: each a channel, and the one for requests."""
+"""The sockets of an AsyncClient, which the event loop reads: channels, and the link for requests."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from zjobs.client.net.reach import mechanism
 from zjobs.client.protocol.actions import Attempt
 from zjobs.client.settings import Key
 
-# The broker keeps so many replies for a connection that does not read them; what it has more to say is lost.
+# The broker keeps this many replies for a connection that does not read them, and drops any more.
 MOST_IN_FLIGHT = 500
 # Messages that are read before the loop looks after others.
 READ_AT_ONCE = 200
 
 
 class _User(Protocol):
-    """Whom a channel tells what happens."""
+    """What a channel tells about its connection."""
 
     def received(self, frames: list[bytes]) -> None: ...
 
@@ -35,7 +35,7 @@ class _User(Protocol):
 
 
 class Channel:
-    """A connected socket, read by the event loop. `stands`: whether it has a connection at present."""
+    """A connected socket that the event loop reads."""
 
     def __init__(self, socket: zmq.Socket[bytes], endpoint: str, key: Key | None, user: _User) -> None:
         self.socket = socket
@@ -58,10 +58,11 @@ class Channel:
 
     @property
     def stands(self) -> bool:
+        """Whether there is a connection at present."""
         return self._handshake.stands
 
     def send(self, frames: list[bytes]) -> bool:
-        """False when there is no connection to send them on."""
+        """Sends a message. Returns False when there is no connection."""
         try:
             self.socket.send_multipart(frames, zmq.NOBLOCK)
         except zmq.Again:
@@ -70,7 +71,7 @@ class Channel:
         return True
 
     def read(self) -> None:
-        """Reads what is there. ZeroMQ's file tells only once, so this goes on until nothing is left."""
+        """Reads until nothing is left: ZeroMQ's descriptor signals only once."""
         for _ in range(READ_AT_ONCE):
             if self._closed:
                 return
@@ -100,7 +101,7 @@ class Channel:
             self._user.connected()
 
     async def _judge(self) -> None:
-        """Finds out by another connection why there is none; that takes up to 0.3 s."""
+        """Finds out over another connection why there is none; that takes up to 0.3 s."""
         spoken = await asyncio.to_thread(mechanism, self._endpoint)
         self._judging = None
         if self._closed:
@@ -113,6 +114,7 @@ class Channel:
             self._read_handshake()
 
     def close(self) -> None:
+        """Closes the socket. Closing again does nothing."""
         if self._closed:
             return
         self._closed = True
@@ -124,7 +126,7 @@ class Channel:
 
 
 class Link:
-    """The connection for requests, made when it is first needed and again when the broker refused it.
+    """The connection for requests, opened when it is first needed and again when the broker refused it.
 
     `stood`: whether there ever was a connection.
     """
@@ -143,7 +145,7 @@ class Link:
         self._process = os.getpid()
 
     def new_socket(self, kind: int) -> zmq.Socket[bytes]:
-        """A socket that is not connected. Raises RuntimeError when the client is closed, or used after a fork."""
+        """Return an unconnected socket. Raises RuntimeError when the client is closed, or used after a fork."""
         if self._closed or self._process != os.getpid():
             raise RuntimeError(
                 "this AsyncClient is closed" if self._closed else "an AsyncClient belongs to one process"
@@ -153,8 +155,11 @@ class Link:
         return new_socket(self._context, kind, self.address, self.key)
 
     async def ask(self, frame: bytes, attempt: Attempt) -> tuple[list[bytes] | None, bool]:
-        """The reply's frames behind the empty one, None when none came in time or the connection broke; and whether
-        there was a connection at the end (or just before it broke). Raises KeyRefused, KeyNeeded, UntrustedBroker."""
+        """Send a request. Return the reply's frames behind the empty one (None: none came in time, or the connection
+        broke), and whether there was a connection at the end, or just before it broke.
+
+        Raises KeyRefused, KeyNeeded, UntrustedBroker.
+        """
         if not await self._room(attempt.until):
             return None, self._stands
         channel = self._channel
@@ -176,7 +181,7 @@ class Link:
                 self._in_flight[number] = None
 
     async def _room(self, until: float) -> bool:
-        """Waits until a request can be sent; whether it can."""
+        """Waits until a request can be sent. Returns False when the time is over."""
         loop = asyncio.get_running_loop()
         while not (self._stands and len(self._in_flight) < MOST_IN_FLIGHT):
             if self._channel is None:
@@ -208,31 +213,33 @@ class Link:
         return self._channel is not None and self._channel.stands
 
     def _wake(self) -> None:
-        """Gives so many of the queue their turn as there is room for."""
+        """Lets as many of the queue go on as there is room for."""
         room = MOST_IN_FLIGHT - len(self._in_flight) if self._stands else 0
         while room > 0 and self._queue:
             self._queue.popleft().set_result(None)
             room -= 1
 
     def received(self, frames: list[bytes]) -> None:
+        """Passes a reply to the request with its number."""
         reply = self._in_flight.pop(frames[0], None)
         if reply is not None and not reply.done():
             reply.set_result(frames[2:])
         self._wake()
 
     def connected(self) -> None:
+        """Lets waiting requests go on."""
         self.stood = True
         self._wake()
 
     def lost(self) -> None:
-        """What was asked is forgotten with the connection."""
+        """Ends all requests in flight: the broker forgets them with the connection."""
         in_flight, self._in_flight = self._in_flight, {}
         for reply in in_flight.values():
             if reply is not None and not reply.done():
                 reply.set_result(None)
 
     def refused(self, error: Exception) -> None:
-        """ZeroMQ would not connect this socket again: the next request makes another."""
+        """Closes the socket, which ZeroMQ would not connect again; the next request opens another."""
         waiting = [*self._in_flight.values(), *self._queue]
         self._in_flight.clear()
         self._queue.clear()
@@ -245,7 +252,7 @@ class Link:
                 one.exception()  # seen: a future whose waiter was cancelled is no mistake
 
     def close(self) -> None:
-        """Ends everything; the context after the last socket."""
+        """Closes everything, the context last."""
         if self._closed:
             return
         self._closed = True

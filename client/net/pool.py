@@ -20,12 +20,12 @@ MAX_FRAME_BYTES = 64 << 20
 
 
 def poll_ms(seconds: float) -> int:
-    """Rounded up: a wait that ends early would be begun again and again until its time is really over."""
+    """Return the milliseconds to poll. Rounded up: a wait that ends early would be repeated until its time is over."""
     return int(min(seconds, 86_400.0) * 1000) + 1 if seconds > 0 else 0
 
 
 def new_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, address: str, key: Key | None) -> zmq.Socket[bytes]:
-    """A socket for the broker at `address`, not yet connected."""
+    """Open a socket for the broker at `address`, not yet connected."""
     socket = context.socket(kind)
     socket.setsockopt(zmq.LINGER, 0)
     watch_link(socket)
@@ -39,10 +39,10 @@ def new_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, address: str,
 
 
 class _Caller:
-    """A REQ socket, and what is heard of its connection."""
+    """A REQ socket, and what we know of its connection."""
 
     def __init__(self, socket: zmq.Socket[bytes], address: str, key: Key | None) -> None:
-        """Connects it. Raises BadAddress when ZeroMQ does not take the address."""
+        """Connects the socket. Raises BadAddress when ZeroMQ rejects the address."""
         self._socket = socket
         self.stood = False  # when it last waited in vain, or just before
         # RELAXED and CORRELATE: a reply that comes too late is dropped, and never taken for the next one
@@ -59,8 +59,10 @@ class _Caller:
             raise BadAddress(f"cannot connect to {address}: {error}") from error
 
     def ask(self, frame: bytes, attempt: Attempt, on_retry: Callable[[], None]) -> list[bytes] | None:
-        """The frames of the reply; None when none came in time, or when the connection broke. `on_retry` is called when
-        no connection comes about. Raises what Handshake.read does."""
+        """Send a request and return the frames of the reply; None: none came in time, or the connection broke.
+
+        Calls `on_retry` when a connection fails. Raises what Handshake.read raises.
+        """
         self._socket.send(frame)
         deadline, more = attempt
         while True:
@@ -78,7 +80,7 @@ class _Caller:
                 on_retry()
 
     def is_sound(self) -> bool:
-        """Whether it was not refused since its last request: ZeroMQ would not connect it again."""
+        """Return whether the broker has not refused it since its last request: ZeroMQ would not connect it again."""
         try:
             self._handshake.read()
         except (NotPermitted, UntrustedBroker):
@@ -103,7 +105,7 @@ class SocketPool:
         self._closed = False
 
     def borrow(self) -> _Caller:
-        """A connected REQ socket that nobody else has. Raises BadAddress when ZeroMQ does not take the address."""
+        """Return a connected REQ socket that nobody else has. Raises BadAddress when ZeroMQ rejects the address."""
         with self._lock:
             self._check_open()
             caller = self._sound_idle() or _Caller(self._socket(zmq.REQ), self._address, self._key)
@@ -111,7 +113,7 @@ class SocketPool:
             return caller
 
     def borrow_feed(self) -> zmq.Socket[bytes]:
-        """An unconnected SUB socket."""
+        """Return an unconnected SUB socket."""
         with self._lock:
             self._check_open()
             socket = self._socket(zmq.SUB)
@@ -129,13 +131,14 @@ class SocketPool:
             self._end_when_unused()
 
     def give_back_feed(self, socket: zmq.Socket[bytes]) -> None:
+        """Ends the loan of a SUB socket."""
         with self._lock:
             self._borrowed -= 1
             socket.close()
             self._end_when_unused()
 
     def close(self) -> None:
-        """Closes what is idle; what is borrowed goes when it is given back."""
+        """Closes idle sockets now, and borrowed ones when they are given back."""
         with self._lock:
             self._closed = True
             while self._idle:

@@ -1,8 +1,7 @@
-"""Whether an endpoint can be reached: its host's address, what listens there, and which mechanism that speaks.
+"""Finds out whether an endpoint can be reached: its host's address, what listens there, and its mechanism.
 
 libzmq asks the resolver in the thread that serves all its sockets. While the resolver does not answer, which may take
-half a minute, nothing is told, and no socket can be closed. So the first question is asked here, in a thread that
-nobody has to wait for.
+half a minute, libzmq says nothing, and cannot close a socket. So we ask first, in a thread that nobody has to wait for.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 NOTHING_LISTENS = "nothing listens there"
 
-# What is said of a slow lookup is said within half a second.
+# A slow lookup is reported within half a second.
 SLOW_S = 0.4
 AGAIN_S = 0.5
 
@@ -38,7 +37,7 @@ _ANSWER_S = 0.3
 def wait_for_host(endpoint: str, deadline: float, tell: Callable[[str], None]) -> str:
     """Waits until the host of `endpoint` has an address, at most until `deadline`; returns why it has none, or "".
 
-    `tell` is called with what is wrong while it is still tried.
+    Calls `tell` with the reason while it still tries.
     """
     host = _name_in(endpoint)
     while host:
@@ -59,7 +58,7 @@ def wait_for_host(endpoint: str, deadline: float, tell: Callable[[str], None]) -
 
 
 class _Lookup:
-    """One question to the resolver. `ended` is set when it was answered, `found` whether there is an address."""
+    """One question to the resolver. `ended` is set with the answer; `found`: whether there is an address."""
 
     def __init__(self, host: str) -> None:
         self.ended = threading.Event()
@@ -75,7 +74,7 @@ class _Lookup:
 
 
 def _name_in(endpoint: str) -> str:
-    """The host that the resolver must be asked for; empty for an address, and for this host."""
+    """Return the host to ask the resolver for; empty for an address, and for this host."""
     host = endpoint.partition("://")[2].rpartition(":")[0]
     return "" if endpoints.is_local(endpoint) or _NUMERIC.fullmatch(host) else host
 
@@ -85,7 +84,7 @@ def _until(deadline: float) -> float:
 
 
 def trouble(endpoint: str) -> str:
-    """Why no connection to `endpoint` comes about; "" when one does."""
+    """Return why a connection to `endpoint` fails; "" when it succeeds."""
     import socket  # only where something went wrong
 
     try:
@@ -100,7 +99,7 @@ def trouble(endpoint: str) -> str:
 
 
 def _plain(endpoint: str) -> socket.socket:
-    """A connection to `endpoint` without ZeroMQ. Raises OSError."""
+    """Open a connection to `endpoint` without ZeroMQ. Raises OSError."""
     import socket
 
     scheme, _, place = endpoint.partition("://")
@@ -117,7 +116,7 @@ def _plain(endpoint: str) -> socket.socket:
 
 
 def _connected(connection: socket.socket, address: Any) -> socket.socket:
-    """The same, connected. It is closed when that fails, be it by Ctrl+C (socket.create_connection would leak it)."""
+    """Connect a socket; close it if that fails, even by Ctrl+C (socket.create_connection would leak it)."""
     try:
         connection.settimeout(_ANSWER_S)
         connection.connect(address)

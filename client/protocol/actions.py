@@ -39,7 +39,7 @@ class Ask(NamedTuple):
 
 
 class Sleep(NamedTuple):
-    """Wait so many seconds; the outcome is the time afterwards."""
+    """Wait for some seconds; the outcome is the time afterwards."""
 
     seconds: float
 
