@@ -43,7 +43,7 @@ class Placement(NamedTuple):
 
 
 def placements() -> tuple[Placement, Placement]:
-    """(everything on one core, the server on a second one). On a machine with one core, both are the same.
+    """Return two placements: everything on one core, and the server on a second one. With one core, they are the same.
 
     No more than two cores are used, whatever there is, so that figures of different machines mean the same. The
     server gets a core to itself: it is the part that all clients share, and what limits a rate. Without pinning,

@@ -35,7 +35,7 @@ from zjobs.program.cli.parse import UsageError, parse
 from zjobs.program.version import VERSION
 
 JOBS = 20_000  # in the queue before a flood begins
-RESULT_LETTERS = 5_700  # `repeat` makes about 16 MB of so many
+RESULT_LETTERS = 5_700  # `repeat` makes about 16 MB of these
 HONEST_EVERY_S = 0.02  # as often as somebody asks who is impatient
 MANY_IDS = list(range(2, 10_002))  # of jobs that have ended
 MOST_JOBS = Limits().request_jobs
@@ -47,8 +47,10 @@ _numbers = itertools.count(time.time_ns())
 
 
 class Flood(NamedTuple):
-    """`body` gives the next request; `in_flight` of them are on their way over `connections`. `pause_s`: after an
-    answer, each connection waits so long. `watches`: `body` gives the topic of the next subscription instead."""
+    """`body` returns the next request; `in_flight` of them are on their way over `connections`.
+
+    Each connection waits `pause_s` after an answer. With `watches`, `body` returns the topic of the next subscription.
+    """
 
     body: Callable[[], bytes]
     in_flight: int = 100

@@ -24,6 +24,7 @@ def echo(bench: Bench, placement: Placement, *file: str) -> Iterator[str]:
 
 
 def measure(bench: Bench) -> Measured:
+    """Yields each figure by its name."""
     for placement in (bench.one_core, bench.two_cores):
         with echo(bench, placement) as endpoint:
             yield f"floor.req.{placement.name}", load.round_trips(endpoint, bench.size.seconds)

@@ -21,6 +21,7 @@ class Goal(NamedTuple):
     limit: float
 
     def reached(self, value: float) -> bool:
+        """Return whether the value meets the goal."""
         return value <= self.limit if self.at_most else value >= self.limit
 
     def __str__(self) -> str:
@@ -28,6 +29,7 @@ class Goal(NamedTuple):
 
 
 def over(figure: str, reference: str) -> Callable[[Values], float]:
+    """Return the ratio of two figures."""
     return lambda values: values[figure] / values[reference]
 
 

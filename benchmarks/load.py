@@ -57,7 +57,7 @@ def ask(socket: zmq.Socket[bytes], **fields: Any) -> dict[str, Any]:
 
 
 def one_at_a_time(once: Callable[[], object], seconds: float) -> tuple[float, list[float]]:
-    """(times a second, how long each took in microseconds), counted for `seconds`."""
+    """Call `once` for `seconds`; return how often a second, and how long each call took in microseconds."""
     took_us: list[float] = []
     begun = before = time.perf_counter()
     while before - begun < seconds:

@@ -59,6 +59,7 @@ class Service:
         shutil.rmtree(self._folder)
 
     def start_broker(self) -> None:
+        """Starts the broker on the journal."""
         options = ["--listen", "tcp://127.0.0.1:*", "--journal", self._journal, "--log-level", "warning"]
         options += ["--keys", str(self._keys)] if self._keys else []
         self.broker = Program(
@@ -80,6 +81,7 @@ class Service:
         self._worker.ready_line()
 
     def stop_worker(self) -> None:
+        """Ends the worker."""
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
@@ -110,9 +112,11 @@ class Service:
             yield program
 
     def client(self) -> Client:
+        """Return a client of the library."""
         return Client(self.endpoint, timeout=60, key=self.key_file(CLIENTS[0]))
 
     def async_client(self) -> AsyncClient:
+        """Return an asyncio client of the library."""
         return AsyncClient(self.endpoint, timeout=60, key=self.key_file(CLIENTS[0]))
 
     def key_file(self, name: str) -> Path | None:
@@ -129,6 +133,7 @@ class Service:
 
     @contextlib.contextmanager
     def events(self) -> Iterator[Events]:
+        """Return an open SUB socket."""
         with self.client() as client:
             endpoint = client.hello().events
         with Peer(zmq.SUB, endpoint) as socket:
@@ -147,7 +152,7 @@ class Service:
 
 
 class Events:
-    """News of jobs, on an open SUB socket."""
+    """Events of jobs, on an open SUB socket."""
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self._socket = socket
@@ -161,9 +166,11 @@ class Events:
             waited.discard(self.next()["id"])
 
     def subscribe(self, job_id: int) -> None:
+        """Subscribes to a job."""
         self._socket.subscribe(b"job.%d." % job_id)
 
     def unsubscribe(self, job_id: int) -> None:
+        """Unsubscribes from a job."""
         self._socket.unsubscribe(b"job.%d." % job_id)
 
     def next(self) -> dict[str, Any]:

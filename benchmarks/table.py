@@ -11,7 +11,7 @@ from benchmarks.goals import GOALS, Goal
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
-# Figures whose name does not end with a unit are rates: so many a second.
+# Figures whose name does not end with a unit are rates a second.
 UNITS = {"_us": "µs", "_ms": "ms", "_s": "s", "_mb": "MB"}
 Rows = list[tuple[str, ...]]
 

@@ -28,6 +28,7 @@ ZCLIENT = "import sys; from zjobs.client.__main__ import main; sys.exit(main())"
 
 
 def measure(bench: Bench) -> Measured:
+    """Yields each figure by its name."""
     with (
         floor.echo(bench, bench.two_cores) as echo,
         Service(bench, bench.two_cores) as service,

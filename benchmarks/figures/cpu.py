@@ -22,6 +22,7 @@ Spent = dict[str, float]
 
 
 def measure(bench: Bench) -> Measured:
+    """Yields each figure by its name."""
     count = bench.size.latencies
     echo = Program(python("-m", "benchmarks.echo"), bench.two_cores.server, bench.directory / "echo.log")
     with echo, Peer(zmq.REQ, echo.ready_line()[-1]) as socket:

@@ -15,6 +15,7 @@ TEXT_200 = "0123456789" * 20
 
 
 def measure(bench: Bench) -> Measured:
+    """Yields each figure by its name."""
     with Service(bench, bench.two_cores) as service:
         service.learn_types()
         empty_bytes = service.broker.memory_bytes()

@@ -17,6 +17,7 @@ WARM_UP = 20
 
 
 def measure(bench: Bench) -> Measured:
+    """Yields each figure by its name."""
     for journal in ("memory", "disk"):
         for placement in (bench.one_core, bench.two_cores):
             with Service(bench, placement, journal) as service:

@@ -11,6 +11,7 @@ from benchmarks.service import Service
 
 
 def measure(bench: Bench) -> Measured:
+    """Yields each figure by its name."""
     seconds = min(bench.size.seconds, 1.5)  # the job that runs takes 2 s
     with Service(bench, bench.two_cores, time_scale=1) as service:
         service.await_worker()

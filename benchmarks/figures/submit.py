@@ -12,6 +12,7 @@ from benchmarks.service import BATCH, Service
 
 
 def measure(bench: Bench) -> Measured:
+    """Yields each figure by its name."""
     for journal in ("disk", "memory"):
         for placement in (bench.one_core, bench.two_cores):
             with Service(bench, placement, journal) as service:

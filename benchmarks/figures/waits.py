@@ -13,6 +13,7 @@ from zjobs.client import AsyncJob
 
 
 def measure(bench: Bench) -> Measured:
+    """Yields each figure by its name."""
     with Service(bench, bench.two_cores) as service:
         service.learn_types()
         p50, p99 = load.percentiles(asyncio.run(_late_ms(service, bench.size.watchers)))
