@@ -119,10 +119,10 @@ class Credentials:
     def __init__(self, directory: Path) -> None:
         """Raises KeysError, and OSError when others could put keys of their own there."""
         self._directory = directory
-        identity = _broker(directory)
+        pair = _broker(directory)
         lock.make_private(directory)
         lock.make_private(directory / "clients")
-        self.public, self.secret, self.worker = identity.public, identity.secret, identity.server
+        self.public, self.secret, self.worker = pair.public, pair.secret, pair.server
         self._seen: int | None = None
         self._revoked = False
         self._by_key: dict[str, Who] = {}

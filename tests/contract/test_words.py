@@ -26,6 +26,8 @@ FORBIDDEN = {
     "parcel": "batch",
     "intake": "request reader",
     "upkeep": "maintenance",
+    "guard": "worker lock",
+    "beat": "heartbeat",
     "workerview": "worker status",
     "sign of life": "heartbeat (of the worker), liveness (of the task process)",
     "signs of life": "heartbeat (of the worker), liveness (of the task process)",
