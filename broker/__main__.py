@@ -9,6 +9,7 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
+    """Runs zbroker; returns its exit code."""
     if sys.platform != "linux":
         print("zbroker: this program runs only on Linux (the Windows Subsystem for Linux will do)", file=sys.stderr)
         sys.exit(78)

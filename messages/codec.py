@@ -1,7 +1,7 @@
 """Messages to bytes and back: one msgpack map a message, checked field by field.
 
-What each field may hold stands on the message's class (see `fields`); `encode` and `decode` follow it.
-Whatever bytes come in, `decode` answers with a message or raises `DecodeError`.
+The annotations of a message's class say what each field may hold (see `fields`); `encode` and `decode` follow them.
+Whatever bytes come in, `decode` returns a message or raises `DecodeError`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NAMES = frozenset({"v", "op"}.union(NewJob._fields, *(kind._fields for kind in 
 
 
 class DecodeError(Exception):
-    """A peer's bytes are not a message of this protocol. `code` says what kind of mistake it is."""
+    """A peer's bytes are not a message of this protocol. `code` is the kind of mistake."""
 
     def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(message)
@@ -42,7 +42,7 @@ class DecodeError(Exception):
 
 
 def _plain(value: Any) -> Any:
-    """What msgpack does not take as it is: our records, tuples and enumerations."""
+    """Convert what msgpack does not pack as it is: our records, tuples and enumerations."""
     kind = type(value)
     if kind is tuple:
         return list(value)
@@ -55,7 +55,7 @@ def _plain(value: Any) -> Any:
 
 
 def encode(message: Any) -> bytes:
-    """The frame that carries `message`."""
+    """Return the frame that carries `message`."""
     kind = type(message)
     fields = {"v": PROTOCOL_VERSION, "op": _OPS[kind]}
     fields.update(zip(kind._fields, message))
@@ -63,7 +63,7 @@ def encode(message: Any) -> bytes:
 
 
 def encode_in_steps(message: Any) -> Generator[None, None, bytes]:
-    """As `encode`; it stops within long lists, so that something else can be done in between."""
+    """Return what `encode` does, but stop within long lists, so that others can be served in between."""
     kind = type(message)
     lists = [value for value in message if type(value) is tuple and len(value) > PACKED_AT_ONCE]
     if not lists:
@@ -86,7 +86,7 @@ def encode_in_steps(message: Any) -> Generator[None, None, bytes]:
 
 
 def decode(frame: bytes, ops: Ops, most_values: int = MAX_VALUES) -> Any:
-    """The message in `frame`, which must be one of `ops` (such as REQUESTS) and have at most `most_values`.
+    """Return the message in `frame`, which must be one of `ops` (such as REQUESTS) and have at most `most_values`.
 
     Fields that this version does not know are ignored. Raises DecodeError, and nothing else.
     """
@@ -109,9 +109,9 @@ def decode(frame: bytes, ops: Ops, most_values: int = MAX_VALUES) -> Any:
 
 
 def refusal(message: Any) -> str | None:
-    """Why a peer would refuse this message, or this record in one; None: it would take it.
+    """Return why a peer would refuse this message, or this record in one; None: it would accept it.
 
-    For what is made of values that nobody has checked yet, before it is sent: a peer drops what it cannot read.
+    For messages made of unchecked values, before they are sent: a peer drops what it cannot read.
     """
     kind: Any = type(message)
     for (name, check, optional, _), item in zip(fields_of(kind), message):
@@ -134,8 +134,9 @@ def _packed(value: Any) -> bytes:
 
 
 def _strict_map(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
-    """A map of a client's message. msgpack lets keys be binary, and the last of two equal ones win, where another
-    reader may take the first: a request must mean the same to everybody who reads it."""
+    """Return a map of a client's message. msgpack allows binary keys, and lets the last of two equal ones win, where
+    another reader may use the first. A request must mean the same to everybody who reads it.
+    """
     fields = dict(pairs)
     if len(fields) != len(pairs):
         raise Refused("has a map with the same key twice")
@@ -198,7 +199,7 @@ def _ignored(code: int, data: bytes) -> None:
 
 
 def _mistake(error: Exception) -> str:
-    """What is wrong with bytes that msgpack refused with `error`, without its own vocabulary."""
+    """Return what is wrong with bytes that msgpack refused with `error`, in plain words."""
     if isinstance(error, Refused):
         return str(error)
     if isinstance(error, msgpack.ExtraData):
@@ -211,7 +212,7 @@ def _mistake(error: Exception) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A peer's value for an error message: short, and printable whatever it is."""
+    """Return a peer's value for an error message: short and printable, whatever it is."""
     if value is None:
         return "nothing"
     try:

@@ -25,6 +25,8 @@ from zjobs.messages.units import DeliveryNumber, JobId
 
 
 class StartSession(NamedTuple):
+    """`session`: begins a session with a worker."""
+
     incarnation: ShortText
     session: ShortText
     broker: BrokerName
@@ -33,7 +35,7 @@ class StartSession(NamedTuple):
 
 
 class DispatchedJob(NamedTuple):
-    """`data_from`: where in the whole data `data` begins; what is before came in pieces."""
+    """A job for the worker. `data_from`: where in the whole data `data` begins; what is before came in pieces."""
 
     id: Id
     type: Name
@@ -44,7 +46,7 @@ class DispatchedJob(NamedTuple):
 
 
 class Jobs(NamedTuple):
-    """Jobs with the numbers first, first + 1, … of the session."""
+    """`jobs`: jobs with the delivery numbers first, first + 1, … of the session."""
 
     session: ShortText
     first: Delivery
@@ -53,8 +55,11 @@ class Jobs(NamedTuple):
 
 
 class Ack(NamedTuple):
-    """Reports up to `reports` are on disk; `resume`: where a worker that returned goes on, None: it did not. `round`,
-    `count`: as in Arrived; `held_bytes`: of the next report's result; `again`: something of that round was lost."""
+    """`ack`: all reports up to `reports` are on disk.
+
+    `resume`: where a worker that returned jobs goes on. `round`, `count`: as in Arrived. `held_bytes`: how much of the
+    next report's result the broker has. `again`: something of that round was lost.
+    """
 
     session: ShortText
     reports: Number
@@ -66,7 +71,7 @@ class Ack(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """Report number `report` could not be believed, and was settled as `message` says; it is not to be repeated."""
+    """`rejected`: the broker settled report number `report` as `message` says, not as the report said."""
 
     session: ShortText
     report: Positive
@@ -74,7 +79,7 @@ class Rejected(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """How many counted messages of this round were sent before this."""
+    """`sent`: how many counted messages of this round the broker has sent before this."""
 
     session: ShortText
     round: Number
@@ -82,26 +87,26 @@ class Sent(NamedTuple):
 
 
 class CancelRun(NamedTuple):
-    """End hand-over `n`: return it if it has not begun, else tell its task to end."""
+    """`cancel_run`: return the delivery if it has not begun, else tell its task to end."""
 
     session: ShortText
     delivery: Delivery
 
 
 class Recall(NamedTuple):
-    """Return whatever has not begun."""
+    """`recall`: return whatever has not begun."""
 
     session: ShortText
 
 
 class TakeOver(NamedTuple):
-    """The broker does not know the session of this incarnation: give it up and start anew."""
+    """`take_over`: the broker does not know the session of this incarnation; give it up and start anew."""
 
     incarnation: ShortText
 
 
 class Running(NamedTuple):
-    """`stuck_ms`: for how long the task process has given no sign of life, None when it does."""
+    """The job that runs. `stuck_ms`: for how long its task process has shown no liveness; None: it does."""
 
     delivery: Delivery
     id: Id
@@ -110,14 +115,14 @@ class Running(NamedTuple):
 
 
 class Arrived(NamedTuple):
-    """The last round in which a counted message came, and how many messages of it did."""
+    """The last round in which a counted message came, and how many of its messages came."""
 
     round: Number
     count: Number  # type: ignore[assignment]  # as in SubmitReply
 
 
 class Heartbeat(NamedTuple):
-    """The worker as it is now: sent every second, at once on a subscription, and on each new session.
+    """`heartbeat`: the worker as it is now. Sent every second, at once on a subscription, and on each new session.
 
     `spooled`: the session is that of a worker that stopped; this one delivers its spool, and runs nothing meanwhile.
     `obstacle`: a sentence on what keeps it from starting any job. `warning`: one for people, None: nothing to warn of.
@@ -143,8 +148,9 @@ class Heartbeat(NamedTuple):
 
 
 class Received(NamedTuple):
-    """How far the broker's counted messages have come: all up to number `taken`, and `held_bytes` of the data of the
-    next. `again`: something of that round was lost."""
+    """`received`: how far the broker's counted messages have come: all up to number `taken`, and `held_bytes` of the
+    data of the next job. `again`: something of that round was lost.
+    """
 
     session: ShortText
     taken: LastDelivery
@@ -155,7 +161,7 @@ class Received(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A part of the body of the report or the job with this number, which follows. Goes either way."""
+    """`piece`: a part of the body of the report or the job with this number, which follows. Goes both ways."""
 
     session: ShortText
     round: Number
@@ -165,14 +171,18 @@ class Piece(NamedTuple):
 
 
 class Started(NamedTuple):
+    """`started`: a job has begun."""
+
     session: ShortText
     delivery: Delivery
     id: Id
 
 
 class Progress(NamedTuple):
-    """What the running task reports of itself; it may be lost. `progress` counts the news of a run from 2 (1 is the
-    start), those in `Output` included."""
+    """`progress`: what the running task reports of itself. It may be lost.
+
+    `progress` counts the changes of a run from 2 (1 is the start), including those in `Output`.
+    """
 
     session: ShortText
     delivery: Delivery
@@ -184,7 +194,7 @@ class Progress(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What the running job has printed from `offset` on, and did not tell before; `progress` as in `Progress`."""
+    """What the running job printed from `offset` on, not reported before. `progress`: as in `Progress`."""
 
     delivery: Delivery
     id: Id
@@ -218,9 +228,9 @@ class Ended(NamedTuple):
 
 
 class Returned(NamedTuple):
-    """Nothing from number n on was begun, nor will be until the broker says where to go on.
+    """Nothing from number `delivery` on was begun, nor will be until the broker says where to go on.
 
-    `stopping`: the worker will take no more at all.
+    `stopping`: the worker accepts no more at all.
     """
 
     delivery: Delivery
@@ -228,8 +238,10 @@ class Returned(NamedTuple):
 
 
 class Invalid(NamedTuple):
-    """What decoding puts in the place of a report that it cannot read. `ended`: it was to tell the end of a job, of
-    number `n` and with this `id`, 0 where that cannot be read either. `why`: what is wrong with it."""
+    """Stands for a report that decoding cannot read. `why`: what is wrong with it.
+
+    `ended`: it was to report the end of a job. `delivery` and `id` are 0 where they cannot be read either.
+    """
 
     ended: bool
     delivery: DeliveryNumber
@@ -250,7 +262,7 @@ def _invalid(value: Any, why: str) -> Invalid:
 
 
 class Reports(NamedTuple):
-    """Reports with the numbers first, first + 1, … of the session."""
+    """`reports`: reports with the numbers first, first + 1, … of the session."""
 
     session: ShortText
     first: Positive

@@ -8,7 +8,7 @@ from zjobs.messages.states import WorkerState
 
 
 class Listening(NamedTuple):
-    """The answer to a subscription to all jobs: from now on, changes after `change` are told."""
+    """`listening`: answers a subscription to all jobs; from now on, every change after `change` is told."""
 
     journal: ShortText
     change: Number
@@ -17,7 +17,7 @@ class Listening(NamedTuple):
 
 
 class ServiceEvent(NamedTuple):
-    """The worker's state or the pause has changed. Listeners to all jobs are told."""
+    """`service`: the worker's state or the pause has changed. For listeners to all jobs."""
 
     journal: ShortText
     worker: WorkerState

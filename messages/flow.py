@@ -1,7 +1,7 @@
-"""What may be on its way between broker and worker, and what has arrived (docs/protocol.md, Large bodies). Pure.
+"""Bounds what is on its way between broker and worker, and counts what has arrived (docs/protocol.md, Large bodies).
 
-Heartbeats and other small messages share a connection with bodies of many mebibytes, and TCP buffers take up seconds'
-worth of a slow link. So the sender keeps little on its way, and cuts what is large.
+Heartbeats and other small messages share a connection with bodies of many mebibytes, and TCP buffers hold what a slow
+link needs seconds for. So the sender keeps little on its way, and cuts what is large. Pure.
 """
 
 from __future__ import annotations
@@ -31,24 +31,26 @@ class Flow:
 
     @property
     def piece_bytes(self) -> int:
-        """No body in one message is larger."""
+        """The size of the largest body in one message."""
         return self._limit // 4
 
     def has_room(self) -> bool:
-        """Whether another message may be sent now."""
+        """Return whether another message may be sent now."""
         full = self._on_way_bytes >= self._limit
         self._was_full |= full
         return not full
 
     def sends(self, size: int, now_ms: Ms) -> None:
-        """A counted message of about `size` bytes leaves."""
+        """Counts a message of about `size` bytes that leaves."""
         self.count += 1
         self._on_way.append((size, now_ms))
         self._on_way_bytes += size
 
     def hears(self, arrived: Arrived, now_ms: Ms) -> bool:
-        """The receiver has counted so many messages; whether these are more than before. What it says of an earlier
-        round means nothing."""
+        """Records how many messages the receiver has counted. Returns whether these are more than before.
+
+        What the receiver says of an earlier round means nothing.
+        """
         if arrived.round != self.round:
             return False
         sent_ms = None
@@ -60,14 +62,14 @@ class Flow:
         return sent_ms is not None
 
     def begin_round(self) -> None:
-        """Everything that was not confirmed is sent again."""
+        """Begins a round: everything that was not confirmed is sent again."""
         self.round += 1
         self.count = 0
         self._on_way.clear()
         self._on_way_bytes = 0
 
     def _adapt(self, took_ms: int) -> None:
-        """The limit follows the link: about what it carries in a quarter of a second."""
+        """Makes the limit follow the link: about what it carries in a quarter of a second."""
         if took_ms > SLOW_MS:
             self._limit = max(LEAST_BYTES, self._limit // 2)
         elif took_ms < QUICK_MS and self._was_full:  # a lone small message tells nothing of how much the link carries
@@ -83,11 +85,11 @@ class Cutter:
         self._sent_bytes = 0
 
     def sent_bytes(self, number: int) -> int:
-        """How much of the body of this number has gone in pieces."""
+        """Return how much of the body of this number was sent in pieces."""
         return self._sent_bytes if number == self._number else 0
 
     def cut(self, number: int, body: bytes, piece_bytes: int) -> bytes | None:
-        """The next piece of it, which begins at `sent_bytes`; None when the rest is no larger than that."""
+        """Return the next piece, which begins at `sent_bytes`; None: the rest is no larger than a piece."""
         start = self.sent_bytes(number)
         if len(body) - start <= piece_bytes:
             return None
@@ -95,11 +97,12 @@ class Cutter:
         return body[start : self._sent_bytes]
 
     def skip(self, number: int, held_bytes: int) -> None:
-        """The receiver has that much of it already."""
+        """Records that the receiver has this much of it already."""
         if number == self._number:
             self._sent_bytes = max(self._sent_bytes, held_bytes)
 
     def start_over(self) -> None:
+        """Begins with the next body at its start."""
         self._number = self._sent_bytes = 0
 
 
@@ -115,42 +118,45 @@ class Arrivals:
 
     @property
     def arrived(self) -> Arrived:
+        """The present round, and how many of its messages came."""
         return Arrived(self._round, self._count)
 
     @property
     def held_bytes(self) -> int:
+        """How much of the next body has come."""
         return len(self._held)
 
     def takes(self, round: int, size: int) -> None:
-        """A counted message of about `size` bytes came."""
+        """Counts a message of about `size` bytes that came."""
         if round != self._round:
             self._round, self._count = round, 0
         self._count += 1
         self._unconfirmed_bytes += size
 
     def confirms(self) -> bool:
-        """Whether so much has come since this was last true that it is worth a message."""
+        """Return whether enough has come since the last confirmation to be worth a message."""
         if self._unconfirmed_bytes < CONFIRM_BYTES:
             return False
         self._unconfirmed_bytes = 0
         return True
 
     def start_over(self) -> None:
-        """Nothing that came up to now counts. What is held of a body is still its beginning."""
+        """Begins to count anew. What is held of a body is still its beginning."""
         self._round = self._count = 0
 
     def lacks(self, round: int, count: int) -> bool:
-        """Whether something was lost of `count` messages that were sent in this round, all of them before this."""
+        """Return whether something was lost of the `count` messages that were sent before this in this round."""
         return count > (self._count if round == self._round else 0)
 
     def hold(self, offset: int, body: bytes) -> None:
-        """A piece of the next body; what is new of it is kept, unless there is a gap before it, or it is more than
-        anybody may send. In another round the same body may be cut in other places."""
+        """Keeps what is new in a piece of the next body, unless there is a gap before it, or it is more than anybody may
+        send. In another round the same body may be cut in other places.
+        """
         if offset <= len(self._held) and offset + len(body) <= self._most_bytes:
             self._held += body[len(self._held) - offset :]
 
     def joined(self, offset: int, tail: bytes | None) -> tuple[bytes | None] | None:
-        """The whole body, in a tuple, whose end, `tail`, begins at `offset`; None when what is before is missing."""
+        """Return the whole body, in a tuple. Its end, `tail`, begins at `offset`. None: what is before is missing."""
         if not offset:
             return (tail,)
         if offset > len(self._held) or tail is None:
@@ -158,5 +164,5 @@ class Arrivals:
         return (bytes(self._held[:offset]) + tail,)
 
     def drop(self) -> None:
-        """What comes next is another body."""
+        """Drops what is held: another body comes next."""
         self._held.clear()

@@ -16,6 +16,7 @@ class JobState(str, Enum):
 
     @property
     def final(self) -> bool:
+        """Whether a job in this state has ended."""
         return self in FINAL_STATES
 
 
@@ -23,7 +24,7 @@ FINAL_STATES = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLE
 
 
 class ErrorCode(str, Enum):
-    """Why a request was not carried out: the whole list."""
+    """Why a request was refused: the whole list."""
 
     BAD_REQUEST = "bad_request"
     UNSUPPORTED_VERSION = "unsupported_version"
@@ -75,8 +76,11 @@ class WorkerState(str, Enum):
 
 
 class Role(str, Enum):
-    """What the holder of a key may do, the least first. viewer: sees states, not what is in jobs. submitter: submits,
-    and does as it likes with its own jobs, and sees no others. operator: everything."""
+    """What the holder of a key may do, the least first.
+
+    A viewer sees states, not what is in jobs. A submitter submits, does as it likes with its own jobs, and sees no
+    others. An operator may do everything.
+    """
 
     VIEWER = "viewer"
     SUBMITTER = "submitter"

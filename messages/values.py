@@ -12,20 +12,20 @@ _STAMP_4, _STAMP_8, _STAMP_12 = b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff"
 
 
 class Refused(ValueError):
-    """msgpack has it, but no message or value may; the text goes on behind 'the body'."""
+    """The bytes are msgpack, but no message or value may have them; the text goes on behind 'the body'."""
 
 
 def pack_value(value: Any, convert: Callable[[Any], Any] | None = None) -> bytes:
-    """One value as a job's data or result: None, bool, int, float, str, bytes, lists and maps of them.
+    """Pack a value as a job's data or result: None, bool, int, float, str, bytes, lists and maps of them.
 
-    convert: gives one of these for each value of any other type, tuples and subclasses included.
+    `convert` returns one of these for each value of any other type, tuples and subclasses included.
     Raises TypeError, ValueError or OverflowError for what msgpack cannot hold, and what `convert` raises.
     """
     return msgpack.packb(value, default=convert, strict_types=convert is not None)  # type: ignore[no-any-return]
 
 
 def unpack_value(body: bytes) -> Any:
-    """The value in `body`. Raises ValueError when it is not exactly one msgpack value."""
+    """Return the value in `body`. Raises ValueError when it is not exactly one msgpack value."""
     try:
         return unpack(body, strict_map_key=False)
     except Exception as error:  # unpackb raises whatever its input leads it to, OverflowError included
@@ -33,7 +33,7 @@ def unpack_value(body: bytes) -> Any:
 
 
 def unpack(packed: bytes, strict_map_key: bool, object_pairs_hook: Callable[[Any], Any] | None = None) -> Any:
-    """One msgpack value without extension types. Raises whatever unpackb does, and Refused."""
+    """Unpack one msgpack value without extension types. Raises what unpackb raises, and Refused."""
     value = msgpack.unpackb(
         packed, ext_hook=_no_extension, strict_map_key=strict_map_key, object_pairs_hook=object_pairs_hook
     )

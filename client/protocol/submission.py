@@ -88,12 +88,14 @@ class Submission:
 
 
 def submit(like: NewJob, data: Any, request_key: str) -> Flow[SubmitReply]:
+    """Submits one job."""
     reply = yield from Submission(like, [data], request_key).next()
     assert reply is not None
     return reply
 
 
 def submit_many(like: NewJob, datas: Iterable[Any], request_key: str) -> Flow[list[SubmitReply]]:
+    """Submits jobs, in requests that are not too large."""
     accepted: list[SubmitReply] = []
     try:
         parts = Submission(like, datas, request_key)
@@ -132,6 +134,7 @@ class Copying:
 
 
 def retry(ids: Sequence[int], request_key: str) -> Flow[list[RetryReply]]:
+    """Submits copies of jobs."""
     copies, accepted = Copying(ids, request_key), []
     while (part := (yield from copies.next())) is not None:
         accepted.append(part)
@@ -139,6 +142,7 @@ def retry(ids: Sequence[int], request_key: str) -> Flow[list[RetryReply]]:
 
 
 def retry_job(to: Settings, job: JobHandle, request_key: str) -> Flow[RetryReply]:
+    """Submits a copy of one job."""
     yield from operations.check_own(to, job)
     return (yield from retry([job.id], request_key))[0]
 

@@ -22,6 +22,7 @@ LONGEST_LINE = 99
 FORBIDDEN = {
     "handover": "dispatch",
     "hand over": "dispatch",
+    "hand-over": "dispatch",
     "handed over": "dispatched",
     "parcel": "batch",
     "intake": "request reader",

@@ -77,6 +77,7 @@ class Capture:
         self.over = False
 
     def close(self) -> None:
+        """Closes both ends."""
         self.close_writer()
         os.close(self._reader)
 
@@ -87,6 +88,7 @@ class Capture:
             self.writer = -1
 
     def fileno(self) -> int:
+        """Return the descriptor to poll."""
         return self._reader
 
     def read(self, chunks: int = CHUNKS_A_TURN) -> None:

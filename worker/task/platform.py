@@ -48,6 +48,7 @@ class Process(NamedTuple):
 
     @property
     def identity(self) -> tuple[int, str]:
+        """The pid and the start time, which no other process shares."""
         return self.pid, self.start
 
 

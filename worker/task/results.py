@@ -44,7 +44,7 @@ class _Unfit(Exception):
 
 
 def packed(value: Any, most_bytes: int) -> bytes:
-    """`value` as a result of at most so many bytes. Raises BadResult."""
+    """`value` as a result of at most `most` bytes. Raises BadResult."""
     try:
         if type(value) in READABLE:
             body = values.pack_value(value)

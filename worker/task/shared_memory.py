@@ -1,10 +1,10 @@
 """A few kilobytes of memory that the worker and its task process share, for what must not wait for a packet.
 
-    task process -> worker   its last sign of life, and the progress its task reports
+    task process -> worker   its last liveness, and the progress its task reports
     worker -> task process   which job is to end, whose jobs they are, and whether output is being read (see `capture`)
 
 Each word is written by one side only and by one machine instruction. The progress is longer than that, so it carries
-a checksum: half of one is not taken for news.
+a checksum: half of one is not mistaken for a change.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Page:
         self._clock_ns = time.monotonic_ns
 
     def close(self) -> None:
+        """Closes the shared memory."""
         self._words.release()
         self._map.close()
 
