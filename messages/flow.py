@@ -149,7 +149,7 @@ class Arrivals:
         return count > (self._count if round == self._round else 0)
 
     def hold(self, offset: int, body: bytes) -> None:
-        """Keeps what is new in a piece of the next body, unless there is a gap before it, or it is more than anybody may
+        """Keeps what is new in a piece of the next body, unless there is a gap before it, or it is more than one may
         send. In another round the same body may be cut in other places.
         """
         if offset <= len(self._held) and offset + len(body) <= self._most_bytes:
