@@ -12,14 +12,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from zjobs.broker import credentials
+from zjobs.broker import credentials, journals
 from zjobs.broker.core.core import Rules
 from zjobs.broker.credentials import Credentials, KeysError
 from zjobs.broker.net.sockets import CannotBind, Config
 from zjobs.broker.retention import Keep
 from zjobs.broker.service import Broker
-from zjobs.broker.storage import backups, check
-from zjobs.broker.storage.sqlite import MEMORY, CannotCreate, Journal, JournalError, Misplaced, StorageError
+from zjobs.broker.storage.api import (
+    CannotCreate,
+    Claimed,
+    JournalError,
+    MaintenanceError,
+    Misplaced,
+    StorageError,
+)
 from zjobs.broker.usage import (
     ADDRESS_IN_USE,
     CANNOT_CREATE,
@@ -34,6 +40,8 @@ from zjobs.messages.records import Limits
 from zjobs.messages.states import Role
 from zjobs.program import endpoints, lock, logs
 from zjobs.program.cli.parse import UsageError, parse
+
+CODES: dict[type[JournalError], int] = {CannotCreate: CANNOT_CREATE, Claimed: LOCKED, Misplaced: REFUSED}
 
 log = logging.getLogger("zjobs.broker")
 
@@ -61,7 +69,7 @@ def run(argv: Sequence[str]) -> int:
     except Refused as error:
         return _refuse(error.code, error)
     except JournalError as error:
-        return _refuse(_code_of(error), error)
+        return _refuse(CODES.get(type(error), DAMAGED), error)
     except KeysError as error:
         return _refuse(REFUSED, error)
     except CannotBind as error:
@@ -101,17 +109,18 @@ def _credentials(values: dict[str, Any]) -> Credentials | None:
 
 
 def _maintain(command: str, values: dict[str, Any]) -> int:
-    file = values["FILE"] if command != "restore" else values["JOURNAL"] or _journal_file(None)
     _end_on_sigterm()
+    file = values["FILE"] if command != "restore" else values["JOURNAL"] or _journal_file(None)
+    maintenance = journals.maintenance_of(file)
     try:
         if command == "check":
-            outcome = check.check(file)
+            outcome = maintenance.check()
         elif command == "backup":
-            outcome = backups.backup(file, values["TARGET"], _credentials(values))
+            outcome = maintenance.backup(values["TARGET"], _credentials(values))
         else:
-            outcome = backups.restore(values["BACKUP"], file)
-    except check.MaintenanceError as error:
-        raise Refused(LOCKED if error.held else CANNOT_CREATE, str(error)) from error
+            outcome = maintenance.restore(values["BACKUP"])
+    except MaintenanceError as error:
+        raise Refused(LOCKED if error.claimed else CANNOT_CREATE, str(error)) from error
     except OSError as error:
         raise Refused(CANNOT_CREATE, f"{error.filename or file}: {error.strerror}") from error
     print(outcome)
@@ -127,21 +136,14 @@ def _end_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, end)
 
 
-def _code_of(error: JournalError) -> int:
-    if isinstance(error, CannotCreate):
-        return CANNOT_CREATE
-    return REFUSED if isinstance(error, Misplaced) else DAMAGED
-
-
-def _serve(config: Config, journal_file: str) -> int:
+def _serve(config: Config, journal_name: str) -> int:
     _allow_descriptors()
-    held = None if journal_file == MEMORY else _lock(journal_file)
-    journal = Journal.open(journal_file, os.urandom(8).hex())
+    journal = journals.journal_at(journal_name)
+    journal.claim(f"pid {os.getpid()}")
     try:
         broker = Broker(config, journal)
         try:
-            if held is not None:
-                _say_who(held, f"pid {os.getpid()}, listening at {broker.sockets.frontend_at}")
+            journal.announce(f"pid {os.getpid()}, listening at {broker.sockets.frontend_at}")
             _stop_on_signals(broker)
             _say_ready(broker)
             broker.run()
@@ -150,11 +152,9 @@ def _serve(config: Config, journal_file: str) -> int:
             broker.close()
     finally:
         try:
-            journal.close()
+            journal.release()
         except StorageError as error:  # what was acknowledged is in the log, where the next broker finds it
             log.warning("the journal could not be tidied up: %s", error)
-        if held is not None:
-            held.release()
     log.info("ended")
     return OK
 
@@ -180,26 +180,6 @@ def _say_ready(broker: Broker) -> None:
     )
     with contextlib.suppress(BrokenPipeError):
         print(f"zbroker ready {at.frontend_at}", flush=True)
-
-
-def _lock(journal_file: str) -> lock.Lock:
-    path = Path(journal_file + ".lock")
-    try:
-        held = lock.acquire(path)
-    except lock.Locked as error:
-        who = error.holder or "another process"
-        raise Refused(LOCKED, f"the journal {journal_file} is open in another broker: {who}") from error
-    except OSError as error:
-        raise Refused(CANNOT_CREATE, f"the lock {path} cannot be made: {error.strerror}") from error
-    _say_who(held, f"pid {os.getpid()}")
-    return held
-
-
-def _say_who(held: lock.Lock, holder: str) -> None:
-    try:
-        held.write(holder)
-    except OSError as error:
-        raise Refused(CANNOT_CREATE, f"the lock {held.path} cannot be written: {error.strerror}") from error
 
 
 def _config(values: dict[str, Any]) -> Config:

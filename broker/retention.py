@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from zjobs.broker.core.core import Core
 from zjobs.broker.core.jobs import Job, Service
+from zjobs.broker.core.needs import Needs
 from zjobs.broker.core.worker_status import Instant
-from zjobs.broker.storage.sqlite import Journal
+from zjobs.broker.storage.api import Journal
 
 STEP_JOBS = 100
 STEP_BYTES = 16 << 20
@@ -47,7 +48,8 @@ class Retention:
             return
         self._due_ms = now.mono_ms + SWEEP_EVERY_MS  # also when the disk fails in here: not at once again
         ended, after = journal.ended(self._after, STEP_LOOKED_AT)
-        kept_bytes = journal.kept_bytes([job.id for job in ended]) if self._wants(ended, core, now) else {}
+        wanted = [job.id for job in ended] if self._wants(ended, core, now) else []
+        kept_bytes = journal.read(Needs(kept_bytes=wanted)).kept_bytes
         dropped = dropped_bytes = 0
         for job in ended:
             if self._too_many(core) or self._too_old(job, core.service(now)):
@@ -57,7 +59,8 @@ class Retention:
                 after = job.id
                 break
         self._note_service(core, now)
-        journal.give_back_space(STEP_PAGES)
+        if journal.files is not None:
+            journal.files.give_back_space(STEP_PAGES)
         self._after = after
         if after:
             self._due_ms = now.mono_ms + STEP_EVERY_MS

@@ -25,6 +25,7 @@ from zjobs.broker.core.checkpoint_pauses import CheckpointPauses
 from zjobs.broker.core.core import Core
 from zjobs.broker.core.effects import Effects, JobChange
 from zjobs.broker.core.jobs import Envelope
+from zjobs.broker.core.needs import Needs
 from zjobs.broker.core.sending import Sending
 from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.net import frames
@@ -37,7 +38,7 @@ from zjobs.broker.requests.fair_queue import ClientQueue, FairQueue
 from zjobs.broker.requests.queries import Service, job_status
 from zjobs.broker.requests.serving import Change, Pending, Server
 from zjobs.broker.retention import Retention
-from zjobs.broker.storage.sqlite import MEMORY, Journal, StorageError
+from zjobs.broker.storage.api import Journal, MaintenanceError, StorageError
 from zjobs.messages import codec
 from zjobs.messages.dispatch import REPORTS, Heartbeat, Piece, Progress, Received, Reports, Started, WorkerMessage
 from zjobs.messages.events import JobEvent, Listening, ServiceEvent
@@ -45,7 +46,7 @@ from zjobs.messages.ops import OPERATIONS, Changes
 from zjobs.messages.records import BrokerName
 from zjobs.messages.requests import Backup, BackupReply, Error, Reply
 from zjobs.messages.states import ErrorCode
-from zjobs.messages.units import Ms
+from zjobs.program.clock import mono_ms, wall_ms
 
 log = logging.getLogger("zjobs.broker")
 
@@ -56,7 +57,6 @@ TURN_SUBSCRIPTIONS = 20  # at a time
 RETRY_WRITING_MS = 1_000
 IDLE_MS = 60_000
 KEYS_EVERY_MS = 1_000
-LATEST_WALL_MS = 253_402_300_799_000  # the year 9999, where Python's dates end
 
 RECEIVED = 512
 RECEIVED_BYTES = 16 << 20
@@ -85,19 +85,11 @@ class Made(NamedTuple):
 
 
 def clock() -> Instant:
-    """The time. A wall clock that is set to a date which messages cannot carry stands still at the nearest one."""
-    return Instant(Ms(time.monotonic_ns() // 1_000_000), Ms(min(max(0, _wall_ms()), LATEST_WALL_MS)))
-
-
-def _wall_ms() -> int:
-    try:
-        return time.time_ns() // 1_000_000
-    except OverflowError:  # from 3.13 on, beyond 2262; before that, Python's clock stands still there
-        return int(time.clock_gettime(time.CLOCK_REALTIME) * 1000)
+    return Instant(mono_ms(), wall_ms())
 
 
 class Broker:
-    """A broker with its sockets open. `run` returns after `stop`; `close` ends it."""
+    """A broker with its sockets open, on a journal that was claimed. `run` returns after `stop`; `close` ends it."""
 
     def __init__(self, config: Config, journal: Journal) -> None:
         """Raises CannotBind, JournalError, and ValueError for an endpoint that cannot be used."""
@@ -112,7 +104,6 @@ class Broker:
         self._service = Service(self._limits, at, zmq.zmq_version(), now.mono_ms, most)
         self._name = BrokerName(os_sockets.gethostname(), self.sockets.frontend_at, journal.journal_id)
         self._core = self._load_core(now)
-        journal.take_up()
         self._retention = Retention(config.keep)
         self._outbox: deque[bytes] = deque()
         self._sending = Sending(now.wall_ms)
@@ -123,7 +114,7 @@ class Broker:
         self._said_of_worker = ""
         self._told_of_service = self._service_event()
         self._limited_log = RateLimitedLog()
-        self._server = Server(self._service, config.keys, journal, lambda: self._core, clock, self._hold_checkpoints)
+        self._server = Server(self._service, config.keys, journal, lambda: self._core, clock, self._pause_checkpoints)
         self._queue: FairQueue[Pending] = FairQueue()
         self._made: list[Made] = []
         self._change_s = CHANGE_S
@@ -179,8 +170,8 @@ class Broker:
         self._queue.release()
         if self._checkpoint_pauses:
             self._checkpoint_pauses.expire(now.mono_ms)
-            if not self._checkpoint_pauses:
-                self._journal.release_checkpoints()
+            if not self._checkpoint_pauses and self._journal.files:
+                self._journal.files.resume_checkpoints()
         self._flush_outbox()
         if at.events in ready:
             self._take_subscriptions(now)
@@ -258,7 +249,8 @@ class Broker:
 
     def _speak(self, effects: Effects, now: Instant) -> None:
         # Read first: a disk that fails in this must not leave some with one answer and then another.
-        data = self._journal.data_of([job.id for _, job in effects.dispatched]) if effects.dispatched else {}
+        needs = Needs(data=[job.id for _, job in effects.dispatched])
+        data = self._journal.read(needs).data if effects.dispatched else {}
         parts = {made.change.envelope: made.pending for made in self._made if not made.change.last}
         for envelope, reply in effects.replies:
             if type(reply) in PARTS:  # that of a part, which the request goes on with
@@ -467,22 +459,22 @@ class Broker:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
 
-    def _hold_checkpoints(self, request: Backup) -> Reply:
+    def _pause_checkpoints(self, request: Backup) -> Reply:
         """Keeps the journal's file as it is for a while, for somebody who copies it."""
-        if self._journal.file == MEMORY:
-            return Error(ErrorCode.STORAGE, "the journal is in memory; there is nothing to copy")
+        files = self._journal.files
+        if files is None:
+            return Error(ErrorCode.STORAGE, "the journal has no file that could be copied")
         try:
+            files.pause_checkpoints()
             if request.pause_ms:
                 undisturbed = self._checkpoint_pauses.take(request.name, clock().mono_ms + request.pause_ms)
             else:
                 undisturbed = self._checkpoint_pauses.end(request.name)
-        except ValueError as error:
+        except (MaintenanceError, ValueError) as error:
             return Error(ErrorCode.STORAGE, str(error))
-        if self._checkpoint_pauses:
-            self._journal.hold_checkpoints()
-        else:
-            self._journal.release_checkpoints()
-        return BackupReply(self._core.journal, os.path.abspath(self._journal.file), undisturbed)
+        if not self._checkpoint_pauses:
+            files.resume_checkpoints()
+        return BackupReply(self._core.journal, os.path.abspath(self._journal.name), undisturbed)
 
     def _flush_outbox(self) -> None:
         """Sends what the pipe takes; while something is left, the poller tells when it takes more."""
@@ -516,7 +508,7 @@ class Broker:
         if job_id is None:
             service = self._service_event()
             return Listening(service.journal, self._core.counters.change, service.worker, service.paused)
-        job = self._journal.job(job_id)
+        job = self._journal.read(Needs(jobs=[job_id])).jobs.get(job_id)
         return None if job is None else self._event(JobChange(job, None), now)
 
     def _log_worker(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from time import monotonic
@@ -16,6 +15,7 @@ from zjobs.client.protocol.job import JobHandle, ended_without_result
 from zjobs.client.settings import Settings
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState, WorkerState
+from zjobs.program import clock
 
 if TYPE_CHECKING:
     from zjobs.client.protocol.watch import WatchEvent, Watching
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 def new_request_key() -> str:
     """A request key for a submit: 32 characters, the time first, so that the journal's index grows at its end."""
-    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
+    return f"{clock.wall_ms():012x}{os.urandom(10).hex()}"
 
 
 def request_key_or_new(given: str | None) -> str:

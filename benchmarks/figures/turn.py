@@ -8,8 +8,9 @@ from itertools import pairwise
 from benchmarks.bench import Bench, Measured
 from benchmarks.load import submit_frame
 from zjobs.broker.core.core import Core, Rules
+from zjobs.broker.journals import journal_at
 from zjobs.broker.service import clock
-from zjobs.broker.storage.sqlite import MEMORY, Journal
+from zjobs.broker.storage.api import Journal
 from zjobs.messages import codec, ops
 from zjobs.messages.records import BrokerName
 
@@ -18,7 +19,8 @@ PARTS = ("decode", "submit", "end", "commit", "encode")
 
 def measure(bench: Bench) -> Measured:
     """Before any worker, on a journal in memory."""
-    journal = Journal.open(MEMORY, "turn")
+    journal = journal_at(":memory:")
+    journal.claim("a benchmark")
     core = Core(journal.load(), journal, Rules(), BrokerName("", "", "turn"), clock())
     spent_ns = dict.fromkeys(PARTS, 0)
     deadline = time.monotonic() + bench.size.seconds

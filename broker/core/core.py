@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, Protocol
 from zjobs.broker.core.dispatch import Dispatch
 from zjobs.broker.core.effects import Effects, JobChange
 from zjobs.broker.core.jobs import TRANSITIONS, Counters, Envelope, Job, Loaded, Printed, Service, Step, Submitted
+from zjobs.broker.core.needs import Found, Needs
 from zjobs.broker.core.ready import DelayedJobs, Queue
 from zjobs.broker.core.worker_status import Instant, WorkerStatus
 from zjobs.messages.dispatch import Ended, Heartbeat, Output, Piece, Progress, Received, Reports, Started
@@ -64,9 +65,7 @@ INTERRUPTED = "the worker was told to stop at once while running it"
 class Records(Protocol):
     """What the core may read: committed records, and nothing else of the journal."""
 
-    def job(self, job_id: int) -> Job | None: ...
-    def jobs(self, ids: Sequence[int]) -> list[Job]: ...
-    def submitted(self, owner: str, request_key: str) -> Submitted | None: ...
+    def read(self, needs: Needs) -> Found: ...
 
 
 class Rules(NamedTuple):
@@ -437,7 +436,7 @@ class Core:
     def _prefetch(self) -> None:
         changes = self._effects.changes
         wanted = self._queue.first(PREFETCH)
-        self._ahead = {job.id: job for job in self._records.jobs(wanted)}
+        self._ahead = dict(self._records.read(Needs(jobs=wanted)).jobs)
         for job_id in wanted:
             job = changes.changed.get(job_id) or changes.added.get(job_id)
             if job is not None:
@@ -447,8 +446,9 @@ class Core:
 
     def _known(self, owner: str, request_key: str, digest: bytes) -> Submitted | Error | None:
         """What this owner submitted under this request key before; an error when that was something else."""
-        taken = self._effects.changes.submitted.get((owner, request_key))
-        known = taken or self._records.submitted(owner, request_key)
+        key = owner, request_key
+        taken = self._effects.changes.submitted.get(key)
+        known = taken or self._records.read(Needs(submits=[key])).submits.get(key)
         if known is not None and known.digest != digest:
             return Error(ErrorCode.KEY_CONFLICT, f"the request key {request_key!r} was used for other jobs")
         return known
@@ -530,7 +530,7 @@ class Core:
     def _found(self, ids: Sequence[JobId]) -> Iterator[Job | None]:
         """Return the jobs with these ids, with the changes of this turn; None for an id without a job."""
         changes = self._effects.changes
-        committed = {job.id: job for job in self._records.jobs(ids)}
+        committed = self._records.read(Needs(jobs=ids)).jobs
         for job_id in ids:
             job = changes.changed.get(job_id) or changes.added.get(job_id) or committed.get(job_id)
             yield None if job_id in changes.forgotten else job

@@ -12,9 +12,10 @@ from typing import NamedTuple, TypeVar
 
 from zjobs.broker.core.core import Core
 from zjobs.broker.core.jobs import Job
+from zjobs.broker.core.needs import Needs, OutputNeed, OutputPiece, ResultNeed, ResultPiece
 from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.requests.access import Who, sees
-from zjobs.broker.storage.sqlite import Journal
+from zjobs.broker.storage.api import Journal
 from zjobs.messages.ops import OPERATION_OF
 from zjobs.messages.records import JobStatus, Limits, Missing
 from zjobs.messages.requests import (
@@ -166,21 +167,25 @@ class Queries(NamedTuple):
         )
 
     def result(self, request: Result) -> Reply:
-        job = self.journal.job(request.id)
+        need = ResultNeed(request.id, request.offset, PIECE_BYTES)
+        found = self.journal.read(Needs(jobs=[request.id], results=[need]))
+        job = found.jobs.get(request.id)
         if job is None:
             return self._no_such_job(request.id)
         if not job.state.final:
             return Error(ErrorCode.NOT_FINISHED, f"job {job.id} has not ended yet")
-        size, body = self.journal.result_piece(job.id, request.offset, PIECE_BYTES)
+        size, body = found.results.get(need, ResultPiece())
         return ResultReply(self.core.journal, job.id, job.state, size, request.offset, body, job.reason, job.message)
 
     def log(self, request: Log) -> Reply:
-        job = self.journal.job(request.id)
+        job = self._job(request.id)
         if job is None:
             return self._no_such_job(request.id)
         running = self.core.running is not None and self.core.running.id == job.id
         state = JobState.IN_PROGRESS if running else job.state
-        size, offset, body, run = self.journal.output_piece(job.id, job.run + running, request.offset, LOG_BYTES)
+        need = OutputNeed(job.id, job.run + running, request.offset, LOG_BYTES)
+        printed = self.journal.read(Needs(outputs=[need])).outputs
+        size, offset, body, run = printed.get(need, OutputPiece(0, 0, b"", need.run))
         return LogReply(self.core.journal, job.id, state, size, offset, body, run)
 
     def list(self, request: List) -> Steps[ListReply]:
@@ -203,23 +208,22 @@ class Queries(NamedTuple):
         return ListReply(core.journal, tuple(found), JobId(before) if before else None)
 
     def show(self, request: Show) -> Reply:
-        journal = self.journal
-        job = journal.job(request.id)
-        if job is None:
+        found = self.journal.read(Needs(jobs=[request.id], details=[request.id]))
+        job, details = found.jobs.get(request.id), found.details.get(request.id)
+        if job is None or details is None:
             return self._no_such_job(request.id)
-        attempts = journal.attempts(job.id)
+        attempts = details.attempts
         if self.who.role is Role.VIEWER:  # a traceback shows the task's own code
             attempts = tuple(attempt._replace(detail="") for attempt in attempts)
-        size, _ = journal.result_piece(job.id, 0, 0)
         return ShowReply(
             self.core.journal,
             job_status(self.core, job, self.now),
-            journal.request_key_of(job.id),
-            journal.data_size(job.id),
-            size or None,
+            details.request_key,
+            details.data_bytes,
+            details.result_bytes,
             job.time_limit_ms,
             job.retry_of,
-            tuple(map(JobId, journal.copies_of(job.id))),
+            details.copies,
             attempts,
             job.killed,
             None if self.who.role is Role.VIEWER else job.output_file,
@@ -232,17 +236,18 @@ class Queries(NamedTuple):
 
     def info(self, request: Info) -> InfoReply:
         core, journal, service = self.core, self.journal, self.service
+        disk = None if journal.files is None else journal.files.disk_bytes()
         running = core.running
         counters = core.counters
         return InfoReply(
             core.journal,
             SERVER,
             service.libzmq,
-            journal.sqlite_version,
+            journal.engine,
             platform.python_version(),
             os.getpid(),
             Ms(self.now.mono_ms - service.started_ms),
-            journal.file,
+            journal.name,
             journal.size_bytes(),
             journal.read_only,
             core.paused,
@@ -254,7 +259,7 @@ class Queries(NamedTuple):
             counters.failed,
             counters.cancelled,
             service.limits,
-            warnings(journal.used_bytes(), service.journal_bytes, journal.disk_bytes()),
+            warnings(journal.used_bytes(), service.journal_bytes, disk),
         )
 
     def _statuses(self, ids: Sequence[JobId]) -> Steps[tuple[tuple[JobStatus, ...], tuple[Missing, ...]]]:
@@ -263,13 +268,16 @@ class Queries(NamedTuple):
             if first:
                 yield
             page = ids[first : first + PAGE]
-            found = {job.id: job for job in self.journal.jobs(page)}
+            found = self.journal.read(Needs(jobs=page)).jobs
             for job_id in page:
                 if job_id in found:
                     jobs.append(job_status(self.core, found[job_id], self.now))
                 else:
                     missing.append(Missing(job_id, self.core.why_missing(job_id)))
         return tuple(jobs), tuple(missing)
+
+    def _job(self, job_id: int) -> Job | None:
+        return self.journal.read(Needs(jobs=[job_id])).jobs.get(job_id)
 
     def _no_such_job(self, job_id: int) -> Error:
         code = self.core.why_missing(job_id)

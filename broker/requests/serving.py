@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 
 from zjobs.broker.core.core import Core
 from zjobs.broker.core.jobs import Envelope
+from zjobs.broker.core.needs import Needs
 from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.credentials import Credentials
 from zjobs.broker.net import frames
 from zjobs.broker.requests.access import ANYBODY, Who, refusal
 from zjobs.broker.requests.queries import PAGE, Queries, Service
-from zjobs.broker.storage.sqlite import Journal, StorageError
+from zjobs.broker.storage.api import Journal, StorageError
 from zjobs.messages import codec
 from zjobs.messages.ops import OPERATION_OF, REQUESTS, Changes
 from zjobs.messages.requests import Backup, Error, Forget, Reply, Request
@@ -110,7 +111,7 @@ class Server:
 
     def owner_of(self, job_id: int) -> str | None:
         """Return the job's owner, or None if there is no such job."""
-        job = self._journal.job(job_id)
+        job = self._journal.read(Needs(jobs=[job_id])).jobs.get(job_id)
         return None if job is None else job.owner
 
     def _serve(self, pending: Pending) -> Serving:
@@ -150,7 +151,7 @@ class Server:
     def _to_forget(self, ids: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
         """`ids` in parts that are dropped in one go: a page at most, with little more than PART_BYTES kept of them."""
         for page in _pages(ids):
-            kept = self._journal.kept_bytes(page)
+            kept = self._journal.read(Needs(kept_bytes=page)).kept_bytes
             first = kept_bytes = 0
             for place, job_id in enumerate(page, 1):
                 kept_bytes += kept.get(job_id, 0)

@@ -1,1 +1,1 @@
-"""Keeps: the journal in SQLite, its checks and its backups."""
+"""Keeps: what the broker asks of its storage, and what answers it."""

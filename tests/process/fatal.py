@@ -31,13 +31,14 @@ def counted(nth: int) -> Callable[[], bool]:
 
 
 def arm_broker(place: str, what: str, nth: int) -> None:
-    from zjobs.broker.storage.sqlite import Journal
+    from zjobs.broker.storage.sqlite import journal
 
-    commit, write, send = Journal.commit, Journal._write, zmq.Socket.send
+    Journal = journal.SqliteJournal
+    commit, write, send = Journal.commit, journal.write, zmq.Socket.send
     due = counted(nth)
     state = {"now": False, "sending": False}
 
-    def dying_commit(self: Journal, changes: Any) -> None:
+    def dying_commit(self: Any, changes: Any) -> None:
         now = bool(getattr(changes, what)) and due()
         if now and place == "told":
             os.kill(os.getpid(), signal.SIGTERM)
@@ -49,8 +50,8 @@ def arm_broker(place: str, what: str, nth: int) -> None:
             die()
         state["sending"] = now
 
-    def dying_write(self: Journal, changes: Any) -> None:
-        write(self, changes)
+    def dying_write(connection: Any, changes: Any) -> None:
+        write(connection, changes)
         if state["now"] and place == "written":
             die()
 
@@ -60,7 +61,7 @@ def arm_broker(place: str, what: str, nth: int) -> None:
             die()
         return result
 
-    Journal.commit, Journal._write = dying_commit, dying_write  # type: ignore[method-assign]
+    Journal.commit, journal.write = dying_commit, dying_write  # type: ignore[method-assign]
     zmq.Socket.send = dying_send  # type: ignore[method-assign]
 
 

@@ -17,7 +17,9 @@ ARROWS: dict[str, set[str]] = {
     "program.cli": set(),
     "program": {"program.cli", "messages"},
     "broker.core": {"messages"},
-    "broker.storage": {"broker.core", "broker", "messages", "program"},
+    "broker.storage": {"broker.core", "broker", "messages"},
+    "broker.storage.sqlite": {"broker.core", "broker.storage", "messages", "program"},
+    "broker.storage.sqlite.maintenance": {"broker.storage", "broker.storage.sqlite", "broker", "messages", "program"},
     "broker.net": {"broker.core", "broker", "messages", "program"},
     "broker.requests": {"broker.core", "broker.net", "broker.storage", "broker", "messages", "program"},
     "broker": {
@@ -25,6 +27,8 @@ ARROWS: dict[str, set[str]] = {
         "broker.net",
         "broker.requests",
         "broker.storage",
+        "broker.storage.sqlite",
+        "broker.storage.sqlite.maintenance",
         "messages",
         "program",
         "program.cli",
@@ -43,6 +47,7 @@ ARROWS: dict[str, set[str]] = {
 # Of the files beside the folders, those that a room below them may import: plain facts, no loops or sockets.
 BELOW = {
     "broker.storage": {"credentials"},
+    "broker.storage.sqlite.maintenance": {"credentials"},
     "broker.net": {"credentials", "retention"},
     "broker.requests": {"credentials"},
     "worker.task": {"predefined", "tasks"},
@@ -151,8 +156,10 @@ def test_the_cores_are_pure(module: str) -> None:
 
 
 def test_few_files_know_the_database() -> None:
-    """sqlite3 stays behind the journal, and the check of its log."""
-    assert importers("sqlite3") == {"broker/storage/sqlite.py", "broker/storage/wal.py"}
+    """sqlite3 stays in its folder, and which storage is used is known to one file."""
+    assert all(path.startswith("broker/storage/sqlite/") for path in importers("sqlite3"))
+    users = {module for module, path in FILES.items() if any("storage.sqlite" in name for name in ours(path))}
+    assert {module for module in users if not module.startswith("broker.storage.sqlite")} == {"broker.journals"}
 
 
 def test_few_files_know_the_sockets() -> None:
@@ -163,7 +170,7 @@ def test_few_files_know_the_sockets() -> None:
         "broker/credentials.py",
         "broker/service.py",
         "broker/net/sockets.py",
-        "broker/storage/backups.py",
+        "broker/storage/sqlite/maintenance/backup.py",
         "client/net/async_events.py",
         "client/net/connection.py",
         "client/net/handshake.py",

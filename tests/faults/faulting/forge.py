@@ -216,9 +216,9 @@ def wrap(fault: Fault) -> None:
     """Kills this process before or after the nth send or commit."""
     import zmq
 
-    from zjobs.broker.storage.sqlite import Journal
+    from zjobs.broker.storage.sqlite.journal import SqliteJournal
 
-    owner, name = (zmq.Socket, "send") if fault.kind == "send" else (Journal, "commit")
+    owner, name = (zmq.Socket, "send") if fault.kind == "send" else (SqliteJournal, "commit")
     real: Callable[..., Any] = getattr(owner, name)
     calls = iter(range(1, sys.maxsize))
 

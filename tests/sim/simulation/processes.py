@@ -13,9 +13,10 @@ from simulation.tasks import TYPES, Runner, TaskProcess
 from zjobs.broker.core.core import Core
 from zjobs.broker.core.effects import Effects
 from zjobs.broker.core.jobs import Loaded
+from zjobs.broker.core.needs import Needs
 from zjobs.broker.core.sending import Sending
 from zjobs.broker.retention import Retention
-from zjobs.broker.storage.sqlite import Journal, StorageError
+from zjobs.broker.storage.api import Journal, StorageError
 from zjobs.messages import codec
 from zjobs.messages.dispatch import REPORTS, Heartbeat, Jobs, Piece, Progress, Received, Reports, Started
 from zjobs.messages.records import BrokerName
@@ -130,7 +131,9 @@ class Broker:
         self._outbox.extend(map(codec.encode, effects.pipe))
         if effects.again:
             self._sending.start_over()
-        self._sending.add(effects.dispatched, self.journal.data_of([job.id for _, job in effects.dispatched]))
+        self._sending.add(
+            effects.dispatched, self.journal.read(Needs(data=[job.id for _, job in effects.dispatched])).data
+        )
         if self.core.worker.known:
             self._send_jobs()
         self.flush()
@@ -162,7 +165,9 @@ class Broker:
         if not self._world.clock_was_set:  # a delay goes by the other clock, but over a restart by this one
             same("the order of jobs", self.core.next_ids(10_000), fresh.next_ids(10_000))
             same("how many wait", self.core.waiting, fresh.waiting)
-        jobs = [job for job in map(self.journal.job, self.core.next_ids(8)) if job is not None]
+        ids = self.core.next_ids(8)
+        found = self.journal.read(Needs(jobs=ids)).jobs
+        jobs = [found[job_id] for job_id in ids if job_id in found]
         same("numbers ahead", [self.core.ahead(job) for job in jobs], list(range(len(jobs))))
 
 

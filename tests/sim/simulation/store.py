@@ -6,18 +6,25 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from zjobs.broker.storage.sqlite import MEMORY, Journal
+from zjobs.broker.storage.sqlite.database import MEMORY, Database
+from zjobs.broker.storage.sqlite.journal import SqliteJournal
+from zjobs.broker.storage.sqlite.opening import check_content
 
 
 class MemoryStore:
     """A journal in memory: what is committed outlives the broker that committed it."""
 
     def __init__(self) -> None:
-        self._journal = Journal.open(MEMORY, "journal-1")
+        self._journal = SqliteJournal(MEMORY, "journal-1")
+        self._journal.claim("a test")
         self._backup: sqlite3.Connection | None = None
 
-    def open(self) -> Journal:
-        self._journal = Journal(_connection(self._journal), MEMORY)
+    def open(self) -> SqliteJournal:
+        return self._open(_connection(self._journal))
+
+    def _open(self, connection: sqlite3.Connection) -> SqliteJournal:
+        self._journal = SqliteJournal(MEMORY, "journal-1")
+        self._journal._database = Database(connection, MEMORY)
         return self._journal
 
     def crash(self) -> None:
@@ -36,8 +43,11 @@ class MemoryStore:
         copy = sqlite3.connect(MEMORY, isolation_level=None)
         self._backup.backup(copy)
         _connection(self._journal).close()
-        self._journal = Journal(copy, MEMORY)
+        self._open(copy)
         return True
+
+    def check(self) -> None:
+        check_content(self._journal._db)
 
     def close(self) -> None:
         _connection(self._journal).close()
@@ -51,11 +61,12 @@ class FileStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._number = 0
-        self._journal: Journal | None = None
+        self._journal: SqliteJournal | None = None
 
-    def open(self) -> Journal:
-        self._journal = Journal.open(str(self._file), "journal-1")
-        self._journal.take_up()
+    def open(self) -> SqliteJournal:
+        self._journal = SqliteJournal(str(self._file), "journal-1")
+        self._journal.claim("a test")
+        self._journal.announce("a test")
         return self._journal
 
     @property
@@ -78,12 +89,16 @@ class FileStore:
     def restore(self) -> bool:
         return False
 
+    def check(self) -> None:
+        assert self._journal is not None
+        check_content(self._journal._db)
+
     def close(self) -> None:
         assert self._journal is not None
         _connection(self._journal).close()
 
 
-def fill_disk(journal: Journal, full: bool) -> None:
+def fill_disk(journal: SqliteJournal, full: bool) -> None:
     """Commits fail, at their last step, until there is room again."""
 
     def refuse(action: int, what: str | None, *_: object) -> int:
@@ -97,5 +112,5 @@ def _allow(*_: object) -> int:
     return sqlite3.SQLITE_OK
 
 
-def _connection(journal: Journal) -> sqlite3.Connection:
-    return journal._db
+def _connection(journal: SqliteJournal) -> sqlite3.Connection:
+    return journal._db.connection

@@ -7,7 +7,7 @@ lines, so the same lines give the same run.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from simulation.network import Network
 from simulation.oracle import Broken, Oracle
@@ -15,8 +15,11 @@ from simulation.processes import MOST_TURNS, Broker, Crash, Worker
 from simulation.store import FileStore, MemoryStore, fill_disk
 from simulation.tasks import BEHAVIOURS, FEW, TYPES, Runner
 from zjobs.broker.core.core import Rules
+from zjobs.broker.core.jobs import Job
+from zjobs.broker.core.needs import Needs, ResultNeed
 from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.retention import Keep
+from zjobs.broker.storage.api import Journal
 from zjobs.messages.requests import (
     Cancel,
     Forget,
@@ -394,29 +397,35 @@ class World:
         """The journal holds what was committed, job by job."""
         assert self.broker is not None
         journal = self.broker.journal
+        jobs, results = _records(journal, [*self.oracle.committed, *self.oracle.forgotten])
         for job_id, job in self.oracle.committed.items():
-            self.oracle.same(f"job {job_id} in the journal", journal.job(job_id), job)
-            _, body = journal.result_piece(job_id, 0, 1 << 20)
-            self.oracle.same(f"the result of job {job_id}", body, self.oracle.results.get(job_id, b""))
+            self.oracle.same(f"job {job_id} in the journal", jobs.get(job_id), job)
+            self.oracle.same(
+                f"the result of job {job_id}", results.get(job_id, b""), self.oracle.results.get(job_id, b"")
+            )
         for job_id in self.oracle.forgotten:
-            self.oracle.same(f"forgotten job {job_id}", journal.job(job_id), None)
+            self.oracle.same(f"forgotten job {job_id}", jobs.get(job_id), None)
             self.oracle.same(f"why there is no job {job_id}", self.broker.core.why_missing(job_id).value, "expired")
         counters = self.broker.core.counters
         for state in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED):
             count = sum(job.state is state for job in self.oracle.committed.values())
             self.oracle.same(f"how many are {state.value}", getattr(counters, state.value), count)
-        journal.check()
+        self._store.check()
 
     def _forget_what_was_after(self) -> None:
         journal = self._store.open()
         loaded = journal.load()
         ids = range(1, loaded.counters.next_id)
-        jobs = {job.id: job for job in map(journal.job, ids) if job is not None}
-        results = {job_id: journal.result_piece(job_id, 0, 1 << 20)[1] for job_id in ids}
-        results = {job_id: body for job_id, body in results.items() if body}
+        jobs, results = _records(journal, ids)
         runner = self._runner()
         worker = None if runner is None else runner.incarnation
-        self.oracle.restored(loaded, jobs, journal.data_of(list(ids)), results, worker)
+        self.oracle.restored(loaded, jobs, dict(journal.read(Needs(data=ids)).data), results, worker)
+
+
+def _records(journal: Journal, ids: Sequence[int]) -> tuple[dict[int, Job], dict[int, bytes]]:
+    """The jobs that there are, and the results that are not empty."""
+    found = journal.read(Needs(jobs=ids, results=[ResultNeed(job_id, 0, 1 << 20) for job_id in ids]))
+    return dict(found.jobs), {need.id: piece.body for need, piece in found.results.items() if piece.body}
 
 
 ACTIONS: dict[str, Callable[..., None]] = {

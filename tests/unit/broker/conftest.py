@@ -9,8 +9,10 @@ import pytest
 from zjobs.broker.core.core import Core, Rules
 from zjobs.broker.core.effects import Effects
 from zjobs.broker.core.jobs import Job
+from zjobs.broker.core.needs import Details, Needs, OutputNeed, OutputPiece, ResultNeed, ResultPiece
 from zjobs.broker.core.worker_status import Instant
-from zjobs.broker.storage.sqlite import MEMORY, Journal
+from zjobs.broker.storage.sqlite.database import MEMORY
+from zjobs.broker.storage.sqlite.journal import SqliteJournal
 from zjobs.messages.dispatch import Ack, Ended, Heartbeat, Invalid, Output, Reports, Returned
 from zjobs.messages.records import BrokerName, Limits, TaskType
 from zjobs.messages.requests import Cancel, Error, Forget, NewJob, Pause, Reply, Resume, Retry, Submit, SubmitReply
@@ -30,7 +32,8 @@ class Bench:
     """`turn` is a turn of the broker; what it led to is in `last`. The worker is A until `worker` says otherwise."""
 
     def __init__(self, rules: Rules) -> None:
-        self.journal = Journal.open(MEMORY, "journal")
+        self.journal = SqliteJournal(MEMORY, "journal")
+        self.journal.claim("a test")
         self.rules = rules
         self.mono_ms = 1_000
         self.wall_ms = 1_700_000_000_000  # where the wall clock is at mono_ms 0
@@ -61,9 +64,24 @@ class Bench:
         return self.last
 
     def job(self, job_id: int) -> Job:
-        job = self.journal.job(job_id)
-        assert job is not None
-        return job
+        return self.journal.read(Needs(jobs=[job_id])).jobs[job_id]
+
+    def forgotten(self, job_id: int) -> bool:
+        return not self.journal.read(Needs(jobs=[job_id])).jobs
+
+    def details(self, job_id: int) -> Details:
+        return self.journal.read(Needs(details=[job_id])).details[job_id]
+
+    def data(self, *ids: int) -> dict[int, bytes]:
+        return dict(self.journal.read(Needs(data=ids)).data)
+
+    def result(self, job_id: int) -> ResultPiece:
+        need = ResultNeed(job_id, 0, 1 << 20)
+        return self.journal.read(Needs(results=[need])).results.get(need, ResultPiece())
+
+    def output(self, job_id: int, run: int) -> OutputPiece:
+        need = OutputNeed(job_id, run, 0, 1 << 20)
+        return self.journal.read(Needs(outputs=[need])).outputs[need]
 
     @property
     def handed(self) -> list[tuple[int, int]]:
@@ -177,7 +195,7 @@ def make() -> Iterator[Callable[..., Bench]]:
 
     yield made
     for bench in benches:
-        bench.journal._db.close()
+        bench.journal.release()
 
 
 @pytest.fixture

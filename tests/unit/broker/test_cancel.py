@@ -69,8 +69,8 @@ def test_a_job_with_the_worker_is_told_to_end(ready: Any) -> None:
     ready.report(1, cancelled(1))
     job = ready.job(1)
     assert (job.state, job.cancelling, job.reason, job.message) == (JobState.CANCELLED, False, None, None)
-    assert (job.elapsed_ms, job.output_bytes, ready.journal.output_piece(1, 1, 0, 9)) == (5, 0, (3, 0, b"bye", 1))
-    (attempt,) = ready.journal.attempts(1)
+    assert (job.elapsed_ms, job.output_bytes, ready.output(1, 1)) == (5, 0, (3, 0, b"bye", 1))
+    (attempt,) = ready.details(1).attempts
     assert (attempt.number, attempt.outcome, attempt.reason, attempt.detail) == (
         1,
         Outcome.CANCELLED,
@@ -130,7 +130,7 @@ def test_a_job_handed_over_and_not_begun_is_cancelled_when_it_comes_back(ready: 
     ready.cancel(3)
     assert ready.sent(CancelRun) == [CancelRun(ready.core.session_name, 3)]
     ready.report(2, Returned(3, False))
-    assert ready.job(3).state is JobState.CANCELLED and ready.journal.attempts(3) == ()
+    assert ready.job(3).state is JobState.CANCELLED and ready.details(3).attempts == ()
     ready.report(3, done(2))
     assert [job_id for _, job_id in ready.handed] == [4]
 
@@ -169,7 +169,7 @@ def test_a_cancelled_job_keeps_no_reason_of_an_earlier_run(ready: Any) -> None:
     ready.cancel(1)
     job = ready.job(1)
     assert (job.state, job.reason, job.message) == (JobState.CANCELLED, None, None)
-    assert [attempt.reason for attempt in ready.journal.attempts(1)] == [FailReason.RAISED]
+    assert [attempt.reason for attempt in ready.details(1).attempts] == [FailReason.RAISED]
 
 
 def test_a_cancelled_second_run_has_a_record_without_the_reason_of_the_first(ready: Any) -> None:
@@ -178,7 +178,7 @@ def test_a_cancelled_second_run_has_a_record_without_the_reason_of_the_first(rea
     ready.report(1, failed(1))
     ready.cancel(1)
     ready.report(2, cancelled(2))
-    assert [(one.number, one.outcome, one.reason) for one in ready.journal.attempts(1)] == [
+    assert [(one.number, one.outcome, one.reason) for one in ready.details(1).attempts] == [
         (1, Outcome.FAILED, FailReason.RAISED),
         (2, Outcome.CANCELLED, None),
     ]

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from zjobs.broker import service
 from zjobs.broker.requests.access import ANYBODY
 from zjobs.broker.requests.queries import Queries, Service
 from zjobs.messages import codec
@@ -101,33 +100,6 @@ def test_the_delay_of_a_retry_is_bounded_by_itself_over_a_restart(ready: Any) ->
     assert ready.handed == [(2, 1)]
 
 
-@pytest.mark.parametrize(
-    ("wall_ns", "wall_ms"),
-    [
-        (-(10**18), 0),
-        (-1, 0),
-        (10**18, 10**12),
-        (10**19, 10**13),  # beyond what 64 bits of nanoseconds hold, in 2286
-        (10**22, service.LATEST_WALL_MS),
-    ],
-)
-def test_any_date_is_one_that_messages_carry(wall_ns: int, wall_ms: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before 1970 and beyond 2262."""
-    monkeypatch.setattr("time.time_ns", lambda: wall_ns)
-    assert service.clock().wall_ms == wall_ms
-
-
-def test_a_clock_that_python_cannot_read_is_read_in_another_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Newer ones raise an error for a date beyond 2262."""
-
-    def raises() -> int:
-        raise OverflowError("timestamp too large")
-
-    monkeypatch.setattr("time.time_ns", raises)
-    monkeypatch.setattr("time.clock_gettime", lambda clock: 10**10 + 0.25)
-    assert service.clock().wall_ms == 10**13 + 250
-
-
 def test_a_run_that_began_before_1970_is_shown(ready: Any) -> None:
     """By the clock, that is: times are never below 0."""
     ready.wall_ms = -ready.mono_ms
@@ -136,4 +108,4 @@ def test_a_run_that_began_before_1970_is_shown(ready: Any) -> None:
     ready.heartbeat(running=Running(1, 1, 10_000))
     assert ready.core.running is not None and shown_ready_at(ready, 1) is None
     ready.worker("B")
-    assert ready.journal.attempts(1)[0].started_at == 0
+    assert ready.details(1).attempts[0].started_at == 0

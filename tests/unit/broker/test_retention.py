@@ -12,7 +12,8 @@ from zjobs.broker.core.core import Core, Rules
 from zjobs.broker.core.jobs import Changes, Job, Printed, Service
 from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.retention import STEP_BYTES, STEP_EVERY_MS, STEP_JOBS, STEP_LOOKED_AT, SWEEP_EVERY_MS, Keep, Retention
-from zjobs.broker.storage.sqlite import Journal, StorageError
+from zjobs.broker.storage.api import StorageError
+from zjobs.broker.storage.sqlite.journal import SqliteJournal
 from zjobs.messages.dispatch import Ended
 from zjobs.messages.records import BrokerName, Missing
 from zjobs.messages.requests import Cancel, ForgetReply, NewJob, Submit
@@ -32,7 +33,7 @@ def test_forget_drops_what_has_ended_alone(ready: Any) -> None:
     ready.report(1, done(1))
     ready.cancel(3)
     assert ready.forget(1, 2, 3, 1, 99) == ForgetReply("journal", (1, 3), (2,), (Missing(99, ErrorCode.NOT_FOUND),))
-    assert ready.journal.job(1) is None and ready.journal.job(3) is None
+    assert ready.forgotten(1) and ready.forgotten(3)
     assert ready.core.why_missing(1) is ErrorCode.EXPIRED
     assert ready.forget(1).missing == (Missing(1, ErrorCode.EXPIRED),)
     assert (ready.core.counters.completed, ready.core.counters.cancelled, ready.core.counters.next_id) == (0, 0, 4)
@@ -77,8 +78,9 @@ class Store:
     """A core on a file with `count` ended jobs; job n ended after n seconds of service."""
 
     def __init__(self, path: Path, count: int, data: bytes = b"") -> None:
-        self.journal = Journal.open(str(path), "journal")
-        self.journal.take_up()
+        self.journal = SqliteJournal(str(path), "journal")
+        self.journal.claim("a test")
+        self.journal.announce("a test")
         made = Changes()
         for delivery in range(1, count + 1):
             made.added[delivery] = Job(delivery, "x", JobState.QUEUED, 0, 0, 0, len(data), 0)
@@ -135,7 +137,7 @@ def stores(tmp_path: Path) -> Any:
 
     yield make
     for store in made:
-        store.journal.close()
+        store.journal.release()
 
 
 def test_everything_is_kept_unless_the_operator_says_otherwise(stores: Any) -> None:
@@ -176,7 +178,7 @@ def test_jobs_that_have_not_ended_stay(stores: Any) -> None:
     more.counters = store.core.counters._replace(next_id=2)
     store.journal.commit(more)
     store.mono_ms = 10**9
-    assert store.sweep(Retention(Keep(for_ms=0, jobs=1))) == [0] and store.journal.job(1) is not None
+    assert store.sweep(Retention(Keep(for_ms=0, jobs=1))) == [0] and len(store.journal.page(2, None, 1)[0]) == 1
 
 
 def test_it_works_in_small_steps(stores: Any) -> None:
@@ -209,17 +211,17 @@ def test_what_is_dropped_is_not_written_again(stores: Any) -> None:
     store.mono_ms += 10_000
     retention.step(store.core, store.journal, store.now)
     store.journal.commit(store.core.end_turn(store.now).changes)
-    assert store.left() == [] and Path(f"{store.journal.file}-wal").stat().st_size < 2 << 20
+    assert store.left() == [] and Path(f"{store.journal.name}-wal").stat().st_size < 2 << 20
 
 
 def test_a_disk_that_refuses_is_not_asked_again_at_once(stores: Any) -> None:
     """The error is for the turn to deal with; the next sweep tries again."""
     store, retention = stores(3), Retention(Keep(jobs=1))
-    store.journal._db.set_authorizer(lambda action, *_: int(action == sqlite3.SQLITE_PRAGMA))
+    store.journal._db.connection.set_authorizer(lambda action, *_: int(action == sqlite3.SQLITE_PRAGMA))
     with pytest.raises(StorageError):
         retention.step(store.core, store.journal, store.now)
     assert retention.due_at_ms() == SWEEP_EVERY_MS
-    store.journal._db.set_authorizer(lambda *_: 0)
+    store.journal._db.connection.set_authorizer(lambda *_: 0)
     store.core = store._load()
     store.sweep(retention)
     assert store.left() == [3]
@@ -275,7 +277,7 @@ def test_the_clock_that_was_wrong_when_a_job_ended_does_not_age_it(stores: Any) 
     store.core.cancel(Cancel((4,)), (), store.now)
     store.step(Retention(Keep()))
     store.wall_ms = 1_700_000_000_000
-    assert store.journal.job(4).ended_at == 7
+    assert store.journal.ended(3, 1)[0][0].ended_at == 7
     store.sweep(Retention(Keep(for_ms=60_000)))
     assert store.left() == [1, 2, 3, 4]
 
@@ -293,7 +295,7 @@ def test_the_service_of_an_idle_broker_is_noted_each_hour(stores: Any) -> None:
 def test_jobs_of_older_formats_age_from_then_on(stores: Any) -> None:
     """When they ended the service was not counted yet."""
     store = stores(3)
-    store.journal._db.execute("UPDATE job SET ended_served_ms = NULL")
+    store.journal._db.connection.execute("UPDATE job SET ended_served_ms = NULL")
     store.sweep(Retention(Keep(for_ms=5_000)))
     assert store.left() == [1, 2, 3]
     store.mono_ms += 5_000

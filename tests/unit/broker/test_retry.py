@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from zjobs.broker.core.core import LONGEST_RETRY_DELAY_MS
+from zjobs.broker.storage.sqlite.opening import check_content
 from zjobs.messages.dispatch import Ended, Returned
 from zjobs.messages.records import TaskType
 from zjobs.messages.requests import Error, Forget, Retry, RetryReply
@@ -40,7 +41,7 @@ def test_the_delay_doubles_with_each_failure(ready: Any) -> None:
         assert [job.id for _, job in ready.after(1).dispatched] == [1] or ready.heartbeat().dispatched
     ready.report(4, failed(4))
     assert ready.job(1).state is JobState.FAILED and ready.job(1).attempts == 4
-    assert [one.number for one in ready.journal.attempts(1)] == [1, 2, 3, 4]
+    assert [one.number for one in ready.details(1).attempts] == [1, 2, 3, 4]
 
 
 def test_the_delay_is_an_hour_at_most(ready: Any) -> None:
@@ -184,7 +185,7 @@ def test_each_job_of_mixed_priorities_leaves_with_its_own_record(ready: Any) -> 
         (3, 9),
         *((delivery, 0) for delivery in ids[1:]),
     ]
-    assert ready.journal.data_of(ids) == {3: b"9", **dict.fromkeys(ids[1:], b"0")}
+    assert ready.data(*ids) == {3: b"9", **dict.fromkeys(ids[1:], b"0")}
 
 
 # --- copies ----------------------------------------------------------------------------------------------------------
@@ -196,10 +197,10 @@ def test_retry_submits_copies(ready: Any) -> None:
     ready.report(1, failed(1))
     assert ready.retry(1) == RetryReply("journal", 2, 1)
     old, new = ready.job(1), ready.job(2)
-    assert old.state is JobState.FAILED and ready.journal.copies_of(1) == (2,)
+    assert old.state is JobState.FAILED and ready.details(1).copies == (2,)
     assert new[:8] == (2, "once", JobState.QUEUED, 0, 0, 0, 1, ready.now.wall_ms)
     assert (new.priority, new.retry_of, new.reason, new.ended_at, new.ready_at) == (3, 1, None, None, None)
-    assert ready.journal.data_of([2]) == {2: b"d"} and ready.handed == [(2, 2)]
+    assert ready.data(2) == {2: b"d"} and ready.handed == [(2, 2)]
 
 
 def test_the_same_retry_again_makes_no_second_copy(ready: Any) -> None:
@@ -264,5 +265,5 @@ def test_a_job_is_copied_and_forgotten_in_one_turn(ready: Any) -> None:
     ready.core.retry(Retry("k", (1,)), (), ready.now)
     ready.core.forget(Forget((1,)), (), ready.now)
     ready.turn()
-    assert ready.journal.job(1) is None and ready.journal.data_of([2]) == {2: b"d"}
-    ready.journal.check()
+    assert ready.forgotten(1) and ready.data(2) == {2: b"d"}
+    check_content(ready.journal._db)

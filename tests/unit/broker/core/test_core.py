@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from zjobs.broker.core.core import LOST
-from zjobs.broker.storage.sqlite import StorageError
+from zjobs.broker.storage.api import StorageError
 from zjobs.messages.dispatch import (
     Ack,
     Ended,
@@ -189,7 +189,7 @@ def test_fresh_puts_jobs_in_doubt_back_and_counts(ready: Any) -> None:
     assert [ready.job(delivery).reruns for delivery in (2, 3, 4)] == [1, 1, 1]
     assert ready.handed == [(1, 2)], "a job once in doubt travels alone"
     assert ready.core.next_ids(9) == [2, 3, 4]
-    (attempt,) = ready.journal.attempts(2)
+    (attempt,) = ready.details(2).attempts
     assert (attempt.outcome, attempt.reason) == (Outcome.INTERRUPTED, FailReason.WORKER_LOST)
 
 
@@ -361,9 +361,9 @@ def test_a_result_is_put_together_and_committed_whole(ready: Any) -> None:
     assert not piece(ready, 1, 0, b"one").changes
     assert ack(ready) == Ack(ready.core.session_name, 0, None, 0, 1, 3)
     piece(ready, 1, 3, b"two")
-    assert ready.journal.result_piece(1, 0, 100) == (0, b"")
+    assert ready.result(1) == (0, b"")
     ready.report(1, rest(b"three")._replace(result_from=6))
-    assert ready.journal.result_piece(1, 0, 100) == (11, b"onetwothree")
+    assert ready.result(1) == (11, b"onetwothree")
     assert ready.ack == (1, None) and ack(ready).held_bytes == 0
 
 
@@ -388,7 +388,7 @@ def test_a_restarted_broker_has_nothing_of_a_partial_result(ready: Any) -> None:
     assert ack(ready) == Ack(ready.core.session_name, 0, None, 0, 0, 0, again=True)
     piece(ready, 1, 0, b"one", 1)
     ready.report(1, rest(b"two")._replace(result_from=3))
-    assert ready.journal.result_piece(1, 0, 100) == (6, b"onetwo")
+    assert ready.result(1) == (6, b"onetwo")
 
 
 def test_a_beat_that_comes_after_everything_asks_for_nothing(ready: Any) -> None:
@@ -506,7 +506,7 @@ def test_a_report_is_committed_and_acknowledged_once(ready: Any) -> None:
     ready.report(1, done(1))
     job = ready.job(1)
     assert (job.state, job.attempts, job.version) == (JobState.COMPLETED, 1, 1)
-    assert ready.journal.result_piece(1, 0, 10) == (3, b"\xa2ok")
+    assert ready.result(1) == (3, b"\xa2ok")
     assert ready.ack == (1, None)
     assert ready.core.counters.completed == 1
 
@@ -722,8 +722,8 @@ def test_attempts_are_bounded(ready: Any) -> None:
     ready.report(2, failed(2))
     job = ready.job(1)
     assert (job.state, job.attempts, job.reason) == (JobState.FAILED, 2, FailReason.RAISED)
-    assert [a.number for a in ready.journal.attempts(1)] == [1, 2]
-    assert ready.journal.attempts(1)[0].detail == "Traceback"
+    assert [a.number for a in ready.details(1).attempts] == [1, 2]
+    assert ready.details(1).attempts[0].detail == "Traceback"
 
 
 @pytest.mark.parametrize("reason", [FailReason.BAD_DATA, FailReason.BAD_RESULT])
@@ -749,7 +749,7 @@ def test_a_completed_job_without_a_result_has_nil(ready: Any) -> None:
     """So that 'no result' and 'not completed' stay two things."""
     ready.submit("once")
     ready.report(1, Ended(1, Outcome.COMPLETED, 5))
-    assert ready.journal.result_piece(1, 0, 10) == (1, b"\xc0")
+    assert ready.result(1) == (1, b"\xc0")
 
 
 def test_success_after_a_failure_leaves_no_reason(ready: Any) -> None:
@@ -894,7 +894,7 @@ def test_an_interrupted_record_has_no_start_that_is_not_known(ready: Any) -> Non
     ready.submit("twice")
     ready.report(1, failed(1))
     ready.worker("B")
-    first, second = ready.journal.attempts(1)
+    first, second = ready.details(1).attempts
     assert first.started_at is not None and second.started_at is None
 
 
@@ -904,10 +904,10 @@ def test_an_interrupted_record_has_no_start_that_is_not_known(ready: Any) -> Non
 def test_a_failed_commit_leaves_the_core_to_be_loaded_anew(ready: Any) -> None:
     """What was not committed is gone with the core: the ids and numbers are given to others, nothing is lost."""
     ready.submit("once")
-    ready.journal._db.set_authorizer(lambda action, what, *_: int(action == sqlite3.SQLITE_UPDATE))
+    ready.journal._db.connection.set_authorizer(lambda action, what, *_: int(action == sqlite3.SQLITE_UPDATE))
     with pytest.raises(StorageError):
         ready.submit("once")
-    ready.journal._db.set_authorizer(lambda *_: 0)
+    ready.journal._db.connection.set_authorizer(lambda *_: 0)
     ready.restart()
     assert ready.core.counters.next_id == 2
     assert ready.submit("twice").first_id == 2

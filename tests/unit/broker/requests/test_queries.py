@@ -87,7 +87,7 @@ def test_status_of_each_state(ready: Any) -> None:
 def test_missing_jobs_are_not_found_or_expired(ready: Any) -> None:
     """Never given, or dropped since: ids below the next one were given."""
     ready.submit("once", "once")
-    ready.journal._db.execute("DELETE FROM job WHERE id = 1")
+    ready.journal._db.connection.execute("DELETE FROM job WHERE id = 1")
     assert ask(ready, Status((1, 2, 3))).missing == (
         Missing(1, ErrorCode.EXPIRED),
         Missing(3, ErrorCode.NOT_FOUND),

@@ -17,11 +17,14 @@ import pytest
 from zjobs.broker import cli
 from zjobs.broker.core.core import Core, Rules
 from zjobs.broker.core.jobs import Changes, Counters, Job, Session
+from zjobs.broker.core.needs import Needs
 from zjobs.broker.core.worker_status import Instant
-from zjobs.broker.storage import backups, check
-from zjobs.broker.storage import sqlite as j
-from zjobs.broker.storage.check import MaintenanceError
-from zjobs.broker.storage.sqlite import Journal, JournalError, Kind, StorageError
+from zjobs.broker.storage.api import JournalError, MaintenanceError, StorageError
+from zjobs.broker.storage.sqlite import opening, reading
+from zjobs.broker.storage.sqlite.header import LOG, Kind, kind_of
+from zjobs.broker.storage.sqlite.journal import SqliteJournal
+from zjobs.broker.storage.sqlite.maintenance import backup, check, restore
+from zjobs.broker.storage.sqlite.opening import open_journal
 from zjobs.messages.dispatch import Heartbeat
 from zjobs.messages.records import BrokerName, Paused, TaskType
 from zjobs.messages.states import FailReason, JobState
@@ -30,14 +33,6 @@ from zjobs.program import lock
 NOW = Instant(1_000, 1_700_000_000_000)
 NAME = BrokerName("here", "tcp://127.0.0.1:5570", "journal")
 TYPES = {"once": TaskType("once"), "safe": TaskType("safe", max_reruns=2)}
-
-
-@pytest.fixture(autouse=True)
-def _close_what_was_refused() -> Iterator[None]:
-    """A program that refuses a journal ends; a test does not, so it closes what was left open."""
-    yield
-    while j._unclosed:
-        j._unclosed.pop().close()
 
 
 def changes(jobs: int) -> Changes:
@@ -57,15 +52,21 @@ def changes(jobs: int) -> Changes:
 def path(tmp_path: Path) -> Path:
     """A journal as kill -9 left it, with its log."""
     file = tmp_path / "journal.db"
-    journal = Journal.open(str(file), "old")
-    journal.take_up()
+    journal = claimed(file)
     journal.commit(changes(30))
-    for end in ("", check.LOG):
+    for end in ("", LOG):
         shutil.copy(f"{file}{end}", f"{file}.copy{end}")
-    journal.close()
-    for end in ("", check.LOG):
+    journal.release()
+    for end in ("", LOG):
         os.rename(f"{file}.copy{end}", f"{file}{end}")
     return file
+
+
+def claimed(file: Path) -> SqliteJournal:
+    journal = SqliteJournal(str(file), "old")
+    journal.claim("me")
+    journal.announce("me, here")
+    return journal
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -86,7 +87,7 @@ def test_a_backup_is_one_marked_file(path: Path, capsys: pytest.CaptureFixture[s
     assert run("backup", path, target) == 0 and "is a sound backup of" in capsys.readouterr().out
     after = files(path.parent)
     assert set(after) == {*before, "copy.db"} and all(after[name] == before[name] for name in before)
-    assert target.stat().st_mode & 0o777 == 0o600 and j.kind_of(str(target)) is Kind.BACKUP
+    assert target.stat().st_mode & 0o777 == 0o600 and kind_of(str(target)) is Kind.BACKUP
     assert (
         run("check", target) == 0 and "sound backup of journal old, 30 ids given, 29 queued" in capsys.readouterr().out
     )
@@ -106,12 +107,12 @@ def test_what_is_left_of_a_killed_backup_is_marked(path: Path, monkeypatch: pyte
     copied: list[Kind] = []
 
     def killed(file: str, making: str, target: str) -> None:
-        copied.append(j.kind_of(making))
+        copied.append(kind_of(making))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(backups, "_settle", killed)
+    monkeypatch.setattr(backup, "_settle", killed)
     with pytest.raises(KeyboardInterrupt):
-        backups.backup(str(path), str(path.with_name("copy.db")), None)
+        backup.backup(str(path), str(path.with_name("copy.db")), None)
     assert copied == [Kind.BACKUP] and set(files(path.parent)) == {"journal.db", "journal.db-wal"}
 
 
@@ -148,10 +149,10 @@ def test_a_disk_that_fails_while_the_copy_is_settled_is_the_targets(
     """SQLite says it in another way."""
     before = files(path.parent)
 
-    def fails(self: Journal) -> None:
+    def fails(*_: object) -> None:
         raise StorageError("database or disk is full")
 
-    monkeypatch.setattr(Journal, "become_backup", fails)
+    monkeypatch.setattr(backup, "finish", fails)
     assert run("backup", path, path.with_name("copy.db")) == 73
     assert f"{path.with_name('copy.db')} cannot be written" in capsys.readouterr().err
     assert files(path.parent) == before
@@ -170,15 +171,15 @@ def test_a_source_that_is_damaged_is_named(path: Path, capsys: pytest.CaptureFix
 
 def test_a_name_that_is_taken_meanwhile_is_not_written_over(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By another backup that was faster."""
-    target, settle = path.with_name("copy.db"), backups._settle
+    target, settle = path.with_name("copy.db"), backup._settle
 
     def slow(*names: str) -> None:
         settle(*names)
         target.write_text("precious")
 
-    monkeypatch.setattr(backups, "_settle", slow)
+    monkeypatch.setattr(backup, "_settle", slow)
     with pytest.raises(MaintenanceError, match="exists already"):
-        backups.backup(str(path), str(target), None)
+        backup.backup(str(path), str(target), None)
     assert target.read_text() == "precious" and set(files(path.parent)) == {"journal.db", "journal.db-wal", "copy.db"}
 
 
@@ -189,7 +190,7 @@ def test_a_name_that_is_taken_meanwhile_is_not_written_over(path: Path, monkeypa
 def backed_up(path: Path) -> Path:
     """A backup of the journal."""
     target = path.with_name("copy.db")
-    backups.backup(str(path), str(target), None)
+    backup.backup(str(path), str(target), None)
     return target
 
 
@@ -203,32 +204,32 @@ def test_a_restored_journal_is_another_one(backed_up: Path, capsys: pytest.Captu
         "  1  safe  was with the worker",
         "  2  once  was with the worker",
     ]
-    assert len(said) == 2 + backups.SHOWN + 1 and said[-1] == "  and 9 more (zclient list --state queued)"
-    journal = Journal.open(str(fresh), "x")
-    loaded = journal.load()
+    assert len(said) == 2 + restore.SHOWN + 1 and said[-1] == "  and 9 more (zclient list --state queued)"
+    journal = open_journal(str(fresh), "x")
+    loaded = reading.load(journal)
     assert journal.journal_id not in ("old", "x") and said[0].split()[3] == journal.journal_id
     assert loaded.session is None and loaded.paused is not None and str(backed_up) in loaded.paused.reason
-    assert j.kind_of(str(backed_up)) is Kind.BACKUP
+    assert kind_of(str(backed_up)) is Kind.BACKUP
 
 
 def test_what_was_with_the_worker_is_judged_by_the_rules(backed_up: Path) -> None:
     """As when the worker was lost: it may have run. What was not handed over is queued."""
     fresh = backed_up.with_name("new.db")
-    backups.restore(str(backed_up), str(fresh))
-    journal = Journal.open(str(fresh), "x")
-    journal.take_up()
+    restore.restore(str(backed_up), str(fresh))
+    journal = claimed(fresh)
     core = Core(journal.load(), journal, Rules(), NAME, NOW)
     heartbeat = Heartbeat("another", None, 0, 0, False, None, tuple(TYPES.values()), None, "here", 7)
     core.on_heartbeat(heartbeat, "a session", NOW)
     effects = core.end_turn(NOW)
     journal.commit(effects.changes)
     assert not effects.dispatched, "paused"
-    once, safe = journal.job(2), journal.job(1)
-    assert once is not None and (once.state, once.reason) == (JobState.FAILED, FailReason.WORKER_LOST)
-    assert safe is not None and (safe.state, safe.reruns) == (JobState.QUEUED, 1)
-    third = journal.job(3)
-    assert third is not None and (third.state, third.reruns) == (JobState.QUEUED, 0)
-    journal.close()
+    jobs = journal.read(Needs(jobs=[1, 2, 3])).jobs
+    assert (jobs[2].state, jobs[2].reason) == (JobState.FAILED, FailReason.WORKER_LOST)
+    assert [(jobs[job_id].state, jobs[job_id].reruns) for job_id in (1, 3)] == [
+        (JobState.QUEUED, 1),
+        (JobState.QUEUED, 0),
+    ]
+    journal.release()
 
 
 def test_what_was_there_is_moved_aside_and_named(
@@ -282,13 +283,13 @@ def test_a_restore_that_fails_leaves_the_old_journal(
     with monkeypatch.context() as patch:
         patch.setattr(os, name, refuse)
         if name == "link":
-            assert backups.restore(str(backed_up), str(path)) and check.check(str(path))
+            assert restore.restore(str(backed_up), str(path)) and check.check(str(path))
             return
         with pytest.raises(OSError, match="refused"):
-            backups.restore(str(backed_up), str(path))
+            restore.restore(str(backed_up), str(path))
     if name == "replace":
         assert files(path.parent) == before
-        assert Journal.open(str(path), "x").journal_id == "old"
+        assert open_journal(str(path), "x").journal_id == "old"
     else:
         assert files(path.parent) == before
 
@@ -322,29 +323,28 @@ def test_a_restore_cut_off_at_any_move_never_leaves_no_journal(
             for one in ("link", "rename", "replace"):
                 patch.setattr(os, one, dying(getattr(os, one)))
             with pytest.raises(Killed):
-                backups.restore(str(backed_up), str(path))
+                restore.restore(str(backed_up), str(path))
         assert path.exists()
         if nth < 2:
-            assert Journal.open(str(path), "x").journal_id == "old"
+            assert open_journal(str(path), "x").journal_id == "old"
         else:
             with pytest.raises(JournalError, match="is gone"):
-                Journal.open(str(path), "x")
-        while j._unclosed:
-            j._unclosed.pop().close()
+                open_journal(str(path), "x")
+        while opening.unclosed:
+            opening.unclosed.pop().close()
 
 
 def test_an_earlier_pause_is_told_with_the_new_one(path: Path) -> None:
     """Its reason may still hold."""
     paused = Changes()
     paused.pauses = [Paused(5, "the lamp is broken")]
-    journal = Journal.open(str(path), "x")
-    journal.take_up()
+    journal = claimed(path)
     journal.commit(paused)
-    journal.close()
+    journal.release()
     target, fresh = str(path.with_name("copy.db")), str(path.with_name("new.db"))
-    backups.backup(str(path), target, None)
-    backups.restore(target, fresh)
-    loaded = Journal.open(fresh, "x").load()
+    backup.backup(str(path), target, None)
+    restore.restore(target, fresh)
+    loaded = reading.load(open_journal(fresh, "x"))
     assert loaded.paused is not None and loaded.paused.reason.endswith("Before that: the lamp is broken")
 
 
@@ -355,7 +355,7 @@ def test_check_and_backup_never_end_in_a_traceback(
     backed_up: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whatever is wrong in a journal, even one that is too large to be looked through at the start."""
-    monkeypatch.setattr(j, "CHECKED_AT_START_BYTES", 0)
+    monkeypatch.setattr(opening, "CHECKED_AT_START_BYTES", 0)
     sound, draw, codes = backed_up.read_bytes(), random.Random(3), []
     victim, target = backed_up.with_name("victim.db"), backed_up.with_name("of-victim.db")
     for number in range(120):
@@ -369,8 +369,8 @@ def test_check_and_backup_never_end_in_a_traceback(
         codes += [run("check", victim), run("backup", victim, target)]
         assert codes[-1] == 0 or not target.exists()
         target.unlink(missing_ok=True)
-        while j._unclosed:
-            j._unclosed.pop().close()
+        while opening.unclosed:
+            opening.unclosed.pop().close()
         for file in backed_up.parent.glob("victim.db*"):
             file.unlink()
     assert set(codes) == {0, 74} and codes.count(74) > 100, codes
@@ -402,9 +402,8 @@ def test_read_only_media(path: Path, ended: str, tmp_path_factory: pytest.TempPa
     target = tmp_path_factory.mktemp("elsewhere") / "copy.db"
     held = None
     if ended == "in order":
-        journal = Journal.open(str(path), "x")
-        journal.take_up()
-        journal.close()
+        journal = claimed(path)
+        journal.release()
     elif ended == "locked":
         held = lock.acquire(Path(f"{path}.lock"))
         held.write("pid 7")

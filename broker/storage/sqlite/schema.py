@@ -129,16 +129,15 @@ def _words(kind: type[Enum]) -> str:
 
 # What must hold beyond SQLite's own structure: a sentence, and a query for what breaks it.
 CHECKS = {
-    "a job is handed over that does not exist": "SELECT id FROM hand WHERE id NOT IN (SELECT id FROM job)",
-    "a job is handed over that has ended": "SELECT id FROM hand JOIN job USING (id) WHERE state <> 'queued' LIMIT 1",
+    "a job is in flight that does not exist": "SELECT id FROM hand WHERE id NOT IN (SELECT id FROM job)",
+    "a job is in flight that has ended": "SELECT id FROM hand JOIN job USING (id) WHERE state <> 'queued' LIMIT 1",
     "an id was given that is not counted": "SELECT id FROM job WHERE id >= (SELECT next_id FROM journal) LIMIT 1",
     "a completed job has no result": "SELECT id FROM job WHERE state = 'completed' "
     "AND id NOT IN (SELECT id FROM result) LIMIT 1",
     "a job's data has another size than its record says": "SELECT id FROM job JOIN data USING (id) "
     "WHERE length(body) <> data_bytes LIMIT 1",
-    "a job is in a state that there is none of": f"SELECT id FROM job WHERE state NOT IN ({_words(JobState)}) LIMIT 1",
-    "a job failed for a reason that there is none of": "SELECT id FROM job "
-    f"WHERE reason NOT IN ({_words(FailReason)}) LIMIT 1",
-    "a run ended in a way that there is none of": "SELECT job FROM attempt "
+    "a job has an unknown state": f"SELECT id FROM job WHERE state NOT IN ({_words(JobState)}) LIMIT 1",
+    "a job has an unknown reason": f"SELECT id FROM job WHERE reason NOT IN ({_words(FailReason)}) LIMIT 1",
+    "a run ended in an unknown way": "SELECT job FROM attempt "
     f"WHERE outcome NOT IN ({_words(Outcome)}) OR reason NOT IN ({_words(FailReason)}) LIMIT 1",
 }

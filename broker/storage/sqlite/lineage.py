@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from zjobs.broker.storage import wal
+from zjobs.broker.storage.sqlite import wal
 
 JOURNAL_PAGE = 3  # 1 is the schema, 2 belongs to auto_vacuum
 COMMITS_COLUMN = 7

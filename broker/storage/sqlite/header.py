@@ -1,0 +1,105 @@
+"""What a file is, before SQLite may touch it: from its name, its neighbours and the bytes of its header."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from enum import Enum
+from pathlib import Path
+
+from zjobs.broker.storage.api import JournalError, Misplaced, Unreadable
+from zjobs.broker.storage.sqlite import wal
+from zjobs.broker.storage.sqlite.schema import APPLICATION_ID, BACKUP_ID, SCHEMA_VERSION
+
+HEADER_BYTES, VERSION_AT, APPLICATION_ID_AT = 100, 60, 68
+LOG = "-wal"
+
+
+class Kind(Enum):
+    """What a file is; the value is the application id in its header (sqlite.org/pragma.html#pragma_application_id).
+    A backup is marked, so that no broker runs on a copy beside the journal that it was made of."""
+
+    JOURNAL = APPLICATION_ID
+    BACKUP = BACKUP_ID
+
+
+def refuse_foreign_links(file: str) -> None:
+    """In a folder that others write to, a link of theirs would have us write to any file of ours."""
+    for name in (file, *(file + suffix for suffix in (LOG, "-shm", "-journal", ".new", ".new-wal", ".new-journal"))):
+        if os.path.islink(name) and os.lstat(name).st_uid not in (os.geteuid(), 0):
+            raise JournalError(f"{name} is a link that another user made: it is not followed")
+
+
+def has_content(file: str) -> bool:
+    """Whether there is a file to open. An empty one is as good as none, unless it has a log."""
+    try:
+        if os.path.exists(file) and os.stat(file).st_size > 0:
+            return True
+        log = Path(file + LOG)
+        if log.exists() and log.stat().st_size > 0:
+            raise JournalError(f"there is a log {log}, but its journal {file} is gone: put it back beside its log")
+    except OSError as error:
+        raise Unreadable(f"the journal {file} cannot be read: {error.strerror}") from error
+    return False
+
+
+def kind_of(file: str) -> Kind:
+    """What the header says that `file` is. Raises JournalError for what is neither, or has an unknown format."""
+    try:
+        with open(file, "rb") as content:
+            header = content.read(HEADER_BYTES)
+    except OSError as error:
+        raise Unreadable(f"the journal {file} cannot be read: {error.strerror or error}") from error
+    if len(header) < HEADER_BYTES or not header.startswith(b"SQLite format 3\0"):
+        raise JournalError(f"the journal {file} is damaged: file is not a database")
+    version, application_id = (int.from_bytes(header[at : at + 4], "big") for at in (VERSION_AT, APPLICATION_ID_AT))
+    if application_id not in [kind.value for kind in Kind]:
+        raise JournalError(f"{file} is an SQLite file, but not a journal of zjobs")
+    check_version(file, version)
+    return Kind(application_id)
+
+
+def check_version(file: str, version: int) -> None:
+    """Raises JournalError for a format that is newer than this program, or none of ours."""
+    if not 1 <= version <= SCHEMA_VERSION:
+        raise JournalError(
+            f"the journal {file} has format {version}; this zjobs reads format {SCHEMA_VERSION}"
+            + (": use a newer one" if version > SCHEMA_VERSION else "")
+        )
+
+
+def check_header(file: str, kind: Kind | None, only_read: bool) -> Kind:
+    """Refuses what is not a journal of ours, before anything could change the file. `kind`: what it must be.
+
+    An orderly end leaves in_use = 0 and no log, so a file in use without a log has lost it, and with it jobs that were
+    acknowledged. Beside a log only the header's bytes are looked at (sqlite.org/fileformat2.html#the_database_header):
+    a crash while the log is moved into the file leaves pages, and a length, that only the log makes whole again.
+    """
+    if not os.access(file, os.R_OK if only_read else os.R_OK | os.W_OK):
+        raise Unreadable(f"the journal {file} cannot be read{'' if only_read else ' and written'} by this user")
+    found = kind_of(file)
+    if kind not in (None, found):
+        raise _misplaced(file, found)
+    if not Path(file + LOG).exists() and _in_use(file):
+        raise JournalError(f"the journal {file} was in use, but its log {file}{LOG} is gone, and jobs with it")
+    lost = wal.lost_commits(Path(file))
+    if lost:
+        raise JournalError(f"the log {file}{LOG} is damaged: {lost} commits stand behind the broken place")
+    return found
+
+
+def _misplaced(file: str, found: Kind) -> Misplaced:
+    if found is Kind.BACKUP:
+        return Misplaced(
+            f"{file} is a backup: no broker runs on it, for the journal that it was made of has gone on since. "
+            f"`zbroker restore {file} JOURNAL` makes a journal of it"
+        )
+    return Misplaced(f"{file} is a journal and not a backup: `zbroker backup {file} TARGET` makes one")
+
+
+def _in_use(file: str) -> bool:
+    connection = sqlite3.connect(f"{Path(file).absolute().as_uri()}?immutable=1", uri=True)
+    try:
+        return bool(connection.execute("SELECT in_use FROM journal").fetchone()[0])
+    finally:
+        connection.close()

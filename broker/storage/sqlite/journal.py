@@ -1,0 +1,205 @@
+"""The journal: one SQLite file with every job, its data, its result, and the dispatch to the worker.
+
+One turn of the broker is one transaction. `synchronous=FULL` in WAL mode means that a commit returns after the
+log is flushed to disk (sqlite.org/wal.html), so what is committed survives a power cut. The file is locked for
+this one connection: SQLite before 3.51.3 can damage a WAL that two connections checkpoint at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from zjobs.broker.core.jobs import Changes, Job, Loaded
+from zjobs.broker.core.needs import Found, Needs
+from zjobs.broker.storage.api import CannotCreate, Claimed, Lease, MaintenanceError, NotOwner, StorageError
+from zjobs.broker.storage.sqlite import opening, reading
+from zjobs.broker.storage.sqlite.database import CHECKPOINT_PAGES, MEMORY, Database, damage, roll_back
+from zjobs.broker.storage.sqlite.writing import COUNT_COMMIT, write
+from zjobs.messages.states import JobState
+from zjobs.program import lock
+
+MARK_IN_USE = "UPDATE journal SET in_use = 1, commits = commits + 1"
+MARK_ENDED = "UPDATE journal SET in_use = 0, commits = commits + 1"
+
+
+class SqliteJournal:
+    """`api.Journal` and `api.Files`, in a file or, for as long as this process lives, in memory."""
+
+    engine = sqlite3.sqlite_version
+    lease: Lease | None = None  # the lock of a file lasts until it is released, or its process is gone
+
+    def __init__(self, file: str, new_id: str) -> None:
+        """`new_id`: the identity of the journal, if it is to be created."""
+        self.name = file
+        self.read_only: str | None = None
+        self._new_id = new_id
+        self._lock: lock.Lock | None = None
+        self._database: Database | None = None
+        self._serves = False
+
+    @property
+    def journal_id(self) -> str:
+        return self._db.journal_id
+
+    @property
+    def files(self) -> SqliteJournal:
+        return self
+
+    @property
+    def _db(self) -> Database:
+        if self._database is None:
+            raise NotOwner(f"the journal {self.name} was not claimed, or was released")
+        return self._database
+
+    # --- ownership ---------------------------------------------------------------------------------------------------
+
+    def claim(self, holder: str) -> None:
+        if self.name != MEMORY:
+            self._lock = _locked(self.name)
+        try:
+            self._tell(holder)
+            self._database = opening.open_journal(self.name, self._new_id)
+        except BaseException:
+            self._unlock()
+            raise
+
+    def announce(self, holder: str) -> None:
+        """Marks the file itself as in use, so that a log that vanishes later is missed (see `header`)."""
+        self._tell(holder)
+        db = self._db
+        try:
+            db.connection.execute(MARK_IN_USE)
+            if not db.in_memory:
+                db.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                opening.unclosed.remove(db.connection)
+        except sqlite3.Error as error:
+            raise CannotCreate(f"the journal {self.name} cannot be written: {error}") from error
+        self._serves = True
+
+    def renew(self) -> None:
+        _ = self._db  # raises NotOwner; there is no lease to extend
+
+    def release(self) -> None:
+        """After an orderly end everything is in the one file, with no log beside it."""
+        database, serves = self._database, self._serves
+        self._database, self._serves = None, False
+        try:
+            if database is not None and serves:
+                database.connection.execute(MARK_ENDED)
+                database.connection.close()
+        except sqlite3.Error as error:
+            raise StorageError(str(error)) from error
+        finally:
+            self._unlock()
+
+    def _tell(self, holder: str) -> None:
+        if self._lock is not None:
+            try:
+                self._lock.write(holder)
+            except OSError as error:
+                raise CannotCreate(f"the lock {self._lock.path} cannot be written: {error.strerror}") from error
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def load(self) -> Loaded:
+        with damage(self.name):
+            return reading.load(self._db)
+
+    def read(self, needs: Needs) -> Found:
+        return reading.read(self._db, needs)
+
+    def page(self, below: int, state: JobState | None, most: int) -> tuple[list[Job], int]:
+        return reading.page(self._db, below, state, most)
+
+    def ended(self, after: int, most: int) -> tuple[list[Job], int]:
+        return reading.ended(self._db, after, most)
+
+    def size_bytes(self) -> int:
+        if self._db.in_memory:
+            return int(self._db.one("PRAGMA page_count")[0] * self._db.one("PRAGMA page_size")[0])
+        return opening.size_bytes(self.name)
+
+    def used_bytes(self) -> int:
+        pages = self._db.one("PRAGMA page_count")[0] - self._db.one("PRAGMA freelist_count")[0]
+        return int(pages * self._db.one("PRAGMA page_size")[0])
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    def commit(self, changes: Changes) -> None:
+        connection = self._db.connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            write(connection, changes)
+            connection.execute("COMMIT")
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):  # not the disk's fault but ours
+            roll_back(connection)
+            raise
+        except sqlite3.Error as error:
+            self.read_only = str(error)
+            roll_back(connection)
+            raise StorageError(str(error)) from error
+
+    def recover(self) -> None:
+        """Tries a checkpoint and a commit.
+
+        A checkpoint, because after a failed flush the log's pages may be in the cache only, where another flush of
+        the same pages would wrongly succeed; a checkpoint writes them anew, into the file itself.
+        """
+        db = self._db
+        try:
+            roll_back(db.connection)
+            if not db.in_memory:
+                db.move_log_into_file()
+            db.connection.execute(MARK_IN_USE)
+        except sqlite3.Error as error:
+            roll_back(db.connection)
+            raise StorageError(str(error)) from error
+        self.read_only = None
+
+    # --- the files ---------------------------------------------------------------------------------------------------
+
+    def disk_bytes(self) -> tuple[int, int] | None:
+        if self._db.in_memory:
+            return None
+        try:
+            disk = os.statvfs(Path(self.name).parent)
+        except OSError as error:
+            raise StorageError(str(error)) from error
+        return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+
+    def give_back_space(self, pages: int) -> None:
+        db = self._db
+        if not db.one("PRAGMA freelist_count")[0]:
+            return
+        try:
+            # A script, because it is run to its end: `execute` stops after a step, which is one page here.
+            db.connection.executescript(f"BEGIN; {COUNT_COMMIT}; PRAGMA incremental_vacuum({pages}); COMMIT")
+        except sqlite3.Error as error:
+            roll_back(db.connection)
+            raise StorageError(str(error)) from error
+
+    def pause_checkpoints(self) -> None:
+        if self._db.in_memory:
+            raise MaintenanceError("the journal is in memory; there is nothing to copy")
+        self._db.all("PRAGMA wal_autocheckpoint = 0")
+
+    def resume_checkpoints(self) -> None:
+        self._db.all(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+
+
+def _locked(file: str) -> lock.Lock:
+    path = Path(file + ".lock")
+    try:
+        return lock.acquire(path)
+    except lock.Locked as error:
+        who = error.holder or "another process"
+        raise Claimed(f"the journal {file} is open in another broker: {who}", who) from error
+    except OSError as error:
+        raise CannotCreate(f"the lock {path} cannot be made: {error.strerror}") from error

@@ -1,0 +1,1 @@
+"""`zbroker check`, `backup` and `restore`: journals in files, from outside the broker."""

@@ -1,0 +1,125 @@
+"""Copies of a journal's files, made so that the folder never shows half of one, and so that no broker comes between."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from zjobs.broker.storage.api import CannotCreate, JournalError, MaintenanceError, StorageError, Unreadable
+from zjobs.broker.storage.sqlite.header import LOG
+from zjobs.program import lock
+
+PIECE_BYTES = 1 << 20
+
+
+def must_exist(file: str) -> None:
+    if not Path(file).exists():
+        raise MaintenanceError(f"there is no file {file}")
+
+
+@contextlib.contextmanager
+def kept_from_brokers(file: str) -> Iterator[None]:
+    """No broker claims the journal meanwhile. Raises lock.Locked when one has, OSError when that cannot be said.
+
+    Where no lock can be made, as on read-only media, one that is there is shared; where there is none, no broker came.
+    """
+    path = Path(file + ".lock")
+    try:
+        held: lock.Lock | None = lock.acquire(path)
+    except OSError:
+        held = lock.share(path)
+    try:
+        yield
+    finally:
+        if held is not None:
+            held.release()
+
+
+@contextlib.contextmanager
+def in_the_making(file: str) -> Iterator[str]:
+    """A name beside `file` that nobody else uses; nothing is left there."""
+    making = f"{file}.{os.urandom(4).hex()}.making"
+    try:
+        yield making
+    finally:
+        for suffix in ("", LOG):
+            Path(making + suffix).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def blaming(making: str, source: str, target: str) -> Iterator[None]:
+    """Names the file that is at fault: the one that was copied when the copy is not sound, the other when the disk
+    does not take it."""
+    try:
+        yield
+    except (CannotCreate, Unreadable, StorageError) as error:
+        raise MaintenanceError(f"{target} cannot be written: {str(error).replace(making, target)}") from error
+    except JournalError as error:
+        raise type(error)(str(error).replace(making, source)) from error
+
+
+def copy_both(file: str, target: str, head: bytes = b"", head_at: int = 0) -> None:
+    """Copies the file first, then its log: what is committed in between stands whole in the log.
+
+    `head` takes the place of the file's bytes from `head_at` on.
+    """
+    copy(file, target, head, head_at)
+    if Path(file + LOG).exists():
+        copy(file + LOG, target + LOG)
+
+
+def copy(file: str, target: str, head: bytes = b"", head_at: int = 0) -> None:
+    """Copies one file to one that must not exist, for its owner alone, and flushes it to disk.
+
+    Raises OSError with the name of that file which failed.
+    """
+    with open(file, "rb") as source, _created(target) as made:
+        first = True
+        while piece := _read(source.fileno(), file):
+            if first and head:
+                piece = piece[:head_at] + head + piece[head_at + len(head) :]
+            first = False
+            _write(made, piece, target)
+        with _naming(target):
+            os.fsync(made)
+
+
+def flush_folder(file: str) -> None:
+    """Makes the names in the folder of `file` last."""
+    descriptor = os.open(Path(file).absolute().parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _created(target: str) -> Iterator[int]:
+    descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _read(descriptor: int, file: str) -> bytes:
+    with _naming(file):
+        return os.read(descriptor, PIECE_BYTES)
+
+
+def _write(descriptor: int, piece: bytes, target: str) -> None:
+    rest = memoryview(piece)
+    with _naming(target):
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+
+
+@contextlib.contextmanager
+def _naming(file: str) -> Iterator[None]:
+    """Reads and writes do not say of which file they failed."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, file) from error

@@ -1,0 +1,24 @@
+"""All maintenance of one journal in a file."""
+
+from __future__ import annotations
+
+from zjobs.broker.credentials import Credentials
+from zjobs.broker.storage.sqlite.maintenance.backup import backup
+from zjobs.broker.storage.sqlite.maintenance.check import check
+from zjobs.broker.storage.sqlite.maintenance.restore import restore
+
+
+class FileMaintenance:
+    """`api.Maintenance`."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+
+    def check(self) -> str:
+        return check(self._file)
+
+    def backup(self, target: str, keys: Credentials | None) -> str:
+        return backup(self._file, target, keys)
+
+    def restore(self, source: str) -> str:
+        return restore(source, self._file)

@@ -1,0 +1,133 @@
+"""`zbroker restore`: a backup takes the place of a journal, as a journal with an identity of its own."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from zjobs.broker.storage.api import MaintenanceError
+from zjobs.broker.storage.sqlite import reading
+from zjobs.broker.storage.sqlite.database import Database, damage
+from zjobs.broker.storage.sqlite.header import LOG, Kind
+from zjobs.broker.storage.sqlite.maintenance import copies
+from zjobs.broker.storage.sqlite.opening import check_content, finish, open_journal
+from zjobs.messages.records import Paused
+from zjobs.program import clock, lock
+
+SHOWN = 20
+REASON = "restored from {}: what was queued in it may have run since; look at it, cancel what has, then resume"
+
+
+def restore(source: str, file: str) -> str:
+    """Puts a backup in the place of the journal `file`, which no broker may have open. Returns what to tell.
+
+    What was there is moved aside. Raises JournalError, MaintenanceError, OSError; then it is still there.
+    """
+    copies.must_exist(source)
+    try:
+        held = lock.acquire(Path(file + ".lock"))
+    except lock.Locked as error:
+        raise MaintenanceError(f"a running broker has {file} open ({error.holder}): end it first", True) from None
+    new_id = os.urandom(8).hex()
+    try:
+        with copies.in_the_making(file) as making:
+            copies.copy(source, making)
+            with copies.blaming(making, source, file):
+                database = open_journal(making, "", kind=Kind.BACKUP)
+                check_content(database)
+                open_jobs = _open_jobs(database)
+                _become_journal(database, new_id, source)
+            aside = _replace(making, file)
+    finally:
+        held.release()
+    lines = [f"{file} is journal {new_id} now, restored from {source}, a backup of journal {database.journal_id}"]
+    lines += [f"what was there before is {aside} now"] if aside else []
+    return "\n".join(lines + open_jobs)
+
+
+def _become_journal(database: Database, new_id: str, source: str) -> None:
+    """It has no session: whatever worker comes is not the one that jobs were dispatched to, so these are in doubt."""
+    paused = _pause(database, source)
+    finish(
+        database,
+        Kind.JOURNAL,
+        ("UPDATE journal SET id = ?", (new_id,)),
+        ("DELETE FROM session", ()),
+        ("DELETE FROM pause", ()),
+        ("INSERT INTO pause(at, reason) VALUES(?, ?)", paused),
+    )
+
+
+def _pause(database: Database, source: str) -> Paused:
+    """Nothing may start before somebody has looked: what the backup calls queued may have run after it was made."""
+    with damage(database.file):
+        before = reading.load(database).paused
+    reason = REASON.format(source) + (f". Before that: {before.reason}" if before and before.reason else "")
+    return Paused(clock.wall_ms(), reason[:1000])
+
+
+def _open_jobs(database: Database) -> list[str]:
+    """What to tell of the jobs that had not ended, in turn."""
+    jobs, count = reading.queued(database, SHOWN)
+    if not count:
+        return ["no job in it was queued; nothing starts before `zclient resume`"]
+    lines = ["nothing starts before `zclient resume`: these jobs had not ended in the backup, and may have run since"]
+    lines += [
+        f"  {job_id}  {job_type}" + ("  was with the worker" if in_flight else "")
+        for job_id, job_type, in_flight in jobs
+    ]
+    if count > len(jobs):
+        lines.append(f"  and {count - len(jobs)} more (zclient list --state queued)")
+    return lines
+
+
+# --- the names -------------------------------------------------------------------------------------------------------
+
+
+def _replace(making: str, file: str) -> str | None:
+    """The new journal gets its name; the old one, with its log, another, which is returned.
+
+    Whenever this is cut off, a broker finds the old journal or the new one, or refuses an old one without its log;
+    never does it find none, and begin with an empty one.
+    """
+    if not os.path.lexists(file) and not os.path.lexists(file + LOG):
+        aside = None
+        os.replace(making, file)
+    else:
+        aside = _free_name(f"{file}.before-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(clock.wall_ms() // 1000))}")
+        try:
+            _move_aside(file, aside)
+            os.replace(making, file)
+        except OSError:
+            _move_back(aside, file)
+            raise
+    copies.flush_folder(file)
+    return aside
+
+
+def _move_aside(file: str, aside: str) -> None:
+    if os.path.lexists(file):
+        try:
+            os.link(file, aside)  # so that there is a journal at any time
+        except OSError:  # a file system without hard links
+            os.rename(file, aside)
+    if os.path.lexists(file + LOG):
+        os.rename(file + LOG, aside + LOG)
+
+
+def _move_back(aside: str, file: str) -> None:
+    if os.path.lexists(aside + LOG):
+        os.rename(aside + LOG, file + LOG)
+    if os.path.lexists(file):
+        Path(aside).unlink(missing_ok=True)
+    elif os.path.lexists(aside):
+        os.rename(aside, file)
+
+
+def _free_name(name: str) -> str:
+    number, free = 1, name
+    while os.path.lexists(free) or os.path.lexists(free + LOG):
+        number += 1
+        free = f"{name}-{number}"
+    return free

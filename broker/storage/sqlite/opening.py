@@ -1,0 +1,138 @@
+"""Opens and creates journal files, so that a file which is refused stays as it is, byte by byte."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from zjobs.broker.storage.api import CannotCreate, JournalError, StorageError
+from zjobs.broker.storage.sqlite import header, lineage, wal
+from zjobs.broker.storage.sqlite.database import MEMORY, Database, configure, connect, damage
+from zjobs.broker.storage.sqlite.header import LOG, Kind
+from zjobs.broker.storage.sqlite.schema import APPLICATION_ID, CHECKS, MIGRATIONS, SCHEMA, SCHEMA_VERSION
+
+CHECKED_AT_START_BYTES = 64 << 20
+
+# Connections to files that turned out to be damaged, or that nobody serves yet. SQLite moves the log into the file when
+# a connection is closed; a damaged journal shall stay as it is, so these never are (the program ends anyway).
+unclosed: list[sqlite3.Connection] = []
+
+
+def open_journal(file: str, new_id: str, as_it_is: bool = False, kind: Kind | None = Kind.JOURNAL) -> Database:
+    """Opens or creates the journal in `file`; a new one gets the identity `new_id`. `kind`: what it must be.
+
+    Nothing is written to an existing file, except that one of an older format is brought up to date; `as_it_is` refuses
+    such a file instead. Raises CannotCreate and JournalError.
+    """
+    if file == MEMORY:
+        return Database(_create(MEMORY, new_id), file)
+    header.refuse_foreign_links(file)
+    if not header.has_content(file):
+        _create_file(file, new_id)
+    with damage(file):
+        found = header.check_header(file, kind, as_it_is)
+        connection = connect(file, as_it_is and not os.access(file, os.R_OK | os.W_OK))
+        unclosed.append(connection)
+        database = _with_its_own_log(connection, file, found)
+        _bring_up_to_date(database, as_it_is)
+        if size_bytes(file) <= CHECKED_AT_START_BYTES:
+            check_content(database)
+    return database
+
+
+def check_content(database: Database) -> None:
+    """Looks through the whole file. Raises JournalError with what is wrong; takes seconds for a gigabyte."""
+    with damage(database.file):
+        problems = [row[0] for row in database.all("PRAGMA integrity_check(3)") if row[0] != "ok"]
+        for sentence, query in CHECKS.items():
+            problems += [f"{sentence} ({row[0]})" for row in database.all(query)]
+    if problems:
+        raise JournalError(f"the journal {database.file} is damaged: {'; '.join(problems)}")
+
+
+def finish(database: Database, kind: Kind, *statements: tuple[str, Sequence[Any]]) -> None:
+    """Turns a copy into one file of this kind, after these statements, and closes it. Raises StorageError."""
+    connection = database.connection
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for statement, values in statements:
+            connection.execute(statement, values)
+        connection.execute("UPDATE journal SET in_use = 0, commits = commits + 1")
+        connection.execute(f"PRAGMA application_id = {kind.value}")
+        connection.execute("COMMIT")
+        database.move_log_into_file()  # closing would not say that it failed
+        unclosed.remove(connection)
+        connection.close()
+    except sqlite3.Error as error:
+        raise StorageError(str(error)) from error
+
+
+def size_bytes(file: str) -> int:
+    """What the journal takes on disk, its log included."""
+    return sum(path.stat().st_size for path in (Path(file), Path(file + LOG)) if path.exists())
+
+
+def _with_its_own_log(connection: sqlite3.Connection, file: str, kind: Kind) -> Database:
+    """The journal on a connection that has read nothing yet; raises JournalError when its log is another one's."""
+    alone, log = lineage.of_file(file), lineage.of_log(file)
+    foreign = JournalError(
+        f"the log {file}{LOG} does not belong to the journal {file}: one of them was put beside the other, and "
+        "together they would be damaged. Both are as they were; the log of another journal belongs beside that one"
+    )
+    try:
+        configure(connection)
+        database = Database(connection, file, kind)
+        together = database.stand()
+    except (sqlite3.Error, StorageError, TypeError):
+        if not lineage.fits(alone, log):
+            raise foreign from None
+        raise
+    # When both are the same, SQLite found nothing whole in the log, and passes over it.
+    if alone not in (None, together) and not lineage.fits(alone, log, together):
+        raise foreign
+    return database
+
+
+def _bring_up_to_date(database: Database, refuse: bool) -> None:
+    file, version = database.file, database.one("PRAGMA user_version")[0]
+    header.check_version(file, version)  # the log may have another one than the file's header
+    if version < SCHEMA_VERSION and refuse:
+        raise JournalError(f"{file} has the older format {version}; check a backup, which gets the present one")
+    if version < SCHEMA_VERSION:
+        steps = "".join(MIGRATIONS[old] for old in range(version, SCHEMA_VERSION))
+        database.connection.executescript(f"BEGIN;{steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+
+
+def _create(file: str, new_id: str) -> sqlite3.Connection:
+    connection = connect(file)
+    configure(connection)
+    connection.execute(f"PRAGMA page_size = {wal.PAGE_BYTES}")
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.executescript(SCHEMA)
+    connection.execute(
+        "INSERT INTO journal(id, next_id, change, completed, failed, cancelled, in_use) VALUES(?, 1, 0, 0, 0, 0, 0)",
+        (new_id,),
+    )
+    return connection
+
+
+def _create_file(file: str, new_id: str) -> None:
+    """Makes the whole journal under another name first, so that a crash leaves none or a complete one."""
+    path, making = Path(file), Path(file + ".new")
+    try:
+        making.unlink(missing_ok=True)
+        os.close(os.open(making, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        connection = _create(str(making), new_id)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.close()
+        making.rename(path)
+        directory = os.open(path.parent, os.O_RDONLY)
+        os.fsync(directory)
+        os.close(directory)
+    except (OSError, sqlite3.Error) as error:
+        raise CannotCreate(f"the journal {file} cannot be created: {error}") from error

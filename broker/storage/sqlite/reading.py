@@ -1,0 +1,227 @@
+"""Reads committed records. Each function raises StorageError when the disk cannot be read or a record is damaged."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import Enum
+from itertools import islice
+from typing import Any, TypeVar
+
+from zjobs.broker.core.jobs import Counters, Job, Loaded, Service, Session, Submitted
+from zjobs.broker.core.needs import Details, Found, Needs, OutputNeed, OutputPiece, ResultNeed, ResultPiece
+from zjobs.broker.storage.api import StorageError
+from zjobs.broker.storage.sqlite.database import Database
+from zjobs.messages.records import Attempt, Paused, TaskType
+from zjobs.messages.states import FailReason, JobState, Outcome
+
+MAX_BLOB_BYTES = 1 << 31
+IDS_AT_ONCE = 500
+RARE = (JobState.FAILED, JobState.CANCELLED)
+
+JOB_COLUMNS = ", ".join(Job._fields)
+_STATE, _REASON, _CANCELLING = map(Job._fields.index, ("state", "reason", "cancelling"))
+
+Word = TypeVar("Word", bound=Enum)
+_WORDS: dict[type[Enum], dict[str, Any]] = {
+    kind: {word.value: word for word in kind} for kind in (JobState, FailReason, Outcome)
+}
+
+
+# --- everything that the core keeps --------------------------------------------------------------------------------
+
+
+def load(db: Database) -> Loaded:
+    counters = Counters(*db.one("SELECT next_id, change, completed, failed, cancelled FROM journal"))
+    in_flight = db.all(f"SELECT n, {JOB_COLUMNS} FROM hand JOIN job USING (id) ORDER BY n")
+    session = db.one("SELECT * FROM session")
+    announced = db.one("SELECT 1 FROM announced") is not None
+    types = db.all(
+        "SELECT name, description, max_attempts, max_reruns, time_limit_ms, grace_ms, retry_delay_ms FROM type"
+    )
+    priorities = [row[0] for row in db.all("SELECT DISTINCT priority FROM job WHERE state = 'queued'")]
+    paused = db.one("SELECT at, reason FROM pause")
+    return Loaded(
+        db.journal_id,
+        counters,
+        {priority: _ready_ids(db, priority) for priority in priorities},
+        db.all(
+            "SELECT ready_at, id, priority, ready_at - coalesce(ended_at, submitted_at) FROM job "
+            "WHERE ready_at IS NOT NULL AND state = 'queued'"
+        ),
+        {row[0]: _job(row[1:]) for row in in_flight},
+        Session(*session) if session else None,
+        {row[0]: TaskType(*row) for row in types} if announced else None,
+        Paused(*paused) if paused else None,
+        dict(db.all("SELECT owner, count(*) FROM job WHERE state = 'queued' AND owner <> '' GROUP BY owner")),
+        Service(*db.one("SELECT served_ms, served_at FROM journal")),
+    )
+
+
+def _ready_ids(db: Database, priority: int) -> array[int]:
+    query = "SELECT id FROM job WHERE state = 'queued' AND priority = ? AND ready_at IS NULL ORDER BY id"
+    return array("q", (row[0] for row in db.each(query, priority)))
+
+
+# --- by id -----------------------------------------------------------------------------------------------------------
+
+
+def read(db: Database, needs: Needs) -> Found:
+    # mypy cannot see that the readers stand in the order of the fields; a test does
+    return Found(*(reader(db, wanted) if wanted else {} for reader, wanted in zip(_READERS, needs)))  # type: ignore[arg-type]
+
+
+def _jobs(db: Database, ids: Sequence[int]) -> dict[int, Job]:
+    return {row[0]: _job(row) for row in _rows(db, f"SELECT {JOB_COLUMNS} FROM job", ids)}
+
+
+def _submits(db: Database, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Submitted]:
+    query = "SELECT owner, request_key, first_id, count, digest FROM request WHERE owner = ? AND request_key = ?"
+    return {row[:2]: Submitted(*row) for key in keys if (row := db.one(query, *key))}
+
+
+def _data(db: Database, ids: Sequence[int]) -> dict[int, bytes]:
+    return dict(_rows(db, "SELECT id, body FROM data", ids))
+
+
+def _kept_bytes(db: Database, ids: Sequence[int]) -> dict[int, int]:
+    kept: dict[int, int] = {}
+    for table in ("data", "result", "output"):
+        for job_id, size in _rows(db, f"SELECT id, length(body) FROM {table}", ids):
+            kept[job_id] = kept.get(job_id, 0) + size
+    return kept
+
+
+def _rows(db: Database, query: str, ids: Sequence[int]) -> Iterator[Any]:
+    """The rows of all ids. Most often one range has them, but priorities mix them; one query for each would take three
+    times as long."""
+    if len(ids) > 1 and list(ids) == list(range(ids[0], ids[0] + len(ids))):
+        yield from db.all(f"{query} WHERE id BETWEEN ? AND ?", ids[0], ids[-1])
+        return
+    rest = iter(ids)
+    while some := ", ".join(map(str, islice(rest, IDS_AT_ONCE))):
+        yield from db.all(f"{query} WHERE id IN ({some})")
+
+
+def _results(db: Database, needs: Iterable[ResultNeed]) -> dict[ResultNeed, ResultPiece]:
+    found = {}
+    for need in needs:
+        begin = min(need.offset, MAX_BLOB_BYTES) + 1  # an offset may be the greatest number that SQLite takes
+        query = "SELECT length(body), substr(body, ?, ?) FROM result WHERE id = ?"
+        if row := db.one(query, begin, need.size, need.id):
+            found[need] = ResultPiece(*row)
+    return found
+
+
+def _outputs(db: Database, needs: Iterable[OutputNeed]) -> dict[OutputNeed, OutputPiece]:
+    return {need: piece for need in needs if (piece := _output(db, need))}
+
+
+def _output(db: Database, need: OutputNeed) -> OutputPiece | None:
+    newest = "SELECT run, offset + length(body) FROM output WHERE id = ? ORDER BY run DESC, offset DESC LIMIT 1"
+    run, end = db.one(newest, need.id) or (-1, 0)
+    if run < need.run:
+        return None
+    at = need.offset
+    first = "SELECT coalesce(max(offset), 0) FROM output WHERE id = ? AND run = ? AND offset <= ?"
+    rest = "SELECT offset, body FROM output WHERE id = ? AND run = ? AND offset >= ? ORDER BY offset"
+    piece = bytearray()
+    for offset, body in db.each(rest, need.id, run, db.one(first, need.id, run, at)[0]):
+        if offset > at and piece:
+            break
+        piece += body[max(0, at - offset) :]
+        at = max(at, offset + len(body))
+        if len(piece) >= need.size:
+            break
+    return OutputPiece(end, at - len(piece) if piece else min(need.offset, end), bytes(piece[: need.size]), run)
+
+
+def _details(db: Database, ids: Iterable[int]) -> dict[int, Details]:
+    return {job_id: _detail(db, job_id) for job_id in ids if db.one("SELECT 1 FROM job WHERE id = ?", job_id)}
+
+
+def _detail(db: Database, job_id: int) -> Details:
+    key = db.one("SELECT request_key FROM request WHERE first_id <= ? ORDER BY first_id DESC LIMIT 1", job_id)
+    data = db.one("SELECT length(body) FROM data WHERE id = ?", job_id)
+    result = db.one("SELECT length(body) FROM result WHERE id = ?", job_id)
+    copies = db.all("SELECT id FROM job WHERE retry_of = ? ORDER BY id", job_id)
+    return Details(
+        key[0] if key else "",
+        data[0] if data else None,
+        result[0] if result else None,
+        tuple(row[0] for row in copies),
+        _attempts(db, job_id),
+    )
+
+
+def _attempts(db: Database, job_id: int) -> tuple[Attempt, ...]:
+    rows = db.all(
+        "SELECT number, outcome, started_at, ended_at, reason, message, detail FROM attempt WHERE job = ? "
+        "ORDER BY number",
+        job_id,
+    )
+    return tuple(
+        Attempt(number, _word(Outcome, outcome), started_at, ended_at, _reason(reason), message, detail)
+        for number, outcome, started_at, ended_at, reason, message, detail in rows
+    )
+
+
+_READERS: tuple[Callable[[Database, Any], object], ...] = (
+    _jobs,
+    _submits,
+    _data,
+    _kept_bytes,
+    _results,
+    _outputs,
+    _details,
+)
+
+
+# --- in the order of their ids ---------------------------------------------------------------------------------------
+
+
+def page(db: Database, below: int, state: JobState | None, most: int) -> tuple[list[Job], int]:
+    condition = f"AND state = '{state.value}'" if state in RARE else ""  # which have an index
+    query = f"SELECT {JOB_COLUMNS} FROM job WHERE id < ? {condition} ORDER BY id DESC LIMIT ?"
+    jobs = list(map(_job, db.all(query, below, most)))
+    return jobs, jobs[-1].id if len(jobs) == most else 0
+
+
+def ended(db: Database, after: int, most: int) -> tuple[list[Job], int]:
+    rows = db.all(f"SELECT {JOB_COLUMNS} FROM job WHERE id > ? ORDER BY id LIMIT ?", after, most)
+    jobs = list(map(_job, rows))
+    return [job for job in jobs if job.state.final], jobs[-1].id if len(jobs) == most else 0
+
+
+def queued(db: Database, most: int) -> tuple[list[tuple[int, str, bool]], int]:
+    """The first of the jobs that have not ended, in turn: id, type, whether it is in flight; and how many there are."""
+    rows = db.all(
+        "SELECT id, type, id IN (SELECT id FROM hand) FROM job WHERE state = 'queued' "
+        "ORDER BY priority DESC, id LIMIT ?",
+        most,
+    )
+    count = db.one("SELECT count(*) FROM job WHERE state = 'queued'")[0]
+    return [(job_id, job_type, bool(in_flight)) for job_id, job_type, in_flight in rows], count
+
+
+# --- rows to records -------------------------------------------------------------------------------------------------
+
+
+def _job(row: Sequence[Any]) -> Job:
+    values = list(row)
+    values[_STATE] = _word(JobState, values[_STATE])
+    values[_REASON] = _reason(values[_REASON])
+    values[_CANCELLING] = bool(values[_CANCELLING])
+    return Job._make(values)
+
+
+def _reason(value: str | None) -> FailReason | None:
+    return None if value is None else _word(FailReason, value)
+
+
+def _word(kind: type[Word], value: str) -> Word:
+    """One of a closed list. An unknown one was damaged on disk: a KeyError would end the broker."""
+    try:
+        return _WORDS[kind][value]  # type: ignore[no-any-return]
+    except KeyError:
+        raise StorageError(f"a record is damaged: {value!r} is no {kind.__name__}") from None

@@ -1,0 +1,30 @@
+"""The time, as messages and journals carry it: milliseconds.
+
+The monotonic clock counts what passed in this process's lifetime and nobody sets it; deadlines are taken from it. The
+wall clock is for people, and may show any date.
+"""
+
+from __future__ import annotations
+
+import time
+
+from zjobs.messages.units import Ms
+
+LATEST_WALL_MS = 253_402_300_799_000  # the year 9999, where Python's dates end
+
+
+def mono_ms() -> Ms:
+    """Milliseconds of the monotonic clock."""
+    return Ms(time.monotonic_ns() // 1_000_000)
+
+
+def wall_ms() -> Ms:
+    """Milliseconds since 1970 (UTC). Set to a date that messages cannot carry, it stands still at the nearest one."""
+    return Ms(min(max(0, _wall_ms()), LATEST_WALL_MS))
+
+
+def _wall_ms() -> int:
+    try:
+        return time.time_ns() // 1_000_000
+    except OverflowError:  # from Python 3.13 on, beyond 2262; before that, Python's clock stands still there
+        return int(time.clock_gettime(time.CLOCK_REALTIME) * 1000)

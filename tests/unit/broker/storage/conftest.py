@@ -1,0 +1,19 @@
+"""Puts `journal_sample` on the path, and ends what refused journals leave open."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from zjobs.broker.storage.sqlite import opening
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(autouse=True)
+def _close_what_was_refused() -> Iterator[None]:
+    """A program that refuses a journal ends; a test does not, so it closes what was left open."""
+    yield
+    while opening.unclosed:
+        opening.unclosed.pop().close()

@@ -1,0 +1,75 @@
+"""One of everything that a journal can hold."""
+
+from __future__ import annotations
+
+from array import array
+
+from zjobs.broker.core.jobs import Changes, Counters, Job, Loaded, Printed, Session, Submitted
+from zjobs.messages.records import Attempt, Paused, TaskType
+from zjobs.messages.states import FailReason, JobState, Outcome
+
+LAST_RUN = {"started_at": 1100, "ended_at": 1200, "elapsed_ms": 100}
+FAILURE = {"reason": FailReason.RAISED, "message": "no"}
+# as format 1 could hold them
+QUEUED = Job(1, "reverse", JobState.QUEUED, 1, 1, 2, 3, 1000)._replace(**LAST_RUN, **FAILURE, run=2)
+DONE = Job(2, "swap", JobState.COMPLETED, 1, 0, 1, 0, 1001)._replace(
+    started_at=1101, ended_at=1201, elapsed_ms=100, run=1
+)
+FAILED = Job(3, "übel", JobState.FAILED, 1, 0, 1, 0, 1002)._replace(
+    ended_at=1202, reason=FailReason.WORKER_LOST, message="tot", run=1
+)
+# what came with format 2
+URGENT = Job(4, "reverse", JobState.QUEUED, 0, 0, 0, 3, 1003, 5, time_limit_ms=700, cancelling=True, retry_of=1)
+DELAYED = Job(5, "swap", JobState.QUEUED, 0, 0, 0, 0, 1004, -3, ready_at=5000)
+CANCELLED = Job(6, "swap", JobState.CANCELLED, 0, 0, 1, 0, 1005, ended_at=1206, output_bytes=7, killed=3)
+ATTEMPTS = (
+    Attempt(1, Outcome.FAILED, 1100, 1200, FailReason.RAISED, "no", "Traceback"),
+    Attempt(2, Outcome.INTERRUPTED, None, 1300, None, "", ""),
+)
+OLD_TYPES = {"reverse": TaskType("reverse", "The text backwards.", 1, 2), "swap": TaskType("swap")}
+TYPES = {**OLD_TYPES, "slow": TaskType("slow", "", 3, 0, 60_000, 500, 250)}
+SESSION = Session("incarnation", "session", 8, 4, 6)
+OLD_COUNTERS = Counters(4, 9, 1, 1, 0)
+COUNTERS = Counters(7, 9, 1, 1, 1)
+PAUSED = Paused(1300, "looking at it")
+JOBS = (QUEUED, DONE, FAILED, URGENT, DELAYED, CANCELLED)
+FIRST, SECOND = Submitted("", "key", 1, 3, b"digest"), Submitted("", "second", 4, 3, b"2")
+LOADED = Loaded(
+    "the journal",
+    COUNTERS,
+    {-3: array("q"), 0: array("q", [1]), 5: array("q", [4])},
+    [(5000, 5, -3, 3996)],
+    {7: QUEUED},
+    SESSION,
+    TYPES,
+    PAUSED,
+    {},
+)
+EMPTY = Loaded("the journal", Counters(1), {}, [], {}, None, None, None, {})
+
+
+def changes(**fields: object) -> Changes:
+    """What one turn writes: these fields."""
+    made = Changes()
+    for name, value in fields.items():
+        assert hasattr(made, name), name
+        setattr(made, name, value)
+    return made
+
+
+def everything() -> Changes:
+    return changes(
+        added={job.id: job._replace(state=JobState.QUEUED, reason=None) for job in JOBS},
+        changed={job.id: job for job in JOBS},
+        data=[(1, b"abc")],
+        data_copies=[(4, 1)],
+        outputs=[Printed(6, 1, 0, b"printed")],
+        pauses=[Paused(1200, "before"), None, PAUSED],
+        results=[(2, b"0123456789")],
+        attempts=[(1, attempt) for attempt in ATTEMPTS],
+        submitted={each[:2]: each for each in (FIRST, SECOND)},
+        deliveries=[(7, 1)],
+        session=SESSION,
+        types=TYPES,
+        counters=COUNTERS,
+    )
