@@ -67,8 +67,11 @@ def _ready_ids(db: Database, priority: int) -> array[int]:
 
 
 def read(db: Database, needs: Needs) -> Found:
-    # mypy cannot see that the readers stand in the order of the fields; a test does
-    return Found(*(reader(db, wanted) if wanted else {} for reader, wanted in zip(_READERS, needs)))  # type: ignore[arg-type]
+    found: list[Any] = [{}] * len(needs)
+    for place, wanted in enumerate(needs):
+        if wanted:
+            found[place] = _READERS[place](db, wanted)
+    return Found._make(found)
 
 
 def _jobs(db: Database, ids: Sequence[int]) -> dict[int, Job]:
@@ -95,9 +98,12 @@ def _kept_bytes(db: Database, ids: Sequence[int]) -> dict[int, int]:
 def _rows(db: Database, query: str, ids: Sequence[int]) -> Iterator[Any]:
     """The rows of all ids. Most often one range has them, but priorities mix them; one query for each would take three
     times as long."""
-    if len(ids) > 1 and list(ids) == list(range(ids[0], ids[0] + len(ids))):
-        yield from db.all(f"{query} WHERE id BETWEEN ? AND ?", ids[0], ids[-1])
-        return
+    if list(ids) == list(range(ids[0], ids[0] + len(ids))):
+        return iter(db.all(f"{query} WHERE id BETWEEN ? AND ?", ids[0], ids[-1]))
+    return _scattered_rows(db, query, ids)
+
+
+def _scattered_rows(db: Database, query: str, ids: Iterable[int]) -> Iterator[Any]:
     rest = iter(ids)
     while some := ", ".join(map(str, islice(rest, IDS_AT_ONCE))):
         yield from db.all(f"{query} WHERE id IN ({some})")
@@ -166,6 +172,7 @@ def _attempts(db: Database, job_id: int) -> tuple[Attempt, ...]:
     )
 
 
+# In the order of the fields of `Needs`.
 _READERS: tuple[Callable[[Database, Any], object], ...] = (
     _jobs,
     _submits,
