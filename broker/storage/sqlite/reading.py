@@ -33,7 +33,7 @@ _WORDS: dict[type[Enum], dict[str, Any]] = {
 
 def load(db: Database) -> Loaded:
     counters = Counters(*db.one("SELECT next_id, change, completed, failed, cancelled FROM journal"))
-    in_flight = db.all(f"SELECT n, {JOB_COLUMNS} FROM hand JOIN job USING (id) ORDER BY n")
+    in_flight = db.all(f"SELECT delivery, {JOB_COLUMNS} FROM in_flight JOIN job USING (id) ORDER BY delivery")
     session = db.one("SELECT * FROM session")
     announced = db.one("SELECT 1 FROM announced") is not None
     types = db.all(
@@ -142,22 +142,21 @@ def _output(db: Database, need: OutputNeed) -> OutputPiece | None:
     return OutputPiece(end, at - len(piece) if piece else min(need.offset, end), bytes(piece[: need.size]), run)
 
 
+DETAILS = """
+SELECT (SELECT request_key FROM request WHERE first_id <= job.id ORDER BY first_id DESC LIMIT 1),
+       (SELECT length(body) FROM data WHERE data.id = job.id),
+       (SELECT length(body) FROM result WHERE result.id = job.id)
+FROM job WHERE job.id = ?"""
+
+
 def _details(db: Database, ids: Iterable[int]) -> dict[int, Details]:
-    return {job_id: _detail(db, job_id) for job_id in ids if db.one("SELECT 1 FROM job WHERE id = ?", job_id)}
-
-
-def _detail(db: Database, job_id: int) -> Details:
-    key = db.one("SELECT request_key FROM request WHERE first_id <= ? ORDER BY first_id DESC LIMIT 1", job_id)
-    data = db.one("SELECT length(body) FROM data WHERE id = ?", job_id)
-    result = db.one("SELECT length(body) FROM result WHERE id = ?", job_id)
-    copies = db.all("SELECT id FROM job WHERE retry_of = ? ORDER BY id", job_id)
-    return Details(
-        key[0] if key else "",
-        data[0] if data else None,
-        result[0] if result else None,
-        tuple(row[0] for row in copies),
-        _attempts(db, job_id),
-    )
+    found = {}
+    for job_id in ids:
+        if row := db.one(DETAILS, job_id):
+            copies = db.all("SELECT id FROM job WHERE retry_of = ? ORDER BY id", job_id)
+            request_key, *sizes = row
+            found[job_id] = Details(request_key or "", *sizes, tuple(row[0] for row in copies), _attempts(db, job_id))
+    return found
 
 
 def _attempts(db: Database, job_id: int) -> tuple[Attempt, ...]:
@@ -203,7 +202,7 @@ def ended(db: Database, after: int, most: int) -> tuple[list[Job], int]:
 def queued(db: Database, most: int) -> tuple[list[tuple[int, str, bool]], int]:
     """The first of the jobs that have not ended, in turn: id, type, whether it is in flight; and how many there are."""
     rows = db.all(
-        "SELECT id, type, id IN (SELECT id FROM hand) FROM job WHERE state = 'queued' "
+        "SELECT id, type, id IN (SELECT id FROM in_flight) FROM job WHERE state = 'queued' "
         "ORDER BY priority DESC, id LIMIT ?",
         most,
     )

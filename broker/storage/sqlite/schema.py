@@ -8,7 +8,7 @@ from zjobs.messages.states import FailReason, JobState, Outcome
 
 APPLICATION_ID = 0x7A6A6F62  # "zjob": the file says whose it is (sqlite.org/pragma.html#pragma_application_id)
 BACKUP_ID = 0x7A6A6263  # "zjbc": a copy, which is no journal until it is restored
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 SCHEMA = """
 -- one row: the journal's identity, its totals, whether a broker has it open, and how many transactions it has seen
@@ -45,11 +45,11 @@ CREATE TABLE attempt(
 CREATE TABLE request(
     first_id INTEGER PRIMARY KEY, owner TEXT NOT NULL, request_key TEXT NOT NULL, count INTEGER NOT NULL,
     digest BLOB NOT NULL, UNIQUE(owner, request_key));
--- at most one row: the session with the worker; and the hand-overs of that session that are not settled
+-- at most one row: the session with the worker; and the deliveries of that session that are not settled
 CREATE TABLE session(
-    incarnation TEXT NOT NULL, session TEXT NOT NULL, next_n INTEGER NOT NULL, reports_done INTEGER NOT NULL,
-    resume INTEGER NOT NULL, began_n INTEGER NOT NULL DEFAULT 0, began_at INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE hand(n INTEGER PRIMARY KEY, id INTEGER NOT NULL);
+    incarnation TEXT NOT NULL, session TEXT NOT NULL, next_delivery INTEGER NOT NULL, reports_done INTEGER NOT NULL,
+    resume INTEGER NOT NULL, began_delivery INTEGER NOT NULL DEFAULT 0, began_at INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE in_flight(delivery INTEGER PRIMARY KEY, id INTEGER NOT NULL);
 -- the task types that a worker last announced; `announced` has a row once one did
 CREATE TABLE type(
     name TEXT PRIMARY KEY, description TEXT NOT NULL, max_attempts INTEGER NOT NULL, max_reruns INTEGER NOT NULL,
@@ -119,6 +119,12 @@ INSERT INTO output SELECT id, run, max(0, output_bytes - length(body)), body
 FROM output_2 JOIN job USING (id);
 DROP TABLE output_2;
 """,
+    3: """
+ALTER TABLE hand RENAME TO in_flight;
+ALTER TABLE in_flight RENAME COLUMN n TO delivery;
+ALTER TABLE session RENAME COLUMN next_n TO next_delivery;
+ALTER TABLE session RENAME COLUMN began_n TO began_delivery;
+""",
 }
 
 
@@ -129,8 +135,8 @@ def _words(kind: type[Enum]) -> str:
 
 # What must hold beyond SQLite's own structure: a sentence, and a query for what breaks it.
 CHECKS = {
-    "a job is in flight that does not exist": "SELECT id FROM hand WHERE id NOT IN (SELECT id FROM job)",
-    "a job is in flight that has ended": "SELECT id FROM hand JOIN job USING (id) WHERE state <> 'queued' LIMIT 1",
+    "a job is in flight that does not exist": "SELECT id FROM in_flight WHERE id NOT IN (SELECT id FROM job)",
+    "a job is in flight that has ended": "SELECT id FROM in_flight JOIN job USING (id) WHERE state <> 'queued' LIMIT 1",
     "an id was given that is not counted": "SELECT id FROM job WHERE id >= (SELECT next_id FROM journal) LIMIT 1",
     "a completed job has no result": "SELECT id FROM job WHERE state = 'completed' "
     "AND id NOT IN (SELECT id FROM result) LIMIT 1",

@@ -51,9 +51,9 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     if changes.submitted:
         many(INSERT_REQUEST, changes.submitted.values())
     if changes.settled:
-        many("DELETE FROM hand WHERE n = ?", changes.settled)
+        many("DELETE FROM in_flight WHERE delivery = ?", changes.settled)
     if changes.deliveries:
-        many("INSERT INTO hand VALUES(?, ?)", changes.deliveries)
+        many("INSERT INTO in_flight VALUES(?, ?)", changes.deliveries)
     if changes.session is not None:
         _replace(db, "session", [changes.session])
     if changes.types is not None:

@@ -41,7 +41,7 @@ from zjobs.broker.storage.sqlite.opening import check_content, open_journal
 from zjobs.broker.storage.sqlite.schema import SCHEMA_VERSION
 
 SAMPLES = Path(__file__).parent / "data"
-OLDER = ("format_1.db", "format_2.db")
+OLDER = ("format_1.db", "format_2.db", "format_3.db")
 
 
 @pytest.fixture
@@ -80,8 +80,8 @@ def sql(journal: SqliteJournal, statement: str) -> list[tuple[object, ...]]:
 @pytest.mark.parametrize(
     ("harm", "word"),
     [
-        ("INSERT INTO hand VALUES(9, 99)", "does not exist"),
-        ("INSERT INTO hand VALUES(9, 2)", "has ended"),
+        ("INSERT INTO in_flight VALUES(9, 99)", "does not exist"),
+        ("INSERT INTO in_flight VALUES(9, 2)", "has ended"),
         ("UPDATE journal SET next_id = 2", "not counted"),
         ("DELETE FROM result", "no result"),
         ("UPDATE data SET body = x'00'", "another size"),
@@ -106,7 +106,7 @@ def test_words_that_mean_nothing_are_damage(path: Path, harm: str) -> None:
     sql(journal, harm)
     with pytest.raises(StorageError, match="a record is damaged"):
         journal.read(Needs(jobs=[1]))
-    sql(journal, "INSERT OR IGNORE INTO hand VALUES(9, 1)")
+    sql(journal, "INSERT OR IGNORE INTO in_flight VALUES(9, 1)")
     with pytest.raises(JournalError):
         journal.load()
     journal.release()
@@ -116,7 +116,7 @@ def test_a_forgotten_job_leaves_no_row(path: Path) -> None:
     """In no table."""
     journal = made(path)
     journal.commit(changes(forgotten=set(range(1, 7)), settled=[(7,)]))
-    for table in ("job", "data", "result", "output", "attempt", "request", "hand"):
+    for table in ("job", "data", "result", "output", "attempt", "request", "in_flight"):
         assert sql(journal, f"SELECT count(*) FROM {table}") == [(0,)], table
     journal.release()
 
@@ -204,7 +204,7 @@ def _harms() -> dict[str, tuple[Callable[[Path], object], str]]:
         "a newer format": (lambda path: _sqlite(path, "PRAGMA user_version = 99"), "use a newer one"),
         "an older format": (lambda path: _sqlite(path, "PRAGMA user_version = 0"), "format 0"),
         "its log lost": (lambda path: _sqlite(path, "UPDATE journal SET in_use = 1"), "is gone"),
-        "a table lost": (lambda path: _sqlite(path, "DROP TABLE hand"), "is damaged"),
+        "a table lost": (lambda path: _sqlite(path, "DROP TABLE in_flight"), "is damaged"),
         "cut short": (lambda path: os.truncate(path, path.stat().st_size // 2), "damaged"),
         "a folder": (lambda path: (path.unlink(), path.mkdir()), "journal"),
     }
@@ -325,7 +325,7 @@ def test_a_large_log_is_not_looked_through_at_the_start(path: Path, monkeypatch:
     journal.release()
 
 
-@pytest.mark.parametrize("sample", ["", "format_1.db", "format_2.db"])
+@pytest.mark.parametrize("sample", ["", *OLDER])
 def test_the_row_of_the_journal_is_where_it_is_looked_for(path: Path, sample: str) -> None:
     """In new journals and in those brought up to date: the page, and the column."""
     if sample:
@@ -507,7 +507,7 @@ def test_a_journal_of_format_1_still_means_the_same(path: Path) -> None:
     journal.release()
 
 
-@pytest.mark.parametrize("sample", ["format_2.db"])
+@pytest.mark.parametrize("sample", OLDER[1:])
 def test_a_journal_of_a_later_format_still_means_the_same(path: Path, sample: str) -> None:
     """A file with one of everything in it, made so: claim it as "sample", announce, commit `everything`."""
     shutil.copy(SAMPLES / sample, path)
