@@ -153,7 +153,7 @@ class Journal(Protocol):
         ...
 
     def used_bytes(self) -> int:
-        """How much of that is in use: what was forgotten is free again."""
+        """How much of that is in use: what was forgotten is free again. May be some seconds old."""
         ...
 
     # --- writing -----------------------------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ class Journal(Protocol):
         """Write down one turn, all or nothing, in one round trip; on return it is on disk.
 
         Raises NotOwner, and StorageError: then nothing of it may be told to anybody, `read_only` says why, and the core
-        is loaded anew. What was deleted in a turn is deleted before what is added under the same number.
+        is loaded anew. Settled deliveries go before new ones are added: a number may come again in one turn.
         """
         ...
 
