@@ -6,7 +6,7 @@ errors are translated: a caller meets those declared here, and nothing else.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from zjobs.broker.core.jobs import Changes, Job, Loaded
 from zjobs.broker.core.needs import Found, Needs
@@ -54,13 +54,6 @@ class MaintenanceError(Exception):
         self.claimed = claimed
 
 
-class Lease(NamedTuple):
-    """Ownership that ends by itself. Every commit extends it; an idle owner renews it. Times are monotonic."""
-
-    renew_at_ms: int
-    until_ms: int  # from here on another broker may own the journal: send nothing
-
-
 class Journal(Protocol):
     """Jobs and everything that belongs to them, for the one broker that owns the journal.
 
@@ -89,8 +82,16 @@ class Journal(Protocol):
         ...
 
     @property
-    def lease(self) -> Lease | None:
-        """Until when this process owns the journal; None: until it releases it or ends."""
+    def owned(self) -> bool:
+        """Whether this process is certain to own the journal now, without a round trip; if not, it must send nothing.
+
+        A lock lasts until it is released. A lease ends by itself, unless a commit or `renew` extends it.
+        """
+        ...
+
+    @property
+    def renew_at_ms(self) -> int | None:
+        """When `renew` is due (monotonic) if no commit comes before; None: never."""
         ...
 
     @property
@@ -116,7 +117,7 @@ class Journal(Protocol):
         ...
 
     def renew(self) -> None:
-        """Extend an ownership with a lease. Raises NotOwner when it was lost, and StorageError."""
+        """Extend the lease, if there is one. Raises NotOwner when it was lost, and StorageError."""
         ...
 
     def release(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from zjobs.broker.core.jobs import Changes, Job, Loaded
 from zjobs.broker.core.needs import Found, Needs
-from zjobs.broker.storage.api import CannotCreate, Claimed, Lease, MaintenanceError, NotOwner, StorageError
+from zjobs.broker.storage.api import CannotCreate, Claimed, MaintenanceError, NotOwner, StorageError
 from zjobs.broker.storage.sqlite import opening, reading
 from zjobs.broker.storage.sqlite.database import CHECKPOINT_PAGES, MEMORY, Database, damage, roll_back
 from zjobs.broker.storage.sqlite.writing import COUNT_COMMIT, write
@@ -28,7 +28,7 @@ class SqliteJournal:
     """`api.Journal` and `api.Files`, in a file or, for as long as this process lives, in memory."""
 
     engine = sqlite3.sqlite_version
-    lease: Lease | None = None  # the lock of a file lasts until it is released, or its process is gone
+    renew_at_ms: int | None = None  # the lock of a file lasts until it is released, or its process is gone
 
     def __init__(self, file: str, new_id: str) -> None:
         """`new_id`: the identity of the journal, if it is to be created."""
@@ -42,6 +42,10 @@ class SqliteJournal:
     @property
     def journal_id(self) -> str:
         return self._db.journal_id
+
+    @property
+    def owned(self) -> bool:
+        return self._database is not None
 
     @property
     def files(self) -> SqliteJournal:

@@ -154,8 +154,9 @@ def _details(db: Database, ids: Iterable[int]) -> dict[int, Details]:
     for job_id in ids:
         if row := db.one(DETAILS, job_id):
             copies = db.all("SELECT id FROM job WHERE retry_of = ? ORDER BY id", job_id)
-            request_key, *sizes = row
-            found[job_id] = Details(request_key or "", *sizes, tuple(row[0] for row in copies), _attempts(db, job_id))
+            key, data_bytes, result_bytes = row
+            numbers = tuple(copy[0] for copy in copies)
+            found[job_id] = Details(key or "", data_bytes, result_bytes, numbers, _attempts(db, job_id))
     return found
 
 

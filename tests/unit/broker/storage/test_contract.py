@@ -193,11 +193,14 @@ def test_the_journal_of_a_dead_broker_can_be_claimed(storage: Memory, full: Sqli
 def test_who_does_not_own_the_journal_commits_nothing(storage: Memory) -> None:
     """Neither before the claim nor after the release; and there is nothing to renew."""
     journal = storage.journal()
+    assert not journal.owned
     with pytest.raises(NotOwner):
         journal.commit(everything())
     journal.claim("me")
+    assert journal.owned
     journal.announce("me, here")
     journal.release()
+    assert not journal.owned
     for attempt in (lambda: journal.commit(everything()), journal.renew, journal.recover):
         with pytest.raises(NotOwner):
             attempt()
@@ -211,9 +214,9 @@ def test_an_owner_may_release_twice(storage: Memory) -> None:
 
 
 def test_a_renewed_ownership_goes_on(full: SqliteJournal) -> None:
-    """Whether it has a lease or not; a lease is renewed before it ends."""
+    """Whether it is a lease or a lock."""
     full.renew()
-    assert full.lease is None or full.lease.renew_at_ms < full.lease.until_ms
+    assert full.owned
     full.commit(changes(counters=COUNTERS._replace(change=10)))
     assert full.load().counters.change == 10
 
