@@ -14,6 +14,7 @@ from zjobs.broker.storage.api import StorageError
 from zjobs.broker.storage.sqlite.database import Database
 from zjobs.messages.records import Attempt, Paused, TaskType
 from zjobs.messages.states import FailReason, JobState, Outcome
+from zjobs.messages.units import JobId
 
 MAX_BLOB_BYTES = 1 << 31
 IDS_AT_ONCE = 500
@@ -155,7 +156,7 @@ def _details(db: Database, ids: Iterable[int]) -> dict[int, Details]:
         if row := db.one(DETAILS, job_id):
             copies = db.all("SELECT id FROM job WHERE retry_of = ? ORDER BY id", job_id)
             key, data_bytes, result_bytes = row
-            numbers = tuple(copy[0] for copy in copies)
+            numbers = tuple(JobId(copy[0]) for copy in copies)
             found[job_id] = Details(key or "", data_bytes, result_bytes, numbers, _attempts(db, job_id))
     return found
 
