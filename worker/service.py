@@ -1,8 +1,8 @@
 """The worker's sockets and its loop: it receives, has a turn taken (`turn`), sends, and polls; it decides nothing.
 
-One thread. It sleeps until the turn's next deadline or the next news. Reading the sockets comes before the look at
+One thread. It sleeps until the turn's next deadline or the next message. Reading the sockets comes before the look at
 the clock, and when the poller slept up to a deadline everything is read: after a pause of the whole process a timer
-that has run out means nothing while news is unread.
+that has run out means nothing while messages are unread.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from zjobs.worker.core.interfaces import Printed, TaskEvent
 from zjobs.worker.files import worker_lock
 from zjobs.worker.files.log_files import LogFiles
 from zjobs.worker.files.spool_file import SpoolFile
-from zjobs.worker.task.process import Runner
+from zjobs.worker.task.process import TaskProcesses
 from zjobs.worker.task.shared_memory import MAX_ADDRESS_CHARS
 from zjobs.worker.turn import Chatter, Inputs, Turn
 
@@ -79,19 +79,19 @@ class _Stopped(Exception):
 
 
 def serve(config: Config) -> None:
-    """Runs a worker until it is told to stop. Raises guard.Taken, Unbindable, Unstartable, Lost, OSError."""
+    """Runs a worker until it is told to stop. Raises worker_lock.Taken, Unbindable, Unstartable, Lost, OSError."""
     incarnation = secrets.token_hex(16)
     log_files = LogFiles(config.logs)
     held, marks = worker_lock.acquire(config.pipe)
     with contextlib.ExitStack() as stack:
-        runner = Runner(
+        processes = TaskProcesses(
             config.tasks,
             config.time_scale,
             held.fd,
             lambda marks: held.write(worker_lock.holder_line(marks, config.pipe)),
             marks,
         )
-        stack.callback(lambda: held.release() if runner.clear else held.leave())
+        stack.callback(lambda: held.release() if processes.clear else held.leave())
         stack.callback(log_files.close)
         signals = stack.enter_context(_Signals())
         context = zmq.Context()
@@ -101,10 +101,10 @@ def serve(config: Config) -> None:
             stack.callback(gate.socket.close)
         pipe = stack.enter_context(_bound(context, zmq.PULL, config.pipe, config.key))
         reports = stack.enter_context(_bound(context, zmq.XPUB, config.reports, config.key))
-        stack.callback(runner.close)
-        runner.start()
+        stack.callback(processes.close)
+        processes.start()
         try:
-            _Loop(config, signals, pipe, reports, runner, gate).run(incarnation, log_files)
+            _Loop(config, signals, pipe, reports, processes, gate).run(incarnation, log_files)
         except _Stopped:
             log.info("stopped before it was ready")
 
@@ -180,14 +180,14 @@ class _Loop:
         signals: _Signals,
         pipe: zmq.Socket[bytes],
         reports: zmq.Socket[bytes],
-        runner: Runner,
+        processes: TaskProcesses,
         gate: zap.Gate | None,
     ) -> None:
         self._config = config
         self._signals = signals
         self._pipe = pipe
         self._reports = reports
-        self._runner = runner
+        self._processes = processes
         self._gate = gate
         self._poller = zmq.Poller()
         self._registered: list[int] = []
@@ -199,7 +199,7 @@ class _Loop:
         chatter = Chatter(log)
         core = WorkerCore(incarnation, self._announced_types(chatter), *_self(), self._config.farewell_ms)
         spool = SpoolFile(worker_lock.spool_path(self._config.pipe))
-        turn = Turn(core, self._runner, spool, log_files, chatter, log, lambda: secrets.token_hex(16), _reachable)
+        turn = Turn(core, self._processes, spool, log_files, chatter, log, lambda: secrets.token_hex(16), _reachable)
         _print_ready(self._config)
         log.info("ready, pipe %s, reports %s", self._config.pipe, self._config.reports)
         for source in (self._pipe, self._reports):
@@ -216,15 +216,15 @@ class _Loop:
         begun_ms, said = _now_ms(), False
         while True:
             self._let_in()
-            self._show(chatter, self._runner.events())
-            if self._runner.types is not None:
-                return self._runner.types
+            self._show(chatter, self._processes.events())
+            if self._processes.types is not None:
+                return self._processes.types
             if self._signals.received():
                 raise _Stopped
-            death = self._runner.died(_now_ms())
+            death = self._processes.died(_now_ms())
             if death is not None:
                 self._show(chatter, death.events)
-                raise Unstartable(self._runner.refusal or f"{death.how} before it was ready")
+                raise Unstartable(self._processes.refusal or f"{death.how} before it was ready")
             if not said and _now_ms() - begun_ms >= SLOW_START_MS:
                 said = True
                 log.warning("the task process is still importing %s; waiting", ", ".join(self._config.tasks) or "zjobs")
@@ -253,7 +253,7 @@ class _Loop:
             self._reports in ready and any(frame.startswith(b"\x01") for frame in _waiting(self._reports)),
             self._signals.received() if self._signals.fileno() in ready else (),
             not ready.isdisjoint(self._registered),
-            self._runner.death_fd in ready,
+            self._processes.death_fd in ready,
         )
 
     def _let_in(self) -> None:
@@ -267,14 +267,14 @@ class _Loop:
 
     def _poll(self, deadline_ms: Ms) -> set[object]:
         """Sleeps until something can be read, or the deadline; returns what can be, or may be by now."""
-        descriptors = self._runner.descriptors()
+        descriptors = self._processes.descriptors()
         if descriptors != self._registered:
             for descriptor in self._registered:
                 self._poller.unregister(descriptor)
             for descriptor in descriptors:
                 self._poller.register(descriptor, zmq.POLLIN)
             self._registered = descriptors
-        if self._runner.far_ahead:
+        if self._processes.far_ahead:
             time.sleep(GATHER_S)
         timeout_ms = max(0, deadline_ms - _now_ms())
         return {source for source, _ in self._poller.poll(timeout_ms)} or self._all()
@@ -284,7 +284,7 @@ class _Loop:
 
 
 def _waiting(sock: zmq.Socket[bytes]) -> list[bytes]:
-    """The messages that wait, so many at most."""
+    """Yields at most `most` waiting messages."""
     frames: list[bytes] = []
     with contextlib.suppress(zmq.Again):
         while len(frames) < MESSAGES_A_TURN:

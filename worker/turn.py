@@ -37,7 +37,7 @@ class Inputs(NamedTuple):
 
 
 class Turn:
-    """A worker, turn after turn. `done`: it may exit; `lost`: so many reports are lost, because the spool could not be
+    """A worker, turn after turn. `done`: it may exit; `lost`: how many reports are lost, because the spool could not be
     written."""
 
     def __init__(
@@ -220,10 +220,10 @@ class Turn:
         if isinstance(effect, e.Offer):
             task_process.serve(effect.broker.journal, self._reachable(effect.broker))
             task_process.offer(effect.delivery, effect.job, effect.result_bytes)
-        elif isinstance(effect, e.TakeBack):
-            numbers = task_process.take_back()
+        elif isinstance(effect, e.RecallUnbegun):
+            numbers = task_process.recall()
             self._hear_events(now_ms)
-            self.core.on_taken_back(numbers, now_ms)
+            self.core.on_recalled(numbers, now_ms)
         elif isinstance(effect, e.Look):
             self.core.on_seen(task_process.seen(effect.delivery), now_ms)
         elif isinstance(effect, e.EndTask):
@@ -276,6 +276,7 @@ class Chatter:
         self._room = 0
 
     def hear(self, data: bytes, now_ms: Ms) -> None:
+        """Logs output from outside of jobs, within bounds."""
         if now_ms >= self._until_ms:
             self._until_ms, self._room = now_ms + CHATTER_MS, CHATTER_BYTES
         if self._room <= 0:

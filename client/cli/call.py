@@ -32,6 +32,7 @@ class Call(NamedTuple):
 
 
 def say_missing(call: Call, missing: Iterable[Missing]) -> None:
+    """Prints an error for each id without a job."""
     call.output.flush()
     for each in missing:
         call.output.error(each.code.value, str(gone(each)), id=each.id)
@@ -48,6 +49,7 @@ def ids_of_words(call: Call) -> list[int]:
 
 
 def job_id_of(word: str) -> int:
+    """Return the job id in a word. Raises UsageError."""
     try:
         return usage.job_id(word)
     except ValueError as error:
@@ -67,6 +69,7 @@ def open_bytes(path: str) -> BinaryIO:
 
 
 def decoded(data: bytes, where: str) -> str:
+    """Decode UTF-8. Raises UsageError."""
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -74,11 +77,13 @@ def decoded(data: bytes, where: str) -> str:
 
 
 def repeat_hint(request_key: str) -> str:
+    """Return how to repeat a submit whose outcome is unknown."""
     import shlex  # only where something went wrong
 
     return f"repeat with --once {shlex.quote(request_key)} to know: that makes no second job"
 
 
 def chosen_request_key(call: Call) -> str:
+    """Return the request key: that of --once, or a new one."""
     request_key = call.args["--once"]
     return new_request_key() if request_key is None else str(request_key)

@@ -21,6 +21,7 @@ DEFAULT_ROWS = 20
 
 
 def cancel(call: Call) -> int:
+    """Runs `zclient cancel`."""
     wait = call.args["--wait"] or call.args["--max-wait"] is not None
     reply = call.client.cancel(ids_of_words(call))
     going_on = [job.id for job in reply.jobs if wait and not job.state.final]
@@ -35,6 +36,7 @@ def cancel(call: Call) -> int:
 
 
 def retry(call: Call) -> int:
+    """Runs `zclient retry`."""
     request_key = chosen_request_key(call)
     try:
         for part in call.client.retry_in_parts(ids_of_words(call), request_key):
@@ -48,6 +50,7 @@ def retry(call: Call) -> int:
 
 
 def forget(call: Call) -> int:
+    """Runs `zclient forget`."""
     reply = call.client.forget(ids_of_words(call))
     for job_id in reply.forgotten:
         call.output.line(f"{job_id} forgotten", {"id": job_id, "forgotten": True})
@@ -65,6 +68,7 @@ def forget(call: Call) -> int:
 
 
 def pause(call: Call) -> int:
+    """Runs `zclient pause`."""
     limit = call.args["--max-wait"]
     reply = call.client.pause(call.args["REASON"] or "")
     going_on = {"running": reply.running, "may_start": reply.may_start}
@@ -80,12 +84,14 @@ def pause(call: Call) -> int:
 
 
 def resume(call: Call) -> int:
+    """Runs `zclient resume`."""
     was = call.client.resume()
     call.output.line("resumed" if was else "it was not paused", {"was": was})
     return exit_codes.DONE
 
 
 def list_jobs(call: Call) -> int:
+    """Runs `zclient list`."""
     table = Table(call.output.columns)
     args, limit = call.args, call.args["--limit"]
     jobs = call.client.list(args["--state"], args["--type"], limit + 1, args["--before"])  # one more: are there more?

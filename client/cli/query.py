@@ -11,6 +11,7 @@ from zjobs.messages.requests import QueueReply, StatusReply
 
 
 def status(call: Call) -> int:
+    """Runs `zclient status`."""
     if not call.args["ID"]:
         return _queue(call)
     reply = call.client.status(ids_of_words(call))
@@ -39,6 +40,7 @@ def _status_lines(call: Call, reply: StatusReply | QueueReply) -> None:
 
 
 def show(call: Call) -> int:
+    """Runs `zclient show`."""
     reply = call.client.show(job_id_of(call.args["ID"]))
     if call.output.as_json:
         call.output.line("", reply)
@@ -51,6 +53,7 @@ def show(call: Call) -> int:
 
 
 def types(call: Call) -> int:
+    """Runs `zclient types`."""
     reply = call.client.types()
     if not reply.known:
         call.output.note("no worker has announced its types yet")
@@ -60,6 +63,7 @@ def types(call: Call) -> int:
 
 
 def info(call: Call) -> int:
+    """Runs `zclient info`."""
     reply = call.client.info()
     if call.output.as_json:
         call.output.line("", reply)

@@ -15,6 +15,7 @@ from zjobs.program.cli.parse import UsageError
 
 
 def submit(call: Call) -> int:
+    """Runs `zclient submit`."""
     for accepted in submitted(call, chosen_request_key(call)):
         for job_id in ids_of(accepted):
             call.output.line(str(job_id), {"id": job_id})

@@ -1,4 +1,4 @@
-"""Waiting for jobs, without I/O: their news as the broker pushes them, and a request now and then in case one was lost.
+"""Waits for jobs, without I/O: by events as the broker pushes them, and by a request now and then in case one was lost.
 
 Events go in, WatchEvents come out; what is to be done on the sockets is yielded as actions (see `protocol`).
 """
@@ -39,7 +39,7 @@ Event = Union[JobEvent, Listening, ServiceEvent]
 class WatchEvent(NamedTuple):
     """A job's new status, or that the broker was lost (`link` False) or answers again (`link` True).
 
-    Only of all jobs: that so many changes were `missed` (what they were is asked for next), or that the worker or the
+    Only of all jobs: how many changes were `missed` (what they were is asked for next), or that the worker or the
     pause is another than `before`: `service`.
     """
 
@@ -70,7 +70,7 @@ class View:
         self.unfinished = dict.fromkeys(ids)
 
     def take(self, heard: JobStatus) -> bool:
-        """Merges `heard`; whether it was news."""
+        """Merges `heard`; returns whether it was newer."""
         if not is_news(self.known.get(heard.id), heard):
             return False
         self.known[heard.id] = heard
@@ -94,7 +94,7 @@ class Watching:
         self._news: deque[WatchEvent] = deque()
         self._untold: set[int] = set()
         self._lost_at: float | None = None
-        self._changed: BrokerChanged | None = None  # raised when the news before it were given out
+        self._changed: BrokerChanged | None = None  # raised when the changes before it were given out
         self._endpoint = ""
         self._next_check = 0.0
         self.others = 0  # watches of the same client: with many, each asks less often
@@ -106,7 +106,7 @@ class Watching:
 
     @property
     def goes_on(self) -> bool:
-        """Whether more news can come."""
+        """Whether more changes can come."""
         return bool(self.unfinished)
 
     @property
@@ -135,8 +135,9 @@ class Watching:
         self._next_check = (yield Sleep(0)) + self._check_every_s
 
     def next(self, deadline: float) -> Flow[WatchEvent | None]:
-        """The next news; None when there are none until `deadline` (a bit later while the broker is lost), or at the
-        end."""
+        """Return the next change. None: there is none until `deadline` (later while the broker is lost), or no more
+        can come.
+        """
         while not self._news and self.goes_on:
             if self._changed is not None:
                 raise self._changed

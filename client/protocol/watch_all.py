@@ -1,4 +1,4 @@
-"""The news of all jobs, as they come: with the changes counted, so that it is noticed when some were missed."""
+"""Watches all jobs, and counts their changes, so that it notices when some were missed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from zjobs.messages.events import ALL_JOBS_TOPIC, JobEvent, ServiceEvent
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests import Info, InfoReply, Queue, QueueReply
 
-# So many jobs are remembered, the ones last heard of: to tell news from repetitions, and to ask what was missed.
+# Remember this many jobs, the ones last heard of: to skip repetitions, and to ask what was missed.
 MOST_KNOWN = 10_000
-# An event that has not come for so long after the answer to a request is lost.
+# An event that has not come this long after the answer to a request is lost.
 ON_ITS_WAY_S = 2.0
 
 
@@ -36,12 +36,13 @@ class WatchingAll(Watching):
 
     @property
     def goes_on(self) -> bool:
+        """Always true: jobs may come at any time."""
         return True
 
     def _begin(self) -> Flow[None]:
         """Returns when the subscription is in force."""
         for job in (yield from operations.first_jobs(self._to, 1)):
-            self._newest = job.id  # asked first: a later answer could have a job whose news was missed
+            self._newest = job.id  # asked first: a later answer could have a job whose change was missed
         yield from self._subscribe()
         now = yield Sleep(0)
         deadline = now + self._to.timeout

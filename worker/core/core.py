@@ -1,15 +1,15 @@
 """The worker's side of the dispatch (docs/protocol.md, part 2): no sockets, clocks, files or randomness in here.
 
 Messages and events go in through the `on_…` methods and `stop`; each only changes the state. Then `turn(now_ms)` says
-what is to be done, in order; the worker's turn does it at once, answers a `TakeBack` with `on_taken_back` and a `Look`
-with `on_seen`, and calls `turn` again until nothing more comes. `next_deadline_ms` is when to call it otherwise.
+what is to be done, in order. The worker's turn does it at once, answers a `RecallUnbegun` with `on_recalled` and a
+`Look` with `on_seen`, and calls `turn` again until nothing more comes. `next_deadline_ms` is when to call it otherwise.
 
 What becomes of each message in each state stands in `states`. The rest:
 
 - A worker that stops exits when nothing runs any more and every report is acknowledged. When no acknowledgement has
   come for its farewell time, it has the reports spooled for the next worker (`SaveSpool`) and exits then.
 - A job that has run for 50 ms returns what is behind it.
-- To end what runs: take back what is behind it (if that brings its end, there is nothing to do), tell the task, wait
+- To end what runs: recall what is behind it (if that brings its end, there is nothing to do), tell the task, wait
   for its grace time, kill the task process. Nothing is offered from the first of these to the end of the job.
 """
 
@@ -171,7 +171,7 @@ class WorkerCore:
             self._returning.owed |= self._returning.returned is None
         if message.delivery in self.inbox:
             self._cancels.add(message.delivery)
-            # by what has been heard so far it has not begun; if it has, the answer to TakeBack shows that
+            # by what has been heard so far it has not begun; if it has, the answer to RecallUnbegun shows that
             self._returning.wanted |= message.delivery != self.inbox.running
 
     def _return(self, message: d.Recall, now_ms: Ms) -> None:
@@ -225,12 +225,12 @@ class WorkerCore:
         id = self.inbox[delivery].id
         self._run.seen(seen)
         if self._run.newly_stuck(now_ms):
-            self._effects.append(e.Say(f"job {id}: its task process gives no sign of life; it is left alone"))
+            self._effects.append(e.Say(f"job {id}: its task process shows no liveness; it is left alone"))
         if self.outbox.flow.has_room():  # else later
-            news = self._run.progress(self.session, delivery, id)
-            if news is not None:
-                self.outbox.flow.sends(len(news.note or ""), now_ms)
-                self._effects.append(e.Publish(news._replace(round=self.outbox.flow.round)))
+            progress = self._run.progress(self.session, delivery, id)
+            if progress is not None:
+                self.outbox.flow.sends(len(progress.note or ""), now_ms)
+                self._effects.append(e.Publish(progress._replace(round=self.outbox.flow.round)))
         room_bytes = OUTPUT_UNACKNOWLEDGED_BYTES - self.outbox.weight_bytes
         for piece in self._run.output(delivery, id, max(0, room_bytes // PIECE_BYTES)):
             self.outbox.add(piece)
@@ -253,14 +253,14 @@ class WorkerCore:
         for delivery in lost:
             self.on_ended(self._run.lost(delivery, how, self._interrupts, now_ms)._replace(killed=killed), now_ms)
             killed = 0  # they were those of the first: the others had not come to start any
-        self.inbox.take_back(unbegun)
+        self.inbox.recall(unbegun)
         self._ready = False
 
-    def on_taken_back(self, numbers: list[DeliveryNumber], now_ms: Ms) -> None:
-        """The answer to `TakeBack`: the jobs offered that have not begun."""
+    def on_recalled(self, numbers: list[DeliveryNumber], now_ms: Ms) -> None:
+        """The answer to `RecallUnbegun`: the jobs offered that have not begun."""
         returning = self._returning
         purpose, returning.asked = returning.asked, None
-        self.inbox.take_back(numbers)
+        self.inbox.recall(numbers)
         returning.alone = self.inbox.running or 0
         if purpose is Purpose.KEEP:
             return
@@ -286,7 +286,7 @@ class WorkerCore:
 
     def turn(self, now_ms: Ms) -> tuple[e.Effect, ...]:
         """What is to be done now, in this order."""
-        for step in (self._end_run_if_due, self._take_back_if_due, self._offer):
+        for step in (self._end_run_if_due, self._recall_if_due, self._offer):
             if self._returning.asked is None:
                 step(now_ms)
         delivery = self.inbox.running
@@ -356,32 +356,32 @@ class WorkerCore:
         if delivery not in self._cancels and (limit_ms is None or run.elapsed_ms(now_ms) < limit_ms):
             return
         if self._returning.alone != delivery:
-            self._take_back(Purpose.RETURN)
+            self._recall(Purpose.RETURN)
             return
         grace_ms = self._type_named.get(self.inbox[delivery].type, TaskType("")).grace_ms
         run.tell_to_end(limit_ms, grace_ms, now_ms)
         self._effects.append(e.EndTask(delivery))
 
-    def _take_back_if_due(self, now_ms: Ms) -> None:
+    def _recall_if_due(self, now_ms: Ms) -> None:
         delivery, returning = self.inbox.running, self._returning
         overdue = (
             delivery is not None and now_ms >= self._run.started_ms + RETURN_AFTER_MS and self._return_wanted(delivery)
         )
         blocked = self.obstacle is not None and self.inbox.unbegun and returning.returned is None
         if returning.wanted or returning.owed or overdue or blocked:
-            self._take_back(Purpose.RETURN)
+            self._recall(Purpose.RETURN)
         elif (
             self.outbox.weight_bytes > UNACKNOWLEDGED_BYTES
             and delivery is not None
             and self.inbox.offered > delivery
             and returning.is_new(Purpose.KEEP, delivery, self.inbox.taken)
         ):
-            self._take_back(Purpose.KEEP)
+            self._recall(Purpose.KEEP)
 
-    def _take_back(self, purpose: Purpose) -> None:
+    def _recall(self, purpose: Purpose) -> None:
         """Asks for the jobs that have not begun."""
         self._returning.ask(purpose, self.inbox.running, self.inbox.taken)
-        self._effects.append(e.TakeBack())
+        self._effects.append(e.RecallUnbegun())
 
     def _offer(self, now_ms: Ms) -> None:
         blocked = not self._ready or self.obstacle is not None or self._run.ending

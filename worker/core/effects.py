@@ -10,7 +10,7 @@ from zjobs.messages.records import BrokerName
 from zjobs.messages.units import DeliveryNumber
 from zjobs.worker.core.spool import Spool
 
-# Not named tuples: those without fields would all be equal, and `Exit() == TakeBack()` is a trap.
+# Not named tuples: those without fields would all be equal, and `Exit() == RecallUnbegun()` is a trap.
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class TakeBack:
-    """Take back what the task process has not begun, hear what has ended, and answer with `on_taken_back`."""
+class RecallUnbegun:
+    """Recall what the task process has not begun, read what has ended, and answer with `on_recalled`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,5 +93,5 @@ class Exit:
 
 
 Spooling = Union[SaveSpool, RemoveSpool, SetAsideSpool]
-Deed = Union[Offer, TakeBack, Look, EndTask, KillTask, Renew, Say, Spooling, Exit]
+Deed = Union[Offer, RecallUnbegun, Look, EndTask, KillTask, Renew, Say, Spooling, Exit]
 Effect = Union[Publish, Deed]

@@ -44,6 +44,7 @@ class Inbox:
 
     @property
     def arrived(self) -> Arrived:
+        """The present round, and how many of its messages came."""
         return self._arrivals.arrived
 
     # --- what arrives ----------------------------------------------------------------------------------------
@@ -94,12 +95,13 @@ class Inbox:
         self.offered = DeliveryNumber(self.offered + 1)
         return self.offered
 
-    def take_back(self, numbers: list[DeliveryNumber]) -> None:
+    def recall(self, numbers: list[DeliveryNumber]) -> None:
         """The task process has not begun these, the last ones offered."""
         if numbers:
             self.offered = DeliveryNumber(min(numbers) - 1)
 
     def end(self, delivery: DeliveryNumber) -> DispatchedJob:
+        """Removes the job that has ended, and returns it."""
         return self._jobs.pop(delivery)
 
     def give_back(self) -> list[DeliveryNumber]:

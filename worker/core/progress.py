@@ -11,14 +11,14 @@ PIECE_BYTES = 16 << 10  # no more than one message has over a slow link (see `fl
 
 
 class Seen(NamedTuple):
-    """A look at the task process: what its task reports, and when it gave its last sign of life (0: never)."""
+    """A look at the task process: what its task reports, and when it last showed liveness (0: never)."""
 
     fraction: float | None
     note: str | None
     sign_ms: Ms
 
 
-class News:
+class OutputBuffer:
     """Of one run. `output_bytes` counts all that was printed. Of what was not told yet, the last `most_bytes` are kept:
     the broker would drop the rest of it, too."""
 
@@ -32,6 +32,7 @@ class News:
         self._changed = False
 
     def printed(self, data: bytes) -> None:
+        """Records output."""
         self.output_bytes += len(data)
         self._untold += data
         if len(self._untold) > 2 * self._most_bytes:  # not each time: moving the rest costs as much as reading it did
@@ -42,11 +43,12 @@ class News:
             del self._untold[: -self._most_bytes]
 
     def reported(self, fraction: float | None, note: str | None) -> None:
+        """Records progress."""
         if (fraction, note) != (self._fraction, self._note):
             self._fraction, self._note, self._changed = fraction, note, True
 
     def pieces(self, delivery: DeliveryNumber, id: JobId, most: int) -> list[Output]:
-        """The beginning of what was not told yet, in pieces, so many at most."""
+        """Return the beginning of what was not told yet, in at most `most` pieces."""
         self._forget_the_rest()
         pieces: list[Output] = []
         while self._untold and len(pieces) < most:

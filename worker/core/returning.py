@@ -1,4 +1,4 @@
-"""What is taken back from the task process, to be returned to the broker or kept, and how long a worker that stops
+"""What is recalled from the task process, to be returned to the broker or kept, and how long a worker that stops
 waits for acknowledgements. Pure."""
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ RETRY_SPOOL_MS = 1000
 
 
 class Purpose(Enum):
+    """Why the worker asks the task process for jobs."""
+
     RETURN = "return"
     KEEP = "keep"
 
@@ -38,6 +40,7 @@ class Returning:
         self._asked_for: dict[Purpose, tuple[DeliveryNumber | None, DeliveryNumber]] = {}
 
     def ask(self, purpose: Purpose, running: DeliveryNumber | None, taken: DeliveryNumber) -> None:
+        """Records what the worker asked the task process for."""
         self.asked = purpose
         self._asked_for[purpose] = running, taken
         if purpose is Purpose.RETURN:
@@ -59,6 +62,7 @@ class Farewell:
 
     @property
     def due_ms(self) -> Ms:
+        """When to give up waiting for acknowledgements."""
         return max(self._not_before_ms, Ms(self._quiet_since_ms + self._patience_ms))
 
     def begin(self, now_ms: Ms) -> None:
@@ -66,10 +70,12 @@ class Farewell:
         self._quiet_since_ms = now_ms
 
     def hurry(self, now_ms: Ms) -> None:
+        """Shortens the wait."""
         self._patience_ms = min(self._patience_ms, HURRY_MS)
         self.begin(now_ms)
 
     def end(self, now_ms: Ms) -> None:
+        """Ends the wait at once."""
         self._patience_ms = Ms(0)
         self._quiet_since_ms = self._not_before_ms = now_ms
 

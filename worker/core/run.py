@@ -7,10 +7,10 @@ from typing import NamedTuple
 from zjobs.messages.dispatch import Ended, Output, Progress, Report
 from zjobs.messages.states import FailReason, Outcome
 from zjobs.messages.units import DeliveryNumber, JobId, Ms, Us
-from zjobs.worker.core.progress import News, Seen
+from zjobs.worker.core.progress import OutputBuffer, Seen
 
 LOOK_MS = 250
-STUCK_MS = 2500  # five signs of life
+STUCK_MS = 2500  # five times the interval of liveness
 
 
 class _Ending(NamedTuple):
@@ -30,40 +30,44 @@ class Run:
         self.begin(Ms(0))
 
     def begin(self, now_ms: Ms) -> None:
+        """Begins a run."""
         self.started_ms = now_ms
         self.look_at_ms = Ms(now_ms + LOOK_MS)
         self.sign_ms = Ms(0)
         self.killed = False
         self._ending: _Ending | None = None
-        self._news: News | None = None
+        self._output: OutputBuffer | None = None
         self._said_stuck = False
         self._output_file: str | None = None
 
     def elapsed_ms(self, now_ms: Ms) -> Ms:
+        """Return how long the run has taken."""
         return Ms(max(0, now_ms - self.started_ms))
 
-    # --- news ------------------------------------------------------------------------------------------------
+    # --- output ------------------------------------------------------------------------------------------------
 
     def printed(self, data: bytes, file: str | None) -> None:
+        """Records output."""
         self._output_file = file
-        self._news = self._news or News(self._output_bytes)
-        self._news.printed(data)
+        self._output = self._output or OutputBuffer(self._output_bytes)
+        self._output.printed(data)
 
     def seen(self, seen: Seen) -> None:
+        """Records liveness and progress."""
         self.sign_ms = seen.sign_ms
-        self._news = self._news or News(self._output_bytes)
-        self._news.reported(seen.fraction, seen.note)
+        self._output = self._output or OutputBuffer(self._output_bytes)
+        self._output.reported(seen.fraction, seen.note)
 
     def progress(self, session: str, delivery: DeliveryNumber, id: JobId) -> Progress | None:
-        """What the task reports, if that is news."""
-        return self._news.progress(session, delivery, id) if self._news is not None else None
+        """Return what the task reports, if it has changed."""
+        return self._output.progress(session, delivery, id) if self._output is not None else None
 
     def output(self, delivery: DeliveryNumber, id: JobId, most: int) -> list[Output]:
-        """What was printed and not told yet, from its beginning on, so many pieces at most."""
-        return self._news.pieces(delivery, id, most) if self._news is not None else []
+        """What was printed and not told yet, from its beginning on, in at most `most` pieces."""
+        return self._output.pieces(delivery, id, most) if self._output is not None else []
 
     def stuck_ms(self, now_ms: Ms) -> Ms | None:
-        """For how long the task process has given no sign of life, if that is longer than usual."""
+        """Return for how long the task process has shown no liveness, if that is longer than usual."""
         silent_ms = Ms(now_ms - self.sign_ms)
         return silent_ms if self.sign_ms and silent_ms > STUCK_MS else None
 
@@ -76,6 +80,7 @@ class Run:
 
     @property
     def ending(self) -> bool:
+        """Whether the task was told to end."""
         return self._ending is not None
 
     def tell_to_end(self, limit_ms: Ms | None, grace_ms: Ms, now_ms: Ms) -> None:
@@ -100,10 +105,10 @@ class Run:
         if ended.id != id:  # the task process's own say so already
             ended = ended._replace(id=id)
         ended = self._explained(ended)
-        if self._news is None:
+        if self._output is None:
             return [ended]
-        pieces, rest = self._news.last(ended.delivery, id)
-        return [*pieces, self._with_output(ended, rest, self._news.output_bytes)]
+        pieces, rest = self._output.last(ended.delivery, id)
+        return [*pieces, self._with_output(ended, rest, self._output.output_bytes)]
 
     def _with_output(self, ended: Ended, rest: bytes | None, output_bytes: int) -> Ended:
         return ended._replace(output=rest, output_bytes=output_bytes, output_file=self._output_file)

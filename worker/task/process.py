@@ -33,9 +33,9 @@ from zjobs.worker.task.shared_memory import PAGE_BYTES, Page
 # With 1 job ahead the task process idles while we turn around: 13,000 jobs/s instead of 110,000. Linux takes
 # 278 small packets unread in a socket of this kind, or 11 of the largest.
 JOBS_AHEAD = 64
-RESULTS_A_TURN = JOBS_AHEAD  # so that after a take_back, all ends that can be there are heard
+RESULTS_A_TURN = JOBS_AHEAD  # so that after a recall, all ends that can be there are heard
 LAST_PACKETS = 1_000  # more than there can be: what a dead task process leaves is read to its end
-# Of jobs with large results only so many: their results are read in one turn, all of them.
+# Of jobs with large results only this many: their results are read in one turn, all of them.
 FEW_AHEAD = 8
 RESTART_FIRST_MS = 100
 OVERDUE_MS = 2_000  # a task process that was killed has ended by then, unless it is stuck in the kernel
@@ -46,7 +46,7 @@ NONE = DeliveryNumber(0)
 NoteMarks = Callable[[Sequence[int]], None]
 
 
-class Runner:
+class TaskProcesses:
     """One task process at a time; `types` is what the present one announced, None before.
 
     note_marks: writes down where the next worker finds it what this task process and its programs carry; called
@@ -94,6 +94,7 @@ class Runner:
 
     @property
     def pid(self) -> int | None:
+        """The pid of the present task process, if there is one."""
         return self._process.pid if self._process else None
 
     def start(self) -> None:
@@ -228,7 +229,7 @@ class Runner:
         return [*printed, ended]
 
     def _skipped(self, _: str, number: int) -> None:
-        """A packet that was taken back with the one before it: fine. If that was not, somebody else has read it."""
+        """A packet that was recalled with the one before it: fine. If that was not, somebody else has read it."""
         if any(number == packet for packet, _ in self._sent.values()):
             self._break("missed a job that was sent to it")
 
@@ -262,7 +263,7 @@ class Runner:
             return Seen(None, None, self._page.sign_ms)
         return Seen(told.fraction, told.note, self._page.sign_ms)
 
-    def take_back(self) -> list[DeliveryNumber]:
+    def recall(self) -> list[DeliveryNumber]:
         """The numbers of all jobs offered that have not begun, and now never will unless offered again."""
         numbers = []
         while self._process is not None:
@@ -309,7 +310,7 @@ class Runner:
         code = self._process.wait()
         self._capture.read()
         heard, _ = self._hear(most=LAST_PACKETS)
-        unbegun = self.take_back()
+        unbegun = self.recall()
         lost = list(self._sent)
         rest = _printed(lost[0] if lost else NONE, self._capture.rest())
         events = [*_printed(NONE, self._idle_output), *heard, *rest]

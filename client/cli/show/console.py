@@ -75,6 +75,7 @@ class Output:
         self._say(line, fields)
 
     def error(self, code: str, sentence: str, prefix: str = "zclient: ", **more: Any) -> None:
+        """Prints an error."""
         self._say(prefix + sentence, {"error": {"code": code, "message": sentence, **more}})
 
     @property

@@ -121,6 +121,7 @@ def traceback_hint(job: JobStatus, program: str | None = "zclient") -> str:
 
 
 def type_lines(types: tuple[TaskType, ...]) -> list[str]:
+    """Return a line for each task type."""
     width = max((len(printable(task.name)) for task in types), default=0)
     return [f"{printable(task.name):{width}}  {printable(task.description)}".rstrip() for task in types]
 
@@ -217,6 +218,7 @@ def _what_runs(worker: WorkerState, job_id: int) -> str:
 
 
 def paused_line(paused: Paused) -> str:
+    """Return the line that says that the queue is paused, and why."""
     return "paused" + _why(paused)
 
 

@@ -27,6 +27,7 @@ class Table:
         self._widths: list[int] = []
 
     def lines(self, jobs: Sequence[JobStatus]) -> list[str]:
+        """Return a line for each job, the heading first."""
         begins = self._owners is None
         if self._owners is None:
             self._owners = any(job.owner for job in jobs)

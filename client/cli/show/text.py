@@ -27,6 +27,7 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> list[str]:
+    """Return the lines of a text without control characters."""
     return [printable(line) for line in text.expandtabs(4).split("\n")]
 
 
@@ -89,6 +90,7 @@ def whole_seconds(value_s: float) -> str:
 
 
 def byte_count(count: int | None) -> str:
+    """Return a size for people: 1.5 MiB."""
     if count is None:
         return "none"
     for size, unit in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simulation.oracle import Broken
-from simulation.tasks import TYPES, Runner, TaskProcess
+from simulation.tasks import TYPES, TaskProcess, TaskProcesses
 from zjobs.broker.core.core import Core
 from zjobs.broker.core.effects import Effects
 from zjobs.broker.core.jobs import Loaded
@@ -196,7 +196,7 @@ class Worker:
         return self._turn.core
 
     @property
-    def runner(self) -> Runner | None:
+    def runner(self) -> TaskProcesses | None:
         return self._task_process.runner
 
     def turn(self, most: int, stale: bool = False) -> None:

@@ -44,7 +44,7 @@ class Item(NamedTuple):
     job: DispatchedJob
 
 
-class Runner:
+class TaskProcesses:
     """A task process with the socket before it. It is gone once `died` has told so."""
 
     def __init__(self, incarnation: str, oracle: Oracle) -> None:
@@ -70,7 +70,7 @@ class Runner:
         while self._waiting and len(self._unread) + len(self._events) + (self._current is not None) < JOBS_AHEAD:
             self._unread.append(self._waiting.popleft())
 
-    def take_back(self) -> list[int]:
+    def recall(self) -> list[int]:
         numbers = [item.delivery for item in (*self._unread, *self._waiting)]
         self._unread.clear()
         self._waiting.clear()
@@ -99,7 +99,7 @@ class Runner:
             return None
         lost = [] if self._current is None or self._forgotten else [self._current.delivery]
         self.bury()
-        return Death("killed by SIGKILL", self.events(), lost, self.take_back(), 0)
+        return Death("killed by SIGKILL", self.events(), lost, self.recall(), 0)
 
     # --- what it does by itself ------------------------------------------------------------------------
 
@@ -194,7 +194,7 @@ class TaskProcess:
         self._types = types
         self._incarnation = incarnation
         self.types: tuple[TaskType, ...] | None = None
-        self.runner: Runner | None = None
+        self.runner: TaskProcesses | None = None
         self.start()
         self.events()
 
@@ -204,7 +204,7 @@ class TaskProcess:
 
     def start(self) -> None:
         self.types = None
-        self.runner = Runner(self._incarnation(), self._world.oracle)
+        self.runner = TaskProcesses(self._incarnation(), self._world.oracle)
 
     def postpone(self, now_ms: int) -> None:
         raise AssertionError("each start succeeds")
@@ -223,8 +223,8 @@ class TaskProcess:
         if self.runner is not None:
             self.runner.feed()
 
-    def take_back(self) -> list[int]:
-        return [] if self.runner is None else self.runner.take_back()
+    def recall(self) -> list[int]:
+        return [] if self.runner is None else self.runner.recall()
 
     def events(self) -> list[TaskEvent]:
         if self.runner is None:

@@ -13,7 +13,7 @@ from simulation.network import Network
 from simulation.oracle import Broken, Oracle
 from simulation.processes import MOST_TURNS, Broker, Crash, Worker
 from simulation.store import FileStore, MemoryStore, fill_disk
-from simulation.tasks import BEHAVIOURS, FEW, TYPES, Runner
+from simulation.tasks import BEHAVIOURS, FEW, TYPES, TaskProcesses
 from zjobs.broker.core.core import Rules
 from zjobs.broker.core.jobs import Job
 from zjobs.broker.core.needs import Needs, ResultNeed
@@ -61,7 +61,7 @@ class World:
         self._crash = ""
         self._store = store
         self._names = 0
-        self._orphan: Runner | None = None
+        self._orphan: TaskProcesses | None = None
         self._start_broker()
 
     # --- a scenario's lines ---------------------------------------------------------------------------------
@@ -352,7 +352,7 @@ class World:
         if self.broker is not None:
             fill_disk(self.broker.journal, full)
 
-    def _runner(self) -> Runner | None:
+    def _runner(self) -> TaskProcesses | None:
         return self._orphan if self.worker is None else self.worker.runner
 
     def _settle(self) -> None:

@@ -13,7 +13,7 @@ import pytest
 from zjobs.messages.dispatch import DispatchedJob, Ended
 from zjobs.messages.values import pack_value
 from zjobs.worker.core.interfaces import Death, TaskEvent
-from zjobs.worker.task.process import Runner
+from zjobs.worker.task.process import TaskProcesses
 
 LIMIT_S = 20.0
 
@@ -21,7 +21,7 @@ LIMIT_S = 20.0
 class Bench:
     """A runner under test, with what the worker's loop would do around it."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: TaskProcesses) -> None:
         self.runner = runner
         self.ended: list[Ended] = []
         self.printed: dict[int, bytes] = {}
@@ -83,13 +83,13 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # what is held back is part of what is tested
     lock_fd = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    runners: list[Runner] = []
+    runners: list[TaskProcesses] = []
 
     def start(source: str = "", wait: bool = True) -> Bench:
         if source:
             header = "import os, signal, sys\nfrom zjobs.worker.tasks import task\n"
             (tmp_path / "mine.py").write_text(header + source)
-        runner = Runner(("mine",) if source else (), 0, lock_fd, lambda marks: None)
+        runner = TaskProcesses(("mine",) if source else (), 0, lock_fd, lambda marks: None)
         runners.append(runner)
         runner.start()
         it = Bench(runner)

@@ -69,8 +69,8 @@ class Worker:
             for effect in effects:
                 if isinstance(effect, e.Offer):
                     self.at_task.append(effect.delivery)
-                elif isinstance(effect, e.TakeBack):
-                    self.core.on_taken_back(self.at_task[1:], self.now)
+                elif isinstance(effect, e.RecallUnbegun):
+                    self.core.on_recalled(self.at_task[1:], self.now)
                     del self.at_task[1:]
                 elif isinstance(effect, e.Look):
                     assert effect.delivery == self.at_task[0]
@@ -340,7 +340,7 @@ def test_every_input_in_every_state(state: Callable[[], Worker], name: str) -> N
         case "keeps it":
             assert received(worker)[0].held_bytes == len(b"data")
         case "ends 2":
-            assert e.EndTask(2) in effects and (e.TakeBack() in effects) == (state is running)
+            assert e.EndTask(2) in effects and (e.RecallUnbegun() in effects) == (state is running)
             assert worker.reports() == ([Returned(3, False)] if state is running else [])
         case "returns 3":
             assert worker.reports() == [Returned(3, False)] and e.EndTask(2) not in effects
@@ -601,15 +601,15 @@ def test_a_job_alone_returns_nothing() -> None:
     """A long job with nothing behind it is no reason to return."""
     worker = idle()
     worker.jobs(1, 1)
-    assert e.TakeBack() not in worker.turn(500)
+    assert e.RecallUnbegun() not in worker.turn(500)
 
 
 def test_all_begun_returns_nothing() -> None:
     """When the task process has begun everything, there is nothing to return, and it is not asked again and again."""
     worker = running()
     worker.now += c.RETURN_AFTER_MS
-    assert e.TakeBack() in worker.core.turn(worker.now)
-    worker.core.on_taken_back([], worker.now)
+    assert e.RecallUnbegun() in worker.core.turn(worker.now)
+    worker.core.on_recalled([], worker.now)
     assert worker.core.turn(worker.now) == ()
     assert worker.core.next_deadline_ms() > worker.now
 
@@ -849,8 +849,8 @@ def test_cancel_takes_back_first() -> None:
     """What is behind the job goes back before its task is told, so that the signal hits nothing else."""
     worker = running()
     effects = worker.pipe(CancelRun(SESSION, 2))
-    order = [type(effect) for effect in effects if isinstance(effect, (e.TakeBack, e.EndTask))]
-    assert order == [e.TakeBack, e.EndTask] and worker.reports() == [Returned(3, False)]
+    order = [type(effect) for effect in effects if isinstance(effect, (e.RecallUnbegun, e.EndTask))]
+    assert order == [e.RecallUnbegun, e.EndTask] and worker.reports() == [Returned(3, False)]
     worker.end(outcome=Outcome.CANCELLED)
     assert [(report.delivery, report.outcome) for report in worker.reports()] == [(2, Outcome.CANCELLED)]
 
@@ -860,9 +860,9 @@ def test_cancel_of_what_has_ended_meanwhile() -> None:
     worker = idle()
     worker.jobs(1, 1)
     worker.core.on_pipe(CancelRun(SESSION, 1), worker.now, NEXT)
-    assert worker.core.turn(worker.now) == (e.TakeBack(),)
+    assert worker.core.turn(worker.now) == (e.RecallUnbegun(),)
     worker.core.on_ended(ended(1), worker.now)
-    worker.core.on_taken_back([], worker.now)
+    worker.core.on_recalled([], worker.now)
     worker.turn()
     assert worker.reports() == [ended(1)] and e.EndTask(1) not in worker.done
     worker.jobs(2, 1)
@@ -874,9 +874,9 @@ def test_cancel_of_one_that_has_begun_unheard() -> None:
     worker = idle()
     worker.jobs(1, 2)
     worker.core.on_pipe(CancelRun(SESSION, 2), worker.now, NEXT)
-    assert worker.core.turn(worker.now) == (e.TakeBack(),)
+    assert worker.core.turn(worker.now) == (e.RecallUnbegun(),)
     worker.core.on_ended(ended(1), worker.now)
-    worker.core.on_taken_back([], worker.now)
+    worker.core.on_recalled([], worker.now)
     worker.at_task.remove(1)
     assert e.EndTask(2) in worker.turn()
     assert worker.reports() == [ended(1)]
@@ -904,7 +904,7 @@ def test_a_job_is_not_looked_at_while_it_may_have_ended() -> None:
     worker = running()
     worker.now += 60_000
     effects = worker.core.turn(worker.now)
-    assert e.TakeBack() in effects and e.Look(worker.at_task[0]) not in effects
+    assert e.RecallUnbegun() in effects and e.Look(worker.at_task[0]) not in effects
 
 
 def test_cancel_of_one_returned_is_forgotten() -> None:
@@ -1120,7 +1120,7 @@ def test_output_without_end() -> None:
     worker.jobs(1, 1)
     for _ in range(1000):
         worker.core.on_output(1, b"x" * 9_999 + b"\n")
-        assert len(worker.core._run._news._untold) <= 2 * OUTPUT_BYTES
+        assert len(worker.core._run._output._untold) <= 2 * OUTPUT_BYTES
     for _ in range(100):
         worker.turn(LOOK_MS)
     assert worker.core.outbox.weight_bytes <= OUTPUT_UNACKNOWLEDGED_BYTES + PIECE_BYTES
@@ -1143,7 +1143,7 @@ def test_stuck_is_told_and_left_alone() -> None:
         stuck += [heartbeat.running.stuck_ms for heartbeat in worker.heartbeats() if heartbeat.running]
     assert stuck[0] is None and stuck[-1] > STUCK_MS
     assert sum(isinstance(effect, e.Say) for effect in worker.done) == 1
-    assert not any(isinstance(effect, (e.EndTask, e.KillTask, e.TakeBack)) for effect in worker.done)
+    assert not any(isinstance(effect, (e.EndTask, e.KillTask, e.RecallUnbegun)) for effect in worker.done)
     worker.seen = Seen(None, None, worker.now + LOOK_MS)
     worker.turn(LOOK_MS)
     worker.core.on_subscription(worker.now)

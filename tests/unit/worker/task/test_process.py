@@ -291,7 +291,7 @@ def test_take_back_is_exact(bench: Start, tmp_path: Path) -> None:
     behind = [it.offer("quick", "x" * 20_000) for _ in range(20)]
     it.turn()
     with open(tmp_path / "fifo", "w") as fifo:  # returns when the task has opened it
-        assert it.runner.take_back() == behind
+        assert it.runner.recall() == behind
         fifo.write("done")
     after = it.offer("quick", "after")
     it.until(lambda: len(it.ended) == 2)
@@ -303,7 +303,7 @@ def kept_of_a_stream(it: Any) -> list[int]:
     offered = [it.offer("quick") for _ in range(64)]
     it.runner.feed()
     it.until(lambda: it.ended and it.ended[-1].delivery >= offered[0])
-    taken = it.runner.take_back()
+    taken = it.runner.recall()
     kept = offered[: len(offered) - len(taken)]
     assert taken == offered[len(kept) :]
     it.until(lambda: it.ended[-1].delivery == kept[-1])
