@@ -79,7 +79,7 @@ def check_header(file: str, kind: Kind | None, only_read: bool) -> Kind:
         raise Unreadable(f"the journal {file} cannot be read{'' if only_read else ' and written'} by this user")
     found = kind_of(file)
     if kind not in (None, found):
-        raise _misplaced(file, found)
+        _refuse_misplaced(file, found)
     if not Path(file + LOG).exists() and _in_use(file):
         raise JournalError(f"the journal {file} was in use, but its log {file}{LOG} is gone, and jobs with it")
     lost = wal.lost_commits(Path(file))
@@ -88,13 +88,13 @@ def check_header(file: str, kind: Kind | None, only_read: bool) -> Kind:
     return found
 
 
-def _misplaced(file: str, found: Kind) -> Misplaced:
+def _refuse_misplaced(file: str, found: Kind) -> None:
     if found is Kind.BACKUP:
-        return Misplaced(
+        raise Misplaced(
             f"{file} is a backup: no broker runs on it, for the journal that it was made of has gone on since. "
             f"`zbroker restore {file} JOURNAL` makes a journal of it"
         )
-    return Misplaced(f"{file} is a journal and not a backup: `zbroker backup {file} TARGET` makes one")
+    raise Misplaced(f"{file} is a journal and not a backup: `zbroker backup {file} TARGET` makes one")
 
 
 def _in_use(file: str) -> bool:
