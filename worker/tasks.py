@@ -30,24 +30,12 @@ from zjobs.messages.codec import refusal
 from zjobs.messages.fields import MAX_DURATION_MS, MAX_TYPE_CHARS
 from zjobs.messages.records import TaskType
 from zjobs.messages.units import Ms
-from zjobs.messages.values import unpack_value
 from zjobs.program.cli.options import duration
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Seconds, or text such as "90s", "5m", "2h".
 Duration = Union[int, float, str]
-
-# Annotations that are checked; what else a parameter may say is the task's own affair.
-_CHECKED: dict[type, tuple[type, ...]] = {
-    str: (str,),
-    int: (int,),
-    float: (float, int),
-    bool: (bool,),
-    list: (list,),
-    dict: (dict,),
-    bytes: (bytes,),
-}
 
 
 class TaskError(Exception):
@@ -267,103 +255,3 @@ def task(
 def _place(function: Callable[..., Any]) -> str:
     code = getattr(inspect.unwrap(function), "__code__", None)
     return f"{code.co_filename}, line {code.co_firstlineno}" if code else "elsewhere"
-
-
-# Positional and keyword arguments of a call.
-Call = tuple[tuple[Any, ...], dict[str, Any]]
-
-
-class Caller:
-    """A task ready to be called: its signature is read once, not for each job."""
-
-    def __init__(self, task: Task) -> None:
-        self.type = task.type
-        self.keeps_processes = task.keeps_processes
-        self.keeps_state = task.keeps_state
-        self._function = task.function
-        self._signature = _signature(task.function)
-        hints = _hints(task.function, self._signature)
-        self._checks = {name: hint for name, hint in hints.items() if hint in _CHECKED}
-        contexts = [name for name, hint in hints.items() if hint is Context]
-        if len(contexts) > 1:
-            raise TaskError(f"task {self.type.name!r} has more than one Context: {', '.join(contexts)}")
-        self.context = contexts[0] if contexts else None
-        parameters = [one for name, one in self._signature.parameters.items() if name != self.context]
-        self._data_signature = self._signature.replace(parameters=parameters)
-        self._first = parameters[0].name if parameters else ""
-        # Whether it may be called without arguments, and with one: found out once, because binding is slow.
-        self._takes = [self.context is None and _binds(self._data_signature, *values) for values in ((), (None,))]
-
-    def bound(self, data: bytes | None, context: Context | None = None) -> Call:
-        """The arguments that packed `data` means. context: for a task that takes one. Raises BadData."""
-        try:
-            values: tuple[Any, ...] = () if data is None else (unpack_value(data),)
-            named = data is not None and type(values[0]) is dict
-            if self._takes[len(values)] and not named:
-                for value in values:
-                    self._check(self._first, value)
-                return values, {}
-            arguments = self._named(values[0]) if named else self._data_signature.bind(*values)
-        except (TypeError, ValueError) as error:
-            raise BadData(f"{self.type.name} cannot take this data: {error}") from None
-        for name, value in arguments.arguments.items():
-            self._check(name, value)
-        if self.context is not None:
-            with_context = {**arguments.arguments, self.context: context or Context()}
-            arguments = inspect.BoundArguments(self._signature, with_context)
-        return arguments.args, arguments.kwargs
-
-    def run(self, call: Call) -> Any:
-        return self._function(*call[0], **call[1])
-
-    def _named(self, values: dict[Any, Any]) -> inspect.BoundArguments:
-        if not all(type(key) is str for key in values):
-            raise ValueError("a map must have text keys, the names of the parameters")
-        if self.context in values:  # **rest would take it
-            raise TypeError(f"{self.context} is not data, but the job's context")
-        return self._data_signature.bind(**values)
-
-    def _check(self, name: str, value: Any) -> None:
-        expected = self._checks.get(name)
-        if expected is not None and not _is_a(value, expected):
-            raise BadData(f"{self.type.name} takes {expected.__name__} for {name}, not {type(value).__name__}")
-
-
-def _binds(signature: inspect.Signature, *values: Any) -> bool:
-    """Whether a function may be called with these."""
-    try:
-        signature.bind(*values)
-    except TypeError:
-        return False
-    return True
-
-
-def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    if sys.version_info >= (3, 14):  # annotations are code there, run when somebody looks, and may fail
-        import annotationlib
-
-        return inspect.signature(function, annotation_format=annotationlib.Format.FORWARDREF)
-    return inspect.signature(function)
-
-
-def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, type]:
-    """The annotations that are plain types, by parameter; the others are the task's own affair."""
-    space = getattr(inspect.unwrap(function), "__globals__", {})
-    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    hints = {}
-    for name, parameter in signature.parameters.items():
-        hint = parameter.annotation
-        if isinstance(hint, str):
-            # one by one: a name that is there for type checkers only must not hide what the others say
-            try:
-                hint = eval(hint, space)
-            except Exception:
-                continue
-        if isinstance(hint, type) and hint is not inspect.Parameter.empty and parameter.kind not in variable:
-            hints[name] = hint
-    return hints
-
-
-def _is_a(value: Any, expected: type) -> bool:
-    # True is an int to Python, but hardly what somebody meant by one.
-    return type(value) in _CHECKED[expected]

@@ -26,7 +26,7 @@ FAILURES: dict[str, tuple[str, Any, str, str]] = {
     "unpackable_result": ("unpackable", NO_DATA, "bad_result", "object"),
     "missing_parameter": ("pair", NO_DATA, "bad_data", "left"),
     "wrong_parameter": ("pair", {"left": 1, "up": 2}, "bad_data", "up"),
-    "wrong_kind": ("reverse", 17, "bad_data", "int"),
+    "wrong_kind": ("reverse", 17, "bad_data", "text must be text, not 17"),
 }
 
 

@@ -50,7 +50,7 @@ BELOW = {
     "broker.storage.sqlite.maintenance": {"credentials"},
     "broker.net": {"credentials", "retention"},
     "broker.requests": {"credentials"},
-    "worker.task": {"predefined", "tasks"},
+    "worker.task": {"caller", "predefined", "tasks"},
     "client.protocol": {"errors", "settings"},
     "client.net": {"errors", "settings"},
 }

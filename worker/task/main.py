@@ -27,6 +27,7 @@ from zjobs.messages.states import FailReason, Outcome
 from zjobs.messages.units import DeliveryNumber, JobId, Us
 from zjobs.program import inside
 from zjobs.worker import predefined, tasks
+from zjobs.worker.caller import Caller
 from zjobs.worker.task import output, packets, platform, results
 from zjobs.worker.task.leftovers import Leftovers
 from zjobs.worker.task.shared_memory import Page
@@ -75,7 +76,7 @@ def give_signs(page: Page) -> NoReturn:
         sleep(SIGN_S)
 
 
-def load(time_scale: float, modules: list[str]) -> dict[str, tasks.Caller]:
+def load(time_scale: float, modules: list[str]) -> dict[str, Caller]:
     """The predefined tasks and those of `modules`, by name. Raises TaskError with a sentence."""
     predefined.register_all(time_scale)
     sys.path.insert(0, os.getcwd())
@@ -94,7 +95,7 @@ def load(time_scale: float, modules: list[str]) -> dict[str, tasks.Caller]:
             )
     for task in tasks.REGISTRY.values():
         tasks.check_type(task.type)
-    return {name: tasks.Caller(task) for name, task in tasks.REGISTRY.items()}
+    return {name: Caller(task) for name, task in tasks.REGISTRY.items()}
 
 
 def serve(sock: socket.socket, bench: Bench, marker: output.Marker) -> NoReturn:
@@ -127,7 +128,7 @@ def serve(sock: socket.socket, bench: Bench, marker: output.Marker) -> NoReturn:
 class Bench:
     """Runs jobs, and raises `Cancelled` in the task of one that is to end, and nowhere else."""
 
-    def __init__(self, callers: dict[str, tasks.Caller], page: Page, leftovers: Leftovers) -> None:
+    def __init__(self, callers: dict[str, Caller], page: Page, leftovers: Leftovers) -> None:
         self._callers = callers
         self._leftovers = leftovers
         self._page = page

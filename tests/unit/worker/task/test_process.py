@@ -94,7 +94,7 @@ def test_unknown_type_and_bad_data(bench: Start) -> None:
     """Data that a task cannot take, and a type that is not there, fail without running anything."""
     it = bench()
     assert it.run("fly").reason is FailReason.BAD_DATA
-    assert it.run("reverse", 17).message == "reverse takes str for text, not int"
+    assert it.run("reverse", 17).message == "reverse: text must be text, not 17"
 
 
 RAISING = """

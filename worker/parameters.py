@@ -1,0 +1,167 @@
+"""The parameters of a task, read from its function: their JSON Schema, and what makes of data what is annotated.
+
+The plain types are described here: a table of seven, with which the predefined tasks and most others need nothing
+more. Everything else is msgspec's, which is made for this and knows msgpack's types. It is imported only for a task
+that needs it: that takes about 20 ms at the start of a task process. What it cannot describe stays the task's own
+affair and is announced without a type, as is a parameter without annotation.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from zjobs.program.schema import Mismatch, Node
+
+# Makes of a value what the annotation says, such as a dataclass of a map. Raises Mismatch.
+Convert = Callable[[Any], Any]
+
+_PLAIN: dict[Any, Node] = {
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    bool: {"type": "boolean"},
+    list: {"type": "array"},
+    dict: {"type": "object"},
+    bytes: {"type": "string", "contentEncoding": "base64"},
+}
+_VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+# "count: how many", "count (int): how many", ":param count: how many"
+_DESCRIBED = r"(?m)^[ \t]*(?::param[ \t]+)?({names})(?:[ \t]*\([^)\n]*\))?:[ \t]+(\S.*(?:\n[ \t]*(?!.*:[ \t])\S.*)*)"
+
+
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    if sys.version_info >= (3, 14):  # annotations are code there, run when somebody looks, and may fail
+        import annotationlib
+
+        return inspect.signature(function, annotation_format=annotationlib.Format.FORWARDREF)
+    return inspect.signature(function)
+
+
+def annotations_of(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, Any]:
+    """The annotation of each parameter that has one which can be read; the others are the task's own affair."""
+    space = getattr(inspect.unwrap(function), "__globals__", {})
+    found = {}
+    for name, parameter in signature.parameters.items():
+        annotation = parameter.annotation
+        if isinstance(annotation, str):
+            # one by one: a name that is there for type checkers only must not hide what the others say
+            try:
+                annotation = eval(annotation, space)
+            except Exception:
+                continue
+        if annotation is not inspect.Parameter.empty and parameter.kind not in _VARIABLE:
+            found[name] = annotation
+    return found
+
+
+def described(
+    parameters: Iterable[inspect.Parameter], annotations: dict[str, Any], text: str | None
+) -> tuple[Node, dict[str, Convert]]:
+    """The schema of a function's parameters, and what converts those that are more than plain. text: its docstring."""
+    parameters = list(parameters)
+    named = [each for each in parameters if each.kind not in _VARIABLE]
+    nodes, definitions, converts = _nodes({each.name: annotations.get(each.name) for each in named})
+    said = _said_of({each.name for each in named}, text or "")
+    for each in named:
+        node = nodes[each.name] = {**nodes[each.name]}
+        if each.name in said and "description" not in node:
+            node["description"] = said[each.name]
+        if each.default is not each.empty:
+            _add_default(node, each.default, each.name in converts)
+    schema: Node = {"type": "object", "properties": nodes}
+    required = [each.name for each in named if each.default is each.empty]
+    if text:
+        schema["description"] = text
+    if required:
+        schema["required"] = required
+    if all(each.kind is not each.VAR_KEYWORD for each in parameters):
+        schema["additionalProperties"] = False
+    if definitions:
+        schema["$defs"] = definitions
+    return schema, converts
+
+
+def packed(schema: Node) -> bytes:
+    """A schema as it is announced. The same function gives the same bytes."""
+    return json.dumps(schema, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _nodes(annotations: dict[str, Any]) -> tuple[dict[str, Node], Node, dict[str, Convert]]:
+    """The schema of each parameter, the definitions that they refer to, what converts them."""
+    nodes = {name: _PLAIN.get(_hashable(annotation), {}) for name, annotation in annotations.items()}
+    rich = {name: annotations[name] for name, node in nodes.items() if not node and annotations[name] is not None}
+    rich = {name: annotation for name, annotation in rich.items() if annotation is not Any}
+    if not rich:
+        return nodes, {}, {}
+
+    from msgspec import json as msgspec_json  # only here: see above
+
+    known = {name: annotation for name, annotation in rich.items() if _is_known(annotation)}
+    found, definitions = msgspec_json.schema_components(known.values(), ref_template="#/$defs/{name}")
+    for definition in definitions.values():
+        if "properties" in definition:  # msgspec would drop what a dataclass has no field for: a slip of the pen
+            definition.setdefault("additionalProperties", False)
+    nodes |= dict(zip(known, found))
+    return nodes, definitions, {name: _converter(annotation) for name, annotation in known.items() if nodes[name]}
+
+
+def _hashable(annotation: Any) -> Any:
+    return annotation if isinstance(annotation, type) else None
+
+
+def _is_known(annotation: Any) -> bool:
+    """Whether msgspec can describe this type and make values of it."""
+    import msgspec
+
+    try:
+        msgspec.json.schema(annotation)
+        msgspec.convert(None, annotation, builtin_types=(bytes,))
+    except msgspec.ValidationError:
+        return True
+    except Exception:  # TypeError, and what evaluating a class's own annotations leads to
+        return False
+    return True
+
+
+def _converter(annotation: Any) -> Convert:
+    import msgspec
+
+    def convert(value: Any) -> Any:
+        try:
+            return msgspec.convert(value, annotation, builtin_types=(bytes,))
+        except msgspec.ValidationError as error:  # what no schema says: text that is no date, a class's own check
+            what, _, path = str(error).partition(" - at `$")
+            if error.__cause__ is not None:
+                what = f"is refused: {error.__cause__}"
+            elif what.startswith("Invalid "):
+                what = f"is no valid {what.removeprefix('Invalid ')}"
+            else:
+                what = f"does not fit: {what}"
+            raise Mismatch(what, path.rstrip("`")) from None
+
+    return convert
+
+
+def _add_default(node: Node, default: Any, is_rich: bool) -> None:
+    """Says what a parameter is when it is not given, if JSON can."""
+    try:
+        if is_rich:
+            import msgspec
+
+            default = msgspec.to_builtins(default)
+        node["default"] = json.loads(json.dumps(default, allow_nan=False))
+    except (TypeError, ValueError, RecursionError):
+        return
+
+
+def _said_of(names: set[str], text: str) -> dict[str, str]:
+    """What a docstring says of each parameter, where it does so line by line."""
+    if not names or ":" not in text:
+        return {}
+    pattern = _DESCRIBED.format(names="|".join(map(re.escape, names)))
+    return {name: " ".join(what.split()) for name, what in re.findall(pattern, text)}
