@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from zjobs.program.options import nearest
-
 Node = dict[str, Any]
 Check = Callable[[Any], None]
 
@@ -169,8 +167,8 @@ class Checks:
         """What is to be checked of a value of each type that may be; None: anything may be."""
         if "anyOf" in node and depth < MAX_REFERENCES:
             return self._alternatives(node, depth)
-        if "const" in node or "enum" in node:
-            return _one_of(node, [node["const"]] if "const" in node else _get(node, "enum", list))
+        if members := members_of(node):
+            return _one_of(node, members)
         if is_bytes(node):
             return {bytes: _bounded(node, "Length", "byte")}
         return {kind: self._check_of_type(name, node) for name in types_of(node) for kind in _TYPES[name]} or None
@@ -249,8 +247,8 @@ def wanted(node: Node) -> str:
     """What a value must be, in words: "an integer from 1 to 10", "'a' or 'b'", "a list or null"."""
     if "anyOf" in node:
         return _either_of(dict.fromkeys(map(wanted, map(_node, _get(node, "anyOf", list)))))
-    if "const" in node or "enum" in node:
-        return _either_of(map(shown, [node["const"]] if "const" in node else _get(node, "enum", list)))
+    if members := members_of(node):
+        return _either_of(map(shown, members))
     if is_bytes(node):
         return "bytes" + _bounds(node, "Length", "byte")
     return _either_of([_wanted(name, node) for name in types_of(node)] or ["anything"])
@@ -317,6 +315,8 @@ def _either_of(said: Iterable[str]) -> str:
 
 def _instead(name: object, names: Iterable[str]) -> str:
     """What else there is, for a name that there is not."""
+    from zjobs.program.cli.options import nearest  # only for a mistake: it comes with the whole command line
+
     near = nearest(name, names) if type(name) is str else None
     if near:
         return f"; did you mean {near}?"
@@ -357,10 +357,7 @@ def _either(one: Check | None, other: Check | None, value: Any) -> None:
         other(value)
 
 
-def _one_of(node: Node, members: list[Any]) -> dict[type, Check | None] | None:
-    if not members:
-        return None
-
+def _one_of(node: Node, members: list[Any]) -> dict[type, Check | None]:
     def check(value: Any) -> None:
         if not any(type(member) is type(value) and member == value for member in members):
             raise Mismatch(f"must be {wanted(node)}, not {shown(value)}")
@@ -425,6 +422,11 @@ def _bounded(node: Node, what: str, unit: str) -> Check | None:
 
 def _node(value: Any) -> Node:
     return value if isinstance(value, dict) else _ANYTHING
+
+
+def members_of(node: Node) -> list[Any]:
+    """The values that may be, where those are listed."""
+    return [node["const"]] if "const" in node else _get(node, "enum", list)
 
 
 def types_of(node: Node) -> list[str]:
