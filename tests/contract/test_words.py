@@ -51,7 +51,14 @@ ALLOWED = {
 }
 # Files and folders that still have such words, long lines or names without a docstring; the list only shrinks.
 EXEMPT = (
-    "broker/",
+    "broker/checkpoint_pauses.py",
+    "broker/core/",
+    "broker/journaling.py",
+    "broker/requests/",
+    "broker/retention.py",
+    "broker/sending.py",
+    "broker/service.py",
+    "broker/turn.py",
     "client/aio.py",
     "client/aio_job.py",
     "client/cli/follow.py",

@@ -38,6 +38,7 @@ class Database:
 
     @property
     def in_memory(self) -> bool:
+        """Whether the journal is kept in memory only."""
         return self.file == MEMORY
 
     def one(self, query: str, *values: Any) -> Any:
@@ -46,6 +47,7 @@ class Database:
         return rows[0] if rows else None
 
     def all(self, query: str, *values: Any) -> list[Any]:
+        """Return all rows. Raises StorageError."""
         try:
             return self.connection.execute(query, values).fetchall()
         except sqlite3.Error as error:

@@ -41,14 +41,17 @@ class SqliteJournal:
 
     @property
     def journal_id(self) -> str:
+        """The identity of the journal."""
         return self._db.journal_id
 
     @property
     def owned(self) -> bool:
+        """Whether it was claimed: the lock lasts until it is released."""
         return self._database is not None
 
     @property
     def files(self) -> SqliteJournal:
+        """The care of the files, which is this journal's own."""
         return self
 
     @property
@@ -60,6 +63,7 @@ class SqliteJournal:
     # --- ownership ---------------------------------------------------------------------------------------------------
 
     def claim(self, holder: str) -> None:
+        """Opens or creates the file and locks it."""
         if self.name != MEMORY:
             self._lock = _locked(self.name)
         try:
@@ -83,6 +87,7 @@ class SqliteJournal:
         self._serves = True
 
     def renew(self) -> None:
+        """Extends nothing: a lock needs no renewal. Raises NotOwner."""
         _ = self._db  # raises NotOwner; there is no lease to extend
 
     def release(self) -> None:
@@ -113,30 +118,37 @@ class SqliteJournal:
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def load(self) -> Loaded:
+        """Return what the core keeps in memory."""
         with damage(self.name):
             return reading.load(self._db)
 
     def read(self, needs: Needs) -> Found:
+        """Return the named records."""
         return reading.read(self._db, needs)
 
     def page(self, below: int, state: JobState | None, most: int) -> tuple[list[Job], int]:
+        """Return jobs with smaller ids, newest first."""
         return reading.page(self._db, below, state, most)
 
     def ended(self, after: int, most: int) -> tuple[list[Job], int]:
+        """Return the ended ones of the next jobs."""
         return reading.ended(self._db, after, most)
 
     def size_bytes(self) -> int:
+        """Return the size of the file and its log."""
         if self._db.in_memory:
             return int(self._db.one("PRAGMA page_count")[0] * self._db.one("PRAGMA page_size")[0])
         return opening.size_bytes(self.name)
 
     def used_bytes(self) -> int:
+        """Return the bytes in use."""
         pages = self._db.one("PRAGMA page_count")[0] - self._db.one("PRAGMA freelist_count")[0]
         return int(pages * self._db.one("PRAGMA page_size")[0])
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
     def commit(self, changes: Changes) -> None:
+        """Writes one turn in one transaction."""
         connection = self._db.connection
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -170,6 +182,7 @@ class SqliteJournal:
     # --- the files ---------------------------------------------------------------------------------------------------
 
     def disk_bytes(self) -> tuple[int, int] | None:
+        """Return the free and the total bytes of the disk."""
         if self._db.in_memory:
             return None
         try:
@@ -179,6 +192,7 @@ class SqliteJournal:
         return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
 
     def give_back_space(self, pages: int) -> None:
+        """Shrinks the file by free pages."""
         db = self._db
         if not db.one("PRAGMA freelist_count")[0]:
             return
@@ -190,11 +204,13 @@ class SqliteJournal:
             raise StorageError(str(error)) from error
 
     def pause_checkpoints(self) -> None:
+        """Keeps the file as it is; only the log grows."""
         if self._db.in_memory:
             raise MaintenanceError("the journal is in memory; there is nothing to copy")
         self._db.all("PRAGMA wal_autocheckpoint = 0")
 
     def resume_checkpoints(self) -> None:
+        """Ends a checkpoint pause."""
         self._db.all(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
 
 

@@ -33,6 +33,7 @@ _WORDS: dict[type[Enum], dict[str, Any]] = {
 
 
 def load(db: Database) -> Loaded:
+    """Return what the core keeps in memory."""
     counters = Counters(*db.one("SELECT next_id, change, completed, failed, cancelled FROM journal"))
     in_flight = db.all(f"SELECT delivery, {JOB_COLUMNS} FROM in_flight JOIN job USING (id) ORDER BY delivery")
     session = db.one("SELECT * FROM session")
@@ -68,6 +69,7 @@ def _ready_ids(db: Database, priority: int) -> array[int]:
 
 
 def read(db: Database, needs: Needs) -> Found:
+    """Return the named records."""
     found: list[Any] = [{}] * len(needs)
     for place, wanted in enumerate(needs):
         if wanted:
@@ -189,6 +191,7 @@ _READERS: tuple[Callable[[Database, Any], object], ...] = (
 
 
 def page(db: Database, below: int, state: JobState | None, most: int) -> tuple[list[Job], int]:
+    """Return jobs with smaller ids, newest first, and the id to go on below."""
     condition = f"AND state = '{state.value}'" if state in RARE else ""  # which have an index
     query = f"SELECT {JOB_COLUMNS} FROM job WHERE id < ? {condition} ORDER BY id DESC LIMIT ?"
     jobs = list(map(_job, db.all(query, below, most)))
@@ -196,6 +199,7 @@ def page(db: Database, below: int, state: JobState | None, most: int) -> tuple[l
 
 
 def ended(db: Database, after: int, most: int) -> tuple[list[Job], int]:
+    """Return the ended ones of the next jobs, and the id to go on after."""
     rows = db.all(f"SELECT {JOB_COLUMNS} FROM job WHERE id > ? ORDER BY id LIMIT ?", after, most)
     jobs = list(map(_job, rows))
     return [job for job in jobs if job.state.final], jobs[-1].id if len(jobs) == most else 0

@@ -31,6 +31,7 @@ UPDATE journal SET next_id = ?, change = ?, completed = ?, failed = ?, cancelled
 
 
 def write(db: sqlite3.Connection, changes: Changes) -> None:
+    """Writes what one turn changed."""
     many = db.executemany
     if changes.added:
         many(INSERT_JOB, map(_new, changes.added.values()))

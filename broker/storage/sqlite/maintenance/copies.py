@@ -15,6 +15,7 @@ PIECE_BYTES = 1 << 20
 
 
 def must_exist(file: str) -> None:
+    """Raises MaintenanceError when there is no such file."""
     if not Path(file).exists():
         raise MaintenanceError(f"there is no file {file}")
 
