@@ -24,9 +24,8 @@ from zjobs.worker.core import effects as e
 from zjobs.worker.core.inbox import Inbox
 from zjobs.worker.core.interfaces import RunName
 from zjobs.worker.core.outbox import Outbox
-from zjobs.worker.core.progress import PIECE_BYTES, Seen
 from zjobs.worker.core.returning import Farewell, Purpose, Return, Returning
-from zjobs.worker.core.run import LOOK_MS, Run
+from zjobs.worker.core.run import LOOK_MS, PIECE_BYTES, Run, Seen
 from zjobs.worker.core.spool import Spool
 from zjobs.worker.core.states import RESUMED, RETURNED, TABLE, Action, Heard, Signal, State
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, Union
 from zjobs.messages.dispatch import DispatchedJob, Ended
 from zjobs.messages.records import TaskType
 from zjobs.messages.units import DeliveryNumber, JobId, Ms
-from zjobs.worker.core.progress import Seen
+from zjobs.worker.core.run import Seen
 from zjobs.worker.core.spool import Spool
 
 

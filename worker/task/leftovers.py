@@ -10,10 +10,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Sequence
 
 from zjobs.worker.task import platform
 
 PATIENCE_S = 2.0  # with what does not die of being killed
+END_S = 0.5  # for what a dead task process has left: the worker waits
 RESTLESS_S = 10.0  # with what starts others all the time
 
 
@@ -105,3 +107,38 @@ def _helpers() -> set[int]:
     tracker = getattr(sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None)
     server = getattr(sys.modules.get("multiprocessing.forkserver"), "_forkserver", None)
     return {pid for pid in (getattr(tracker, "_pid", None), getattr(server, "_forkserver_pid", None)) if pid}
+
+
+# --- seen from the worker ------------------------------------------------------------------------------------
+
+
+class Remains:
+    """`marks`: of dead task processes, as far as something of them may still run (see `platform`)."""
+
+    def __init__(self, marks: Sequence[int]) -> None:
+        self.marks = set(marks)
+        self._left: list[platform.Process] = []
+        self.try_again()
+
+    def end(self, mark: int) -> int:
+        """Ends what that task process has started; returns how many processes were killed."""
+        self.marks.add(mark)
+        return self._end(END_S)
+
+    def try_again(self) -> None:
+        """Ends what could not be ended before."""
+        if self.marks:
+            self._end(0)
+
+    @property
+    def obstacle(self) -> str | None:
+        """A sentence on what is left and cannot be ended."""
+        if not self._left:
+            return None
+        return f"no job starts while what an earlier one has left cannot be killed: {platform.described(self._left)}"
+
+    def _end(self, patience_s: float) -> int:
+        killed, self._left = platform.end_marked(self.marks, patience_s)
+        if not self._left:
+            self.marks.clear()
+        return killed

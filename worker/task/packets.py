@@ -21,6 +21,11 @@ from typing import Any
 
 import msgpack
 
+from zjobs.messages import codec
+from zjobs.messages.dispatch import Ended
+from zjobs.messages.fields import MAX_DURATION_MS, MAX_ID
+from zjobs.messages.states import FailReason, Outcome
+from zjobs.messages.units import DeliveryNumber, JobId, Us
 from zjobs.worker.task import platform
 
 # Eight of these fit the default buffer of a Linux socket, so a packet is never too large to be sent at all.
@@ -31,6 +36,9 @@ EXIT_LEFTOVERS = 71  # the code of a task process that cannot end what its job h
 EXIT_REPLACED = 72
 
 _IN_FILE = b"\xc0"  # a packed nil: "see the descriptor"
+LONGEST_US = MAX_DURATION_MS * 1000
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+_NOTHING_ELSE = (None, "", "")  # no reason, message, detail
 _DESCRIPTOR_SPACE = socket.CMSG_SPACE(array.array("i", [0]).itemsize)
 
 
@@ -75,3 +83,55 @@ def _from_file(ancillary: list[tuple[int, int, bytes]]) -> bytes:
     with os.fdopen(descriptor, "rb") as file:
         file.seek(0)
         return file.read()
+
+
+# --- the end of a job ------------------------------------------------------------------------------------------
+# A task can reach into its process, so what that says may be anything. An end that the broker refused would come again
+# for ever, and stop the queue.
+
+
+def read_end(
+    id: JobId,
+    delivery: DeliveryNumber,
+    outcome: str,
+    elapsed_us: Us,
+    result: bytes | None,
+    reason: Any,
+    message: str,
+    detail: str,
+    killed: Any,
+    left: str,
+) -> Ended:
+    """The end of job `id` that the fields of a packet tell of. Raises TypeError, ValueError or KeyError for no end."""
+    killed = killed if type(killed) is int and 0 < killed <= MAX_ID else 0
+    why = reason and FailReason(reason)
+    end = (delivery, _OUTCOMES[outcome], elapsed_us, result, why, message, detail)
+    return Ended(*end, id=id, killed=killed, left_behind=left)
+
+
+def mended(ended: Ended) -> Ended:
+    """The end as it is, or, when it cannot be kept, one that says so."""
+    elapsed_us = ended.elapsed_us
+    if type(elapsed_us) is not int or not 0 <= elapsed_us <= LONGEST_US:
+        elapsed_us = Us(min(max(0, elapsed_us), LONGEST_US) if type(elapsed_us) is int else 0)
+        ended = ended._replace(elapsed_us=elapsed_us)
+    if (
+        type(ended.delivery) is int
+        and type(ended.result) is bytes
+        and ended[4:7] == _NOTHING_ELSE
+        and not ended.left_behind
+    ):
+        return ended  # most are like this: to look closer would cost as much as all the rest here
+    mistake = codec.refusal(ended)
+    if mistake is None:
+        return ended
+    message = f"the task process told of an end that cannot be kept: {mistake}"
+    return Ended(
+        DeliveryNumber(int(ended.delivery)),
+        Outcome.FAILED,
+        elapsed_us,
+        reason=FailReason.BAD_RESULT,
+        message=message,
+        id=ended.id,
+        killed=ended.killed,
+    )

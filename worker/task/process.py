@@ -24,10 +24,10 @@ from zjobs.messages.dispatch import DispatchedJob
 from zjobs.messages.records import TaskType
 from zjobs.messages.units import DeliveryNumber, JobId, Ms, Us
 from zjobs.worker.core.interfaces import Death, Printed, TaskEvent
-from zjobs.worker.core.progress import Seen
-from zjobs.worker.task import ends, packets, platform
+from zjobs.worker.core.run import Seen
+from zjobs.worker.task import packets, platform
+from zjobs.worker.task.leftovers import Remains
 from zjobs.worker.task.output import Capture
-from zjobs.worker.task.remains import Remains
 from zjobs.worker.task.shared_memory import PAGE_BYTES, Page
 
 # With 1 job ahead the task process idles while we turn around: 13,000 jobs/s instead of 110,000. Linux takes
@@ -217,10 +217,10 @@ class TaskProcesses:
     ) -> list[TaskEvent]:
         """A result, and before it what that job has printed. Raises TypeError or ValueError when it is none."""
         first, (_, job_id) = next(iter(self._sent.items()), (NONE, (0, JobId(0))))
-        ended = ends.read(job_id, delivery, outcome, elapsed_us, *more)
+        ended = packets.read_end(job_id, delivery, outcome, elapsed_us, *more)
         if delivery != first:
             self._break(f"ended job number {delivery}, which is not running,")
-        ended = ends.mended(ended)
+        ended = packets.mended(ended)
         printed = _printed(delivery, self._capture.until_mark(delivery)) if marked else []
         del self._sent[delivery]
         large = ended.result is not None and len(ended.result) > packets.PACKET_BYTES

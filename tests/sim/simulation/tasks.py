@@ -11,7 +11,7 @@ from zjobs.messages.dispatch import DispatchedJob, Ended
 from zjobs.messages.records import TaskType
 from zjobs.messages.states import FailReason, Outcome
 from zjobs.worker.core.interfaces import Death, Printed, TaskEvent
-from zjobs.worker.core.progress import Seen
+from zjobs.worker.core.run import Seen
 
 if TYPE_CHECKING:
     from simulation.world import World

@@ -34,9 +34,8 @@ from zjobs.worker.core import core as c
 from zjobs.worker.core import effects as e
 from zjobs.worker.core import outbox
 from zjobs.worker.core.core import OUTPUT_UNACKNOWLEDGED_BYTES
-from zjobs.worker.core.progress import PIECE_BYTES, Seen
 from zjobs.worker.core.returning import HURRY_MS, RETRY_SPOOL_MS
-from zjobs.worker.core.run import LOOK_MS, STUCK_MS
+from zjobs.worker.core.run import LOOK_MS, PIECE_BYTES, STUCK_MS, Seen
 from zjobs.worker.core.spool import Spool
 from zjobs.worker.core.states import TABLE as TRANSITIONS
 from zjobs.worker.core.states import Action, Signal, State

@@ -16,7 +16,7 @@ from zjobs.messages.dispatch import Ended
 from zjobs.messages.states import FailReason, Outcome
 from zjobs.messages.values import unpack_value
 from zjobs.worker.task import platform
-from zjobs.worker.task.ends import LONGEST_US
+from zjobs.worker.task.packets import LONGEST_US
 from zjobs.worker.task.process import FEW_AHEAD, JOBS_AHEAD
 
 LIMIT_S = 20
