@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from zjobs.broker import credentials, journals
-from zjobs.broker.core.core import Rules
+from zjobs.broker.core.admission import Rules
 from zjobs.broker.credentials import Credentials, KeysError
 from zjobs.broker.net.sockets import CannotBind, Config
 from zjobs.broker.retention import Keep

@@ -1,34 +1,44 @@
-"""The queue itself: what is taken, in which order it is handed over, and what becomes of it.
+"""The queue itself: which jobs are admitted, in which order they are dispatched, and what becomes of them.
 
-The core is a function of its inputs. It gets requests, the worker's messages and the time, and answers with
-`Effects`: what must be written down, and what may be said once that is on disk. It has no clock, socket, file, log or
-random numbers of its own; it reads committed records through `Records`. One turn of the broker is
+The core is a function of its inputs. It gets requests, the worker's messages, the records that it asked for and the
+time, and answers with `Effects`: what must be written down, and what may be said once that is on disk. It has no clock,
+socket, file, log or random numbers of its own, and never calls storage. One turn is
 
-    for each thing that came in:  core.change(request …) | core.on_beat(…) | … | core.on_reports(…)
-    effects = core.end_turn(now)          hands over what the window has room for
-    journal.commit(effects.changes)       if this fails, the core is thrown away and loaded anew
-    send the rest of the effects
+    needs = core.needs(what is asked, now)        names the records that the turn will look up
+    core.read(read)                               they were read, all at once
+    for each thing that came in:  core.change(request …) | core.on_heartbeat(…) | … | core.on_reports(…)
+    effects = core.end_turn(now)                  dispatches what the window has room for
 
-A job that has not ended is in exactly one of three places: it waits for its time (`_waiting`), it is ready (`_queue`),
-or it is with the worker (`_worker`, where sessions, numbers and acknowledgements are).
+`broker.turn` is around it: there the effects are committed, then said. If the commit fails, the core is thrown away and
+loaded anew.
+
+What is there stands in `queue_state`. `admission` says which jobs are admitted, `lifecycle` what becomes of one.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from hashlib import blake2b
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Sequence
 
-from zjobs.broker.core.dispatch import Dispatch
-from zjobs.broker.core.effects import Effects, JobChange
-from zjobs.broker.core.jobs import TRANSITIONS, Counters, Envelope, Job, Loaded, Printed, Service, Step, Submitted
-from zjobs.broker.core.needs import Found, Needs
-from zjobs.broker.core.ready import DelayedJobs, Queue
-from zjobs.broker.core.worker_status import Instant, WorkerStatus
+from zjobs.broker.core import admission, lifecycle
+from zjobs.broker.core.admission import Admission, Rules
+from zjobs.broker.core.jobs import (
+    Dispatched,
+    Effects,
+    Envelope,
+    Job,
+    JobChange,
+    Loaded,
+    Printed,
+    Step,
+    Submitted,
+)
+from zjobs.broker.core.lifecycle import Fate, next_state
+from zjobs.broker.core.needs import Needs, Read
+from zjobs.broker.core.queue_state import QueueState
+from zjobs.broker.core.worker_status import Instant
 from zjobs.messages.dispatch import Ended, Heartbeat, Output, Piece, Progress, Received, Reports, Started
 from zjobs.messages.ops import OPERATION_OF
-from zjobs.messages.records import Attempt, BrokerName, Limits, Missing, Paused, TaskType
+from zjobs.messages.records import BrokerName, Missing, Paused
 from zjobs.messages.requests import (
     Cancel,
     Error,
@@ -46,158 +56,56 @@ from zjobs.messages.requests import (
     Submit,
     SubmitReply,
 )
-from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome
+from zjobs.messages.states import JobState
 from zjobs.messages.units import JobId, Ms
 
 PREFETCH = 256
-JOB_BYTES = 300  # what the records of a job take in the journal beside its data
+MOST_AT_HAND = 2 * PREFETCH  # records of ready jobs, before those of new jobs are no longer kept
 DISPATCHED_TOGETHER = 16
-DETERMINISTIC = frozenset({FailReason.BAD_DATA, FailReason.BAD_RESULT})  # a retry would end the same way
-LONGEST_RETRY_DELAY_MS = 3_600_000
-LONGEST_BREAK_MS = 24 * 3_600_000
-CLOCK_SLACK_MS = 1_000
-
 NIL = b"\xc0"  # msgpack: nothing
-LOST = "the worker died while running it"
-INTERRUPTED = "the worker was told to stop at once while running it"
 
 
-class Records(Protocol):
-    """What the core may read: committed records, and nothing else of the journal."""
+class Core(QueueState):
+    """One queue, and what is decided about it."""
 
-    def read(self, needs: Needs) -> Found: ...
-
-
-class Rules(NamedTuple):
-    """What the operator decided. `pause_on`: never, lost (its worker) or failed (that, or a job). `journal_bytes`:
-    above that no new jobs are taken, None for no such bound."""
-
-    limits: Limits = Limits()
-    pause_on: str = "never"
-    journal_bytes: int | None = None
-
-
-class Core:
-    """The state of one queue. `room_bytes`: how much the journal may grow by new jobs, None for without bound; it is
-    told before requests are."""
-
-    def __init__(self, loaded: Loaded, records: Records, rules: Rules, name: BrokerName, now: Instant) -> None:
-        self.journal = loaded.journal
-        self._totals = loaded.counters._asdict()
-        self.paused = loaded.paused
-        self._records = records
+    def __init__(self, loaded: Loaded, rules: Rules, name: BrokerName, now: Instant) -> None:
+        super().__init__(loaded, rules.limits, name, now)
         self._rules = rules
-        self._worker = Dispatch(loaded, name, rules.limits, now)
-        self._effects = self._worker.effects
-        self._queue = Queue(loaded.ready)
-        self._waiting = DelayedJobs(_by_our_clock(loaded.waiting, now))
-        self._began_ms = now.mono_ms
-        self._served_before_ms = _served(loaded.service, now)
-        self._owned = Counter(loaded.owned)
-        self._ahead: dict[int, Job] = {}
-        self.room_bytes: int | None = None
-        for job in self._worker.jobs.values():
-            self._take_out(job)
+        self._admission = Admission(loaded.owned, rules)
+        self._effects = Effects()
+        self._surplus: set[int] = set()  # new jobs whose records are not kept in memory
 
-    # --- what is asked of the core -----------------------------------------------------------------------------
+    # --- the begin of a turn -------------------------------------------------------------------------------------
 
-    @property
-    def counters(self) -> Counters:
-        """The journal's totals, as they will be after this turn."""
-        return Counters(**self._totals)
+    def needs(self, asked: Iterable[tuple[str, Request]], now: Instant) -> Needs:
+        """Lines up the delayed jobs whose time has come, and names the records that the turn will look up.
 
-    @property
-    def worker(self) -> WorkerStatus:
-        """What is believed of the worker."""
-        return self._worker.view
-
-    @property
-    def types(self) -> dict[str, TaskType] | None:
-        """The task types that a worker last announced, None when none ever did."""
-        return self._worker.types
-
-    @property
-    def running(self) -> Job | None:
-        """The job that the worker last said it is running."""
-        return self._worker.running
-
-    @property
-    def running_started_at(self) -> Ms | None:
-        """When the run in progress began (since 1970); the same for as long as it is told of."""
-        delivery = self.worker.running_n
-        return None if delivery is None else self._worker.began_at(delivery)
-
-    def type_of(self, job: Job) -> TaskType:
-        """The job's type as it was last announced, or with the defaults."""
-        return self._worker.type_of(job)
-
-    @property
-    def session_name(self) -> str:
-        """The session that hand-overs belong to; there are none without one."""
-        return self._worker.session_name
-
-    @property
-    def queued(self) -> int:
-        """How many jobs are ready, or with the worker and not known to be running."""
-        return len(self._queue) + len(self._worker.jobs) - (self.running is not None)
-
-    @property
-    def dispatched(self) -> int:
-        """How many jobs are with the worker: each runs, or may start at any moment, also while paused."""
-        return len(self._worker.jobs)
-
-    @property
-    def waiting(self) -> int:
-        """How many jobs wait for a delay to end."""
-        return len(self._waiting)
-
-    def ahead(self, job: Job) -> int | None:
-        """How many jobs must end before this one starts; None when it waits for a delay, or has ended."""
-        delivery = self._worker.number_of(job.id)
-        if delivery is not None:
-            return self._worker.ahead(delivery)
-        if job.state.final or job.id in self._waiting:
-            return None
-        return len(self._worker.jobs) + self._queue.ahead(job.priority, job.id)
-
-    def ready_at(self, job: Job, now: Instant) -> Ms | None:
-        """When the job's delay ends, by the wall clock as it is now; None when it does not wait for that.
-
-        The delay goes by the other clock, which nobody sets; what was said before stands unless they differ by now.
+        `asked`: what is to be changed, each with its owner.
         """
-        at = self._waiting.ready_at(job.id)
-        if at is None:
-            return None
-        present = Ms(max(0, now.wall_ms + at - now.mono_ms))
-        said = job.ready_at
-        return present if said is None or abs(present - said) > CLOCK_SLACK_MS else said
+        for priority, job_id in self._delayed.wake(now.mono_ms):
+            self._queue.add(priority, job_id)
+        ids, submits = self._next_unread(), []
+        for owner, request in asked:
+            if isinstance(request, (Submit, Retry)):
+                submits.append((owner, request.request_key))
+            named = OPERATION_OF[type(request)].ids_in(request)
+            if isinstance(request, Retry) and admission.too_many(len(named), self._rules.limits):
+                continue  # it is refused whatever they are
+            ids += [job_id for job_id in named if job_id not in self._jobs]
+        return Needs(ids, submits)
 
-    def service(self, now: Instant) -> Service:
-        """For how long this journal has been in service: what ages the results that are kept for a while.
+    def _next_unread(self) -> list[int]:
+        """The jobs that start next, when the record of the very first is not at hand: many, so that this is seldom."""
+        first = self._queue.first(1)
+        if not first or first[0] in self._jobs:
+            return []
+        self._jobs.prune(lambda job_id: self._dispatch.in_flight.delivery_of(JobId(job_id)) is not None)
+        return [job_id for job_id in self._queue.first(PREFETCH) if job_id not in self._jobs]
 
-        That is the time in which a broker ran on it, and of each break at most a day: how long a break was only the
-        wall clock says, and when that was wrong for a moment, it must not cost anybody's results.
-        """
-        return Service(self._served_before_ms + now.mono_ms - self._began_ms, now.wall_ms)
-
-    def note_service(self, now: Instant) -> None:
-        """Has it written down though nothing else is."""
-        self._effects.changes.service = self.service(now)
-
-    def next_ids(self, count: int) -> list[JobId]:
-        """The id of the running job, if there is one, then of the `count` that start next."""
-        running = self.running
-        ids = [job.id for job in self._worker.jobs.values() if job is not running][:count]
-        ids += map(JobId, self._queue.first(count - len(ids)))
-        return ids if running is None else [running.id, *ids]
-
-    def next_deadline_ms(self, now: Instant) -> int | None:
-        """When `end_turn` wants to be called next though nothing came in (monotonic)."""
-        silent_at, ready_at = self.worker.silent_at_ms(), self._waiting.next_ready_at()
-        deadlines = [] if silent_at is None else [silent_at]
-        if ready_at is not None:
-            deadlines.append(ready_at)
-        return min(deadlines, default=None)
+    def read(self, read: Read) -> None:
+        """The records that the turn needs."""
+        self._jobs.read(read.needs.jobs, read.found.jobs)
+        self._admission.read(read.found.submits, read.used_bytes)
 
     # --- requests ------------------------------------------------------------------------------------------------
 
@@ -206,54 +114,60 @@ class Core:
         getattr(self, OPERATION_OF[type(request)].name)(request, reply_to, now, owner)
 
     def submit(self, request: Submit, reply_to: Envelope, now: Instant, owner: str = "") -> None:
-        """Takes all jobs of the request or none."""
-        digest = _digest(request.jobs)
-        known = self._known(owner, request.request_key, digest) or self._submit_refusal(request.jobs, owner)
-        if isinstance(known, Error):
-            self._reply(reply_to, known)
-            return
-        if known is None:
-            known = self._taken(owner, request.request_key, len(request.jobs), digest)
-            for job_id, new in enumerate(request.jobs, known.first_id):
-                self._take(job_id, new, now, owner)
-        self._reply(reply_to, SubmitReply(self.journal, JobId(known.first_id), known.count, self.types is not None))
+        """Admits all jobs of the request or none."""
+        answer = self._admission.earlier(owner, request)
+        answer = answer or admission.too_many(len(request.jobs), self._rules.limits)
+        answer = answer or self._admission.refuse_submit(request.jobs, self.types, self.unended, owner)
+        if answer is None:
+            answer = self._give_ids(owner, request, request.jobs)
+            for job_id, new in enumerate(request.jobs, answer.first_id):
+                if new.data is not None:
+                    self._effects.changes.data.append((job_id, new.data))
+                self._add(admission.new_job(JobId(job_id), new, owner, now.wall_ms), new.delay_ms, now)
+        if isinstance(answer, Error):
+            self._reply(reply_to, answer)
+        else:
+            checked = self.types is not None
+            self._reply(reply_to, SubmitReply(self.journal, JobId(answer.first_id), answer.count, checked))
 
     def retry(self, request: Retry, reply_to: Envelope, now: Instant, owner: str = "") -> None:
         """Submits copies of ended jobs, all or none."""
-        digest = blake2b(repr(("retry", request.ids)).encode(), digest_size=16).digest()
-        known = self._known(owner, request.request_key, digest)
-        known = known or self._too_many(len(request.ids))
-        olds = [] if known is not None else list(self._found(request.ids))
-        known = known or self._retry_refusal(request.ids, olds, owner)
-        if isinstance(known, Error):
-            self._reply(reply_to, known)
-            return
-        if known is None:
-            known = self._taken(owner, request.request_key, len(olds), digest)
-            for job_id, old in enumerate(filter(None, olds), known.first_id):
-                new = NewJob(old.type, None, old.priority, time_limit_ms=old.time_limit_ms)
-                self._take(job_id, new, now, owner, copy_of=old)
-        self._reply(reply_to, RetryReply(self.journal, JobId(known.first_id), known.count))
+        answer = self._admission.earlier(owner, request) or admission.too_many(len(request.ids), self._rules.limits)
+        olds = [] if answer else [self._jobs.get(job_id) for job_id in request.ids]
+        if None in olds:
+            missing = request.ids[olds.index(None)]
+            answer = Error(self.why_missing(missing), f"there is no job {missing}")
+        jobs = [job for job in olds if job is not None]
+        answer = answer or self._admission.refuse_retry(jobs, self.types, self.unended, owner)
+        if answer is None:
+            answer = self._give_ids(owner, request, jobs)
+            for job_id, old in enumerate(jobs, answer.first_id):
+                self._effects.changes.data_copies.append((job_id, old.id))
+                self._add(admission.retried_job(JobId(job_id), old, owner, now.wall_ms), 0, now)
+        if isinstance(answer, Error):
+            self._reply(reply_to, answer)
+        else:
+            self._reply(reply_to, RetryReply(self.journal, JobId(answer.first_id), answer.count))
 
     def cancel(self, request: Cancel, reply_to: Envelope, now: Instant, owner: str = "") -> None:
-        """Ends jobs: at once where they are not with the worker, else by telling it. Others stay as they are.
+        """Ends jobs: at once where they are not in flight, else by telling the worker. Others stay as they are.
         What became of them is told when all are committed."""
-        for job in self._found(request.ids):
+        for job in map(self._jobs.get, request.ids):
             if job is None or job.state.final or job.cancelling:
                 continue
-            delivery = self._worker.number_of(job.id)
+            delivery = self._dispatch.in_flight.delivery_of(job.id)
             if delivery is None:
-                self._take_out(job)
-                self._cancelled(job._replace(**self._end(now)), JobState.QUEUED)
+                self._leave_place(job)
+                self._settle(lifecycle.cancelled_unbegun(job, self.moment(now)), now, JobState.QUEUED)
             else:
-                job = self._write(job, cancelling=True)
-                self._worker.cancel(delivery, job)
+                self._write(job._replace(cancelling=True))
+                self._dispatch.cancel(delivery)
 
     def pause(self, request: Pause, reply_to: Envelope, now: Instant, owner: str = "") -> None:
-        """Nothing new starts until `resume`, but what the worker was given before: the reply names it."""
+        """Nothing new starts until `resume`, but what is in flight: the reply names it."""
         paused = self._pause(request.reason, now)
-        running = self.running.id if self.running else None
-        may_start = tuple(job.id for job in self._worker.jobs.values() if job.id != running)
+        running = self._dispatch.running_id
+        may_start = tuple(job_id for job_id in self._dispatch.in_flight.ids if job_id != running)
         self._reply(reply_to, PauseReply(self.journal, paused, running, may_start))
 
     def resume(self, request: Resume, reply_to: Envelope, now: Instant, owner: str = "") -> None:
@@ -268,8 +182,8 @@ class Core:
         kept = []
         missing = []
         forgotten = []
-        ids = tuple(dict.fromkeys(request.ids))
-        for job_id, job in zip(ids, self._found(ids)):
+        for job_id in dict.fromkeys(request.ids):
+            job = self._jobs.get(job_id)
             if job is None:
                 missing.append(Missing(job_id, self.why_missing(job_id)))
             elif not job.state.final or not self.drop(job):
@@ -278,309 +192,175 @@ class Core:
                 forgotten.append(job_id)
         self._reply(reply_to, ForgetReply(self.journal, tuple(forgotten), tuple(kept), tuple(missing)))
 
-    def drop(self, job: Job) -> bool:
-        """Drops one ended job. Returns whether it could be: not in the turn in which it ended, and not twice."""
-        changes = self._effects.changes
-        if job.id in changes.changed or job.id in changes.added or job.id in changes.forgotten:
-            return False
-        changes.forgotten.add(job.id)
-        self._count(job.state, -1)
-        return True
+    def record_service(self, now: Instant) -> None:
+        """Writes down the journal's service though nothing else is."""
+        self._effects.changes.service = self.service(now)
 
-    def why_missing(self, job_id: int) -> ErrorCode:
-        """Why there is no such job."""
-        return ErrorCode.EXPIRED if job_id < self._totals["next_id"] else ErrorCode.NOT_FOUND
+    def drop(self, job: Job) -> bool:
+        """Drops one ended job. Returns False if that cannot be: it has ended in this very turn."""
+        if not self._jobs.forget(job.id):
+            return False
+        self._totals[job.state.value] -= 1
+        return True
 
     # --- the worker ------------------------------------------------------------------------------------------------
 
     def on_heartbeat(self, heartbeat: Heartbeat, new_session: str, now: Instant) -> None:
         """The worker as it is now. `new_session`: 32 hex digits never used before, if it comes to a session."""
-        for job in self._worker.on_heartbeat(heartbeat, new_session, now):
-            self._lost(job, LOST, "", now)
+        heard = self._dispatch.on_heartbeat(heartbeat, new_session, now)
+        for job_id, began_at in heard.in_doubt:  # judged by the types of the worker that was lost
+            job = self._jobs[job_id]
+            self._settle(lifecycle.after_loss(job, began_at, self.type_of(job), self.moment(now)), now)
+        if heard.types is not None and heard.types != self.types:
+            self.types = self._effects.changes.types = heard.types
+        if heard.known:
+            for delivery in self._dispatch.in_flight:
+                if self._jobs[self._dispatch.in_flight[delivery]].cancelling:
+                    self._dispatch.cancel(delivery)
         if self.paused is not None:
-            self._worker.recall()
+            self._dispatch.recall()
 
     def on_gone(self) -> None:
         """The connection to the worker is lost; what it was running stays in doubt until one is heard again."""
         self.worker.gone()
 
     def on_started(self, message: Started, now: Instant) -> None:
-        self._worker.on_started(message, now)
+        self._dispatch.on_started(message, now)
 
     def on_progress(self, message: Progress, now: Instant) -> None:
-        self._worker.on_progress(message, now)
+        self._dispatch.on_progress(message, now)
 
     def on_piece(self, message: Piece, now: Instant) -> None:
-        self._worker.on_piece(message, now)
+        self._dispatch.on_piece(message, now)
 
     def on_received(self, message: Received, lost: bool, now: Instant) -> None:
-        self._worker.on_received(message, lost, now)
-
-    def is_with_worker(self, delivery: int) -> bool:
-        """Whether the job of this number was handed over, and has not ended or been returned."""
-        return delivery in self._worker.jobs
+        self._dispatch.on_received(message, lost, now)
 
     def on_reports(self, message: Reports, now: Instant) -> None:
-        """Settles the jobs that the worker tells the end of, and takes back those it returns."""
-        for job, report in self._worker.on_reports(message, now):
+        """Settles the jobs that the worker tells the end of, and puts back those that it returns."""
+        for job_id, report, began_at in self._dispatch.on_reports(message, now):
+            job = self._jobs[job_id]
             if isinstance(report, Output):
-                self._printed(job, report.offset, report.body)
-                self._effects.changes.changed[job.id] = job  # told without a new version: it is no other state
+                self._keep_output(job, report.offset, report.body)
+                # told without a new version: it is no other state
+                self._jobs.write(job._replace(output_bytes=report.offset + len(report.body)))
             elif report is not None:
-                self._ended(job, report, now)
+                self._end(job, report, began_at, now)
             elif job.cancelling:
-                self._cancelled(job._replace(**self._end(now)))
+                self._settle(lifecycle.cancelled_unbegun(job, self.moment(now)), now)
             else:
-                _next_state(job, JobState.IN_PROGRESS, Step.RETURN)
-                self._line_up(job)
+                next_state(job, Step.RETURN)
+                self._queue.add(job.priority, job.id)
 
-    def _ended(self, job: Job, ended: Ended, now: Instant) -> None:
-        elapsed_ms = ended.elapsed_us // 1000
-        began_at = self._worker.began_at(ended.delivery)
-        started_at = max(0, now.wall_ms - elapsed_ms) if began_at is None else began_at
-        run: dict[str, Any] = {
-            "elapsed_ms": elapsed_ms,
-            "started_at": started_at,
-            **self._end(now),
-            "output_bytes": ended.output_bytes,
-            "run": job.attempts + job.reruns + 1,
-            "killed": ended.killed,
-            "output_file": ended.output_file,
-            "left_behind": ended.left_behind,
-        }
+    def _end(self, job: Job, ended: Ended, began_at: Ms | None, now: Instant) -> None:
         if ended.output is not None:
-            self._printed(job, max(0, ended.output_bytes - len(ended.output)), ended.output)
-        if ended.outcome is Outcome.COMPLETED:
+            self._keep_output(job, max(0, ended.output_bytes - len(ended.output)), ended.output)
+        self._dispatch.in_flight.ended(job.type, ended.elapsed_us)
+        fate = lifecycle.after_end(job, ended, began_at, self.type_of(job), self.moment(now))
+        if fate.step is Step.COMPLETE:
             self._effects.changes.results.append((job.id, NIL if ended.result is None else ended.result))
-            self._step(job, Step.COMPLETE, **run, attempts=job.attempts + 1, reason=None, message=None)
-        elif ended.outcome is Outcome.FAILED:
-            self._failed(job._replace(**run), ended, now)
-        elif ended.outcome is Outcome.INTERRUPTED:
-            self._lost(job._replace(**run), INTERRUPTED, ended.detail, now)
-        else:
-            job = job._replace(**run, reason=None)
-            self._note_attempt(job, Outcome.CANCELLED, ended.message, ended.detail)
-            self._cancelled(job)
+        self._settle(fate, now)
 
-    def _printed(self, job: Job, offset: int, body: bytes) -> None:
+    def _keep_output(self, job: Job, offset: int, body: bytes) -> None:
         """Keeps what the present run of a job has printed, of much of it the end."""
-        end = offset + len(body)
-        kept_from = max(0, end - self._rules.limits.output_bytes)
+        kept_from = max(0, offset + len(body) - self._rules.limits.output_bytes)
         self._effects.changes.outputs.append(Printed(job.id, job.attempts + job.reruns + 1, offset, body, kept_from))
-
-    def _failed(self, job: Job, ended: Ended, now: Instant) -> None:
-        job = job._replace(attempts=job.attempts + 1, reason=ended.reason or FailReason.RAISED, message=ended.message)
-        self._note_attempt(job, Outcome.FAILED, ended.message, ended.detail)
-        task_type = self._worker.type_of(job)
-        if job.attempts < task_type.max_attempts and job.reason not in DETERMINISTIC and not job.cancelling:
-            delay_ms = min(task_type.retry_delay_ms << min(job.attempts - 1, 32), LONGEST_RETRY_DELAY_MS)
-            self._step(job, Step.RETRY, wakes_at=now.mono_ms + delay_ms, ready_at=now.wall_ms + delay_ms)
-            return
-        self._step(job, Step.FAIL)
-        if self._rules.pause_on == "failed":
-            self._stop_the_line(f"job {job.id} failed: {job.message}", now)
-
-    def _lost(self, job: Job, message: str, detail: str, now: Instant) -> None:
-        """A run came to nothing because of its worker: again, if that is allowed so often."""
-        again = job.reruns < self._worker.type_of(job).max_reruns
-        run = job.attempts + job.reruns + 1
-        reruns, reason = job.reruns + 1, FailReason.WORKER_LOST
-        job = job._replace(reruns=reruns, run=run, reason=reason, message=message, **self._end(now))
-        self._note_attempt(job, Outcome.INTERRUPTED, message, detail)
-        if job.cancelling:
-            self._cancelled(job)
-        else:
-            self._step(job, Step.RERUN if again else Step.LOSE, ready_at=None)
-        if self._rules.pause_on != "never":
-            self._stop_the_line(f"job {job.id}: {message}", now)
-
-    def _cancelled(self, job: Job, state: JobState = JobState.IN_PROGRESS) -> None:
-        """It is no failure: what an earlier run failed of stays in the record of that run alone."""
-        self._step(job, Step.CANCEL, state, reason=None, message=None)
 
     # --- the end of a turn -------------------------------------------------------------------------------------------
 
     def end_turn(self, now: Instant) -> Effects:
-        """Hands over what the window has room for, and gives out the effects of the whole turn."""
+        """Dispatches what the window has room for, and gives out the effects of the whole turn."""
         self.worker.notice_silence(now.mono_ms)
-        for priority, job_id in self._waiting.take_ready(now.mono_ms):
-            self._queue.add(priority, job_id)
-        if self.paused is None and self._worker.accepts:
-            for job in self._next_jobs():
-                _next_state(job, JobState.QUEUED, Step.DISPATCH)
-                if not self._worker.take(job):
-                    break
-                self._take_out(job)
-        self._worker.end_turn(now)
-        effects = self._effects
-        self._effects = self._worker.effects = Effects()
+        effects, self._effects = self._effects, Effects()
+        decided = self._dispatch.end_turn(self._dispatch_ready(), now)
+        decided.add_to(effects)
+        for delivery in decided.to_send:
+            if self.is_with_worker(delivery):
+                effects.dispatched.append(Dispatched(delivery, self._jobs[self._dispatch.in_flight[delivery]]))
         running = self.running
-        effects.job_changes = [
-            job_changes
-            for job_changes in effects.job_changes
-            if job_changes.change is not None or job_changes.job is running
-        ]
+        if decided.run_changed and running is not None:
+            effects.job_changes.append(JobChange(running, None))
+        self._jobs.end_turn(effects.changes, self._stays)
+        self._surplus.clear()
+        self._admission.end_turn()
         if effects.changes:
             effects.changes.counters = self.counters
             effects.changes.service = self.service(now)
         return effects
 
-    def _next_jobs(self) -> Iterator[Job]:
-        """The ready jobs in turn; each must leave the queue before the next is asked for."""
+    def _dispatch_ready(self) -> str | None:
+        """Dispatches the ready jobs in turn. Returns why the next one cannot be given to this worker, None if it can.
+
+        A job whose record is not at hand waits for the next turn, which comes at once and reads it.
+        """
+        self._lacks_record = False
+        if self.paused is not None or self.types is None or not self._dispatch.accepts:
+            return None
         while ids := self._queue.first(DISPATCHED_TOGETHER):
             for job_id in ids:
-                if job_id not in self._ahead:
-                    self._prefetch()
-                yield self._ahead[job_id]
-
-    def _prefetch(self) -> None:
-        changes = self._effects.changes
-        wanted = self._queue.first(PREFETCH)
-        self._ahead = dict(self._records.read(Needs(jobs=wanted)).jobs)
-        for job_id in wanted:
-            job = changes.changed.get(job_id) or changes.added.get(job_id)
-            if job is not None:
-                self._ahead[job_id] = job
-
-    # --- taking jobs -------------------------------------------------------------------------------------------------
-
-    def _known(self, owner: str, request_key: str, digest: bytes) -> Submitted | Error | None:
-        """What this owner submitted under this request key before; an error when that was something else."""
-        key = owner, request_key
-        taken = self._effects.changes.submitted.get(key)
-        known = taken or self._records.read(Needs(submits=[key])).submits.get(key)
-        if known is not None and known.digest != digest:
-            return Error(ErrorCode.KEY_CONFLICT, f"the request key {request_key!r} was used for other jobs")
-        return known
-
-    def _taken(self, owner: str, request_key: str, count: int, digest: bytes) -> Submitted:
-        """Gives out `count` ids."""
-        taken = Submitted(owner, request_key, self._totals["next_id"], count, digest)
-        self._totals["next_id"] += count
-        self._effects.changes.submitted[owner, request_key] = taken
-        return taken
-
-    def _take(self, job_id: int, new: NewJob, now: Instant, owner: str, copy_of: Job | None = None) -> None:
-        size = 0 if new.data is None else len(new.data)
-        job = Job(JobId(job_id), new.type, JobState.QUEUED, 0, 0, 0, size, now.wall_ms, new.priority)
-        if new.delay_ms or new.time_limit_ms is not None:
-            ready_at = Ms(now.wall_ms + new.delay_ms) if new.delay_ms else None
-            job = job._replace(ready_at=ready_at, time_limit_ms=new.time_limit_ms)
-        if owner:
-            job = job._replace(owner=owner)
-            self._owned[owner] += 1
-        if copy_of is not None:
-            job = job._replace(data_bytes=copy_of.data_bytes, retry_of=copy_of.id)
-            self._effects.changes.data_copies.append((job_id, copy_of.id))
-        elif new.data is not None:
-            self._effects.changes.data.append((job_id, new.data))
-        self._effects.changes.added[job_id] = job
-        self._place(job, now.mono_ms + new.delay_ms if new.delay_ms else None)
-        self._tell(job)
-
-    def _submit_refusal(self, jobs: Sequence[NewJob], owner: str) -> Error | None:
-        limits = self._rules.limits
-        if too_many := self._too_many(len(jobs)):
-            return too_many
-        for place, job in enumerate(jobs):
-            if job.data is not None and len(job.data) > limits.data_bytes:
-                what = f"{len(job.data)} bytes of data; the limit is {limits.data_bytes}"
-                return Error(ErrorCode.TOO_LARGE, _which(place, jobs) + what)
-            if self.types is not None and job.type not in self.types:
-                return self._unknown_type(_which(place, jobs), job.type)
-        return self._full(len(jobs), sum(len(job.data or b"") for job in jobs), owner)
-
-    def _retry_refusal(self, ids: Sequence[int], jobs: Sequence[Job | None], owner: str) -> Error | None:
-        for job_id, job in zip(ids, jobs):
-            if job is None:
-                return Error(self.why_missing(job_id), f"there is no job {job_id}")
-            if not job.state.final:
-                return Error(ErrorCode.NOT_FINISHED, f"job {job_id} has not ended yet")
-            if self.types is not None and job.type not in self.types:
-                return self._unknown_type(f"job {job_id}: ", job.type)
-        data_bytes, most = sum(job.data_bytes for job in jobs if job is not None), self._rules.limits.request_bytes
-        if len(ids) > 1 and data_bytes > most:  # a job by itself was taken once, by the limits of then
-            return Error(ErrorCode.TOO_LARGE, f"these jobs have {data_bytes} bytes of data; the limit is {most}")
-        return self._full(len(ids), data_bytes, owner)
-
-    def _too_many(self, jobs: int) -> Error | None:
-        most = self._rules.limits.request_jobs
-        return Error(ErrorCode.TOO_LARGE, f"{jobs} jobs in one request; the limit is {most}") if jobs > most else None
-
-    def _unknown_type(self, which: str, job_type: str) -> Error:
-        known = ", ".join(sorted(self.types or {})) or "none"
-        return Error(ErrorCode.UNKNOWN_TYPE, f"{which}the worker has no task type {job_type!r}; it has: {known}")
-
-    def _full(self, more: int, data_bytes: int, owner: str) -> Error | None:
-        most, share = self._rules.limits.queued_jobs, self._rules.limits.queued_per_owner
-        if len(self._queue) + len(self._waiting) + len(self._worker.jobs) + more > most:
-            return Error(ErrorCode.QUEUE_FULL, f"{more} more jobs would be more than the {most} that may be queued")
-        if owner and self._owned[owner] + more > share:
-            what = f"{more} more jobs would be more than the {share} that one owner may queue"
-            return Error(ErrorCode.QUEUE_FULL, what)
-        if self.room_bytes is not None:
-            if data_bytes + more * JOB_BYTES > self.room_bytes:
-                what = f"the journal would be larger than the {self._rules.journal_bytes} bytes that it may have"
-                return Error(ErrorCode.QUEUE_FULL, what)
-            self.room_bytes -= data_bytes + more * JOB_BYTES
+                if job_id not in self._jobs:
+                    self._lacks_record = True
+                    return None
+                job = self._jobs[job_id]
+                if job.type not in self.types:
+                    return (
+                        f"job {job_id} is of the type {job.type!r}, which the worker does not have "
+                        "(was it started without its --tasks?): nothing is dispatched until it has"
+                    )
+                next_state(job, Step.DISPATCH, JobState.QUEUED)
+                if not self._dispatch.dispatch(job, self.types[job.type]):
+                    return None
+                self._queue.remove(job.priority, job_id)
+                if job.output_bytes:  # an earlier run's
+                    self._jobs.keep(job._replace(output_bytes=0))
         return None
+
+    def _stays(self, job: Job) -> bool:
+        """Whether a record is kept in memory after this turn."""
+        if job.state.final:
+            return False
+        if self._dispatch.in_flight.delivery_of(job.id) is not None:
+            return True
+        return job.id not in self._delayed and job.id not in self._surplus
 
     # --- small parts -------------------------------------------------------------------------------------------------
 
-    def _found(self, ids: Sequence[JobId]) -> Iterator[Job | None]:
-        """Return the jobs with these ids, with the changes of this turn; None for an id without a job."""
-        changes = self._effects.changes
-        committed = self._records.read(Needs(jobs=ids)).jobs
-        for job_id in ids:
-            job = changes.changed.get(job_id) or changes.added.get(job_id) or committed.get(job_id)
-            yield None if job_id in changes.forgotten else job
+    def _give_ids(self, owner: str, request: Submit | Retry, jobs: Sequence[NewJob] | Sequence[Job]) -> Submitted:
+        given = self._admission.admit(owner, request, jobs, self._totals["next_id"])
+        self._totals["next_id"] += given.count
+        self._effects.changes.submitted[owner, request.request_key] = given
+        return given
 
-    def _take_out(self, job: Job) -> None:
-        """A job that is not with the worker leaves its place."""
-        if job.id in self._waiting:
-            self._waiting.remove(job.id)
+    def _add(self, job: Job, delay_ms: int, now: Instant) -> None:
+        """A new job. At the end of a long queue, its record is read again when its turn comes."""
+        if len(self._jobs) >= self.dispatched + MOST_AT_HAND:
+            self._surplus.add(job.id)
+        self._jobs.add(job)
+        self._put_in_place(job, delay_ms, now)
+        self._tell(job)
+
+    def _settle(self, fate: Fate, now: Instant, state: JobState = JobState.IN_PROGRESS) -> None:
+        """Takes a job along its arrow, writes that down and tells of it."""
+        job = fate.job
+        after = next_state(job, fate.step, state)
+        if fate.attempt is not None:
+            self._effects.changes.attempts.append((job.id, fate.attempt))
+        if fate.step is Step.RETRY:
+            job = job._replace(ready_at=Ms(now.wall_ms + fate.delay_ms))
+        job = self._write(job._replace(state=after, cancelling=job.cancelling and not after.final))
+        if after is JobState.QUEUED:
+            self._put_in_place(job, fate.delay_ms, now)
         else:
-            self._queue.remove(job.priority, job.id)
-        self._ahead.pop(job.id, None)
+            self._totals[after.value] += 1
+            self._admission.ended(job.owner)
+        pauses = self._rules.pause_on == "failed" or (fate.lost and self._rules.pause_on == "lost")
+        if fate.mishap and pauses and self.paused is None:  # the first reason stands: the others may follow from it
+            self._pause(fate.mishap, now)
 
-    def _place(self, job: Job, wakes_at: int | None) -> None:
-        """A job takes its place: among the ready, or among those that wait for their time (monotonic)."""
-        if wakes_at is not None:
-            self._waiting.add(wakes_at, job.id, job.priority)
-        else:
-            self._line_up(job)
-
-    def _line_up(self, job: Job) -> None:
-        self._queue.add(job.priority, job.id)
-        if len(self._ahead) < 2 * PREFETCH:
-            self._ahead[job.id] = job
-
-    def _step(
-        self,
-        job: Job,
-        step: Step,
-        state: JobState = JobState.IN_PROGRESS,
-        wakes_at: int | None = None,
-        **fields: Any,
-    ) -> None:
-        """Takes a job along an arrow, writes it down with the new values of `fields`, and tells of it."""
-        state = _next_state(job, state, step)
-        job = self._write(job, state=state, cancelling=job.cancelling and not state.final, **fields)
-        if state is JobState.QUEUED:
-            self._place(job, wakes_at)
-        else:
-            self._count(state, 1)
-            if job.owner:
-                self._owned[job.owner] -= 1
-
-    def _end(self, now: Instant) -> dict[str, Any]:
-        """When a run ended: for people, and for how long it is kept."""
-        return {"ended_at": now.wall_ms, "ended_served_ms": self.service(now).served_ms}
-
-    def _write(self, job: Job, **fields: Any) -> Job:
-        """Writes a job down with the new values of `fields` and tells of it; returns it as it is now."""
-        job = job._replace(version=job.version + 1, **fields)
-        self._effects.changes.changed[job.id] = job
+    def _write(self, job: Job) -> Job:
+        """Writes down what has changed in a job, and tells of it; returns its record as it is now."""
+        job = job._replace(version=job.version + 1)
+        self._jobs.write(job)
         self._tell(job)
         return job
 
@@ -588,61 +368,11 @@ class Core:
         self._totals["change"] += 1
         self._effects.job_changes.append(JobChange(job, self._totals["change"]))
 
-    def _count(self, state: JobState, more: int) -> None:
-        self._totals[state.value] += more
-
-    def _note_attempt(self, job: Job, outcome: Outcome, message: str, detail: str) -> None:
-        assert job.ended_at is not None
-        attempt = Attempt(job.run, outcome, job.started_at, job.ended_at, job.reason, message, detail)
-        self._effects.changes.attempts.append((job.id, attempt))
-
     def _pause(self, reason: str, now: Instant) -> Paused:
         self.paused = Paused(now.wall_ms, reason[:1000])
         self._effects.changes.pauses.append(self.paused)
-        self._worker.recall()
+        self._dispatch.recall()
         return self.paused
-
-    def _stop_the_line(self, reason: str, now: Instant) -> None:
-        """Pauses by itself. The first reason stands: what fails after it was most often begun before."""
-        if self.paused is None:
-            self._pause(reason, now)
 
     def _reply(self, reply_to: Envelope, reply: Reply) -> None:
         self._effects.replies.append((reply_to, reply))
-
-
-def _by_our_clock(waiting: Sequence[tuple[int, int, int, int]], now: Instant) -> Iterator[tuple[int, int, int]]:
-    """Delays that began before this broker did: what the wall clock says is left of each, at most all of it."""
-    for ready_at, job_id, priority, delay_ms in waiting:
-        yield now.mono_ms + min(ready_at - now.wall_ms, max(0, delay_ms)), job_id, priority
-
-
-def _served(service: Service, now: Instant) -> int:
-    """A journal's service when a broker takes it up after a break."""
-    break_ms = now.wall_ms - service.wall_ms if service.wall_ms else 0
-    return service.served_ms + min(max(0, break_ms), LONGEST_BREAK_MS)
-
-
-def _next_state(job: Job, state: JobState, step: Step) -> JobState:
-    try:
-        return TRANSITIONS[state, step]
-    except KeyError:
-        raise AssertionError(f"job {job.id}: no step {step.value} from {state.value}") from None
-
-
-def _which(place: int, jobs: Sequence[NewJob]) -> str:
-    """Which of several jobs an error is about; of one there is nothing to say."""
-    return f"jobs[{place}]: " if len(jobs) > 1 else ""
-
-
-def _digest(jobs: Sequence[NewJob]) -> bytes:
-    """The same for the same jobs: types and data with their lengths, so that no two lists look alike."""
-    digest = blake2b(digest_size=16)
-    for job in jobs:
-        size = -1 if job.data is None else len(job.data)
-        digest.update(b"%d %d " % (len(job.type.encode()), size))
-        digest.update(job.type.encode())
-        digest.update(job.data or b"")
-        if job[2:] != (0, 0, None):
-            digest.update(repr(job[2:]).encode())
-    return digest.digest()

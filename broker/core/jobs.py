@@ -1,14 +1,17 @@
-"""A job, the arrows between its states, and what one turn of the broker writes down."""
+"""A job, the arrows between its states, and what one turn of the broker writes down and leads to."""
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
+from zjobs.messages.dispatch import PipeMessage
 from zjobs.messages.records import Attempt, Paused, TaskType
+from zjobs.messages.requests import Reply
 from zjobs.messages.states import FailReason, JobState
-from zjobs.messages.units import JobId, Ms
+from zjobs.messages.units import DeliveryNumber, JobId, Ms
 
 # Everything before the body of a request, its sender's identity first; its reply begins with the same frames.
 Envelope = tuple[bytes, ...]
@@ -103,18 +106,18 @@ class Session(NamedTuple):
 
     incarnation: str
     session: str
-    next_n: int
+    next_n: DeliveryNumber
     reports_done: int
-    resume: int
-    began_n: int = 0
-    began_at: int = 0
+    resume: DeliveryNumber
+    began_n: DeliveryNumber = DeliveryNumber(0)
+    began_at: Ms = Ms(0)
 
 
 class Service(NamedTuple):
     """For how long a journal has been in service, and the wall clock when that was so; 0: never."""
 
-    served_ms: int = 0
-    wall_ms: int = 0
+    served_ms: Ms = Ms(0)
+    wall_ms: Ms = Ms(0)
 
 
 class Counters(NamedTuple):
@@ -135,7 +138,7 @@ class Loaded(NamedTuple):
     counters: Counters
     ready: dict[int, array[int]]  # by priority, ids ascending
     waiting: list[tuple[int, int, int, int]]
-    handed: dict[int, Job]
+    handed: dict[DeliveryNumber, Job]
     session: Session | None
     types: dict[str, TaskType] | None
     paused: Paused | None
@@ -156,8 +159,8 @@ class Changes:
         self.outputs: list[Printed] = []
         self.attempts: list[tuple[int, Attempt]] = []
         self.submitted: dict[tuple[str, str], Submitted] = {}  # by owner and request key
-        self.settled: list[tuple[int]] = []
-        self.deliveries: list[tuple[int, int]] = []
+        self.settled: list[tuple[DeliveryNumber]] = []
+        self.deliveries: list[tuple[DeliveryNumber, JobId]] = []
         self.session: Session | None = None
         self.types: dict[str, TaskType] | None = None
         self.pauses: list[Paused | None] = []  # the last one holds
@@ -166,3 +169,109 @@ class Changes:
 
     def __bool__(self) -> bool:
         return any(vars(self).values())
+
+
+class JobTable:
+    """The records that the core works with, by id; None for an id that was read and has no job. During a turn this is
+    the only home of a job's current record.
+
+    Between turns it keeps the jobs in flight, and some of those that start next. Whatever else a turn looks up is named
+    and read before it (`Core.needs`); to look up anything else is a bug, and raises KeyError. So a decision never waits
+    for storage, and a turn costs one round trip of reads.
+    """
+
+    def __init__(self, in_flight: Iterable[Job]) -> None:
+        self._jobs: dict[int, Job | None] = {job.id: job for job in in_flight}
+        self._added: dict[int, Job] = {}
+        self._written: dict[int, None] = {}
+        self._forgotten: set[int] = set()
+        self._touched: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __contains__(self, job_id: int) -> bool:
+        return job_id in self._jobs
+
+    def __getitem__(self, job_id: int) -> Job:
+        """The record of a job that exists. Raises KeyError."""
+        job = self._jobs[job_id]
+        if job is None:
+            raise KeyError(job_id)
+        return job
+
+    def get(self, job_id: int) -> Job | None:
+        """The record, or None if there is no such job. Raises KeyError for an id that was not read."""
+        return self._jobs[job_id]
+
+    def read(self, ids: Sequence[int], jobs: Mapping[int, Job]) -> None:
+        """Adds the committed records of these jobs."""
+        self._jobs.update((job_id, jobs.get(job_id)) for job_id in ids)
+        self._touched.update(ids)
+
+    def add(self, job: Job) -> None:
+        """A new job, which this turn inserts into the journal."""
+        self._jobs[job.id] = self._added[job.id] = job
+        self._touched.add(job.id)
+
+    def write(self, job: Job) -> None:
+        """A changed record, which this turn writes down."""
+        self._jobs[job.id] = job
+        self._written[job.id] = None
+        self._touched.add(job.id)
+
+    def keep(self, job: Job) -> None:
+        """A changed record, which nobody has to write down."""
+        self._jobs[job.id] = job
+        self._touched.add(job.id)
+
+    def forget(self, job_id: int) -> bool:
+        """Drops a job from the journal. Returns False, and does nothing, if this turn has written or dropped it."""
+        if job_id in self._written or job_id in self._added or self._jobs[job_id] is None:
+            return False
+        self._jobs[job_id] = None
+        self._forgotten.add(job_id)
+        self._touched.add(job_id)
+        return True
+
+    def prune(self, stays: Callable[[int], bool]) -> None:
+        """Makes room: drops every record that does not stay and that this turn has not touched."""
+        self._jobs = {job_id: job for job_id, job in self._jobs.items() if job_id in self._touched or stays(job_id)}
+
+    def end_turn(self, changes: Changes, stays: Callable[[Job], bool]) -> None:
+        """Puts what is to be written down into `changes`, and drops every record of this turn that does not stay."""
+        changes.added = self._added
+        changes.changed = {job_id: self[job_id] for job_id in self._written}
+        changes.forgotten = self._forgotten
+        for job_id in self._touched:
+            job = self._jobs[job_id]
+            if job is None or not stays(job):
+                del self._jobs[job_id]
+        self._added, self._written, self._forgotten, self._touched = {}, {}, set(), set()
+
+
+class Dispatched(NamedTuple):
+    delivery: DeliveryNumber
+    job: Job
+
+
+class JobChange(NamedTuple):
+    """A job as it was after a change; `change` None: it began or told of its progress, which is not journaled."""
+
+    job: Job
+    change: int | None
+
+
+class Effects:
+    """What a turn leads to. `changes` must be on disk before anything else of it leaves the process. `resend`: all that
+    the worker may still need is in `dispatched`, and whatever was on its way to it before is void."""
+
+    def __init__(self) -> None:
+        self.changes = Changes()
+        self.replies: list[tuple[Envelope, Reply]] = []
+        self.pipe: list[PipeMessage] = []
+        self.dispatched: list[Dispatched] = []
+        self.resend = False
+        self.job_changes: list[JobChange] = []
+        self.warnings: list[str] = []
+        self.rejections: list[str] = []

@@ -80,3 +80,25 @@ class Found(NamedTuple):
     results: Mapping[ResultNeed, ResultPiece]
     outputs: Mapping[OutputNeed, OutputPiece]
     details: Mapping[int, Details]
+
+
+NOTHING = Found({}, {}, {}, {}, {}, {}, {})
+
+
+class TurnNeeds(NamedTuple):
+    """Everything that a turn must read before it decides. `ended`: a page of ended jobs, those after an id among so
+    many records. `used_bytes`: how large the journal is."""
+
+    records: Needs = Needs()
+    ended: tuple[int, int] | None = None
+    used_bytes: bool = False
+
+
+class Read(NamedTuple):
+    """What was read: the records that `needs` names. `ended`: the jobs, and the id to go on after (0: this was the last
+    page)."""
+
+    needs: Needs = Needs()
+    found: Found = NOTHING
+    ended: tuple[list[Job], int] | None = None
+    used_bytes: int = 0

@@ -109,39 +109,39 @@ class Queue:
 
     def __init__(self, ready: Mapping[int, Iterable[int]]) -> None:
         """`ready`: by priority, ids in ascending order."""
-        self._lines = {priority: PriorityLane(ids) for priority, ids in sorted(ready.items(), reverse=True)}
+        self._lanes = {priority: PriorityLane(ids) for priority, ids in sorted(ready.items(), reverse=True)}
 
     def __len__(self) -> int:
-        return sum(map(len, self._lines.values()))
+        return sum(map(len, self._lanes.values()))
 
     def add(self, priority: int, job_id: int) -> None:
         """The job is ready; it must not have been."""
-        line = self._lines.get(priority)
-        if line is None:
-            line = self._lines[priority] = PriorityLane()
-            self._lines = dict(sorted(self._lines.items(), reverse=True))
-        line.add(job_id)
+        lane = self._lanes.get(priority)
+        if lane is None:
+            lane = self._lanes[priority] = PriorityLane()
+            self._lanes = dict(sorted(self._lanes.items(), reverse=True))
+        lane.add(job_id)
 
     def remove(self, priority: int, job_id: int) -> None:
         """The job is no longer ready. Raises KeyError when it was not."""
-        self._lines[priority].remove(job_id)
+        self._lanes[priority].remove(job_id)
 
     def first(self, count: int) -> list[int]:
         """Up to `count` ids, those whose turn comes first."""
         ids: list[int] = []
-        for line in self._lines.values():
+        for lane in self._lanes.values():
             if len(ids) == count:
                 break
-            ids += line.first(count - len(ids))
+            ids += lane.first(count - len(ids))
         return ids
 
     def ahead(self, priority: int, job_id: int) -> int:
         """How many ready jobs come before this one."""
         count = 0
-        for other, line in self._lines.items():
+        for other, lane in self._lanes.items():
             if other <= priority:
-                return count + (line.ahead(job_id) if other == priority else 0)
-            count += len(line)
+                return count + (lane.ahead(job_id) if other == priority else 0)
+            count += len(lane)
         return count
 
 
@@ -184,8 +184,8 @@ class DelayedJobs:
             heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
-    def take_ready(self, mono_ms: int) -> list[tuple[int, int]]:
-        """Takes out those whose time has come: (priority, id)."""
+    def wake(self, mono_ms: int) -> list[tuple[int, int]]:
+        """Removes those whose time has come, and returns them: (priority, id)."""
         ready = []
         while (at := self.next_ready_at()) is not None and at <= mono_ms:
             _, job_id, priority = heappop(self._heap)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from zjobs.messages.dispatch import Heartbeat, Progress
 from zjobs.messages.records import BrokerName, WorkerInfo
 from zjobs.messages.states import WorkerState
-from zjobs.messages.units import JobId, Ms
+from zjobs.messages.units import DeliveryNumber, JobId, Ms
 
 SILENT_AFTER_MS = 3_000
 STALLED_AFTER_MS = 5_000  # five heartbeats
@@ -30,16 +30,16 @@ class RunReport(NamedTuple):
 
 
 class WorkerStatus:
-    """`known`: it speaks in the journal's session, so its messages count. `running_n`: the hand-over number it runs."""
+    """`known`: it speaks in the journal's session, so its messages count. `running`: the delivery it runs."""
 
     def __init__(self, now_ms: int) -> None:
         self.known = False
         self.stopping = False
-        self.running_n: int | None = None
+        self.running: DeliveryNumber | None = None
         self.running_since_ms = 0
         self.report = RunReport()
-        self._beat: Heartbeat | None = None
-        self._beat_at_ms = now_ms
+        self._heartbeat: Heartbeat | None = None
+        self._heard_at_ms = now_ms
         self._foreign = False
         self._serves = ""
         self._silent = False
@@ -58,30 +58,30 @@ class WorkerStatus:
         """A sentence on what keeps it from being given jobs, or what it warns of."""
         if self._foreign:
             return self._serves
-        if self._beat is None:
+        if self._heartbeat is None:
             return self._lacks
-        return self._beat.obstacle or self._lacks or self._beat.warning
+        return self._heartbeat.obstacle or self._lacks or self._heartbeat.warning
 
     @property
     def accepts(self) -> bool:
-        """Whether jobs may be handed to it."""
-        if self._beat is None or self._beat.obstacle is not None:
+        """Whether it may be given jobs."""
+        if self._heartbeat is None or self._heartbeat.obstacle is not None:
             return False
         return self.known and not (self._foreign or self._silent or self.stopping)
 
     def heard(self, heartbeat: Heartbeat, now_ms: int) -> None:
-        if self._beat is None or heartbeat.incarnation != self._beat.incarnation:
+        if self._heartbeat is None or heartbeat.incarnation != self._heartbeat.incarnation:
             self.known = False
             self.moves()
-        self._beat = heartbeat
-        self._beat_at_ms = now_ms
+        self._heartbeat = heartbeat
+        self._heard_at_ms = now_ms
         self._silent = False
         self._foreign = False
         self.stopping = heartbeat.stopping
 
     def lives(self, now_ms: int) -> None:
         """It said something other than a heartbeat."""
-        self._beat_at_ms = now_ms
+        self._heard_at_ms = now_ms
         self._silent = False
 
     def serves(self, other: BrokerName | None) -> None:
@@ -90,12 +90,12 @@ class WorkerStatus:
         whom = "a broker it does not name"
         if other is not None:
             whom = f"the broker at {other.frontend} on {other.host} (journal {other.journal})"
-        self._serves = f"the worker already serves {whom}: nothing is handed over; stop one of the two, or the worker"
+        self._serves = f"the worker already serves {whom}: nothing is dispatched; stop one of the two, or the worker"
 
     def gone(self) -> None:
         """Its connection is lost."""
         self.known = False
-        self._beat = None
+        self._heartbeat = None
         self.moves()
 
     def moves(self) -> None:
@@ -107,11 +107,11 @@ class WorkerStatus:
         goes before what the worker itself warns of."""
         if at != self._stands_at:
             self._stands_at, self._stands_since_ms = at, now_ms
-        elif now_ms - self._stands_since_ms >= STALLED_AFTER_MS and self._beat is not None:
-            self._beat = self._beat._replace(warning=sentence)
+        elif now_ms - self._stands_since_ms >= STALLED_AFTER_MS and self._heartbeat is not None:
+            self._heartbeat = self._heartbeat._replace(warning=sentence)
 
-    def runs(self, delivery: int, since_ms: int) -> None:
-        self.running_n = delivery
+    def runs(self, delivery: DeliveryNumber, since_ms: int) -> None:
+        self.running = delivery
         self.running_since_ms = since_ms
         self.report = RunReport()
 
@@ -130,7 +130,7 @@ class WorkerStatus:
 
     def silent_at_ms(self) -> int | None:
         """When it counts as silent unless a heartbeat comes before."""
-        return None if self._beat is None or self._silent else self._beat_at_ms + SILENT_AFTER_MS
+        return None if self._heartbeat is None or self._silent else self._heard_at_ms + SILENT_AFTER_MS
 
     def notice_silence(self, now_ms: int) -> None:
         at = self.silent_at_ms()
@@ -143,7 +143,7 @@ class WorkerStatus:
         self._settle_state(now_ms)
 
     def info(self, running: JobId | None, now_ms: int) -> WorkerInfo:
-        heartbeat = self._beat
+        heartbeat = self._heartbeat
         return WorkerInfo(
             self._state,
             Ms(now_ms - self._since_ms),
@@ -154,7 +154,7 @@ class WorkerStatus:
         )
 
     def _settle_state(self, now_ms: int) -> None:
-        if self._beat is None:
+        if self._heartbeat is None:
             state = WorkerState.ABSENT
         elif self._foreign:
             state = WorkerState.FOREIGN
@@ -162,7 +162,7 @@ class WorkerStatus:
             state = WorkerState.SILENT
         elif self.stopping:
             state = WorkerState.STOPPING
-        elif self._beat.obstacle is not None:
+        elif self._heartbeat.obstacle is not None:
             state = WorkerState.BLOCKED
         elif self._lacks:
             state = WorkerState.LACKS_TYPE

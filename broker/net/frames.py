@@ -59,6 +59,18 @@ def send(socket: zmq.Socket[bytes], *frames: bytes) -> None:
     socket.send(frames[-1], _LAST)
 
 
+def send_or_drop(socket: zmq.Socket[bytes], *frames: bytes) -> bool:
+    """Sends one message, or drops it if its receiver is gone or has no room. Returns whether there was room."""
+    try:
+        send(socket, *frames)
+    except zmq.Again:
+        return False
+    except zmq.ZMQError as error:
+        if error.errno != zmq.EHOSTUNREACH:
+            raise
+    return True
+
+
 def split(frames: list[bytes], count: int, most: int) -> tuple[Envelope, bytes | DecodeError]:
     """The envelope of a request, and its body or what is wrong with its frames.
 

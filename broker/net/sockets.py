@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import zmq
 
-from zjobs.broker.core.core import Rules
+from zjobs.broker.core.admission import Rules
 from zjobs.broker.credentials import Credentials
 from zjobs.broker.retention import Keep
 from zjobs.program import endpoints, zap

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from heapq import heappop, heappush
 from typing import Generic, TypeVar
 
-LINE_REQUESTS = 512  # of one connection
+QUEUE_REQUESTS = 512  # of one connection
 CLIENT_REQUESTS = 5_000
 CLIENT_BYTES = 64 << 20
 ALL_REQUESTS = 50_000
@@ -39,8 +39,8 @@ class ClientQueue(Generic[Request]):
         self.client = client
         self.connection = connection
         self.requests: deque[tuple[Request, int]] = deque()
-        self.held = False
-        self.changes = False  # of its requests, in the present turn: for those who use the line
+        self.postponed = False
+        self.changes = False  # of its requests, in the present turn: for those who use the queue
 
     @property
     def first(self) -> Request:
@@ -48,25 +48,25 @@ class ClientQueue(Generic[Request]):
 
 
 class Client(Generic[Request]):
-    """`served_s`: how long it has been served, on the scale of FairQueue. `lines`: those whose turn may come."""
+    """`served_s`: how long it has been served, on the scale of FairQueue. `queues`: those whose turn may come."""
 
     def __init__(self, name: str, served_s: float) -> None:
         self.name = name
         self.served_s = served_s
         self.rests_until_s = 0.0
-        self.lines: deque[ClientQueue[Request]] = deque()
+        self.queues: deque[ClientQueue[Request]] = deque()
         self.requests = self.bytes = 0
         self.queued = False
 
 
 class FairQueue(Generic[Request]):
-    """`put` what came, ask for the `next` line, then say what serving it `took`."""
+    """`put` what came, ask for the `next` queue, then say what serving it `took`."""
 
     def __init__(self) -> None:
-        self._lines: dict[bytes, ClientQueue[Request]] = {}
+        self._queues: dict[bytes, ClientQueue[Request]] = {}
         self._clients: dict[str, Client[Request]] = {}
         self._turns: list[tuple[float, int, Client[Request]]] = []
-        self._held: list[ClientQueue[Request]] = []
+        self._postponed: list[ClientQueue[Request]] = []
         self._most_clients = REMEMBERED
         self._level_s = 0.0
         self._order = 0
@@ -84,49 +84,49 @@ class FairQueue(Generic[Request]):
 
     def put(self, client_name: str, connection: bytes, request: Request, size: int) -> bool:
         """Takes a request of `size` bytes in. Returns whether there was room for it."""
-        line = self._lines.get(connection)
-        client = self._client(client_name) if line is None else line.client
+        queue = self._queues.get(connection)
+        client = self._client(client_name) if queue is None else queue.client
         if client.requests:
             if client.requests >= CLIENT_REQUESTS or client.bytes + size > CLIENT_BYTES:
                 return False
-            if line is not None and len(line.requests) >= LINE_REQUESTS:
+            if queue is not None and len(queue.requests) >= QUEUE_REQUESTS:
                 return False
-        if not client.lines and not client.requests:
+        if not client.queues and not client.requests:
             client.served_s = max(client.served_s, self._level_s)
-        if line is None:
-            line = self._lines[connection] = ClientQueue(client, connection)
-            client.lines.append(line)
-            self._line_up(client)
-        line.requests.append((request, size))
+        if queue is None:
+            queue = self._queues[connection] = ClientQueue(client, connection)
+            client.queues.append(queue)
+            self._enqueue(client)
+        queue.requests.append((request, size))
         self._count(client, 1, size)
         return True
 
     def next(self, now_s: float) -> ClientQueue[Request] | None:
-        """Return the line to serve next, or None if no line waits or all of them rest or are held."""
+        """Return the queue to serve next, or None if none waits or all of them rest or are postponed."""
         resting = []
         found = None
         while self._turns and found is None:
             served_s, _, client = heappop(self._turns)
             client.queued = False
-            if not client.lines:
+            if not client.queues:
                 continue
             if served_s < client.served_s:  # it was charged since
-                self._line_up(client)
+                self._enqueue(client)
             elif self._rests(client, now_s):
                 resting.append(client)
             else:
                 found = client
         for client in resting:
-            self._line_up(client)
+            self._enqueue(client)
         if found is None:
             return None
         self._level_s = max(self._level_s, found.served_s)
         if found.name != self._last_client:
             self._last_client, self._another_at_s = found.name, now_s
-        line = found.lines.popleft()
-        found.lines.append(line)
-        self._line_up(found)
-        return line
+        queue = found.queues.popleft()
+        found.queues.append(queue)
+        self._enqueue(found)
+        return queue
 
     def ready_at_s(self, now_s: float) -> float:
         """When somebody's turn comes: now, unless all that ask for something rest."""
@@ -148,29 +148,29 @@ class FairQueue(Generic[Request]):
         if seconds > LONG_S:
             client.rests_until_s = now_s + seconds
 
-    def done(self, line: ClientQueue[Request]) -> None:
-        """The line's first request is answered."""
-        _, size = line.requests.popleft()
-        self._count(line.client, -1, -size)
-        if not line.requests and not line.held:
-            self._forget(line)
+    def done(self, queue: ClientQueue[Request]) -> None:
+        """The first request of a queue is answered."""
+        _, size = queue.requests.popleft()
+        self._count(queue.client, -1, -size)
+        if not queue.requests and not queue.postponed:
+            self._forget(queue)
 
-    def hold(self, line: ClientQueue[Request]) -> None:
-        """Leaves the line alone until `release`: what its first request asks for is not to be seen before that."""
-        line.held = True
-        line.client.lines.remove(line)
-        self._held.append(line)
+    def postpone(self, queue: ClientQueue[Request]) -> None:
+        """Leaves the queue alone until `release`: what its first request asks for is not to be seen before that."""
+        queue.postponed = True
+        queue.client.queues.remove(queue)
+        self._postponed.append(queue)
 
     def release(self) -> None:
-        """Takes up all lines that were held."""
-        for line in self._held:
-            line.held = False
-            if line.requests:
-                line.client.lines.appendleft(line)
-                self._line_up(line.client)
+        """Serves again all queues that were postponed."""
+        for queue in self._postponed:
+            queue.postponed = False
+            if queue.requests:
+                queue.client.queues.appendleft(queue)
+                self._enqueue(queue.client)
             else:
-                self._forget(line)
-        self._held = []
+                self._forget(queue)
+        self._postponed = []
 
     def clients(self) -> int:
         """How many are remembered."""
@@ -178,12 +178,12 @@ class FairQueue(Generic[Request]):
 
     def waiting(self) -> Iterator[Request]:
         """All requests there are."""
-        return (request for line in self._lines.values() for request, _ in line.requests)
+        return (request for queue in self._queues.values() for request, _ in queue.requests)
 
     def _rests(self, client: Client[Request], now_s: float) -> bool:
         return now_s < client.rests_until_s and now_s - self._another_at_s < OTHERS_ASKED_S
 
-    def _line_up(self, client: Client[Request]) -> None:
+    def _enqueue(self, client: Client[Request]) -> None:
         if not client.queued:
             client.queued = True
             self._order += 1
@@ -195,14 +195,14 @@ class FairQueue(Generic[Request]):
         self._requests += more
         self._bytes += more_bytes
 
-    def _forget(self, line: ClientQueue[Request]) -> None:
-        """Drops a line without requests."""
-        client = line.client
-        del self._lines[line.connection]
-        if client.lines and client.lines[-1] is line:  # as it is right after its turn
-            client.lines.pop()
-        elif line in client.lines:
-            client.lines.remove(line)
+    def _forget(self, queue: ClientQueue[Request]) -> None:
+        """Drops a queue without requests."""
+        client = queue.client
+        del self._queues[queue.connection]
+        if client.queues and client.queues[-1] is queue:  # as it is right after its turn
+            client.queues.pop()
+        elif queue in client.queues:
+            client.queues.remove(queue)
 
     def _client(self, name: str) -> Client[Request]:
         """A client; who is idle is remembered, as long as that it was served, or rests, makes a difference."""

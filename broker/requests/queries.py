@@ -10,12 +10,13 @@ import platform
 from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple, TypeVar
 
-from zjobs.broker.core.core import Core
 from zjobs.broker.core.jobs import Job
 from zjobs.broker.core.needs import Needs, OutputNeed, OutputPiece, ResultNeed, ResultPiece
+from zjobs.broker.core.queue_state import QueueState
 from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.requests.access import Who, sees
 from zjobs.broker.storage.api import Journal
+from zjobs.messages.events import JobEvent
 from zjobs.messages.ops import OPERATION_OF
 from zjobs.messages.records import JobStatus, Limits, Missing
 from zjobs.messages.requests import (
@@ -73,7 +74,7 @@ class Service(NamedTuple):
     journal_bytes: int | None = None
 
 
-def job_status(core: Core, job: Job, now: Instant) -> JobStatus:
+def job_status(core: QueueState, job: Job, now: Instant) -> JobStatus:
     """A job as people see it: its record, and what the queue and the worker add to it."""
     status = JobStatus(
         job.id,
@@ -102,7 +103,13 @@ def job_status(core: Core, job: Job, now: Instant) -> JobStatus:
     return status if running is None or running.id != job.id else _running(status, core, now)
 
 
-def _running(status: JobStatus, core: Core, now: Instant) -> JobStatus:
+def job_event(core: QueueState, job: Job, change: int | None, now: Instant) -> JobEvent:
+    """What those who watch a job are told of it. Texts are not: `show` has them."""
+    status = job_status(core, job, now)._replace(note=None)
+    return JobEvent(core.journal, status, change, core.worker.state, core.paused is not None)
+
+
+def _running(status: JobStatus, core: QueueState, now: Instant) -> JobStatus:
     report = core.worker.report
     elapsed_ms = Ms(now.mono_ms - core.worker.running_since_ms)
     return status._replace(
@@ -125,7 +132,7 @@ class Queries(NamedTuple):
     to it, which stop after each page of jobs. `parts`: the core's replies to the parts of a request that changes jobs
     page by page; these are committed by now."""
 
-    core: Core
+    core: QueueState
     journal: Journal
     service: Service
     who: Who

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, NamedTuple
 
-from zjobs.broker.core.core import Core
 from zjobs.broker.core.jobs import Envelope
 from zjobs.broker.core.needs import Needs
+from zjobs.broker.core.queue_state import QueueState
 from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.credentials import Credentials
 from zjobs.broker.net import frames
@@ -86,7 +86,7 @@ class Server:
         service: Service,
         keys: Credentials | None,
         journal: Journal,
-        core: Callable[[], Core],
+        core: Callable[[], QueueState],
         clock: Callable[[], Instant],
         backup: Callable[[Backup], Reply],
     ) -> None:

@@ -55,7 +55,7 @@ BELOW = {
     "client.net": {"errors", "settings"},
 }
 PURE = ("broker.core", "worker.core", "client.protocol", "messages")
-PURE_FILES = ("worker.turn",)
+PURE_FILES = ("broker.turn", "broker.sending", "broker.retention", "worker.turn")
 OUTSIDE = {
     "zmq",
     "sqlite3",
@@ -135,9 +135,18 @@ def test_arrows_point_one_way(module: str) -> None:
             assert name.rpartition(".")[2] in BELOW[room], f"{module} imports {name}, which stands above it"
 
 
-def test_the_turn_drives_the_core_alone() -> None:
-    """What the worker's turn needs beside the core it is given by the service, or by the simulation."""
-    assert {room_of(name) for name in ours(FILES["worker.turn"])} <= {"worker.core", "messages"}
+@pytest.mark.parametrize("program", ["broker", "worker"])
+def test_the_turn_drives_the_core_alone(program: str) -> None:
+    """What a turn needs beside the core it is given by the service, or by the simulation: no storage, no sockets."""
+    beside = {name for name in PURE_FILES if room_of(name) == program}
+    rooms = {room_of(name) for name in ours(FILES[f"{program}.turn"]) - beside}
+    assert rooms <= {f"{program}.core", "messages"}
+
+
+def test_the_core_never_calls_storage() -> None:
+    """Its records are named first, and read by those who call it."""
+    for module in (*PURE_FILES, *inside("broker.core")):
+        assert not {name for name in ours(FILES[module]) if room_of(name) == "broker.storage"}
 
 
 def test_no_circles() -> None:

@@ -271,7 +271,7 @@ class Oracle:
         elif job.reason is not FailReason.BAD_DATA and not unwanted:
             self._hold(job.attempts == kind.max_attempts, f"job {job.id} failed after {job.attempts} attempts")
 
-    def hands_over(self, message: Jobs) -> None:
+    def dispatches(self, message: Jobs) -> None:
         """Jobs leave the broker."""
         for delivery, job in enumerate(message.jobs, message.first):
             committed = self._numbers.get((message.session, delivery))

@@ -1,24 +1,25 @@
-"""The two programs. The broker has the real core, and turns like its service; the worker takes its own turns."""
+"""The two programs: both take their own turns, as their services do."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from simulation.oracle import Broken
 from simulation.tasks import TYPES, TaskProcess, TaskProcesses
+from zjobs.broker import turn as broker_turn
 from zjobs.broker.core.core import Core
-from zjobs.broker.core.effects import Effects
-from zjobs.broker.core.jobs import Loaded
+from zjobs.broker.core.jobs import Changes, Loaded
 from zjobs.broker.core.needs import Needs
-from zjobs.broker.core.sending import Sending
+from zjobs.broker.journaling import take_turn, try_writing
 from zjobs.broker.retention import Retention
-from zjobs.broker.storage.api import Journal, StorageError
+from zjobs.broker.storage.api import Journal
 from zjobs.messages import codec
-from zjobs.messages.dispatch import REPORTS, Heartbeat, Jobs, Piece, Progress, Received, Reports, Started
+from zjobs.messages.dispatch import PIPE, REPORTS, Jobs, Piece
 from zjobs.messages.records import BrokerName
 from zjobs.messages.requests import Cancel, Request
 from zjobs.worker.core.core import WorkerCore
@@ -37,129 +38,118 @@ LOG.setLevel(logging.CRITICAL)  # what people would be told is not looked at her
 
 
 class Crash(Exception):
-    """The worker dies here."""
+    """A program dies here."""
+
+
+class CommitWatch:
+    """The journal of a broker, as its turns use it: the oracle sees every commit, and the broker may die before or
+    after one."""
+
+    def __init__(self, world: World, journal: Journal, dies: str) -> None:
+        """`dies`: "before" or "after" the commit; "": not at all."""
+        self._world = world
+        self._journal = journal
+        self._dies = dies
+        self.loaded: Loaded | None = None  # what a broker would load after the commit, None without one
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._journal, name)
+
+    def commit(self, changes: Changes) -> None:
+        if self._dies == "before":
+            raise Crash
+        self._journal.commit(changes)
+        self.loaded = self._journal.load()
+        self._world.oracle.commits(changes, self.loaded)
+        if self._dies == "after":
+            raise Crash
 
 
 class Broker:
-    """A broker process."""
+    """A broker process. It receives, and sends what its turns say."""
 
     def __init__(self, world: World, journal: Journal) -> None:
         self._world = world
         self.journal = journal
         self.requests: deque[tuple[int, Request]] = deque()
-        self.retention = Retention(world.keep)
-        self._outbox: deque[bytes] = deque()
-        self._sending = Sending(world.new_round())
-        self._heartbeat_heard = False
-        self._load()
+        self._turns = broker_turn.Turn(
+            self._load(),
+            world.rules,
+            NAME,
+            Retention(world.keep),
+            world.new_round(),
+            lambda: world.new_name("session"),
+            world.time(),
+        )
 
-    def _load(self) -> None:
+    @property
+    def core(self) -> Core:
+        return self._turns.core
+
+    def _load(self) -> Loaded:
         loaded = self.journal.load()
-        self.core = Core(loaded, self.journal, self._world.rules, NAME, self._world.time())
         self._world.oracle.broker_loads(loaded)
+        return loaded
 
-    def turn(self, most: int, crash: str = "") -> bool:
-        """One turn that reads at most `most` reports. `crash`: where it dies, "before" or "after" the commit.
+    def turn(self, most: int, dies: str = "") -> None:
+        """One turn that reads at most `most` reports. `dies`: see `CommitWatch`; it is dead by the end in any case."""
+        with contextlib.suppress(Crash):
+            self._turn(most, dies)
 
-        Returns whether it is still alive.
-        """
-        net = self._world.net
-        reports = [net.reports.popleft() for _ in range(min(most, len(net.reports)))]
+    def _turn(self, most: int, dies: str) -> None:
+        net, oracle, now = self._world.net, self._world.oracle, self._world.time()
+        frames = [net.reports.popleft() for _ in range(min(most, len(net.reports)))]
         lost, net.broker_sees_loss = net.broker_sees_loss, False
         requests = [self.requests.popleft() for _ in range(len(self.requests))]
+        oracle.counts["pieces"] += sum(isinstance(codec.decode(frame, REPORTS), Piece) for frame in frames)
         if self.journal.read_only is not None:
-            try:
-                self.journal.recover()
-            except StorageError:
-                return not crash
-        try:
-            return self._decide(requests, reports, lost, crash)
-        except StorageError as error:
+            try_writing(self._turns, self.journal, now)
+        known = set(oracle.committed)
+        asked = [broker_turn.Asked((b"%d" % number, b""), request) for number, request in requests]
+        journal = CommitWatch(self._world, self.journal, dies)
+        waiting = 0 if lost else len(self._turns.outbox)
+        inputs = broker_turn.Inputs(asked, frames, lost)
+        said = take_turn(self._turns, cast(Journal, journal), inputs, now)
+        if said.anew:
             if not self._world.disk_full:
-                raise Broken(f"the journal refused a commit: {error}") from error
-            self._load()
-            return not crash
-
-    def _decide(self, requests: list[tuple[int, Request]], reports: list[bytes], lost: bool, crash: str) -> bool:
-        now = self._world.time()
-        if lost:
-            self.core.on_gone()
-            self._outbox.clear()
-        for frame in reports:
-            message = codec.decode(frame, REPORTS)
-            if isinstance(message, Heartbeat):
-                self.core.on_heartbeat(message, self._world.new_name("session"), now)
-                self._sending.hears(message, now.mono_ms)
-                self._heartbeat_heard = True
-            elif isinstance(message, Started):
-                self.core.on_started(message, now)
-            elif isinstance(message, Progress):
-                self.core.on_progress(message, now)
-            elif isinstance(message, Piece):
-                self._world.oracle.counts["pieces"] += 1
-                self.core.on_piece(message, now)
-            elif isinstance(message, Received):
-                self.core.on_received(message, self._sending.hears(message, now.mono_ms), now)
-            else:
-                assert isinstance(message, Reports)
-                self.core.on_reports(message, now)
-        known = set(self._world.oracle.committed)
-        for number, request in requests:
-            self.core.change(request, (b"%d" % number, b""), now)
-        self.retention.step(self.core, self.journal, now)
-        effects = self.core.end_turn(now)
-        if crash == "before":
-            return False
-        if effects.changes:
-            self.journal.commit(effects.changes)
-            loaded = self.journal.load()
-            self._world.oracle.commits(effects.changes, loaded)
-            self._loads_back(loaded)
-        if crash == "after":
-            return False
-        self._speak(effects)
+                raise Broken(f"the journal refused a commit: {said.lines[0].text}")
+            oracle.broker_loads(self.journal.load())
+        if dies:
+            return
+        for (number, _), reply in said.replies:
+            self._world.answered(int(number), reply)
+        self._look_at(list(self._turns.outbox)[waiting:])
+        self.flush()
+        if said.refused:
+            return
+        if journal.loaded is not None:
+            self._loads_back(journal.loaded)
         for _, request in requests:
             if isinstance(request, Cancel):
-                self._world.oracle.cancel_answered(known.intersection(request.ids))
+                oracle.cancel_answered(known.intersection(request.ids))
         if self.core.paused is not None and not self.core.dispatched:
-            self._world.oracle.nothing_dispatched()
-        return True
+            oracle.nothing_dispatched()
 
-    def _speak(self, effects: Effects) -> None:
-        for (number, _), reply in effects.replies:
-            self._world.answered(int(number), reply)
-        self._outbox.extend(map(codec.encode, effects.pipe))
-        if effects.again:
-            self._sending.start_over()
-        self._sending.add(
-            effects.dispatched, self.journal.read(Needs(data=[job.id for _, job in effects.dispatched])).data
-        )
-        if self.core.worker.known:
-            self._send_jobs()
-        self.flush()
-
-    def _send_jobs(self) -> None:
-        session = self.core.session_name
-        for message in self._sending.due(session, self.core.is_with_worker, self._world.now):
-            if isinstance(message, Jobs):
-                self._world.oracle.hands_over(message)
-            else:
-                self._world.oracle.counts["pieces"] += 1
-            self._outbox.append(codec.encode(message))
-        if self._heartbeat_heard:
-            self._outbox.append(codec.encode(self._sending.sent(session)))
-            self._heartbeat_heard = False
+    def deadline_ms(self) -> int | None:
+        return self._turns.deadline_ms(self.journal.read_only is not None, self._world.time())
 
     def flush(self) -> None:
         if self._world.net.pipe_up:
-            self._world.net.pipe.extend(self._outbox)
-            self._outbox.clear()
+            self._world.net.pipe.extend(self._turns.outbox)
+            self._turns.outbox.clear()
+
+    def _look_at(self, frames: Iterable[bytes]) -> None:
+        """What is on its way to the worker."""
+        for message in (codec.decode(frame, PIPE) for frame in frames):
+            if isinstance(message, Jobs):
+                self._world.oracle.dispatches(message)
+            self._world.oracle.counts["pieces"] += isinstance(message, Piece)
 
     def _loads_back(self, loaded: Loaded) -> None:
         """A broker that started now would know what this one knows."""
-        same = self._world.oracle.same
-        fresh = Core(loaded, self.journal, self._world.rules, NAME, self._world.time())
-        fresh.end_turn(self._world.time())  # it hands over nothing, but sees who is ready
+        same, now = self._world.oracle.same, self._world.time()
+        fresh = Core(loaded, self._world.rules, NAME, now)
+        fresh.needs((), now)  # lines up who is ready
         for what in ("journal", "counters", "types", "paused"):
             same(what, getattr(self.core, what), getattr(fresh, what))
         if not self._world.clock_was_set:  # a delay goes by the other clock, but over a restart by this one

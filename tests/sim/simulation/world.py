@@ -14,7 +14,7 @@ from simulation.oracle import Broken, Oracle
 from simulation.processes import MOST_TURNS, Broker, Crash, Worker
 from simulation.store import FileStore, MemoryStore, fill_disk
 from simulation.tasks import BEHAVIOURS, FEW, TYPES, TaskProcesses
-from zjobs.broker.core.core import Rules
+from zjobs.broker.core.admission import Rules
 from zjobs.broker.core.jobs import Job
 from zjobs.broker.core.needs import Needs, ResultNeed
 from zjobs.broker.core.worker_status import Instant
@@ -373,16 +373,16 @@ class World:
 
     def _broker_eager(self) -> bool:
         assert self.broker is not None
-        if self.broker.journal.read_only is not None and self.disk_full:
-            return False  # it tries again each second; we wait for the disk
+        if self.broker.journal.read_only is not None:
+            return not self.disk_full  # it tries again each second; we wait for the disk
         due = any(at <= self.now for at in self._broker_deadlines())
         return bool(self.net.reports or self.broker.requests or self.net.broker_sees_loss or due)
 
     def _broker_deadlines(self) -> list[int]:
-        if self.broker is None:
+        if self.broker is None or self.broker.journal.read_only is not None:
             return []
-        times = [self.broker.core.next_deadline_ms(self.time()), self.broker.retention.due_at_ms()]
-        return [at for at in times if at is not None]
+        deadline_ms = self.broker.deadline_ms()
+        return [] if deadline_ms is None else [deadline_ms]
 
     def _deadlines(self) -> list[int]:
         times: list[int | None] = [*self._broker_deadlines()]

@@ -6,16 +6,29 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from zjobs.broker.core.core import Core, Rules
-from zjobs.broker.core.effects import Effects
-from zjobs.broker.core.jobs import Job
-from zjobs.broker.core.needs import Details, Needs, OutputNeed, OutputPiece, ResultNeed, ResultPiece
+from zjobs.broker.core.admission import Rules
+from zjobs.broker.core.core import Core
+from zjobs.broker.core.jobs import Effects, Envelope, Job
+from zjobs.broker.core.needs import Details, Needs, OutputNeed, OutputPiece, ResultNeed, ResultPiece, TurnNeeds
 from zjobs.broker.core.worker_status import Instant
+from zjobs.broker.journaling import read
 from zjobs.broker.storage.sqlite.database import MEMORY
 from zjobs.broker.storage.sqlite.journal import SqliteJournal
 from zjobs.messages.dispatch import Ack, Ended, Heartbeat, Invalid, Output, Reports, Returned
 from zjobs.messages.records import BrokerName, Limits, TaskType
-from zjobs.messages.requests import Cancel, Error, Forget, NewJob, Pause, Reply, Resume, Retry, Submit, SubmitReply
+from zjobs.messages.requests import (
+    Cancel,
+    Error,
+    Forget,
+    NewJob,
+    Pause,
+    Reply,
+    Request,
+    Resume,
+    Retry,
+    Submit,
+    SubmitReply,
+)
 from zjobs.messages.states import Outcome
 
 NAME = BrokerName("here", "tcp://127.0.0.1:5570", "journal")
@@ -54,9 +67,24 @@ class Bench:
 
     def restart(self) -> None:
         """A new broker on what is committed."""
-        self.core = Core(self.journal.load(), self.journal, self.rules, NAME, self.now)
+        self.core = Core(self.journal.load(), self.rules, NAME, self.now)
+
+    def ask(self, request: Request, envelope: Envelope = CLIENT, owner: str = "") -> None:
+        """A change within the present turn, with the records that it needs."""
+        self.read(request, owner=owner)
+        self.core.change(request, envelope, self.now, owner)
+
+    def read(self, *requests: Request, owner: str = "") -> None:
+        """Reads what the core needs for these."""
+        self.core.read(
+            read(
+                self.journal,
+                TurnNeeds(self.core.needs([(owner, request) for request in requests], self.now), used_bytes=True),
+            )
+        )
 
     def turn(self) -> Effects:
+        self.read()
         self.last = self.core.end_turn(self.now)
         if self.last.changes:
             self.journal.commit(self.last.changes)
@@ -111,7 +139,7 @@ class Bench:
     ) -> SubmitReply | Error:
         """One job of each type; `fields`: further ones of NewJob, such as priority."""
         jobs = tuple(NewJob(name, data)._replace(**fields) for name in types)
-        self.core.submit(Submit(self.key(key), jobs), CLIENT, self.now)
+        self.ask(Submit(self.key(key), jobs))
         reply = self.reply()
         assert isinstance(reply, (SubmitReply, Error))
         return reply
@@ -124,23 +152,23 @@ class Bench:
         return reply
 
     def cancel(self, *ids: int) -> Effects:
-        self.core.cancel(Cancel(ids), CLIENT, self.now)
+        self.ask(Cancel(ids))
         return self.turn()
 
     def retry(self, *ids: int, key: str | None = None) -> Reply:
-        self.core.retry(Retry(self.key(key), ids), CLIENT, self.now)
+        self.ask(Retry(self.key(key), ids))
         return self.reply()
 
     def pause(self, reason: str = "") -> Reply:
-        self.core.pause(Pause(reason), CLIENT, self.now)
+        self.ask(Pause(reason))
         return self.reply()
 
     def resume(self) -> Reply:
-        self.core.resume(Resume(), CLIENT, self.now)
+        self.ask(Resume())
         return self.reply()
 
     def forget(self, *ids: int) -> Reply:
-        self.core.forget(Forget(ids), CLIENT, self.now)
+        self.ask(Forget(ids))
         return self.reply()
 
     def after(self, ms: int) -> Effects:

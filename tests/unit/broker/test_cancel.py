@@ -47,7 +47,7 @@ def test_a_waiting_job_is_cancelled_at_once(ready: Any) -> None:
 
 def test_a_job_submitted_in_the_same_turn_can_be_cancelled(ready: Any) -> None:
     """Before it was ever committed; it is not handed over."""
-    ready.core.submit(*_submit("once"), ready.now)
+    ready.ask(*_submit("once"))
     ready.cancel(1)
     assert ready.job(1).state is JobState.CANCELLED and ready.handed == []
 

@@ -82,8 +82,8 @@ def test_a_second_pause_changes_the_reason(ready: Any) -> None:
 
 def test_pause_and_resume_in_one_turn(ready: Any) -> None:
     """Nothing of it is left."""
-    ready.core.pause(Pause("a moment"), (), ready.now)
-    ready.core.resume(Resume(), (), ready.now)
+    ready.ask(Pause("a moment"))
+    ready.ask(Resume())
     ready.turn()
     assert ready.journal.load().paused is None
 

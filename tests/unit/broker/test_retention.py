@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from zjobs.broker.core.core import Core, Rules
+from zjobs.broker.core.admission import Rules
+from zjobs.broker.core.core import Core
 from zjobs.broker.core.jobs import Changes, Job, Printed, Service
+from zjobs.broker.core.needs import Needs, TurnNeeds
 from zjobs.broker.core.worker_status import Instant
+from zjobs.broker.journaling import read
 from zjobs.broker.retention import STEP_BYTES, STEP_EVERY_MS, STEP_JOBS, STEP_LOOKED_AT, SWEEP_EVERY_MS, Keep, Retention
 from zjobs.broker.storage.api import StorageError
 from zjobs.broker.storage.sqlite.journal import SqliteJournal
@@ -44,7 +47,7 @@ def test_forget_drops_what_has_ended_alone(ready: Any) -> None:
 def test_a_job_that_ended_in_this_turn_is_kept_until_the_next(ready: Any) -> None:
     """Its end is being written."""
     ready.submit("twice", "once")
-    ready.core.cancel(Cancel((2,)), (), ready.now)
+    ready.ask(Cancel((2,)))
     assert ready.forget(2).kept == (2,)
     assert ready.forget(2).forgotten == (2,)
 
@@ -54,6 +57,7 @@ def test_forget_twice_in_a_turn_counts_once(ready: Any) -> None:
     ready.submit("once", "once")
     ready.cancel(2)
     job = ready.job(2)
+    ready.core.read(read(ready.journal, TurnNeeds(Needs(jobs=[2]))))
     assert ready.core.drop(job) is True
     assert ready.core.drop(job) is False
     assert ready.forget(2).missing == (Missing(2, ErrorCode.EXPIRED),)
@@ -97,19 +101,28 @@ class Store:
         self.core = self._load()
 
     def _load(self) -> Core:
-        return Core(self.journal.load(), self.journal, Rules(), BrokerName("h", "f", "journal"), self.now)
+        return Core(self.journal.load(), Rules(), BrokerName("h", "f", "journal"), self.now)
 
     @property
     def now(self) -> Instant:
         return Instant(self.mono_ms, self.wall_ms)
 
-    def step(self, retention: Retention) -> int:
-        """How many jobs one step drops."""
-        retention.step(self.core, self.journal, self.now)
-        changes = self.core.end_turn(self.now).changes
-        if changes:
-            self.journal.commit(changes)
-        return len(changes.forgotten)
+    def step(self, retention: Retention, gives_back: bool = True) -> int:
+        """How many jobs one step drops, in the one or two turns that it takes."""
+        dropped = 0
+        while True:  # until the page is looked at
+            page, ended = retention.needs(self.now)
+            records = read(self.journal, TurnNeeds(Needs(jobs=page, kept_bytes=page), ended))
+            self.core.read(records)
+            pages = retention.step(self.core, records, self.now)
+            changes = self.core.end_turn(self.now).changes
+            if changes:
+                self.journal.commit(changes)
+            if pages and gives_back:
+                self.journal.give_back_space(pages)
+            dropped += len(changes.forgotten)
+            if ended is None or retention.due_at_ms() != self.mono_ms:
+                return dropped
 
     def sweep(self, retention: Retention) -> list[int]:
         """The steps of a sweep, each when it is due."""
@@ -209,8 +222,7 @@ def test_what_is_dropped_is_not_written_again(stores: Any) -> None:
     store, retention = stores(8, bytes(1 << 20)), Retention(Keep(for_ms=0))
     store.journal.recover()  # moves the log into the file
     store.mono_ms += 10_000
-    retention.step(store.core, store.journal, store.now)
-    store.journal.commit(store.core.end_turn(store.now).changes)
+    assert store.step(retention, gives_back=False) == 8
     assert store.left() == [] and Path(f"{store.journal.name}-wal").stat().st_size < 2 << 20
 
 
@@ -219,7 +231,8 @@ def test_a_disk_that_refuses_is_not_asked_again_at_once(stores: Any) -> None:
     store, retention = stores(3), Retention(Keep(jobs=1))
     store.journal._db.connection.set_authorizer(lambda action, *_: int(action == sqlite3.SQLITE_PRAGMA))
     with pytest.raises(StorageError):
-        retention.step(store.core, store.journal, store.now)
+        store.step(retention)
+    retention.postpone(store.now)
     assert retention.due_at_ms() == SWEEP_EVERY_MS
     store.journal._db.connection.set_authorizer(lambda *_: 0)
     store.core = store._load()
@@ -272,10 +285,10 @@ def test_the_clock_that_was_wrong_when_a_job_ended_does_not_age_it(stores: Any) 
     store = stores(3)
     store.wall_ms = 7
     store.core = store._load()
-    store.core.submit(Submit("key", (NewJob("x", None),)), (b"", b""), store.now)
-    store.step(Retention(Keep()))
-    store.core.cancel(Cancel((4,)), (), store.now)
-    store.step(Retention(Keep()))
+    for request in (Submit("key", (NewJob("x", None),)), Cancel((4,))):
+        store.core.read(read(store.journal, TurnNeeds(store.core.needs([("", request)], store.now))))
+        store.core.change(request, (b"", b""), store.now)
+        store.step(Retention(Keep()))
     store.wall_ms = 1_700_000_000_000
     assert store.journal.ended(3, 1)[0][0].ended_at == 7
     store.sweep(Retention(Keep(for_ms=60_000)))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from zjobs.broker.core.core import LONGEST_RETRY_DELAY_MS
+from zjobs.broker.core.lifecycle import LONGEST_RETRY_DELAY_MS
 from zjobs.broker.storage.sqlite.opening import check_content
 from zjobs.messages.dispatch import Ended, Returned
 from zjobs.messages.records import TaskType
@@ -262,8 +262,8 @@ def test_a_job_is_copied_and_forgotten_in_one_turn(ready: Any) -> None:
     """The copy keeps the data."""
     ready.submit("once", data=b"d")
     ready.report(1, failed(1))
-    ready.core.retry(Retry("k", (1,)), (), ready.now)
-    ready.core.forget(Forget((1,)), (), ready.now)
+    ready.ask(Retry("k", (1,)))
+    ready.ask(Forget((1,)))
     ready.turn()
     assert ready.forgotten(1) and ready.data(2) == {2: b"d"}
     check_content(ready.journal._db)

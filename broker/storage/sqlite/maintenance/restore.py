@@ -13,6 +13,7 @@ from zjobs.broker.storage.sqlite.header import LOG, Kind
 from zjobs.broker.storage.sqlite.maintenance import copies
 from zjobs.broker.storage.sqlite.opening import check_content, finish, open_journal
 from zjobs.messages.records import Paused
+from zjobs.messages.units import Ms
 from zjobs.program import clock, lock
 
 SHOWN = 20
@@ -64,7 +65,7 @@ def _pause(database: Database, source: str) -> Paused:
     with damage(database.file):
         before = reading.load(database).paused
     reason = REASON.format(source) + (f". Before that: {before.reason}" if before and before.reason else "")
-    return Paused(clock.wall_ms(), reason[:1000])
+    return Paused(Ms(clock.wall_ms()), reason[:1000])
 
 
 def _open_jobs(database: Database) -> list[str]:

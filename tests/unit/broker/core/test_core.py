@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from zjobs.broker.core.core import LOST
+from zjobs.broker.core.admission import Rules
+from zjobs.broker.core.lifecycle import LOST
 from zjobs.broker.storage.api import StorageError
 from zjobs.messages.dispatch import (
     Ack,
@@ -60,7 +61,7 @@ def test_each_owner_has_request_keys_of_its_own(bench: Any) -> None:
     takers = [("", "alice/x"), ("alice", "x"), ("", "x"), ("alice/x", "x"), ("alice", "x/x")]
     for _ in range(2):
         for owner, request_key in takers:
-            bench.core.submit(Submit(request_key, jobs), (), bench.now, owner)
+            bench.ask(Submit(request_key, jobs), owner=owner)
         replies = [reply for _, reply in bench.turn().replies]
         assert replies == [SubmitReply("journal", delivery, 1, False) for delivery in range(1, 6)]
         assert [bench.job(delivery).owner for delivery in range(1, 6)] == [owner for owner, _ in takers]
@@ -70,7 +71,7 @@ def test_each_owner_has_request_keys_of_its_own(bench: Any) -> None:
 def test_a_key_repeated_within_a_turn_makes_one_job(bench: Any) -> None:
     """A request that comes twice before the commit is known the second time."""
     for client in (b"1", b"2"):
-        bench.core.submit(Submit("k", (NewJob("once"),)), (client, b""), bench.now)
+        bench.ask(Submit("k", (NewJob("once"),)), (client, b""))
     replies = [reply for _, reply in bench.turn().replies]
     assert replies == [SubmitReply("journal", 1, 1, False)] * 2
 
@@ -98,7 +99,7 @@ def test_no_two_lists_of_jobs_look_alike(bench: Any) -> None:
     ]
     codes = []
     for jobs in lists:
-        bench.core.submit(Submit("k", jobs), (), bench.now)
+        bench.ask(Submit("k", jobs))
         ((_, reply),) = bench.turn().replies
         codes.append(getattr(reply, "code", None))
     assert codes == [None, *[ErrorCode.KEY_CONFLICT] * 4]
@@ -317,10 +318,10 @@ def test_what_was_lost_is_handed_over_again_under_the_same_numbers(ready: Any) -
     ready.taken = 2
     for _ in range(5):
         ready.heartbeat()
-        assert ready.handed == [] and not ready.last.again
+        assert ready.handed == [] and not ready.last.resend
     ready.core.on_received(Received(ready.core.session_name, 2, 0, 0, 0, again=True), True, ready.now)
     ready.turn()
-    assert ready.handed == [(3, 3), (4, 4)] and ready.last.again
+    assert ready.handed == [(3, 3), (4, 4)] and ready.last.resend
     assert not ready.last.changes
 
 
@@ -332,10 +333,10 @@ def test_a_worker_that_comes_back_is_handed_what_it_does_not_have(ready: Any) ->
     ready.core.on_gone()
     ready.turn()
     ready.heartbeat()
-    assert ready.handed == [(4, 4)] and ready.last.again
+    assert ready.handed == [(4, 4)] and ready.last.resend
     ready.restart()
     ready.heartbeat()
-    assert ready.handed == [(4, 4)] and ready.last.again
+    assert ready.handed == [(4, 4)] and ready.last.resend
 
 
 # --- results in pieces -----------------------------------------------------------------------------------
@@ -914,13 +915,18 @@ def test_a_failed_commit_leaves_the_core_to_be_loaded_anew(ready: Any) -> None:
 
 
 def test_jobs_that_the_journal_has_no_room_for_are_refused(bench: Any) -> None:
-    """A submit and a retry alike, and what was taken earlier in the same turn counts."""
-    bench.core.room_bytes = 10_000
-    assert bench.submit("x", data=bytes(9_800)).code is ErrorCode.QUEUE_FULL
-    assert bench.submit("x", data=bytes(5_000)).first_id == 1
-    assert bench.core.room_bytes < 5_000
-    assert bench.submit("x", data=bytes(5_000)).code is ErrorCode.QUEUE_FULL
+    """A submit and a retry alike, and what was admitted earlier in the same turn counts."""
+    bench.rules = Rules(journal_bytes=bench.journal.used_bytes() + 20_000)
+    bench.restart()
+    assert bench.submit("x", data=bytes(19_800)).code is ErrorCode.QUEUE_FULL
+    requests = [Submit(request_key, (NewJob("x", bytes(15_000)),)) for request_key in ("1", "2")]
+    bench.read(*requests)
+    for request in requests:
+        bench.core.change(request, (), bench.now)
+    (_, first), (_, second) = bench.turn().replies
+    assert first.first_id == 1 and second.code is ErrorCode.QUEUE_FULL
     bench.cancel(1)
     assert bench.retry(1).code is ErrorCode.QUEUE_FULL
-    bench.core.room_bytes = None
+    bench.rules = Rules()
+    bench.restart()
     assert bench.retry(1).first_id == 2

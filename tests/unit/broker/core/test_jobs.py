@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from zjobs.broker.core.core import _next_state
 from zjobs.broker.core.jobs import TRANSITIONS, Changes, Job, Step
+from zjobs.broker.core.lifecycle import next_state
 from zjobs.messages.states import JobState
 
 # What docs/protocol.md draws, written down a second time.
@@ -29,10 +29,10 @@ def test_every_state_meets_every_step(state: JobState, step: Step) -> None:
     job = Job(7, "x", state, 0, 0, 0, 0, 0)
     targets = [target for source, name, target in ARROWS if (source, name) == (state.value, step.value)]
     if targets:
-        assert [_next_state(job, state, step).value] == targets
+        assert [next_state(job, step, state).value] == targets
     else:
         with pytest.raises(AssertionError, match=f"job 7: no step {step.value} from {state.value}"):
-            _next_state(job, state, step)
+            next_state(job, step, state)
 
 
 def test_no_arrow_leaves_a_final_state() -> None:

@@ -187,7 +187,7 @@ class Rooms(RuleBasedStateMachine):
     @rule()
     def take(self) -> None:
         ready = {job_id: at for job_id, at in self.waiting.items() if at[0] <= self.now}
-        taken = self.room.take_ready(self.now)
+        taken = self.room.wake(self.now)
         assert sorted(taken) == sorted((priority, job_id) for job_id, (_, priority) in ready.items())
         for job_id in ready:
             del self.waiting[job_id]
@@ -217,4 +217,4 @@ def test_places_of_jobs_that_wait_no_more_are_cleared_away() -> None:
             room.remove(job_id)
     assert room.places() < 4 * len(room) == 4_000
     assert room.next_ready_at() == 1_000_000
-    assert len(room.take_ready(2_000_000)) == 1_000
+    assert len(room.wake(2_000_000)) == 1_000

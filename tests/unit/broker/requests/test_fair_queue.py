@@ -112,7 +112,7 @@ def test_a_line_that_is_held_waits_for_its_release() -> None:
     put(queue, "a", "other", connection="second")
     line = queue.next(0)
     assert line is not None and line.first == "1"
-    queue.hold(line)
+    queue.postpone(line)
     assert served(queue, 9) == ["other"] and len(queue) == 2
     queue.release()
     assert served(queue, 9) == ["1", "2"]
@@ -124,7 +124,7 @@ def test_a_line_may_end_while_it_is_held() -> None:
     put(queue, "a", "1")
     line = queue.next(0)
     assert line is not None
-    queue.hold(line)
+    queue.postpone(line)
     queue.done(line)
     queue.release()
     assert queue.next(0) is None and len(queue) == 0
@@ -149,10 +149,10 @@ def test_who_held_up_everybody_rests_while_others_ask() -> None:
 def test_what_waits_is_bounded() -> None:
     """For each connection, for each client in number and bytes, and for all together."""
     queue: FairQueue[str] = FairQueue()
-    taken = put(queue, "a", *["x"] * (fair_queue.LINE_REQUESTS + 9))
-    assert sum(taken) == fair_queue.LINE_REQUESTS
+    taken = put(queue, "a", *["x"] * (fair_queue.QUEUE_REQUESTS + 9))
+    assert sum(taken) == fair_queue.QUEUE_REQUESTS
     for number in range(20):
-        put(queue, "a", *["x"] * fair_queue.LINE_REQUESTS, connection=f"a{number}")
+        put(queue, "a", *["x"] * fair_queue.QUEUE_REQUESTS, connection=f"a{number}")
     assert len(queue) == fair_queue.CLIENT_REQUESTS
     assert put(queue, "b", "x") == [True]
     assert put(queue, "c", "large", "large", size=fair_queue.CLIENT_BYTES) == [True, False]

@@ -164,7 +164,7 @@ def test_a_cancel_of_a_job_that_the_worker_has(ready: Any) -> None:
 def test_the_queue_as_a_submitter_sees_it(ready: Any) -> None:
     """Of the same jobs, its own alone."""
     for owner, request_key in (("alice", "a"), ("bob", "b"), ("alice", "c")):
-        ready.core.submit(Submit(request_key, (NewJob("once"),)), (), ready.now, owner)
+        ready.ask(Submit(request_key, (NewJob("once"),)), owner=owner)
     ready.turn()
     for who, ids in ((Who("alice", Role.SUBMITTER), [1, 3]), (Who("eve", Role.VIEWER), [1, 2, 3])):
         assert [s.id for s in ask(ready, Queue(), who).jobs] == ids

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from zjobs.broker import cli
-from zjobs.broker.core.core import Core, Rules
+from zjobs.broker.core.admission import Rules
+from zjobs.broker.core.core import Core
 from zjobs.broker.core.jobs import Changes, Counters, Job, Session
 from zjobs.broker.core.needs import Needs
 from zjobs.broker.core.worker_status import Instant
@@ -217,7 +218,7 @@ def test_what_was_with_the_worker_is_judged_by_the_rules(backed_up: Path) -> Non
     fresh = backed_up.with_name("new.db")
     restore.restore(str(backed_up), str(fresh))
     journal = claimed(fresh)
-    core = Core(journal.load(), journal, Rules(), NAME, NOW)
+    core = Core(journal.load(), Rules(), NAME, NOW)
     heartbeat = Heartbeat("another", None, 0, 0, False, None, tuple(TYPES.values()), None, "here", 7)
     core.on_heartbeat(heartbeat, "a session", NOW)
     effects = core.end_turn(NOW)

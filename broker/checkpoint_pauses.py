@@ -1,4 +1,4 @@
-"""Who copies the journal's file at present, so that it has to stay as it is meanwhile."""
+"""Who copies the journal's file at present, so that no checkpoint may change it meanwhile."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class CheckpointPauses:
     def __bool__(self) -> bool:
         return bool(self._checkpoint_pauses)
 
-    def take(self, name: str, until_ms: int) -> bool:
+    def begin(self, name: str, until_ms: int) -> bool:
         """Begins a pause, or lets it last until another time. Returns whether nothing was moved since it began.
 
         Raises ValueError when there are too many.
@@ -39,7 +39,7 @@ class CheckpointPauses:
         return pause is not None and pause.undisturbed
 
     def expire(self, now_ms: int) -> None:
-        """End the holds whose time is over, so that the log cannot grow without bound."""
+        """End the pauses whose time is over, so that the log cannot grow without bound."""
         self._checkpoint_pauses = {
             name: pause for name, pause in self._checkpoint_pauses.items() if now_ms < pause.until_ms
         }

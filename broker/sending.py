@@ -1,13 +1,14 @@
 """Jobs on their way to the worker: as messages, large data in pieces, and no more at a time than the link carries soon
-(docs/protocol.md, Large bodies). Pure.
+(docs/protocol.md, Large bodies). Pure: the data of a job that was not submitted in the very turn in which it is
+dispatched is read before the next one.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from zjobs.broker.core.effects import Dispatched
+from zjobs.broker.core.jobs import Changes, Dispatched, Job
 from zjobs.messages.dispatch import Arrived, DispatchedJob, Heartbeat, Jobs, Piece, Received, Sent
 from zjobs.messages.flow import Cutter, Flow
 from zjobs.messages.units import DeliveryNumber, Ms
@@ -16,27 +17,38 @@ OVERHEAD_BYTES = 32  # about what a job takes beside its data
 
 
 class Sending:
-    """The jobs that were handed over and have not been sent, in the order of their numbers."""
+    """The jobs that were dispatched and have not been sent, in the order of their numbers."""
 
     def __init__(self, first_round: int) -> None:
         """`first_round`: one that an earlier broker did not have, at least hardly ever."""
-        self._queue: deque[tuple[int, DispatchedJob]] = deque()
+        self._queue: deque[tuple[DeliveryNumber, DispatchedJob]] = deque()
+        self._without_data: list[Dispatched] = []  # behind those in the queue
         self._flow = Flow(first_round)
         self._cutter = Cutter()
 
     def start_over(self) -> None:
         """What was sent may be lost: a new round, with what is added next."""
         self._queue.clear()
+        self._without_data.clear()
         self._flow.begin_round()
         self._cutter.start_over()
 
-    def add(self, handed: Iterable[Dispatched], data: Mapping[int, bytes]) -> None:
-        """`data`: that of those jobs that have any."""
-        for delivery, job in handed:
-            attempt = job.attempts + job.reruns + 1
-            self._queue.append(
-                (delivery, DispatchedJob(job.id, job.type, data.get(job.id), attempt, job.time_limit_ms))
-            )
+    def add(self, dispatched: Sequence[Dispatched], changes: Changes) -> None:
+        """`changes`: those of the turn, which have the data of jobs that were submitted in it."""
+        self._without_data += dispatched
+        if self._without_data and all(job.id in changes.added and job.retry_of is None for _, job in dispatched):
+            self.supply(dict(changes.data))
+
+    @property
+    def lacks(self) -> tuple[int, ...]:
+        """The jobs whose data is to be read."""
+        return tuple(job.id for _, job in self._without_data)
+
+    def supply(self, data: Mapping[int, bytes]) -> None:
+        """`data`: that of those jobs which lacked it and have any."""
+        for delivery, job in self._without_data:
+            self._queue.append((delivery, _with_data(job, data.get(job.id))))
+        self._without_data.clear()
 
     def hears(self, message: Heartbeat | Received, now_ms: Ms) -> bool:
         """The worker tells what has arrived. Returns whether it says that something of the present round was lost."""
@@ -52,7 +64,7 @@ class Sending:
         """What was sent up to now."""
         return Sent(session, self._flow.round, self._flow.count)
 
-    def due(self, session: str, wanted: Callable[[int], bool], now_ms: Ms) -> Iterator[Jobs | Piece]:
+    def due(self, session: str, wanted: Callable[[DeliveryNumber], bool], now_ms: Ms) -> Iterator[Jobs | Piece]:
         """What there is room for. `wanted(n)`: whether number n is still for the worker; others are left out."""
         while self._flow.has_room():
             while self._queue and not wanted(self._queue[0][0]):
@@ -72,7 +84,7 @@ class Sending:
         self._flow.sends(len(body), now_ms)
         return Piece(session, self._flow.round, delivery, offset, body)
 
-    def _jobs(self, session: str, wanted: Callable[[int], bool], now_ms: Ms) -> Jobs:
+    def _jobs(self, session: str, wanted: Callable[[DeliveryNumber], bool], now_ms: Ms) -> Jobs:
         """The next jobs with consecutive numbers: at least one, and not more than a message should have."""
         first, size, most = self._queue[0][0], 0, self._flow.piece_bytes
         batch: list[DispatchedJob] = []
@@ -86,11 +98,15 @@ class Sending:
             size += OVERHEAD_BYTES + more
             self._queue.popleft()
         self._flow.sends(size, now_ms)
-        return Jobs(session, DeliveryNumber(first), tuple(batch), self._flow.round)
+        return Jobs(session, first, tuple(batch), self._flow.round)
 
-    def _rest(self, delivery: int, job: DispatchedJob) -> DispatchedJob:
+    def _rest(self, delivery: DeliveryNumber, job: DispatchedJob) -> DispatchedJob:
         """The job with what has not been sent of its data."""
         begun = self._cutter.sent_bytes(delivery)
         if not begun or job.data is None:
             return job
         return job._replace(data=job.data[begun:], data_from=begun)
+
+
+def _with_data(job: Job, data: bytes | None) -> DispatchedJob:
+    return DispatchedJob(job.id, job.type, data, job.attempts + job.reruns + 1, job.time_limit_ms)

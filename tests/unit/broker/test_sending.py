@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zjobs.broker.core.effects import Dispatched
-from zjobs.broker.core.jobs import Job
-from zjobs.broker.core.sending import Sending
+from zjobs.broker.core.jobs import Changes, Dispatched, Job
+from zjobs.broker.sending import Sending
 from zjobs.messages.dispatch import DispatchedJob, Heartbeat, Jobs, Piece, Received, Sent
 from zjobs.messages.flow import FIRST_BYTES
 from zjobs.messages.states import JobState
@@ -22,7 +21,8 @@ def handed(*numbers: int) -> list[Dispatched]:
 
 def made(data: dict[int, bytes], *numbers: int) -> Sending:
     sending = Sending(5)
-    sending.add(handed(*numbers), {100 + delivery: one for delivery, one in data.items()})
+    sending.add(handed(*numbers), Changes())
+    sending.supply({100 + delivery: one for delivery, one in data.items()})
     return sending
 
 
@@ -77,7 +77,8 @@ def test_after_a_loss_everything_goes_again() -> None:
     due(sending)
     assert confirmed(sending, again=True)
     sending.start_over()
-    sending.add(handed(1), {101: LARGE})
+    sending.add(handed(1), Changes())
+    sending.supply({101: LARGE})
     first, *_ = due(sending)
     assert isinstance(first, Piece) and (first.round, first.offset) == (6, 0)
     assert not sending.hears(Received("s", 0, 5, 0, 0, True), 0), "of the round before"

@@ -1,0 +1,172 @@
+"""Which new jobs are admitted, and the records that they get.
+
+A request is admitted all or none. Under one request key an owner submits once: the same request again gets the same
+ids.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
+from zjobs.broker.core.jobs import Job, Submitted
+from zjobs.messages.records import Limits
+from zjobs.messages.requests import Error, NewJob, Retry, Submit
+from zjobs.messages.states import ErrorCode, JobState
+from zjobs.messages.units import JobId, Ms
+
+JOB_BYTES = 300  # what the records of a job take in the journal beside its data
+
+
+class Rules(NamedTuple):
+    """What the operator decided. `pause_on`: never, lost (its worker) or failed (that, or a job). `journal_bytes`:
+    above that no new jobs are admitted, None for no such bound."""
+
+    limits: Limits = Limits()
+    pause_on: str = "never"
+    journal_bytes: int | None = None
+
+
+class Admission:
+    """How much room there is for new jobs, and what was submitted under the request keys of the present turn."""
+
+    def __init__(self, owned: Mapping[str, int], rules: Rules) -> None:
+        """`owned`: how many jobs of each owner have not ended."""
+        self._owned = Counter(owned)
+        self._limits = rules.limits
+        self._journal_bytes = rules.journal_bytes
+        self._submitted: dict[tuple[str, str], Submitted] = {}
+        self._free_bytes: int | None = None
+
+    def read(self, submitted: Mapping[tuple[str, str], Submitted], used_bytes: int) -> None:
+        """What was submitted before under those request keys that come in this turn; how large the journal is."""
+        self._submitted.update(submitted)
+        if self._journal_bytes is not None:
+            self._free_bytes = self._journal_bytes - used_bytes
+
+    def earlier(self, owner: str, request: Submit | Retry) -> Submitted | Error | None:
+        """What this owner submitted under this request key before; an error when that was something else."""
+        earlier = self._submitted.get((owner, request.request_key))
+        if earlier is not None and earlier.digest != _digest(request):
+            return Error(ErrorCode.KEY_CONFLICT, f"the request key {request.request_key!r} was used for other jobs")
+        return earlier
+
+    def refuse_submit(
+        self, jobs: Sequence[NewJob], types: Collection[str] | None, unended: int, owner: str
+    ) -> Error | None:
+        """Why these jobs are refused, None if they are admitted. `types`: what the worker has, None if not known;
+        `unended`: how many jobs have not ended."""
+        limit = self._limits.data_bytes
+        for place, job in enumerate(jobs):
+            if job.data is not None and len(job.data) > limit:
+                what = f"{len(job.data)} bytes of data; the limit is {limit}"
+                return Error(ErrorCode.TOO_LARGE, _which(place, jobs) + what)
+            if types is not None and job.type not in types:
+                return _unknown_type(_which(place, jobs), job.type, types)
+        return self._no_room(len(jobs), _data_bytes(jobs), unended, owner)
+
+    def refuse_retry(
+        self, jobs: Sequence[Job], types: Collection[str] | None, unended: int, owner: str
+    ) -> Error | None:
+        """Why copies of these jobs are refused, None if they are admitted; the rest as for `refuse_submit`."""
+        for job in jobs:
+            if not job.state.final:
+                return Error(ErrorCode.NOT_FINISHED, f"job {job.id} has not ended yet")
+            if types is not None and job.type not in types:
+                return _unknown_type(f"job {job.id}: ", job.type, types)
+        size, most = _data_bytes(jobs), self._limits.request_bytes
+        if len(jobs) > 1 and size > most:  # a job by itself was admitted once, by the limits of then
+            return Error(ErrorCode.TOO_LARGE, f"these jobs have {size} bytes of data; the limit is {most}")
+        return self._no_room(len(jobs), size, unended, owner)
+
+    def admit(
+        self, owner: str, request: Submit | Retry, jobs: Sequence[NewJob] | Sequence[Job], first_id: int
+    ) -> Submitted:
+        """The jobs of this request are admitted, with ids from `first_id` on."""
+        given = Submitted(owner, request.request_key, first_id, len(jobs), _digest(request))
+        self._submitted[owner, request.request_key] = given
+        if owner:
+            self._owned[owner] += len(jobs)
+        if self._free_bytes is not None:
+            self._free_bytes -= _growth(len(jobs), _data_bytes(jobs))
+        return given
+
+    def end_turn(self) -> None:
+        """What was submitted is committed with this turn, and read again when it matters."""
+        self._submitted.clear()
+
+    def ended(self, owner: str) -> None:
+        """A job of this owner ended."""
+        if owner:
+            self._owned[owner] -= 1
+
+    def _no_room(self, more: int, size: int, unended: int, owner: str) -> Error | None:
+        most, share = self._limits.queued_jobs, self._limits.queued_per_owner
+        if unended + more > most:
+            what = f"{more} more jobs would be more than the {most} that may be queued"
+        elif owner and self._owned[owner] + more > share:
+            what = f"{more} more jobs would be more than the {share} that one owner may queue"
+        elif self._free_bytes is not None and _growth(more, size) > self._free_bytes:
+            what = f"the journal would be larger than the {self._journal_bytes} bytes that it may have"
+        else:
+            return None
+        return Error(ErrorCode.QUEUE_FULL, what)
+
+
+def new_job(job_id: JobId, new: NewJob, owner: str, wall_ms: Ms) -> Job:
+    """The record of a job that is admitted now."""
+    size = 0 if new.data is None else len(new.data)
+    job = Job(job_id, new.type, JobState.QUEUED, 0, 0, 0, size, wall_ms, new.priority)
+    if new.delay_ms or new.time_limit_ms is not None:
+        job = job._replace(
+            ready_at=Ms(wall_ms + new.delay_ms) if new.delay_ms else None, time_limit_ms=new.time_limit_ms
+        )
+    return job._replace(owner=owner) if owner else job
+
+
+def retried_job(job_id: JobId, old: Job, owner: str, wall_ms: Ms) -> Job:
+    """The record of a copy of an ended job; its data is copied within the journal."""
+    job = new_job(job_id, NewJob(old.type, None, old.priority, time_limit_ms=old.time_limit_ms), owner, wall_ms)
+    return job._replace(data_bytes=old.data_bytes, retry_of=old.id)
+
+
+def too_many(jobs: int, limits: Limits) -> Error | None:
+    """A request for more jobs than one may have."""
+    most = limits.request_jobs
+    return Error(ErrorCode.TOO_LARGE, f"{jobs} jobs in one request; the limit is {most}") if jobs > most else None
+
+
+def _data_bytes(jobs: Sequence[NewJob] | Sequence[Job]) -> int:
+    return sum(len(job.data or b"") if isinstance(job, NewJob) else job.data_bytes for job in jobs)
+
+
+def _growth(jobs: int, size: int) -> int:
+    """How much the journal grows by so many jobs with `size` bytes of data."""
+    return size + jobs * JOB_BYTES
+
+
+def _unknown_type(which: str, job_type: str, types: Collection[str]) -> Error:
+    names = ", ".join(sorted(types)) or "none"
+    return Error(ErrorCode.UNKNOWN_TYPE, f"{which}the worker has no task type {job_type!r}; it has: {names}")
+
+
+def _which(place: int, jobs: Sequence[NewJob]) -> str:
+    """Which of several jobs an error is about; of one there is nothing to say."""
+    return f"jobs[{place}]: " if len(jobs) > 1 else ""
+
+
+def _digest(request: Submit | Retry) -> bytes:
+    """The same for the same jobs: types and data with their lengths, so that no two lists look alike."""
+    if isinstance(request, Retry):
+        return blake2b(repr(("retry", request.ids)).encode(), digest_size=16).digest()
+    digest = blake2b(digest_size=16)
+    for job in request.jobs:
+        size = -1 if job.data is None else len(job.data)
+        digest.update(b"%d %d " % (len(job.type.encode()), size))
+        digest.update(job.type.encode())
+        digest.update(job.data or b"")
+        if job[2:] != (0, 0, None):
+            digest.update(repr(job[2:]).encode())
+    return digest.digest()

@@ -1,0 +1,210 @@
+"""The jobs in flight: dispatched and not settled. How many there may be, the averages that this goes by, and what the
+dispatch tells of them.
+
+A window of one leaves the worker idle for a round trip after each job (5,700 no-op jobs a second against 64,000
+with a window of 64); a wide window of long jobs would take them out of the broker's hands for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from zjobs.broker.core.jobs import Effects, Job, Session
+from zjobs.messages.dispatch import Ended, Output, PipeMessage
+from zjobs.messages.records import TaskType
+from zjobs.messages.units import DeliveryNumber, JobId, Ms, Us
+
+WINDOW_US = 20_000
+WINDOW_JOBS = 512
+WINDOW_BYTES = 1 << 20
+
+
+class Weight(NamedTuple):
+    """What a job weighs in the window. `expected_us`: its type's average, None when it has none yet.
+    `alone`: it may not run twice, or was in doubt before, so it takes no neighbours along."""
+
+    expected_us: int | None
+    data_bytes: int
+    alone: bool
+
+    @property
+    def closes(self) -> bool:
+        """Whether nothing may be dispatched beside it."""
+        return self.alone or self.expected_us is None
+
+
+class Window:
+    """What the jobs in flight weigh, by delivery number and together."""
+
+    def __init__(self) -> None:
+        self._weights: dict[int, Weight] = {}
+        self._expected_us = 0
+        self._data_bytes = 0
+        self._closing = 0
+
+    def __len__(self) -> int:
+        return len(self._weights)
+
+    def admits(self, job: Weight) -> bool:
+        """Whether `job` may be dispatched on top of these."""
+        if not self._weights:
+            return True
+        if self._closing or job.alone or job.expected_us is None:
+            return False
+        return (
+            len(self._weights) < WINDOW_JOBS
+            and self._expected_us + job.expected_us <= WINDOW_US
+            and self._data_bytes + job.data_bytes <= WINDOW_BYTES
+        )
+
+    def add(self, delivery: int, job: Weight) -> None:
+        """This delivery is dispatched."""
+        self._weights[delivery] = job
+        self._expected_us += job.expected_us or 0
+        self._data_bytes += job.data_bytes
+        self._closing += job.closes
+
+    def remove(self, delivery: int) -> None:
+        """This delivery is settled. Raises KeyError when it is not in here."""
+        job = self._weights.pop(delivery)
+        self._expected_us -= job.expected_us or 0
+        self._data_bytes -= job.data_bytes
+        self._closing -= job.closes
+
+
+class Averages:
+    """How long the jobs of each type take: a moving average over about the last 16."""
+
+    def __init__(self) -> None:
+        self._by_type: dict[str, float] = {}
+
+    def of(self, job_type: str) -> int | None:
+        average = self._by_type.get(job_type)
+        return None if average is None else int(average)
+
+    def took(self, job_type: str, elapsed_us: int) -> None:
+        before = self._by_type.get(job_type)
+        self._by_type[job_type] = elapsed_us if before is None else before + (elapsed_us - before) / 16
+
+
+class InFlight:
+    """Which jobs are in flight: their ids, by delivery number, in order."""
+
+    def __init__(self) -> None:
+        self._ids: dict[DeliveryNumber, JobId] = {}
+        self._deliveries: dict[JobId, DeliveryNumber] = {}
+        self._window = Window()
+        self._averages = Averages()
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __iter__(self) -> Iterator[DeliveryNumber]:
+        """The delivery numbers."""
+        return iter(self._ids)
+
+    def __contains__(self, delivery: DeliveryNumber) -> bool:
+        return delivery in self._ids
+
+    def __getitem__(self, delivery: DeliveryNumber) -> JobId:
+        """The id of the job with this number."""
+        return self._ids[delivery]
+
+    def get(self, delivery: DeliveryNumber) -> JobId | None:
+        """The id of the job with this number, None if it is not in flight."""
+        return self._ids.get(delivery)
+
+    @property
+    def ids(self) -> list[JobId]:
+        return list(self._ids.values())
+
+    @property
+    def first(self) -> DeliveryNumber:
+        """The delivery that is settled next; 0: none."""
+        return next(iter(self._ids), DeliveryNumber(0))
+
+    @property
+    def next_job(self) -> tuple[DeliveryNumber, JobId]:
+        """Delivery number and id of the job that is settled next; (0, 0): none."""
+        return next(iter(self._ids.items()), (DeliveryNumber(0), JobId(0)))
+
+    def delivery_of(self, job_id: JobId) -> DeliveryNumber | None:
+        """The job's delivery number, None when it is not in flight."""
+        return self._deliveries.get(job_id)
+
+    def ahead(self, delivery: DeliveryNumber) -> int:
+        """How many jobs in flight must end before this one starts."""
+        return delivery - self.first
+
+    def admits(self, job: Job, task_type: TaskType) -> bool:
+        """Whether the window has room for this job."""
+        return self._window.admits(self._weight(job, task_type))
+
+    def add(self, delivery: DeliveryNumber, job: Job, task_type: TaskType) -> None:
+        """The job is dispatched under this number."""
+        self._ids[delivery] = job.id
+        self._deliveries[job.id] = delivery
+        self._window.add(delivery, self._weight(job, task_type))
+
+    def remove(self, delivery: DeliveryNumber) -> JobId:
+        """Takes a job out of flight, and returns its id."""
+        job_id = self._ids.pop(delivery)
+        del self._deliveries[job_id]
+        self._window.remove(delivery)
+        return job_id
+
+    def ended(self, job_type: str, elapsed_us: Us) -> None:
+        """A job of this type ended after so long."""
+        self._averages.took(job_type, elapsed_us)
+
+    def _weight(self, job: Job, task_type: TaskType) -> Weight:
+        alone = job.reruns > 0 or task_type.max_reruns == 0
+        return Weight(self._averages.of(job.type), job.data_bytes, alone)
+
+
+class InDoubt(NamedTuple):
+    """A job that a lost worker had. `began_at`: when its run began, None if nobody was told that it has."""
+
+    job_id: JobId
+    began_at: Ms | None
+
+
+class Heard(NamedTuple):
+    """What a heartbeat leads to. `known`: the worker goes on in the present session; `types`: those that it announces,
+    None if it is not ours."""
+
+    known: bool = False
+    in_doubt: tuple[InDoubt, ...] = ()
+    types: dict[str, TaskType] | None = None
+
+
+class Reported(NamedTuple):
+    """What the worker says of a job: how it ended, what it printed, or None if it is returned, certainly not begun."""
+
+    job_id: JobId
+    report: Ended | Output | None
+    began_at: Ms | None
+
+
+class Decided:
+    """What this half has decided in a turn. `to_send`: delivery numbers; `run_changed`: the running job began, or told
+    of itself; the rest as in `Effects` and `Changes`."""
+
+    def __init__(self) -> None:
+        self.session: Session | None = None
+        self.deliveries: list[tuple[DeliveryNumber, JobId]] = []
+        self.settled: list[tuple[DeliveryNumber]] = []
+        self.pipe: list[PipeMessage] = []
+        self.to_send: list[DeliveryNumber] = []
+        self.resend = False
+        self.run_changed = False
+        self.warnings: list[str] = []
+        self.rejections: list[str] = []
+
+    def add_to(self, effects: Effects) -> None:
+        """Adds this to the effects of the whole turn; the jobs to send are for the core, which has their records."""
+        changes = effects.changes
+        changes.session, changes.deliveries, changes.settled = self.session, self.deliveries, self.settled
+        effects.pipe, effects.resend = self.pipe, self.resend
+        effects.warnings, effects.rejections = self.warnings, self.rejections

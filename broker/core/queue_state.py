@@ -1,0 +1,173 @@
+"""What can be asked of a queue: the jobs in their places, and what is believed of the worker.
+
+A job that has not ended is in exactly one of three places: it is delayed (`_delayed`), it is ready (`_queue`), or it is
+in flight (`_dispatch`, where sessions, numbers and acknowledgements are). Its record is in `_jobs` (see `JobTable`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from zjobs.broker.core.dispatch import Dispatch
+from zjobs.broker.core.jobs import Counters, Job, JobTable, Loaded, Service
+from zjobs.broker.core.lifecycle import Moment
+from zjobs.broker.core.ready import DelayedJobs, Queue
+from zjobs.broker.core.worker_status import Instant, WorkerStatus
+from zjobs.messages.records import BrokerName, Limits, TaskType
+from zjobs.messages.states import ErrorCode
+from zjobs.messages.units import DeliveryNumber, JobId, Ms
+
+LONGEST_BREAK_MS = 24 * 3_600_000
+CLOCK_SLACK_MS = 1_000
+
+
+class QueueState:
+    """The state of one queue. `types`: as a worker last announced them, None if none ever did; `paused`: None if the
+    queue is not."""
+
+    def __init__(self, loaded: Loaded, limits: Limits, name: BrokerName, now: Instant) -> None:
+        self.journal = loaded.journal
+        self.types = loaded.types
+        self.paused = loaded.paused
+        self._totals = loaded.counters._asdict()
+        self._dispatch = Dispatch(loaded, name, limits, now)
+        self._jobs = JobTable(loaded.handed.values())
+        self._queue = Queue(loaded.ready)
+        self._delayed = DelayedJobs(_by_our_clock(loaded.waiting, now))
+        self._began_ms = now.mono_ms
+        self._served_before_ms = _served(loaded.service, now)
+        self._lacks_record = False  # of the job that could be dispatched next
+        for job in loaded.handed.values():
+            self._leave_place(job)
+
+    @property
+    def counters(self) -> Counters:
+        """The journal's totals, as they will be after this turn."""
+        return Counters(**self._totals)
+
+    @property
+    def worker(self) -> WorkerStatus:
+        """What is believed of the worker."""
+        return self._dispatch.status
+
+    @property
+    def running(self) -> Job | None:
+        """The job that the worker last said it is running."""
+        job_id = self._dispatch.running_id
+        return None if job_id is None else self._jobs[job_id]
+
+    @property
+    def running_started_at(self) -> Ms | None:
+        """When the run in progress began (since 1970); the same for as long as it is told of."""
+        delivery = self.worker.running
+        return None if delivery is None else self._dispatch.began_at(delivery)
+
+    def type_of(self, job: Job) -> TaskType:
+        """The job's type as it was last announced, or with the defaults."""
+        return (self.types or {}).get(job.type) or TaskType(job.type)
+
+    @property
+    def session_name(self) -> str:
+        """The session that deliveries belong to; there are none without one."""
+        return self._dispatch.session_name
+
+    @property
+    def queued(self) -> int:
+        """How many jobs are ready, or in flight and not known to be running."""
+        return len(self._queue) + self.dispatched - (self._dispatch.running_id is not None)
+
+    @property
+    def dispatched(self) -> int:
+        """How many jobs are in flight: each runs, or may start at any moment, also while paused."""
+        return len(self._dispatch.in_flight)
+
+    @property
+    def unended(self) -> int:
+        """How many jobs have not ended."""
+        return len(self._queue) + len(self._delayed) + self.dispatched
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for a delay to end."""
+        return len(self._delayed)
+
+    def ahead(self, job: Job) -> int | None:
+        """How many jobs must end before this one starts; None when it waits for a delay, or has ended."""
+        delivery = self._dispatch.in_flight.delivery_of(job.id)
+        if delivery is not None:
+            return self._dispatch.in_flight.ahead(delivery)
+        if job.state.final or job.id in self._delayed:
+            return None
+        return self.dispatched + self._queue.ahead(job.priority, job.id)
+
+    def ready_at(self, job: Job, now: Instant) -> Ms | None:
+        """When the job's delay ends, by the wall clock as it is now; None when it does not wait for that.
+
+        The delay goes by the other clock, which nobody sets; what was said before stands unless they differ by now.
+        """
+        at = self._delayed.ready_at(job.id)
+        if at is None:
+            return None
+        present = Ms(max(0, now.wall_ms + at - now.mono_ms))
+        said = job.ready_at
+        return present if said is None or abs(present - said) > CLOCK_SLACK_MS else said
+
+    def service(self, now: Instant) -> Service:
+        """For how long this journal has been in service: what ages the results that are kept for a while.
+
+        That is the time in which a broker ran on it, and of each break at most a day: how long a break was only the
+        wall clock says, and when that was wrong for a moment, it must not cost anybody's results.
+        """
+        return Service(Ms(self._served_before_ms + now.mono_ms - self._began_ms), now.wall_ms)
+
+    def next_ids(self, count: int) -> list[JobId]:
+        """The id of the running job, if there is one, then of the `count` that start next."""
+        running = self._dispatch.running_id
+        ids = [job_id for job_id in self._dispatch.in_flight.ids if job_id != running][:count]
+        ids += map(JobId, self._queue.first(count - len(ids)))
+        return ids if running is None else [running, *ids]
+
+    def next_deadline_ms(self, now: Instant) -> int | None:
+        """When the next turn is due though nothing came in (monotonic)."""
+        if self._lacks_record:
+            return now.mono_ms
+        deadlines = self.worker.silent_at_ms(), self._delayed.next_ready_at()
+        return min((at for at in deadlines if at is not None), default=None)
+
+    def is_with_worker(self, delivery: DeliveryNumber) -> bool:
+        """Whether the job of this number is in flight."""
+        return delivery in self._dispatch.in_flight
+
+    def why_missing(self, job_id: int) -> ErrorCode:
+        """Why there is no such job."""
+        return ErrorCode.EXPIRED if job_id < self._totals["next_id"] else ErrorCode.NOT_FOUND
+
+    def moment(self, now: Instant) -> Moment:
+        """Now, as it is written down."""
+        return Moment(now.wall_ms, self.service(now).served_ms)
+
+    def _put_in_place(self, job: Job, delay_ms: int, now: Instant) -> None:
+        """A job takes its place: among the ready, or among the delayed."""
+        if delay_ms:
+            self._delayed.add(now.mono_ms + delay_ms, job.id, job.priority)
+        else:
+            self._queue.add(job.priority, job.id)
+
+    def _leave_place(self, job: Job) -> None:
+        """A job that is not in flight leaves its place."""
+        if job.id in self._delayed:
+            self._delayed.remove(job.id)
+        else:
+            self._queue.remove(job.priority, job.id)
+
+
+def _by_our_clock(waiting: Sequence[tuple[int, int, int, int]], now: Instant) -> Iterator[tuple[int, int, int]]:
+    """Delays that began before this broker did: what the wall clock says is left of each, at most all of it."""
+    for ready_at, job_id, priority, delay_ms in waiting:
+        yield now.mono_ms + min(ready_at - now.wall_ms, max(0, delay_ms)), job_id, priority
+
+
+def _served(service: Service, now: Instant) -> int:
+    """A journal's service when a broker begins on it after a break."""
+    break_ms = now.wall_ms - service.wall_ms if service.wall_ms else 0
+    return service.served_ms + min(max(0, break_ms), LONGEST_BREAK_MS)

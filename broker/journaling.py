@@ -1,0 +1,44 @@
+"""A turn with its journal: read what it needs, decide, commit, and only then say anything."""
+
+from __future__ import annotations
+
+from zjobs.broker.core.needs import NOTHING, Read, TurnNeeds
+from zjobs.broker.core.worker_status import Instant
+from zjobs.broker.storage.api import Journal, StorageError
+from zjobs.broker.turn import Inputs, Said, Turn
+
+
+def take_turn(turn: Turn, journal: Journal, inputs: Inputs, now: Instant) -> Said:
+    """One turn. While the journal cannot be written, nothing is decided."""
+    if journal.read_only:
+        return turn.refuse(inputs, journal.read_only)
+    try:
+        decided = turn.decide(inputs, read(journal, turn.needs(inputs, now)), now)
+        if decided.changes:
+            journal.commit(decided.changes)
+        if decided.free_pages and journal.files is not None:
+            journal.files.give_back_space(decided.free_pages)
+    except StorageError as error:
+        return turn.failed(error, journal.load(), inputs, now)
+    return turn.committed(decided, now)
+
+
+def try_writing(turn: Turn, journal: Journal, now: Instant) -> None:
+    """Tries whether a journal that could not be written can be by now."""
+    try:
+        journal.recover()
+    except StorageError as error:
+        turn.tried_writing(error, now)
+    else:
+        turn.tried_writing(None, now)
+
+
+def read(journal: Journal, needs: TurnNeeds) -> Read:
+    """Reads the records that a turn needs. Raises StorageError."""
+    records = needs.records
+    return Read(
+        records,
+        journal.read(records) if any(records) else NOTHING,
+        None if needs.ended is None else journal.ended(*needs.ended),
+        journal.used_bytes() if needs.used_bytes else 0,
+    )

@@ -1,0 +1,238 @@
+"""One turn of the broker: what happens between receiving and sending. No sockets, clocks, files or storage in here; the
+service passes what it has received, reads, commits, and sends what a turn returns. The simulation takes the same turns.
+
+    needs = turn.needs(inputs, now)                names the records that it will look up
+    decided = turn.decide(inputs, read, now)       decides with them
+    said = turn.committed(decided, now)            once `decided.changes` are on disk: what is to be sent
+    said = turn.failed(error, loaded, …)           if they could not be read or written: begins anew from the disk
+
+`take_turn` in `broker.journaling` does these steps with a journal.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from zjobs.broker.core.admission import Rules
+from zjobs.broker.core.core import Core
+from zjobs.broker.core.jobs import Changes, Effects, Envelope, JobChange, Loaded
+from zjobs.broker.core.needs import Needs, Read, TurnNeeds
+from zjobs.broker.core.worker_status import Instant
+from zjobs.broker.retention import Retention
+from zjobs.broker.sending import Sending
+from zjobs.messages import codec
+from zjobs.messages.dispatch import REPORTS, Heartbeat, Piece, Progress, Received, Reports, Started, WorkerMessage
+from zjobs.messages.events import ServiceEvent
+from zjobs.messages.records import BrokerName
+from zjobs.messages.requests import Error, Reply, Request
+from zjobs.messages.states import ErrorCode
+
+RETRY_WRITING_MS = 1_000
+
+
+class Asked(NamedTuple):
+    """A change that a client asks for; `owner`: the name of its key."""
+
+    envelope: Envelope
+    request: Request
+    owner: str = ""
+
+
+class Inputs(NamedTuple):
+    """`frames`: the worker's messages; `lost`: whether the connection to it broke before them."""
+
+    asked: Sequence[Asked] = ()
+    frames: Sequence[bytes] = ()
+    lost: bool = False
+
+
+class Line(NamedTuple):
+    """A line for the log. `kind`: of those of one kind few are written, and then how many more there were; "": each."""
+
+    level: str
+    text: str
+    kind: str = ""
+
+
+class Decided(NamedTuple):
+    """What a turn has decided. `changes` and `free_pages`, which the journal shall give back, come before the rest."""
+
+    changes: Changes
+    free_pages: int
+    effects: Effects
+
+
+class Said(NamedTuple):
+    """What is to be sent. `settled`: how many runs ended or came back. `refused`: none of the changes that were asked
+    for was made, and the replies say why. `anew`: the state is that of the disk again, so what was read before is no
+    longer true."""
+
+    replies: Sequence[tuple[Envelope, Reply]] = ()
+    job_changes: Sequence[JobChange] = ()
+    service: ServiceEvent | None = None
+    lines: Sequence[Line] = ()
+    settled: int = 0
+    refused: bool = False
+    anew: bool = False
+
+
+class Turn:
+    """A broker, turn after turn. `outbox`: what the pipe to the worker is to take next."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        rules: Rules,
+        name: BrokerName,
+        retention: Retention,
+        first_round: int,
+        new_session: Callable[[], str],
+        now: Instant,
+    ) -> None:
+        """`first_round`: see `Sending`. `new_session` makes up 32 hex digits that no session had before."""
+        self.core = Core(loaded, rules, name, now)
+        self.outbox: deque[bytes] = deque()
+        self._rules = rules
+        self._name = name
+        self._retention = retention
+        self._sending = Sending(first_round)
+        self._new_session = new_session
+        self._heartbeat_heard = False
+        self._retry_writing_ms = 0
+        self._told_of_service = self.service_event()
+        self._said_of_worker = ""
+        self._lines: list[Line] = []
+
+    # --- the steps of a turn ---------------------------------------------------------------------------------
+
+    def needs(self, inputs: Inputs, now: Instant) -> TurnNeeds:
+        """The records that this turn will look up."""
+        jobs, submits, *_ = self.core.needs([(asked.owner, asked.request) for asked in inputs.asked], now)
+        page, ended = self._retention.needs(now)
+        records = Needs([*jobs, *page], submits, self._sending.lacks, kept_bytes=page)
+        return TurnNeeds(records, ended, bool(submits) and self._rules.journal_bytes is not None)
+
+    def decide(self, inputs: Inputs, read: Read, now: Instant) -> Decided:
+        """The decisions of this turn."""
+        self.core.read(read)
+        self._sending.supply(read.found.data)
+        if inputs.lost:
+            self.core.on_gone()
+            self.outbox.clear()
+        for message in self._decoded(inputs.frames):
+            self._hear(message, now)
+        for asked in inputs.asked:
+            self.core.change(asked.request, asked.envelope, now, asked.owner)
+        free_pages = self._retention.step(self.core, read, now)
+        effects = self.core.end_turn(now)
+        return Decided(effects.changes, free_pages, effects)
+
+    def committed(self, decided: Decided, now: Instant) -> Said:
+        """What is to be sent, now that the changes are on disk."""
+        effects = decided.effects
+        self.outbox.extend(map(codec.encode, effects.pipe))
+        if effects.resend:
+            self._sending.start_over()
+        self._sending.add(effects.dispatched, effects.changes)
+        self._send_jobs(now)
+        self._lines += [Line("warning", warning) for warning in effects.warnings]
+        self._lines += [Line("warning", rejection, "report") for rejection in effects.rejections]
+        return self._said(effects.replies, effects.job_changes, len(effects.changes.settled))
+
+    def failed(self, error: Exception, loaded: Loaded, inputs: Inputs, now: Instant) -> Said:
+        """The journal failed. The core is ahead of the disk now, so it goes; the committed records are what is true."""
+        self._lines.append(Line("error", f"the journal cannot be written: {error}; nothing is admitted until it can"))
+        self._retry_writing_ms = now.mono_ms + RETRY_WRITING_MS
+        self.core = Core(loaded, self._rules, self._name, now)
+        self._retention.postpone(now)
+        return self._refused(inputs.asked, ErrorCode.STORAGE, str(error))._replace(anew=True)
+
+    def refuse(self, inputs: Inputs, why: str) -> Said:
+        """A turn while the journal cannot be written. What the worker says in it is not heard."""
+        return self._refused(inputs.asked, ErrorCode.READ_ONLY, why)
+
+    # --- a journal that cannot be written ----------------------------------------------------------------------
+
+    def retries_writing(self, now: Instant) -> bool:
+        """Whether it is time to try again."""
+        return now.mono_ms >= self._retry_writing_ms
+
+    def tried_writing(self, error: Exception | None, now: Instant) -> None:
+        """`error`: None if it can be written again."""
+        if error is None:
+            self._lines.append(Line("warning", "the journal can be written again"))
+        else:
+            self._lines.append(Line("debug", f"the journal still cannot be written: {error}"))
+            self._retry_writing_ms = now.mono_ms + RETRY_WRITING_MS
+
+    # --- what others look at -----------------------------------------------------------------------------------
+
+    def deadline_ms(self, read_only: bool, now: Instant) -> int | None:
+        """When the next turn is due although nothing came in (monotonic)."""
+        if read_only:
+            return self._retry_writing_ms
+        if self._sending.lacks:
+            return now.mono_ms
+        deadlines = self.core.next_deadline_ms(now), self._retention.due_at_ms()
+        return min((at for at in deadlines if at is not None), default=None)
+
+    def service_event(self) -> ServiceEvent:
+        """What those who watch all jobs are told of the worker and the pause."""
+        return ServiceEvent(self.core.journal, self.core.worker.state, self.core.paused)
+
+    # --- parts -------------------------------------------------------------------------------------------------
+
+    def _decoded(self, frames: Iterable[bytes]) -> Iterable[WorkerMessage]:
+        for frame in frames:
+            try:
+                yield codec.decode(frame, REPORTS)
+            except codec.DecodeError as error:
+                self._lines.append(Line("warning", f"a message of the worker was dropped: {error}", "worker"))
+
+    def _hear(self, message: WorkerMessage, now: Instant) -> None:
+        if isinstance(message, Reports):
+            self.core.on_reports(message, now)
+        elif isinstance(message, Heartbeat):
+            self.core.on_heartbeat(message, self._new_session(), now)
+            self._sending.hears(message, now.mono_ms)
+            self._heartbeat_heard = True
+        elif isinstance(message, Started):
+            self.core.on_started(message, now)
+        elif isinstance(message, Progress):
+            self.core.on_progress(message, now)
+        elif isinstance(message, Piece):
+            self.core.on_piece(message, now)
+        else:
+            assert isinstance(message, Received)
+            self.core.on_received(message, self._sending.hears(message, now.mono_ms), now)
+
+    def _send_jobs(self, now: Instant) -> None:
+        """Sends what the link has room for; after a heartbeat, says how much, so the worker sees what is missing."""
+        if not self.core.worker.known:
+            return
+        session = self.core.session_name
+        self.outbox.extend(map(codec.encode, self._sending.due(session, self.core.is_with_worker, now.mono_ms)))
+        if self._heartbeat_heard:
+            self.outbox.append(codec.encode(self._sending.sent(session)))
+            self._heartbeat_heard = False
+
+    def _refused(self, asked: Iterable[Asked], code: ErrorCode, why: str) -> Said:
+        error = Error(code, f"the journal cannot be written: {why}")
+        return self._said([(each.envelope, error) for each in asked])._replace(refused=True)
+
+    def _said(
+        self, replies: Sequence[tuple[Envelope, Reply]], job_changes: Sequence[JobChange] = (), settled: int = 0
+    ) -> Said:
+        """With what is told whenever it is another than before: a core that was loaded anew knows no worker, too."""
+        worker = self.core.worker
+        sentence = worker.warning or f"the worker is {worker.state.value}"
+        if sentence != self._said_of_worker:
+            self._lines.append(Line("warning" if worker.warning else "info", sentence))
+            self._said_of_worker = sentence
+        event = self.service_event()
+        news = event if event != self._told_of_service else None
+        self._told_of_service = event
+        lines, self._lines = self._lines, []
+        return Said(replies, job_changes, news, lines, settled)
