@@ -37,6 +37,8 @@ setup(
         # Describes and makes what tasks are annotated with: small, and it knows what msgpack has (pydantic takes six
         # times as long to import, and has JSON's view). 0.20: the first release with wheels for Python 3.10 to 3.14
         "msgspec>=0.20",
+        # reads the user's config.toml where the standard library does not yet
+        "tomli>=2.0; python_version < '3.11'",
     ],
     extras_require={
         # What the benchmarks compare with; redis-server and beanstalkd come from the system. The bounds are the

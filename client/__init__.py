@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from zjobs.client.aio_job import AsyncWatch as AsyncWatch
     from zjobs.client.client import Client as Client
     from zjobs.client.errors import BadAddress as BadAddress
+    from zjobs.client.errors import BadConfig as BadConfig
     from zjobs.client.errors import BadKeyFile as BadKeyFile
     from zjobs.client.errors import BadReply as BadReply
     from zjobs.client.errors import BadRequest as BadRequest

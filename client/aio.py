@@ -59,8 +59,9 @@ class AsyncClient(AsyncFlowRunner):
         timeout: float = 5.0,
         patience: float = PATIENCE_S,
         key: str | os.PathLike[str] | None = None,
+        service: str | None = None,
     ) -> None:
-        super().__init__(broker, timeout, patience, key)
+        super().__init__(broker, timeout, patience, key, service)
 
     async def __aenter__(self) -> AsyncClient:
         return self

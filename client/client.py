@@ -50,15 +50,19 @@ from zjobs.messages.units import JobId
 class Client(FlowRunner):
     """A broker's client.
 
-    broker: its endpoint; by default the environment variable ZJOBS_BROKER, else tcp://127.0.0.1:5570.
+    broker: its endpoint; by default that of the service, else the environment variable ZJOBS_BROKER, else
+    tcp://127.0.0.1:5570.
     timeout: seconds for one answer, repeated attempts included; it never bounds a job.
     patience: seconds for which a wait outlasts a lost broker.
     key: the key file to use; by default the one that the environment variable ZJOBS_KEY names, else
     zjobs/client.key in the user's configuration directory if there is one. Empty: none.
+    service: the name of a service in zjobs/config.toml of that directory, which gives broker and key where they are not
+    given; without broker and ZJOBS_BROKER it is by default the one that ZJOBS_SERVICE names, else the file's default.
 
     Every method raises BrokerUnreachable when no answer comes in time, and the ZjobsError that belongs to the
     code when the answer is an error; with or without a key also KeyRefused, KeyNeeded and UntrustedBroker, without
-    waiting. Raises BadAddress for what is no endpoint, BadKeyFile for what is no key file, or can be read by others.
+    waiting. Raises BadAddress for what is no endpoint, BadKeyFile for what is no key file, or can be read by others,
+    BadConfig for an unknown service and a mistake in config.toml.
     """
 
     def __init__(
@@ -67,8 +71,9 @@ class Client(FlowRunner):
         timeout: float = 5.0,
         patience: float = PATIENCE_S,
         key: str | os.PathLike[str] | None = None,
+        service: str | None = None,
     ) -> None:
-        super().__init__(broker, timeout, patience, key)
+        super().__init__(broker, timeout, patience, key, service)
 
     def __enter__(self) -> Client:
         return self

@@ -170,6 +170,12 @@ class BadKeyFile(ZjobsError):
     code = "bad_key_file"
 
 
+class BadConfig(ZjobsError):
+    """The user's config.toml has a mistake, or not the service that was asked for."""
+
+    code = "bad_config"
+
+
 class BadAddress(ZjobsError, ValueError):
     """The broker address is not a valid endpoint."""
 

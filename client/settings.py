@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from zjobs.client import services
 from zjobs.client.errors import BadAddress, BadKeyFile, BrokerChanged
 from zjobs.program import endpoints
 
@@ -31,8 +32,7 @@ def key_file(given: str | os.PathLike[str] | None) -> str | None:
     named = os.environ.get(KEY_VARIABLE) if given is None else os.fspath(given)
     if named is not None:
         return named or None
-    base = os.environ.get("XDG_CONFIG_HOME", "")
-    own = os.path.join(base if base.startswith("/") else os.path.expanduser("~/.config"), "zjobs", "client.key")
+    own = os.path.join(services.folder(), "client.key")
     return own if os.path.exists(own) else None
 
 
@@ -48,10 +48,25 @@ def load_key(file: str) -> Key:
 
 
 class Settings:
-    """The settings of `Client` and `AsyncClient`; see there."""
+    """The settings of `Client` and `AsyncClient`; see there.
 
-    def __init__(self, broker: str | None, timeout: float, patience: float, key: str | os.PathLike[str] | None) -> None:
-        address = broker or os.environ.get(endpoints.ENVIRONMENT_VARIABLE) or endpoints.FRONTEND
+    What is given comes before the environment, and the environment before the defaults of files. A service that was
+    given by name is given with its key.
+    """
+
+    def __init__(
+        self,
+        broker: str | None,
+        timeout: float,
+        patience: float,
+        key: str | os.PathLike[str] | None,
+        service: str | None,
+    ) -> None:
+        by_environment = os.environ.get(endpoints.ENVIRONMENT_VARIABLE)
+        chosen = services.chosen(service) if service or not (broker or by_environment) else None
+        address = broker or (chosen.broker if chosen else by_environment) or endpoints.FRONTEND
+        if key is None and chosen and (service or KEY_VARIABLE not in os.environ):
+            key = chosen.key
         try:
             self.address = endpoints.checked(endpoints.with_transport(address))
         except ValueError as error:

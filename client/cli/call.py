@@ -27,7 +27,7 @@ class Call(NamedTuple):
         """zclient as it was called, up to the command: for commands that it names."""
         from shlex import quote  # most commands name none
 
-        given = [(name, self.args[name]) for name in ("--broker", "--key") if self.args[name] is not None]
+        given = [(name, self.args[name]) for name in ("--service", "--broker", "--key") if self.args[name] is not None]
         return " ".join(["zclient", *(f"{name} {quote(value)}" for name, value in given)])
 
 

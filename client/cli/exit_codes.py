@@ -37,6 +37,7 @@ _CODES: dict[type[ZjobsError], int] = {
     errors.JobCancelled: JOB_FAILED,
     errors.BadRequest: USAGE,
     errors.BadAddress: USAGE,
+    errors.BadConfig: USAGE,
     errors.BadKeyFile: USAGE,
     errors.NotFound: NO_SUCH_JOB,
     errors.Expired: NO_SUCH_JOB,

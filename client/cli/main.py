@@ -13,6 +13,9 @@ from zjobs.client.errors import JobEndedWithoutResult, ZjobsError
 from zjobs.program.cli.parse import UsageError, parse
 
 # Where the commands are, by name: only the one that runs is imported.
+LOCAL = {
+    "services": ("services", "services"),
+}
 RUN_BY = {
     "submit": ("submit", "submit"),
     "status": ("query", "status"),
@@ -91,6 +94,10 @@ def _say(error: ZjobsError, output: Output) -> None:
 
 def _command(argv: list[str], output: Output) -> int:
     name, args = parse(usage.ZCLIENT, argv)
+    if name in LOCAL:
+        module, function = LOCAL[name]
+        run = getattr(importlib.import_module(f"zjobs.client.cli.local.{module}"), function)
+        return int(run(args, output))
     timeout = args["--timeout"]
 
     from zjobs.client.cli.call import Call  # after the help and the mistakes, which need no ZeroMQ
@@ -98,7 +105,7 @@ def _command(argv: list[str], output: Output) -> int:
 
     module, function = RUN_BY[name]
     run = getattr(importlib.import_module(f"zjobs.client.cli.{module}"), function)
-    with Client(args["--broker"], timeout, key=args["--key"]) as client:
+    with Client(args["--broker"], timeout, key=args["--key"], service=args["--service"]) as client:
         client.connection.on_trouble = partial(_say_trouble, output, client.address, timeout)
         call = Call(args, client, output)
         try:

@@ -166,6 +166,20 @@ exit code 0. 'zclient info' shows the REASON; pausing again replaces it.""",
         "show the broker, its journal and its worker",
         "Show the broker: its version and journal, the worker, and the number of jobs in each\nstate.",
     ),
+    Command(
+        "services",
+        "",
+        "show the services of your configuration, each with its state",
+        """\
+Show the services that ~/.config/zjobs/config.toml names, each with its state; '*'
+marks the default. All are asked at once, for 2 s at most. The exit code is that of
+the first one that does not answer as it should.""",
+        """\
+The file has a table for each service, [services.laser] for one. Its field 'broker'
+is the address, and 'key' the path of the key file, from the folder of config.toml on
+('' means none). The field 'default', before the tables, names the service to use
+when none is given.""",
+    ),
 )
 
 OPTIONS = (
@@ -239,13 +253,9 @@ OPTIONS = (
         " and the like, because a terminal would act on them",
         ("result", "batch", "show", "log"),
     ),
-    Option("--broker", "ENDPOINT", f"the broker; if omitted, $ZJOBS_BROKER, else {FRONTEND}"),
-    Option(
-        "--key",
-        "FILE",
-        "the key file for a broker that has keys; if omitted, $ZJOBS_KEY, else ~/.config/zjobs/client.key if that"
-        " exists; '' means none",
-    ),
+    Option("--service", "NAME", "a service of your configuration, for its broker and its key; see zclient services"),
+    Option("--broker", "ENDPOINT", "the broker; see below if omitted"),
+    Option("--key", "FILE", "the key file for a broker that has keys; '' means none; see below if omitted"),
     Option(
         "--timeout",
         "DURATION",
@@ -263,5 +273,12 @@ ZCLIENT = Program(
     COMMANDS,
     OPTIONS,
     exit_codes.MEANINGS,
-    "DURATION is 90, 90s, 5m, 2h or 7d; a bare number is seconds.",
+    f"""\
+The broker is that of --broker, else of --service, else of $ZJOBS_BROKER, else of the
+service that $ZJOBS_SERVICE or the default of ~/.config/zjobs/config.toml names, else
+{FRONTEND}. The key file is that of --key, else of --service, else of
+$ZJOBS_KEY, else of the service by $ZJOBS_SERVICE or default, else
+~/.config/zjobs/client.key if that exists.
+
+DURATION is 90, 90s, 5m, 2h or 7d; a bare number is seconds.""",
 )

@@ -20,8 +20,15 @@ T = TypeVar("T")
 class AsyncFlowRunner(Settings):
     """A client's settings and its connections; performs flows in the event loop."""
 
-    def __init__(self, broker: str | None, timeout: float, patience: float, key: str | os.PathLike[str] | None) -> None:
-        super().__init__(broker, timeout, patience, key)
+    def __init__(
+        self,
+        broker: str | None,
+        timeout: float,
+        patience: float,
+        key: str | os.PathLike[str] | None,
+        service: str | None,
+    ) -> None:
+        super().__init__(broker, timeout, patience, key, service)
         self._link = Link(self.address, self.key)
         self._events = Events(self._link)
         self._host_known = False

@@ -169,8 +169,15 @@ class Feed:
 class FlowRunner(Settings):
     """A client's settings and its connection; performs flows by waiting."""
 
-    def __init__(self, broker: str | None, timeout: float, patience: float, key: str | os.PathLike[str] | None) -> None:
-        super().__init__(broker, timeout, patience, key)
+    def __init__(
+        self,
+        broker: str | None,
+        timeout: float,
+        patience: float,
+        key: str | os.PathLike[str] | None,
+        service: str | None,
+    ) -> None:
+        super().__init__(broker, timeout, patience, key, service)
         self.connection = Connection(self.address, timeout, self.key)
 
     def _ask(self, request: Any, kind: type[T], timeout: float | None = None) -> T:

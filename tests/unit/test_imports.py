@@ -41,6 +41,7 @@ ARROWS: dict[str, set[str]] = {
     "client.net": {"client.protocol", "client", "messages", "program"},
     "client": {"client.net", "client.protocol", "messages", "program"},
     "client.cli.show": {"messages"},
+    "client.cli.local": {"client.cli.show", "client.cli", "client", "messages", "program", "program.cli"},
     "client.cli": {"client.cli.show", "client.net", "client.protocol", "client", "messages", "program", "program.cli"},
     "testing": {"client"},
 }

@@ -356,7 +356,7 @@ def test_batch_with_a_lost_broker(run: Run, broker: Any, monkeypatch: pytest.Mon
     monkeypatch.setattr(watch, "CHECK_TIMEOUT_S", 0.1)
     monkeypatch.setattr(watch, "LOST_CHECK_EVERY_S", 0.05)
     monkeypatch.setattr("zjobs.client.client.PATIENCE_S", 0.2)
-    monkeypatch.setattr("zjobs.client.client.Client.__init__.__defaults__", (None, 5.0, 0.2))
+    monkeypatch.setattr("zjobs.client.client.Client.__init__.__defaults__", (None, 5.0, 0.2, None, None))
     first_status = broker.answer
 
     def then_gone(request: Any) -> Any:

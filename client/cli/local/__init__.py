@@ -1,0 +1,1 @@
+"""The commands of zclient that talk to no broker, or to several."""
