@@ -24,6 +24,7 @@ setup(
     packages=PACKAGES,
     # not in a folder named zjobs: from here, Python would import that one in place of what is installed
     package_dir={"zjobs": "api", **{f"zjobs.{folder}": folder for folder in FOLDERS}},
+    data_files=[("share/man/man1", [f"docs/man/{name}.1" for name in ("zbroker", "zclient", "zworker")])],
     package_data={package: ["py.typed"] for package in PACKAGES},
     install_requires=[
         # 27.0: the first release with wheels of libzmq 4.3.5 for Python 3.10 to 3.14

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
+from collections.abc import Callable
 from functools import partial
 
 from zjobs.client.cli import exit_codes, usage
@@ -12,9 +13,13 @@ from zjobs.client.cli.show.console import Output, silence
 from zjobs.client.errors import JobEndedWithoutResult, ZjobsError
 from zjobs.program.cli.parse import UsageError, parse
 
-# Where the commands are, by name: only the one that runs is imported.
+COMPLETE = "__complete"  # what the shells ask with
+
+# Where the commands are, by name: only the one that runs is imported. Those in LOCAL are given no client.
 LOCAL = {
-    "services": ("services", "services"),
+    "completion": ("local.completion", "completion"),
+    "help": ("local.completion", "show_help"),
+    "services": ("local.services", "services"),
 }
 RUN_BY = {
     "submit": ("submit", "submit"),
@@ -93,18 +98,17 @@ def _say(error: ZjobsError, output: Output) -> None:
 
 
 def _command(argv: list[str], output: Output) -> int:
+    if argv[:1] == [COMPLETE]:
+        return int(_function("local.complete", "main")(argv[1:]))
     name, args = parse(usage.ZCLIENT, argv)
     if name in LOCAL:
-        module, function = LOCAL[name]
-        run = getattr(importlib.import_module(f"zjobs.client.cli.local.{module}"), function)
-        return int(run(args, output))
+        return int(_function(*LOCAL[name])(args, output))
     timeout = args["--timeout"]
 
     from zjobs.client.cli.call import Call  # after the help and the mistakes, which need no ZeroMQ
     from zjobs.client.client import Client
 
-    module, function = RUN_BY[name]
-    run = getattr(importlib.import_module(f"zjobs.client.cli.{module}"), function)
+    run = _function(*RUN_BY[name])
     with Client(args["--broker"], timeout, key=args["--key"], service=args["--service"]) as client:
         client.connection.on_trouble = partial(_say_trouble, output, client.address, timeout)
         call = Call(args, client, output)
@@ -116,6 +120,11 @@ def _command(argv: list[str], output: Output) -> int:
             hint = "" if output.as_json else format.traceback_hint(error.status, call.program)
             output.error(error.code, f"{error}{hint}", prefix="", id=error.status.id)
             return exit_codes.code_of(error)
+
+
+def _function(module: str, name: str) -> Callable[..., int]:
+    function: Callable[..., int] = getattr(importlib.import_module(f"zjobs.client.cli.{module}"), name)
+    return function
 
 
 def _say_trouble(output: Output, address: str, timeout: float, why: str) -> None:

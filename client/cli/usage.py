@@ -96,6 +96,7 @@ note on stderr tells how much is gone.""",
         """\
 List jobs, newest first. On a terminal this is a table, cut to its width; elsewhere
 the columns are aligned and nothing is cut.""",
+        alias="ls",
     ),
     Command(
         "watch",
@@ -128,6 +129,7 @@ Cancel jobs, and print what each is now. A queued job is cancelled at once, unle
 the worker already has it. A running job is told to end, and killed when its grace
 time is over; until then it is 'cancelling'. A job that has ended stays as it is.""",
         _IDS,
+        alias="kill",
     ),
     Command(
         "retry",
@@ -147,6 +149,7 @@ than 2,000 jobs or 4 MiB of data), those before the first refused one are copied
 Delete jobs that have ended, with their data, results and output. A job that has not
 ended is kept (exit code 4).""",
         _IDS,
+        alias="rm",
     ),
     Command(
         "pause",
@@ -179,6 +182,27 @@ The file has a table for each service, [services.laser] for one. Its field 'brok
 is the address, and 'key' the path of the key file, from the folder of config.toml on
 ('' means none). The field 'default', before the tables, names the service to use
 when none is given.""",
+    ),
+    Command(
+        "completion",
+        "SHELL",
+        "print what bash, zsh or fish needs to complete command lines",
+        """\
+Print what a shell (bash, zsh or fish) needs to complete command lines of zclient:
+commands, options, types, ids, states and services. Types and ids are those of the
+broker that the command line names.""",
+        """\
+bash: put eval "$(zclient completion bash)" into ~/.bashrc
+
+zsh: put source <(zclient completion zsh) into ~/.zshrc, after compinit
+
+fish: zclient completion fish > ~/.config/fish/completions/zclient.fish""",
+    ),
+    Command(
+        "help",
+        "[COMMAND]",
+        "show the help of a command",
+        "Show the help of a command, as --help does; without COMMAND, the help of zclient.",
     ),
 )
 
@@ -253,7 +277,7 @@ OPTIONS = (
         " and the like, because a terminal would act on them",
         ("result", "batch", "show", "log"),
     ),
-    Option("--service", "NAME", "a service of your configuration, for its broker and its key; see zclient services"),
+    Option("--service", "SERVICE", "a service of your configuration, for its broker and its key; see zclient services"),
     Option("--broker", "ENDPOINT", "the broker; see below if omitted"),
     Option("--key", "FILE", "the key file for a broker that has keys; '' means none; see below if omitted"),
     Option(

@@ -40,13 +40,17 @@ class Option(NamedTuple):
 
 
 class Command(NamedTuple):
-    """A command. `name` may be two words, or empty for the program alone; `words`: TYPE [DATA], [ID...] or the like."""
+    """A command. `name` may be two words, or empty for the program alone; `words`: TYPE [DATA], [ID...] or the like.
+
+    `alias` is a shorter name that some are used to.
+    """
 
     name: str
     words: str
     summary: str  # for the program's page
     about: str = ""  # opens its own page
     notes: str = ""  # ends it
+    alias: str = ""
 
 
 class Program(NamedTuple):
@@ -87,8 +91,8 @@ def help_page(program: Program, command: Command | None = None) -> str:
     options = [option for option in program.options if command.name in option.commands]
     parts = [
         _filled(command.about) or f"{command.summary[:1].upper()}{command.summary[1:]}.",
-        f"Usage:\n  {usage_line(program, command)}",
-        _listed("Options:", [(option.spelling, _help_of(option)) for option in options]),
+        f"Usage:\n  {usage_line(program, command)}" + (f"\nAlias: {command.alias}" if command.alias else ""),
+        _listed("Options:", [(option.spelling, help_of(option)) for option in options]),
         _filled(command.notes),
         f"Options of every command, and exit codes: {program.name} --help",
     ]
@@ -100,7 +104,7 @@ def _program_page(program: Program) -> str:
     alone = [usage_line(program, command) for command in program.commands if not command.name]
     usages = [*alone, f"{program.name} [options] COMMAND [ARGUMENT...]"] if named else alone
     commands = [(f"{command.name} {command.words}".strip(), command.summary) for command in named]
-    options = [(option.spelling, _help_of(option)) for option in program.options_of("")]
+    options = [(option.spelling, help_of(option)) for option in program.options_of("")]
     codes = [(str(code), text) for code, text in program.exit_codes.items()]
     parts = [
         _filled(program.about),
@@ -114,7 +118,8 @@ def _program_page(program: Program) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def _help_of(option: Option) -> str:
+def help_of(option: Option) -> str:
+    """The description of an option, with its default."""
     repeated = "; may be repeated" if option.repeatable else ""
     return option.help + repeated + ("" if option.default is None else f" [default:\N{NO-BREAK SPACE}{option.default}]")
 

@@ -30,7 +30,7 @@ def parse(program: Program, argv: list[str]) -> tuple[str, dict[str, Any]]:
     words = _words(argv, program)
     if "--help" in before_words or "-h" in before_words:
         _print_and_leave(help_page(program, _command_named(program, words)))
-    command = _command(program, words)
+    command = command_of(program, words)
     options = program.options_of(command.name)
     given, words = _split(argv, program, command)
     words = words[len(command.name.split()) :]
@@ -67,11 +67,14 @@ def _words(argv: list[str], program: Program) -> list[str]:
 
 def _command_named(program: Program, words: list[str]) -> Command | None:
     """The command with the longest name that `words` begin with, if any."""
+    for command in program.commands:
+        if command.alias and words[:1] == [command.alias]:
+            return command
     fitting = [command for command in program.commands if command.name.split() == words[: len(command.name.split())]]
     return max(fitting, key=lambda command: len(command.name), default=None)
 
 
-def _command(program: Program, words: list[str]) -> Command:
+def command_of(program: Program, words: list[str]) -> Command:
     """The command that `words` begin with. Raises UsageError when they begin with none."""
     command = _command_named(program, words)
     if command is not None and (command.name or command.words or not words):

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 
+from tests.contract.man_pages import pages
 from zjobs.broker import usage as broker
 from zjobs.client.cli import exit_codes
 from zjobs.client.cli.usage import ZCLIENT
@@ -71,3 +75,26 @@ def test_the_defaults_of_zworker_meet_those_of_zbroker() -> None:
     _, values = parse(worker.ZWORKER, [])
     assert values["--pipe"] == endpoints.after(endpoints.FRONTEND, endpoints.PIPE)
     assert endpoints.ENVIRONMENT_VARIABLE in help_page(ZCLIENT) and endpoints.FRONTEND in help_page(ZCLIENT)
+
+
+# --- manual pages ------------------------------------------------------------------------------------------
+
+
+def test_the_manual_pages_are_those_of_the_help() -> None:
+    """Whoever changes a command or an option writes them anew."""
+    stale = [path.name for path, page in pages().items() if not path.exists() or path.read_text("utf-8") != page]
+    assert not stale, "python -m tests.contract.man_pages writes them anew"
+
+
+@pytest.mark.parametrize("path", pages(), ids=lambda path: path.name)
+def test_a_manual_page_reads_as_one(path: Path) -> None:
+    """The formatter has nothing to say against it, and shows every option and exit code."""
+    if shutil.which("groff") is None:
+        pytest.skip("GROFF IS NOT INSTALLED: the manual pages are not formatted")
+    argv = ["groff", "-man", "-Tutf8", "-ww", "-P-cbou", "-rLL=100n", str(path)]
+    ran = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert ran.stderr == ""
+    (program,) = [one for one in PROGRAMS if f"{one.name}.1" == path.name]
+    shown = ran.stdout
+    assert [option.name for option in program.options if option.name not in shown] == []
+    assert [code for code in program.exit_codes if not re.search(rf"^ +{code} ", shown, re.MULTILINE)] == []

@@ -216,6 +216,26 @@ def test_help(run: Run, capsys: pytest.CaptureFixture[str], argv: list[str]) -> 
 # --- status, show, types, info -----------------------------------------------------------------------------------
 
 
+def test_help_command(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """`help COMMAND` prints what `COMMAND --help` does, `help` what `--help` does; aliases lead to the same page."""
+    for argv, words in ((["--help"], []), (["batch", "--help"], ["batch"]), (["ls", "--help"], ["list"])):
+        with pytest.raises(SystemExit):
+            run(*argv)
+        page = capsys.readouterr().out
+        assert run("help", *words) == Ran(0, page, "")
+    assert "\nAlias: ls\n" in run("help", "ls").out
+    assert run("help", "lsit").err == "zclient: there is no command lsit; did you mean list?\n"
+
+
+@pytest.mark.parametrize(("alias", "name"), [("ls", "list"), ("rm", "forget"), ("kill", "cancel")])
+def test_aliases(run: Run, broker: Any, alias: str, name: str) -> None:
+    """An alias is the command, with its options and its words."""
+    broker.add(7)
+    words = [] if alias == "ls" else ["7"]
+    assert run("--json", alias, *words) == run("--json", name, *words)
+    assert run(alias, "--nosuch", "1").err.startswith("zclient: there is no option --nosuch")
+
+
 def test_status(run: Run, broker: Any) -> None:
     """A line for each job that there is, then the ids without one, and exit code 3 for those."""
     broker.worker = WorkerState.ABSENT

@@ -1,0 +1,182 @@
+"""What may stand where the cursor is: the answer to the shells, which ask `zclient __complete WORD...`.
+
+Everything comes from the list of commands and options, so what a shell has loaded never gets out of date. Types, ids
+and services are asked for, with little patience and without a word when there is no answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from zjobs.client.cli import usage
+from zjobs.client.cli.show.text import printable
+from zjobs.client.errors import ZjobsError
+from zjobs.program.cli.options import Command, Option
+from zjobs.program.cli.parse import UsageError, command_of
+
+PATIENCE_S = 1.0
+MOST_IDS = 50
+# Printed alone: the shell is to offer names of files.
+FILES = ":files"
+
+SHELLS = {"bash": "the shell of most systems", "zsh": "the Z shell", "fish": "the friendly interactive shell"}
+
+
+class Choice(NamedTuple):
+    """A word that may stand there, and what it is."""
+
+    word: str
+    about: str = ""
+
+
+def main(words: list[str]) -> int:
+    """Print a line for each choice: the word, a tab, what it is. The last of `words` is the one to complete."""
+    try:
+        choices = choices_for(words or [""])
+    except (ZjobsError, UsageError, OSError):
+        choices = []
+    for choice in choices:
+        print(printable(choice.word) if not choice.about else f"{printable(choice.word)}\t{printable(choice.about)}")
+    return 0
+
+
+def choices_for(words: list[str]) -> list[Choice]:
+    """The choices for the last word, those alone that it begins."""
+    *before, current = words
+    said = _Said(before)
+    if said.waiting is not None:
+        return _fitting(_values(said.waiting.value, said), current)
+    name, equals, _ = current.partition("=")
+    if current.startswith("-") and not said.ended:
+        option = next((one for one in said.options if one.name == name and one.value), None)
+        if equals:
+            values = [] if option is None else _values(option.value, said)
+            return (
+                values
+                if values == [Choice(FILES)]
+                else _fitting([c._replace(word=f"{name}={c.word}") for c in values], current)
+            )
+        return _fitting([Choice(one.name, one.help) for one in said.options], current)
+    return _fitting(_values(said.next_word, said), current)
+
+
+def _fitting(choices: Iterable[Choice], current: str) -> list[Choice]:
+    return [one for one in choices if one.word.startswith(current) or one.word == FILES]
+
+
+class _Said:
+    """The words before the cursor: which command they name, what it is given, which option still wants its value."""
+
+    def __init__(self, words: list[str]) -> None:
+        self.ended = False  # by --
+        self.waiting: Option | None = None
+        self.given: dict[str, str] = {}
+        self._words: list[str] = []
+        for word in words:
+            self._read(word)
+
+    def _read(self, word: str) -> None:
+        if self.waiting is not None:
+            self.given[self.waiting.name], self.waiting = word, None
+        elif self.ended or not word.startswith("-") or word == "-":
+            self._words.append(word)
+        elif word == "--":
+            self.ended = True
+        else:
+            name, equals, value = word.partition("=")
+            option = next((one for one in self.options if name in (one.name, one.short)), None)
+            if equals:
+                self.given[name] = value
+            elif option is not None and option.value:
+                self.waiting = option
+
+    @property
+    def command(self) -> Command | None:
+        try:
+            return command_of(usage.ZCLIENT, self._words[:1])
+        except UsageError:
+            return None
+
+    @property
+    def options(self) -> list[Option]:
+        """Those of the command; before it, those of every command."""
+        return usage.ZCLIENT.options_of(self.command.name if self.command else "")
+
+    @property
+    def next_word(self) -> str:
+        """What the word at the cursor is called: TYPE, ID, …; empty when there is no more."""
+        if not self._words:
+            return "COMMAND"
+        wanted = self.command.words.split() if self.command else []
+        if not wanted:
+            return ""
+        place = len(self._words) - 1
+        last = wanted[-1] if wanted[-1].endswith(("...", "...]")) else ""
+        return (wanted[place] if place < len(wanted) else last).strip("[].")
+
+
+def _values(called: str, said: _Said) -> list[Choice]:
+    """The choices for a word or a value by what the help calls it."""
+    source = _SOURCES.get(called)
+    return [] if source is None else source(said)
+
+
+def _commands(_: _Said) -> list[Choice]:
+    return [Choice(command.name, command.summary) for command in usage.COMMANDS]
+
+
+def _files(_: _Said) -> list[Choice]:
+    return [Choice(FILES)]
+
+
+def _states(_: _Said) -> list[Choice]:
+    return [Choice(state) for state in usage.STATES]
+
+
+def _shells(_: _Said) -> list[Choice]:
+    return [Choice(*item) for item in SHELLS.items()]
+
+
+def _services(said: _Said) -> list[Choice]:
+    if said.waiting is None and "--service" not in {option.name for option in said.options}:
+        return []
+    from zjobs.client.services import load
+
+    known = load()
+    return [] if known is None else [Choice(one.name, one.broker) for one in known.named.values()]
+
+
+def _types(said: _Said) -> list[Choice]:
+    with _client(said) as client:
+        return [Choice(kind.name, kind.description) for kind in client.types().types]
+
+
+def _ids(said: _Said) -> list[Choice]:
+    """The newest jobs, those alone that the command can do something to."""
+    goes_on = _GOES_ON.get(said.command.name if said.command else "")
+    with _client(said) as client:
+        jobs = client.queue(MOST_IDS).jobs if goes_on else client.list(limit=MOST_IDS)
+        wanted = [job for job in jobs if goes_on in (None, not job.state.final)]
+        return [Choice(str(job.id), f"{job.state.value} {job.type}") for job in wanted]
+
+
+def _client(said: _Said) -> Any:
+    from zjobs.client.client import Client  # commands and options need no ZeroMQ
+
+    given = said.given
+    return Client(given.get("--broker"), PATIENCE_S, key=given.get("--key"), service=given.get("--service"))
+
+
+# Whether a command is for jobs that go on or for those that have ended; the others are for all.
+_GOES_ON = {"cancel": True, "wait": True, "retry": False, "forget": False}
+
+_SOURCES: dict[str, Callable[[_Said], list[Choice]]] = {
+    "COMMAND": _commands,
+    "FILE": _files,
+    "ID": _ids,
+    "SERVICE": _services,
+    "SHELL": _shells,
+    "STATE": _states,
+    "TYPE": _types,
+}
