@@ -35,8 +35,12 @@ class Sending:
 
     def add(self, dispatched: Sequence[Dispatched], changes: Changes) -> None:
         """`changes`: those of the turn, which have the data of jobs that were submitted in it."""
+        if not dispatched:
+            return
+        all_new = all(job.id in changes.added and job.retry_of is None for _, job in dispatched)
+        at_hand = all_new and not self._without_data
         self._without_data += dispatched
-        if self._without_data and all(job.id in changes.added and job.retry_of is None for _, job in dispatched):
+        if at_hand:
             self.supply(dict(changes.data))
 
     @property

@@ -109,15 +109,17 @@ class Turn:
 
     def needs(self, inputs: Inputs, now: Instant) -> TurnNeeds:
         """The records that this turn will look up."""
-        jobs, submits, *_ = self.core.needs([(asked.owner, asked.request) for asked in inputs.asked], now)
+        needs = self.core.needs([(asked.owner, asked.request) for asked in inputs.asked], now)
         page, ended = self._retention.needs(now)
-        records = Needs([*jobs, *page], submits, self._sending.lacks, kept_bytes=page)
-        return TurnNeeds(records, ended, bool(submits) and self._rules.journal_bytes is not None)
+        if page or self._sending.lacks:
+            needs = Needs([*needs.jobs, *page], needs.submits, self._sending.lacks, page)
+        return TurnNeeds(needs, ended, self._rules.journal_bytes is not None and bool(needs.submits))
 
     def decide(self, inputs: Inputs, read: Read, now: Instant) -> Decided:
         """The decisions of this turn."""
         self.core.read(read)
-        self._sending.supply(read.found.data)
+        if self._sending.lacks:
+            self._sending.supply(read.found.data)
         if inputs.lost:
             self.core.on_gone()
             self.outbox.clear()

@@ -65,7 +65,7 @@ class Admission:
                 return Error(ErrorCode.TOO_LARGE, _which(place, jobs) + what)
             if types is not None and job.type not in types:
                 return _unknown_type(_which(place, jobs), job.type, types)
-        return self._no_room(len(jobs), _data_bytes(jobs), unended, owner)
+        return self._no_room(jobs, unended, owner)
 
     def refuse_retry(
         self, jobs: Sequence[Job], types: Collection[str] | None, unended: int, owner: str
@@ -79,7 +79,7 @@ class Admission:
         size, most = _data_bytes(jobs), self._limits.request_bytes
         if len(jobs) > 1 and size > most:  # a job by itself was admitted once, by the limits of then
             return Error(ErrorCode.TOO_LARGE, f"these jobs have {size} bytes of data; the limit is {most}")
-        return self._no_room(len(jobs), size, unended, owner)
+        return self._no_room(jobs, unended, owner)
 
     def admit(
         self, owner: str, request: Submit | Retry, jobs: Sequence[NewJob] | Sequence[Job], first_id: int
@@ -90,7 +90,7 @@ class Admission:
         if owner:
             self._owned[owner] += len(jobs)
         if self._free_bytes is not None:
-            self._free_bytes -= _growth(len(jobs), _data_bytes(jobs))
+            self._free_bytes -= _growth(jobs)
         return given
 
     def end_turn(self) -> None:
@@ -102,13 +102,13 @@ class Admission:
         if owner:
             self._owned[owner] -= 1
 
-    def _no_room(self, more: int, size: int, unended: int, owner: str) -> Error | None:
-        most, share = self._limits.queued_jobs, self._limits.queued_per_owner
+    def _no_room(self, jobs: Sequence[NewJob] | Sequence[Job], unended: int, owner: str) -> Error | None:
+        more, most, share = len(jobs), self._limits.queued_jobs, self._limits.queued_per_owner
         if unended + more > most:
             what = f"{more} more jobs would be more than the {most} that may be queued"
         elif owner and self._owned[owner] + more > share:
             what = f"{more} more jobs would be more than the {share} that one owner may queue"
-        elif self._free_bytes is not None and _growth(more, size) > self._free_bytes:
+        elif self._free_bytes is not None and _growth(jobs) > self._free_bytes:
             what = f"the journal would be larger than the {self._journal_bytes} bytes that it may have"
         else:
             return None
@@ -142,9 +142,9 @@ def _data_bytes(jobs: Sequence[NewJob] | Sequence[Job]) -> int:
     return sum(len(job.data or b"") if isinstance(job, NewJob) else job.data_bytes for job in jobs)
 
 
-def _growth(jobs: int, size: int) -> int:
-    """How much the journal grows by so many jobs with `size` bytes of data."""
-    return size + jobs * JOB_BYTES
+def _growth(jobs: Sequence[NewJob] | Sequence[Job]) -> int:
+    """How much the journal grows by these jobs."""
+    return _data_bytes(jobs) + len(jobs) * JOB_BYTES
 
 
 def _unknown_type(which: str, job_type: str, types: Collection[str]) -> Error:

@@ -84,10 +84,14 @@ class Core(QueueState):
         """
         for priority, job_id in self._delayed.wake(now.mono_ms):
             self._queue.add(priority, job_id)
-        ids, submits = self._next_unread(), []
+            self._lacks_record = True
+        ids = self._next_unread() if self._lacks_record else []
+        submits = []
         for owner, request in asked:
             if isinstance(request, (Submit, Retry)):
                 submits.append((owner, request.request_key))
+                if isinstance(request, Submit):
+                    continue
             named = OPERATION_OF[type(request)].ids_in(request)
             if isinstance(request, Retry) and admission.too_many(len(named), self._rules.limits):
                 continue  # it is refused whatever they are
@@ -96,6 +100,7 @@ class Core(QueueState):
 
     def _next_unread(self) -> list[int]:
         """The jobs that start next, when the record of the very first is not at hand: many, so that this is seldom."""
+        self._lacks_record = False
         first = self._queue.first(1)
         if not first or first[0] in self._jobs:
             return []
@@ -104,7 +109,8 @@ class Core(QueueState):
 
     def read(self, read: Read) -> None:
         """The records that the turn needs."""
-        self._jobs.read(read.needs.jobs, read.found.jobs)
+        if read.needs.jobs:
+            self._jobs.read(read.needs.jobs, read.found.jobs)
         self._admission.read(read.found.submits, read.used_bytes)
 
     # --- requests ------------------------------------------------------------------------------------------------
@@ -293,7 +299,6 @@ class Core(QueueState):
 
         A job whose record is not at hand waits for the next turn, which comes at once and reads it.
         """
-        self._lacks_record = False
         if self.paused is not None or self.types is None or not self._dispatch.accepts:
             return None
         while ids := self._queue.first(DISPATCHED_TOGETHER):

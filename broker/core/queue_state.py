@@ -36,7 +36,7 @@ class QueueState:
         self._delayed = DelayedJobs(_by_our_clock(loaded.waiting, now))
         self._began_ms = now.mono_ms
         self._served_before_ms = _served(loaded.service, now)
-        self._lacks_record = False  # of the job that could be dispatched next
+        self._lacks_record = True  # perhaps, of the job that starts next
         for job in loaded.handed.values():
             self._leave_place(job)
 
