@@ -192,6 +192,8 @@ def _config(values: dict[str, Any]) -> Config:
         frames=values["--max-frames"],
         queued_per_owner=values["--max-per-owner"],
         output_bytes=values["--max-output"],
+        waiting_requests=values["--max-waiting"],
+        waiting_jobs=values["--max-waiting-jobs"],
     )
     if limits.request_bytes < limits.data_bytes + 1024:
         raise Refused(

@@ -88,6 +88,7 @@ class Broker:
         """Turns until told to stop; then once more for what has come in by then."""
         while not self._stopping:
             self._take_turn(dict(self.sockets.poller.poll(self._patience_ms())))
+        self._requests.answer_all()
         self._take_turn(self.sockets.all())
         until_s = time.perf_counter() + FAREWELL_S
         while self._requests and time.perf_counter() < until_s:
@@ -119,6 +120,7 @@ class Broker:
         reports = list(self._receive_reports(served)) if at.reports in ready else []
         self._settle(Inputs(self._asked(), reports, lost), now)
         self._requests.end_turn()
+        self._requests.answer_waiting(now.mono_ms)
         self._expire_checkpoint_pauses(now)
         self._flush_outbox()
         if at.events in ready:
@@ -142,6 +144,7 @@ class Broker:
         if said.anew:
             self._requests.restart()
         self._requests.reply(said.replies, said.refused, now.mono_ms)
+        self._requests.wake(said.ended)
         self._publish(said, now)
         self._log(said.lines, now)
 
@@ -177,7 +180,7 @@ class Broker:
     def _patience_ms(self) -> int:
         now = clock()
         deadlines = [self._turn.deadline_ms(bool(self._journal.read_only), now)]
-        deadlines += [self._checkpoint_pauses.due_at_ms(), self._memory.due_at_ms()]
+        deadlines += [self._checkpoint_pauses.due_at_ms(), self._memory.due_at_ms(), self._requests.due_at_ms()]
         if self._keys is not None:
             deadlines.append(now.mono_ms + KEYS_EVERY_MS)
         if self._requests:
@@ -252,6 +255,7 @@ class Broker:
         if self._keys is not None and self._keys.take_revoked():
             log.info("a key was revoked: event streams begin anew")
             self._reopen_events()
+            self._requests.answer_revoked(self._keys)
 
     def _reopen_events(self) -> None:
         self.sockets.reopen_events()

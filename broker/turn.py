@@ -12,12 +12,12 @@ service passes what it has received, reads, commits, and sends what a turn retur
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from zjobs.broker.core.admission import Rules
 from zjobs.broker.core.core import Core
-from zjobs.broker.core.jobs import Changes, Effects, Envelope, JobChange, Loaded
+from zjobs.broker.core.jobs import Changes, Effects, EndedJob, Envelope, JobChange, Loaded
 from zjobs.broker.core.needs import Needs, Read, TurnNeeds
 from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.retention import Retention
@@ -28,6 +28,7 @@ from zjobs.messages.events import ServiceEvent
 from zjobs.messages.records import BrokerName
 from zjobs.messages.requests import Error, Reply, Request
 from zjobs.messages.states import ErrorCode
+from zjobs.messages.units import JobId
 
 RETRY_WRITING_MS = 1_000
 
@@ -67,13 +68,14 @@ class Decided(NamedTuple):
 class Said(NamedTuple):
     """What is to be sent. `settled`: how many runs ended or came back. `refused`: none of the changes that were asked
     for was made, and the replies say why. `anew`: the state is that of the disk again, so what was read before is no
-    longer true."""
+    longer true. `ended`: the jobs that ended, for those who wait for them."""
 
     replies: Sequence[tuple[Envelope, Reply]] = ()
     job_changes: Sequence[JobChange] = ()
     service: ServiceEvent | None = None
     lines: Sequence[Line] = ()
     settled: int = 0
+    ended: Mapping[JobId, EndedJob] = {}
     refused: bool = False
     anew: bool = False
 
@@ -141,7 +143,8 @@ class Turn:
         self._send_jobs(now)
         self._lines += [Line("warning", warning) for warning in effects.warnings]
         self._lines += [Line("warning", rejection, "report") for rejection in effects.rejections]
-        return self._said(effects.replies, effects.job_changes, len(effects.changes.settled))
+        said = self._said(effects.replies, effects.job_changes, len(effects.changes.settled))
+        return said._replace(ended=_ended(effects))
 
     def failed(self, error: Exception, loaded: Loaded, inputs: Inputs, now: Instant) -> Said:
         """The journal failed. The core is ahead of the disk now, so it goes; the committed records are what is true."""
@@ -238,3 +241,9 @@ class Turn:
         self._told_of_service = event
         lines, self._lines = self._lines, []
         return Said(replies, job_changes, news, lines, settled)
+
+
+def _ended(effects: Effects) -> dict[JobId, EndedJob]:
+    results = dict(effects.changes.results)
+    jobs = (change.job for change in effects.job_changes if change.job.state.final)
+    return {job.id: EndedJob(job, results.get(job.id, b"")) for job in jobs}

@@ -15,6 +15,7 @@ from zjobs.program.version import VERSION
 OK, USAGE_ERROR, ADDRESS_IN_USE, CANNOT_CREATE, DAMAGED, LOCKED, REFUSED = 0, 64, 69, 73, 74, 75, 78
 
 LARGEST = 1 << 31
+MOST_WAITING = 250  # half of the replies that one connection may leave unread
 
 SERVE = ("",)
 KEYS = ("keys init", "keys add", "keys list", "keys revoke", "keys worker")
@@ -168,6 +169,22 @@ OPTIONS = (
         partial(size, low=1, high=MAX_ID),
     ),
     Option("--max-frames", "NUMBER", "frames in one request", SERVE, _count, default=str(Limits().frames)),
+    Option(
+        "--max-waiting",
+        "NUMBER",
+        f"requests of one connection that wait for jobs, at most {MOST_WAITING}",
+        SERVE,
+        partial(integer, low=1, high=MOST_WAITING),
+        default=str(Limits().waiting_requests),
+    ),
+    Option(
+        "--max-waiting-jobs",
+        "NUMBER",
+        "jobs that all waiting requests may name together",
+        SERVE,
+        _count,
+        default=str(Limits().waiting_jobs),
+    ),
     Option(
         "--pause-on",
         "EVENT",

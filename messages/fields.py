@@ -24,6 +24,8 @@ MAX_CHECKPOINT_PAUSE_MS = 600_000
 MAX_PRIORITY = 1_000
 MAX_DURATION_MS = 100 * 366 * 86_400_000
 MAX_IDS = 10_000
+MAX_WAIT_IDS = 200  # the broker looks them up in one go
+MAX_WAIT_MS = 60_000
 MAX_PAGE = 1_000
 
 Check = Callable[[Any], Any]
@@ -257,6 +259,7 @@ Delivery = Annotated[DeliveryNumber, Integer(1)]
 LastDelivery = Annotated[DeliveryNumber, Integer(0)]  # 0: none yet
 Ids = Annotated[tuple[Id, ...], Items(0, MAX_IDS)]
 SomeIds = Annotated[tuple[Id, ...], Items(1, MAX_IDS)]
+WaitIds = Annotated[tuple[Id, ...], Items(1, MAX_WAIT_IDS)]
 Priority = Annotated[int, Integer(-MAX_PRIORITY, MAX_PRIORITY)]
 Page = Annotated[int, Integer(1, MAX_PAGE)]
 Fraction = Annotated[float, Real(0, 1)]
@@ -264,6 +267,7 @@ Milliseconds = Annotated[Ms, Integer(0)]
 Microseconds = Annotated[Us, Integer(0)]
 DurationMs = Annotated[Ms, Integer(0, MAX_DURATION_MS)]
 TimeLimitMs = Annotated[Ms, Integer(1, MAX_DURATION_MS)]
+WaitMs = Annotated[Ms, Integer(0, MAX_WAIT_MS)]
 CheckpointPauseMs = Annotated[Ms, Integer(0, MAX_CHECKPOINT_PAUSE_MS)]
 
 Text = Annotated[str, Chars()]

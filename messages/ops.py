@@ -44,6 +44,8 @@ from zjobs.messages.requests import (
     SubmitReply,
     Types,
     TypesReply,
+    Wait,
+    WaitReply,
 )
 from zjobs.messages.states import Role
 
@@ -91,6 +93,7 @@ OPERATIONS = (
     Operation("status", Status, StatusReply, Role.VIEWER, ids="ids"),
     Operation("queue", Queue, QueueReply, Role.VIEWER),
     Operation("result", Result, ResultReply, Role.SUBMITTER, ids="id"),
+    Operation("wait", Wait, WaitReply, Role.VIEWER, ids="ids"),
     Operation("show", Show, ShowReply, Role.VIEWER, ids="id"),
     Operation("cancel", Cancel, CancelReply, Role.SUBMITTER, Changes.JOB_BY_JOB, ids="ids", weight="ids"),
     Operation("retry", Retry, RetryReply, Role.SUBMITTER, Changes.ALL_OR_NONE, ids="ids", weight="ids"),

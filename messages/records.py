@@ -30,6 +30,8 @@ class Limits(NamedTuple):
     frames: Positive = 16
     queued_per_owner: Positive = 2_000_000
     output_bytes: Positive = 1 << 20
+    waiting_requests: Positive = 100
+    waiting_jobs: Positive = 100_000
 
 
 class TaskType(NamedTuple):
@@ -91,6 +93,13 @@ class Missing(NamedTuple):
 
     id: Id
     code: ErrorCode
+
+
+class WholeResult(NamedTuple):
+    """A completed job's result."""
+
+    id: Id
+    body: bytes
 
 
 class Attempt(NamedTuple):

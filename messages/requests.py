@@ -21,8 +21,10 @@ from zjobs.messages.fields import (
     SomeIds,
     Text,
     TimeLimitMs,
+    WaitIds,
+    WaitMs,
 )
-from zjobs.messages.records import Attempt, JobStatus, Limits, Missing, Paused, TaskType, WorkerInfo
+from zjobs.messages.records import Attempt, JobStatus, Limits, Missing, Paused, TaskType, WholeResult, WorkerInfo
 from zjobs.messages.states import ErrorCode, FailReason, JobState, WorkerState
 from zjobs.messages.units import Ms
 
@@ -94,14 +96,15 @@ class QueueReply(NamedTuple):
 
 
 class Result(NamedTuple):
-    """`offset`: where in the packed result the piece shall begin."""
+    """`offset`: where in the packed result the piece begins. `wait_ms`: how long the broker waits for the job's end."""
 
     id: Id
     offset: Number = 0
+    wait_ms: WaitMs = Ms(0)
 
 
 class ResultReply(NamedTuple):
-    """A piece of a finished job's result; failed and cancelled jobs have none (size 0, empty body)."""
+    """A piece of a completed job's result. Other jobs have none (size 0, empty body), but a status: `job`."""
 
     journal: ShortText
     id: Id
@@ -111,6 +114,24 @@ class ResultReply(NamedTuple):
     body: bytes
     reason: FailReason | None = None
     message: Text | None = None
+    job: JobStatus | None = None
+
+
+class Wait(NamedTuple):
+    """Reply when the first of these jobs is final, or after `wait_ms`. `results`: with the results, if they fit."""
+
+    ids: WaitIds
+    wait_ms: WaitMs = Ms(0)
+    results: bool = False
+
+
+class WaitReply(NamedTuple):
+    """`jobs`: those that are final; none of them when the time ran out."""
+
+    journal: ShortText
+    jobs: tuple[JobStatus, ...]
+    missing: tuple[Missing, ...]
+    results: tuple[WholeResult, ...] = ()
 
 
 class Show(NamedTuple):
@@ -304,7 +325,23 @@ class Error(NamedTuple):
 
 
 Request = Union[
-    Hello, Submit, Status, Queue, Result, Show, Cancel, Retry, Pause, Resume, Log, List, Forget, Types, Info, Backup
+    Hello,
+    Submit,
+    Status,
+    Queue,
+    Result,
+    Wait,
+    Show,
+    Cancel,
+    Retry,
+    Pause,
+    Resume,
+    Log,
+    List,
+    Forget,
+    Types,
+    Info,
+    Backup,
 ]
 
 
@@ -314,6 +351,7 @@ Reply = Union[
     StatusReply,
     QueueReply,
     ResultReply,
+    WaitReply,
     ShowReply,
     CancelReply,
     RetryReply,

@@ -26,6 +26,11 @@ def enter(journal: str, broker: str, before: str) -> None:
             os.environ[BROKER_VARIABLE] = broker
 
 
+def runs_a_task() -> bool:
+    """Whether this is inside a task of any service."""
+    return VARIABLE in os.environ
+
+
 def runs_task_of(journal: str) -> bool:
     """Return whether this is inside a task of the service with this journal."""
     return bool(journal) and os.environ.get(VARIABLE) == journal

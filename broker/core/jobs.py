@@ -146,6 +146,13 @@ class Loaded(NamedTuple):
     service: Service = Service()
 
 
+class EndedJob(NamedTuple):
+    """A job as it ended, and its packed result."""
+
+    job: Job
+    result: bytes
+
+
 class Changes:
     """What one turn writes down, in one commit. Empty lists and None: nothing of that kind."""
 

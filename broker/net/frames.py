@@ -59,16 +59,24 @@ def send(socket: zmq.Socket[bytes], *frames: bytes) -> None:
     socket.send(frames[-1], _LAST)
 
 
-def send_or_drop(socket: zmq.Socket[bytes], *frames: bytes) -> bool:
-    """Sends one message, or drops it if its receiver is gone or has no room. Returns whether there was room."""
+class NoRoom(Exception):
+    """The receiver leaves too many messages unread."""
+
+
+class Gone(Exception):
+    """The receiver has no connection any more."""
+
+
+def send_to(socket: zmq.Socket[bytes], *frames: bytes) -> None:
+    """Send one message to the peer that its first frame names. Raises NoRoom and Gone, and then drops it."""
     try:
         send(socket, *frames)
     except zmq.Again:
-        return False
+        raise NoRoom from None
     except zmq.ZMQError as error:
         if error.errno != zmq.EHOSTUNREACH:
             raise
-    return True
+        raise Gone from None
 
 
 def split(frames: list[bytes], count: int, most: int) -> tuple[Envelope, bytes | DecodeError]:

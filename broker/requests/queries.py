@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from zjobs.broker.core.jobs import Job
-from zjobs.broker.core.needs import Needs, OutputNeed, OutputPiece, ResultNeed, ResultPiece
+from zjobs.broker.core.jobs import EndedJob, Job
+from zjobs.broker.core.needs import NOTHING, Needs, OutputNeed, OutputPiece, ResultNeed, ResultPiece
 from zjobs.broker.core.queue_state import QueueState
 from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.requests.access import Who, sees
 from zjobs.broker.storage.api import Journal
 from zjobs.messages.events import JobEvent
 from zjobs.messages.ops import OPERATION_OF
-from zjobs.messages.records import JobStatus, Limits, Missing
+from zjobs.messages.records import JobStatus, Limits, Missing, WholeResult
 from zjobs.messages.requests import (
     Backup,
     Cancel,
@@ -46,6 +46,8 @@ from zjobs.messages.requests import (
     StatusReply,
     Types,
     TypesReply,
+    Wait,
+    WaitReply,
 )
 from zjobs.messages.states import ErrorCode, JobState, Role
 from zjobs.messages.units import JobId, Ms
@@ -130,7 +132,8 @@ def _running(status: JobStatus, core: QueueState, now: Instant) -> JobStatus:
 class Queries(NamedTuple):
     """The answers to one client at one time, each by the method of its operation's name: the reply, or steps that come
     to it, which stop after each page of jobs. `parts`: the core's replies to the parts of a request that changes jobs
-    page by page; these are committed by now."""
+    page by page; these are committed by now. `ended`: jobs that a request waited for, committed by now, too: what is
+    at hand is not read."""
 
     core: QueueState
     journal: Journal
@@ -139,6 +142,7 @@ class Queries(NamedTuple):
     now: Instant
     backup: Callable[[Backup], Reply]
     parts: Sequence[Reply | None] = ()
+    ended: Mapping[JobId, EndedJob] = {}
 
     def answer(self, request: Request) -> Steps[Reply]:
         """The reply to any request, in steps."""
@@ -174,15 +178,50 @@ class Queries(NamedTuple):
         )
 
     def result(self, request: Result) -> Reply:
+        ended = self.ended.get(request.id)
         need = ResultNeed(request.id, request.offset, PIECE_BYTES)
-        found = self.journal.read(Needs(jobs=[request.id], results=[need]))
-        job = found.jobs.get(request.id)
+        found = NOTHING if ended else self.journal.read(Needs(jobs=[request.id], results=[need]))
+        job = ended.job if ended else found.jobs.get(request.id)
         if job is None:
             return self._no_such_job(request.id)
-        if not job.state.final:
+        if not job.state.final and not request.wait_ms:
             return Error(ErrorCode.NOT_FINISHED, f"job {job.id} has not ended yet")
+        begin = request.offset
         size, body = found.results.get(need, ResultPiece())
-        return ResultReply(self.core.journal, job.id, job.state, size, request.offset, body, job.reason, job.message)
+        if ended:
+            size, body = len(ended.result), ended.result[begin : begin + PIECE_BYTES]
+        status = None if job.state is JobState.COMPLETED else job_status(self.core, job, self.now)
+        state = job.state if status is None else status.state
+        return ResultReply(self.core.journal, job.id, state, size, begin, body, job.reason, job.message, status)
+
+    def wait(self, request: Wait) -> WaitReply:
+        """Those of the jobs that are final, looked up in one go: what is not among them is waited for after that."""
+        ids = tuple(dict.fromkeys(request.ids))
+        jobs = [self.ended[job_id].job for job_id in ids if job_id in self.ended]
+        missing: list[Missing] = []
+        if not jobs:
+            found = self.journal.read(Needs(jobs=ids)).jobs
+            jobs = [found[job_id] for job_id in ids if job_id in found and found[job_id].state.final]
+            missing = [Missing(job_id, self.core.why_missing(job_id)) for job_id in ids if job_id not in found]
+        statuses = tuple(job_status(self.core, job, self.now) for job in jobs)
+        results = tuple(self._whole_results(jobs)) if request.results and self.who.role is not Role.VIEWER else ()
+        return WaitReply(self.core.journal, statuses, tuple(missing), results)
+
+    def _whole_results(self, jobs: Sequence[Job]) -> Iterator[WholeResult]:
+        """As many as fit into a piece."""
+        room = PIECE_BYTES
+        for job in jobs:
+            if job.state is JobState.COMPLETED:
+                body = self.ended[job.id].result if job.id in self.ended else self._result(job.id)
+                room -= len(body)
+                if room < 0:
+                    return
+                yield WholeResult(job.id, body)
+
+    def _result(self, job_id: int) -> bytes:
+        """The result, or as much of it as shows that it is too large for a piece."""
+        need = ResultNeed(job_id, 0, PIECE_BYTES + 1)
+        return self.journal.read(Needs(results=[need])).results.get(need, ResultPiece()).body
 
     def log(self, request: Log) -> Reply:
         job = self._job(request.id)

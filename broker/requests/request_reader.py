@@ -10,20 +10,24 @@ and none long for its own (see `fair_queue`).
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from zjobs.broker.core.jobs import Envelope
+from zjobs.broker.core.jobs import EndedJob, Envelope
+from zjobs.broker.credentials import Credentials
 from zjobs.broker.net import frames
 from zjobs.broker.net.rate_limited_log import RateLimitedLog
 from zjobs.broker.net.sockets import Sockets
-from zjobs.broker.requests.fair_queue import ClientQueue, FairQueue
-from zjobs.broker.requests.serving import Change, Pending, Server
+from zjobs.broker.requests.fair_queue import Client, ClientQueue, FairQueue
+from zjobs.broker.requests.serving import Change, Pending, Server, WaitFor
+from zjobs.broker.requests.waiting_requests import WaitingRequests
 from zjobs.messages.ops import OPERATIONS, Changes
 from zjobs.messages.records import Limits
 from zjobs.messages.requests import Error, Reply
 from zjobs.messages.states import ErrorCode
+from zjobs.messages.units import JobId
 
 RECEIVED = 512
 RECEIVED_BYTES = 16 << 20
@@ -49,6 +53,13 @@ class Gathered(NamedTuple):
     change: Change
 
 
+class Waiting(NamedTuple):
+    """A request that waits for a job, and whose it is."""
+
+    client: Client[Pending]
+    pending: Pending
+
+
 class RequestReader:
     """The requests of all clients. `changes`: what those served in this turn change."""
 
@@ -61,15 +72,19 @@ class RequestReader:
         self._log = log
         self._most_frames = limits.frames + 1  # the ROUTER adds the sender's identity
         self._queue: FairQueue[Pending] = FairQueue()
+        self._waiting: WaitingRequests[Waiting] = WaitingRequests(limits.waiting_requests, limits.waiting_jobs)
+        self._woken: deque[Waiting] = deque()  # their wait is over
         self._change_s = CHANGE_S
 
     def __bool__(self) -> bool:
-        """Whether any request waits."""
-        return bool(self._queue)
+        """Whether any request is to be served."""
+        return bool(self._queue or self._woken)
 
     def ready_in_s(self) -> float:
-        """When the next request may be served, if any waits."""
+        """When the next request may be served, if any is to be."""
         now_s = time.perf_counter()
+        if self._woken:
+            return 0.0
         return self._queue.ready_at_s(now_s) - now_s
 
     def serve(self, readable: bool, now_ms: int) -> int:
@@ -122,11 +137,55 @@ class RequestReader:
     def forget_all(self) -> None:
         """The connections of all clients are cut."""
         self._queue = FairQueue()
+        self._waiting.select(lambda waiting: True)
+        self._woken.clear()
 
-    def send(self, envelope: Envelope, frame: bytes, now_ms: int) -> None:
-        """Sends a reply. What a client has no room for, or is gone for, is dropped; nothing waits for it."""
-        if not frames.send_or_drop(self._sockets.frontend, *envelope, frame):
+    # --- requests that wait for a job ----------------------------------------------------------------------------
+
+    def due_at_ms(self) -> int | None:
+        """When the time of a waiting request is over (monotonic)."""
+        return self._waiting.due_at_ms()
+
+    def wake(self, ended: Mapping[JobId, EndedJob]) -> None:
+        """Those who wait for a job that ended in this turn have it answered with what is at hand."""
+        for job_id in ended if self._waiting else ():
+            for waiting in self._waiting.job_ended(job_id):
+                waiting.pending.result = ended
+                self._woken.append(waiting)
+
+    def answer_all(self) -> None:
+        """The broker stops: nobody waits any more."""
+        self._woken.extend(self._waiting.select(lambda waiting: True))
+
+    def answer_revoked(self, keys: Credentials) -> None:
+        """Nobody waits with a key that was revoked."""
+        self._woken.extend(self._waiting.select(lambda waiting: keys.who(waiting.client.name) is None))
+
+    def answer_waiting(self, now_ms: int) -> None:
+        """Answers those whose wait is over, as many as may be in a turn."""
+        self._woken.extend(self._waiting.due(now_ms))
+        begun_s = at_s = time.perf_counter()
+        while self._woken and at_s - begun_s < SERVING_S:
+            client, pending = self._woken.popleft()
+            pending.advance()
+            assert pending.over and pending.frame is not None
+            if not self.send(pending.envelope, pending.frame, now_ms):
+                self._waiting.connection_gone(pending.envelope[0])
+            before_s, at_s = at_s, time.perf_counter()
+            self._queue.took(client, at_s - before_s)
+
+    # --- parts ---------------------------------------------------------------------------------------------------
+
+    def send(self, envelope: Envelope, frame: bytes, now_ms: int) -> bool:
+        """Sends a reply. What a client has no room for, or is gone for, is dropped; nothing waits for it. Returns
+        whether it is still there."""
+        try:
+            frames.send_to(self._sockets.frontend, *envelope, frame)
+        except frames.NoRoom:
             self._log.add("replies", "one was dropped: a client leaves too many unread", now_ms)
+        except frames.Gone:
+            return False
+        return True
 
     def _receive(self, now_ms: int) -> bool:
         """Lines up the requests that wait, as many as may come in a turn. Returns whether there may be more."""
@@ -179,6 +238,12 @@ class RequestReader:
                 self._queue.postpone(queue)
                 return None
             change = pending.advance()
+        if isinstance(change, WaitFor):
+            waiting = Waiting(queue.client, pending)
+            until_ms = now_ms + change.wait_ms
+            self._woken.extend(self._waiting.register(queue.connection, change.ids, until_ms, waiting))
+            self._queue.done(queue)
+            return None
         if change is not None:
             self.changes.append(Gathered(queue, pending, change))
             queue.changes = True

@@ -2,15 +2,16 @@
 
 Each is a generator. It stops after every page of what it reads, and where something must be committed before it can go
 on; so a `status` of 10,000 ids and a `list` that finds nothing hold up nobody, and 10,000 jobs are cancelled with a few
-hundred in each commit. Submits and retries are taken all or none, so they are one step.
+hundred in each commit. Submits and retries are taken all or none, so they are one step. A request that waits for a job
+stops as well, and goes on with the job's end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from zjobs.broker.core.jobs import Envelope
+from zjobs.broker.core.jobs import EndedJob, Envelope
 from zjobs.broker.core.needs import Needs
 from zjobs.broker.core.queue_state import QueueState
 from zjobs.broker.core.worker_status import Instant
@@ -21,8 +22,9 @@ from zjobs.broker.requests.queries import PAGE, Queries, Service
 from zjobs.broker.storage.api import Journal, StorageError
 from zjobs.messages import codec
 from zjobs.messages.ops import OPERATION_OF, REQUESTS, Changes
-from zjobs.messages.requests import Backup, Error, Forget, Reply, Request
+from zjobs.messages.requests import Backup, Error, Forget, Reply, Request, Result, ResultReply, Wait, WaitReply
 from zjobs.messages.states import ErrorCode, Role
+from zjobs.messages.units import JobId
 
 JOB_VALUES = 12  # of a submit: a job with all its fields
 OTHER_VALUES = 30_000  # 10,000 ids, and what a client of another version may add
@@ -40,7 +42,16 @@ class Change(NamedTuple):
     last: bool
 
 
-Serving = Generator[Change | None, Reply | None, bytes | None]
+class WaitFor(NamedTuple):
+    """A request goes on when the first of these jobs ends, or after `wait_ms`. It is sent the jobs that ended."""
+
+    ids: tuple[int, ...]
+    wait_ms: int
+
+
+Step = Change | WaitFor | None
+Outcome = Reply | Mapping[JobId, EndedJob] | None
+Serving = Generator[Step, Outcome, bytes | None]
 
 
 class Refused(Exception):
@@ -66,10 +77,10 @@ class Pending:
         self._steps = self._serving(self)
         self.begun = self.over = False
         self.frame: bytes | None = None
-        self.result: Reply | None = None
+        self.result: Outcome = None
 
-    def advance(self) -> Change | None:
-        """Goes on to the next page or change; `over` when it was the last step."""
+    def advance(self) -> Step:
+        """Goes on to the next page, change or wait; `over` when it was the last step."""
         result, self.result, self.begun = self.result, None, True
         try:
             return self._steps.send(result)
@@ -127,6 +138,10 @@ class Server:
                 return None
             yield None  # nothing is read before what the same client changed is committed
             reply = yield from self._reply(pending.envelope, request, who)
+            if ids := _waits_for(request, reply):
+                ended = yield WaitFor(ids, request.wait_ms)  # type: ignore[union-attr]
+                who = self._who(request, key)  # it may have been revoked meanwhile
+                reply = yield from self._reply(pending.envelope, request, who, ended)  # type: ignore[arg-type]
         except codec.DecodeError as error:
             reply = Error(error.code, str(error))
             pending.refused = str(error)
@@ -137,7 +152,9 @@ class Server:
             reply = Error(ErrorCode.STORAGE, f"the journal cannot be read: {error}")
         return (yield from codec.encode_in_steps(self._named(reply)))
 
-    def _reply(self, envelope: Envelope, request: Any, who: Who) -> Generator[Change | None, Reply | None, Reply]:
+    def _reply(
+        self, envelope: Envelope, request: Any, who: Who, ended: Mapping[JobId, EndedJob] | None = None
+    ) -> Generator[Step, Any, Reply]:
         operation = OPERATION_OF[type(request)]
         parts: list[Reply | None] = []
         if operation.changes is Changes.JOB_BY_JOB:
@@ -145,7 +162,9 @@ class Server:
             for ids in split(tuple(dict.fromkeys(operation.ids_in(request)))):
                 part = request._replace(**{operation.ids: ids})
                 parts.append((yield Change(envelope, part, who, operation.weight_of(part), False)))
-        queries = Queries(self._core(), self._journal, self._service, who, self._clock(), self._backup, parts)
+        queries = Queries(
+            self._core(), self._journal, self._service, who, self._clock(), self._backup, parts, ended or {}
+        )
         return (yield from queries.answer(request))
 
     def _to_forget(self, ids: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
@@ -174,11 +193,9 @@ class Server:
 
     def _permitted(self, request: Request, key: str) -> Generator[None, Any, Who]:
         """Who asks. Raises Refused when the holder of `key` may not have it."""
-        if self._keys is None:
-            return ANYBODY
-        who = self._keys.who(key)
-        if who is None:
-            raise Refused(ErrorCode.NOT_PERMITTED, "this key was revoked; ask who runs the broker for another")
+        who = self._who(request, key)
+        if who is ANYBODY:
+            return who
         operation = OPERATION_OF[type(request)]
         for ids in _pages(operation.ids_in(request)):
             _refuse(refusal(operation, ids, who, self.owner_of))
@@ -186,8 +203,27 @@ class Server:
                 yield None
         return who
 
+    def _who(self, request: Request, key: str) -> Who:
+        """Who asks. Raises Refused for a revoked key, or one without the role for this."""
+        if self._keys is None:
+            return ANYBODY
+        who = self._keys.who(key)
+        if who is None:
+            raise Refused(ErrorCode.NOT_PERMITTED, "this key was revoked; ask who runs the broker for another")
+        _refuse(refusal(OPERATION_OF[type(request)], (), who, self.owner_of))
+        return who
+
     def _named(self, reply: Reply) -> Reply:
         return reply._replace(journal=self._journal.journal_id) if isinstance(reply, Error) else reply
+
+
+def _waits_for(request: Request, reply: Reply) -> tuple[int, ...]:
+    """The jobs for whose end the request waits; none if it asked for no wait, or `reply` has an end."""
+    if isinstance(request, Result) and isinstance(reply, ResultReply) and not reply.state.final:
+        return (request.id,)
+    if isinstance(request, Wait) and isinstance(reply, WaitReply) and not (reply.jobs or reply.missing):
+        return request.ids if request.wait_ms else ()
+    return ()
 
 
 def _refuse(error: Error | None) -> None:

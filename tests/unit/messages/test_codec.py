@@ -16,7 +16,15 @@ from zjobs.messages import codec, values
 from zjobs.messages.codec import DecodeError, decode, encode
 from zjobs.messages.dispatch import PIPE, REPORTS, Ended, Invalid, Returned
 from zjobs.messages.events import EVENTS, job_topic, watched_job
-from zjobs.messages.fields import MAX_CHECKPOINT_PAUSE_MS, MAX_DURATION_MS, MAX_PAGE, MAX_PRIORITY, check_of, fields_of
+from zjobs.messages.fields import (
+    MAX_CHECKPOINT_PAUSE_MS,
+    MAX_DURATION_MS,
+    MAX_PAGE,
+    MAX_PRIORITY,
+    MAX_WAIT_MS,
+    check_of,
+    fields_of,
+)
 from zjobs.messages.ops import REPLIES, REQUESTS
 from zjobs.messages.requests import NewJob, Queue, Result, Status, Submit
 from zjobs.messages.states import ErrorCode, Outcome
@@ -39,6 +47,7 @@ LEAVES: dict[Any, st.SearchStrategy[Any]] = {
 DURATION = st.integers(1, MAX_DURATION_MS)
 BOUNDED: dict[str, st.SearchStrategy[Any]] = {
     "pause_ms": st.integers(0, MAX_CHECKPOINT_PAUSE_MS),
+    "wait_ms": st.integers(0, MAX_WAIT_MS),
     "priority": st.integers(-MAX_PRIORITY, MAX_PRIORITY),
     "limit": st.integers(1, MAX_PAGE),
     "delay_ms": DURATION,
