@@ -19,6 +19,7 @@ from zjobs.client.job import request_key_or_new
 from zjobs.client.net.async_connection import AsyncFlowRunner
 from zjobs.client.protocol import operations, submission
 from zjobs.client.protocol.job import NO_DATA, ids_of, job_like
+from zjobs.client.protocol.waiting import Ends
 from zjobs.client.settings import PATIENCE_S
 from zjobs.messages.records import JobStatus, Paused
 from zjobs.messages.requests import (
@@ -198,5 +199,4 @@ class AsyncClient(AsyncFlowRunner):
 
     async def wait(self, ids: Iterable[int], timeout: float | None = None) -> dict[int, JobStatus]:
         """Waits until all these jobs have ended, at most `timeout` seconds; see `Client.wait`."""
-        async with self.watch(ids) as watch:
-            return await watch.wait(timeout)
+        return await self._run(Ends(self, ids, None, timeout).all())

@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 
 from zjobs.client.job import request_key_or_new, watching
 from zjobs.client.net.async_connection import AsyncFlowRunner, run
-from zjobs.client.protocol import operations, submission
+from zjobs.client.protocol import operations, submission, waiting
 from zjobs.client.protocol.actions import Action, Flow, Follow, Listen, Topics
-from zjobs.client.protocol.job import JobHandle, ended_without_result
+from zjobs.client.protocol.job import JobHandle
+from zjobs.client.protocol.waiting import Ends
 from zjobs.client.protocol.watch import WatchEvent
 from zjobs.messages.events import ServiceEvent
 from zjobs.messages.records import JobStatus
-from zjobs.messages.states import JobState, WorkerState
+from zjobs.messages.states import WorkerState
 
 T = TypeVar("T")
 
@@ -49,18 +50,12 @@ class AsyncJob(JobHandle):
 
         A wait that is cancelled ends alone: the job goes on.
         """
-        return (await self._ended(timeout))[0]
+        ends = Ends(self._client, [self.id], self.journal, timeout)
+        return (await self._client._run(ends.all()))[self.id]
 
     async def result(self, timeout: float | None = None) -> Any:
         """The job's result, waited for as `wait` does. Raises JobFailed or JobCancelled when there is none."""
-        status, journal = await self._ended(timeout)
-        if status.state is not JobState.COMPLETED:
-            raise ended_without_result(status)
-        return await self._client._run(operations.result(self._client, self.id, journal))
-
-    async def _ended(self, timeout: float | None) -> tuple[JobStatus, str]:
-        async with AsyncWatch(self._client, [self.id], self.journal) as watch:
-            return (await watch.wait(timeout))[self.id], watch.journal
+        return await self._client._run(waiting.result(self._client, self, timeout))
 
 
 class AsyncWatch:

@@ -17,6 +17,7 @@ from zjobs.client.job import Job, Watch, request_key_or_new
 from zjobs.client.net.connection import FlowRunner
 from zjobs.client.protocol import operations, submission
 from zjobs.client.protocol.job import NO_DATA, ids_of, job_like
+from zjobs.client.protocol.waiting import Ends
 from zjobs.client.settings import PATIENCE_S
 from zjobs.messages.records import JobStatus, Paused
 from zjobs.messages.requests import (
@@ -264,5 +265,4 @@ class Client(FlowRunner):
         BrokerUnreachable when the broker is lost for longer than the client's patience; WouldDeadlock inside a task of
         the same service.
         """
-        with self.watch(ids) as watch:
-            return watch.wait(timeout)
+        return self._run(Ends(self, ids, None, timeout).all())

@@ -136,14 +136,18 @@ BY_CODE: dict[str, type[ZjobsError]] = {
 
 
 class BrokerUnreachable(ZjobsError):
-    """No answer came in time. `address` is the broker's; `why` says what is wrong there, if known."""
+    """No answer came in time. `address` is the broker's; `why` says what is wrong there, if known.
+
+    `connected`: whether there was a connection for some of that time.
+    """
 
     code = "unreachable"
 
-    def __init__(self, address: str, seconds: float, why: str = "") -> None:
+    def __init__(self, address: str, seconds: float, why: str = "", connected: bool = False) -> None:
         super().__init__(f"no answer from {address} within {seconds:g} s" + (f": {why}" if why else ""))
         self.address = address
         self.why = why
+        self.connected = connected
 
 
 class KeyRefused(NotPermitted):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
@@ -9,12 +10,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zjobs.client.net.connection import Feed, FlowRunner, run
-from zjobs.client.protocol import operations, submission
+from zjobs.client.protocol import operations, submission, waiting
 from zjobs.client.protocol.actions import Action, Flow, Follow, Heard, Listen, Topics
-from zjobs.client.protocol.job import JobHandle, ended_without_result
+from zjobs.client.protocol.job import JobHandle
+from zjobs.client.protocol.waiting import Ends
 from zjobs.client.settings import Settings
 from zjobs.messages.records import JobStatus
-from zjobs.messages.states import JobState, WorkerState
+from zjobs.messages.states import WorkerState
 from zjobs.program import clock
 
 if TYPE_CHECKING:
@@ -24,9 +26,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+_own = ""  # 12 random digits of this process
+_keys = itertools.count()
+
+
+def _forget_own() -> None:
+    global _own
+    _own = ""
+
+
+os.register_at_fork(after_in_child=_forget_own)
+
+
 def new_request_key() -> str:
     """A request key for a submit: 32 characters, the time first, so that the journal's index grows at its end."""
-    return f"{clock.wall_ms():012x}{os.urandom(10).hex()}"
+    global _own
+    own = _own = _own or os.urandom(6).hex()
+    return f"{clock.wall_ms():012x}{own}{next(_keys) & 0xFFFFFFFF:08x}"
 
 
 def request_key_or_new(given: str | None) -> str:
@@ -72,18 +88,12 @@ class Job(JobHandle):
         Raises WaitTimeout; NotFound, Expired, BrokerChanged; BrokerUnreachable when the broker is lost for
         longer than the client's patience; WouldDeadlock inside a task of the same service.
         """
-        return self._ended(timeout)[0]
+        ends = Ends(self._client, [self.id], self.journal, timeout)
+        return self._client._run(ends.all())[self.id]
 
     def result(self, timeout: float | None = None) -> Any:
         """The job's result, waited for as `wait` does. Raises JobFailed or JobCancelled when there is none."""
-        status, journal = self._ended(timeout)
-        if status.state is not JobState.COMPLETED:
-            raise ended_without_result(status)
-        return self._client._run(operations.result(self._client, self.id, journal))
-
-    def _ended(self, timeout: float | None) -> tuple[JobStatus, str]:
-        with Watch(self._client, [self.id], self.journal) as watch:
-            return watch.wait(timeout)[self.id], watch.journal
+        return self._client._run(waiting.result(self._client, self, timeout))
 
 
 @lru_cache

@@ -13,6 +13,7 @@ from zjobs.client.cli.show import format, text
 from zjobs.client.cli.wait import Resumable, say_link, until_ended
 from zjobs.client.errors import BrokerUnreachable
 from zjobs.client.job import Watch
+from zjobs.client.protocol.waiting import Ends
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests import LogReply
 from zjobs.messages.states import JobState
@@ -63,24 +64,36 @@ def print_ends(call: Call, ids: Sequence[int], journal: str) -> list[JobStatus]:
     go_on = "the jobs go on" if len(ids) > 1 else f"job {ids[0]} goes on"
     if len(ids) <= IDS_IN_A_HINT:
         go_on += f": {call.program} wait {' '.join(map(str, ids))}"
-    with Resumable(call, go_on), call.client.watch(ids, journal=journal) as watching:
-        until_ended(call, watching, _Ends(call, watching, len(ids)))
-        return list(watching.known.values())
+    with Resumable(call, go_on):
+        if call.output.live:
+            with call.client.watch(ids, journal=journal) as watching:
+                until_ended(call, watching, _Ends(call, watching, len(ids)))
+                return list(watching.known.values())
+        ends = Ends(call.client, ids, journal, call.args["--max-wait"])
+        while ended := call.client._run(ends.next()):
+            for job in ended:
+                print_end(call, job)
+        return list(ends.known.values())
+
+
+def print_end(call: Call, job: JobStatus) -> None:
+    """A line that says how the job ended."""
+    call.output.line(format.end_line(job, call.program), job)
+    call.output.flush()
 
 
 class _Ends:
     """Prints how each job ended; on a terminal, meanwhile, how many have, or the state of the only one."""
 
     def __init__(self, call: Call, watching: Watch, count: int) -> None:
+        self._call = call
         self._output = call.output
-        self._program = call.program
         self._watch = watching
         self._count = count
 
     def changed(self, job: JobStatus) -> None:
         if job.state.final:
-            self._output.line(format.end_line(job, self._program), job)
-            self._output.flush()
+            print_end(self._call, job)
 
     def tick(self) -> None:
         unfinished = self._watch.unfinished

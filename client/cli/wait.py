@@ -34,11 +34,13 @@ SMALLEST_BAR_COLUMNS = 8
 def result(call: Call) -> int:
     job_id = job_id_of(call.args["ID"])
     if call.args["--wait"] or call.args["--max-wait"] is not None:
-        with Resumable(call, _go_on(call, job_id, job_id)), call.client.watch([job_id]) as watch:
-            until_ended(call, watch, _OneJob(call, watch, prints_changes=False))
-            _print_result(call, watch.known[job_id], watch.journal)
-        return exit_codes.DONE
-    value = call.client.result(job_id)
+        with Resumable(call, _go_on(call, job_id, job_id)):
+            if call.output.live:
+                with call.client.watch([job_id]) as watch:
+                    until_ended(call, watch, _OneJob(call, watch, prints_changes=False))
+            value = call.client.job(job_id).result(call.args["--max-wait"])
+    else:
+        value = call.client.result(job_id)
     call.output.result(value, _fields(job_id, value))
     return exit_codes.DONE
 

@@ -6,13 +6,29 @@ import asyncio
 import os
 from typing import Any, TypeVar, cast
 
-from zjobs.client.errors import BrokerUnreachable
+from zjobs.client.errors import BrokerUnreachable, ZjobsError
 from zjobs.client.net.async_events import Events
 from zjobs.client.net.link import Link
 from zjobs.client.net.reach import trouble, wait_for_host
-from zjobs.client.protocol.actions import Action, Ask, Attempts, Flow, Sleep, body_of, read_reply, reply_bytes
+from zjobs.client.protocol.actions import (
+    WAIT_S,
+    Action,
+    Ask,
+    Attempts,
+    Await,
+    Flow,
+    Sleep,
+    body_of,
+    read_reply,
+    reply_bytes,
+    waiting_request,
+)
+from zjobs.client.protocol.job import gone
+from zjobs.client.protocol.shared_waits import SharedWaits
 from zjobs.client.settings import Settings
 from zjobs.messages import codec
+from zjobs.messages.requests import Result, ResultReply, Wait, WaitReply
+from zjobs.messages.states import JobState
 
 T = TypeVar("T")
 
@@ -32,12 +48,16 @@ class AsyncFlowRunner(Settings):
         self._link = Link(self.address, self.key)
         self._events = Events(self._link)
         self._host_known = False
+        self._waits: SharedWaits[asyncio.Future[WaitReply]] = SharedWaits(WAIT_S)
+        self._waits_sent = False
+        self._asking: set[asyncio.Task[None]] = set()  # the loop itself keeps no task alive
 
-    async def _ask(self, request: Any, kind: type[T], timeout: float | None = None) -> T:
+    async def _ask(self, request: Any, kind: type[T], timeout: float | None = None, waits: float = 0.0) -> T:
         frame = codec.encode(request)
         timeout = self.timeout if timeout is None else timeout
         clock = asyncio.get_running_loop().time
-        attempts = Attempts(timeout, len(frame) + reply_bytes(request), clock())
+        attempts = Attempts(timeout, len(frame) + reply_bytes(request), clock(), waits)
+        connected = False
         if not self._host_known:
             deadline = clock() + timeout
             if why := await asyncio.to_thread(wait_for_host, self.address, deadline, lambda why: None):
@@ -48,18 +68,83 @@ class AsyncFlowRunner(Settings):
             if frames is not None:
                 return read_reply(body_of(frames, self.address), kind, self.address)
             pause = attempts.failed(clock(), stood)
+            connected = connected or stood
             if pause is None:
                 why = "" if self._link.stood else await asyncio.to_thread(trouble, self.address)
-                raise BrokerUnreachable(self.address, timeout, why)
+                raise BrokerUnreachable(self.address, timeout, why, connected)
             await asyncio.sleep(pause)
 
     async def _perform(self, action: Action) -> Any:
         if isinstance(action, Ask):
             return await self._ask(*action)
+        if isinstance(action, Await):
+            return await self._await(action)
         assert isinstance(action, Sleep)
         if action.seconds:
             await asyncio.sleep(action.seconds)
         return asyncio.get_running_loop().time()
+
+    # --- waiting requests, which all waits share ---------------------------------------------------------------
+
+    async def _await(self, action: Await) -> Any:
+        request = action.request
+        ids = request.ids if isinstance(request, Wait) else (request.id,)
+        waiter: asyncio.Future[WaitReply] = asyncio.get_running_loop().create_future()
+        self._waits.add(waiter, ids, isinstance(request, Result))
+        self._send_waits_soon()
+        try:
+            await asyncio.wait([waiter], timeout=None if action.seconds == float("inf") else action.seconds)
+            if not waiter.done():  # its time is over; the reply tells how things are
+                return await self._ask(waiting_request(action, 0), action.kind, action.timeout)
+        finally:
+            if not waiter.done():
+                self._waits.drop(waiter)
+        reply = waiter.result()
+        return reply if isinstance(request, Wait) else await self._result_of(request, reply)
+
+    async def _result_of(self, request: Result, reply: WaitReply) -> ResultReply:
+        """What the job's own request would have been answered."""
+        for missing in reply.missing:
+            if missing.id == request.id:
+                raise gone(missing)
+        job = next(job for job in reply.jobs if job.id == request.id)
+        if job.state is not JobState.COMPLETED:
+            return ResultReply(reply.journal, job.id, job.state, 0, 0, b"", job.reason, job.message, job)
+        for result in reply.results:
+            if result.id == request.id:
+                return ResultReply(reply.journal, job.id, job.state, len(result.body), 0, result.body)
+        return await self._ask(request, ResultReply)
+
+    def _send_waits_soon(self) -> None:
+        """After what is ready in this round of the loop: waits that begin together share a request."""
+        if not self._waits_sent:
+            self._waits_sent = True
+            asyncio.get_running_loop().call_soon(self._send_waits)
+
+    def _send_waits(self) -> None:
+        self._waits_sent = False
+        loop = asyncio.get_running_loop()
+        while (asked := self._waits.next(loop.time())) is not None:
+            task = loop.create_task(self._wait(*asked))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+
+    async def _wait(self, number: int, request: Wait) -> None:
+        try:
+            reply = await self._ask(request, WaitReply, waits=request.wait_ms / 1000)
+        except Exception as error:
+            refused = isinstance(error, ZjobsError) and not isinstance(error, BrokerUnreachable)
+            told = self._waits.failed(number, error, refused)
+        else:
+            told = self._waits.replied(number, reply, asyncio.get_running_loop().time())
+        for waiter, outcome in told:
+            if waiter.done():
+                continue
+            if isinstance(outcome, Exception):
+                waiter.set_exception(outcome)
+            else:
+                waiter.set_result(outcome)
+        self._send_waits_soon()
 
     async def _run(self, flow: Flow[T]) -> T:
         return await run(flow, self._perform)

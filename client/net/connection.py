@@ -19,16 +19,19 @@ from zjobs.client.net.handshake import Handshake
 from zjobs.client.net.pool import SocketPool, poll_ms
 from zjobs.client.net.reach import trouble, wait_for_host
 from zjobs.client.protocol.actions import (
+    WAIT_S,
     Action,
     Ask,
     Attempt,
     Attempts,
+    Await,
     Flow,
     Sleep,
     Topics,
     body_of,
     read_reply,
     reply_bytes,
+    waiting_request,
 )
 from zjobs.client.settings import Key, Settings
 from zjobs.messages import codec
@@ -67,25 +70,27 @@ class Connection:
         """Closes the sockets of this process."""
         self._own_pool().close()
 
-    def request(self, frame: bytes, timeout: float | None = None, reply_bytes: int = 0) -> bytes:
-        """Send `frame` and return the reply, which may have `reply_bytes`.
+    def request(self, frame: bytes, timeout: float | None = None, reply_bytes: int = 0, waits: float = 0.0) -> bytes:
+        """Send `frame` and return the reply, which may have `reply_bytes`. `waits`: how long the broker may keep it.
 
-        Raises BrokerUnreachable when none comes within `timeout` seconds, not counting the time that the bytes need
-        while the connection stands; and what Handshake.read raises.
+        Raises BrokerUnreachable when none comes within `timeout` seconds, not counting the time that the bytes need,
+        or for which the broker may keep it, while the connection stands; and what Handshake.read raises.
         """
         timeout = self.timeout if timeout is None else timeout
         begun = monotonic()
         if not self._host_known and (why := wait_for_host(self.address, begun + timeout, self._tell)):
             raise BrokerUnreachable(self.address, timeout, why)
         self._host_known = True
-        attempts = Attempts(timeout, len(frame) + reply_bytes, begun)
+        attempts = Attempts(timeout, len(frame) + reply_bytes, begun, waits)
+        connected = False
         while True:
             reply, stood = self._try(frame, attempts.begin(monotonic()))
             if reply is not None:
                 return reply
             pause = attempts.failed(monotonic(), stood)
+            connected = connected or stood
             if pause is None:
-                raise BrokerUnreachable(self.address, timeout, self._trouble or "")
+                raise BrokerUnreachable(self.address, timeout, self._trouble or "", connected)
             sleep(pause)
 
     def feed(self, endpoint: str) -> Feed:
@@ -188,10 +193,19 @@ class FlowRunner(Settings):
     def _perform(self, action: Action) -> Any:
         if isinstance(action, Ask):
             return self._ask(*action)
+        if isinstance(action, Await):
+            return self._await(action)
         assert isinstance(action, Sleep)
         if action.seconds:
             sleep(action.seconds)
         return monotonic()
+
+    def _await(self, action: Await) -> Any:
+        seconds = min(action.seconds, WAIT_S)
+        request = waiting_request(action, seconds)
+        frame = codec.encode(request)
+        body = self.connection.request(frame, action.timeout, reply_bytes(request), seconds)
+        return read_reply(body, action.kind, self.address)
 
     def _run(self, flow: Flow[T]) -> T:
         return run(flow, self._perform)

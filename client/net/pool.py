@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import threading
 from collections.abc import Callable
 from time import monotonic
@@ -49,9 +50,13 @@ class _Caller:
         socket.setsockopt(zmq.REQ_RELAXED, 1)
         socket.setsockopt(zmq.REQ_CORRELATE, 1)
         self._handshake = Handshake(socket, address, key)
-        self._poller = zmq.Poller()
-        self._poller.register(socket, zmq.POLLIN)
-        self._poller.register(self._handshake.monitor, zmq.POLLIN)
+        # The sockets' own descriptors: zmq_poll asks every socket four times. They tell only once, so each socket is
+        # read until nothing is left before they are polled.
+        self._monitor_file = int(self._handshake.monitor.getsockopt(zmq.FD))
+        self._files, self._monitor = select.poll(), select.poll()
+        self._files.register(int(socket.getsockopt(zmq.FD)), select.POLLIN)
+        for files in (self._files, self._monitor):
+            files.register(self._monitor_file, select.POLLIN)
         try:
             socket.connect(address)
         except zmq.ZMQError as error:
@@ -66,15 +71,16 @@ class _Caller:
         self._socket.send(frame)
         deadline, more = attempt
         while True:
-            ready = dict(self._poller.poll(poll_ms(deadline - monotonic())))
-            if self._socket in ready:
-                return self._socket.recv_multipart()
+            try:
+                return self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                ready = self._files.poll(poll_ms(deadline - monotonic()))
             self.stood = self._handshake.stands
             if not ready:
                 if not (self.stood and more):
                     return None
                 deadline, more = deadline + more, 0
-            elif self._handshake.read() and self.stood:
+            elif any(file == self._monitor_file for file, _ in ready) and self._handshake.read() and self.stood:
                 return None
             if self._handshake.retries:
                 on_retry()
@@ -82,7 +88,8 @@ class _Caller:
     def is_sound(self) -> bool:
         """Return whether the broker has not refused it since its last request: ZeroMQ would not connect it again."""
         try:
-            self._handshake.read()
+            if self._monitor.poll(0):
+                self._handshake.read()
         except (NotPermitted, UntrustedBroker):
             return False
         return True

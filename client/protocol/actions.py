@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, TypeVar, Union
 
 from zjobs.client import errors
 from zjobs.messages import codec, ops
-from zjobs.messages.requests import Cancel, Error, List, Log, Result, Status
+from zjobs.messages.fields import MAX_WAIT_MS
+from zjobs.messages.requests import Cancel, Error, List, Log, Result, Status, Wait
 
 PIECE_BYTES = 256 << 10  # of a result
 STATUS_BYTES = 400
@@ -22,6 +23,8 @@ STATUS_BYTES = 400
 # request and of its reply have time to travel: a large one that is begun anew would never arrive.
 RETRY_S = 1.0
 SLOWEST_BYTES_PER_S = 64 << 10
+# The broker could wait for longer, but one that hangs would be noticed later.
+WAIT_S = 10.0
 PAUSE_S = 0.1  # after a connection broke: a broker that ends each one must not be asked without end
 
 T = TypeVar("T")
@@ -36,6 +39,16 @@ class Ask(NamedTuple):
     request: Any
     kind: type
     timeout: float | None = None
+
+
+class Await(NamedTuple):
+    """Send `request`, which waits for jobs: the broker may keep it for so many seconds, or for less. The outcome is its
+    reply, a `kind`, which may come before a job has ended. `timeout`: for an answer when that time is over."""
+
+    request: Any
+    kind: type
+    seconds: float
+    timeout: float
 
 
 class Sleep(NamedTuple):
@@ -72,7 +85,7 @@ class Heard(NamedTuple):
     now: float
 
 
-Action = Union[Ask, Sleep, Follow, Topics, Listen]
+Action = Union[Ask, Await, Sleep, Follow, Topics, Listen]
 Flow = Generator[Action, Any, T]
 
 
@@ -89,12 +102,13 @@ class Attempt(NamedTuple):
 class Attempts:
     """The attempts at one request, by deadlines.
 
-    timeout: seconds for the reply; those that `travel_bytes` need while the connection stands are not counted.
+    timeout: seconds for the reply; those that `travel_bytes` need while the connection stands are not counted, nor
+    those for which the broker is asked to wait.
     """
 
-    def __init__(self, timeout: float, travel_bytes: int, now: float) -> None:
+    def __init__(self, timeout: float, travel_bytes: int, now: float, waits: float = 0.0) -> None:
         self._timeout = timeout
-        self._travel = travel_bytes / SLOWEST_BYTES_PER_S
+        self._travel = travel_bytes / SLOWEST_BYTES_PER_S + waits
         self._deadline = now + timeout
         self._latest = self._deadline + self._travel
         self._patience, self._pause = RETRY_S, PAUSE_S
@@ -122,13 +136,18 @@ class Attempts:
         return pause
 
 
+def waiting_request(action: Await, seconds: float) -> Any:
+    """The request of `action` that the broker keeps for at most `seconds`."""
+    return action.request._replace(wait_ms=min(int(seconds * 1000) + 1, MAX_WAIT_MS))
+
+
 def reply_bytes(request: Any) -> int:
     """About how large the reply may be."""
     if isinstance(request, (Result, Log)):
         return PIECE_BYTES
     if isinstance(request, List):
         return request.limit * STATUS_BYTES
-    return len(request.ids) * STATUS_BYTES if isinstance(request, (Status, Cancel)) else 0
+    return len(request.ids) * STATUS_BYTES if isinstance(request, (Status, Cancel, Wait)) else 0
 
 
 def body_of(frames: list[bytes], address: str) -> bytes:

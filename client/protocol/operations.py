@@ -67,20 +67,26 @@ def status_of(to: Settings, job: JobHandle) -> Flow[JobStatus]:
 
 
 def result(to: Settings, id: int, journal: str | None = None) -> Flow[Any]:
-    pieces: list[bytes] = []
-    offset = 0
-    while True:
-        piece: ResultReply = yield Ask(Result(JobId(id), offset), ResultReply)
-        to.check_journal(piece.journal, journal)
-        journal = piece.journal
-        if piece.state is not JobState.COMPLETED:
-            raise ended_without_result((yield from status_of(to, JobHandle(to, id, journal))))
-        pieces.append(piece.body)
-        offset += len(piece.body)
-        if offset >= piece.size_bytes:
-            return _unpacked(to, b"".join(pieces))
+    first: ResultReply = yield Ask(Result(JobId(id)), ResultReply)
+    to.check_journal(first.journal, journal)
+    if first.job is not None:
+        raise ended_without_result(first.job)
+    return (yield from rest_of_result(to, first))
+
+
+def rest_of_result(to: Settings, piece: ResultReply) -> Flow[Any]:
+    """The result of which this is the first piece."""
+    id, journal = piece.id, piece.journal
+    pieces = [piece.body]
+    offset = len(piece.body)
+    while offset < piece.size_bytes:
         if not piece.body:
             raise errors.BadReply(f"{to.address} sent an empty piece of the result of job {id}")
+        piece = yield Ask(Result(id, offset), ResultReply)
+        to.check_journal(piece.journal, journal)
+        pieces.append(piece.body)
+        offset += len(piece.body)
+    return _unpacked(to, b"".join(pieces))
 
 
 def _unpacked(to: Settings, body: bytes) -> Any:

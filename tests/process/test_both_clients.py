@@ -255,7 +255,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
 
 def test_a_thousand_jobs_are_waited_for(service: Service) -> None:
-    """In one program, at once, over two connections; and no more requests are in flight than the broker keeps."""
+    """In one program, at once, over one connection, in few requests."""
 
     async def work() -> None:
         most = 0
@@ -266,8 +266,7 @@ def test_a_thousand_jobs_are_waited_for(service: Service) -> None:
                 most = max(most, len(client._link._in_flight))
                 await asyncio.sleep(0)
             assert [wait.result() for wait in waits] == list(range(1000))
-            assert not client._events._feeds and not client._link._in_flight
-        assert 100 < most <= 500
+        assert most < 100
 
     run(work())
 
@@ -301,8 +300,8 @@ def test_a_cancelled_wait_ends_alone(service: Service) -> None:
             job = await client.submit("once_gate", "a")
             waits = [asyncio.create_task(job.result()) for _ in range(3)]
             async with client.watch([job.id]) as watch:
-                while waits and (await watch.next(0.05)) is not None:
-                    pass
+                while watch.known[job.id].state.value != "in_progress" or await watch.next(0.05) is not None:
+                    await watch.next(0.05)
                 for _ in range(20):
                     with pytest.raises(asyncio.TimeoutError):
                         await asyncio.wait_for(watch.next(), 0.001)
@@ -328,7 +327,7 @@ def test_a_closed_client(service: Service) -> None:
         client = AsyncClient(service.endpoint)
         job = await client.submit("once_gate", "a")
         wait = asyncio.create_task(job.wait())
-        while not client._events._feeds:
+        while not client._link._in_flight:
             await asyncio.sleep(0.01)
         client.close()
         client.close()

@@ -55,6 +55,8 @@ from zjobs.messages.requests import (
     SubmitReply,
     Types,
     TypesReply,
+    Wait,
+    WaitReply,
 )
 from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome, WorkerState
 
@@ -132,6 +134,7 @@ class FakeBroker:
     def start(self) -> None:
         """Binds, to the same ports as before a `stop`."""
         self._todo: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._waiting: list[tuple[list[bytes], Any, float]] = []
         self._ending = threading.Event()
         bound = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(bound,))
@@ -168,10 +171,20 @@ class FakeBroker:
             *envelope, frame = self._router.recv_multipart()
             self.frames.append(frame)
             request = codec.decode(frame, ops.REQUESTS)
-            reply = self._scripted(request)
+            waits = isinstance(request, (Result, Wait)) and request.wait_ms and not self._ended(request)
+            if waits and not self.script:
+                self._waiting.append((envelope, request, monotonic() + request.wait_ms / 1000))
+            reply = None if waits and not self.script else self._scripted(request)
             self.requests.append(request)  # not before the reply is made: see wait_for
             if reply is not None:
-                self._router.send_multipart([*envelope, reply if isinstance(reply, bytes) else codec.encode(reply)])
+                self._send(envelope, reply)
+        still = []
+        for envelope, request, until in self._waiting:
+            if self._ended(request) or monotonic() >= until:
+                self._send(envelope, self.answer(request))
+            else:
+                still.append((envelope, request, until))
+        self._waiting = still
         while self._xpub.poll(0):
             message = self._xpub.recv()
             if message == b"\x01" + ALL_JOBS_TOPIC:
@@ -182,6 +195,14 @@ class FakeBroker:
                 if job is not None:
                     self._publish(job)
             self.subscribed.put(message)
+
+    def _send(self, envelope: list[bytes], reply: Any) -> None:
+        self._router.send_multipart([*envelope, reply if isinstance(reply, bytes) else codec.encode(reply)])
+
+    def _ended(self, request: Any) -> bool:
+        """Whether a waiting request has something to be answered with."""
+        ids = request.ids if isinstance(request, Wait) else (request.id,)
+        return any(job_id not in self.jobs or self.jobs[job_id].state.final for job_id in ids)
 
     def _publish(self, job: JobStatus) -> None:
         without_note = job._replace(note=None)  # as all events
@@ -221,11 +242,17 @@ class FakeBroker:
         job = self.jobs.get(request.id)
         if job is None:
             return Error(ErrorCode.NOT_FOUND, f"there is no job {request.id}")
-        if not job.state.final:
+        if not job.state.final and not request.wait_ms:
             return Error(ErrorCode.NOT_FINISHED, f"job {request.id} has not ended yet")
         whole = self.results.get(request.id, b"")
         piece = whole[request.offset : request.offset + (256 << 10)]
-        return ResultReply(self.journal, job.id, job.state, len(whole), request.offset, piece)
+        status = None if job.state is COMPLETED else job
+        return ResultReply(self.journal, job.id, job.state, len(whole), request.offset, piece, job=status)
+
+    def _wait(self, request: Wait) -> Any:
+        jobs = tuple(self.jobs[n] for n in request.ids if n in self.jobs and self.jobs[n].state.final)
+        missing = tuple(Missing(n, ErrorCode.NOT_FOUND) for n in request.ids if n not in self.jobs)
+        return WaitReply(self.journal, jobs, missing)
 
     def _show(self, request: Show) -> Any:
         attempt = Attempt(1, Outcome.FAILED, 1, 2, FailReason.RAISED, "ValueError: odd\x1b[2J", "Traceback\n  line\n")

@@ -10,7 +10,7 @@ import pytest
 from zjobs.client import Client, errors
 from zjobs.client.protocol import operations
 from zjobs.messages.records import JobStatus, Limits
-from zjobs.messages.requests import Cancel, Error, List, Retry, Submit
+from zjobs.messages.requests import Cancel, Error, List, Retry, Submit, Wait
 from zjobs.messages.states import ErrorCode, JobState
 
 QUEUED, RUNNING, COMPLETED = JobState.QUEUED, JobState.IN_PROGRESS, JobState.COMPLETED
@@ -217,10 +217,9 @@ def test_wait_for_several(broker: Any, client: Client) -> None:
     assert caught.value.status == broker.jobs[1]
     ended: list[dict[int, JobStatus]] = []
     thread = threading.Thread(target=lambda: ended.append(client.wait([1, 2])))
-    while not broker.subscribed.empty():
-        broker.subscribed.get()
+    before = len(broker.asked(Wait))
     thread.start()
-    broker.subscribed.get(timeout=30)
+    broker.wait_for(Wait, before + 1)
     broker.add(2, FAILED)
     broker.add(1, COMPLETED, "x")
     thread.join(60)

@@ -12,7 +12,7 @@ import pytest
 
 from zjobs.client.cli import follow
 from zjobs.messages.records import JobStatus, Paused
-from zjobs.messages.requests import Error, Log, Status
+from zjobs.messages.requests import Error, Log, Status, Wait
 from zjobs.messages.states import ErrorCode, JobState, WorkerState
 
 QUEUED, RUNNING, COMPLETED = JobState.QUEUED, JobState.IN_PROGRESS, JobState.COMPLETED
@@ -44,12 +44,14 @@ def on_subscription(broker: Any) -> Iterator[Callable[[Callable[[], None]], None
 # --- wait --------------------------------------------------------------------------------------------------------
 
 
-def test_wait(run: Run, broker: Any, on_subscription: Any) -> None:
+def test_wait(run: Run, broker: Any) -> None:
     """A line for each job as it ends; 0 when all have completed, 1 when one has not."""
     broker.add(1)
     broker.add(2, COMPLETED, "x")
-    on_subscription(lambda: broker.add(1, COMPLETED, "y"))
+    ending = threading.Thread(target=lambda: (broker.wait_for(Wait, 1), broker.add(1, COMPLETED, "y")))
+    ending.start()
     ran = run("wait", "1", "2")
+    ending.join()
     assert (ran.code, sorted(ran.out.splitlines()), ran.err) == (0, ["1 completed", "2 completed"], "")
     broker.add(3, FAILED, message="E: odd")
     broker.add(4, CANCELLED)

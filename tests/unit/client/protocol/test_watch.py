@@ -14,7 +14,7 @@ from zjobs.client.job import Watch
 from zjobs.client.protocol import watch
 from zjobs.client.protocol.watch import WatchEvent
 from zjobs.messages.records import JobStatus
-from zjobs.messages.requests import Status
+from zjobs.messages.requests import Status, Wait
 from zjobs.messages.states import JobState
 
 QUEUED, RUNNING, COMPLETED = JobState.QUEUED, JobState.IN_PROGRESS, JobState.COMPLETED
@@ -105,7 +105,7 @@ def test_wait_returns_the_final_status(broker: Any, client: Client) -> None:
     ended: list[JobStatus] = []
     thread = threading.Thread(target=lambda: ended.append(job.wait(timeout=60)))
     thread.start()
-    broker.subscribed.get(timeout=30)
+    broker.wait_for(Wait, 1)
     broker.add(job.id, COMPLETED, "elpmaxe")
     thread.join(60)
     assert ended == [broker.jobs[job.id]]

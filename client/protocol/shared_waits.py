@@ -1,0 +1,160 @@
+"""Many waits in few requests, without I/O: which jobs the next request names, and who is told what a reply says.
+
+A job stands in the line until a request names it. When that is answered, those of its jobs that have not ended go back
+into the line. So however many waits there are, the requests are bounded, and each end answers only the one that names
+its job.
+
+The broker answers the oldest of too many requests early. Then fewer are sent at once, until replies come with an end or
+at their time again: so its bounds need not be known, and may be used up by others.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Generic, NamedTuple, TypeVar
+
+from zjobs.messages.fields import MAX_WAIT_IDS
+from zjobs.messages.requests import Wait, WaitReply
+from zjobs.messages.units import JobId, Ms
+
+MOST_REQUESTS = 64
+# Requests that were sent again with more jobs; they are answered when one of theirs ends, or early.
+MOST_REPLACED = 24
+EARLY_S = 0.5
+
+Waiter = TypeVar("Waiter")
+
+
+class Told(NamedTuple, Generic[Waiter]):
+    """A waiter, and what it is to be told: a reply or an error."""
+
+    waiter: Waiter
+    outcome: WaitReply | Exception
+
+
+class _Request(NamedTuple):
+    ids: tuple[JobId, ...]
+    until: float
+    replaced: bool = False
+
+
+class SharedWaits(Generic[Waiter]):
+    """`add` a waiter, send what `next` gives, and hand in each reply; `drop` who does not wait any more."""
+
+    def __init__(self, seconds: float) -> None:
+        """`seconds`: for how long the broker is asked to wait."""
+        self._seconds = seconds
+        self._line: dict[JobId, None] = {}
+        self._alone: deque[JobId] = deque()  # jobs whose request was refused, maybe because of another job in it
+        self._asked: dict[int, _Request] = {}
+        self._waiters: dict[JobId, dict[Waiter, None]] = {}
+        self._wants: dict[Waiter, tuple[JobId, ...]] = {}
+        self._results: dict[Waiter, None] = {}
+        self._pending: set[JobId] = set()  # jobs that the line or a request has
+        self._most = MOST_REQUESTS
+        self._replaced = 0
+        self._numbers = 0
+
+    def add(self, waiter: Waiter, ids: Iterable[JobId], result: bool) -> None:
+        """`waiter` waits for the first of these jobs to end. `result`: it wants the result, too."""
+        ids = self._wants[waiter] = tuple(ids)
+        if result:
+            self._results[waiter] = None
+        for job_id in ids:
+            self._waiters.setdefault(job_id, {})[waiter] = None
+            if job_id not in self._pending:
+                self._pending.add(job_id)
+                self._line[job_id] = None
+
+    def drop(self, waiter: Waiter) -> None:
+        """It waits no more."""
+        self._results.pop(waiter, None)
+        for job_id in self._wants.pop(waiter, ()):
+            waiters = self._waiters[job_id]
+            del waiters[waiter]
+            if not waiters:
+                del self._waiters[job_id]
+
+    def next(self, now: float) -> tuple[int, Wait] | None:
+        """A request to send now, and its number."""
+        ids = self._from_line() if len(self._asked) - self._replaced < self._most else self._with_smallest()
+        if not ids:
+            return None
+        self._numbers += 1
+        self._asked[self._numbers] = _Request(ids, now + self._seconds)
+        results = any(waiter in self._results for job_id in ids for waiter in self._waiters[job_id])
+        return self._numbers, Wait(ids, Ms(int(self._seconds * 1000)), results)
+
+    def replied(self, number: int, reply: WaitReply, now: float) -> list[Told[Waiter]]:
+        """What to tell whom, now that this request was answered."""
+        request = self._asked.pop(number)
+        ended = {job.id for job in reply.jobs} | {missing.id for missing in reply.missing}
+        if request.replaced:
+            self._replaced -= 1
+        elif ended or now > request.until - EARLY_S:
+            self._most = min(self._most + 1, MOST_REQUESTS)
+        else:
+            self._most = max(1, min(self._most, len(self._asked) - self._replaced))
+        self._pending -= ended
+        told = self._told(ended, reply)
+        if not request.replaced:
+            self._back(job_id for job_id in request.ids if job_id not in ended)
+        return told
+
+    def failed(self, number: int, error: Exception, refused: bool) -> list[Told[Waiter]]:
+        """Whom to tell of an error. `refused`: the broker said it, maybe of one of the jobs alone."""
+        request = self._asked.pop(number)
+        if request.replaced:
+            self._replaced -= 1
+            return []
+        if refused and len(request.ids) > 1:
+            self._alone.extend(request.ids)
+            return []
+        self._pending.difference_update(request.ids)
+        return self._told(request.ids, error)
+
+    def _told(self, ids: Iterable[JobId], outcome: WaitReply | Exception) -> list[Told[Waiter]]:
+        """Everybody who waits for one of these jobs; they do not wait any more."""
+        waiters = dict.fromkeys(waiter for job_id in ids for waiter in self._waiters.get(job_id, ()))
+        for waiter in waiters:
+            self.drop(waiter)
+        return [Told(waiter, outcome) for waiter in waiters]
+
+    def _back(self, ids: Iterable[JobId]) -> None:
+        """Who still waits for these jobs waits on."""
+        for job_id in ids:
+            if job_id in self._waiters:
+                self._line[job_id] = None
+            else:
+                self._pending.discard(job_id)
+
+    def _from_line(self) -> tuple[JobId, ...]:
+        while self._alone:
+            job_id = self._alone.popleft()
+            if job_id in self._waiters:
+                return (job_id,)
+            self._pending.discard(job_id)
+        ids: list[JobId] = []
+        while self._line and len(ids) < MAX_WAIT_IDS:
+            job_id = next(iter(self._line))
+            del self._line[job_id]
+            if job_id in self._waiters:
+                ids.append(job_id)
+            else:
+                self._pending.discard(job_id)
+        return tuple(ids)
+
+    def _with_smallest(self) -> tuple[JobId, ...]:
+        """The line, together with the jobs of the request that names the fewest."""
+        if not self._line or self._replaced >= MOST_REPLACED:
+            return ()
+        candidates = ((len(request.ids), number) for number, request in self._asked.items() if not request.replaced)
+        size, number = min(candidates)
+        if size + len(self._line) > MAX_WAIT_IDS:
+            return ()
+        request = self._asked[number]
+        self._asked[number] = request._replace(replaced=True)
+        self._replaced += 1
+        self._line |= dict.fromkeys(request.ids)
+        return self._from_line()
