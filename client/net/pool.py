@@ -57,6 +57,7 @@ class _Caller:
         self._files.register(int(socket.getsockopt(zmq.FD)), select.POLLIN)
         for files in (self._files, self._monitor):
             files.register(self._monitor_file, select.POLLIN)
+        self._handshake.monitor.getsockopt(zmq.EVENTS)  # before anybody has looked, a descriptor tells nothing
         try:
             socket.connect(address)
         except zmq.ZMQError as error:

@@ -224,3 +224,44 @@ def test_a_backup_of_a_running_broker(keyed: Any, tmp_path: Path) -> None:
     assert copy.stat().st_mode & 0o777 == 0o600 and Path(journal).stat().st_mode & 0o077 == 0
     checked = keyed.service.run("broker", "check", str(copy))
     assert "1 ids given" in checked.stdout, checked
+
+
+# --- who waits -----------------------------------------------------------------------------------------------------
+
+
+def test_whoever_waits_with_a_revoked_key_hears_of_it(keyed: Any, until: Any) -> None:
+    """At once, and not when the wait would have been over."""
+    for name, role in (("boss", "operator"), ("alice", "submitter")):
+        keyed.add(name, role)
+    keyed.start(worker=False)
+    job = keyed.client("alice").submit("reverse", "x")
+    raised: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            job.result()
+        except errors.ZjobsError as error:
+            raised.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    keyed.manage("revoke", "alice")
+    until(lambda: raised, "the wait ends", lambda: "")
+    waiting.join()
+    assert isinstance(raised[0], errors.NotPermitted)
+
+
+def test_a_submitter_waits_for_its_own_jobs_alone(keyed: Any, ask: Any) -> None:
+    """A viewer may wait for all of them, and is not told their results."""
+    for name, role in (("alice", "submitter"), ("bob", "submitter"), ("eve", "viewer")):
+        keyed.add(name, role)
+    keyed.start()
+    alice, bob, eve = (keyed.client(name) for name in ("alice", "bob", "eve"))
+    job = alice.submit("reverse", "x")
+    assert job.result(timeout=20) == "x"
+    mine = ask(alice, "wait", ids=[job.id], wait_ms=1, results=True)
+    assert [result["id"] for result in mine["results"]] == [job.id]
+    assert ask(bob, "wait", ids=[job.id], wait_ms=1)["code"] == "not_permitted"
+    seen = ask(eve, "wait", ids=[job.id], wait_ms=1, results=True)
+    assert [each["id"] for each in seen["jobs"]] == [job.id] and seen["results"] == []
+    assert ask(eve, "result", id=job.id, wait_ms=1)["code"] == "not_permitted"
