@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,29 @@ def test_a_task_that_replaces_the_clock(bench: Start) -> None:
     assert all(0 <= one.elapsed_us < LIMIT_S * 1_000_000 for one in ended)
     sign_ms = it.runner.seen(0).sign_ms
     it.until(lambda: it.runner.seen(0).sign_ms > sign_ms)
+
+
+STOPPED = """
+import time
+
+@task
+def stop_clocks(): time.perf_counter_ns = time.monotonic_ns = lambda: 10**18
+
+@task
+def nap(): time.sleep(0.6)
+"""
+
+
+def test_clocks_replaced_by_an_earlier_job(bench: Start) -> None:
+    """The next job's duration and the liveness while it runs are measured by the clocks of the start."""
+    it = bench(STOPPED)
+    it.run("stop_clocks")
+    offered_ms = time.monotonic_ns() // 1_000_000
+    delivery = it.offer("nap")
+    it.until(lambda: it.runner.seen(delivery).sign_ms >= offered_ms)
+    assert it.runner.seen(delivery).sign_ms <= time.monotonic_ns() // 1_000_000
+    it.until(lambda: len(it.ended) == 2)
+    assert 600_000 <= it.ended[1].elapsed_us < LIMIT_S * 1_000_000
 
 
 def test_many_in_order(bench: Start) -> None:
