@@ -16,7 +16,7 @@ from zjobs.worker.task import platform
 
 PATIENCE_S = 2.0  # with what does not die of being killed
 END_S = 0.5  # for what a dead task process has left: the worker waits
-RESTLESS_S = 10.0  # with what starts others all the time
+MOST_LOOKS = 2_000  # for what starts others all the time
 
 
 class Leftovers:
@@ -28,6 +28,7 @@ class Leftovers:
         self._kept: frozenset[tuple[int, str]] = frozenset()
         self._seen_pid = ""
         self._children: dict[int, list[platform.Process]] = {}
+        self._met: set[tuple[int, str]] = set()  # as new children, since the end of the job
 
     def keep(self) -> None:
         """Whatever runs now was there before the next job."""
@@ -47,16 +48,30 @@ class Leftovers:
             return 0, True
         if platform.newest_pid() == self._seen_pid:  # the children are those kept, or the helpers
             return 0, True
-        killed, left = platform.end_all(self._find, PATIENCE_S, RESTLESS_S, self._none_is_left)
+        self._met = set()
+        killed, left = platform.end_all(self._find, PATIENCE_S, MOST_LOOKS, self._none_is_left)
         if not self._kept and not _helpers():
             return killed, self._none_is_left()
         self._kept_is_what_runs()
         return killed, not left
 
     def _find(self) -> tuple[list[platform.Process], bool]:
+        new = self._new_children()
+        if new:
+            return new, False
         self._look()
         alive = [process for process in self._below(self._own_pid) if process.alive]
         return alive, self._reap()
+
+    def _new_children(self) -> list[platform.Process]:
+        """Our living children that were not found before, nor kept. Of what starts another one and ends, over and over,
+        one is always our child; but it may have ended before a look at everything is over."""
+        passed = self._kept | self._met
+        helpers = _helpers()
+        children = platform.own_children()
+        new = [one for one in children if one.alive and one.identity not in passed and one.pid not in helpers]
+        self._met.update(one.identity for one in new)
+        return new
 
     def _none_is_left(self) -> bool:
         self._reap()

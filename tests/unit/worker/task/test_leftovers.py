@@ -378,20 +378,20 @@ def made_up(number: int) -> platform.Process:
 def test_one_look_that_finds_nothing_proves_nothing() -> None:
     """Not even when no time is given: the next look may meet it."""
     looks = iter([([], False), ([made_up(1)], False)])
-    assert platform.end_all(lambda: next(looks), 0, 0) == (0, [made_up(1)])
+    assert platform.end_all(lambda: next(looks), 0, 1) == (0, [made_up(1)])
 
 
 def test_who_starts_others_is_pursued_longer_than_who_does_not_die() -> None:
     """Each of them dies; that always others come is no sign that one cannot be killed."""
     looks = iter([*(([made_up(number)], False) for number in range(20)), *([([], False)] * platform.QUIET_LOOKS)])
-    assert platform.end_all(lambda: next(looks), 0.01, 60) == (20, [])
-    assert platform.end_all(lambda: ([made_up(1)], False), 0.01, 60) == (0, [made_up(1)])
+    assert platform.end_all(lambda: next(looks), 0.01, 100) == (20, [])
+    assert platform.end_all(lambda: ([made_up(1)], False), 0.01, 100) == (0, [made_up(1)])
 
 
 def test_who_always_starts_others_is_left_in_the_end() -> None:
     """What was seen last is named, though that look found only that something has ended."""
     looks = itertools.chain([([made_up(1)], False)], itertools.repeat(([], True)))
-    assert platform.end_all(lambda: next(looks), 60, 0.01) == (0, [made_up(1)])
+    assert platform.end_all(lambda: next(looks), 60, 3) == (0, [made_up(1)])
 
 
 COMET = """
