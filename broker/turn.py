@@ -23,7 +23,17 @@ from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.retention import Retention
 from zjobs.broker.sending import Sending
 from zjobs.messages import codec
-from zjobs.messages.dispatch import REPORTS, Heartbeat, Piece, Progress, Received, Reports, Started, WorkerMessage
+from zjobs.messages.dispatch import (
+    REPORTS,
+    Described,
+    Heartbeat,
+    Piece,
+    Progress,
+    Received,
+    Reports,
+    Started,
+    WorkerMessage,
+)
 from zjobs.messages.events import ServiceEvent
 from zjobs.messages.records import BrokerName
 from zjobs.messages.requests import Error, Reply, Request
@@ -209,6 +219,8 @@ class Turn:
             self.core.on_progress(message, now)
         elif isinstance(message, Piece):
             self.core.on_piece(message, now)
+        elif isinstance(message, Described):
+            self.core.on_described(message)
         else:
             assert isinstance(message, Received)
             self.core.on_received(message, self._sending.hears(message, now.mono_ms), now)

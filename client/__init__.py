@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zjobs.client.client import Client as Client
     from zjobs.client.errors import BadAddress as BadAddress
     from zjobs.client.errors import BadConfig as BadConfig
+    from zjobs.client.errors import BadData as BadData
     from zjobs.client.errors import BadKeyFile as BadKeyFile
     from zjobs.client.errors import BadReply as BadReply
     from zjobs.client.errors import BadRequest as BadRequest
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from zjobs.client.errors import QueueFull as QueueFull
     from zjobs.client.errors import ReadOnly as ReadOnly
     from zjobs.client.errors import Resumed as Resumed
+    from zjobs.client.errors import SchemaChanged as SchemaChanged
     from zjobs.client.errors import StillRunning as StillRunning
     from zjobs.client.errors import StorageFailed as StorageFailed
     from zjobs.client.errors import TooLarge as TooLarge

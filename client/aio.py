@@ -19,6 +19,7 @@ from zjobs.client.job import request_key_or_new
 from zjobs.client.net.async_connection import AsyncFlowRunner
 from zjobs.client.protocol import operations, submission
 from zjobs.client.protocol.job import NO_DATA, ids_of, job_like
+from zjobs.client.protocol.schemas import Schemas
 from zjobs.client.protocol.waiting import Ends
 from zjobs.client.settings import PATIENCE_S
 from zjobs.messages.records import JobStatus, Paused
@@ -63,6 +64,7 @@ class AsyncClient(AsyncFlowRunner):
         service: str | None = None,
     ) -> None:
         super().__init__(broker, timeout, patience, key, service)
+        self.schemas = Schemas()
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -89,7 +91,7 @@ class AsyncClient(AsyncFlowRunner):
     ) -> AsyncJob:
         """Queues one job; see `Client.submit`. When this is cancelled, the job may have been queued all the same."""
         like, request_key = job_like(type, priority, delay, time_limit), request_key_or_new(request_key)
-        accepted = await self._run(submission.submit(like, data, request_key))
+        accepted = await self._run(submission.submit(self.schemas, like, data, request_key))
         return AsyncJob(self, accepted.first_id, accepted.journal)
 
     async def submit_many(
@@ -104,7 +106,7 @@ class AsyncClient(AsyncFlowRunner):
     ) -> list[AsyncJob]:
         """Queues a job of this type for each of `datas`; see `Client.submit_many`."""
         like, request_key = job_like(type, priority, delay, time_limit), request_key_or_new(request_key)
-        parts = await self._run(submission.submit_many(like, datas, request_key))
+        parts = await self._run(submission.submit_many(self.schemas, like, datas, request_key))
         return [AsyncJob(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]
 
     async def retry(self, ids: Sequence[int], request_key: str | None = None) -> list[AsyncJob]:
@@ -137,6 +139,15 @@ class AsyncClient(AsyncFlowRunner):
     async def types(self) -> TypesReply:
         """The task types that the worker has announced."""
         return await self._ask(Types(), TypesReply)
+
+    async def schema(self, type: str, digest: str | None = None) -> dict[str, Any] | None:
+        """What a type takes; see `Client.schema`."""
+        parameters = (await self._run(self.schemas.of(type, digest))).parameters
+        return None if parameters is None else parameters.schema
+
+    async def check(self, type: str, data: Any = NO_DATA) -> bool:
+        """Whether a job of this type may have this data; see `Client.check`."""
+        return await self._run(submission.check(self.schemas, type, data))
 
     async def info(self, *, timeout: float | None = None) -> InfoReply:
         """The broker: versions, journal, worker, counts."""

@@ -17,6 +17,7 @@ from zjobs.client.job import Job, Watch, request_key_or_new
 from zjobs.client.net.connection import FlowRunner
 from zjobs.client.protocol import operations, submission
 from zjobs.client.protocol.job import NO_DATA, ids_of, job_like
+from zjobs.client.protocol.schemas import Schemas
 from zjobs.client.protocol.waiting import Ends
 from zjobs.client.settings import PATIENCE_S
 from zjobs.messages.records import JobStatus, Paused
@@ -75,6 +76,7 @@ class Client(FlowRunner):
         service: str | None = None,
     ) -> None:
         super().__init__(broker, timeout, patience, key, service)
+        self.schemas = Schemas()
 
     def __enter__(self) -> Client:
         return self
@@ -105,11 +107,12 @@ class Client(FlowRunner):
         delay: seconds before which it does not start. time_limit: seconds it may run; by default the type's.
         request_key: the same one with the same job again returns the same job; by default a new one. An exception
         after which the job may have been taken all the same carries it as `request_key`.
-        Raises UnknownType, TooLarge, QueueFull, KeyConflict, StorageFailed, ReadOnly; TypeError, ValueError or
+        Raises BadData (nothing was sent: the data is not what the type takes), UnknownType, TooLarge, QueueFull,
+        KeyConflict, StorageFailed, ReadOnly; TypeError, ValueError or
         OverflowError for data that msgpack cannot hold.
         """
         like, request_key = job_like(type, priority, delay, time_limit), request_key_or_new(request_key)
-        accepted = self._run(submission.submit(like, data, request_key))
+        accepted = self._run(submission.submit(self.schemas, like, data, request_key))
         return Job(self, accepted.first_id, accepted.journal)
 
     def submit_many(
@@ -128,12 +131,14 @@ class Client(FlowRunner):
         same `datas` makes no second jobs.
         """
         like, request_key = job_like(type, priority, delay, time_limit), request_key_or_new(request_key)
-        parts = self._run(submission.submit_many(like, datas, request_key))
+        parts = self._run(submission.submit_many(self.schemas, like, datas, request_key))
         return [Job(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]
 
-    def submit_in_parts(self, like: NewJob, datas: Iterable[Any], request_key: str) -> Iterator[SubmitReply]:
+    def submit_in_parts(
+        self, like: NewJob, datas: Iterable[Any], request_key: str, make: submission.Make = submission.checked
+    ) -> Iterator[SubmitReply]:
         """As submit_many, but yields what is accepted with every request; see `submission.Submission`."""
-        parts = submission.Submission(like, datas, request_key)
+        parts = submission.Submission(self.schemas, like, datas, request_key, make)
         while (reply := self._run(parts.next())) is not None:
             yield reply
 
@@ -182,6 +187,21 @@ class Client(FlowRunner):
     def types(self) -> TypesReply:
         """The task types that the worker has announced."""
         return self._ask(Types(), TypesReply)
+
+    def schema(self, type: str, digest: str | None = None) -> dict[str, Any] | None:
+        """What a type takes, as the JSON Schema of its parameters; None: the worker has announced none.
+
+        digest: as `types` tells it; by default, what was heard earlier counts.
+        """
+        parameters = self._run(self.schemas.of(type, digest)).parameters
+        return None if parameters is None else parameters.schema
+
+    def check(self, type: str, data: Any = NO_DATA) -> bool:
+        """Raises BadData, with the field and what it must be, when a job of this type cannot have this data.
+
+        `submit` checks as well. False: the worker has announced no schema, and will judge alone.
+        """
+        return self._run(submission.check(self.schemas, type, data))
 
     def info(self, *, timeout: float | None = None) -> InfoReply:
         """The broker: versions, journal, worker, counts."""

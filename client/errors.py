@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zjobs.messages.records import JobStatus
-from zjobs.messages.states import ErrorCode
+from zjobs.messages.states import ErrorCode, FailReason
 
 
 class ZjobsError(Exception):
@@ -68,6 +68,12 @@ class KeyConflict(ZjobsError):
     code = ErrorCode.KEY_CONFLICT.value
 
 
+class SchemaChanged(ZjobsError):
+    """The data was checked by a schema that the type no longer has."""
+
+    code = ErrorCode.SCHEMA_CHANGED.value
+
+
 class NotFound(ZjobsError):
     """No job has this id."""
 
@@ -121,6 +127,7 @@ BY_CODE: dict[str, type[ZjobsError]] = {
         QueueFull,
         Busy,
         KeyConflict,
+        SchemaChanged,
         NotFound,
         Expired,
         NotFinished,
@@ -178,6 +185,12 @@ class BadConfig(ZjobsError):
     """The user's config.toml has a mistake, or not the service that was asked for."""
 
     code = "bad_config"
+
+
+class BadData(ZjobsError, ValueError):
+    """The data is not what the type takes, by the schema that its worker has announced. Nothing was sent."""
+
+    code = FailReason.BAD_DATA.value
 
 
 class BadAddress(ZjobsError, ValueError):

@@ -3,18 +3,21 @@
 from typing import Annotated, Any, NamedTuple, Union
 
 from zjobs.messages.fields import (
+    MAX_DIGESTS,
     MAX_ID,
     ByKind,
     Delivery,
     Fraction,
     Id,
     IdOrNone,
+    Items,
     LastDelivery,
     Microseconds,
     Milliseconds,
     Name,
     Number,
     Positive,
+    SchemaDigest,
     ShortText,
     Text,
     TimeLimitMs,
@@ -99,6 +102,13 @@ class Recall(NamedTuple):
     session: ShortText
 
 
+class Describe(NamedTuple):
+    """The broker lacks the schemas of these digests, which the worker has announced."""
+
+    incarnation: ShortText
+    digests: Annotated[tuple[SchemaDigest, ...], Items(1, MAX_DIGESTS)]
+
+
 class TakeOver(NamedTuple):
     """`take_over`: the broker does not know the session of this incarnation; give it up and start anew."""
 
@@ -168,6 +178,14 @@ class Piece(NamedTuple):
     number: Positive
     offset: Number
     body: bytes
+
+
+class Described(NamedTuple):
+    """A schema that the broker asked for, as JSON in UTF-8."""
+
+    incarnation: ShortText
+    digest: SchemaDigest
+    schema: bytes
 
 
 class Started(NamedTuple):
@@ -270,10 +288,10 @@ class Reports(NamedTuple):
     round: Number = 0
 
 
-PipeMessage = Union[StartSession, Piece, Jobs, Ack, Rejected, Sent, CancelRun, Recall, TakeOver]
+PipeMessage = Union[StartSession, Piece, Jobs, Ack, Rejected, Sent, CancelRun, Recall, Describe, TakeOver]
 
 
-WorkerMessage = Union[Heartbeat, Started, Progress, Piece, Reports, Received]
+WorkerMessage = Union[Heartbeat, Started, Progress, Piece, Reports, Received, Described]
 
 PIPE: dict[str, Any] = {
     "session": StartSession,
@@ -284,6 +302,7 @@ PIPE: dict[str, Any] = {
     "rejected": Rejected,
     "cancel_run": CancelRun,
     "recall": Recall,
+    "describe": Describe,
     "take_over": TakeOver,
 }
 REPORTS: dict[str, Any] = {
@@ -293,4 +312,5 @@ REPORTS: dict[str, Any] = {
     "piece": Piece,
     "reports": Reports,
     "received": Received,
+    "described": Described,
 }

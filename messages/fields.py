@@ -26,6 +26,9 @@ MAX_DURATION_MS = 100 * 366 * 86_400_000
 MAX_IDS = 10_000
 MAX_WAIT_IDS = 200  # the broker looks them up in one go
 MAX_WAIT_MS = 60_000
+MAX_DIGESTS = 100
+DIGEST_CHARS = 16
+MAX_SCHEMA_BYTES = 64 << 10
 MAX_PAGE = 1_000
 
 Check = Callable[[Any], Any]
@@ -273,6 +276,7 @@ CheckpointPauseMs = Annotated[Ms, Integer(0, MAX_CHECKPOINT_PAUSE_MS)]
 Text = Annotated[str, Chars()]
 ShortText = Annotated[str, Chars(0, 256)]
 Name = Annotated[str, Chars(1, MAX_TYPE_CHARS)]
+SchemaDigest = Annotated[str, Chars(0, DIGEST_CHARS)]
 RequestKey = Annotated[str, Chars(1, MAX_REQUEST_KEY_CHARS)]
 Reason = Annotated[str, Chars(0, MAX_REASON_CHARS)]
 CheckpointPauseName = Annotated[str, Chars(1, MAX_HOLD_CHARS)]

@@ -36,6 +36,8 @@ from zjobs.messages.requests import (
     ResumeReply,
     Retry,
     RetryReply,
+    Schema,
+    SchemaReply,
     Show,
     ShowReply,
     Status,
@@ -103,6 +105,7 @@ OPERATIONS = (
     Operation("list", List, ListReply, Role.VIEWER),
     Operation("forget", Forget, ForgetReply, Role.SUBMITTER, Changes.JOB_BY_JOB, ids="ids", weight="ids"),
     Operation("types", Types, TypesReply, Role.VIEWER),
+    Operation("schema", Schema, SchemaReply, Role.VIEWER),
     Operation("info", Info, InfoReply, Role.VIEWER),
     Operation("backup", Backup, BackupReply, Role.OPERATOR),
 )

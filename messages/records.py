@@ -12,6 +12,7 @@ from zjobs.messages.fields import (
     Positive,
     Priority,
     Reason,
+    SchemaDigest,
     ShortText,
     Text,
 )
@@ -36,7 +37,8 @@ class Limits(NamedTuple):
 
 class TaskType(NamedTuple):
     """A task type as the worker announces it. After failure n of a job, its next attempt waits `retry_delay_ms`
-    times 2 to the power of n - 1; a task told to end has `grace_ms` for that."""
+    times 2 to the power of n - 1; a task told to end has `grace_ms` for that. `schema_digest`: of the schema of its
+    parameters, empty: it has none."""
 
     name: Name
     description: Text = ""
@@ -45,6 +47,7 @@ class TaskType(NamedTuple):
     time_limit_ms: DurationMs | None = None
     grace_ms: DurationMs = Ms(2_000)
     retry_delay_ms: DurationMs = Ms(1_000)
+    schema_digest: SchemaDigest = ""
 
 
 class BrokerName(NamedTuple):

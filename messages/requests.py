@@ -17,6 +17,7 @@ from zjobs.messages.fields import (
     Priority,
     Reason,
     RequestKey,
+    SchemaDigest,
     ShortText,
     SomeIds,
     Text,
@@ -50,9 +51,19 @@ class NewJob(NamedTuple):
     time_limit_ms: TimeLimitMs | None = None
 
 
+class CheckedBy(NamedTuple):
+    """The data of the jobs of this type was checked by the schema of this digest."""
+
+    type: Name
+    digest: SchemaDigest
+
+
 class Submit(NamedTuple):
+    """`schemas`: those that the client knows; when the type has another one, no job is taken."""
+
     request_key: RequestKey
     jobs: Annotated[tuple[NewJob, ...], Items(1)]
+    schemas: tuple[CheckedBy, ...] = ()
 
 
 class SubmitReply(NamedTuple):
@@ -273,6 +284,21 @@ class TypesReply(NamedTuple):
     types: tuple[TaskType, ...]
 
 
+class Schema(NamedTuple):
+    """What does this type take?"""
+
+    type: Name
+
+
+class SchemaReply(NamedTuple):
+    """`digest`: None: no worker has announced its types yet; empty: the type has no schema. `schema`: JSON, None: there
+    is none, or it has not come yet."""
+
+    journal: ShortText
+    digest: SchemaDigest | None
+    schema: bytes | None
+
+
 class Info(NamedTuple):
     pass
 
@@ -340,6 +366,7 @@ Request = Union[
     List,
     Forget,
     Types,
+    Schema,
     Info,
     Backup,
 ]
@@ -361,6 +388,7 @@ Reply = Union[
     ListReply,
     ForgetReply,
     TypesReply,
+    SchemaReply,
     InfoReply,
     BackupReply,
     Error,

@@ -34,6 +34,7 @@ class ErrorCode(str, Enum):
     QUEUE_FULL = "queue_full"
     BUSY = "busy"
     KEY_CONFLICT = "key_conflict"
+    SCHEMA_CHANGED = "schema_changed"
     NOT_FOUND = "not_found"
     EXPIRED = "expired"
     NOT_FINISHED = "not_finished"

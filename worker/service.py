@@ -197,7 +197,8 @@ class _Loop:
     def run(self, incarnation: str, log_files: LogFiles) -> None:
         """Raises Unstartable, Lost, _Stopped, OSError."""
         chatter = Chatter(log)
-        core = WorkerCore(incarnation, self._announced_types(chatter), *_self(), self._config.farewell_ms)
+        types = self._announced_types(chatter)
+        core = WorkerCore(incarnation, types, *_self(), self._config.farewell_ms, self._processes.schemas)
         spool = SpoolFile(worker_lock.spool_path(self._config.pipe))
         turn = Turn(core, self._processes, spool, log_files, chatter, log, lambda: secrets.token_hex(16), _reachable)
         _print_ready(self._config)

@@ -155,7 +155,7 @@ class Turn:
         announced = self._task_process.types is not None
         self._hear(self._task_process.events(), now_ms)
         if self._task_process.types is not None and not announced:
-            self.core.on_ready(self._task_process.types, now_ms)
+            self.core.on_ready(self._task_process.types, now_ms, self._task_process.schemas)
 
     def _hear(self, events: list[TaskEvent], now_ms: Ms) -> None:
         for event in events:

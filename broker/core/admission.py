@@ -64,7 +64,7 @@ class Admission:
                 what = f"{len(job.data)} bytes of data; the limit is {limit}"
                 return Error(ErrorCode.TOO_LARGE, _which(place, jobs) + what)
             if types is not None and job.type not in types:
-                return _unknown_type(_which(place, jobs), job.type, types)
+                return unknown_type(_which(place, jobs), job.type, types)
         return self._no_room(jobs, unended, owner)
 
     def refuse_retry(
@@ -75,7 +75,7 @@ class Admission:
             if not job.state.final:
                 return Error(ErrorCode.NOT_FINISHED, f"job {job.id} has not ended yet")
             if types is not None and job.type not in types:
-                return _unknown_type(f"job {job.id}: ", job.type, types)
+                return unknown_type(f"job {job.id}: ", job.type, types)
         size, most = _data_bytes(jobs), self._limits.request_bytes
         if len(jobs) > 1 and size > most:  # a job by itself was admitted once, by the limits of then
             return Error(ErrorCode.TOO_LARGE, f"these jobs have {size} bytes of data; the limit is {most}")
@@ -147,7 +147,8 @@ def _growth(jobs: Sequence[NewJob] | Sequence[Job]) -> int:
     return _data_bytes(jobs) + len(jobs) * JOB_BYTES
 
 
-def _unknown_type(which: str, job_type: str, types: Collection[str]) -> Error:
+def unknown_type(which: str, job_type: str, types: Collection[str]) -> Error:
+    """The worker has no such type. `which`: of several jobs, with a colon."""
     names = ", ".join(sorted(types)) or "none"
     return Error(ErrorCode.UNKNOWN_TYPE, f"{which}the worker has no task type {job_type!r}; it has: {names}")
 

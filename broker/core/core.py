@@ -35,8 +35,9 @@ from zjobs.broker.core.jobs import (
 from zjobs.broker.core.lifecycle import Fate, next_state
 from zjobs.broker.core.needs import Needs, Read
 from zjobs.broker.core.queue_state import QueueState
+from zjobs.broker.core.schemas import Schemas, outdated
 from zjobs.broker.core.worker_status import Instant
-from zjobs.messages.dispatch import Ended, Heartbeat, Output, Piece, Progress, Received, Reports, Started
+from zjobs.messages.dispatch import Described, Ended, Heartbeat, Output, Piece, Progress, Received, Reports, Started
 from zjobs.messages.ops import OPERATION_OF
 from zjobs.messages.records import BrokerName, Missing, Paused
 from zjobs.messages.requests import (
@@ -73,6 +74,7 @@ class Core(QueueState):
         self._rules = rules
         self._admission = Admission(loaded.owned, rules)
         self._effects = Effects()
+        self._schemas = Schemas(loaded.schemas, loaded.types)
         self._surplus: set[int] = set()  # new jobs whose records are not kept in memory
 
     # --- the begin of a turn -------------------------------------------------------------------------------------
@@ -124,6 +126,7 @@ class Core(QueueState):
         answer = self._admission.earlier(owner, request)
         answer = answer or admission.too_many(len(request.jobs), self._rules.limits)
         answer = answer or self._admission.refuse_submit(request.jobs, self.types, self.unended, owner)
+        answer = answer or outdated(request.schemas, self.types)
         if answer is None:
             answer = self._give_ids(owner, request, request.jobs)
             for job_id, new in enumerate(request.jobs, answer.first_id):
@@ -219,12 +222,20 @@ class Core(QueueState):
             self._settle(lifecycle.after_loss(job, began_at, self.type_of(job), self.moment(now)), now)
         if heard.types is not None and heard.types != self.types:
             self.types = self._effects.changes.types = heard.types
+            self._effects.changes.schemas |= dict.fromkeys(self._schemas.announced(heard.types))
         if heard.known:
             for delivery in self._dispatch.in_flight:
                 if self._jobs[self._dispatch.in_flight[delivery]].cancelling:
                     self._dispatch.cancel(delivery)
+        if heard.known and self._schemas.missing:
+            self._dispatch.ask_for_schemas(heartbeat.incarnation, self._schemas.missing)
         if self.paused is not None:
             self._dispatch.recall()
+
+    def on_described(self, message: Described) -> None:
+        """The worker sends a schema that it was asked for."""
+        if self._schemas.accepts(message.digest, message.schema):
+            self._effects.changes.schemas[message.digest] = message.schema
 
     def on_gone(self) -> None:
         """The connection to the worker is lost; what it was running stays in doubt until one is heard again."""

@@ -17,6 +17,7 @@ from zjobs.messages.dispatch import (
     Ack,
     Arrived,
     CancelRun,
+    Describe,
     Ended,
     Heartbeat,
     Invalid,
@@ -312,6 +313,9 @@ class Dispatch:
         """Tells the worker that this run shall end."""
         if self.status.known:
             self._decided.pipe.append(CancelRun(self.session_name, delivery))
+
+    def ask_for_schemas(self, incarnation: str, digests: tuple[str, ...]) -> None:
+        self._decided.pipe.append(Describe(incarnation, digests))
 
     def recall(self) -> None:
         """Asks for everything that has not begun, if there is anything."""

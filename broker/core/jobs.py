@@ -144,6 +144,7 @@ class Loaded(NamedTuple):
     paused: Paused | None
     owned: dict[str, int]  # how many jobs of each owner have not ended
     service: Service = Service()
+    schemas: frozenset[str] = frozenset()  # the digests of those that are kept
 
 
 class EndedJob(NamedTuple):
@@ -170,6 +171,7 @@ class Changes:
         self.deliveries: list[tuple[DeliveryNumber, JobId]] = []
         self.session: Session | None = None
         self.types: dict[str, TaskType] | None = None
+        self.schemas: dict[str, bytes | None] = {}  # by digest; None: it is dropped
         self.pauses: list[Paused | None] = []  # the last one holds
         self.counters: Counters | None = None
         self.service: Service | None = None

@@ -40,6 +40,7 @@ class Needs(NamedTuple):
     results: Sequence[ResultNeed] = ()
     outputs: Sequence[OutputNeed] = ()
     details: Sequence[int] = ()
+    schemas: Sequence[str] = ()  # by digest
 
 
 class ResultPiece(NamedTuple):
@@ -80,9 +81,10 @@ class Found(NamedTuple):
     results: Mapping[ResultNeed, ResultPiece]
     outputs: Mapping[OutputNeed, OutputPiece]
     details: Mapping[int, Details]
+    schemas: Mapping[str, bytes]
 
 
-NOTHING = Found({}, {}, {}, {}, {}, {}, {})
+NOTHING = Found({}, {}, {}, {}, {}, {}, {}, {})
 
 
 class TurnNeeds(NamedTuple):

@@ -10,6 +10,7 @@ import platform
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
+from zjobs.broker.core.admission import unknown_type
 from zjobs.broker.core.jobs import EndedJob, Job
 from zjobs.broker.core.needs import NOTHING, Needs, OutputNeed, OutputPiece, ResultNeed, ResultPiece
 from zjobs.broker.core.queue_state import QueueState
@@ -40,6 +41,8 @@ from zjobs.messages.requests import (
     Request,
     Result,
     ResultReply,
+    Schema,
+    SchemaReply,
     Show,
     ShowReply,
     Status,
@@ -279,6 +282,16 @@ class Queries(NamedTuple):
     def types(self, request: Types) -> TypesReply:
         types = self.core.types or {}
         return TypesReply(self.core.journal, self.core.types is not None, tuple(types[name] for name in sorted(types)))
+
+    def schema(self, request: Schema) -> Reply:
+        types = self.core.types
+        if types is None:
+            return SchemaReply(self.core.journal, None, None)
+        if request.type not in types:
+            return unknown_type("", request.type, types)
+        digest = types[request.type].schema_digest
+        found = self.journal.read(Needs(schemas=[digest])).schemas if digest else {}
+        return SchemaReply(self.core.journal, digest, found.get(digest))
 
     def info(self, request: Info) -> InfoReply:
         core, journal, service = self.core, self.journal, self.service

@@ -39,6 +39,7 @@ _CODES: dict[type[ZjobsError], int] = {
     errors.BadAddress: USAGE,
     errors.BadConfig: USAGE,
     errors.BadKeyFile: USAGE,
+    errors.BadData: USAGE,
     errors.NotFound: NO_SUCH_JOB,
     errors.Expired: NO_SUCH_JOB,
     errors.BrokerChanged: OTHER_JOURNAL,

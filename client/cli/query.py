@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from zjobs.client.cli import exit_codes
 from zjobs.client.cli.call import Call, ids_of_words, job_id_of, say_missing
+from zjobs.client.cli.schema.files import SchemaFiles
 from zjobs.client.cli.show import format
 from zjobs.client.errors import NotPermitted
+from zjobs.client.protocol.schemas import Schemas
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests import QueueReply, StatusReply
+from zjobs.program.cli.options import nearest
+from zjobs.program.cli.parse import UsageError
 
 
 def status(call: Call) -> int:
@@ -54,11 +58,21 @@ def show(call: Call) -> int:
 
 def types(call: Call) -> int:
     """Runs `zclient types`."""
+    from zjobs.client.cli.schema import describe  # not for the other commands, which know no schemas
+
     reply = call.client.types()
     if not reply.known:
         call.output.note("no worker has announced its types yet")
-    for task, line in zip(reply.types, format.type_lines(reply.types)):
-        call.output.line(line, task)
+    call.client.schemas = Schemas(SchemaFiles(call.client.address))
+    name = call.args["TYPE"]
+    shown = [task for task in reply.types if name in (None, task.name)]
+    if name is not None and not shown:
+        near = nearest(name, [task.name for task in reply.types])
+        raise UsageError(f"there is no type {name}" + (f"; did you mean {near}?" if near else ""))
+    for task in shown:
+        schema = call.client.schema(task.name, task.schema_digest)
+        lines = describe.everything(task, schema) if name else describe.briefly(task, schema)
+        call.output.line("\n".join(lines), {**task._asdict(), "schema": schema})
     return exit_codes.DONE
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from zjobs.client.cli import exit_codes
 from zjobs.client.cli.call import Call, chosen_request_key, decoded, open_bytes, repeat_hint
+from zjobs.client.cli.schema.files import SchemaFiles
 from zjobs.client.errors import ZjobsError
+from zjobs.client.protocol.arguments import Given, data_of
 from zjobs.client.protocol.job import NO_DATA, ids_of, job_like
+from zjobs.client.protocol.schemas import Schemas
 from zjobs.messages import values
 from zjobs.messages.requests import SubmitReply
 from zjobs.program.cli.parse import UsageError
+
+if TYPE_CHECKING:
+    from zjobs.program.schema import Parameters
 
 
 def submit(call: Call) -> int:
@@ -29,12 +35,13 @@ def submitted(call: Call, request_key: str) -> Iterator[SubmitReply]:
     An error names the line of --lines that was not taken.
     """
     args = call.args
-    datas = _datas(args)
+    givens = _givens(args)
+    call.client.schemas = Schemas(SchemaFiles(call.client.address))
     like = job_like(args["TYPE"], args["--priority"], args["--delay"], args["--time-limit"])
     taken = 0
     checked = True
     try:
-        for accepted in call.client.submit_in_parts(like, datas, request_key):
+        for accepted in call.client.submit_in_parts(like, givens, request_key, _data):
             if checked and not accepted.checked:
                 call.output.note("no worker has announced its types yet: the type was not checked")
             checked = accepted.checked
@@ -51,20 +58,27 @@ def submitted(call: Call, request_key: str) -> Iterator[SubmitReply]:
         raise
 
 
-def _datas(args: dict[str, Any]) -> Iterable[Any]:
-    """What the jobs get: the one thing that DATA or --arg say, or the lines of --lines, read as they are used."""
-    data, arguments, lines = args["DATA"], args["--arg"], args["--lines"]
-    if (data is not None) + bool(arguments) + (lines is not None) > 1:
-        raise UsageError("DATA, --arg and --lines exclude each other: give one of them")
-    for value in (args["TYPE"], args["--once"], data, *arguments):
+def _givens(args: dict[str, Any]) -> Iterable[Given]:
+    """What is given for each job: words, --arg and --file for one, or the lines of --lines, read as they are used."""
+    words, arguments, file, lines = args["ARG"], args["--arg"], args["--file"], args["--lines"]
+    if lines is not None and (words or arguments or file is not None):
+        raise UsageError("--lines goes with no ARG, --arg or --file: each line is what a job gets")
+    for value in (args["TYPE"], args["--once"], *words, *arguments):
         _check_text(value)
     if lines is not None:
-        return _lines(open_bytes(lines), lines)
-    if arguments:
-        return [_named(arguments)]
-    if data == "-":
-        return [decoded(open_bytes("-").read(), "standard input")]
-    return [NO_DATA if data is None else data]
+        return (Given([line]) for line in _lines(open_bytes(lines), lines))
+    read = [open_bytes("-").read() if word == "-" else word for word in words]
+    return [Given(read, _named(arguments), None if file is None else _contents(file))]
+
+
+def _data(given: Given, parameters: Parameters | None) -> Any:
+    """The data that is meant, once it is certain that it can be sent."""
+    data = data_of(given, parameters)
+    try:
+        values.pack_value(data if data is not NO_DATA else None)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"this cannot be sent: {error}") from None
+    return data
 
 
 def _check_text(value: str | None) -> None:
@@ -74,26 +88,26 @@ def _check_text(value: str | None) -> None:
         raise UsageError(f"{value!a} is not UTF-8 text") from None
 
 
-def _named(arguments: list[str]) -> dict[str, Any]:
-    """The map that `NAME=VALUE` words make: values are JSON where they parse as such, else text."""
-    import json  # not needed to submit text
-
-    named: dict[str, Any] = {}
+def _named(arguments: list[str]) -> dict[str, str | bytes]:
+    """What `NAME=VALUE` words give; bytes: what a file has."""
+    named: dict[str, str | bytes] = {}
     for argument in arguments:
         name, equals, value = argument.partition("=")
         if not name or not equals:
             raise UsageError(f"--arg {argument}: this is not NAME=VALUE")
         if name in named:
             raise UsageError(f"--arg {name} is given twice")
-        try:
-            named[name] = json.loads(value)
-        except (ValueError, RecursionError):
-            named[name] = value
-    try:
-        values.pack_value(named)
-    except (ValueError, OverflowError) as error:
-        raise UsageError(f"--arg: {error}") from None
+        is_file = value.startswith("@") and not value.startswith("@@")
+        named[name] = _contents(value[1:]) if is_file else value.removeprefix("@")
     return named
+
+
+def _contents(path: str) -> bytes:
+    with open_bytes(path) as file:
+        try:
+            return file.read()
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror}") from None
 
 
 def _lines(file: BinaryIO, path: str) -> Iterator[str]:

@@ -17,9 +17,12 @@ MOST_ROWS = 1_000_000_000
 SUBMITTING = ("submit", "batch")
 
 _DATA = """\
-DATA is text; '-' reads it from standard input. A job without DATA has none, which
-is not the same as an empty text. Put data that begins with a dash behind '--':
-zclient {} reverse -- -x"""
+Each ARG is a parameter of the type, in order; 'zclient types TYPE' shows what they
+are, and the words are converted accordingly: 3 is a number for a parameter that takes
+numbers, and text for one that takes text. Lists and maps are written in JSON; '-' is
+what standard input has. While the parameters of a type are not known, one ARG at most
+may be given, which is text. A job without any has no data, which is not the same as
+an empty text. Put what begins with a dash behind '--': zclient {} reverse -- -x"""
 _IDS = "'-' among the IDs reads ids from standard input, such as those that submit prints."
 
 
@@ -42,7 +45,7 @@ def _seconds(text: str) -> float:
 COMMANDS = (
     Command(
         "submit",
-        "TYPE [DATA]",
+        "TYPE [ARG...]",
         "submit a job and print its id",
         """\
 Submit a job and print its id. Once the id is printed, the job is on the broker's
@@ -64,7 +67,7 @@ disk and will not be lost.""",
     ),
     Command(
         "batch",
-        "TYPE [DATA]",
+        "TYPE [ARG...]",
         "submit a job, wait for it and print its result",
         """\
 Submit a job, show its status on stderr while it is waited for, and print its id and
@@ -162,7 +165,14 @@ them. With --wait, it is safe to touch the instrument once the command has ended
 exit code 0. 'zclient info' shows the REASON; pausing again replaces it.""",
     ),
     Command("resume", "", "end a pause", "End a pause: jobs start again."),
-    Command("types", "", "list the job types", "List the job types that the worker knows, with their descriptions."),
+    Command(
+        "types",
+        "[TYPE]",
+        "list the job types, and what they take",
+        """\
+List the job types that the worker knows: their parameters, time limits and
+descriptions. With a TYPE, print everything known about it.""",
+    ),
     Command(
         "info",
         "",
@@ -210,11 +220,12 @@ OPTIONS = (
     Option(
         "--arg",
         "NAME=VALUE",
-        "a named parameter, instead of DATA; VALUE is JSON if it parses, else text",
+        "a parameter by its name; @FILE is what FILE has, and @@ stands for an @ that VALUE begins with",
         SUBMITTING,
         repeatable=True,
     ),
-    Option("--lines", "FILE", "submit a job for each line of FILE ('-': standard input)", SUBMITTING),
+    Option("--file", "FILE", "the bytes of FILE, for a type that takes bytes ('-': standard input)", SUBMITTING),
+    Option("--lines", "FILE", "submit a job for each line of FILE, its one ARG ('-': standard input)", SUBMITTING),
     Option(
         "--priority",
         "N",
@@ -255,6 +266,7 @@ OPTIONS = (
     Option("--type", "TYPE", "only jobs of this type", ("list",)),
     Option("--limit", "N", "show at most N jobs", ("list",), partial(integer, low=1, high=MOST_ROWS), default="20"),
     Option("--before", "ID", "only jobs with smaller ids; continues an earlier list", ("list",), job_id),
+    Option("--output", "FILE", "write the result to FILE: bytes and text unchanged", ("result",), short="-o"),
     Option("--wait", "", "wait until the job has finished", ("result",)),
     Option("--wait", "", "wait until each job has ended", ("cancel",)),
     Option(

@@ -41,7 +41,7 @@ def result(call: Call) -> int:
             value = call.client.job(job_id).result(call.args["--max-wait"])
     else:
         value = call.client.result(job_id)
-    call.output.result(value, _fields(job_id, value))
+    _show_result(call, job_id, value)
     return exit_codes.DONE
 
 
@@ -275,8 +275,23 @@ def _print_result(call: Call, job: JobStatus, journal: str) -> None:
     """Prints the job's result. Raises JobFailed or JobCancelled when there is none."""
     if job.state is not JobState.COMPLETED:
         raise ended_without_result(job)
-    value = call.client.result(job.id, journal=journal)
-    call.output.result(value, _fields(job.id, value))
+    _show_result(call, job.id, call.client.result(job.id, journal=journal))
+
+
+def _show_result(call: Call, job_id: int, value: Any) -> None:
+    """Prints a result, or writes it to the file of --output."""
+    path = call.args.get("--output")
+    if path is None:
+        call.output.result(value, _fields(job_id, value))
+        return
+    data = value if isinstance(value, bytes) else text.result_text(value).encode(errors="backslashreplace")
+    try:
+        with open(path, "wb") as file:
+            file.write(data)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+    if call.output.as_json:
+        call.output.line("", {"id": job_id, "state": JobState.COMPLETED, "file": path, "bytes": len(data)})
 
 
 def _fields(job_id: int, value: Any) -> dict[str, Any]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from zjobs.client import errors
 from zjobs.client.protocol import operations
 from zjobs.client.protocol.actions import Ask, Flow
 from zjobs.client.protocol.job import NO_DATA, JobHandle
+from zjobs.client.protocol.schemas import MOST_CHANGES, UNKNOWN, Schemas
 from zjobs.client.settings import Settings
 from zjobs.messages import values
 from zjobs.messages.fields import MAX_REQUEST_KEY_CHARS
 from zjobs.messages.records import Limits
-from zjobs.messages.requests import Hello, HelloReply, NewJob, Retry, RetryReply, Submit, SubmitReply
+from zjobs.messages.requests import CheckedBy, Hello, HelloReply, NewJob, Retry, RetryReply, Submit, SubmitReply
 from zjobs.messages.units import JobId
+
+if TYPE_CHECKING:
+    from zjobs.program.schema import Parameters
 
 # Up to here a body is below the limits of any broker; above, they are asked for first, because a frame that is
 # much too large ends the connection without a reply.
@@ -30,22 +34,85 @@ KEY_SUFFIX_CHARS = 8
 _NOT_PROMISED = (errors.BrokerUnreachable, errors.StorageFailed, errors.ReadOnly)
 
 
+# Makes a job's data of what was given, by what the type takes (None: nobody knows). Raises ValueError when it cannot.
+Make = Callable[[Any, "Parameters | None"], Any]
+Part = list[tuple[Any, NewJob]]  # what was given for each job, and the job
+
+
+def checked(data: Any, parameters: Parameters | None) -> Any:
+    """Data that was given as it is to be."""
+    if parameters is not None:
+        from zjobs.client.protocol.arguments import check_data  # there is a schema, so this is needed anyway
+
+        check_data(data, parameters)
+    return data
+
+
+class Maker:
+    """Makes jobs of one type of what was given, by what the type takes. `schema`: the one that it goes by.
+
+    make: what makes a job's data. A schema that was kept may be out of date, so it is renewed before anything is
+    refused by it.
+    """
+
+    def __init__(self, schemas: Schemas, like: NewJob, make: Make) -> None:
+        self.schema = UNKNOWN
+        self._schemas = schemas
+        self._like = like
+        self._make = make
+        self._asked = self._renewed = False
+
+    def job(self, given: Any) -> Flow[NewJob]:
+        """Raises BadData, and what `make` raises beside ValueError."""
+        if not self._asked:
+            self.schema = yield from self._schemas.of(self._like.type)
+            self._asked = True
+        try:
+            return self.made(given)
+        except errors.BadData:
+            if self._renewed:
+                raise
+            yield from self.renew()
+            return self.made(given)
+
+    def renew(self) -> Flow[None]:
+        """Goes by the schema that the type has now."""
+        self._renewed = True
+        self._schemas.changed(self._like.type)
+        self.schema = yield from self._schemas.of(self._like.type)
+
+    def made(self, given: Any) -> NewJob:
+        try:
+            data = self._make(given, self.schema.parameters)
+        except ValueError as error:
+            raise errors.BadData(f"{self._like.type}: {error}") from None
+        return self._like._replace(data=None if data is NO_DATA else values.pack_value(data))
+
+    @property
+    def checked_by(self) -> tuple[CheckedBy, ...]:
+        return (CheckedBy(self._like.type, self.schema.digest),) if self.schema.digest else ()
+
+
 class Submission:
     """Jobs of one kind in as few requests as the limits allow; `datas` is read as it goes.
 
-    like: the job but for its data, from `job_like`. The requests have the keys `request_key`, then this with `.2`,
-    `.3`, … behind it: the same `datas` fall into the same requests. Raises BadRequest for a key of a wrong length.
+    like: the job but for its data, from `job_like`; make: what makes that of each of `datas`, see `Maker`. The requests
+    have the keys `request_key`, then this with `.2`, `.3`, … behind it: the same `datas` fall into the same requests.
+    Raises BadRequest for a key of a wrong length.
     """
 
-    def __init__(self, like: NewJob, datas: Iterable[Any], request_key: str) -> None:
+    def __init__(
+        self, schemas: Schemas, like: NewJob, datas: Iterable[Any], request_key: str, make: Make = checked
+    ) -> None:
         one = isinstance(datas, Sequence) and len(datas) == 1
         most = MAX_REQUEST_KEY_CHARS - (0 if one else KEY_SUFFIX_CHARS)
         if not 1 <= len(request_key) <= most:
             raise errors.BadRequest(f"a request key has 1 to {most} characters here, not {len(request_key)}")
         self._key = request_key
-        self._jobs = (like._replace(data=None if data is NO_DATA else values.pack_value(data)) for data in datas)
+        self._datas = iter(datas)
+        self._maker = Maker(schemas, like, make)
         self._limits: Limits | None = None
-        self._next: NewJob | None = None  # what did not fit into the request before
+        self._next: tuple[Any, NewJob] | None = None  # what did not fit into the request before
         self._problem: Exception | None = None
         self._requests = 0
 
@@ -58,19 +125,44 @@ class Submission:
         if part:
             self._requests += 1
             key = self._key if self._requests == 1 else f"{self._key}.{self._requests}"
-            reply: SubmitReply = yield from _promised(Submit(key, tuple(part)), SubmitReply)
-            return reply
+            return (yield from self._accepted(key, part))
         if self._problem is not None:
             raise self._problem
         return None
 
-    def _part(self) -> Flow[list[NewJob]]:
+    def _accepted(self, key: str, part: Part) -> Flow[SubmitReply]:
+        """Sends a request; anew, made by another schema, when the broker says that the type has one by now."""
+        for attempt in range(1, MOST_CHANGES + 1):
+            jobs = tuple(job for _, job in part)
+            try:
+                reply: SubmitReply = yield from _promised(Submit(key, jobs, self._maker.checked_by), SubmitReply)
+                break
+            except errors.SchemaChanged:
+                if attempt == MOST_CHANGES:
+                    raise
+                yield from self._maker.renew()
+                part = self._anew(part)
+        return reply
+
+    def _anew(self, part: Part) -> Part:
+        """The same jobs, and what waits for the next request, by another schema."""
+        if self._next is not None:
+            self._next = self._next[0], self._maker.made(self._next[0])
+        return [(given, self._maker.made(given)) for given, _ in part]
+
+    def _part(self) -> Flow[Part]:
         """The jobs of the next request."""
         part = [] if self._next is None else [self._next]
-        part_bytes = sum(map(_job_bytes, part))
+        part_bytes = sum(_job_bytes(job) for _, job in part)
         self._next = None
+        made_by = self._maker.schema if part else None
         try:
-            while self._problem is None and (job := next(self._jobs, None)) is not None:
+            while self._problem is None:
+                given = next(self._datas, self)
+                if given is self:
+                    break
+                job = yield from self._maker.job(given)
+                made_by = made_by or self._maker.schema
                 job_bytes = _job_bytes(job)
                 if self._limits is None and (part or job_bytes > SMALL_BYTES):
                     self._limits = (yield Ask(Hello(), HelloReply)).limits
@@ -78,27 +170,36 @@ class Submission:
                     _check_size(job, job_bytes, self._limits)
                     room = self._limits.request_bytes - REQUEST_OVERHEAD_BYTES - part_bytes
                     if job_bytes > room or len(part) == self._limits.request_jobs:
-                        self._next = job
+                        self._next = (given, job)
                         break
-                part.append(job)
+                part.append((given, job))
                 part_bytes += job_bytes
         except Exception as error:  # raised once the jobs before it are sent
+            if isinstance(error, errors.BrokerUnreachable):
+                error.request_key = self._key
             self._problem = error
-        return part
+        return part if made_by in (None, self._maker.schema) else self._anew(part)
 
 
-def submit(like: NewJob, data: Any, request_key: str) -> Flow[SubmitReply]:
+def check(schemas: Schemas, type: str, data: Any) -> Flow[bool]:
+    """Whether there is a schema to check by. Raises BadData."""
+    maker = Maker(schemas, NewJob(type), checked)
+    yield from maker.job(data)
+    return maker.schema.parameters is not None
+
+
+def submit(schemas: Schemas, like: NewJob, data: Any, request_key: str) -> Flow[SubmitReply]:
     """Submits one job."""
-    reply = yield from Submission(like, [data], request_key).next()
+    reply = yield from Submission(schemas, like, [data], request_key).next()
     assert reply is not None
     return reply
 
 
-def submit_many(like: NewJob, datas: Iterable[Any], request_key: str) -> Flow[list[SubmitReply]]:
+def submit_many(schemas: Schemas, like: NewJob, datas: Iterable[Any], request_key: str) -> Flow[list[SubmitReply]]:
     """Submits jobs, in requests that are not too large."""
     accepted: list[SubmitReply] = []
     try:
-        parts = Submission(like, datas, request_key)
+        parts = Submission(schemas, like, datas, request_key)
         while (part := (yield from parts.next())) is not None:
             accepted.append(part)
     except errors.ZjobsError as error:

@@ -15,7 +15,7 @@ What becomes of each message in each state stands in `states`. The rest:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from zjobs.messages import dispatch as d
 from zjobs.messages.records import BrokerName, TaskType
@@ -33,6 +33,7 @@ HEARTBEAT_MS = 1000
 RETURN_AFTER_MS = 50
 START_AFTER_MS = 3  # most short jobs end before; then their end says all, and the broker is not woken for nothing
 FAREWELL_MS = Ms(5000)
+DESCRIBED_BYTES = 256 << 10
 UNACKNOWLEDGED_BYTES = 4 << 20
 OUTPUT_UNACKNOWLEDGED_BYTES = 1 << 20  # the rest of a running job's output waits where only its end is kept
 
@@ -40,7 +41,8 @@ OUTPUT_UNACKNOWLEDGED_BYTES = 1 << 20  # the rest of a running job's output wait
 class WorkerCore:
     """The state of one worker; it begins with a task process that has announced `types`.
 
-    farewell_ms: how long it waits for acknowledgements when it stops. `warning`: a sentence for `info`, None: none.
+    farewell_ms: how long it waits for acknowledgements when it stops. schemas: of what the types take, by digest.
+    `warning`: a sentence for `info`, None: none.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class WorkerCore:
         host: str,
         pid: int,
         farewell_ms: Ms = FAREWELL_MS,
+        schemas: Mapping[str, bytes] | None = None,
     ) -> None:
         self.state = State.NO_SESSION
         self.warning: str | None = None
@@ -58,6 +61,7 @@ class WorkerCore:
         self._pid = pid
         self._farewell = Farewell(farewell_ms)
         self._ready = True
+        self._schemas = schemas or {}
         self._effects: list[e.Effect] = []
         self._announce(types)
         self._begin(incarnation)
@@ -101,9 +105,9 @@ class WorkerCore:
         if isinstance(message, d.TakeOver):
             if message.incarnation == self.incarnation:
                 self._act(d.TakeOver, next_incarnation, now_ms)
-        elif isinstance(message, d.StartSession):
+        elif isinstance(message, (d.StartSession, d.Describe)):
             if message.incarnation == self.incarnation:
-                self._act(d.StartSession, message, now_ms)
+                self._act(type(message), message, now_ms)
         elif message.session == self.session:
             self._act(type(message), message, now_ms)
 
@@ -176,6 +180,14 @@ class WorkerCore:
     def _return(self, message: d.Recall, now_ms: Ms) -> None:
         self._returning.wanted |= self.inbox.unbegun
 
+    def _describe(self, message: d.Describe, now_ms: Ms) -> None:
+        room_bytes = DESCRIBED_BYTES  # heartbeats must not wait behind them; what is missing is asked for again
+        for digest in message.digests:
+            schema = self._schemas.get(digest)
+            if schema is not None and room_bytes > 0:
+                room_bytes -= len(schema)
+                self._effects.append(e.Publish(d.Described(self.incarnation, digest, schema)))
+
     def _renew(self, incarnation: str, now_ms: Ms) -> None:
         self._begin(incarnation)
         self._ready = False
@@ -201,9 +213,10 @@ class WorkerCore:
 
     # --- what the task process does --------------------------------------------------------------------
 
-    def on_ready(self, types: tuple[TaskType, ...], now_ms: Ms) -> None:
-        """A new task process has announced its types."""
+    def on_ready(self, types: tuple[TaskType, ...], now_ms: Ms, schemas: Mapping[str, bytes] | None = None) -> None:
+        """A new task process has announced its types. schemas: of their parameters, by digest."""
         self._ready = True
+        self._schemas = schemas or {}
         if types != self.types:
             self._announce(types)
             self._heartbeat_at_ms = now_ms

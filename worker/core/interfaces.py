@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol, Union
 
@@ -34,11 +35,12 @@ class Death(NamedTuple):
 
 
 class TaskProcess(Protocol):
-    """One task process after the other. `types`: what the present one has announced, None: nothing yet; `refusal`: why
-    it cannot; `restart_at_ms`: when the next one may start; `clear`: nothing runs any more of earlier ones, and if
-    something cannot be ended, `obstacle` says what."""
+    """One task process after the other. `types`: what the present one has announced, None: nothing yet; `schemas`: of
+    their parameters, by digest; `refusal`: why it cannot; `restart_at_ms`: when the next one may start; `clear`:
+    nothing runs any more of earlier ones, and if something cannot be ended, `obstacle` says what."""
 
     types: tuple[TaskType, ...] | None
+    schemas: Mapping[str, bytes]
     refusal: str | None
     restart_at_ms: Ms
 

@@ -62,6 +62,7 @@ class Action(Enum):
     LOG = "logs"
     CANCEL = "n runs: ends it; n has not begun, or not come: returns"
     RETURN = "something has not begun: returns"
+    DESCRIBE = "tells those schemas"
     RENEW = "ends the task; new incarnation"
     INTRODUCE = "heartbeats, repeats its reports"
     STOP = "returns, even if there is nothing"
@@ -88,6 +89,7 @@ TABLE: dict[tuple[State, Heard], tuple[Action, State]] = {
     **_everywhere(d.Rejected, Action.LOG, *_IN_SESSION),
     **_everywhere(d.CancelRun, Action.CANCEL, State.TAKING, State.RETURNING, State.STOPPING),
     (State.TAKING, d.Recall): (Action.RETURN, State.TAKING),
+    **_everywhere(d.Describe, Action.DESCRIBE, *_SERVING, *_STOPPING),
     **{(state, d.TakeOver): (Action.RENEW, State.NO_SESSION) for state in _SERVING},
     **_everywhere(d.TakeOver, Action.RENEW, *_STOPPING),
     **_everywhere(Signal.SUBSCRIPTION, Action.INTRODUCE, *_SERVING, *_STOPPING),

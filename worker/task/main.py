@@ -62,7 +62,8 @@ def main() -> NoReturn:
     marker = output.Marker(page)
     bench = Bench(callers, page, leftovers)
     leftovers.keep()
-    packets.send(sock, ("types", [caller.type for caller in callers.values()], marker.token))
+    types, schemas = [caller.type for caller in callers.values()], [caller.schema for caller in callers.values()]
+    packets.send(sock, ("types", types, marker.token, schemas))
     serve(sock, bench, marker)
 
 

@@ -2,7 +2,8 @@
 
 worker -> task process   [packet, after, n, type, data or nil, result_bytes, id, attempt] (packet: its own number, never
                          used again; after: that of the packet before it, 0 when all those have ended)
-task process -> worker   first ["types", [[name, description, ...], ...], token] (see `TaskType`, `capture`) or
+task process -> worker   first ["types", [[name, description, ...], ...], token, [schema, ...]] (see `TaskType`,
+                         `capture`; a schema for each type, empty: none) or
                          ["error", sentence], then for each job [marked, n, outcome, elapsed_us, result, reason,
                          message, detail, killed,
                          left behind] (see `Ended`; marked: a mark stands behind its output) or

@@ -16,11 +16,13 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from typing import Any, NoReturn
 
 from zjobs.messages import codec
 from zjobs.messages.dispatch import DispatchedJob
+from zjobs.messages.fields import DIGEST_CHARS, MAX_SCHEMA_BYTES
 from zjobs.messages.records import TaskType
 from zjobs.messages.units import DeliveryNumber, JobId, Ms, Us
 from zjobs.worker.core.interfaces import Death, Printed, TaskEvent
@@ -47,7 +49,7 @@ NoteMarks = Callable[[Sequence[int]], None]
 
 
 class TaskProcesses:
-    """One task process at a time; `types` is what the present one announced, None before.
+    """One task process at a time; `types` is what the present one announced, None before; `schemas`: what those take.
 
     note_marks: writes down where the next worker finds it what this task process and its programs carry; called
     before there is anything that carries it. marks: of what an earlier worker has left and could not end.
@@ -76,6 +78,7 @@ class TaskProcesses:
 
     def _reset(self) -> None:
         self.types: tuple[TaskType, ...] | None = None
+        self.schemas: Mapping[str, bytes] = {}
         self._waiting: deque[tuple[DeliveryNumber, DispatchedJob, int]] = deque()
         self._sent: dict[DeliveryNumber, tuple[int, JobId]] = {}  # what the task process has: packet and job of each
         self._packet = 0
@@ -243,13 +246,16 @@ class TaskProcesses:
         """The number of the job that runs, or runs next; 0: there is none."""
         return next(iter(self._sent), NONE)
 
-    def _announced(self, kind: str, what: Any, token: bytes = b"") -> None:
+    def _announced(self, kind: str, what: Any, token: bytes = b"", schemas: Sequence[bytes] = ()) -> None:
         if kind == "types":
             self._capture.token = token
-            types = tuple(TaskType(*fields) for fields in what)
+            schemas = [schema if len(schema) <= MAX_SCHEMA_BYTES else b"" for schema in schemas]
+            digests = [sha256(schema).hexdigest()[:DIGEST_CHARS] if schema else "" for schema in schemas]
+            types = tuple(TaskType(*fields)._replace(schema_digest=digest) for fields, digest in zip(what, digests))
             if any(map(codec.refusal, types)):
                 raise ValueError("no task types")
             self.types = types
+            self.schemas = {digest: schema for digest, schema in zip(digests, schemas) if digest}
             self.refusal = None
         else:
             self.refusal = str(what)

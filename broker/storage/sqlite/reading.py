@@ -38,9 +38,8 @@ def load(db: Database) -> Loaded:
     in_flight = db.all(f"SELECT delivery, {JOB_COLUMNS} FROM in_flight JOIN job USING (id) ORDER BY delivery")
     session = db.one("SELECT * FROM session")
     announced = db.one("SELECT 1 FROM announced") is not None
-    types = db.all(
-        "SELECT name, description, max_attempts, max_reruns, time_limit_ms, grace_ms, retry_delay_ms FROM type"
-    )
+    types = db.all(f"SELECT {', '.join(TaskType._fields)} FROM type")
+    schemas = db.all("SELECT digest FROM type_schema")
     priorities = [row[0] for row in db.all("SELECT DISTINCT priority FROM job WHERE state = 'queued'")]
     paused = db.one("SELECT at, reason FROM pause")
     return Loaded(
@@ -57,6 +56,7 @@ def load(db: Database) -> Loaded:
         Paused(*paused) if paused else None,
         dict(db.all("SELECT owner, count(*) FROM job WHERE state = 'queued' AND owner <> '' GROUP BY owner")),
         Service(*db.one("SELECT served_ms, served_at FROM journal")),
+        frozenset(row[0] for row in schemas),
     )
 
 
@@ -175,6 +175,12 @@ def _attempts(db: Database, job_id: int) -> tuple[Attempt, ...]:
     )
 
 
+def _schemas(db: Database, digests: Iterable[str]) -> dict[str, bytes]:
+    """Return the schemas that there are."""
+    query = "SELECT schema FROM type_schema WHERE digest = ?"
+    return {digest: row[0] for digest in digests if (row := db.one(query, digest))}
+
+
 # In the order of the fields of `Needs`.
 _READERS: tuple[Callable[[Database, Any], object], ...] = (
     _jobs,
@@ -184,6 +190,7 @@ _READERS: tuple[Callable[[Database, Any], object], ...] = (
     _results,
     _outputs,
     _details,
+    _schemas,
 )
 
 

@@ -8,7 +8,7 @@ from zjobs.messages.states import FailReason, JobState, Outcome
 
 APPLICATION_ID = 0x7A6A6F62  # "zjob": the file says whose it is (sqlite.org/pragma.html#pragma_application_id)
 BACKUP_ID = 0x7A6A6263  # "zjbc": a copy, which is no journal until it is restored
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 SCHEMA = """
 -- one row: the journal's identity, its totals, whether a broker has it open, and how many transactions it has seen
@@ -53,7 +53,10 @@ CREATE TABLE in_flight(delivery INTEGER PRIMARY KEY, id INTEGER NOT NULL);
 -- the task types that a worker last announced; `announced` has a row once one did
 CREATE TABLE type(
     name TEXT PRIMARY KEY, description TEXT NOT NULL, max_attempts INTEGER NOT NULL, max_reruns INTEGER NOT NULL,
-    time_limit_ms INTEGER, grace_ms INTEGER NOT NULL DEFAULT 2000, retry_delay_ms INTEGER NOT NULL DEFAULT 1000);
+    time_limit_ms INTEGER, grace_ms INTEGER NOT NULL DEFAULT 2000, retry_delay_ms INTEGER NOT NULL DEFAULT 1000,
+    schema_digest TEXT NOT NULL DEFAULT '');
+-- what these types take, as their worker described it
+CREATE TABLE type_schema(digest TEXT PRIMARY KEY, schema BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE announced(at INTEGER PRIMARY KEY);
 -- a row while nothing new may start
 CREATE TABLE pause(at INTEGER NOT NULL, reason TEXT NOT NULL);
@@ -124,6 +127,10 @@ ALTER TABLE hand RENAME TO in_flight;
 ALTER TABLE in_flight RENAME COLUMN n TO delivery;
 ALTER TABLE session RENAME COLUMN next_n TO next_delivery;
 ALTER TABLE session RENAME COLUMN began_n TO began_delivery;
+""",
+    4: """
+ALTER TABLE type ADD COLUMN schema_digest TEXT NOT NULL DEFAULT '';
+CREATE TABLE type_schema(digest TEXT PRIMARY KEY, schema BLOB NOT NULL) WITHOUT ROWID;
 """,
 }
 

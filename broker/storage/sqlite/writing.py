@@ -60,12 +60,20 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     if changes.types is not None:
         _replace(db, "type", changes.types.values())
         _replace(db, "announced", [(1,)])
+    if changes.schemas:
+        _write_schemas(db, changes.schemas)
     if changes.pauses:
         _replace(db, "pause", [paused for paused in changes.pauses[-1:] if paused is not None])
     if changes.counters is not None:
         db.execute(UPDATE_COUNTERS, (*changes.counters, *(changes.service or (None, None))))
     else:
         db.execute(COUNT_COMMIT)
+
+
+def _write_schemas(db: sqlite3.Connection, schemas: dict[str, bytes | None]) -> None:
+    db.executemany("DELETE FROM type_schema WHERE digest = ?", [(digest,) for digest in schemas])
+    kept = [(digest, schema) for digest, schema in schemas.items() if schema is not None]
+    db.executemany("INSERT INTO type_schema VALUES(?, ?)", kept)
 
 
 def _write_outputs(db: sqlite3.Connection, outputs: list[Printed]) -> None:

@@ -120,12 +120,6 @@ def traceback_hint(job: JobStatus, program: str | None = "zclient") -> str:
     return f" (traceback: {program} show {job.id})" if raised and program else ""
 
 
-def type_lines(types: tuple[TaskType, ...]) -> list[str]:
-    """Return a line for each task type."""
-    width = max((len(printable(task.name)) for task in types), default=0)
-    return [f"{printable(task.name):{width}}  {printable(task.description)}".rstrip() for task in types]
-
-
 def show_lines(
     reply: ShowReply, worker: WorkerState, paused: bool = False, raw: bool = False, kind: TaskType | None = None
 ) -> list[str]:

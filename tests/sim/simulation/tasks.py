@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from simulation.oracle import Oracle, printed_by, result_of
 from zjobs.messages.dispatch import DispatchedJob, Ended
@@ -185,6 +185,7 @@ class TaskProcess:
     """One task process after the other, as the worker's turn sees them. The first has announced its types."""
 
     refusal = None
+    schemas: ClassVar[dict[str, bytes]] = {}
     restart_at_ms = 0
     clear = True
     obstacle = None

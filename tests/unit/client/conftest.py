@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import queue
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -47,6 +50,8 @@ from zjobs.messages.requests import (
     ResumeReply,
     Retry,
     RetryReply,
+    Schema,
+    SchemaReply,
     Show,
     ShowReply,
     Status,
@@ -67,7 +72,7 @@ class FakeBroker:
     """Answers in a thread of its own. What it knows (`jobs`, `results`, …) may be changed by tests between requests.
 
     `script`: functions called with the next requests, one each, in place of the usual answer; what they return
-    is the reply, None drops it.
+    is the reply, None drops it. Questions for a schema, which clients ask by themselves, are not among those.
     """
 
     def __init__(self) -> None:
@@ -75,6 +80,7 @@ class FakeBroker:
         self.limits = Limits()
         self.worker = WorkerState.READY
         self.checked = True
+        self.schemas: dict[str, Any] = {}  # by type; those of the same digest are the same
         self.jobs: dict[int, JobStatus] = {}
         self.results: dict[int, bytes] = {}
         self.keys: dict[str, SubmitReply] = {}
@@ -210,7 +216,8 @@ class FakeBroker:
         self._xpub.send_multipart([job_topic(job.id), codec.encode(event)])
 
     def _scripted(self, request: Any) -> Any:
-        return self.script.pop(0)(request) if self.script else self.answer(request)
+        scripted = self.script and not isinstance(request, Schema)
+        return self.script.pop(0)(request) if scripted else self.answer(request)
 
     def answer(self, request: Any) -> Any:
         """The usual answer."""
@@ -219,7 +226,18 @@ class FakeBroker:
     def _hello(self, _: Hello) -> Any:
         return HelloReply(self.journal, "fake 1", self.events, self.limits)
 
+    def digest(self, type: str) -> str:
+        schema = self.schemas.get(type)
+        return "" if schema is None else f"{zlib.crc32(json.dumps(schema).encode()):016x}"
+
+    def _schema(self, request: Schema) -> Any:
+        schema = self.schemas.get(request.type)
+        packed = None if schema is None else json.dumps(schema).encode()
+        return SchemaReply(self.journal, self.digest(request.type), packed)
+
     def _submit(self, request: Submit) -> Any:
+        if any(each.digest != self.digest(each.type) for each in request.schemas):
+            return Error(ErrorCode.SCHEMA_CHANGED, "the parameters have changed")
         if request.request_key not in self.keys:
             first = max(self.jobs, default=0) + 1
             for job_id, job in enumerate(request.jobs, start=first):
@@ -312,7 +330,8 @@ class FakeBroker:
         return ForgetReply(self.journal, forgotten, kept, missing)
 
     def _types(self, _: Types) -> Any:
-        return TypesReply(self.journal, self.checked, (TaskType("reverse", "the text backwards"),))
+        reverse = TaskType("reverse", "the text backwards", schema_digest=self.digest("reverse"))
+        return TypesReply(self.journal, self.checked, (reverse,))
 
     def _info(self, _: Info) -> Any:
         worker = WorkerInfo(WorkerState.READY, 1500, "host", 12, 17, "a note")
@@ -343,9 +362,12 @@ class Ran(NamedTuple):
 
 
 @pytest.fixture
-def run(broker: FakeBroker, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
+def run(
+    broker: FakeBroker, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., Ran]:
     """Runs zclient with these words; `stdin` is what it can read."""
     monkeypatch.setenv("ZJOBS_BROKER", broker.address)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def run(*argv: str, stdin: bytes = b"") -> Ran:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))

@@ -45,6 +45,7 @@ LEAVES: dict[Any, st.SearchStrategy[Any]] = {
     type(None): st.none(),
 }
 DURATION = st.integers(1, MAX_DURATION_MS)
+DIGEST = st.text("0123456789abcdef", min_size=16, max_size=16)
 BOUNDED: dict[str, st.SearchStrategy[Any]] = {
     "pause_ms": st.integers(0, MAX_CHECKPOINT_PAUSE_MS),
     "wait_ms": st.integers(0, MAX_WAIT_MS),
@@ -54,6 +55,9 @@ BOUNDED: dict[str, st.SearchStrategy[Any]] = {
     "grace_ms": DURATION,
     "retry_delay_ms": DURATION,
     "time_limit_ms": st.none() | DURATION,
+    "schema_digest": DIGEST,
+    "digest": DIGEST,
+    "digests": st.lists(DIGEST, min_size=1, max_size=3).map(tuple),
 }
 
 

@@ -96,7 +96,11 @@ def test_durations(registry: dict[str, tasks.Task]) -> None:
     tasks.register(lambda: None, "a", time_limit="5m", grace=0, retry_delay=0.25)
     tasks.register(lambda: None, "b", time_limit=1.5, grace="90s")
     tasks.register(lambda: None, "c")
-    assert [task.type[4:] for task in registry.values()] == [(300_000, 0, 250), (1500, 90_000, 1000), TaskType("c")[4:]]
+    assert [task.type[4:7] for task in registry.values()] == [
+        (300_000, 0, 250),
+        (1500, 90_000, 1000),
+        TaskType("c")[4:7],
+    ]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 from zjobs.broker.requests.access import ANYBODY, Who
 from zjobs.broker.requests.queries import PIECE_BYTES, Queries, Service, warnings
 from zjobs.messages import codec, ops
-from zjobs.messages.dispatch import Ended, Output, Progress, Running, TakeOver
-from zjobs.messages.records import Attempt, Limits, Missing
+from zjobs.messages.dispatch import Described, Ended, Output, Progress, Running, TakeOver
+from zjobs.messages.records import Attempt, Limits, Missing, TaskType
 from zjobs.messages.requests import (
     Backup,
     Cancel,
@@ -24,6 +25,8 @@ from zjobs.messages.requests import (
     Queue,
     Reply,
     Result,
+    Schema,
+    SchemaReply,
     Show,
     Status,
     Submit,
@@ -208,6 +211,23 @@ def test_types_are_known_once_a_worker_has_announced_them(bench: Any, known: boo
         bench.worker()
     reply = ask(bench, Types())
     assert (reply.known, [t.name for t in reply.types]) == (known, ["again", "later", "once", "twice"] if known else [])
+
+
+def test_a_schema_is_told_when_it_is_there(bench: Any) -> None:
+    """Before that, its digest; of a type without one, that there is none; of no type, which there are."""
+    schema = b'{"type":"object"}'
+    digest = hashlib.sha256(schema).hexdigest()[:16]
+    assert ask(bench, Schema("measure")) == SchemaReply("journal", None, None)
+    bench.worker()
+    bench.heartbeat(types=(TaskType("measure", schema_digest=digest), TaskType("plain")))
+    assert ask(bench, Schema("measure")) == SchemaReply("journal", digest, None)
+    bench.core.on_described(Described("A", digest, schema))
+    bench.turn()
+    assert ask(bench, Schema("measure")) == SchemaReply("journal", digest, schema)
+    assert ask(bench, Schema("plain")) == SchemaReply("journal", "", None)
+    assert ask(bench, Types()).types[0].schema_digest == digest
+    error = ask(bench, Schema("no such"))
+    assert error.code is ErrorCode.UNKNOWN_TYPE and error.message.endswith("it has: measure, plain")
 
 
 def test_info_counts_every_job_once(ready: Any) -> None:

@@ -27,7 +27,10 @@ ATTEMPTS = (
     Attempt(2, Outcome.INTERRUPTED, None, 1300, None, "", ""),
 )
 OLD_TYPES = {"reverse": TaskType("reverse", "The text backwards.", 1, 2), "swap": TaskType("swap")}
-TYPES = {**OLD_TYPES, "slow": TaskType("slow", "", 3, 0, 60_000, 500, 250)}
+OLDER_TYPES = {**OLD_TYPES, "slow": TaskType("slow", "", 3, 0, 60_000, 500, 250)}
+# what came with format 5
+DIGEST = "00112233aabbccdd"
+TYPES = {**OLDER_TYPES, "slow": OLDER_TYPES["slow"]._replace(schema_digest=DIGEST)}
 SESSION = Session("incarnation", "session", 8, 4, 6)
 OLD_COUNTERS = Counters(4, 9, 1, 1, 0)
 COUNTERS = Counters(7, 9, 1, 1, 1)
@@ -44,6 +47,7 @@ LOADED = Loaded(
     TYPES,
     PAUSED,
     {},
+    schemas=frozenset({DIGEST}),
 )
 EMPTY = Loaded("the journal", Counters(1), {}, [], {}, None, None, None, {})
 
@@ -71,5 +75,6 @@ def everything() -> Changes:
         deliveries=[(7, 1)],
         session=SESSION,
         types=TYPES,
+        schemas={DIGEST: b"{}"},
         counters=COUNTERS,
     )

@@ -16,6 +16,7 @@ from journal_sample import (
     ATTEMPTS,
     CANCELLED,
     COUNTERS,
+    DIGEST,
     DONE,
     EMPTY,
     FAILED,
@@ -257,7 +258,19 @@ def test_everything_committed_loads_back(storage: Memory, full: SqliteJournal) -
             5: plain,
             6: plain,
         },
+        {},
     )
+
+
+def test_schemas_are_read_by_their_digests(storage: Memory, full: SqliteJournal) -> None:
+    """One that comes again replaces itself; one that is dropped leaves the others."""
+    assert full.read(Needs(schemas=[DIGEST, "other"])).schemas == {DIGEST: b"{}"}
+    full.commit(changes(schemas={DIGEST: b"[]", "other": b"1"}))
+    assert full.read(Needs(schemas=[DIGEST, "other"])).schemas == {DIGEST: b"[]", "other": b"1"}
+    full.commit(changes(schemas={DIGEST: None, "never there": None}))
+    assert full.read(Needs(schemas=[DIGEST, "other"])).schemas == {"other": b"1"}
+    full.release()
+    assert storage.claimed().load().schemas == {"other"}
 
 
 def test_the_service_of_a_journal_is_kept(storage: Memory, full: SqliteJournal) -> None:
@@ -307,7 +320,7 @@ def test_a_long_list_is_one_read(empty: SqliteJournal) -> None:
 
 def test_nothing_named_is_nothing_found(full: SqliteJournal) -> None:
     """Each kind of its own; empty lists as well."""
-    nothing = Found({}, {}, {}, {}, {}, {}, {})
+    nothing = Found({}, {}, {}, {}, {}, {}, {}, {})
     assert full.read(Needs()) == full.read(Needs([], [], [], [], [], [], [])) == nothing
     assert (
         full.read(Needs([99], [("", "99")], [99], [99], [ResultNeed(99, 0, 1)], [OutputNeed(99, 0, 0, 1)], [99]))

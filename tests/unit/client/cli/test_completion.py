@@ -41,13 +41,14 @@ def test_commands_and_options(choices: Callable[..., list[str]]) -> None:
     assert choices("-") == [option.name for option in ZCLIENT.options_of("")]
     assert choices("log", "--f") == ["--follow"] and "--follow" not in choices("show", "--")
     assert choices("ls", "--st") == ["--state"]  # by its alias
-    assert choices("nosuch", "") == choices("types", "") == choices("result", "1", "") == []
+    assert choices("nosuch", "") == choices("result", "1", "") == []
     assert choices("help", "bat") == ["batch"] and choices("completion", "") == ["bash", "zsh", "fish"]
 
 
 def test_values(choices: Callable[..., list[str]], broker: Any) -> None:
     """What an option or a word wants by its name: states, types, files; nothing where only the user knows."""
     assert choices("list", "--state", "") == STATES
+    assert choices("types", "") == ["reverse"]
     assert choices("list", "--state=c") == ["--state=completed", "--state=cancelled"]
     assert choices("list", "--type", "") == choices("submit", "rev") == ["reverse"]
     assert choices("submit", "--lines", "") == choices("submit", "--lines=") == choices("--key", "a") == [":files"]
@@ -79,7 +80,7 @@ def test_services(choices: Callable[..., list[str]], tmp_path: Path, monkeypatch
 
 def test_what_is_printed(run: Any, broker: Any) -> None:
     """A tab stands before the description. What a type is called cannot act on a terminal."""
-    assert run("__complete", "types").out == "types\tlist the job types\n"
+    assert run("__complete", "types").out == "types\tlist the job types, and what they take\n"
     assert "reverse\tthe text backwards\n" in run("__complete", "submit", "").out
 
 

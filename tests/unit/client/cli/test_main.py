@@ -16,7 +16,7 @@ from zjobs.client.cli.usage import COMMANDS
 from zjobs.client.protocol import watch
 from zjobs.messages import values
 from zjobs.messages.records import Limits
-from zjobs.messages.requests import Error, Submit, SubmitReply
+from zjobs.messages.requests import Error, Schema, Submit, SubmitReply
 from zjobs.messages.states import ErrorCode, JobState, WorkerState
 
 QUEUED, RUNNING, COMPLETED, FAILED = (
@@ -78,6 +78,88 @@ def test_submit(run: Run, broker: Any, argv: list[str], stdin: bytes, data: Any)
     assert ("NO DATA" if job.data is None else values.unpack_value(job.data)) == data
 
 
+BYTES = {"type": "string", "contentEncoding": "base64"}
+TYPED = {
+    "properties": {"count": {"type": "integer"}, "name": {"type": "string"}, "raw": BYTES},
+    "required": ["count"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("argv", "data"),
+    [
+        (["3"], 3),
+        (["3", "532"], {"count": 3, "name": "532"}),
+        (["--arg", "count=3", "--arg", "name=532"], {"count": 3, "name": "532"}),
+        (["3", "--arg", "name=@@home"], {"count": 3, "name": "@home"}),
+        (["3", "--arg", "name=@NAME"], {"count": 3, "name": "Zoë"}),
+        (["3", "--arg", "raw=@NAME"], {"count": 3, "raw": "Zoë".encode()}),
+        (["3", "--file", "NAME"], {"count": 3, "raw": "Zoë".encode()}),
+        (["-"], 5),
+        (["--", "-1"], -1),
+    ],
+)
+def test_submit_by_the_schema(run: Run, broker: Any, tmp_path: Path, argv: list[str], data: Any) -> None:
+    """What words mean follows from the parameters of the type."""
+    (tmp_path / "name").write_text("Zoë", encoding="utf-8")
+    broker.schemas["typed"] = TYPED
+    words = [word.replace("NAME", str(tmp_path / "name")) for word in argv]
+    assert run("submit", "typed", *words, stdin=b"5\n") == Ran(0, "1\n", "")
+    (job,) = broker.asked(Submit)[0].jobs
+    assert values.unpack_value(job.data) == data
+
+
+def test_the_schema_is_kept_for_the_next_zclient(run: Run, broker: Any) -> None:
+    """It asks nobody, until the broker says that the schema has changed; then the words are read anew."""
+    broker.schemas["typed"] = TYPED
+    run("submit", "typed", "3")
+    run("submit", "typed", "4")
+    assert len(broker.asked(Schema)) == 1
+    broker.schemas["typed"] = {"properties": {"count": {"type": "string"}}}
+    assert run("submit", "typed", "5").code == 0
+    assert values.unpack_value(broker.asked(Submit)[-1].jobs[0].data) == "5"
+    assert len(broker.asked(Schema)) == 2 and len(broker.asked(Submit)) == 4
+
+
+def test_submit_bytes_of_a_file(run: Run, broker: Any, tmp_path: Path) -> None:
+    """Also for a type whose parameters nobody has told."""
+    (tmp_path / "raw").write_bytes(b"\0\xff")
+    assert run("submit", "t", "--file", str(tmp_path / "raw")).code == 0
+    assert values.unpack_value(broker.asked(Submit)[0].jobs[0].data) == b"\0\xff"
+
+
+@pytest.mark.parametrize(
+    ("value", "written"), [(b"\0\xff", b"\0\xff"), ("Zoë\n", "Zoë\n".encode()), ({"a": [1]}, b'{"a": [1]}')]
+)
+def test_result_into_a_file(run: Run, broker: Any, tmp_path: Path, value: Any, written: bytes) -> None:
+    """Bytes and text unchanged, everything else as JSON; with --json, where it is."""
+    broker.add(1, COMPLETED, value)
+    path = tmp_path / "result"
+    assert run("result", "1", "-o", str(path)) == Ran(0, "", "")
+    assert path.read_bytes() == written
+    told = json.loads(run("result", "1", "--json", "--output", str(path)).out)
+    assert told == {"id": 1, "state": "completed", "file": str(path), "bytes": len(written)}
+    assert run("result", "1", "-o", "/nonexistent/x") == Ran(
+        2, "", "zclient: cannot write /nonexistent/x: No such file or directory\n"
+    )
+
+
+def test_types(run: Run, broker: Any) -> None:
+    """How each is called, and what it does; of one, everything; with --json, the schema."""
+    broker.schemas["reverse"] = {
+        "properties": {"text": {"type": "string", "description": "any"}},
+        "required": ["text"],
+        "additionalProperties": False,
+    }
+    assert run("types") == Ran(0, "reverse(text: str)\n    the text backwards\n", "")
+    assert "  text  text: any\n" in run("types", "reverse").out
+    assert json.loads(run("types", "--json").out)["schema"] == broker.schemas["reverse"]
+    assert run("types", "revers") == Ran(2, "", "zclient: there is no type revers; did you mean reverse?\n")
+    broker.schemas["reverse"] = {"additionalProperties": False}
+    assert run("types").out.startswith("reverse()\n")  # not what is kept
+
+
 def test_submit_lines(run: Run, broker: Any, tmp_path: Path) -> None:
     """Each line is a job: empty ones too, the last one without its newline too; only a newline ends a line."""
     broker.limits = Limits(request_jobs=2)
@@ -137,14 +219,21 @@ WRONG = [
     (["stauts"], "there is no command stauts; did you mean status?"),
     (["xyzzy"], "there is no command xyzzy; there are submit, status"),
     (["submit"], "TYPE is missing\nusage: zclient submit"),
-    (["submit", "t", "a", "b"], "DATA is one argument; quote it: zclient submit t 'a b'"),
+    (["submit", "t", "a", "b"], "t: its parameters are not known yet, so one argument at most may be given: quote it"),
+    (["submit", "typed", "three"], "typed: count must be an integer, not 'three'\n"),
+    (["submit", "typed"], "typed: count is missing: it must be an integer\n"),
+    (["submit", "typed", "3", "--arg", "nmae=x"], "typed: there is no parameter nmae; did you mean name?\n"),
+    (["submit", "typed", "3", "x", "y", "z"], "typed: it takes 3 arguments at most (count, name, raw), not 4\n"),
+    (["submit", "typed", "3", "--arg", "raw=x"], "typed: raw must be bytes (from a file: --arg raw=@FILE), not 'x'"),
+    (["submit", "typed", "3", "--arg", "raw=@/nonexistent/x"], "cannot read /nonexistent/x: No such file"),
+    (["batch", "typed", "--lines", "-"], "line 1: typed: count must be an integer, not 'no number'\n"),
     (["result", "1", "2"], "too many words: 2"),
     (["list", "--owner", "me"], "there is no option --owner; zclient list --help lists all"),
-    (["submit", "t", "a", "--arg", "b=1"], "DATA, --arg and --lines exclude each other"),
-    (["submit", "t", "a", "--lines", "x"], "DATA, --arg and --lines exclude each other"),
+    (["submit", "t", "a", "--arg", "b=1"], "t: its parameters are not known yet, so --arg goes with nothing else"),
+    (["submit", "t", "a", "--lines", "x"], "--lines goes with no ARG, --arg or --file"),
     (["submit", "t", "--arg", "b"], "--arg b: this is not NAME=VALUE"),
     (["submit", "t", "--arg", "b=1", "--arg", "b=2"], "--arg b is given twice"),
-    (["submit", "t", "--arg", "b=" + "9" * 30], "--arg: "),
+    (["submit", "t", "--arg", "b=" + "9" * 30], "this cannot be sent: "),
     (["submit", "t", "--lines", "/nonexistent/x"], "cannot read /nonexistent/x: No such file"),
     (["submit", "t", "a\udcff"], "'a\\udcff' is not UTF-8 text"),
     (["submit", "t", "--once", ""], "a request key has 1 to 64 characters"),
@@ -166,11 +255,12 @@ WRONG = [
 )
 def test_wrong_usage(run: Run, broker: Any, argv: list[str], sentence: str) -> None:
     """A mistake is a sentence on stderr and exit code 2, and nothing is submitted."""
-    ran = run(*argv)
+    broker.schemas["typed"] = TYPED
+    ran = run(*argv, stdin=b"no number\n")
     assert (ran.code, ran.out) == (2, "") and ran.err.startswith("zclient: " + sentence)
     assert broker.asked(Submit) == []
-    ran = run(*argv[:1], "--json", *argv[1:])
-    assert ran.code == 2 and json.loads(ran.err)["error"]["code"] in ("usage", "bad_request", "bad_address")
+    ran = run(*argv[:1], "--json", *argv[1:], stdin=b"no number\n")
+    assert ran.code == 2 and json.loads(ran.err)["error"]["code"] in ("usage", "bad_request", "bad_address", "bad_data")
 
 
 @pytest.mark.parametrize("command", [["submit", "t"], ["batch", "t"], ["retry", "1"], ["status", "1"]])
@@ -191,7 +281,7 @@ def test_once_names_a_submit_wherever_it_stands(run: Run, broker: Any) -> None:
 def test_standard_input_that_is_not_text(run: Run) -> None:
     """Data that is not UTF-8 is refused with a sentence."""
     assert run("submit", "t", "-", stdin=b"ab\xff") == Ran(
-        2, "", "zclient: standard input is not UTF-8 text (byte 2)\n"
+        2, "", "zclient: t: standard input is not UTF-8 text (byte 2)\n"
     )
 
 
@@ -266,7 +356,7 @@ def test_show_types_info(run: Run, broker: Any) -> None:
     shown = run("show", "17").out
     assert "17 failed: ValueError: odd\n" in shown and "key-1" in shown and "\n    line\n" in shown
     assert "\x1b" not in shown and "odd\\x1b[2J" in shown
-    assert run("types") == Ran(0, "reverse  the text backwards\n", "")
+    assert run("types") == Ran(0, "reverse(…)\n    the text backwards\n", "")
     broker.checked = False
     assert run("types").err == "zclient: no worker has announced its types yet\n"
     assert "ready for 1.5 s, pid 12 on host, running job 17" in run("info").out

@@ -10,6 +10,8 @@ import pytest
 from zjobs.messages.dispatch import (
     Ack,
     CancelRun,
+    Describe,
+    Described,
     DispatchedJob,
     Ended,
     Heartbeat,
@@ -44,14 +46,15 @@ OUTPUT_BYTES = 1 << 20
 
 OWN, NEXT, SESSION = "own", "next", "session"
 BROKER = BrokerName("host", "tcp://127.0.0.1:5570", "journal")
-TYPES = (TaskType("t"), TaskType("limited", time_limit_ms=5000, grace_ms=300))
+DIGEST = "00112233aabbccdd"
+TYPES = (TaskType("t", schema_digest=DIGEST), TaskType("limited", time_limit_ms=5000, grace_ms=300))
 
 
 class Worker:
     """A core with a task process that begins each job as soon as it is offered and ends it when the test says so."""
 
     def __init__(self) -> None:
-        self.core = c.WorkerCore(OWN, TYPES, "host", 17)
+        self.core = c.WorkerCore(OWN, TYPES, "host", 17, schemas={DIGEST: b"{}"})
         self.now = 1000
         self.at_task: list[int] = []
         self.sent: list[Any] = []
@@ -202,6 +205,7 @@ MEANT_FOR_IT = (
     Sent(SESSION, 5, 9),
     CancelRun(SESSION, 2),
     Recall(SESSION),
+    Describe(OWN, (DIGEST,)),
     TakeOver(OWN),
 )
 
@@ -258,6 +262,8 @@ INPUTS: dict[str, Any] = {
     "cancel_run of one coming": CancelRun(SESSION, 99),
     "cancel_run of another": CancelRun("other", 2),
     "recall": Recall(SESSION),
+    "describe": Describe(OWN, ("unknown", DIGEST)),
+    "describe of another": Describe("other", (DIGEST,)),
     "return_jobs of another": Recall("other"),
     "sent, and more than came": Sent(SESSION, 5, 9),
     "sent of another": Sent("other", 5, 9),
@@ -270,6 +276,7 @@ STOPPING = ("stopping", "at_once", "giving_up")
 TABLE: dict[tuple[str, str], str] = {
     ("no_session", "session"): "starts session",
     **{(state.__name__, "take_over"): "starts anew" for state in STATES},
+    **{(state.__name__, "describe"): "describes" for state in STATES},
     **{(state, "next jobs"): "takes 2" for state in ("idle", "running")},
     **{(state, "jobs known in part"): "takes 1" for state in ("idle", "running")},
     **{(state, "ack"): "forgets report" for state in ("running", "returning", *STOPPING)},
@@ -327,6 +334,8 @@ def test_every_input_in_every_state(state: Callable[[], Worker], name: str) -> N
             assert (worker.core.incarnation, worker.core.session, worker.core.inbox.taken) == (NEXT, None, 0)
             assert worker.heartbeats()[0].incarnation == NEXT
             assert (e.Exit() in effects) == worker.core.state.stopping
+        case "describes":
+            assert [each for each in worker.sent if isinstance(each, Described)] == [Described(OWN, DIGEST, b"{}")]
         case "forgets report":
             assert (worker.core.outbox.acked, worker.core.inbox.taken) == (acked + 1, taken)
         case "resumes":
@@ -353,6 +362,15 @@ def test_table_is_of_this_test() -> None:
     """No entry of the table is misspelt, so none of them is idle."""
     assert {state for state, _ in TABLE} <= {state.__name__ for state in STATES}
     assert {name for _, name in TABLE} <= set(INPUTS)
+
+
+def test_schemas_do_not_hold_up_heartbeats() -> None:
+    """Of much that is asked for only so much is told at a time; the broker asks for the rest again."""
+    worker = idle()
+    schemas = {f"{number:016x}": b"x" * (100 << 10) for number in range(9)}
+    worker.core.on_ready(TYPES, worker.now, schemas)
+    worker.pipe(Describe(OWN, tuple(schemas)))
+    assert [each.digest for each in worker.sent if isinstance(each, Described)] == list(schemas)[:3]
 
 
 # --- heartbeats ---------------------------------------------------------------------------------------------

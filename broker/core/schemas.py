@@ -1,0 +1,53 @@
+"""Which schemas of parameters the journal has, and which the worker has yet to send (docs/protocol.md, *Schemas*).
+
+A schema is known by its digest. It is asked for with each heartbeat until it comes, and dropped with the last type that
+names it. The schemas themselves stay in the journal: they are read when a client asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+
+from zjobs.messages.fields import DIGEST_CHARS, MAX_DIGESTS, MAX_SCHEMA_BYTES
+from zjobs.messages.records import TaskType
+from zjobs.messages.requests import CheckedBy, Error
+from zjobs.messages.states import ErrorCode
+
+
+class Schemas:
+    def __init__(self, digests: Iterable[str], types: Mapping[str, TaskType] | None) -> None:
+        self._kept = set(digests)
+        self._named: set[str] = set()
+        self.announced(types or {})
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The digests of schemas that the worker is to send."""
+        return tuple(sorted(self._named - self._kept)[:MAX_DIGESTS])
+
+    def announced(self, types: Mapping[str, TaskType]) -> list[str]:
+        """The worker has these types now. Returns the digests of schemas that none of them names any more."""
+        self._named = {task_type.schema_digest for task_type in types.values()} - {""}
+        dropped = sorted(self._kept - self._named)
+        self._kept -= set(dropped)
+        return dropped
+
+    def accepts(self, digest: str, schema: bytes) -> bool:
+        """Whether this is a schema that is missing. Then it counts as kept."""
+        is_it = sha256(schema).hexdigest()[:DIGEST_CHARS] == digest and len(schema) <= MAX_SCHEMA_BYTES
+        if not is_it or digest not in self._named or digest in self._kept:
+            return False
+        self._kept.add(digest)
+        return True
+
+
+def outdated(checked_by: Iterable[CheckedBy], types: Mapping[str, TaskType] | None) -> Error | None:
+    """An error when a client has checked its data by another schema than a type has now; None while no worker has
+    announced its types."""
+    for name, digest in checked_by:
+        task_type = (types or {}).get(name)
+        if task_type is not None and task_type.schema_digest != digest:
+            what = f"the parameters of {name!r} have changed: ask for its schema, and check the data by that"
+            return Error(ErrorCode.SCHEMA_CHANGED, what)
+    return None

@@ -1,0 +1,104 @@
+"""What the types of a broker take: asked for once, shown with each submit, renewed when the broker says it changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from zjobs.client import errors
+from zjobs.client.protocol.actions import Ask, Flow
+from zjobs.messages.requests import Schema, SchemaReply
+
+if TYPE_CHECKING:
+    from zjobs.program.schema import Parameters
+
+Node = dict[str, Any]
+
+# A worker that comes back with other tasks again and again changes schemas faster than jobs can be checked by them.
+MOST_CHANGES = 3
+
+
+class TypeSchema(NamedTuple):
+    """What is known of a type. digest: to be shown with a submit; None: nobody knows yet whether there is a schema.
+    parameters: None when there is none, so that the worker alone can tell what the type takes."""
+
+    digest: str | None = None
+    parameters: Parameters | None = None
+
+
+UNKNOWN = TypeSchema()
+NONE = TypeSchema("")
+
+
+class Store(Protocol):
+    """Keeps schemas for later clients of the same broker. What it does not have is asked for."""
+
+    def digest_of(self, type: str) -> str | None: ...
+    def schema(self, digest: str) -> Node | None: ...
+    def keep(self, type: str, digest: str, schema: Node) -> None: ...
+
+
+class Schemas:
+    """The schemas of one broker's types, in memory, and in `store` where there is one."""
+
+    def __init__(self, store: Store | None = None) -> None:
+        self._store = store
+        self._known: dict[str, TypeSchema] = {}
+        self._outdated: set[str] = set()
+
+    def of(self, type: str, digest: str | None = None) -> Flow[TypeSchema]:
+        """What is known of this type, which is asked for the first time. digest: what it has now, if the caller knows
+        that."""
+        known = self._known.get(type) or self._stored(type)
+        if digest is not None and known is not None and known.digest != digest:
+            known = None
+        if known is None:
+            known = yield from self._asked(type)
+        if known is not UNKNOWN:
+            self._known[type] = known
+        return known
+
+    def changed(self, type: str) -> None:
+        """What is known of this type is no longer so."""
+        self._known.pop(type, None)
+        self._outdated.add(type)
+
+    def _stored(self, type: str) -> TypeSchema | None:
+        if self._store is None or type in self._outdated:
+            return None
+        digest = self._store.digest_of(type)
+        schema = None if digest is None else self._store.schema(digest)
+        return None if digest is None or schema is None else _known(digest, schema)
+
+    def _asked(self, type: str) -> Flow[TypeSchema]:
+        try:
+            reply: SchemaReply = yield Ask(Schema(type), SchemaReply)
+        except errors.UnknownType:  # the submit says so too, unless it repeats one that was accepted
+            return UNKNOWN
+        except errors.UnknownOp:  # an older broker
+            return NONE
+        if reply.digest is None or (reply.digest and reply.schema is None):
+            return UNKNOWN
+        schema = _read(reply.schema)
+        if schema is None:
+            return NONE
+        if self._store is not None:
+            self._store.keep(type, reply.digest, schema)
+        self._outdated.discard(type)
+        return _known(reply.digest, schema)
+
+
+def _known(digest: str, schema: Node) -> TypeSchema:
+    from zjobs.program.schema import Parameters  # not before there is one
+
+    return TypeSchema(digest, Parameters(schema))
+
+
+def _read(packed: bytes | None) -> Node | None:
+    """The schema in `packed`, if it is one."""
+    import json  # a client that has the schema needs none
+
+    try:
+        schema = json.loads(packed or b"")
+    except (ValueError, RecursionError):
+        return None
+    return schema if isinstance(schema, dict) else None
