@@ -15,9 +15,8 @@ from zjobs.messages.records import BrokerName
 from zjobs.messages.units import Ms
 from zjobs.worker.core import effects as e
 from zjobs.worker.core.core import WorkerCore
-from zjobs.worker.core.interfaces import Death, Log, RunLogs, SpoolStore, TaskEvent, TaskProcess
-from zjobs.worker.core.spool import Damaged, Spool
-from zjobs.worker.core.spool_delivery import SpoolDelivery
+from zjobs.worker.core.interfaces import Damaged, Death, Log, RunLogs, Spool, SpoolStore, TaskEvent, TaskProcess
+from zjobs.worker.core.spool import SpoolDelivery
 
 CLEAR_UP_MS = 500
 CHATTER_MS, CHATTER_BYTES = 60_000, 16 << 10
@@ -116,7 +115,7 @@ class Turn:
         self.core.stop(now_ms)
 
     def _how_to_stop(self) -> str:
-        job_id = self.core.running_id
+        job_id = self.core.session.running_id
         if self.core.state.stopping:
             return "at once" if job_id is None else f"at once: job {job_id} is killed"
         return "now: no job runs" if job_id is None else f"after job {job_id}"
@@ -163,13 +162,15 @@ class Turn:
                 self._run_logs.close()
                 self.core.on_ended(event, now_ms)
             elif event.delivery:
-                self.core.on_output(event.delivery, event.data, self._run_logs.write(self.core.run_name, event.data))
+                self.core.on_output(
+                    event.delivery, event.data, self._run_logs.write(self.core.session.run_name, event.data)
+                )
             else:
                 self._chatter.hear(event.data, now_ms)
 
     def _bury(self, death: Death, now_ms: Ms) -> None:
         self._hear(death.events, now_ms)
-        job_id = self.core.running_id
+        job_id = self.core.session.running_id
         job = "" if job_id is None else f"job {job_id}: "
         self.core.on_task_process_died(death.lost, death.unbegun, death.how, now_ms, death.killed)
         self._tell_of_obstacle(now_ms)
@@ -227,10 +228,10 @@ class Turn:
         elif isinstance(effect, e.Look):
             self.core.on_seen(task_process.seen(effect.delivery), now_ms)
         elif isinstance(effect, e.EndTask):
-            self._log.info("job %s: telling its task to end", self.core.running_id)
+            self._log.info("job %s: telling its task to end", self.core.session.running_id)
             task_process.end_task(effect.delivery)
         elif isinstance(effect, e.KillTask):
-            self._log.warning("job %s: killing its process", self.core.running_id)
+            self._log.warning("job %s: killing its process", self.core.session.running_id)
             task_process.kill()
         elif isinstance(effect, e.Renew):
             self._log.warning("the broker takes over: everything is forgotten, new incarnation %s", effect.incarnation)

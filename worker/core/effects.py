@@ -8,7 +8,7 @@ from typing import Union
 from zjobs.messages.dispatch import DispatchedJob, WorkerMessage
 from zjobs.messages.records import BrokerName
 from zjobs.messages.units import DeliveryNumber
-from zjobs.worker.core.spool import Spool
+from zjobs.worker.core.interfaces import Spool
 
 # Not named tuples: those without fields would all be equal, and `Exit() == RecallUnbegun()` is a trap.
 

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol, Union
 
-from zjobs.messages.dispatch import DispatchedJob, Ended
+from zjobs.messages.dispatch import DispatchedJob, Ended, Heartbeat, Report
 from zjobs.messages.records import TaskType
 from zjobs.messages.units import DeliveryNumber, JobId, Ms
 from zjobs.worker.core.run import Seen
-from zjobs.worker.core.spool import Spool
 
 
 class Printed(NamedTuple):
@@ -112,8 +111,19 @@ class TaskProcess(Protocol):
         ...
 
 
+class Spool(NamedTuple):
+    """`heartbeat`: the last heartbeat of the worker that stopped; `reports`: those after number `heartbeat.acked`."""
+
+    heartbeat: Heartbeat
+    reports: tuple[Report, ...]
+
+
+class Damaged(Exception):
+    """The file is no spool, or not a whole one; the text says what is wrong with it."""
+
+
 class SpoolStore(Protocol):
-    """Where the spool is kept. Methods raise OSError, `load` spool.Damaged, too; what they did is on the disk."""
+    """Where the spool is kept. Methods raise OSError, `load` Damaged, too; what they did is on the disk."""
 
     path: Path
 

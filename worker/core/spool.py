@@ -1,32 +1,27 @@
-"""The spool: what a worker that stops could not tell its broker, kept in a file for the next worker to tell.
+"""The spool: what a worker that stops could not tell its broker, kept in a file for the next worker to tell. Pure.
 
 The file lies beside the worker's lock. It holds messages as the broker would have had them: a heartbeat, which names
 session, journal and broker, and the reports that were not acknowledged. Before them stand a line that names the format
-and a digest, so that a damaged file is set aside instead of believed. This is its content; `spoolfile` has the file.
+and a digest, so that a damaged file is set aside instead of believed. This is its content, and its delivery;
+`files/spool_file.py` has the file.
 """
 
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import NamedTuple
 
 from zjobs.messages import codec
-from zjobs.messages.dispatch import REPORTS, Heartbeat, Invalid, Report, Reports
+from zjobs.messages.dispatch import REPORTS, Ack, Heartbeat, Invalid, PipeMessage, Rejected, Reports, TakeOver
+from zjobs.messages.units import Ms
+from zjobs.worker.core.core import HEARTBEAT_MS
+from zjobs.worker.core.effects import Effect, Publish, RemoveSpool, Say, SetAsideSpool
+from zjobs.worker.core.interfaces import Damaged, Spool
+from zjobs.worker.core.outbox import Outbox
 
 MAGIC = b"zjobs spool 1\n"
 DIGEST_BYTES = 32
 LENGTH_BYTES = 8
-
-
-class Damaged(Exception):
-    """The file is no spool, or not a whole one; the text says what is wrong with it."""
-
-
-class Spool(NamedTuple):
-    """`heartbeat`: the last heartbeat of the worker that stopped; `reports`: those after number `heartbeat.acked`."""
-
-    heartbeat: Heartbeat
-    reports: tuple[Report, ...]
+RETRY_MS = 1000
 
 
 def pack(spool: Spool) -> bytes:
@@ -68,3 +63,77 @@ def _frames(body: bytes) -> list[bytes]:
         at = begin + int.from_bytes(body[at:begin], "big")
         frames.append(body[begin:at])
     return frames
+
+
+class SpoolDelivery:
+    """The delivery of one spool by the worker `pid` on `host`.
+
+    It speaks as the worker that wrote the spool, under that worker's incarnation and session, and accepts no jobs.
+    When every report is acknowledged it wants the file removed (`RemoveSpool`), again and again until that is on the
+    disk; then the delivery is over, and the worker begins as a new incarnation. A crash anywhere in between leaves the
+    file, and the next worker delivers it again: the broker knows the reports by their numbers.
+
+    A broker that does not know the session answers with `take_over`. Then nobody will ever accept these reports, so
+    the file is set aside (`SetAsideSpool`).
+    """
+
+    def __init__(self, spool: Spool, host: str, pid: int) -> None:
+        self._last_heartbeat = spool.heartbeat._replace(
+            stopping=True, running=None, spooled=True, warning=None, host=host, pid=pid
+        )
+        self._outbox = Outbox(spool.heartbeat.acked)
+        for report in spool.reports:
+            self._outbox.add(report)
+        self._said: list[Effect] = []
+        self._refused = False
+        self._heartbeat_at_ms = Ms(0)
+        self._settle_at_ms = Ms(0)  # when to try to remove the file, or to set it aside
+
+    def on_pipe(self, message: PipeMessage, now_ms: Ms) -> None:
+        """A message of the broker."""
+        outbox = self._outbox
+        if isinstance(message, Ack):
+            if message.session == self._last_heartbeat.session and outbox.acked <= message.reports <= outbox.reported:
+                outbox.hears(message, now_ms)
+        elif isinstance(message, Rejected):
+            if message.session == self._last_heartbeat.session:
+                self._said.append(Say(f"the broker rejected report {message.report}: {message.message}"))
+        elif isinstance(message, TakeOver):
+            self._refused |= message.incarnation == self._last_heartbeat.incarnation
+
+    def on_subscription(self, now_ms: Ms) -> None:
+        """A broker listens anew: it may have missed everything."""
+        self._heartbeat_at_ms = now_ms
+        self._outbox.start_over()
+
+    def turn(self, now_ms: Ms) -> tuple[Effect, ...]:
+        """What is to be done now, in this order."""
+        if self._said:
+            said, self._said = self._said, []
+            return tuple(said)
+        if self._settled:
+            if now_ms < self._settle_at_ms:
+                return ()
+            self._settle_at_ms = Ms(now_ms + RETRY_MS)  # the disk may refuse it now
+            return (SetAsideSpool() if self._refused else RemoveSpool(),)
+        heartbeats: tuple[Effect, ...] = ()
+        if now_ms >= self._heartbeat_at_ms:
+            self._heartbeat_at_ms = Ms(now_ms + HEARTBEAT_MS)
+            heartbeats = (Publish(self._heartbeat),)
+        session = self._last_heartbeat.session
+        assert session is not None
+        return (*heartbeats, *map(Publish, self._outbox.due(session, now_ms, 0)))
+
+    def next_deadline_ms(self) -> Ms:
+        """When `turn` has something to do although nothing happened."""
+        return self._settle_at_ms if self._settled else self._heartbeat_at_ms
+
+    @property
+    def _settled(self) -> bool:
+        """Whether nothing is left to tell."""
+        return self._refused or not self._outbox
+
+    @property
+    def _heartbeat(self) -> Heartbeat:
+        outbox = self._outbox
+        return self._last_heartbeat._replace(acked=outbox.acked, round=outbox.flow.round, sent=outbox.flow.count)

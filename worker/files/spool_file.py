@@ -8,7 +8,8 @@ import os
 import stat
 from pathlib import Path
 
-from zjobs.worker.core.spool import Spool, pack, unpack
+from zjobs.worker.core.interfaces import Spool
+from zjobs.worker.core.spool import pack, unpack
 
 
 class SpoolFile:

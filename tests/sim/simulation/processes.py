@@ -23,8 +23,8 @@ from zjobs.messages.dispatch import PIPE, REPORTS, Jobs, Piece
 from zjobs.messages.records import BrokerName
 from zjobs.messages.requests import Cancel, Request
 from zjobs.worker.core.core import WorkerCore
-from zjobs.worker.core.interfaces import RunName
-from zjobs.worker.core.spool import Spool, pack, unpack
+from zjobs.worker.core.interfaces import RunName, Spool
+from zjobs.worker.core.spool import pack, unpack
 from zjobs.worker.core.states import State
 from zjobs.worker.turn import Chatter, Inputs, Turn
 

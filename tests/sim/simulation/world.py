@@ -186,7 +186,7 @@ class World:
 
     def worker_stops_at_once(self) -> None:
         if self.worker is not None and not self.worker.delivers:
-            self.oracle.kills(self.worker.core.running_id)
+            self.oracle.kills(self.worker.core.session.running_id)
             for _ in range(1 if self.worker.core.state.stopping else 2):
                 self.worker.stop()
 

@@ -34,11 +34,11 @@ from zjobs.messages.records import BrokerName, TaskType
 from zjobs.messages.states import FailReason, Outcome
 from zjobs.worker.core import core as c
 from zjobs.worker.core import effects as e
-from zjobs.worker.core import outbox
-from zjobs.worker.core.core import OUTPUT_UNACKNOWLEDGED_BYTES
-from zjobs.worker.core.returning import HURRY_MS, RETRY_SPOOL_MS
+from zjobs.worker.core import outbox, session
+from zjobs.worker.core.core import HURRY_MS, RETRY_SPOOL_MS
+from zjobs.worker.core.interfaces import Spool
 from zjobs.worker.core.run import LOOK_MS, PIECE_BYTES, STUCK_MS, Seen
-from zjobs.worker.core.spool import Spool
+from zjobs.worker.core.session import OUTPUT_UNACKNOWLEDGED_BYTES
 from zjobs.worker.core.states import TABLE as TRANSITIONS
 from zjobs.worker.core.states import Action, Signal, State
 
@@ -294,7 +294,7 @@ TABLE: dict[tuple[str, str], str] = {
 
 def message_for(worker: Worker, message: Any) -> Any:
     """The jobs messages depend on the last number taken."""
-    after = worker.core.inbox.taken + 1
+    after = worker.core.session.inbox.taken + 1
     made = {"next": jobs(after, 2), "gap": jobs(after + 1, 2), "overlap": jobs(max(1, after - 3), min(4, after))}
     if message == "piece":
         return Piece(SESSION, 5, after, 0, b"data")
@@ -305,7 +305,16 @@ def message_for(worker: Worker, message: Any) -> Any:
 
 def snapshot(worker: Worker) -> dict[str, Any]:
     core = worker.core
-    parts = (core, core.outbox, core._run, core._returning, core._farewell, core.inbox, core.inbox._arrivals)
+    parts = (
+        core,
+        core.session,
+        core.session.outbox,
+        core.session.run,
+        core.session.returning,
+        core._farewell,
+        core.session.inbox,
+        core.session.inbox._arrivals,
+    )
     return {f"{type(part).__name__}.{name}": repr(value) for part in parts for name, value in vars(part).items()}
 
 
@@ -322,24 +331,24 @@ def test_every_input_in_every_state(state: Callable[[], Worker], name: str) -> N
     """What the table says happens, and whatever it does not mention changes nothing."""
     worker = state()
     before, before_state = snapshot(worker), worker.core.state
-    taken, acked = worker.core.inbox.taken, worker.core.outbox.acked
+    taken, acked = worker.core.session.inbox.taken, worker.core.session.outbox.acked
     effects = worker.pipe(message_for(worker, INPUTS[name]))
     match TABLE.get((state.__name__, name), "drop"):
         case "drop":
             assert set(effects) <= {e.Publish(one) for one in received(worker)} and dropped(before, snapshot(worker))
         case "starts session":
-            assert worker.core.session == "new" and worker.heartbeats()[0].session == "new"
+            assert worker.core.session.id == "new" and worker.heartbeats()[0].session == "new"
         case "starts anew":
             assert e.Renew(NEXT) in effects
-            assert (worker.core.incarnation, worker.core.session, worker.core.inbox.taken) == (NEXT, None, 0)
+            assert (worker.core.incarnation, worker.core.session.id, worker.core.session.inbox.taken) == (NEXT, None, 0)
             assert worker.heartbeats()[0].incarnation == NEXT
             assert (e.Exit() in effects) == worker.core.state.stopping
         case "describes":
             assert [each for each in worker.sent if isinstance(each, Described)] == [Described(OWN, DIGEST, b"{}")]
         case "forgets report":
-            assert (worker.core.outbox.acked, worker.core.inbox.taken) == (acked + 1, taken)
+            assert (worker.core.session.outbox.acked, worker.core.session.inbox.taken) == (acked + 1, taken)
         case "resumes":
-            assert worker.core.inbox.taken == 9 and worker.reports() == []
+            assert worker.core.session.inbox.taken == 9 and worker.reports() == []
             assert worker.core.state is (State.TAKING if state is returning else before_state)
         case "asks for it":
             assert received(worker) == [Received(SESSION, taken, 5, 0, 0, again=True)]
@@ -355,7 +364,7 @@ def test_every_input_in_every_state(state: Callable[[], Worker], name: str) -> N
         case "returns 1":
             assert worker.reports() == [Returned(1, False)]
         case takes:
-            assert worker.core.inbox.taken == taken + int(takes.split()[1])
+            assert worker.core.session.inbox.taken == taken + int(takes.split()[1])
 
 
 def test_table_is_of_this_test() -> None:
@@ -415,14 +424,14 @@ def test_start_is_told_when_it_is_not_implied() -> None:
     """The first job after idleness is announced once it has run for a moment; one that follows an end is not."""
     worker = idle()
     worker.jobs(1, 2)
-    assert worker.sent == [] and worker.core.next_deadline_ms() == worker.now + c.START_AFTER_MS
-    worker.turn(c.START_AFTER_MS)
+    assert worker.sent == [] and worker.core.next_deadline_ms() == worker.now + session.START_AFTER_MS
+    worker.turn(session.START_AFTER_MS)
     assert worker.sent == [Started(SESSION, 1, 101)]
     worker.end()
     assert worker.sent == [Reports(SESSION, 1, (ended(1),))]
     worker.end()
     worker.jobs(3, 1)
-    worker.turn(c.START_AFTER_MS)
+    worker.turn(session.START_AFTER_MS)
     assert worker.sent == [Started(SESSION, 3, 103)]
 
 
@@ -499,11 +508,11 @@ def test_progress_is_told_when_there_is_room() -> None:
     assert worker.turn(1) == [] or worker.progress() == []
     worker.core.on_output(2, b"two")
     worker.core.on_subscription(worker.now)  # whatever frees the way
-    worker.core.outbox.flow.begin_round()
+    worker.core.session.outbox.flow.begin_round()
     worker.core.on_seen(Seen(0.5, None, worker.now), worker.now)
     worker.turn(1)
     assert [message.fraction for message in worker.progress()] == [0.5]
-    assert b"".join(piece.body for piece in worker.core._run.output(2, 102, 9)) == b"one two"
+    assert b"".join(piece.body for piece in worker.core.session.run.output(2, 102, 9)) == b"one two"
 
 
 # --- data in pieces --------------------------------------------------------------------------------------
@@ -530,7 +539,7 @@ def test_data_is_put_together() -> None:
     assert received(worker) == [Received(SESSION, 0, 7, 2, 6)]
     effects = worker.pipe(tail(1, b"three", 6))
     assert [effect.job.data for effect in effects if isinstance(effect, e.Offer)] == [b"onetwothree"]
-    assert worker.core.inbox.taken == 1
+    assert worker.core.session.inbox.taken == 1
 
 
 @pytest.mark.parametrize(
@@ -549,7 +558,7 @@ def test_a_job_without_the_beginning_of_its_data_is_not_taken(pieces: list[Piece
     for one in pieces:
         worker.pipe(one)
     worker.pipe(tail(1, b"three", 6))
-    assert worker.core.inbox.taken == 0 and worker.at_task == []
+    assert worker.core.session.inbox.taken == 0 and worker.at_task == []
     assert received(worker)[0].again
 
 
@@ -559,7 +568,7 @@ def test_a_repeated_piece_changes_nothing() -> None:
     for one in (piece(1, 0, b"one"), piece(1, 0, b"one"), piece(1, 3, b"two", 8), piece(1, 0, b"one", 8)):
         worker.pipe(one)
     worker.pipe(tail(1, b"three", 6, 8))
-    assert worker.core.inbox[1].data == b"onetwothree"
+    assert worker.core.session.inbox[1].data == b"onetwothree"
 
 
 def test_what_was_lost_on_the_way_is_asked_for_at_once() -> None:
@@ -591,13 +600,13 @@ def test_nothing_starts_above_the_bound() -> None:
     """With too much unacknowledged the jobs behind are taken back and kept, and go on after the acknowledgement."""
     worker = idle()
     worker.jobs(1, 4)
-    worker.end(b"x" * (c.UNACKNOWLEDGED_BYTES + 1))
+    worker.end(b"x" * (session.UNACKNOWLEDGED_BYTES + 1))
     assert worker.at_task == [2]
     worker.end()
-    assert worker.at_task == [] and worker.core.inbox.taken == 4
+    assert worker.at_task == [] and worker.core.session.inbox.taken == 4
     worker.pipe(Ack(SESSION, 1, 5))
     assert worker.at_task == [3, 4]
-    assert e.Publish(Started(SESSION, 3, 103)) in worker.turn(c.START_AFTER_MS)
+    assert e.Publish(Started(SESSION, 3, 103)) in worker.turn(session.START_AFTER_MS)
 
 
 # --- return ------------------------------------------------------------------------------------------------
@@ -606,8 +615,8 @@ def test_nothing_starts_above_the_bound() -> None:
 def test_long_job_returns_what_is_behind_it() -> None:
     """After 50 ms what has not begun goes back, once, and not a moment earlier."""
     worker = running()
-    assert worker.core.next_deadline_ms() == worker.now + c.RETURN_AFTER_MS
-    worker.turn(c.RETURN_AFTER_MS - 1)
+    assert worker.core.next_deadline_ms() == worker.now + session.RETURN_AFTER_MS
+    worker.turn(session.RETURN_AFTER_MS - 1)
     assert worker.reports() == []
     worker.turn(1)
     assert worker.reports() == [Returned(3, False)]
@@ -624,7 +633,7 @@ def test_a_job_alone_returns_nothing() -> None:
 def test_all_begun_returns_nothing() -> None:
     """When the task process has begun everything, there is nothing to return, and it is not asked again and again."""
     worker = running()
-    worker.now += c.RETURN_AFTER_MS
+    worker.now += session.RETURN_AFTER_MS
     assert e.RecallUnbegun() in worker.core.turn(worker.now)
     worker.core.on_recalled([], worker.now)
     assert worker.core.turn(worker.now) == ()
@@ -636,7 +645,7 @@ def test_resume() -> None:
     worker = returning()
     worker.pipe(Ack(SESSION, 2, 10))
     worker.jobs(4, 1)
-    assert worker.core.inbox.taken == 9
+    assert worker.core.session.inbox.taken == 9
     worker.end()
     worker.jobs(10, 2)
     assert worker.at_task == [10, 11]
@@ -670,7 +679,7 @@ def test_death_fails_one_job() -> None:
     worker.core.on_ready(TYPES, worker.now)
     worker.turn()
     assert worker.at_task == [3]
-    assert e.Publish(Started(SESSION, 3, 103)) in worker.turn(c.START_AFTER_MS)
+    assert e.Publish(Started(SESSION, 3, 103)) in worker.turn(session.START_AFTER_MS)
 
 
 def test_nothing_is_offered_to_a_dead_process() -> None:
@@ -701,11 +710,11 @@ def test_an_acknowledgement_that_does_not_say_where_to_go_on_is_dropped() -> Non
     """Once the return were acknowledged, nobody would say it again."""
     worker = returning()
     worker.pipe(Ack(SESSION, 2))
-    assert worker.core.outbox.acked == 0
+    assert worker.core.session.outbox.acked == 0
     worker.pipe(Ack(SESSION, 1))
-    assert worker.core.outbox.acked == 1
+    assert worker.core.session.outbox.acked == 1
     worker.pipe(Ack(SESSION, 2, 10))
-    assert (worker.core.outbox.acked, worker.core.inbox.taken) == (2, 9)
+    assert (worker.core.session.outbox.acked, worker.core.session.inbox.taken) == (2, 9)
 
 
 def test_a_rejected_report_is_told_to_people() -> None:
@@ -909,11 +918,11 @@ def test_cancel_of_one_that_is_still_coming() -> None:
         worker.pipe(CancelRun(SESSION, taken + 1))
         worker.pipe(Jobs(SESSION, taken + 1, (DispatchedJob(1, "t", b"rest", 1, None, 1000),), 7))
         assert worker.reports() == [] and worker.at_task == began[:1]
-        worker.pipe(Ack(SESSION, worker.core.outbox.reported, 9))
+        worker.pipe(Ack(SESSION, worker.core.session.outbox.reported, 9))
         worker.pipe(CancelRun(SESSION, taken + 1))
-        assert worker.reports() == [] and worker.core.inbox.taken == 8
+        assert worker.reports() == [] and worker.core.session.inbox.taken == 8
         worker.jobs(9, 1)
-        assert worker.core.inbox.taken == 9
+        assert worker.core.session.inbox.taken == 9
 
 
 def test_a_job_is_not_looked_at_while_it_may_have_ended() -> None:
@@ -931,7 +940,7 @@ def test_cancel_of_one_returned_is_forgotten() -> None:
     assert worker.reports() == [Returned(3, False)]
     worker.turn(60_000)
     assert not any(isinstance(effect, e.EndTask) for effect in worker.done)
-    assert not worker.core._cancels
+    assert not worker.core.session.cancels
 
 
 def test_grace_is_not_restarted() -> None:
@@ -958,7 +967,7 @@ def test_result_in_the_grace_time() -> None:
     worker = limited()
     worker.pipe(CancelRun(SESSION, 1))
     worker.end()
-    assert worker.reports() == [ended(1)] and not worker.core._cancels
+    assert worker.reports() == [ended(1)] and not worker.core.session.cancels
     worker.jobs(2, 1)
     worker.turn(1000)
     assert e.KillTask() not in worker.done and worker.at_task == [2]
@@ -1121,7 +1130,7 @@ def test_more_output_than_a_report_has_goes_before_the_end() -> None:
     worker.turn(LOOK_MS)
     worker.core.on_output(1, body[100_000:], "/logs/1")
     worker.end()
-    *pieces, end = worker.core.outbox.unacknowledged()
+    *pieces, end = worker.core.session.outbox.unacknowledged()
     assert [piece.offset for piece in pieces] == [
         *range(0, 100_000, PIECE_BYTES),
         *range(100_000, len(body) - PIECE_BYTES, PIECE_BYTES),
@@ -1137,14 +1146,14 @@ def test_output_without_end() -> None:
     worker.jobs(1, 1)
     for _ in range(1000):
         worker.core.on_output(1, b"x" * 9_999 + b"\n")
-        assert len(worker.core._run._output._untold) <= 2 * OUTPUT_BYTES
+        assert len(worker.core.session.run._output._untold) <= 2 * OUTPUT_BYTES
     for _ in range(100):
         worker.turn(LOOK_MS)
-    assert worker.core.outbox.weight_bytes <= OUTPUT_UNACKNOWLEDGED_BYTES + PIECE_BYTES
-    assert next(iter(worker.core.outbox.unacknowledged())).offset == 10_000_000 - OUTPUT_BYTES
+    assert worker.core.session.outbox.weight_bytes <= OUTPUT_UNACKNOWLEDGED_BYTES + PIECE_BYTES
+    assert next(iter(worker.core.session.outbox.unacknowledged())).offset == 10_000_000 - OUTPUT_BYTES
     worker.core.on_output(1, b"y" * 10_000_000)
     worker.end()
-    *pieces, end = worker.core.outbox.unacknowledged()
+    *pieces, end = worker.core.session.outbox.unacknowledged()
     last = b"".join(piece.body for piece in pieces if piece.offset >= 20_000_000 - OUTPUT_BYTES) + end.output
     assert (last, end.output_bytes) == (b"y" * OUTPUT_BYTES, 20_000_000)
 

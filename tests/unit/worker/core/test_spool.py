@@ -25,8 +25,8 @@ from zjobs.messages.records import BrokerName, TaskType
 from zjobs.messages.states import FailReason, Outcome
 from zjobs.worker.core import effects as e
 from zjobs.worker.core.core import HEARTBEAT_MS
-from zjobs.worker.core.spool import MAGIC, Damaged, Spool, pack, unpack
-from zjobs.worker.core.spool_delivery import RETRY_MS, SpoolDelivery
+from zjobs.worker.core.interfaces import Damaged, Spool
+from zjobs.worker.core.spool import MAGIC, RETRY_MS, SpoolDelivery, pack, unpack
 from zjobs.worker.files.spool_file import SpoolFile
 
 BEAT = Heartbeat(
