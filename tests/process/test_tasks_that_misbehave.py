@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from zjobs.client import NO_DATA, JobFailed
+from zjobs.client import NO_DATA, BadData, JobFailed
+from zjobs.messages.requests import NewJob
 
 if TYPE_CHECKING:
     from tests.conftest import Service
@@ -35,7 +36,11 @@ def test_a_failure_is_told_and_the_next_job_starts(name: str, shared_service: Se
     """The reason as a code and as a sentence that names it; one run, and no other job is harmed."""
     kind, data, reason, words = FAILURES[name]
     client = shared_service.client()
-    job, behind = client.submit(kind, data), client.submit("echo", name)
+    if reason == "bad_data":  # the client would not send it, but the worker is the judge
+        with pytest.raises(BadData, match=words):
+            client.submit(kind, data)
+    (sent,) = client.submit_in_parts(NewJob(kind), [data], f"misbehaves {name}", lambda data, _: data)
+    job, behind = client.job(sent.first_id), client.submit("echo", name)
     with pytest.raises(JobFailed, match=words):
         job.result(timeout=20)
     status = job.status()
