@@ -1,4 +1,4 @@
-"""Who copies the journal's file at present, so that no checkpoint may change it meanwhile."""
+"""Backups in progress, during which no checkpoint may change the journal's file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ class _Pause(NamedTuple):
 
 
 class CheckpointPauses:
-    """Each backup has a pause of its own, under a name that it chose: the end of one must not be the end of another,
-    nor be told to it."""
+    """The pauses of all backups. Each backup names its own, so that it can neither end nor mistake another's."""
 
     def __init__(self) -> None:
         self._checkpoint_pauses: dict[str, _Pause] = {}
@@ -23,9 +22,9 @@ class CheckpointPauses:
         return bool(self._checkpoint_pauses)
 
     def begin(self, name: str, until_ms: int) -> bool:
-        """Begins a pause, or lets it last until another time. Returns whether nothing was moved since it began.
+        """Begin a pause or prolong it. Return whether no checkpoint has run since it began.
 
-        Raises ValueError when there are too many.
+        Raises ValueError if there are too many.
         """
         if name not in self._checkpoint_pauses and len(self._checkpoint_pauses) == MOST:
             raise ValueError(f"{MOST} backups are being made already; try again when one has ended")
@@ -34,7 +33,7 @@ class CheckpointPauses:
         return undisturbed
 
     def end(self, name: str) -> bool:
-        """Ends a pause. Returns whether it lasted, and nothing was moved since it began."""
+        """End a pause. Return whether it lasted and no checkpoint has run since it began."""
         pause = self._checkpoint_pauses.pop(name, None)
         return pause is not None and pause.undisturbed
 
@@ -45,11 +44,11 @@ class CheckpointPauses:
         }
 
     def disturb(self) -> None:
-        """The log was moved all the same."""
+        """Record that a checkpoint ran all the same."""
         self._checkpoint_pauses = {
             name: pause._replace(undisturbed=False) for name, pause in self._checkpoint_pauses.items()
         }
 
     def due_at_ms(self) -> int | None:
-        """When the next of them is over (monotonic)."""
+        """Return when the next pause expires (monotonic), None without pauses."""
         return min((pause.until_ms for pause in self._checkpoint_pauses.values()), default=None)

@@ -1,4 +1,4 @@
-"""A turn with its journal: read what it needs, decide, commit, and only then say anything."""
+"""Takes a turn with a journal: read, decide, commit, and only then send."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zjobs.broker.turn import Inputs, Said, Turn
 
 
 def take_turn(turn: Turn, journal: Journal, inputs: Inputs, now: Instant) -> Said:
-    """One turn. While the journal cannot be written, nothing is decided."""
+    """Take one turn. While the journal cannot be written, refuse all changes."""
     if journal.read_only:
         return turn.refuse(inputs, journal.read_only)
     try:
@@ -24,7 +24,7 @@ def take_turn(turn: Turn, journal: Journal, inputs: Inputs, now: Instant) -> Sai
 
 
 def try_writing(turn: Turn, journal: Journal, now: Instant) -> None:
-    """Tries whether a journal that could not be written can be by now."""
+    """Try to write to a journal that could not be written."""
     try:
         journal.recover()
     except StorageError as error:
@@ -34,7 +34,7 @@ def try_writing(turn: Turn, journal: Journal, now: Instant) -> None:
 
 
 def read(journal: Journal, needs: TurnNeeds) -> Read:
-    """Reads the records that a turn needs. Raises StorageError."""
+    """Read the records that a turn needs. Raises StorageError."""
     records = needs.records
     return Read(
         records,

@@ -1,4 +1,4 @@
-"""Dropping old jobs as the operator decided, in steps so small that no request waits for them."""
+"""Drops old jobs as `--keep` and `--keep-jobs` say, in steps so small that no request waits for them."""
 
 from __future__ import annotations
 
@@ -19,19 +19,18 @@ RECORD_SERVICE_MS = 3_600_000
 
 
 class Keep(NamedTuple):
-    """None: for ever, all. `jobs`: how many ended jobs at most; `for_ms`: how long after their end, by the journal's
-    service (see `Core.service`)."""
+    """What to keep. `jobs`: at most this many ended jobs, None for all. `for_ms`: this long after their end, in time
+    that the journal was in service (see `Core.service`), None for ever."""
 
     for_ms: int | None = None
     jobs: int | None = None
 
 
 class Retention:
-    """Sweeps over the journal by id, again and again. What ended in another order than it was submitted in may be kept
-    for one sweep longer.
+    """Sweeps over the journal by id, again and again. A job that ended out of order may be kept one sweep longer.
 
-    A step looks at a page of ended jobs. If some of them are to go, the next turn, which comes at once, reads how much
-    is kept of them, and drops so many that no request waits for it.
+    A step reads a page of ended jobs. If some must go, the next turn follows at once, reads how many bytes each has,
+    and drops as many as take a few milliseconds.
     """
 
     def __init__(self, keep: Keep) -> None:
@@ -44,18 +43,17 @@ class Retention:
         self._recorded_ms: int | None = None
 
     def due_at_ms(self) -> int | None:
-        """When the next step is due (monotonic); None: never."""
+        """Return when the next step is due (monotonic), None if all jobs are kept."""
         return None if self._keeps_all else self._due_ms
 
     def needs(self, now: Instant) -> tuple[list[int], tuple[int, int] | None]:
-        """What `step` will look up: jobs, with what is kept of them; or a page of ended jobs, as in `TurnNeeds`."""
+        """Name the records that `step` will read: jobs with their sizes, or a page of ended jobs (see `TurnNeeds`)."""
         if not self._is_due(now):
             return [], None
         return (self._page, None) if self._page else ([], (self._after, STEP_LOOKED_AT))
 
     def step(self, core: Core, read: Read, now: Instant) -> int:
-        """Has the core drop a few jobs, if it is time and there are any. Returns how many pages the journal's file
-        shall give back."""
+        """Drop a few old jobs if a step is due. Return how many pages the journal's file should give back."""
         if not self._is_due(now):
             return 0
         if self._page:
@@ -71,7 +69,7 @@ class Retention:
         return STEP_PAGES
 
     def postpone(self, now: Instant) -> None:
-        """The journal failed: the next step is not due at once again."""
+        """Put the next step off, because the journal failed."""
         self._page = []
         self._due_ms = now.mono_ms + SWEEP_EVERY_MS
 
@@ -79,12 +77,12 @@ class Retention:
         return not self._keeps_all and now.mono_ms >= self._due_ms
 
     def _go_on(self, after: int, now: Instant) -> None:
-        """The next step begins after this id; 0: a sweep is over."""
+        """Schedule the next step, which begins after this id; 0: the sweep is over."""
         self._page, self._after = [], after
         self._due_ms = now.mono_ms + (STEP_EVERY_MS if after else SWEEP_EVERY_MS)
 
     def _drop(self, core: Core, read: Read, now: Instant) -> int:
-        """Drops what is to go of the page. Returns the id to go on after."""
+        """Drop the old jobs of the page, up to the bounds of a step. Return the id to continue after."""
         dropped = dropped_bytes = 0
         for job_id in self._page:
             job = read.found.jobs.get(job_id)
@@ -102,11 +100,11 @@ class Retention:
         )
 
     def _too_old(self, job: Job, service: Service) -> bool:
-        """Jobs that ended before the service was counted are as old as that."""
+        """Return whether the job ended longer than `for_ms` ago; without a time, it ended when service began."""
         return self._keep.for_ms is not None and (job.ended_served_ms or 0) < service.served_ms - self._keep.for_ms
 
     def _record_service(self, core: Core, now: Instant) -> None:
-        """Each hour, though nothing happens: of a break only a day is counted."""
+        """Record the time in service once an hour, so that a long idle period is not taken for a break."""
         if self._recorded_ms is None:
             self._recorded_ms = now.mono_ms
         elif now.mono_ms - self._recorded_ms >= RECORD_SERVICE_MS:

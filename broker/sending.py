@@ -1,6 +1,6 @@
-"""Jobs on their way to the worker: as messages, large data in pieces, and no more at a time than the link carries soon
-(docs/protocol.md, Large bodies). Pure: the data of a job that was not submitted in the very turn in which it is
-dispatched is read before the next one.
+"""Turns dispatched jobs into messages: large data in pieces, and no more at a time than the link carries soon
+(docs/protocol.md, Large bodies). Pure: if a job was submitted in an earlier turn, the turn after its dispatch reads its
+data.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ OVERHEAD_BYTES = 32  # about what a job takes beside its data
 
 
 class Sending:
-    """The jobs that were dispatched and have not been sent, in the order of their numbers."""
+    """Dispatched jobs that are not sent yet, in the order of their delivery numbers."""
 
     def __init__(self, first_round: int) -> None:
-        """`first_round`: one that an earlier broker did not have, at least hardly ever."""
+        """Start empty. `first_round`: a number that earlier brokers of the journal are unlikely to have used."""
         self._queue: deque[tuple[DeliveryNumber, DispatchedJob]] = deque()
         self._without_data: list[Dispatched] = []  # behind those in the queue
         self._flow = Flow(first_round)
         self._cutter = Cutter()
 
     def start_over(self) -> None:
-        """What was sent may be lost: a new round, with what is added next."""
+        """Begin a new round with what is added next, because what was sent may be lost."""
         self._queue.clear()
         self._without_data.clear()
         self._flow.begin_round()
         self._cutter.start_over()
 
     def add(self, dispatched: Sequence[Dispatched], changes: Changes) -> None:
-        """`changes`: those of the turn, which have the data of jobs that were submitted in it."""
+        """Add jobs. `changes`: the turn's, which contain the data of jobs that were submitted in it."""
         if not dispatched:
             return
         all_new = all(job.id in changes.added and job.retry_of is None for _, job in dispatched)
@@ -45,17 +45,17 @@ class Sending:
 
     @property
     def lacks(self) -> tuple[int, ...]:
-        """The jobs whose data is to be read."""
+        """The jobs whose data must be read before they can be sent."""
         return tuple(job.id for _, job in self._without_data)
 
     def supply(self, data: Mapping[int, bytes]) -> None:
-        """`data`: that of those jobs which lacked it and have any."""
+        """Give the jobs in `lacks` their data. A job that is not in `data` has none."""
         for delivery, job in self._without_data:
             self._queue.append((delivery, _with_data(job, data.get(job.id))))
         self._without_data.clear()
 
     def hears(self, message: Heartbeat | Received, now_ms: Ms) -> bool:
-        """The worker tells what has arrived. Returns whether it says that something of the present round was lost."""
+        """Process what the worker says has arrived. Return whether part of the current round was lost."""
         if isinstance(message, Heartbeat):
             self._flow.hears(message.arrived, now_ms)
             return False
@@ -65,11 +65,11 @@ class Sending:
         return message.again and message.round == self._flow.round
 
     def sent(self, session: str) -> Sent:
-        """What was sent up to now."""
+        """Return how much was sent in this round, for the worker to compare."""
         return Sent(session, self._flow.round, self._flow.count)
 
     def due(self, session: str, wanted: Callable[[DeliveryNumber], bool], now_ms: Ms) -> Iterator[Jobs | Piece]:
-        """What there is room for. `wanted(n)`: whether number n is still for the worker; others are left out."""
+        """Iterate over the messages that the link has room for. `wanted(n)`: False if delivery n was recalled."""
         while self._flow.has_room():
             while self._queue and not wanted(self._queue[0][0]):
                 self._queue.popleft()
@@ -89,12 +89,12 @@ class Sending:
         return Piece(session, self._flow.round, delivery, offset, body)
 
     def _jobs(self, session: str, wanted: Callable[[DeliveryNumber], bool], now_ms: Ms) -> Jobs:
-        """The next jobs with consecutive numbers: at least one, and not more than a message should have."""
+        """Return the next jobs with consecutive numbers, at least one, up to the size of a message."""
         first, size, most = self._queue[0][0], 0, self._flow.piece_bytes
         batch: list[DispatchedJob] = []
         while self._queue:
             delivery, job = self._queue[0]
-            rest = job if batch else self._rest(delivery, job)  # of the first alone some may have gone
+            rest = job if batch else self._rest(delivery, job)  # only the first may be sent in part
             more = len(rest.data or b"")
             if batch and (delivery != first + len(batch) or size + more > most or not wanted(delivery)):
                 break
@@ -105,7 +105,7 @@ class Sending:
         return Jobs(session, first, tuple(batch), self._flow.round)
 
     def _rest(self, delivery: DeliveryNumber, job: DispatchedJob) -> DispatchedJob:
-        """The job with what has not been sent of its data."""
+        """Return the job with the part of its data that is not sent yet."""
         begun = self._cutter.sent_bytes(delivery)
         if not begun or job.data is None:
             return job

@@ -1,4 +1,4 @@
-"""The broker's loop: it receives, reads, commits and sends. What is decided in between stands in `turn`.
+"""The broker's loop: it receives, reads, commits and sends. `turn` decides.
 
     receive what is ready → serve those whose turn it is → turn → one commit → replies, pipe, events → wait
 
@@ -53,14 +53,18 @@ FAREWELL_S = 2.0
 
 
 def clock() -> Instant:
+    """Return the present time by both clocks."""
     return Instant(Ms(mono_ms()), Ms(wall_ms()))
 
 
 class Broker:
-    """A broker with its sockets open, on a journal that was claimed. `run` returns after `stop`; `close` ends it."""
+    """A broker with open sockets on a locked journal. `run` returns after `stop`; then call `close`."""
 
     def __init__(self, config: Config, journal: Journal) -> None:
-        """Raises CannotBind, JournalError, and ValueError for an endpoint that cannot be used."""
+        """Bind the sockets and load the journal.
+
+        Raises CannotBind, JournalError, and ValueError for an invalid endpoint.
+        """
         now = clock()
         self.sockets = Sockets(config)
         self._journal = journal
@@ -85,7 +89,7 @@ class Broker:
         self._stopping = False
 
     def run(self) -> None:
-        """Turns until told to stop; then once more for what has come in by then."""
+        """Take turns until `stop`, then answer the requests that have already arrived."""
         while not self._stopping:
             self._take_turn(dict(self.sockets.poller.poll(self._patience_ms())))
         self._requests.answer_all()
@@ -95,27 +99,26 @@ class Broker:
             self._take_turn(())
 
     def stop(self) -> None:
-        """Ends `run` after its present turn; wakes it only together with a byte to `sockets.wakeup_sender`."""
+        """Make `run` return after this turn. To interrupt its wait, write a byte to `sockets.wakeup_sender` as well."""
         self._stopping = True
 
     def close(self) -> None:
-        """Sends the last replies and closes the sockets. The journal stays open."""
+        """Send the last replies and close the sockets. The journal stays open."""
         self.sockets.close()
         self._memory.close()
 
     # --- a turn --------------------------------------------------------------------------------------------
 
     def _take_turn(self, ready: Container[object]) -> None:
-        """`ready`: what can be read. The others are left alone: to find one empty costs as much as a small request."""
+        """Take one turn. Only `ready` sockets are read: finding one empty costs as much as a small request."""
         at = self.sockets
         if at.wakeup.fileno() in ready:
             self._drain_wakeups()
         self._refresh_keys()
         if at.gate is not None and at.gate.socket in ready:
             at.gate.answer(TURN_QUESTIONS)
-        # by what the last turn left: what has ended since may take a while
         served = self._requests.serve(at.frontend in ready, clock().mono_ms)
-        now = clock()  # not before the requests are here: a delay must not begin before it was asked for
+        now = clock()  # after the requests have arrived: a delay must not begin before it was asked for
         lost = at.worker_monitor in ready and self._connection_lost()
         reports = list(self._receive_reports(served)) if at.reports in ready else []
         self._settle(Inputs(self._asked(), reports, lost), now)
@@ -128,12 +131,12 @@ class Broker:
         self._keep_bounds(now)
 
     def _asked(self) -> list[Asked]:
-        """What the requests that were served in this turn change."""
+        """Return the changes that this turn's requests ask for."""
         changes = [gathered.change for gathered in self._requests.changes]
         return [Asked(change.envelope, change.request, change.who.name) for change in changes]
 
     def _settle(self, inputs: Inputs, now: Instant) -> None:
-        """Has the turn decide, commits that, and sends what it says."""
+        """Decide, commit, and send the outcome."""
         begun_s = time.perf_counter()
         if self._journal.read_only and self._turn.retries_writing(now):
             self._checkpoint_pauses.disturb()
@@ -164,7 +167,7 @@ class Broker:
                 getattr(log, line.level)("%s", line.text)
 
     def _keep_bounds(self, now: Instant) -> None:
-        """Cuts the connections of clients when more is held for them than is bearable."""
+        """Disconnect all clients when libzmq buffers too much for them."""
         grown = self._memory.grown(now.mono_ms)
         if grown:
             self._limited_log.add("memory", f"grown by {grown >> 20} MiB: all clients are cut off", now.mono_ms)
@@ -190,7 +193,7 @@ class Broker:
     # --- the worker ----------------------------------------------------------------------------------------
 
     def _receive_reports(self, requests: int) -> Iterator[bytes]:
-        """What the worker sends; when there are `requests`, as much as takes about as long as they do."""
+        """Receive from the worker; if `requests` were served, about as much as took the same time."""
         for _ in range(1 + requests // REQUESTS_A_MESSAGE if requests else TURN_MESSAGES):
             try:
                 parts, _ = frames.receive(self.sockets.reports, 1)
@@ -199,7 +202,7 @@ class Broker:
             yield parts[0]
 
     def _connection_lost(self) -> bool:
-        """Whether the connection to the worker's reports broke: a kill -9 shows here within a millisecond."""
+        """Return whether the connection to the worker broke; a kill -9 shows here within a millisecond."""
         lost = False
         with contextlib.suppress(zmq.Again):
             while True:
@@ -208,7 +211,7 @@ class Broker:
         return lost
 
     def _flush_outbox(self) -> None:
-        """Sends what the pipe has room for; while something is left, the poller tells when there is more."""
+        """Send what the pipe has room for. While something is left, the poller waits for room."""
         pipe, outbox = self.sockets.pipe, self._turn.outbox
         with contextlib.suppress(zmq.Again):
             while outbox:
@@ -227,14 +230,14 @@ class Broker:
     # --- who watches ---------------------------------------------------------------------------------------
 
     def _answer_subscriptions(self, now: Instant) -> None:
-        """As many as may be answered in a turn."""
+        """Answer new subscriptions, as many as fit in SUBSCRIBING_S."""
         until_s = time.perf_counter() + SUBSCRIBING_S
         while self._events.take_subscriptions(lambda job_id: self._snapshot(job_id, now), TURN_SUBSCRIPTIONS):
             if time.perf_counter() >= until_s:
                 break
 
     def _snapshot(self, job_id: int | None, now: Instant) -> JobEvent | Listening | None:
-        """What a new subscriber to a job is told, or to all of them (None)."""
+        """Return the first event for a new subscriber to a job, or to all jobs (None)."""
         core = self._turn.core
         if job_id is None:
             return Listening(core.journal, core.counters.change, core.worker.state, core.paused)
@@ -242,7 +245,7 @@ class Broker:
         return None if job is None else job_event(core, job, None, now)
 
     def _may_watch(self, key: str, job_id: int | None) -> bool:
-        """Whether the holder of a key is told of a job, or of all of them (None)."""
+        """Return whether the holder of a key may watch a job, or all jobs (None)."""
         if self._keys is None:
             return True
         who = self._keys.who(key)
@@ -251,7 +254,7 @@ class Broker:
         return sees(who, "" if job_id is None else self._server.owner_of(job_id) or "")
 
     def _refresh_keys(self) -> None:
-        """Reads changes of the keys. Whoever is refused now has no stream left; the others come back."""
+        """Read changed keys. If one was revoked, cut all event streams; the permitted clients reconnect."""
         if self._keys is not None and self._keys.take_revoked():
             log.info("a key was revoked: event streams begin anew")
             self._reopen_events()
@@ -264,7 +267,7 @@ class Broker:
     # --- backups -------------------------------------------------------------------------------------------
 
     def _pause_checkpoints(self, request: Backup) -> Reply:
-        """Keeps the journal's file as it is for a while, for somebody who copies it."""
+        """Keep the journal's file unchanged for a while, so that a backup can copy it."""
         files = self._journal.files
         if files is None:
             return Error(ErrorCode.STORAGE, "the journal has no file that could be copied")

@@ -1,10 +1,10 @@
-"""One turn of the broker: what happens between receiving and sending. No sockets, clocks, files or storage in here; the
-service passes what it has received, reads, commits, and sends what a turn returns. The simulation takes the same turns.
+"""One turn of the broker: what happens between receiving and sending, without sockets, clocks, files or storage. The
+service receives, reads, commits, and sends what a turn returns. The simulation takes the same turns.
 
-    needs = turn.needs(inputs, now)                names the records that it will look up
+    needs = turn.needs(inputs, now)                names the records it will look up
     decided = turn.decide(inputs, read, now)       decides with them
-    said = turn.committed(decided, now)            once `decided.changes` are on disk: what is to be sent
-    said = turn.failed(error, loaded, …)           if they could not be read or written: begins anew from the disk
+    said = turn.committed(decided, now)            after `decided.changes` are on disk: what to send
+    said = turn.failed(error, loaded, …)           if reading or writing failed: starts over from the disk
 
 `take_turn` in `broker.journaling` does these steps with a journal.
 """
@@ -44,7 +44,7 @@ RETRY_WRITING_MS = 1_000
 
 
 class Asked(NamedTuple):
-    """A change that a client asks for; `owner`: the name of its key."""
+    """A change that a client asks for. `owner`: the name of its key, "" without keys."""
 
     envelope: Envelope
     request: Request
@@ -52,7 +52,7 @@ class Asked(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """`frames`: the worker's messages; `lost`: whether the connection to it broke before them."""
+    """What a turn starts from. `frames`: the worker's messages. `lost`: its connection broke before them."""
 
     asked: Sequence[Asked] = ()
     frames: Sequence[bytes] = ()
@@ -60,7 +60,7 @@ class Inputs(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line for the log. `kind`: of those of one kind few are written, and then how many more there were; "": each."""
+    """A line for the log. `kind`: lines of one kind are rate-limited; "" for no limit."""
 
     level: str
     text: str
@@ -68,7 +68,7 @@ class Line(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """What a turn has decided. `changes` and `free_pages`, which the journal shall give back, come before the rest."""
+    """What a turn has decided. `changes` are committed and `free_pages` given back before `effects` are sent."""
 
     changes: Changes
     free_pages: int
@@ -76,9 +76,9 @@ class Decided(NamedTuple):
 
 
 class Said(NamedTuple):
-    """What is to be sent. `settled`: how many runs ended or came back. `refused`: none of the changes that were asked
-    for was made, and the replies say why. `anew`: the state is that of the disk again, so what was read before is no
-    longer true. `ended`: the jobs that ended, for those who wait for them."""
+    """What to send. `settled`: how many runs ended or were returned. `refused`: no requested change was made, and the
+    replies say why. `anew`: the state was loaded from the disk again, so requests must read again. `ended`: the
+    jobs that ended, for requests that wait for them."""
 
     replies: Sequence[tuple[Envelope, Reply]] = ()
     job_changes: Sequence[JobChange] = ()
@@ -91,7 +91,7 @@ class Said(NamedTuple):
 
 
 class Turn:
-    """A broker, turn after turn. `outbox`: what the pipe to the worker is to take next."""
+    """A broker's state, and the steps of its turns. `outbox`: frames to send to the worker."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Turn:
         new_session: Callable[[], str],
         now: Instant,
     ) -> None:
-        """`first_round`: see `Sending`. `new_session` makes up 32 hex digits that no session had before."""
+        """Start from the journal. `first_round`: see `Sending`. `new_session` returns 32 random hex digits."""
         self.core = Core(loaded, rules, name, now)
         self.outbox: deque[bytes] = deque()
         self._rules = rules
@@ -113,14 +113,14 @@ class Turn:
         self._new_session = new_session
         self._heartbeat_heard = False
         self._retry_writing_ms = 0
-        self._told_of_service = self.service_event()
-        self._said_of_worker = ""
+        self._published_service = self.service_event()
+        self._logged_of_worker = ""
         self._lines: list[Line] = []
 
     # --- the steps of a turn ---------------------------------------------------------------------------------
 
     def needs(self, inputs: Inputs, now: Instant) -> TurnNeeds:
-        """The records that this turn will look up."""
+        """Name the records that this turn will look up."""
         needs = self.core.needs([(asked.owner, asked.request) for asked in inputs.asked], now)
         page, ended = self._retention.needs(now)
         if page or self._sending.lacks:
@@ -128,7 +128,7 @@ class Turn:
         return TurnNeeds(needs, ended, self._rules.journal_bytes is not None and bool(needs.submits))
 
     def decide(self, inputs: Inputs, read: Read, now: Instant) -> Decided:
-        """The decisions of this turn."""
+        """Decide, given the records that were read."""
         self.core.read(read)
         if self._sending.lacks:
             self._sending.supply(read.found.data)
@@ -144,7 +144,7 @@ class Turn:
         return Decided(effects.changes, free_pages, effects)
 
     def committed(self, decided: Decided, now: Instant) -> Said:
-        """What is to be sent, now that the changes are on disk."""
+        """Return what to send, now that the changes are on disk."""
         effects = decided.effects
         self.outbox.extend(map(codec.encode, effects.pipe))
         if effects.resend:
@@ -157,7 +157,7 @@ class Turn:
         return said._replace(ended=_ended(effects))
 
     def failed(self, error: Exception, loaded: Loaded, inputs: Inputs, now: Instant) -> Said:
-        """The journal failed. The core is ahead of the disk now, so it goes; the committed records are what is true."""
+        """Replace the core, which is ahead of the disk, by one made of committed records, and refuse the changes."""
         self._lines.append(Line("error", f"the journal cannot be written: {error}; nothing is admitted until it can"))
         self._retry_writing_ms = now.mono_ms + RETRY_WRITING_MS
         self.core = Core(loaded, self._rules, self._name, now)
@@ -165,17 +165,17 @@ class Turn:
         return self._refused(inputs.asked, ErrorCode.STORAGE, str(error))._replace(anew=True)
 
     def refuse(self, inputs: Inputs, why: str) -> Said:
-        """A turn while the journal cannot be written. What the worker says in it is not heard."""
+        """Refuse all changes while the journal cannot be written. Reports are dropped; the worker repeats them."""
         return self._refused(inputs.asked, ErrorCode.READ_ONLY, why)
 
     # --- a journal that cannot be written ----------------------------------------------------------------------
 
     def retries_writing(self, now: Instant) -> bool:
-        """Whether it is time to try again."""
+        """Return whether it is time to try again."""
         return now.mono_ms >= self._retry_writing_ms
 
     def tried_writing(self, error: Exception | None, now: Instant) -> None:
-        """`error`: None if it can be written again."""
+        """Record the outcome of a try. `error`: None if it succeeded."""
         if error is None:
             self._lines.append(Line("warning", "the journal can be written again"))
         else:
@@ -185,7 +185,7 @@ class Turn:
     # --- what others look at -----------------------------------------------------------------------------------
 
     def deadline_ms(self, read_only: bool, now: Instant) -> int | None:
-        """When the next turn is due although nothing came in (monotonic)."""
+        """Return when the next turn is due if nothing arrives (monotonic), None for never."""
         if read_only:
             return self._retry_writing_ms
         if self._sending.lacks:
@@ -194,7 +194,7 @@ class Turn:
         return min((at for at in deadlines if at is not None), default=None)
 
     def service_event(self) -> ServiceEvent:
-        """What those who watch all jobs are told of the worker and the pause."""
+        """Return the present state of worker and pause, for watchers of all jobs."""
         return ServiceEvent(self.core.journal, self.core.worker.state, self.core.paused)
 
     # --- parts -------------------------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ class Turn:
             self.core.on_received(message, self._sending.hears(message, now.mono_ms), now)
 
     def _send_jobs(self, now: Instant) -> None:
-        """Sends what the link has room for; after a heartbeat, says how much, so the worker sees what is missing."""
+        """Send what the link has room for. After a heartbeat, say how much was sent, so the worker notices losses."""
         if not self.core.worker.known:
             return
         session = self.core.session_name
@@ -242,17 +242,17 @@ class Turn:
     def _said(
         self, replies: Sequence[tuple[Envelope, Reply]], job_changes: Sequence[JobChange] = (), settled: int = 0
     ) -> Said:
-        """With what is told whenever it is another than before: a core that was loaded anew knows no worker, too."""
+        """Add the worker's state to the log and the events if it has changed, also because a core was loaded anew."""
         worker = self.core.worker
         sentence = worker.warning or f"the worker is {worker.state.value}"
-        if sentence != self._said_of_worker:
+        if sentence != self._logged_of_worker:
             self._lines.append(Line("warning" if worker.warning else "info", sentence))
-            self._said_of_worker = sentence
+            self._logged_of_worker = sentence
         event = self.service_event()
-        news = event if event != self._told_of_service else None
-        self._told_of_service = event
+        changed = event if event != self._published_service else None
+        self._published_service = event
         lines, self._lines = self._lines, []
-        return Said(replies, job_changes, news, lines, settled)
+        return Said(replies, job_changes, changed, lines, settled)
 
 
 def _ended(effects: Effects) -> dict[JobId, EndedJob]:

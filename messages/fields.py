@@ -1,8 +1,8 @@
-"""The kinds of fields that messages have, with their bounds, and the checks that decoding makes of them.
+"""The kinds of message fields, their bounds, and the checks that decoding applies.
 
-A message class is annotated with these; nothing else says what a field may hold. An annotation stands for a check: a
-function that takes an unpacked value and returns what the message holds, or raises `Bad`. The checks of a class are
-made when its first message is decoded.
+Message classes are annotated with these, and nothing else bounds a field. Each annotation stands for a check: a
+function that takes an unpacked value and returns the field's value, or raises `Bad`. The checks of a class are built
+when its first message is decoded.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Check = Callable[[Any], Any]
 
 
 class Bad(Exception):
-    """What a value had to be, and where in the message it stands: each level adds its part in front."""
+    """A value is not what it must be. `path` says where in the message it is; each level prepends its part."""
 
     def __init__(self, wanted: str, path: str = "") -> None:
         super().__init__(wanted)
@@ -43,15 +43,18 @@ class Bad(Exception):
         self.path = path
 
 
-# --- bounds: what stands in an annotation beside the type -----------------------------------------------
-# Plain classes: a named tuple takes a quarter of a millisecond to make, at each start of zclient.
+# --- bounds: the second part of an annotation ------------------------------------------------------------
+# Plain classes: creating a named tuple class takes a quarter of a millisecond, at each start of zclient.
 
 
 class Integer:
+    """The bounds of an integer, both included. Floats and booleans are rejected."""
+
     def __init__(self, low: int, high: int = MAX_ID) -> None:
         self.low, self.high = low, high
 
     def check(self, kind: Any) -> Check:
+        """Return the check of a field with these bounds."""
         low, high = self.low, self.high
 
         def check(value: Any) -> int:
@@ -63,10 +66,13 @@ class Integer:
 
 
 class Real:
+    """The bounds of a number, both included. Integers become floats."""
+
     def __init__(self, low: float, high: float) -> None:
         self.low, self.high = low, high
 
     def check(self, kind: Any) -> Check:
+        """Return the check of a field with these bounds."""
         low, high = self.low, self.high
 
         def check(value: Any) -> float:
@@ -78,12 +84,13 @@ class Real:
 
 
 class Chars:
-    """A text's length."""
+    """The bounds of a text's length in characters."""
 
     def __init__(self, low: int = 0, high: int = 1 << 20) -> None:
         self.low, self.high = low, high
 
     def check(self, kind: Any) -> Check:
+        """Return the check of a field with these bounds."""
         low, high = self.low, self.high
 
         def check(value: Any) -> str:
@@ -95,12 +102,13 @@ class Chars:
 
 
 class Items:
-    """How many items a list has. A list without bounds in its annotation has these."""
+    """The bounds of a list's length. The defaults apply to a list that is annotated without bounds."""
 
     def __init__(self, low: int = 0, high: int = 1_000_000) -> None:
         self.low, self.high = low, high
 
     def check(self, kind: Any) -> Check:
+        """Return the check of a field with these bounds."""
         low, high = self.low, self.high
         inner = check_of(get_args(kind)[0])
 
@@ -116,13 +124,14 @@ class Items:
 
 
 class ByKind:
-    """One of several records; the map's field `kind` says which. What is none of them does not spoil the others:
-    `otherwise` makes what stands in its place, of the value and a sentence that says what is wrong with it."""
+    """One of several records, chosen by the map's field `kind`. An invalid value does not spoil the whole message:
+    `otherwise` gets the value and a sentence on what is wrong, and returns a stand-in."""
 
     def __init__(self, kinds: Mapping[str, type], otherwise: Callable[[Any, str], Any]) -> None:
         self.kinds, self.otherwise = kinds, otherwise
 
     def check(self, kind: Any) -> Check:
+        """Return the check of a field with these bounds."""
         checks = {name: record(each) for name, each in self.kinds.items()}
         *names, last = checks
         unknown = f"it must be a map whose kind is {', '.join(names)} or {last}"
@@ -152,12 +161,12 @@ def _first_bad(inner: Check, values: list[Any]) -> int:
 # --- from an annotation to its check --------------------------------------------------------------------
 
 
-# Its name and check; whether it may be absent or nil, and what it is then. A plain tuple: it is unpacked faster.
+# Name, check, whether it may be absent or nil, and its value then. A plain tuple, because it is unpacked faster.
 Field = tuple[str, Check, bool, Any]
 
 
 def check_of(annotation: Any) -> Check:
-    """The check that an annotation of a message's field stands for. Raises TypeError for one without bounds."""
+    """Return the check for a field's annotation. Raises TypeError if it has no bounds."""
     origin = get_origin(annotation)
     if origin is Annotated:
         kind, bounds = get_args(annotation)
@@ -174,12 +183,12 @@ def check_of(annotation: Any) -> Check:
         return _one_of(annotation)
     if hasattr(annotation, "_fields"):
         return record(annotation)
-    raise TypeError(f"{annotation} says no bounds of a field")
+    raise TypeError(f"{annotation} has no bounds for a field")
 
 
 @cache
 def record(kind: type) -> Check:
-    """The check that makes a record or message of a map."""
+    """Return the check that turns a map into a record or message of this class."""
     fields = fields_of(kind)
     make = tuple.__new__
 
@@ -203,7 +212,7 @@ def record(kind: type) -> Check:
 
 @cache
 def fields_of(kind: Any) -> tuple[Field, ...]:
-    """The fields of a record or message, in order."""
+    """Return the fields of a record or message class, in order."""
     defaults = kind._field_defaults
     return tuple(
         (name, check_of(_not_none(annotation)), True, defaults[name])

@@ -1,8 +1,8 @@
-"""The operations: one entry for each thing that a client may ask for.
+"""The operations: one entry for each request that a client may send.
 
-From the entries follow what may come as a request and as a reply, who may ask for what, what is committed before an
-answer, what that costs, and the table in docs/protocol.md. The broker carries an operation out by methods of its name:
-one of `broker.core.core.Core` for what it changes, one of `broker.requests.queries.Queries` for what it reads.
+The entries determine which requests and replies exist, who may send them, what is committed before the reply, what that
+costs, and the table in docs/protocol.md. The broker carries out an operation with the methods of its name: one of
+`broker.core.core.Core` for its changes, one of `broker.requests.queries.Queries` for its reply.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ from zjobs.messages.states import Role
 
 
 class Changes(str, Enum):
-    """What an operation changes, in words for people. all_or_none: one commit, and the core has the reply. job_by_job:
-    a few hundred jobs in each commit, and the reply is put together after the last."""
+    """What an operation changes, in words for people. ALL_OR_NONE: one commit, and the core replies. JOB_BY_JOB: a few
+    hundred jobs to a commit, and the reply is made after the last."""
 
     NOTHING = "no"
     ALL_OR_NONE = "yes, all or none"
@@ -62,8 +62,8 @@ class Changes(str, Enum):
 
 
 class Operation(NamedTuple):
-    """`role`: the least that may. `ids`: the field of the request that names jobs; a submitter may name its own only.
-    `weight`: the list each item of which costs as much as the change of one job."""
+    """An operation. `role`: the least privileged one that may use it. `ids`: the request's field that names jobs; a
+    submitter may name its own only. `weight`: the list whose items each cost as much as a change of one job."""
 
     name: str
     request: Any
@@ -75,17 +75,17 @@ class Operation(NamedTuple):
 
     @property
     def roles(self) -> tuple[Role, ...]:
-        """Those that may."""
+        """The roles that may use it."""
         roles = tuple(Role)
         return roles[roles.index(self.role) :]
 
     def ids_in(self, request: Any) -> tuple[int, ...]:
-        """The jobs that a request names."""
+        """Return the ids that a request names."""
         named = getattr(request, self.ids) if self.ids else ()
         return named if type(named) is tuple else (named,)
 
     def weight_of(self, request: Any) -> int:
-        """How many changes of one job cost as much as what a request changes."""
+        """Return the cost of a request's changes, in changes of one job."""
         return len(getattr(request, self.weight)) if self.weight else 0
 
 

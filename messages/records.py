@@ -36,9 +36,9 @@ class Limits(NamedTuple):
 
 
 class TaskType(NamedTuple):
-    """A task type as the worker announces it. After failure n of a job, its next attempt waits `retry_delay_ms`
-    times 2 to the power of n - 1; a task told to end has `grace_ms` for that. `schema_digest`: of the schema of its
-    parameters, empty: it has none."""
+    """A task type as the worker announces it. After a job's failure number n, its next attempt waits `retry_delay_ms`
+    times 2 to the power of n - 1. A task that is told to end has `grace_ms` to do so. `schema_digest`: of the schema of
+    its parameters, empty without one."""
 
     name: Name
     description: Text = ""
@@ -51,7 +51,7 @@ class TaskType(NamedTuple):
 
 
 class BrokerName(NamedTuple):
-    """Who a worker serves: enough to recognise one's own worker, and to name the other broker."""
+    """Names the broker that a worker serves, so that brokers recognise their own worker and name its other one."""
 
     host: ShortText
     frontend: Text
@@ -59,10 +59,12 @@ class BrokerName(NamedTuple):
 
 
 class JobStatus(NamedTuple):
-    """`ahead`: how many jobs must end first, for a queued job that is ready; one that is not has `ready_at`. `run`: the
-    number of its last run, 0 before the first.
-    (version, progress) orders the news of a job. `fraction`, `note`, `output_bytes`, `stuck_ms`: of a running job, what
-    its task reports, how much it has printed, since when its process has given no sign of life. Events have no `note`.
+    """A job as clients see it; (version, progress) grows with each of its changes.
+
+    `ahead`: how many jobs must end before this one starts, if it is queued and ready; a delayed job has `ready_at`.
+    `run`: the number of its last run, 0 before the first. Of a running job, `fraction` and `note` are what its task
+    reports, `output_bytes` is how much it has printed, and `stuck_ms` is the time since its process last showed
+    liveness. Events have no `note`.
     """
 
     id: Id
@@ -106,7 +108,7 @@ class WholeResult(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """A run of the job that did not complete it. `detail`: a traceback or other evidence, for people."""
+    """A run that did not complete its job. `detail`: a traceback or other evidence, for people."""
 
     number: Number
     outcome: Outcome
@@ -118,12 +120,14 @@ class Attempt(NamedTuple):
 
 
 class Paused(NamedTuple):
+    """When and why the queue was paused."""
+
     at: Milliseconds
     reason: Reason
 
 
 class WorkerInfo(NamedTuple):
-    """`warning`: a sentence, when something keeps the worker from being given jobs."""
+    """What the broker knows of its worker. `warning`: a sentence on what keeps it from running jobs, if anything."""
 
     state: WorkerState
     since_ms: Milliseconds

@@ -31,10 +31,12 @@ from zjobs.messages.units import Ms
 
 
 class Hello(NamedTuple):
-    pass
+    """Ask for what a client must know before anything else."""
 
 
 class HelloReply(NamedTuple):
+    """The journal's identity, the program's version, the address of the events, and the broker's limits."""
+
     journal: ShortText
     server: ShortText
     events: Text
@@ -42,7 +44,7 @@ class HelloReply(NamedTuple):
 
 
 class NewJob(NamedTuple):
-    """One job to be queued. `data` is one packed msgpack value, None is 'no data'. `time_limit_ms` None: the type's."""
+    """One job to queue. `data`: one packed msgpack value, None for no data. `time_limit_ms`: None for the type's."""
 
     type: Name
     data: bytes | None = None
@@ -59,7 +61,8 @@ class CheckedBy(NamedTuple):
 
 
 class Submit(NamedTuple):
-    """`schemas`: those that the client knows; when the type has another one, no job is taken."""
+    """Queue jobs, all or none. The same request key again returns the same ids. `schemas`: those by which the client
+    checked the data; if a type has another one, the request is refused."""
 
     request_key: RequestKey
     jobs: Annotated[tuple[NewJob, ...], Items(1)]
@@ -76,10 +79,14 @@ class SubmitReply(NamedTuple):
 
 
 class Status(NamedTuple):
+    """Ask for the status of these jobs."""
+
     ids: Ids
 
 
 class StatusReply(NamedTuple):
+    """The jobs in the order asked, the ids without a job, and the state of the queue."""
+
     journal: ShortText
     jobs: tuple[JobStatus, ...]
     missing: tuple[Missing, ...]
@@ -89,13 +96,13 @@ class StatusReply(NamedTuple):
 
 
 class Queue(NamedTuple):
-    """The running job, then the next `limit` in turn."""
+    """Ask for the running job and the `limit` jobs that start next."""
 
     limit: Page = 20
 
 
 class QueueReply(NamedTuple):
-    """`dispatched`: how many jobs the worker has; each runs, or may start at any moment. `change`: as in events."""
+    """The next jobs. `dispatched`: how many the worker has; any may start at once. `change`: as in events."""
 
     journal: ShortText
     jobs: tuple[JobStatus, ...]
@@ -107,7 +114,8 @@ class QueueReply(NamedTuple):
 
 
 class Result(NamedTuple):
-    """`offset`: where in the packed result the piece begins. `wait_ms`: how long the broker waits for the job's end."""
+    """Ask for a piece of a job's packed result, from `offset` on. `wait_ms`: how long the broker may wait for the job to
+    end."""
 
     id: Id
     offset: Number = 0
@@ -146,11 +154,13 @@ class WaitReply(NamedTuple):
 
 
 class Show(NamedTuple):
+    """Ask for everything that is known of one job."""
+
     id: Id
 
 
 class ShowReply(NamedTuple):
-    """`killed`: how many processes were killed that the last run had left."""
+    """All that is known of a job. `killed`: how many processes of the last run were left running and killed."""
 
     journal: ShortText
     job: JobStatus
@@ -167,6 +177,8 @@ class ShowReply(NamedTuple):
 
 
 class Cancel(NamedTuple):
+    """Cancel jobs. A running job ends soon after the reply."""
+
     ids: SomeIds
 
 
@@ -200,12 +212,12 @@ class Pause(NamedTuple):
 
 
 class Resume(NamedTuple):
-    pass
+    """End a pause, if there is one."""
 
 
 class PauseReply(NamedTuple):
-    """`running`: the job that the worker is known to run; `may_start`: those it was given before, in turn. No other job
-    starts."""
+    """The pause. `running`: the job that runs; `may_start`: jobs that were dispatched before the pause, in turn. No
+    other job starts."""
 
     journal: ShortText
     paused: Paused
@@ -214,22 +226,22 @@ class PauseReply(NamedTuple):
 
 
 class ResumeReply(NamedTuple):
-    """`was`: the pause that was ended, None when there was none."""
+    """The queue runs. `was`: the pause that this ended, None if there was none."""
 
     journal: ShortText
     was: Paused | None
 
 
 class Log(NamedTuple):
-    """`offset`: where in all that the task has printed the piece shall begin."""
+    """Ask for a piece of what a job's last run has printed, from `offset` on."""
 
     id: Id
     offset: Number = 0
 
 
 class LogReply(NamedTuple):
-    """A piece of what the job's last run, number `run`, has printed. Of long output the end is kept: `offset` may be
-    after the one asked for. `size_bytes`: all that was printed and has come to the broker."""
+    """A piece of what the job's last run, number `run`, has printed. Only the end of long output is kept, so `offset`
+    may be greater than requested. `size_bytes`: everything printed that has reached the broker."""
 
     journal: ShortText
     id: Id
@@ -241,7 +253,7 @@ class LogReply(NamedTuple):
 
 
 class List(NamedTuple):
-    """Jobs, newest first, with ids below `before`."""
+    """Ask for jobs, newest first, with ids below `before`."""
 
     state: JobState | None = None
     type: Name | None = None
@@ -250,7 +262,7 @@ class List(NamedTuple):
 
 
 class ListReply(NamedTuple):
-    """`before`: ask for the next page with it; None: there is none. A page may be shorter than asked for."""
+    """A page of jobs, maybe shorter than `limit`. `before`: request the next page with it; None: this is the last."""
 
     journal: ShortText
     jobs: tuple[JobStatus, ...]
@@ -258,13 +270,13 @@ class ListReply(NamedTuple):
 
 
 class Forget(NamedTuple):
-    """Drop ended jobs with all that is kept of them."""
+    """Drop ended jobs with their data, results and output."""
 
     ids: SomeIds
 
 
 class ForgetReply(NamedTuple):
-    """`kept`: those that have not ended."""
+    """What became of the ids. `kept`: jobs that have not ended."""
 
     journal: ShortText
     forgotten: Ids
@@ -273,11 +285,11 @@ class ForgetReply(NamedTuple):
 
 
 class Types(NamedTuple):
-    pass
+    """Ask for the task types that the worker has."""
 
 
 class TypesReply(NamedTuple):
-    """`known` is false until a worker has announced its types to this journal."""
+    """The task types. `known`: False until a worker has announced its types to this journal."""
 
     journal: ShortText
     known: bool
@@ -300,10 +312,12 @@ class SchemaReply(NamedTuple):
 
 
 class Info(NamedTuple):
-    pass
+    """Ask for the state of the service."""
 
 
 class InfoReply(NamedTuple):
+    """The state of broker, journal, queue and worker. `warnings`: a sentence for each limit that is nearly reached."""
+
     journal: ShortText
     server: ShortText
     libzmq: ShortText
@@ -327,15 +341,15 @@ class InfoReply(NamedTuple):
 
 
 class Backup(NamedTuple):
-    """For so long the broker shall not move its log into its file, so that both can be copied; 0 ends that.
-    `name`: the checkpoint pause, of this backup alone."""
+    """Pause checkpoints for `pause_ms`, so that the journal's file and log can be copied; 0 ends the pause. `name`: the
+    pause's name, unique to this backup."""
 
     name: CheckpointPauseName
     pause_ms: CheckpointPauseMs
 
 
 class BackupReply(NamedTuple):
-    """`undisturbed`: nothing was moved since this pause began, so what was copied meanwhile fits together."""
+    """`undisturbed`: no checkpoint has run since the pause began, so the copied file and log fit together."""
 
     journal: ShortText
     journal_file: Text

@@ -85,6 +85,7 @@ class Parameters:
         return self._checks.resolved(self.properties.get(name, {}))
 
     def resolved(self, node: Any) -> Node:
+        """Return the node that `node` refers to, or `node` itself."""
         return self._checks.resolved(node)
 
     def check(self, values: dict[str, Any]) -> None:
@@ -134,6 +135,7 @@ class Checks:
         return _ANYTHING
 
     def of(self, node: Any) -> Check:
+        """Return the check of a node, made at its first use."""
         node = self.resolved(node)
         made = self._made.get(id(node))
         if made is None:

@@ -76,6 +76,7 @@ class Caller:
         return tuple(values.pop(each.name, each.default) for each in self._by_place), values
 
     def run(self, call: Call) -> Any:
+        """Call the task with these arguments, and return what it returns."""
         return self._function(*call[0], **call[1])
 
     def _spread(self, value: Any, context: Context) -> Call:

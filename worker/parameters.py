@@ -35,6 +35,7 @@ _DESCRIBED = r"(?m)^[ \t]*(?::param[ \t]+)?({names})(?:[ \t]*\([^)\n]*\))?:[ \t]
 
 
 def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """Return a function's signature, with annotations that cannot be evaluated left as they are."""
     if sys.version_info >= (3, 14):  # annotations are code there, run when somebody looks, and may fail
         import annotationlib
 

@@ -124,6 +124,8 @@ def _await(process: subprocess.Popen[Any], seconds: float | None = None) -> None
 
 
 class Task(NamedTuple):
+    """A registered function with its type and its exceptions from the rules for tasks."""
+
     type: TaskType
     function: Callable[..., Any]
     keeps_processes: bool = False

@@ -1,7 +1,7 @@
-"""Which new jobs are admitted, and the records that they get.
+"""Decides which new jobs are admitted, and makes their records.
 
-A request is admitted all or none. Under one request key an owner submits once: the same request again gets the same
-ids.
+A request is admitted whole or not at all. If an owner repeats a request with the same request key, it gets the same ids
+and no new jobs.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from zjobs.messages.requests import Error, NewJob, Retry, Submit
 from zjobs.messages.states import ErrorCode, JobState
 from zjobs.messages.units import JobId, Ms
 
-JOB_BYTES = 300  # what the records of a job take in the journal beside its data
+JOB_BYTES = 300  # journal space for the records of a job, without its data
 
 
 class Rules(NamedTuple):
-    """What the operator decided. `pause_on`: never, lost (its worker) or failed (that, or a job). `journal_bytes`:
-    above that no new jobs are admitted, None for no such bound."""
+    """What the operator decided. `pause_on`: never, lost (a worker was lost) or failed (that, or a job failed).
+    `journal_bytes`: the journal's size limit, above which no jobs are admitted, None for no limit."""
 
     limits: Limits = Limits()
     pause_on: str = "never"
@@ -30,10 +30,10 @@ class Rules(NamedTuple):
 
 
 class Admission:
-    """How much room there is for new jobs, and what was submitted under the request keys of the present turn."""
+    """Tracks the room for new jobs, and the earlier submits with the request keys of this turn."""
 
     def __init__(self, owned: Mapping[str, int], rules: Rules) -> None:
-        """`owned`: how many jobs of each owner have not ended."""
+        """Start. `owned`: how many jobs of each owner have not ended."""
         self._owned = Counter(owned)
         self._limits = rules.limits
         self._journal_bytes = rules.journal_bytes
@@ -41,13 +41,13 @@ class Admission:
         self._free_bytes: int | None = None
 
     def read(self, submitted: Mapping[tuple[str, str], Submitted], used_bytes: int) -> None:
-        """What was submitted before under those request keys that come in this turn; how large the journal is."""
+        """Add earlier submits with the request keys of this turn, and the size of the journal."""
         self._submitted.update(submitted)
         if self._journal_bytes is not None:
             self._free_bytes = self._journal_bytes - used_bytes
 
     def earlier(self, owner: str, request: Submit | Retry) -> Submitted | Error | None:
-        """What this owner submitted under this request key before; an error when that was something else."""
+        """Return this owner's earlier submit with this request key, or an error if its jobs were different."""
         earlier = self._submitted.get((owner, request.request_key))
         if earlier is not None and earlier.digest != _digest(request):
             return Error(ErrorCode.KEY_CONFLICT, f"the request key {request.request_key!r} was used for other jobs")
@@ -56,7 +56,7 @@ class Admission:
     def refuse_submit(
         self, jobs: Sequence[NewJob], types: Collection[str] | None, unended: int, owner: str
     ) -> Error | None:
-        """Why these jobs are refused, None if they are admitted. `types`: what the worker has, None if not known;
+        """Return why these jobs are refused, None if they are not. `types`: those of the worker, None if unknown.
         `unended`: how many jobs have not ended."""
         limit = self._limits.data_bytes
         for place, job in enumerate(jobs):
@@ -70,21 +70,21 @@ class Admission:
     def refuse_retry(
         self, jobs: Sequence[Job], types: Collection[str] | None, unended: int, owner: str
     ) -> Error | None:
-        """Why copies of these jobs are refused, None if they are admitted; the rest as for `refuse_submit`."""
+        """Return why copies of these jobs are refused, None if they are not; see `refuse_submit`."""
         for job in jobs:
             if not job.state.final:
                 return Error(ErrorCode.NOT_FINISHED, f"job {job.id} has not ended yet")
             if types is not None and job.type not in types:
                 return unknown_type(f"job {job.id}: ", job.type, types)
         size, most = _data_bytes(jobs), self._limits.request_bytes
-        if len(jobs) > 1 and size > most:  # a job by itself was admitted once, by the limits of then
+        if len(jobs) > 1 and size > most:  # a single job was admitted before, perhaps with higher limits
             return Error(ErrorCode.TOO_LARGE, f"these jobs have {size} bytes of data; the limit is {most}")
         return self._no_room(jobs, unended, owner)
 
     def admit(
         self, owner: str, request: Submit | Retry, jobs: Sequence[NewJob] | Sequence[Job], first_id: int
     ) -> Submitted:
-        """The jobs of this request are admitted, with ids from `first_id` on."""
+        """Admit the jobs of this request, with ids from `first_id` on."""
         given = Submitted(owner, request.request_key, first_id, len(jobs), _digest(request))
         self._submitted[owner, request.request_key] = given
         if owner:
@@ -94,29 +94,29 @@ class Admission:
         return given
 
     def end_turn(self) -> None:
-        """What was submitted is committed with this turn, and read again when it matters."""
+        """Forget the submits of this turn; they are committed, and read again when needed."""
         self._submitted.clear()
 
     def ended(self, owner: str) -> None:
-        """A job of this owner ended."""
+        """Record that a job of this owner ended."""
         if owner:
             self._owned[owner] -= 1
 
     def _no_room(self, jobs: Sequence[NewJob] | Sequence[Job], unended: int, owner: str) -> Error | None:
         more, most, share = len(jobs), self._limits.queued_jobs, self._limits.queued_per_owner
         if unended + more > most:
-            what = f"{more} more jobs would be more than the {most} that may be queued"
+            what = f"{more} more jobs would exceed the limit of {most} queued jobs; wait until some end"
         elif owner and self._owned[owner] + more > share:
-            what = f"{more} more jobs would be more than the {share} that one owner may queue"
+            what = f"{more} more jobs would exceed the limit of {share} queued jobs of one owner; wait until some end"
         elif self._free_bytes is not None and _growth(jobs) > self._free_bytes:
-            what = f"the journal would be larger than the {self._journal_bytes} bytes that it may have"
+            what = f"the journal would exceed {self._journal_bytes} bytes; forget old jobs, or raise --max-journal"
         else:
             return None
         return Error(ErrorCode.QUEUE_FULL, what)
 
 
 def new_job(job_id: JobId, new: NewJob, owner: str, wall_ms: Ms) -> Job:
-    """The record of a job that is admitted now."""
+    """Return the record of a job that is admitted now."""
     size = 0 if new.data is None else len(new.data)
     job = Job(job_id, new.type, JobState.QUEUED, 0, 0, 0, size, wall_ms, new.priority)
     if new.delay_ms or new.time_limit_ms is not None:
@@ -127,13 +127,13 @@ def new_job(job_id: JobId, new: NewJob, owner: str, wall_ms: Ms) -> Job:
 
 
 def retried_job(job_id: JobId, old: Job, owner: str, wall_ms: Ms) -> Job:
-    """The record of a copy of an ended job; its data is copied within the journal."""
+    """Return the record of a copy of an ended job. The journal copies the data."""
     job = new_job(job_id, NewJob(old.type, None, old.priority, time_limit_ms=old.time_limit_ms), owner, wall_ms)
     return job._replace(data_bytes=old.data_bytes, retry_of=old.id)
 
 
 def too_many(jobs: int, limits: Limits) -> Error | None:
-    """A request for more jobs than one may have."""
+    """Return an error if one request names this many jobs and may not."""
     most = limits.request_jobs
     return Error(ErrorCode.TOO_LARGE, f"{jobs} jobs in one request; the limit is {most}") if jobs > most else None
 
@@ -143,7 +143,7 @@ def _data_bytes(jobs: Sequence[NewJob] | Sequence[Job]) -> int:
 
 
 def _growth(jobs: Sequence[NewJob] | Sequence[Job]) -> int:
-    """How much the journal grows by these jobs."""
+    """Return how much the journal grows by these jobs."""
     return _data_bytes(jobs) + len(jobs) * JOB_BYTES
 
 
@@ -154,12 +154,12 @@ def unknown_type(which: str, job_type: str, types: Collection[str]) -> Error:
 
 
 def _which(place: int, jobs: Sequence[NewJob]) -> str:
-    """Which of several jobs an error is about; of one there is nothing to say."""
+    """Return a prefix that says which of several jobs an error is about; empty if there is only one."""
     return f"jobs[{place}]: " if len(jobs) > 1 else ""
 
 
 def _digest(request: Submit | Retry) -> bytes:
-    """The same for the same jobs: types and data with their lengths, so that no two lists look alike."""
+    """Return a digest of the jobs. It includes the lengths of types and data, so different lists never look alike."""
     if isinstance(request, Retry):
         return blake2b(repr(("retry", request.ids)).encode(), digest_size=16).digest()
     digest = blake2b(digest_size=16)

@@ -1,8 +1,7 @@
-"""The jobs in flight: dispatched and not settled. How many there may be, the averages that this goes by, and what the
-dispatch tells of them.
+"""The jobs in flight: dispatched and not settled. How many there may be depends on how long jobs of their types take.
 
 A window of one leaves the worker idle for a round trip after each job (5,700 no-op jobs a second against 64,000
-with a window of 64); a wide window of long jobs would take them out of the broker's hands for nothing.
+with a window of 64). A wide window of long jobs would gain nothing, and a higher priority could not overtake them.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ WINDOW_BYTES = 1 << 20
 
 
 class Weight(NamedTuple):
-    """What a job weighs in the window. `expected_us`: its type's average, None when it has none yet.
-    `alone`: it may not run twice, or was in doubt before, so it takes no neighbours along."""
+    """What a job weighs in the window. `expected_us`: its type's average, None if no job of it has ended yet. `alone`:
+    it may not run twice, or was in doubt before, so no other job is put in doubt with it."""
 
     expected_us: int | None
     data_bytes: int
@@ -59,14 +58,14 @@ class Window:
         )
 
     def add(self, delivery: int, job: Weight) -> None:
-        """This delivery is dispatched."""
+        """Add a dispatched delivery."""
         self._weights[delivery] = job
         self._expected_us += job.expected_us or 0
         self._data_bytes += job.data_bytes
         self._closing += job.closes
 
     def remove(self, delivery: int) -> None:
-        """This delivery is settled. Raises KeyError when it is not in here."""
+        """Remove a settled delivery. Raises KeyError if it is not in the window."""
         job = self._weights.pop(delivery)
         self._expected_us -= job.expected_us or 0
         self._data_bytes -= job.data_bytes
@@ -80,10 +79,12 @@ class Averages:
         self._by_type: dict[str, float] = {}
 
     def of(self, job_type: str) -> int | None:
+        """Return the average in microseconds, None if no job of this type has ended yet."""
         average = self._by_type.get(job_type)
         return None if average is None else int(average)
 
     def took(self, job_type: str, elapsed_us: int) -> None:
+        """Add the duration of one job to its type's average."""
         before = self._by_type.get(job_type)
         self._by_type[job_type] = elapsed_us if before is None else before + (elapsed_us - before) / 16
 
@@ -117,6 +118,7 @@ class InFlight:
 
     @property
     def ids(self) -> list[JobId]:
+        """The ids of the jobs, in the order of delivery."""
         return list(self._ids.values())
 
     @property
@@ -142,20 +144,20 @@ class InFlight:
         return self._window.admits(self._weight(job, task_type))
 
     def add(self, delivery: DeliveryNumber, job: Job, task_type: TaskType) -> None:
-        """The job is dispatched under this number."""
+        """Add a job that is dispatched under this number."""
         self._ids[delivery] = job.id
         self._deliveries[job.id] = delivery
         self._window.add(delivery, self._weight(job, task_type))
 
     def remove(self, delivery: DeliveryNumber) -> JobId:
-        """Takes a job out of flight, and returns its id."""
+        """Remove a settled job, and return its id."""
         job_id = self._ids.pop(delivery)
         del self._deliveries[job_id]
         self._window.remove(delivery)
         return job_id
 
     def ended(self, job_type: str, elapsed_us: Us) -> None:
-        """A job of this type ended after so long."""
+        """Add a job's duration to the average of its type."""
         self._averages.took(job_type, elapsed_us)
 
     def _weight(self, job: Job, task_type: TaskType) -> Weight:
@@ -164,15 +166,15 @@ class InFlight:
 
 
 class InDoubt(NamedTuple):
-    """A job that a lost worker had. `began_at`: when its run began, None if nobody was told that it has."""
+    """A job that a lost worker had. `began_at`: when its run began, None if no start was reported."""
 
     job_id: JobId
     began_at: Ms | None
 
 
 class Heard(NamedTuple):
-    """What a heartbeat leads to. `known`: the worker goes on in the present session; `types`: those that it announces,
-    None if it is not ours."""
+    """What a heartbeat leads to. `known`: the worker continues the session. `types`: those it announces, None if it
+    serves another broker."""
 
     known: bool = False
     in_doubt: tuple[InDoubt, ...] = ()
@@ -180,7 +182,7 @@ class Heard(NamedTuple):
 
 
 class Reported(NamedTuple):
-    """What the worker says of a job: how it ended, what it printed, or None if it is returned, certainly not begun."""
+    """A report of a job: how it ended, what it printed, or None if it is returned and certainly did not begin."""
 
     job_id: JobId
     report: Ended | Output | None
@@ -188,8 +190,8 @@ class Reported(NamedTuple):
 
 
 class Decided:
-    """What this half has decided in a turn. `to_send`: delivery numbers; `run_changed`: the running job began, or told
-    of itself; the rest as in `Effects` and `Changes`."""
+    """What `Dispatch` has decided in a turn. `to_send`: delivery numbers. `run_changed`: the running job began or
+    reported progress. The rest is as in `Effects` and `Changes`."""
 
     def __init__(self) -> None:
         self.session: Session | None = None
@@ -203,7 +205,7 @@ class Decided:
         self.rejections: list[str] = []
 
     def add_to(self, effects: Effects) -> None:
-        """Adds this to the effects of the whole turn; the jobs to send are for the core, which has their records."""
+        """Add this to the turn's effects, except for the jobs to send, whose records the core has."""
         changes = effects.changes
         changes.session, changes.deliveries, changes.settled = self.session, self.deliveries, self.settled
         effects.pipe, effects.resend = self.pipe, self.resend

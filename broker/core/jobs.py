@@ -1,4 +1,4 @@
-"""A job, the arrows between its states, and what one turn of the broker writes down and leads to."""
+"""A job, the transitions between its states, and the changes and effects of one turn of the broker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zjobs.messages.requests import Reply
 from zjobs.messages.states import FailReason, JobState
 from zjobs.messages.units import DeliveryNumber, JobId, Ms
 
-# Everything before the body of a request, its sender's identity first; its reply begins with the same frames.
+# All frames before the body of a request, the sender's identity first; the reply begins with the same frames.
 Envelope = tuple[bytes, ...]
 
 
@@ -30,8 +30,8 @@ class Step(str, Enum):
     LOSE = "lose"
 
 
-# Every arrow there is; a step that is not in here is a bug. To this table a job is in progress from its
-# hand-over on: from then on the worker alone can say how it ends. People see `in_progress` once it began.
+# All transitions; any other step is a bug. In this table, a job is in progress as soon as it is dispatched, because
+# from then on only the worker can say how it ends. Clients see `in_progress` once it has begun.
 TRANSITIONS: dict[tuple[JobState, Step], JobState] = {
     (JobState.QUEUED, Step.DISPATCH): JobState.IN_PROGRESS,
     (JobState.QUEUED, Step.CANCEL): JobState.CANCELLED,
@@ -46,10 +46,13 @@ TRANSITIONS: dict[tuple[JobState, Step], JobState] = {
 
 
 class Job(NamedTuple):
-    """What the journal's table `job` holds. `state` is there `queued` until it is final: whether a queued job
-    was handed over stands in the table `hand`, whether it began only the worker knows. `ready_at`: None, or when its
-    delay ends or ended by the wall clock. `cancelling`: somebody wants it to end, and only the worker can say how it
-    did. `run`: the number of the last run that ended; 0: none has. `ended_served_ms`: the journal's service then."""
+    """A row of the journal's table `job`.
+
+    `state` stays `queued` until it is final: the table `in_flight` says whether the job was dispatched, and only the
+    worker knows whether it has begun. `ready_at`: when its delay ends or ended by the wall clock, None without one.
+    `cancelling`: a cancel was requested, and the worker will say how the job ended. `run`: the number of the last run
+    that ended, 0 before. `ended_served_ms`: how long the journal had been in service when the job ended.
+    """
 
     id: JobId
     type: str
@@ -79,8 +82,8 @@ class Job(NamedTuple):
 
 
 class Printed(NamedTuple):
-    """A piece of what run number `run` of a job printed. It drops what earlier runs did, and what this one did before
-    `kept_from`, as far as that is in pieces of its own."""
+    """A piece of what run number `run` of a job printed. Saving it drops the output of earlier runs, and the pieces of
+    this run that end before `kept_from`."""
 
     id: int
     run: int
@@ -90,7 +93,7 @@ class Printed(NamedTuple):
 
 
 class Submitted(NamedTuple):
-    """A submit that was taken: whose it is, its request key, the ids it got, and a digest of its jobs."""
+    """An admitted submit: its owner, its request key, the ids it got, and a digest of its jobs."""
 
     owner: str
     request_key: str
@@ -100,9 +103,9 @@ class Submitted(NamedTuple):
 
 
 class Session(NamedTuple):
-    """What the journal knows of its worker. Hand-over numbers below `next_n` were given out; reports up to
-    `reports_done` are in the journal; `resume` is where the worker goes on after its last return. `began_n`: the number
-    whose run was last told of as begun, and `began_at` when: in the journal, so that it is told the same for ever."""
+    """What the journal knows of its worker. Delivery numbers below `next_n` are used up. Reports up to `reports_done`
+    are in the journal. `resume`: the delivery with which the worker continues after its last return. `began_n` and
+    `began_at`: the last delivery known to have begun, and when; journaled, so that its start time never changes."""
 
     incarnation: str
     session: str
@@ -114,14 +117,14 @@ class Session(NamedTuple):
 
 
 class Service(NamedTuple):
-    """For how long a journal has been in service, and the wall clock when that was so; 0: never."""
+    """How long a journal has been in service, and the wall clock when that was recorded; 0 for never."""
 
     served_ms: Ms = Ms(0)
     wall_ms: Ms = Ms(0)
 
 
 class Counters(NamedTuple):
-    """The journal's totals. Ids below `next_id` were given out; `change` counts changes of all jobs."""
+    """The journal's totals. Ids below `next_id` are used up; `change` counts the changes of all jobs."""
 
     next_id: int = 1
     change: int = 0
@@ -131,8 +134,9 @@ class Counters(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """A journal as the core takes it up. `ready` and `waiting` include the jobs in `handed`. `types` None: never
-    announced. `waiting`: when a job is ready by the wall clock, its id, its priority, and how long its delay was."""
+    """A journal as the core starts from it. `ready` and `waiting` include the jobs in `handed`. `types`: None if no
+    worker has announced any. `waiting`: for each delayed job, when it is ready by the wall clock, its id, its priority,
+    and the length of its delay."""
 
     journal: str
     counters: Counters
@@ -155,10 +159,10 @@ class EndedJob(NamedTuple):
 
 
 class Changes:
-    """What one turn writes down, in one commit. Empty lists and None: nothing of that kind."""
+    """What one turn writes in one commit. Empty and None: nothing of that kind."""
 
     def __init__(self) -> None:
-        self.added: dict[int, Job] = {}  # as they were taken; what became of them meanwhile is in `changed`
+        self.added: dict[int, Job] = {}  # as they were admitted; later changes are in `changed`
         self.changed: dict[int, Job] = {}
         self.forgotten: set[int] = set()
         self.data: list[tuple[int, bytes]] = []
@@ -181,12 +185,12 @@ class Changes:
 
 
 class JobTable:
-    """The records that the core works with, by id; None for an id that was read and has no job. During a turn this is
-    the only home of a job's current record.
+    """The records that the core works with, by id; None for an id that was read and has no job. During a turn only this
+    table has a job's current record.
 
-    Between turns it keeps the jobs in flight, and some of those that start next. Whatever else a turn looks up is named
-    and read before it (`Core.needs`); to look up anything else is a bug, and raises KeyError. So a decision never waits
-    for storage, and a turn costs one round trip of reads.
+    Between turns it keeps the jobs in flight and some of those that start next. All other records that a turn needs are
+    read before it (`Core.needs`); looking up any other is a bug and raises KeyError. So a decision never waits for
+    storage, and a turn costs one round trip of reads.
     """
 
     def __init__(self, in_flight: Iterable[Job]) -> None:
@@ -203,39 +207,39 @@ class JobTable:
         return job_id in self._jobs
 
     def __getitem__(self, job_id: int) -> Job:
-        """The record of a job that exists. Raises KeyError."""
+        """Return the record of a job. Raises KeyError if there is no such job, or it was not read."""
         job = self._jobs[job_id]
         if job is None:
             raise KeyError(job_id)
         return job
 
     def get(self, job_id: int) -> Job | None:
-        """The record, or None if there is no such job. Raises KeyError for an id that was not read."""
+        """Return the record, None if there is no such job. Raises KeyError if the id was not read."""
         return self._jobs[job_id]
 
     def read(self, ids: Sequence[int], jobs: Mapping[int, Job]) -> None:
-        """Adds the committed records of these jobs."""
+        """Add the committed records of these jobs."""
         self._jobs.update((job_id, jobs.get(job_id)) for job_id in ids)
         self._touched.update(ids)
 
     def add(self, job: Job) -> None:
-        """A new job, which this turn inserts into the journal."""
+        """Add a new job, which this turn inserts into the journal."""
         self._jobs[job.id] = self._added[job.id] = job
         self._touched.add(job.id)
 
     def write(self, job: Job) -> None:
-        """A changed record, which this turn writes down."""
+        """Replace a record, and write it to the journal with this turn."""
         self._jobs[job.id] = job
         self._written[job.id] = None
         self._touched.add(job.id)
 
     def keep(self, job: Job) -> None:
-        """A changed record, which nobody has to write down."""
+        """Replace a record without writing it to the journal."""
         self._jobs[job.id] = job
         self._touched.add(job.id)
 
     def forget(self, job_id: int) -> bool:
-        """Drops a job from the journal. Returns False, and does nothing, if this turn has written or dropped it."""
+        """Drop a job from the journal. Return False, and do nothing, if this turn has written or dropped it."""
         if job_id in self._written or job_id in self._added or self._jobs[job_id] is None:
             return False
         self._jobs[job_id] = None
@@ -244,11 +248,11 @@ class JobTable:
         return True
 
     def prune(self, stays: Callable[[int], bool]) -> None:
-        """Makes room: drops every record that does not stay and that this turn has not touched."""
+        """Drop every record that does not stay and that this turn has not touched."""
         self._jobs = {job_id: job for job_id, job in self._jobs.items() if job_id in self._touched or stays(job_id)}
 
     def end_turn(self, changes: Changes, stays: Callable[[Job], bool]) -> None:
-        """Puts what is to be written down into `changes`, and drops every record of this turn that does not stay."""
+        """Put this turn's changes into `changes`, and drop every record it touched that does not stay."""
         changes.added = self._added
         changes.changed = {job_id: self[job_id] for job_id in self._written}
         changes.forgotten = self._forgotten
@@ -260,20 +264,22 @@ class JobTable:
 
 
 class Dispatched(NamedTuple):
+    """A job and the delivery number under which it is dispatched."""
+
     delivery: DeliveryNumber
     job: Job
 
 
 class JobChange(NamedTuple):
-    """A job as it was after a change; `change` None: it began or told of its progress, which is not journaled."""
+    """A job after a change. `change`: None if it began or reported progress, which is not journaled."""
 
     job: Job
     change: int | None
 
 
 class Effects:
-    """What a turn leads to. `changes` must be on disk before anything else of it leaves the process. `resend`: all that
-    the worker may still need is in `dispatched`, and whatever was on its way to it before is void."""
+    """What a turn leads to. `changes` must be on disk before anything else leaves the process. `resend`: `dispatched`
+    contains everything that the worker may still need, and whatever was being sent before is void."""
 
     def __init__(self) -> None:
         self.changes = Changes()

@@ -1,6 +1,6 @@
-"""What becomes of a job: pure functions of its record, of what happened to it, and of the rules of its type.
+"""Decides what becomes of a job: pure functions of its record, of what happened to it, and of the rules of its type.
 
-`TRANSITIONS` in `jobs` has every arrow. The core asks here which one a job takes, then writes that down.
+`TRANSITIONS` in `jobs` lists the transitions. These functions choose one; the core carries it out.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Moment(NamedTuple):
 
 
 class Fate(NamedTuple):
-    """What becomes of a job. `job` has the new values of its fields, except for those that the step itself sets: its
-    state and version. `delay_ms`: how long it waits before it is ready again. `mishap`: what went wrong, if a queue may
-    pause because of it, and `lost` whether its worker was lost."""
+    """What becomes of a job. `job` has its new fields, except for state and version, which the step sets. `delay_ms`:
+    how long it waits before it is ready again. `mishap`: what went wrong, if the queue may pause because of it. `lost`:
+    whether its worker was lost."""
 
     job: Job
     step: Step
@@ -41,7 +41,7 @@ class Fate(NamedTuple):
 
 
 def next_state(job: Job, step: Step, state: JobState = JobState.IN_PROGRESS) -> JobState:
-    """The state that `step` leads to. `state`: where the job is now; its record does not say that it is in flight."""
+    """Return the state after `step`. `state`: the present one, which the record of a job in flight does not have."""
     try:
         return TRANSITIONS[state, step]
     except KeyError:
@@ -49,7 +49,7 @@ def next_state(job: Job, step: Step, state: JobState = JobState.IN_PROGRESS) -> 
 
 
 def after_end(job: Job, ended: Ended, began_at: Ms | None, task_type: TaskType, now: Moment) -> Fate:
-    """The worker reports how a run ended. `began_at`: when it began, as it was told; None if nobody was told."""
+    """Decide after a run that ended as reported. `began_at`: when it began, None if no start was reported."""
     elapsed_ms = Ms(ended.elapsed_us // 1000)
     job = job._replace(
         elapsed_ms=elapsed_ms,
@@ -73,7 +73,7 @@ def after_end(job: Job, ended: Ended, began_at: Ms | None, task_type: TaskType, 
 
 
 def after_loss(job: Job, began_at: Ms | None, task_type: TaskType, now: Moment) -> Fate:
-    """The worker is gone, and nobody knows whether the job had begun. `began_at`: as for `after_end`."""
+    """Decide after the worker was lost and the job may have begun. `began_at`: as for `after_end`."""
     return _after_lost_run(
         job._replace(
             run=job.attempts + job.reruns + 1,
@@ -89,7 +89,7 @@ def after_loss(job: Job, began_at: Ms | None, task_type: TaskType, now: Moment) 
 
 
 def cancelled_unbegun(job: Job, now: Moment) -> Fate:
-    """A job that certainly never began, and that somebody wants to end."""
+    """Cancel a job that certainly did not begin."""
     return _cancelled(job._replace(ended_at=now.wall_ms, ended_served_ms=now.served_ms))
 
 
@@ -104,7 +104,7 @@ def _after_failure(job: Job, ended: Ended, task_type: TaskType) -> Fate:
 
 
 def _after_lost_run(job: Job, message: str, detail: str, task_type: TaskType) -> Fate:
-    """A run came to nothing because of its worker: again, if that is allowed so often."""
+    """Run the job again if `max_reruns` allows it, else fail it."""
     again = job.reruns < task_type.max_reruns
     job = job._replace(reruns=job.reruns + 1, reason=FailReason.WORKER_LOST, message=message)
     attempt = _attempt(job, Outcome.INTERRUPTED, message, detail)
@@ -116,7 +116,7 @@ def _after_lost_run(job: Job, message: str, detail: str, task_type: TaskType) ->
 
 
 def _cancelled(job: Job, attempt: Attempt | None = None) -> Fate:
-    """It is no failure: what an earlier run failed of stays in the record of that run alone."""
+    """Cancel the job, and clear the failure of an earlier run, which stays in that run's record."""
     return Fate(job._replace(reason=None, message=None), Step.CANCEL, attempt)
 
 
@@ -125,11 +125,11 @@ def _attempt(job: Job, outcome: Outcome, message: str, detail: str) -> Attempt:
     return Attempt(job.run, outcome, job.started_at, job.ended_at, job.reason, message, detail)
 
 
-# --- reports, before they are believed: in pieces, too large, or not readable ---------------------------------------
+# --- checks of reports: in pieces, too large, or invalid -------------------------------------------------------------
 
 
 def whole_report(said: Report | Invalid, arrivals: Arrivals, result_bytes: int) -> Report | Invalid | None:
-    """The report with its whole result, None if the beginning is missing. A result that is too large is not awaited."""
+    """Return the report with its whole result, None if its beginning is missing; one too large is not joined."""
     if not isinstance(said, Ended) or not said.result_from or _size(said) > result_bytes:
         return said
     joined = arrivals.joined(said.result_from, said.result)
@@ -139,10 +139,10 @@ def whole_report(said: Report | Invalid, arrivals: Arrivals, result_bytes: int) 
 def checked_report(
     report: Report | Invalid, next_job: tuple[DeliveryNumber, JobId], result_bytes: int
 ) -> tuple[Report | Invalid, str]:
-    """The report; or, in place of an end that cannot be kept, that the job has failed, and why.
+    """Return the report and "". If it is an end that cannot be stored, return a failure in its place, and why.
 
-    `next_job`: delivery number and id of the job that ends next, 0 if none is in flight. An end that cannot be read
-    still says that a job has ended; which one follows from the order.
+    `next_job`: delivery number and id of the job that ends next, 0 if none is in flight. An invalid end still says that
+    a job has ended, and the order says which one.
     """
     if isinstance(report, Ended):
         size = _size(report)
@@ -161,7 +161,7 @@ def checked_report(
 
 
 def described_report(number: int, report: Report | Invalid) -> str:
-    """A report that this journal does not expect, in words."""
+    """Describe a report that this journal does not expect."""
     if isinstance(report, Invalid):
         return f"report number {number}, which is invalid ({report.why})"
     of_job = getattr(report, "id", 0)

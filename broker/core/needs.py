@@ -1,6 +1,6 @@
-"""Which committed records a turn needs, and what the journal has of them.
+"""The committed records that a turn needs, and what the journal has of them.
 
-Everything that one step needs is named at once, so that a database across a network is asked once, whatever it is.
+A step names everything that it needs at once, so that even a database across a network is asked once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class ResultNeed(NamedTuple):
 
 
 class OutputNeed(NamedTuple):
-    """At most `size` bytes of what run number `run` of a job printed, or a later run, from `offset` on."""
+    """At most `size` bytes of what a job's run number `run`, or a later one, printed, from `offset` on."""
 
     id: int
     run: int
@@ -31,7 +31,7 @@ class OutputNeed(NamedTuple):
 
 
 class Needs(NamedTuple):
-    """Ids of jobs, unless the type says otherwise; an id may come twice."""
+    """The ids of the jobs whose records are needed, by kind; an id may occur twice."""
 
     jobs: Sequence[int] = ()
     submits: Sequence[tuple[str, str]] = ()  # by owner and request key
@@ -44,15 +44,15 @@ class Needs(NamedTuple):
 
 
 class ResultPiece(NamedTuple):
-    """`size`: of the whole result."""
+    """A piece of a result. `size`: of the whole result."""
 
     size: int = 0
     body: bytes = b""
 
 
 class OutputPiece(NamedTuple):
-    """`size`: how much this run has printed so far. `offset`: where `body` begins: where it was asked for, or at the
-    next place that is still kept."""
+    """A piece of a run's output. `size`: how much the run has printed so far. `offset`: where `body` begins; greater
+    than requested if that part is no longer kept."""
 
     size: int
     offset: int
@@ -61,8 +61,8 @@ class OutputPiece(NamedTuple):
 
 
 class Details(NamedTuple):
-    """What only `show` tells of a job. `attempts`: the runs that did not complete it, in order. `data_bytes`,
-    `result_bytes`: None without data, without a result. `copies`: the jobs that retry it."""
+    """Facts of a job that only `show` tells. `attempts`: the runs that did not complete it, in order. `data_bytes`,
+    `result_bytes`: None without data or result. `copies`: the jobs that retry it."""
 
     request_key: str
     data_bytes: int | None
@@ -72,7 +72,7 @@ class Details(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The records that there are, each field under the same name as its need. What does not exist has no entry."""
+    """The records that exist, each in the field named like its need."""
 
     jobs: Mapping[int, Job]
     submits: Mapping[tuple[str, str], Submitted]
@@ -88,8 +88,8 @@ NOTHING = Found({}, {}, {}, {}, {}, {}, {}, {})
 
 
 class TurnNeeds(NamedTuple):
-    """Everything that a turn must read before it decides. `ended`: a page of ended jobs, those after an id among so
-    many records. `used_bytes`: how large the journal is."""
+    """Everything that a turn must read before it decides. `ended`: (id, n) for the ended jobs among the n records after
+    that id. `used_bytes`: whether the journal's size is needed."""
 
     records: Needs = Needs()
     ended: tuple[int, int] | None = None
@@ -97,8 +97,7 @@ class TurnNeeds(NamedTuple):
 
 
 class Read(NamedTuple):
-    """What was read: the records that `needs` names. `ended`: the jobs, and the id to go on after (0: this was the last
-    page)."""
+    """The records that `needs` names. `ended`: the jobs, and the id to continue after, 0 if this was the last page."""
 
     needs: Needs = Needs()
     found: Found = NOTHING

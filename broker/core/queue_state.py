@@ -1,7 +1,7 @@
-"""What can be asked of a queue: the jobs in their places, and what is believed of the worker.
+"""The readable half of the core: where each job is, and what is known of the worker.
 
-A job that has not ended is in exactly one of three places: it is delayed (`_delayed`), it is ready (`_queue`), or it is
-in flight (`_dispatch`, where sessions, numbers and acknowledgements are). Its record is in `_jobs` (see `JobTable`).
+A job that has not ended is in exactly one place: delayed (`_delayed`), ready (`_queue`), or in flight (`_dispatch`,
+which also has sessions, delivery numbers and acknowledgements). Its record is in `_jobs` (see `JobTable`).
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ CLOCK_SLACK_MS = 1_000
 
 
 class QueueState:
-    """The state of one queue. `types`: as a worker last announced them, None if none ever did; `paused`: None if the
-    queue is not."""
+    """The state of one queue. `types`: as last announced by a worker, None before. `paused`: None if the queue runs."""
 
     def __init__(self, loaded: Loaded, limits: Limits, name: BrokerName, now: Instant) -> None:
         self.journal = loaded.journal
@@ -36,7 +35,7 @@ class QueueState:
         self._delayed = DelayedJobs(_by_our_clock(loaded.waiting, now))
         self._began_ms = now.mono_ms
         self._served_before_ms = _served(loaded.service, now)
-        self._lacks_record = True  # perhaps, of the job that starts next
+        self._lacks_record = True  # whether the record of the next job to dispatch may have to be read
         for job in loaded.handed.values():
             self._leave_place(job)
 
@@ -47,7 +46,7 @@ class QueueState:
 
     @property
     def worker(self) -> WorkerStatus:
-        """What is believed of the worker."""
+        """What is known of the worker."""
         return self._dispatch.status
 
     @property
@@ -58,12 +57,12 @@ class QueueState:
 
     @property
     def running_started_at(self) -> Ms | None:
-        """When the run in progress began (since 1970); the same for as long as it is told of."""
+        """When the run in progress began (ms since 1970); it never changes during the run."""
         delivery = self.worker.running
         return None if delivery is None else self._dispatch.began_at(delivery)
 
     def type_of(self, job: Job) -> TaskType:
-        """The job's type as it was last announced, or with the defaults."""
+        """Return the job's type as last announced, or with the defaults."""
         return (self.types or {}).get(job.type) or TaskType(job.type)
 
     @property
@@ -78,7 +77,7 @@ class QueueState:
 
     @property
     def dispatched(self) -> int:
-        """How many jobs are in flight: each runs, or may start at any moment, also while paused."""
+        """How many jobs are in flight. Any of them may start at any moment, even while paused."""
         return len(self._dispatch.in_flight)
 
     @property
@@ -92,7 +91,7 @@ class QueueState:
         return len(self._delayed)
 
     def ahead(self, job: Job) -> int | None:
-        """How many jobs must end before this one starts; None when it waits for a delay, or has ended."""
+        """Return how many jobs must end before this one starts; None if it is delayed or has ended."""
         delivery = self._dispatch.in_flight.delivery_of(job.id)
         if delivery is not None:
             return self._dispatch.in_flight.ahead(delivery)
@@ -101,9 +100,9 @@ class QueueState:
         return self.dispatched + self._queue.ahead(job.priority, job.id)
 
     def ready_at(self, job: Job, now: Instant) -> Ms | None:
-        """When the job's delay ends, by the wall clock as it is now; None when it does not wait for that.
+        """Return when the job's delay ends by the wall clock, None if it is not delayed.
 
-        The delay goes by the other clock, which nobody sets; what was said before stands unless they differ by now.
+        Delays are measured by the monotonic clock. The recorded time is repeated unless the clocks have diverged since.
         """
         at = self._delayed.ready_at(job.id)
         if at is None:
@@ -113,48 +112,48 @@ class QueueState:
         return present if said is None or abs(present - said) > CLOCK_SLACK_MS else said
 
     def service(self, now: Instant) -> Service:
-        """For how long this journal has been in service: what ages the results that are kept for a while.
+        """Return how long this journal has been in service, by which `--keep` measures the age of jobs.
 
-        That is the time in which a broker ran on it, and of each break at most a day: how long a break was only the
-        wall clock says, and when that was wrong for a moment, it must not cost anybody's results.
+        It counts the time in which a broker ran, and at most a day of each break. Only the wall clock knows how long a
+        break was; if it was wrong for a moment, that must not cost anybody's results.
         """
         return Service(Ms(self._served_before_ms + now.mono_ms - self._began_ms), now.wall_ms)
 
     def next_ids(self, count: int) -> list[JobId]:
-        """The id of the running job, if there is one, then of the `count` that start next."""
+        """Return the id of the running job, if any, then of the `count` jobs that start next."""
         running = self._dispatch.running_id
         ids = [job_id for job_id in self._dispatch.in_flight.ids if job_id != running][:count]
         ids += map(JobId, self._queue.first(count - len(ids)))
         return ids if running is None else [running, *ids]
 
     def next_deadline_ms(self, now: Instant) -> int | None:
-        """When the next turn is due though nothing came in (monotonic)."""
+        """Return when the next turn is due if nothing arrives (monotonic), None for never."""
         if self._lacks_record:
             return now.mono_ms
         deadlines = self.worker.silent_at_ms(), self._delayed.next_ready_at()
         return min((at for at in deadlines if at is not None), default=None)
 
     def is_with_worker(self, delivery: DeliveryNumber) -> bool:
-        """Whether the job of this number is in flight."""
+        """Return whether this delivery is in flight."""
         return delivery in self._dispatch.in_flight
 
     def why_missing(self, job_id: int) -> ErrorCode:
-        """Why there is no such job."""
+        """Return why there is no such job: `expired` if the id was used, else `not_found`."""
         return ErrorCode.EXPIRED if job_id < self._totals["next_id"] else ErrorCode.NOT_FOUND
 
     def moment(self, now: Instant) -> Moment:
-        """Now, as it is written down."""
+        """Return the time as the journal records it."""
         return Moment(now.wall_ms, self.service(now).served_ms)
 
     def _put_in_place(self, job: Job, delay_ms: int, now: Instant) -> None:
-        """A job takes its place: among the ready, or among the delayed."""
+        """Add a job to the ready or, with a delay, to the delayed jobs."""
         if delay_ms:
             self._delayed.add(now.mono_ms + delay_ms, job.id, job.priority)
         else:
             self._queue.add(job.priority, job.id)
 
     def _leave_place(self, job: Job) -> None:
-        """A job that is not in flight leaves its place."""
+        """Remove a job from the ready or the delayed jobs."""
         if job.id in self._delayed:
             self._delayed.remove(job.id)
         else:
@@ -162,12 +161,12 @@ class QueueState:
 
 
 def _by_our_clock(waiting: Sequence[tuple[int, int, int, int]], now: Instant) -> Iterator[tuple[int, int, int]]:
-    """Delays that began before this broker did: what the wall clock says is left of each, at most all of it."""
+    """Convert loaded delays to the monotonic clock. The rest goes by the wall clock, and is at most the delay."""
     for ready_at, job_id, priority, delay_ms in waiting:
         yield now.mono_ms + min(ready_at - now.wall_ms, max(0, delay_ms)), job_id, priority
 
 
 def _served(service: Service, now: Instant) -> int:
-    """A journal's service when a broker begins on it after a break."""
+    """Return the journal's time in service at the start of a broker, with at most a day of the break."""
     break_ms = now.wall_ms - service.wall_ms if service.wall_ms else 0
     return service.served_ms + min(max(0, break_ms), LONGEST_BREAK_MS)

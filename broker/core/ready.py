@@ -1,8 +1,8 @@
-"""The ids of the jobs that are ready, in the order of their turn, with the number ahead of any of them.
+"""The ids of ready jobs in turn, and how many are ahead of each; and the delayed jobs.
 
-For each priority a sorted array of ids, a byte 'waits here' for each and a count for every 1,024 of them: 9 bytes a
-job, so a million cost 9 MB, and 'how many are ahead' adds up some counts (microseconds) where a COUNT over the
-journal took 50 ms. Ids grow, so a new one is an append; one that comes back finds its old place still there.
+Each priority has a sorted array of ids, a byte per id that says whether it waits, and a count per 1,024 ids: 9 bytes a
+job, 9 MB a million. Adding up counts finds how many are ahead in microseconds; a COUNT over the journal took 50 ms. Ids
+grow, so a new one is appended, and one that is returned finds its old slot.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from heapq import heapify, heappop, heappush
 
 BLOCK = 1024
-FEW = 1024  # places of jobs that wait no more, which are not worth clearing away
+FEW = 1024  # stale entries that are not worth removing
 
 
 class PriorityLane:
@@ -34,14 +34,14 @@ class PriorityLane:
         return place < len(self._ids) and self._ids[place] == job_id and bool(self._waits[place])
 
     def add(self, job_id: int) -> None:
-        """`job_id` waits; it must not do so already."""
+        """Add `job_id`, which must not be waiting already."""
         if not self._ids or job_id > self._ids[-1]:
             self._append(job_id)
         else:
             self._put_back(job_id)
 
     def remove(self, job_id: int) -> None:
-        """`job_id` no longer waits. Raises KeyError when it did not."""
+        """Remove `job_id`. Raises KeyError if it is not waiting."""
         place = bisect_left(self._ids, job_id)
         if place == len(self._ids) or self._ids[place] != job_id or not self._waits[place]:
             raise KeyError(job_id)
@@ -52,7 +52,7 @@ class PriorityLane:
             self._skip_empty()
 
     def first(self, count: int) -> list[int]:
-        """Up to `count` ids, those that come first."""
+        """Return the first ids, at most `count`."""
         ids: list[int] = []
         place = self._first
         while len(ids) < count and place >= 0:
@@ -63,7 +63,7 @@ class PriorityLane:
         return ids
 
     def ahead(self, job_id: int) -> int:
-        """How many waiting ids come before `job_id`."""
+        """Return how many waiting ids come before `job_id`."""
         place = bisect_left(self._ids, job_id)
         block = place // BLOCK
         return sum(self._blocks[:block]) + self._waits.count(1, block * BLOCK, place)
@@ -83,14 +83,14 @@ class PriorityLane:
             self._waits[place] = 1
             self._blocks[place // BLOCK] += 1
             self._size += 1
-        else:  # its place was dropped by _skip_empty; rare, so recounting everything (1 ms a million) will do
+        else:  # _skip_empty dropped its slot; that is rare, so recounting all (1 ms a million) will do
             self._ids.insert(place, job_id)
             self._waits.insert(place, 1)
             self._count_blocks()
         self._first = min(self._first, place)
 
     def _skip_empty(self) -> None:
-        """Finds the first waiting place again, and drops the places before it once they are the larger part."""
+        """Advance to the first waiting slot, and drop the slots before it once they are the majority."""
         place = self._waits.find(1, self._first)
         self._first = len(self._waits) if place < 0 else place
         if self._first > 64 * BLOCK and self._first > len(self._waits) // 2:
@@ -149,7 +149,7 @@ class DelayedJobs:
     """Jobs that are not ready yet, by the time at which they will be (monotonic)."""
 
     def __init__(self, jobs: Iterable[tuple[int, int, int]] = ()) -> None:
-        """`jobs`: (ready_at, id, priority) of each."""
+        """Start with these jobs: (ready_at, id, priority)."""
         self._heap = list(jobs)
         heapify(self._heap)
         self._ready_at = {job_id: ready_at for ready_at, job_id, _ in self._heap}
@@ -161,31 +161,32 @@ class DelayedJobs:
         return job_id in self._ready_at
 
     def add(self, ready_at: int, job_id: int, priority: int) -> None:
+        """Add a job that is ready at `ready_at` (monotonic)."""
         heappush(self._heap, (ready_at, job_id, priority))
         self._ready_at[job_id] = ready_at
 
     def remove(self, job_id: int) -> None:
-        """It waits no more. Raises KeyError when it did not."""
-        del self._ready_at[job_id]  # its place in the heap is passed over when its time has come, or cleared away
+        """Remove a job. Raises KeyError if it is not delayed."""
+        del self._ready_at[job_id]  # its heap entry is stale now; it is skipped when due, or removed with others
         if len(self._heap) > 2 * len(self._ready_at) + FEW:
-            self._clear_away()
+            self._remove_stale()
 
-    def places(self) -> int:
-        """How many places are kept, those of jobs that wait no more included."""
+    def entries(self) -> int:
+        """Return the size of the heap, stale entries included."""
         return len(self._heap)
 
     def ready_at(self, job_id: int) -> int | None:
-        """When it will be ready; None: it does not wait."""
+        """Return when the job will be ready (monotonic), None if it is not delayed."""
         return self._ready_at.get(job_id)
 
     def next_ready_at(self) -> int | None:
-        """When the first of them is ready."""
+        """Return when the first job will be ready (monotonic), None without jobs."""
         while self._heap and self._ready_at.get(self._heap[0][1]) != self._heap[0][0]:
             heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     def wake(self, mono_ms: int) -> list[tuple[int, int]]:
-        """Removes those whose time has come, and returns them: (priority, id)."""
+        """Remove the jobs whose delay has ended, and return them as (priority, id)."""
         ready = []
         while (at := self.next_ready_at()) is not None and at <= mono_ms:
             _, job_id, priority = heappop(self._heap)
@@ -193,8 +194,8 @@ class DelayedJobs:
             ready.append((priority, job_id))
         return ready
 
-    def _clear_away(self) -> None:
-        """Drops the places of jobs that wait no more: they are the larger part, so each costs its share once."""
-        self._heap = list({place for place in self._heap if self._ready_at.get(place[1]) == place[0]})
+    def _remove_stale(self) -> None:
+        """Drop stale entries. They are the majority, so the cost of each is paid once."""
+        self._heap = list({entry for entry in self._heap if self._ready_at.get(entry[1]) == entry[0]})
         heapify(self._heap)
         self._ready_at = dict(self._ready_at)  # a dictionary does not shrink by itself

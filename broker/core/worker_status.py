@@ -1,4 +1,4 @@
-"""What the broker believes of its worker: nothing of it is journaled, each heartbeat tells it again."""
+"""What the broker believes of its worker. None of it is journaled; each heartbeat says it again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Instant(NamedTuple):
 
 
 class RunReport(NamedTuple):
-    """What is known of the run in progress beside its number."""
+    """What the running task and its process have reported."""
 
     progress: int = 1
     fraction: float | None = None
@@ -30,7 +30,8 @@ class RunReport(NamedTuple):
 
 
 class WorkerStatus:
-    """`known`: it speaks in the journal's session, so its messages count. `running`: the delivery it runs."""
+    """The worker's state. `known`: it speaks in the journal's session, so its messages count. `running`: the delivery
+    it runs, None if idle."""
 
     def __init__(self, now_ms: int) -> None:
         self.known = False
@@ -51,11 +52,12 @@ class WorkerStatus:
 
     @property
     def state(self) -> WorkerState:
+        """The state as of the last end of a turn."""
         return self._state
 
     @property
     def warning(self) -> str | None:
-        """A sentence on what keeps it from being given jobs, or what it warns of."""
+        """A sentence on what keeps it from running jobs, or what it warns of; None if all is well."""
         if self._foreign:
             return self._serves
         if self._heartbeat is None:
@@ -64,12 +66,13 @@ class WorkerStatus:
 
     @property
     def accepts(self) -> bool:
-        """Whether it may be given jobs."""
+        """Whether jobs may be dispatched to it."""
         if self._heartbeat is None or self._heartbeat.obstacle is not None:
             return False
         return self.known and not (self._foreign or self._silent or self.stopping)
 
     def heard(self, heartbeat: Heartbeat, now_ms: int) -> None:
+        """Record a heartbeat. One of another incarnation means that the worker was restarted."""
         if self._heartbeat is None or heartbeat.incarnation != self._heartbeat.incarnation:
             self.known = False
             self.moves()
@@ -80,12 +83,12 @@ class WorkerStatus:
         self.stopping = heartbeat.stopping
 
     def lives(self, now_ms: int) -> None:
-        """It said something other than a heartbeat."""
+        """Record a message other than a heartbeat: the worker is not silent."""
         self._heard_at_ms = now_ms
         self._silent = False
 
     def serves(self, other: BrokerName | None) -> None:
-        """It belongs to another broker."""
+        """Record that the worker serves another broker."""
         self._foreign = True
         whom = "a broker it does not name"
         if other is not None:
@@ -93,24 +96,25 @@ class WorkerStatus:
         self._serves = f"the worker already serves {whom}: nothing is dispatched; stop one of the two, or the worker"
 
     def gone(self) -> None:
-        """Its connection is lost."""
+        """Record that the connection was lost."""
         self.known = False
         self._heartbeat = None
         self.moves()
 
     def moves(self) -> None:
-        """It runs a job, or has nothing to do."""
+        """Record that it runs a job, or has none to run."""
         self._stands_at = None
 
     def stands_still(self, at: tuple[int, ...], sentence: str, now_ms: int) -> None:
-        """It has something to do and runs nothing. `at`: what changes with every progress; `sentence`: a warning, which
-        goes before what the worker itself warns of."""
+        """Record that it has jobs and runs none, and warn if that lasts. `at`: changes whenever the worker gets on.
+        `sentence`: the warning, shown instead of the worker's own."""
         if at != self._stands_at:
             self._stands_at, self._stands_since_ms = at, now_ms
         elif now_ms - self._stands_since_ms >= STALLED_AFTER_MS and self._heartbeat is not None:
             self._heartbeat = self._heartbeat._replace(warning=sentence)
 
     def runs(self, delivery: DeliveryNumber, since_ms: int) -> None:
+        """Record that a run began at `since_ms` (monotonic)."""
         self.running = delivery
         self.running_since_ms = since_ms
         self.report = RunReport()
@@ -121,28 +125,30 @@ class WorkerStatus:
         self.report = RunReport(max(report.progress, told.progress), told.fraction, told.note, report.stuck_ms)
 
     def printed(self, progress: int) -> None:
-        """The running task has printed something; its news are counted by `progress`."""
+        """Record that the running task has printed something. `progress` numbers its reports."""
         self.report = self.report._replace(progress=max(self.report.progress, progress))
 
     def looks_stuck(self, stuck_ms: Ms | None) -> None:
-        """For how long the task process has given no sign of life; None: it does."""
+        """Record how long the task process has shown no liveness, None if it does."""
         self.report = self.report._replace(stuck_ms=stuck_ms)
 
     def silent_at_ms(self) -> int | None:
-        """When it counts as silent unless a heartbeat comes before."""
+        """Return when it will count as silent (monotonic), None if it is silent or absent already."""
         return None if self._heartbeat is None or self._silent else self._heard_at_ms + SILENT_AFTER_MS
 
     def notice_silence(self, now_ms: int) -> None:
+        """Mark the worker as silent if nothing was heard for SILENT_AFTER_MS."""
         at = self.silent_at_ms()
         if at is not None and now_ms >= at:
             self._silent = True
 
     def end_turn(self, lacks: str | None, now_ms: int) -> None:
-        """Settles its state. `lacks`: a sentence on the job that cannot be handed to it, if there is one."""
+        """Settle its state. `lacks`: a sentence on the next job if the worker does not have its type."""
         self._lacks = lacks
         self._settle_state(now_ms)
 
     def info(self, running: JobId | None, now_ms: int) -> WorkerInfo:
+        """Return what `info` tells of the worker."""
         heartbeat = self._heartbeat
         return WorkerInfo(
             self._state,

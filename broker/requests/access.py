@@ -11,7 +11,7 @@ from zjobs.messages.states import ErrorCode, Role
 
 
 class Who(NamedTuple):
-    """The holder of a key, by name and role."""
+    """Name and role of whoever sent a request."""
 
     name: str
     role: Role

@@ -1,16 +1,15 @@
 """Requests that wait, and whose turn it is: no client's requests hold up those of others.
 
-A client is the holder of a key, or a connection where there are no keys. Each has been served for some time, by the
-loop's own measure; the one that was served least comes next (start-time fair queueing: Goyal, Vin, Cheng, 1996). Who
-was silent starts level with those who are served now: silence earns no credit, but one request of a client that seldom
-asks comes before the hundreds of one that floods. Of a client with several connections each comes in turn, and
-requests of one connection keep their order.
+A client is the holder of a key or, without keys, a connection. The queue adds up the time that each client has been
+served, and serves the one with the least next (start-time fair queueing: Goyal, Vin, Cheng, 1996). A client that was
+silent starts level with the others. Silence earns no credit, but a rare request still goes before the hundreds of a
+client that floods. The connections of one client take turns, and requests of one connection keep their order.
 
-A request that had to be done in one go and took long (a submit of 10,000 jobs) makes its client rest for as long
-again, as long as anybody else asks: so others find the broker free half of the time.
+A request that cannot be split and takes long (a submit of 10,000 jobs) makes its client rest for the same time again
+while anybody else asks, so others find the broker free half of the time.
 
-What waits is bounded for each connection and each client. What is beyond is refused, since a ROUTER cannot read from
-some connections and leave others alone.
+The number and size of waiting requests are bounded for each connection and each client. More are refused, since a
+ROUTER cannot read from some connections and leave others alone.
 """
 
 from __future__ import annotations
@@ -40,15 +39,19 @@ class ClientQueue(Generic[Request]):
         self.connection = connection
         self.requests: deque[tuple[Request, int]] = deque()
         self.postponed = False
-        self.changes = False  # of its requests, in the present turn: for those who use the queue
+        self.changes = False  # whether one of its requests changes something in this turn; set by the reader
 
     @property
     def first(self) -> Request:
+        """The request to serve next. Raises IndexError if none waits."""
         return self.requests[0][0]
 
 
 class Client(Generic[Request]):
-    """`served_s`: how long it has been served, on the scale of FairQueue. `queues`: those whose turn may come."""
+    """A client's account and its queues.
+
+    `served_s`: how long it has been served, on the scale of FairQueue. `queues`: those that are not postponed.
+    """
 
     def __init__(self, name: str, served_s: float) -> None:
         self.name = name
@@ -60,7 +63,7 @@ class Client(Generic[Request]):
 
 
 class FairQueue(Generic[Request]):
-    """`put` what came, ask for the `next` queue, then say what serving it `took`."""
+    """All waiting requests. Callers `put` a request, serve the `next` queue, then report the time it `took`."""
 
     def __init__(self) -> None:
         self._queues: dict[bytes, ClientQueue[Request]] = {}
@@ -83,7 +86,7 @@ class FairQueue(Generic[Request]):
         return self._requests >= ALL_REQUESTS or self._bytes >= ALL_BYTES
 
     def put(self, client_name: str, connection: bytes, request: Request, size: int) -> bool:
-        """Takes a request of `size` bytes in. Returns whether there was room for it."""
+        """Add a request of `size` bytes. Return False if its client or connection has too many waiting."""
         queue = self._queues.get(connection)
         client = self._client(client_name) if queue is None else queue.client
         if client.requests:
@@ -110,7 +113,7 @@ class FairQueue(Generic[Request]):
             client.queued = False
             if not client.queues:
                 continue
-            if served_s < client.served_s:  # it was charged since
+            if served_s < client.served_s:  # charged since it was queued
                 self._enqueue(client)
             elif self._rests(client, now_s):
                 resting.append(client)
@@ -129,7 +132,7 @@ class FairQueue(Generic[Request]):
         return queue
 
     def ready_at_s(self, now_s: float) -> float:
-        """When somebody's turn comes: now, unless all that ask for something rest."""
+        """Return when the next request may be served: now, unless every client that asks is resting."""
         soonest_s = None
         for _, _, client in self._turns:
             if not self._rests(client, now_s):
@@ -138,31 +141,31 @@ class FairQueue(Generic[Request]):
         return now_s if soonest_s is None else soonest_s
 
     def took(self, client: Client[Request], seconds: float) -> None:
-        """The client was served for so long."""
+        """Charge the client for this much time."""
         client.served_s += seconds
         if not self._requests:  # nobody waits, so nobody is behind
             self._level_s = max(self._level_s, client.served_s)
 
     def rest(self, client: Client[Request], seconds: float, now_s: float) -> None:
-        """Others had to wait for this client for so long, without a break."""
+        """Make the client rest if it kept the others waiting for longer than LONG_S without a break."""
         if seconds > LONG_S:
             client.rests_until_s = now_s + seconds
 
     def done(self, queue: ClientQueue[Request]) -> None:
-        """The first request of a queue is answered."""
+        """Remove the first request of a queue; it is answered."""
         _, size = queue.requests.popleft()
         self._count(queue.client, -1, -size)
         if not queue.requests and not queue.postponed:
             self._forget(queue)
 
     def postpone(self, queue: ClientQueue[Request]) -> None:
-        """Leaves the queue alone until `release`: what its first request asks for is not to be seen before that."""
+        """Skip the queue until `release`, because its first request waits for the commit."""
         queue.postponed = True
         queue.client.queues.remove(queue)
         self._postponed.append(queue)
 
     def release(self) -> None:
-        """Serves again all queues that were postponed."""
+        """Serve all postponed queues again."""
         for queue in self._postponed:
             queue.postponed = False
             if queue.requests:
@@ -173,11 +176,11 @@ class FairQueue(Generic[Request]):
         self._postponed = []
 
     def clients(self) -> int:
-        """How many are remembered."""
+        """Return how many clients are remembered."""
         return len(self._clients)
 
     def waiting(self) -> Iterator[Request]:
-        """All requests there are."""
+        """Iterate over all waiting requests."""
         return (request for queue in self._queues.values() for request, _ in queue.requests)
 
     def _rests(self, client: Client[Request], now_s: float) -> bool:
@@ -196,16 +199,16 @@ class FairQueue(Generic[Request]):
         self._bytes += more_bytes
 
     def _forget(self, queue: ClientQueue[Request]) -> None:
-        """Drops a queue without requests."""
+        """Drop an empty queue."""
         client = queue.client
         del self._queues[queue.connection]
-        if client.queues and client.queues[-1] is queue:  # as it is right after its turn
+        if client.queues and client.queues[-1] is queue:  # the usual case: its turn has just ended
             client.queues.pop()
         elif queue in client.queues:
             client.queues.remove(queue)
 
     def _client(self, name: str) -> Client[Request]:
-        """A client; who is idle is remembered, as long as that it was served, or rests, makes a difference."""
+        """Return the client of this name. An idle one is remembered while its account still matters."""
         client = self._clients.get(name)
         if client is None:
             if len(self._clients) >= self._most_clients:

@@ -1,6 +1,6 @@
-"""Answers to requests, from committed records and the core's view of the queue.
+"""Answers requests from committed records and the core's queue.
 
-A long answer is put together page by page: each of its jobs is told as it is when it is looked at.
+A long answer is built page by page. Each job in it is described as it was when its page was read.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ from zjobs.program.version import VERSION
 
 PIECE_BYTES = 256 << 10
 LOG_BYTES = 64 << 10
-PAGE_LOOKED_AT = 2_000
-PAGE = 200  # jobs that are looked at before others are served: a few milliseconds
+PAGE_LOOKED_AT = 2_000  # jobs examined for one reply to `list`
+PAGE = 200  # jobs examined before others are served: a few milliseconds
 NEARLY_FULL = 0.9
 FREE_BYTES = 1 << 30
 SERVER = f"zjobs {VERSION}"
@@ -69,8 +69,8 @@ Steps = Generator[None, None, Answer]
 
 
 class Service(NamedTuple):
-    """What the answers draw from beside the core and the journal. `started_ms`: monotonic. `journal_bytes`: what the
-    journal may have, None for without bound."""
+    """Static facts used in replies. `started_ms`: monotonic. `journal_bytes`: the journal's size limit, None for no
+    limit."""
 
     limits: Limits
     events: str
@@ -80,7 +80,7 @@ class Service(NamedTuple):
 
 
 def job_status(core: QueueState, job: Job, now: Instant) -> JobStatus:
-    """A job as people see it: its record, and what the queue and the worker add to it."""
+    """Return a job as clients see it: its record, its place in the queue, and what the worker reports of its run."""
     status = JobStatus(
         job.id,
         job.type,
@@ -109,7 +109,7 @@ def job_status(core: QueueState, job: Job, now: Instant) -> JobStatus:
 
 
 def job_event(core: QueueState, job: Job, change: int | None, now: Instant) -> JobEvent:
-    """What those who watch a job are told of it. Texts are not: `show` has them."""
+    """Return the event for watchers of a job. It has no texts; `show` has them."""
     status = job_status(core, job, now)._replace(note=None)
     return JobEvent(core.journal, status, change, core.worker.state, core.paused is not None)
 
@@ -133,10 +133,12 @@ def _running(status: JobStatus, core: QueueState, now: Instant) -> JobStatus:
 
 
 class Queries(NamedTuple):
-    """The answers to one client at one time, each by the method of its operation's name: the reply, or steps that come
-    to it, which stop after each page of jobs. `parts`: the core's replies to the parts of a request that changes jobs
-    page by page; these are committed by now. `ended`: jobs that a request waited for, committed by now, too: what is
-    at hand is not read."""
+    """Answers one client at one moment. The method named like the operation returns the reply, or a generator that
+    yields after each page of jobs and returns the reply.
+
+    `parts`: the core's replies to the committed parts of a request that changes jobs page by page. `ended`: jobs that
+    the request waited for, with their committed ends, so that they need not be read.
+    """
 
     core: QueueState
     journal: Journal
@@ -148,20 +150,22 @@ class Queries(NamedTuple):
     ended: Mapping[JobId, EndedJob] = {}
 
     def answer(self, request: Request) -> Steps[Reply]:
-        """The reply to any request, in steps."""
+        """Build the reply to any request, in steps."""
         reply: Reply | Steps[Reply] = getattr(self, OPERATION_OF[type(request)].name)(request)
         return (yield from reply) if isinstance(reply, Generator) else reply
 
     def hello(self, request: Hello) -> HelloReply:
+        """Return the journal's identity, the address of the events, and the limits."""
         return HelloReply(self.core.journal, SERVER, self.service.events, self.service.limits)
 
     def status(self, request: Status) -> Steps[StatusReply]:
+        """Return the status of each job, and why the others are missing."""
         jobs, missing = yield from self._statuses(request.ids)
         core = self.core
         return StatusReply(core.journal, jobs, missing, core.queued, core.worker.state, core.paused is not None)
 
     def queue(self, request: Queue) -> Steps[QueueReply]:
-        """The running job and the next ones, as far as the client is told of them."""
+        """Return the running job and the next ones. A submitter sees its own only."""
         jobs, _ = yield from self._statuses(self.core.next_ids(request.limit))
         jobs = tuple(job for job in jobs if sees(self.who, job.owner))
         core = self.core
@@ -169,9 +173,11 @@ class Queries(NamedTuple):
         return QueueReply(core.journal, jobs, core.queued, core.dispatched, core.worker.state, paused, change)
 
     def cancel(self, request: Cancel) -> Steps[CancelReply]:
+        """Return the status of the jobs, whose cancels are committed by now."""
         return CancelReply(self.core.journal, *(yield from self._statuses(request.ids)))
 
     def forget(self, request: Forget) -> ForgetReply:
+        """Join the core's replies to the parts of the request."""
         parts = [part for part in self.parts if isinstance(part, ForgetReply)]
         return ForgetReply(
             self.core.journal,
@@ -181,6 +187,7 @@ class Queries(NamedTuple):
         )
 
     def result(self, request: Result) -> Reply:
+        """Return a piece of a job's result, or `not_finished`, `not_found` or `expired`."""
         ended = self.ended.get(request.id)
         need = ResultNeed(request.id, request.offset, PIECE_BYTES)
         found = NOTHING if ended else self.journal.read(Needs(jobs=[request.id], results=[need]))
@@ -227,6 +234,7 @@ class Queries(NamedTuple):
         return self.journal.read(Needs(results=[need])).results.get(need, ResultPiece()).body
 
     def log(self, request: Log) -> Reply:
+        """Return a piece of what the job's last run has printed."""
         job = self._job(request.id)
         if job is None:
             return self._no_such_job(request.id)
@@ -238,7 +246,7 @@ class Queries(NamedTuple):
         return LogReply(self.core.journal, job.id, state, size, offset, body, run)
 
     def list(self, request: List) -> Steps[ListReply]:
-        """A page of jobs: the filters are applied to a bounded number of them, so that the client hears something."""
+        """Return a page of jobs. At most PAGE_LOOKED_AT are examined, so a filter that matches none is answered."""
         core = self.core
         before = request.before or core.counters.next_id
         found: list[JobStatus] = []
@@ -257,6 +265,7 @@ class Queries(NamedTuple):
         return ListReply(core.journal, tuple(found), JobId(before) if before else None)
 
     def show(self, request: Show) -> Reply:
+        """Return all that is known of one job. A viewer gets neither tracebacks nor file names."""
         found = self.journal.read(Needs(jobs=[request.id], details=[request.id]))
         job, details = found.jobs.get(request.id), found.details.get(request.id)
         if job is None or details is None:
@@ -280,6 +289,7 @@ class Queries(NamedTuple):
         )
 
     def types(self, request: Types) -> TypesReply:
+        """Return the task types that a worker announced last, by name."""
         types = self.core.types or {}
         return TypesReply(self.core.journal, self.core.types is not None, tuple(types[name] for name in sorted(types)))
 
@@ -294,6 +304,7 @@ class Queries(NamedTuple):
         return SchemaReply(self.core.journal, digest, found.get(digest))
 
     def info(self, request: Info) -> InfoReply:
+        """Return the state of the broker, its journal and its worker, with counters and warnings."""
         core, journal, service = self.core, self.journal, self.service
         disk = None if journal.files is None else journal.files.disk_bytes()
         running = core.running
@@ -345,10 +356,13 @@ class Queries(NamedTuple):
 
 
 def warnings(used: int, most: int | None, disk: tuple[int, int] | None) -> tuple[str, ...]:
-    """What will soon keep jobs from being taken. `most`: bytes that the journal may have; `disk`: free and in all."""
+    """Return a sentence for each limit that will soon stop submits.
+
+    `used` and `most`: bytes of the journal, and its limit or None. `disk`: its free and total bytes, None in memory.
+    """
     told = []
     if most is not None and used >= most * NEARLY_FULL:
-        told.append(f"the journal has {used} of the {most} bytes that it may have; above that no jobs are taken")
+        told.append(f"the journal has {used} of the {most} bytes allowed; when it is full, submits are refused")
     if disk is not None and disk[0] < min(FREE_BYTES, disk[1] * (1 - NEARLY_FULL)):
-        told.append(f"the disk has {disk[0]} bytes left; when it is full nothing is taken")
+        told.append(f"the disk has {disk[0]} bytes left; when it is full, submits are refused")
     return tuple(told)

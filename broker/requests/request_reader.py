@@ -1,10 +1,7 @@
-"""Requests, from the frontend to their replies.
+"""Reads requests from the frontend into the fair queue, serves those whose turn it is, and sends their replies.
 
-They are read into the fair queue, and those whose turn it is are served; what they change is gathered for the commit of
-the turn.
-
-How much is done in a turn is bounded by the time it takes, measured here: no request waits long for the end of a turn,
-and none long for its own (see `fair_queue`).
+Their changes are gathered for the turn's commit. The time spent in a turn is measured and bounded, so no request waits
+long for the end of a turn; `fair_queue` sees to it that none waits long for its own.
 """
 
 from __future__ import annotations
@@ -33,20 +30,20 @@ RECEIVED = 512
 RECEIVED_BYTES = 16 << 20
 RECEIVING_S = 0.005
 SERVING_S = 0.010
-UNSEEN_S = 0.003  # while not all requests were received: among those may be one whose turn it is
-CHANGES_S = 0.020  # as estimated
+UNSEEN_S = 0.003  # while requests are still unread: one of them may be next
+CHANGES_S = 0.020  # estimated time of the changes gathered in a turn
 
-# What a job that is submitted or changed costs, its commit included: measured in turns with many.
+# Estimated cost of submitting or changing one job, commit included; measured in turns with many.
 CHANGE_S = 50e-6
 LEAST_CHANGE_S, MOST_CHANGE_S = 10e-6, 500e-6
 MANY_CHANGES = 100
 
-# Replies of the core that do not leave: those to a part of a request.
+# Replies of the core to a part of a request; they are joined, not sent.
 PARTS = frozenset(operation.reply for operation in OPERATIONS if operation.changes is Changes.JOB_BY_JOB)
 
 
 class Gathered(NamedTuple):
-    """A change of the present turn, and the queue in which its request stands."""
+    """A change of this turn, and the queue of its request."""
 
     queue: ClientQueue[Pending]
     pending: Pending
@@ -61,10 +58,10 @@ class Waiting(NamedTuple):
 
 
 class RequestReader:
-    """The requests of all clients. `changes`: what those served in this turn change."""
+    """The requests of all clients. `changes`: those gathered in this turn."""
 
     def __init__(self, sockets: Sockets, server: Server, limits: Limits, keys: bool, log: RateLimitedLog) -> None:
-        """`keys`: whether clients have keys."""
+        """Start without requests. `keys`: whether clients have keys."""
         self.changes: list[Gathered] = []
         self._sockets = sockets
         self._server = server
@@ -81,20 +78,20 @@ class RequestReader:
         return bool(self._queue or self._woken)
 
     def ready_in_s(self) -> float:
-        """When the next request may be served, if any is to be."""
+        """Return in how many seconds the next request may be served; 0 or less: now."""
         now_s = time.perf_counter()
         if self._woken:
             return 0.0
         return self._queue.ready_at_s(now_s) - now_s
 
     def serve(self, readable: bool, now_ms: int) -> int:
-        """Receives what waits, if the frontend is `readable`, and serves requests. Returns in how many steps."""
+        """Receive requests if the frontend is `readable`, and serve the next ones. Return the number of steps."""
         more = readable and not self._queue.full and self._receive(now_ms)
         return self._serve(UNSEEN_S if more else SERVING_S, now_ms)
 
     def reply(self, replies: Sequence[tuple[Envelope, Reply]], refused: bool, now_ms: int) -> None:
-        """Sends the replies of the core. The part of a request that changes jobs page by page goes on with its own;
-        if the changes of the turn were `refused`, the whole request ends."""
+        """Send the core's replies. The reply to a part goes to its request, which continues with the next part; if the
+        turn's changes were `refused`, the whole request ends."""
         parts = {each.change.envelope: each.pending for each in self.changes if not each.change.last}
         for envelope, reply in replies:
             if type(reply) in PARTS:
@@ -107,8 +104,7 @@ class RequestReader:
                     self._queue.done(queue)
 
     def charge(self, seconds: float, settled: int) -> None:
-        """Puts what the changes of this turn took to the account of those who asked for them. `seconds`: the turn, in
-        which `settled` runs of the worker were written down, too."""
+        """Charge clients for their changes of this turn, which took `seconds` and recorded `settled` runs besides."""
         if not self.changes:
             return
         weight = sum(each.change.weight for each in self.changes)
@@ -118,24 +114,24 @@ class RequestReader:
             share_s = seconds * change.weight / weight
             self._queue.took(queue.client, share_s - self._change_s * change.weight)
             self._queue.rest(queue.client, share_s, now_s)
-        if weight >= MANY_CHANGES:  # of few, the flush is most of what they take
+        if weight >= MANY_CHANGES:  # with few, the cost is mostly the flush
             measured = min(max(seconds / weight, LEAST_CHANGE_S), MOST_CHANGE_S)
             self._change_s += (measured - self._change_s) / 4
 
     def restart(self) -> None:
-        """The state is another one: what requests have read so far is no longer true."""
+        """Restart all requests, because the state was loaded anew and what they have read may be wrong."""
         for pending in self._queue.waiting():
             pending.restart()
 
     def end_turn(self) -> None:
-        """What was asked for after a change of this turn may be looked at now."""
+        """Serve again what had to wait for this turn's commit."""
         for each in self.changes:
             each.queue.changes = False
         self.changes = []
         self._queue.release()
 
     def forget_all(self) -> None:
-        """The connections of all clients are cut."""
+        """Drop all requests; the connections of all clients are cut."""
         self._queue = FairQueue()
         self._waiting.select(lambda waiting: True)
         self._woken.clear()
@@ -143,26 +139,26 @@ class RequestReader:
     # --- requests that wait for a job ----------------------------------------------------------------------------
 
     def due_at_ms(self) -> int | None:
-        """When the time of a waiting request is over (monotonic)."""
+        """Return when the next waiting request must be answered (monotonic), None without any."""
         return self._waiting.due_at_ms()
 
     def wake(self, ended: Mapping[JobId, EndedJob]) -> None:
-        """Those who wait for a job that ended in this turn have it answered with what is at hand."""
+        """Wake the requests that wait for jobs which ended in this turn."""
         for job_id in ended if self._waiting else ():
             for waiting in self._waiting.job_ended(job_id):
                 waiting.pending.result = ended
                 self._woken.append(waiting)
 
     def answer_all(self) -> None:
-        """The broker stops: nobody waits any more."""
+        """Wake all waiting requests, because the broker stops."""
         self._woken.extend(self._waiting.select(lambda waiting: True))
 
     def answer_revoked(self, keys: Credentials) -> None:
-        """Nobody waits with a key that was revoked."""
+        """Wake the waiting requests whose key was revoked."""
         self._woken.extend(self._waiting.select(lambda waiting: keys.who(waiting.client.name) is None))
 
     def answer_waiting(self, now_ms: int) -> None:
-        """Answers those whose wait is over, as many as may be in a turn."""
+        """Answer requests whose wait is over, as many as fit in a turn."""
         self._woken.extend(self._waiting.due(now_ms))
         begun_s = at_s = time.perf_counter()
         while self._woken and at_s - begun_s < SERVING_S:
@@ -177,8 +173,7 @@ class RequestReader:
     # --- parts ---------------------------------------------------------------------------------------------------
 
     def send(self, envelope: Envelope, frame: bytes, now_ms: int) -> bool:
-        """Sends a reply. What a client has no room for, or is gone for, is dropped; nothing waits for it. Returns
-        whether it is still there."""
+        """Send a reply, or drop it if the client leaves too many unread. Return False if the client is gone."""
         try:
             frames.send_to(self._sockets.frontend, *envelope, frame)
         except frames.NoRoom:
@@ -188,7 +183,7 @@ class RequestReader:
         return True
 
     def _receive(self, now_ms: int) -> bool:
-        """Lines up the requests that wait, as many as may come in a turn. Returns whether there may be more."""
+        """Queue as many requests as a turn may receive. Return whether there may be more."""
         until_s = time.perf_counter() + RECEIVING_S
         size, left = 0, RECEIVED
         for received in islice(frames.waiting(self._sockets.frontend, self._most_frames, self._keys), RECEIVED):
@@ -204,7 +199,7 @@ class RequestReader:
 
     def _send_busy(self, received: frames.Received, now_ms: int) -> None:
         envelope, _ = frames.split(received[0], received[1], self._most_frames)
-        self._log.add("busy", "a request was refused: too many of its client wait", now_ms)
+        self._log.add("busy", "a request was refused: its client has too many waiting", now_ms)
         error = Error(ErrorCode.BUSY, "too many of your requests wait already; send the next after a reply")
         self.send(envelope, self._server.frame(error), now_ms)
 
@@ -229,12 +224,12 @@ class RequestReader:
         return steps
 
     def _advance(self, queue: ClientQueue[Pending], now_ms: int) -> Change | None:
-        """The next step of a queue's first request. Returns what it changes."""
+        """Do the next step of a queue's first request. Return what it changes."""
         pending = queue.first
         fresh = not pending.begun
         change = pending.advance()
         if fresh and change is None and not pending.over:
-            if queue.changes:  # what was asked for after a change is answered after its commit
+            if queue.changes:  # the answer must show the earlier change, so it waits for the commit
                 self._queue.postpone(queue)
                 return None
             change = pending.advance()

@@ -1,9 +1,9 @@
-"""A request, from its frames to the frame of its reply, in steps between which others are served.
+"""Serves a request, from its frames to the frame of its reply, in steps between which others are served.
 
-Each is a generator. It stops after every page of what it reads, and where something must be committed before it can go
-on; so a `status` of 10,000 ids and a `list` that finds nothing hold up nobody, and 10,000 jobs are cancelled with a few
-hundred in each commit. Submits and retries are taken all or none, so they are one step. A request that waits for a job
-stops as well, and goes on with the job's end.
+Each request is a generator. It yields after every page that it reads, and where a change must be committed first. So a
+`status` of 10,000 ids or a `list` that finds nothing delays nobody, and 10,000 jobs are cancelled a few hundred to a
+commit. Submits and retries are all or none, so they are one step. A request that waits
+for a job also yields, and continues when the job has ended.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from zjobs.messages.requests import Backup, Error, Forget, Reply, Request, Resul
 from zjobs.messages.states import ErrorCode, Role
 from zjobs.messages.units import JobId
 
-JOB_VALUES = 12  # of a submit: a job with all its fields
-OTHER_VALUES = 30_000  # 10,000 ids, and what a client of another version may add
-PART_BYTES = 16 << 20  # of what is forgotten: some milliseconds
-JOB_BYTES = 4096  # so many bytes cost about as much as a job
+JOB_VALUES = 12  # upper bound on the values in one job of a submit
+OTHER_VALUES = 30_000  # 10,000 ids, and fields that a newer client may add
+PART_BYTES = 16 << 20  # forgotten in one step: a few milliseconds
+JOB_BYTES = 4096  # storing this many bytes costs about as much as a job
 
 
 class Change(NamedTuple):
-    """What is to be committed before a request goes on. `last`: the core answers it, and nothing is behind it."""
+    """A change to commit before its request goes on. `last`: the core's reply is the answer to the request."""
 
     envelope: Envelope
     request: Request
@@ -63,7 +63,7 @@ class Refused(Exception):
 
 
 class Pending:
-    """A request that waits or is being served. `frame`: of the reply, once it is `over`, if it is still to be sent."""
+    """A request that waits or is being served. `frame`: once `over`, the reply to send, None if the core replies."""
 
     def __init__(self, received: frames.Received, serving: Callable[[Pending], Serving]) -> None:
         self.received = received
@@ -73,14 +73,14 @@ class Pending:
         self.restart()
 
     def restart(self) -> None:
-        """Begins again: what has been read so far is no longer true."""
+        """Begin again, because what it has read may be wrong."""
         self._steps = self._serving(self)
         self.begun = self.over = False
         self.frame: bytes | None = None
         self.result: Outcome = None
 
     def advance(self) -> Step:
-        """Goes on to the next page, change or wait; `over` when it was the last step."""
+        """Do the next step. Return the change or the wait that it ends with; the last step sets `over`."""
         result, self.result, self.begun = self.result, None, True
         try:
             return self._steps.send(result)
@@ -90,7 +90,7 @@ class Pending:
 
 
 class Server:
-    """Serves requests from what the core and the journal know at each step."""
+    """Serves requests; each step reads the core and the journal as they are then."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Server:
         clock: Callable[[], Instant],
         backup: Callable[[Backup], Reply],
     ) -> None:
-        """`keys`: None where everybody may do everything."""
+        """Serve from these. `keys`: None if everybody may do everything."""
         self._service = service
         self._limits = service.limits
         self._keys = keys
@@ -113,11 +113,11 @@ class Server:
         self._most_values = OTHER_VALUES + JOB_VALUES * service.limits.request_jobs
 
     def pending(self, received: frames.Received) -> Pending:
-        """A request as it came."""
+        """Return a request that has not begun."""
         return Pending(received, self._serve)
 
     def frame(self, reply: Reply) -> bytes:
-        """A short reply."""
+        """Encode a short reply."""
         return codec.encode(self._named(reply))
 
     def owner_of(self, job_id: int) -> str | None:
@@ -136,7 +136,7 @@ class Server:
                 weight = 1 + sum(map(len, parts)) // JOB_BYTES + operation.weight_of(request)
                 yield Change(pending.envelope, request, who, weight, True)
                 return None
-            yield None  # nothing is read before what the same client changed is committed
+            yield None  # the client's earlier changes are committed before anything is read
             reply = yield from self._reply(pending.envelope, request, who)
             if ids := _waits_for(request, reply):
                 ended = yield WaitFor(ids, request.wait_ms)  # type: ignore[union-attr]
@@ -168,7 +168,7 @@ class Server:
         return (yield from queries.answer(request))
 
     def _to_forget(self, ids: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-        """`ids` in parts that are dropped in one go: a page at most, with little more than PART_BYTES kept of them."""
+        """Split `ids` into parts of at most a page, with little more than PART_BYTES of kept data each."""
         for page in _pages(ids):
             kept = self._journal.read(Needs(kept_bytes=page)).kept_bytes
             first = kept_bytes = 0
@@ -188,11 +188,11 @@ class Server:
             raise Refused(ErrorCode.TOO_LARGE, f"the request has {len(body)} bytes; the limit is {limit}")
         try:
             return codec.decode(body, REQUESTS, self._most_values)  # type: ignore[no-any-return]
-        except RecursionError:  # msgpack goes deeper than Python does to show what it found
+        except RecursionError:  # msgpack allows deeper nesting than Python can print
             raise Refused(ErrorCode.BAD_REQUEST, "the body is nested too deeply") from None
 
     def _permitted(self, request: Request, key: str) -> Generator[None, Any, Who]:
-        """Who asks. Raises Refused when the holder of `key` may not have it."""
+        """Return who asks. Raises Refused if the holder of `key` may not."""
         who = self._who(request, key)
         if who is ANYBODY:
             return who
@@ -209,7 +209,7 @@ class Server:
             return ANYBODY
         who = self._keys.who(key)
         if who is None:
-            raise Refused(ErrorCode.NOT_PERMITTED, "this key was revoked; ask who runs the broker for another")
+            raise Refused(ErrorCode.NOT_PERMITTED, "this key was revoked; ask the operator of the broker for a new one")
         _refuse(refusal(OPERATION_OF[type(request)], (), who, self.owner_of))
         return who
 
@@ -232,5 +232,5 @@ def _refuse(error: Error | None) -> None:
 
 
 def _pages(ids: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """At least one."""
+    """Split `ids` into pages; at least one, which may be empty."""
     return (ids[first : first + PAGE] for first in range(0, max(1, len(ids)), PAGE))

@@ -1,11 +1,11 @@
-"""The program inside the task process: reads a job, runs it, reports how it ended, one after the other.
+"""The program of the task process: reads a job, runs it, reports how it ended, and reads the next.
 
-Reading a packet means that its job has begun; what is still in the socket, the worker may take back. When it has done
-so with the job sent before a packet, that packet is taken back with it.
-Started by `process` as `python -m zjobs.worker.task.main
-SOCKET LOCK PAGE PARENT MARK TIME_SCALE [MODULE]...`; never imports
-zmq. The mark is carried by everything that a task starts (see `host`); what of that runs when its job has ended is
-killed before the end is told (see `leftovers`).
+A job has begun when its packet is read; the worker may remove those still in the socket. If it has removed the job
+before a packet, that packet counts as removed, too.
+
+`process` starts it as `python -m zjobs.worker.task.main SOCKET LOCK PAGE PARENT MARK TIME_SCALE [MODULE]...`. It never
+imports zmq. Everything that a task starts carries the mark (see `platform`), and is killed before the job's end is
+reported (see `leftovers`).
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ SIGN_S = 0.5
 
 
 def main() -> NoReturn:
+    """Load the tasks, then run jobs until the worker closes the socket."""
     sock_fd, lock_fd, page_fd, parent_pid, mark = map(int, sys.argv[1:6])
     platform.die_with_parent(parent_pid)
     platform.carry(mark)

@@ -215,6 +215,6 @@ def test_places_of_jobs_that_wait_no_more_are_cleared_away() -> None:
     for job_id in range(0, 100_000):
         if job_id % 100:
             room.remove(job_id)
-    assert room.places() < 4 * len(room) == 4_000
+    assert room.entries() < 4 * len(room) == 4_000
     assert room.next_ready_at() == 1_000_000
     assert len(room.wake(2_000_000)) == 1_000
