@@ -68,7 +68,7 @@ def renew_worker(directory: Path) -> str:
 def add(directory: Path, name: str, role: Role, file: Path) -> str:
     """Admits a client: writes its key file and records its public half."""
     if not keyfiles.NAME.fullmatch(name):
-        raise KeysError(f"{name!r} is no name for a key: use 1 to 64 letters, digits and . _ @ -, and no sign first")
+        raise KeysError(f"{name!r} is not a name for a key: use 1 to 64 letters, digits and . _ @ -, no sign first")
     broker = _broker(directory)
     if (directory / "clients" / name).exists():
         raise KeysError(f"there is a key named {name} already: revoke it first")

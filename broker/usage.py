@@ -130,7 +130,7 @@ OPTIONS = (
     Option(
         "--max-output",
         "SIZE",
-        "keep this much of what one run of a job prints: its end",
+        "how much of what one run of a job prints is kept, from its end",
         SERVE,
         _size,
         default=_mib(Limits().output_bytes),
@@ -138,7 +138,7 @@ OPTIONS = (
     Option(
         "--max-request",
         "SIZE",
-        "one request, and the data of all jobs that one retry copies",
+        "the largest request, and the most data that one retry copies",
         SERVE,
         _size,
         default=_mib(Limits().request_bytes),
@@ -146,16 +146,16 @@ OPTIONS = (
     Option(
         "--max-jobs",
         "NUMBER",
-        "jobs that one submit or retry makes",
+        "how many jobs one submit or retry may make",
         SERVE,
         _count,
         default=str(Limits().request_jobs),
     ),
-    Option("--max-queued", "NUMBER", "jobs that may be queued", SERVE, _count, default=str(Limits().queued_jobs)),
+    Option("--max-queued", "NUMBER", "how many jobs may be queued", SERVE, _count, default=str(Limits().queued_jobs)),
     Option(
         "--max-per-owner",
         "NUMBER",
-        "jobs that one owner may have queued",
+        "how many jobs one owner may have queued",
         SERVE,
         _count,
         default=str(Limits().queued_per_owner),
@@ -163,12 +163,12 @@ OPTIONS = (
     Option(
         "--max-journal",
         "SIZE",
-        "the journal: above it new jobs are refused, and those accepted are still carried out; if omitted, the disk"
-        " is the limit",
+        "refuse new jobs when the journal is larger than this; accepted jobs still run; if omitted, the disk is"
+        " the limit",
         SERVE,
         partial(size, low=1, high=MAX_ID),
     ),
-    Option("--max-frames", "NUMBER", "frames in one request", SERVE, _count, default=str(Limits().frames)),
+    Option("--max-frames", "NUMBER", "frames that one request may have", SERVE, _count, default=str(Limits().frames)),
     Option(
         "--max-waiting",
         "NUMBER",
@@ -188,7 +188,7 @@ OPTIONS = (
     Option(
         "--pause-on",
         "EVENT",
-        "pause when a worker was lost (lost), when that happened or a job failed (failed), or never",
+        "pause the queue when a worker is lost (lost), when that happens or a job fails (failed), or never",
         SERVE,
         partial(one_of, choices=("never", "lost", "failed")),
         default="never",
@@ -196,8 +196,8 @@ OPTIONS = (
     Option(
         "--keep",
         "DURATION",
-        "delete jobs this long after their end; if omitted, never. The time counts in which a broker runs on the"
-        " journal, and at most 24 h of each break",
+        "delete jobs this long after their end; if omitted, never. Only time counts in which a broker runs on the"
+        " journal, plus at most 24 h of each break",
         SERVE,
         duration,
     ),
@@ -241,7 +241,7 @@ ZBROKER = Program(
     COMMANDS,
     OPTIONS,
     {
-        OK: "ended as told",
+        OK: "stopped in order",
         USAGE_ERROR: "wrong usage",
         ADDRESS_IN_USE: "an address is in use",
         CANNOT_CREATE: "the journal or a socket cannot be created or written",
@@ -255,6 +255,6 @@ any free one; --pipe and --reports may not, because the broker connects to
 them.
 SIZE is 65536, 64KiB or 1MiB; DURATION is 90s, 5m, 2h or 7d.
 
-When zbroker takes requests, it prints one line: zbroker ready ENDPOINT. On SIGTERM or
+When zbroker accepts requests, it prints one line: zbroker ready ENDPOINT. On SIGTERM or
 Ctrl+C it answers what it has accepted and ends. No job is lost, however it ends.""",
 )

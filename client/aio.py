@@ -202,7 +202,7 @@ class AsyncClient(AsyncFlowRunner):
     # --- wait ----------------------------------------------------------------------------------------------
 
     def watch(self, ids: Iterable[int] | None = None, *, journal: str | None = None) -> AsyncWatch:
-        """The news of these jobs, or of all, for `async for`; see AsyncWatch.
+        """Watch these jobs, or all without ids, with `async for`; see AsyncWatch.
 
         The subscription is in force once `async with client.watch() as watch` is entered.
         """

@@ -1,4 +1,4 @@
-"""What an `AsyncClient` hands out: a job that was queued, and a watch of jobs."""
+"""What an `AsyncClient` returns: jobs and watches."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ class AsyncJob(JobHandle):
         self._client = client
 
     async def status(self) -> JobStatus:
-        """The job's status at present. Raises NotFound, Expired, BrokerChanged."""
+        """Return the job's status. Raises NotFound, Expired, BrokerChanged."""
         return await self._client._run(operations.status_of(self._client, self))
 
     async def cancel(self) -> JobStatus:
-        """Cancels the job and returns what it is now; see `Job.cancel`."""
+        """Cancel the job, and return its status; see `Job.cancel`."""
         return await self._client._run(operations.cancel_job(self._client, self))
 
     async def retry(self, request_key: str | None = None) -> AsyncJob:
-        """A new job, a copy of this one, which must have ended; see `Client.retry`."""
+        """Submit a copy of this job, which must have ended; see `Client.retry`."""
         flow = submission.retry_job(self._client, self, request_key_or_new(request_key))
         reply = await self._client._run(flow)
         return AsyncJob(self._client, reply.first_id, reply.journal)
 
     async def log(self) -> bytes:
-        """What the job's last run has printed so far; of long output the end (zbroker --max-output)."""
+        """Return what the job's last run has printed so far, or the end of it (zbroker --max-output)."""
         return await self._client._run(operations.whole_log(self._client, self))
 
     async def wait(self, timeout: float | None = None) -> JobStatus:
@@ -59,9 +59,9 @@ class AsyncJob(JobHandle):
 
 
 class AsyncWatch:
-    """The news of jobs: of some until each has ended, or of all. `Watch` documents the attributes and the errors.
+    """Yields the changes of some jobs until each has ended, or of all. `Watch` documents attributes and errors.
 
-    Use it as `async for news in client.watch(): …`, or enter it first (`async with`) and call `next`.
+    Use it as `async for event in client.watch(): …`, or enter it first (`async with`) and call `next`.
     """
 
     known: dict[int, JobStatus]
@@ -94,28 +94,28 @@ class AsyncWatch:
         raise AttributeError(f"a watch has no {name!r}")
 
     async def __aiter__(self) -> AsyncIterator[WatchEvent]:
-        """The news as they come; ends, and closes the watch, when all jobs have ended. Raises WouldDeadlock."""
+        """Yield events until all jobs have ended, then close the watch. Raises WouldDeadlock."""
         async with self:
             self._state.check_can_end()
-            while self._state.has_news or self._state.goes_on:
-                news = await self.next()
-                if news is not None:
-                    yield news
+            while self._state.has_events or self._state.goes_on:
+                event = await self.next()
+                if event is not None:
+                    yield event
 
     def close(self) -> None:
-        """Ends the subscription. Closing again does nothing."""
+        """End the subscription. Closing again does nothing."""
         self._feed.close()
 
     async def refresh(self) -> None:
-        """Asks for the status now: that has what events do not tell, such as a task's note."""
+        """Request the status now. It includes what events do not, such as a task's note."""
         await self._run(self._state.refresh())
 
     async def next(self, seconds: float = float("inf")) -> WatchEvent | None:
-        """The next news; None after `seconds` without any, or at the end. Cancelled, it loses none."""
+        """Return the next event, None after `seconds` without one or at the end. If cancelled, it loses none."""
         return await self._run(self._state.next(asyncio.get_running_loop().time() + seconds))
 
     async def wait(self, timeout: float | None = None) -> dict[int, JobStatus]:
-        """Waits until all have ended, at most `timeout` seconds; their final statuses by id. Raises WaitTimeout."""
+        """Wait at most `timeout` seconds until all have ended. Return the final statuses by id. Raises WaitTimeout."""
         return await self._run(self._state.wait(timeout))
 
     async def _run(self, flow: Flow[T]) -> T:

@@ -85,7 +85,7 @@ class Client(FlowRunner):
         self.close()
 
     def close(self) -> None:
-        """Closes the connections; calls that other threads are in end as they would have."""
+        """Close the connections. Calls in other threads end as they would have."""
         self.connection.close()
 
     # --- submit ------------------------------------------------------------------------------------------
@@ -100,13 +100,13 @@ class Client(FlowRunner):
         time_limit: float | None = None,
         request_key: str | None = None,
     ) -> Job:
-        """Queues one job; when this returns, it is on the broker's disk.
+        """Queue one job. When this returns, it is on the broker's disk.
 
         data: what msgpack can hold (None, bool, int, float, str, bytes, lists and dicts of them).
-        priority: -1000 to 1000; what is ready starts by priority, greater first, then in the order of the ids.
-        delay: seconds before which it does not start. time_limit: seconds it may run; by default the type's.
-        request_key: the same one with the same job again returns the same job; by default a new one. An exception
-        after which the job may have been taken all the same carries it as `request_key`.
+        priority: -1000 to 1000; ready jobs start by priority, greater first, then in the order of their ids.
+        delay: seconds before the job may start. time_limit: seconds it may run; by default the type's.
+        request_key: the same key with the same job returns the same job; by default a new one. If an exception leaves
+        open whether the job was admitted, it carries the key as `request_key`.
         Raises BadData (nothing was sent: the data is not what the type takes), UnknownType, TooLarge, QueueFull,
         KeyConflict, StorageFailed, ReadOnly; TypeError, ValueError or
         OverflowError for data that msgpack cannot hold.
@@ -125,10 +125,10 @@ class Client(FlowRunner):
         time_limit: float | None = None,
         request_key: str | None = None,
     ) -> list[Job]:
-        """Queues a job of this type for each of `datas`, in as few requests as the limits allow; else as `submit`.
+        """Queue a job of this type for each of `datas`, in as few requests as the limits allow; see `submit`.
 
-        Each request is taken all or none. After an exception, repeating with the exception's `request_key` and the
-        same `datas` makes no second jobs.
+        Each request is admitted whole or not at all. After an exception, repeating with the exception's `request_key`
+        and the same `datas` makes no second jobs.
         """
         like, request_key = job_like(type, priority, delay, time_limit), request_key_or_new(request_key)
         parts = self._run(submission.submit_many(self.schemas, like, datas, request_key))
@@ -137,23 +137,23 @@ class Client(FlowRunner):
     def submit_in_parts(
         self, like: NewJob, datas: Iterable[Any], request_key: str, make: submission.Make = submission.checked
     ) -> Iterator[SubmitReply]:
-        """As submit_many, but yields what is accepted with every request; see `submission.Submission`."""
+        """Submit like `submit_many`, but yield the reply to each request; see `submission.Submission`."""
         parts = submission.Submission(self.schemas, like, datas, request_key, make)
         while (reply := self._run(parts.next())) is not None:
             yield reply
 
     def retry(self, ids: Sequence[int], request_key: str | None = None) -> list[Job]:
-        """Submits copies of jobs that have ended, and returns them in this order.
+        """Submit copies of jobs that have ended, and return them in this order.
 
-        The old ones stay as they ended. As many as a request may make are taken all or none. The same request key with
-        the same ids again returns the same copies; an exception after which that helps has it as `request_key`. Raises
+        The old ones stay as they ended. Each request is admitted whole or not at all. The same request key with the
+        same ids returns the same copies; an exception after which that helps carries it as `request_key`. Raises
         NotFinished, NotFound, Expired, and what `submit` raises.
         """
         parts = self._run(submission.retry(ids, request_key_or_new(request_key)))
         return [Job(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]
 
     def retry_in_parts(self, ids: Sequence[int], request_key: str) -> Iterator[RetryReply]:
-        """As `Client.retry`, but yields what is accepted with every request; see `submission.Copying`."""
+        """Retry like `Client.retry`, but yield the reply to each request; see `submission.Copying`."""
         parts = submission.Copying(ids, request_key)
         while (reply := self._run(parts.next())) is not None:
             yield reply
@@ -161,19 +161,19 @@ class Client(FlowRunner):
     # --- ask -----------------------------------------------------------------------------------------------
 
     def job(self, id: int, journal: str | None = None) -> Job:
-        """The job of this id, as told by `submit` earlier or elsewhere. Asks nobody."""
+        """Return the job with this id, from an earlier `submit`. This sends no request."""
         return Job(self, id, journal)
 
     def status(self, ids: Sequence[int], *, timeout: float | None = None) -> StatusReply:
-        """The status of these jobs, in this order, and which ids have none."""
+        """Return the status of these jobs, in this order, and the ids that have no job."""
         return self._run(operations.status(self, ids, timeout))
 
     def queue(self, limit: int = 20, *, timeout: float | None = None) -> QueueReply:
-        """The status of the running job and of the next `limit` (1 to 1,000) in turn; a submitter sees only its own."""
+        """Return the running job and the next `limit` (1 to 1,000) in turn; a submitter sees only its own."""
         return self._ask(Queue(limit), QueueReply, timeout)
 
     def result(self, id: int, *, journal: str | None = None) -> Any:
-        """The result of a completed job, as often as asked.
+        """Return the result of a completed job. You may ask again.
 
         journal: the journal the id belongs to, where known. Raises NotFinished, NotFound, Expired; JobFailed
         or JobCancelled when the job ended without a result.
@@ -181,11 +181,11 @@ class Client(FlowRunner):
         return self._run(operations.result(self, id, journal))
 
     def show(self, id: int) -> ShowReply:
-        """Everything that is known of a job but its data and result."""
+        """Return everything that is known of a job, except its data and result."""
         return self._ask(Show(JobId(id)), ShowReply)
 
     def types(self) -> TypesReply:
-        """The task types that the worker has announced."""
+        """Return the task types that the worker has announced."""
         return self._ask(Types(), TypesReply)
 
     def schema(self, type: str, digest: str | None = None) -> dict[str, Any] | None:
@@ -204,17 +204,17 @@ class Client(FlowRunner):
         return self._run(submission.check(self.schemas, type, data))
 
     def info(self, *, timeout: float | None = None) -> InfoReply:
-        """The broker: versions, journal, worker, counts."""
+        """Return the state of the broker: versions, journal, worker, counts, warnings."""
         return self._ask(Info(), InfoReply, timeout)
 
     def hello(self) -> HelloReply:
-        """The journal's identity, the limits and where the events are."""
+        """Return the journal's identity, the limits and the address of the events."""
         return self._ask(Hello(), HelloReply)
 
     def log(self, id: int, offset: int = 0) -> LogReply:
-        """What the job's last run has printed from byte `offset` on, at most 64 KiB, also while it runs.
+        """Return what the job's last run has printed from byte `offset` on, at most 64 KiB. It may still run.
 
-        The reply's own `offset` is later than asked for when that part is gone: of long output the end is kept.
+        Only the end of long output is kept, so the reply's own `offset` may be greater than requested.
         """
         return self._ask(Log(JobId(id), offset), LogReply)
 
@@ -225,9 +225,9 @@ class Client(FlowRunner):
         limit: int | None = None,
         before: int | None = None,
     ) -> Iterator[JobStatus]:
-        """Jobs, newest first: of this state and type, at most `limit`, with ids below `before`.
+        """Iterate over jobs, newest first: of this state and type, at most `limit`, with ids below `before`.
 
-        Pages are fetched as they are needed. Raises ValueError for a state that there is none of.
+        Pages are fetched as they are needed. Raises ValueError for an unknown state.
         """
         pages = operations.Pages(self, state, type, limit, before)
         while pages.more:
@@ -236,20 +236,20 @@ class Client(FlowRunner):
     # --- control -------------------------------------------------------------------------------------------
 
     def cancel(self, ids: Sequence[int]) -> CancelReply:
-        """Cancels these jobs; tells what each is now: cancelled, `cancelling` (it runs and was told to end), or
-        how it had ended before. Ids without a job are in `missing`."""
+        """Cancel these jobs. Return what each is now: cancelled, `cancelling` (it runs and was told to end), or ended
+        before. Ids without a job are in `missing`."""
         return self._run(operations.cancel(self, ids))
 
     def forget(self, ids: Sequence[int]) -> ForgetReply:
-        """Drops jobs that have ended, with data, result and output. Those that have not are in `kept`."""
+        """Drop ended jobs with their data, result and output. Jobs that have not ended are in `kept`."""
         return self._run(operations.forget(self, ids))
 
     def pause(self, reason: str = "", *, wait: bool = False, timeout: float | None = None) -> PauseReply:
-        """Nothing new starts until `resume`, over restarts too; the running job goes on.
+        """Pause the queue: nothing new starts until `resume`, even after restarts. The running job goes on.
 
-        The reply names the jobs that the worker had been given before: the one in `running`, and those in `may_start`,
-        which may start in the next moments. wait: returns when none of them runs or can start any more, so that it is
-        safe to touch the instrument; raises what `wait_until_idle` does. The pause stays on in each case.
+        The reply names the jobs that were dispatched before: `running`, and those in `may_start`, which may start in
+        the next moments. wait: return only when none of them runs or can start, so that it is safe to touch the
+        instrument. Raises what `wait_until_idle` raises; the pause stays in force.
         """
         reply = self._ask(Pause(reason), PauseReply)
         if wait:
@@ -257,29 +257,29 @@ class Client(FlowRunner):
         return reply
 
     def wait_until_idle(self, timeout: float | None = None) -> None:
-        """Waits, while the queue is paused, until nothing runs and nothing can start.
+        """Wait, while the queue is paused, until nothing runs and nothing can start.
 
         Raises StillRunning after `timeout` seconds, Resumed when somebody ended the pause, and BrokerUnreachable when
-        the broker is lost for longer than the client's patience. A job whose worker was lost counts until another
-        worker comes: nobody else knows that it does not run.
+        the broker is lost for longer than the client's patience. A job whose worker was lost counts as running until
+        another worker comes, because only that worker knows that it does not run.
         """
         self._run(operations.wait_until_idle(self, timeout))
 
     def resume(self) -> Paused | None:
-        """Ends a pause; returns it, None when there was none."""
+        """End a pause, and return it; None if there was none."""
         return self._ask(Resume(), ResumeReply).was
 
     # --- wait ----------------------------------------------------------------------------------------------
 
     def watch(self, ids: Iterable[int] | None = None, *, journal: str | None = None) -> Watch:
-        """The news of these jobs as they come, until all have ended; without ids those of all jobs, without end.
+        """Watch these jobs until all have ended; without ids, watch all jobs, without end.
 
-        When this returns, the subscription is in force: `for news in client.watch(): …`, or `with`; see Watch.
+        When this returns, the subscription is in force: `for event in client.watch(): …`, or `with`; see Watch.
         """
         return Watch(self, ids, journal)
 
     def wait(self, ids: Iterable[int], timeout: float | None = None) -> dict[int, JobStatus]:
-        """Waits until all these jobs have ended, at most `timeout` seconds; their final statuses by id.
+        """Wait until all these jobs have ended, at most `timeout` seconds. Return their final statuses by id.
 
         Raises WaitTimeout (with the status of one that goes on), NotFound, Expired, BrokerChanged, and
         BrokerUnreachable when the broker is lost for longer than the client's patience; WouldDeadlock inside a task of

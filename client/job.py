@@ -1,4 +1,4 @@
-"""What a `Client` hands out: a job that was queued, and a watch of jobs."""
+"""What a `Client` returns: jobs and watches."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def request_key_or_new(given: str | None) -> str:
 
 
 class Job(JobHandle):
-    """A job by its id. `journal` is the journal that the id belongs to, None when a program was told the id alone.
+    """A job by its id. `journal`: the journal that the id belongs to, None if unknown.
 
-    Two are equal when journal and id are. A pickle has the broker's address, the path of the key file (not the key),
-    the id and the journal; where it is loaded, the jobs of one broker share a client of their own.
+    Jobs are equal if their journals and ids are. A pickle holds the broker's address, the path of the key file (not the
+    key), the id and the journal. Unpickled jobs of one broker share a client.
     """
 
     def __init__(self, client: FlowRunner, id: int, journal: str | None) -> None:
@@ -66,20 +66,20 @@ class Job(JobHandle):
         return _unpickled, (type(client), client.address, "" if key is None else key.file, self.id, self.journal)
 
     def status(self) -> JobStatus:
-        """The job's status at present. Raises NotFound, Expired, BrokerChanged."""
+        """Return the job's status. Raises NotFound, Expired, BrokerChanged."""
         return self._client._run(operations.status_of(self._client, self))
 
     def cancel(self) -> JobStatus:
-        """Cancels the job and returns what it is now; see Client.cancel. Raises NotFound, Expired, BrokerChanged."""
+        """Cancel the job, and return its status; see Client.cancel. Raises NotFound, Expired, BrokerChanged."""
         return self._client._run(operations.cancel_job(self._client, self))
 
     def retry(self, request_key: str | None = None) -> Job:
-        """A new job, a copy of this one, which must have ended; see Client.retry."""
+        """Submit a copy of this job, which must have ended; see Client.retry."""
         reply = self._client._run(submission.retry_job(self._client, self, request_key_or_new(request_key)))
         return Job(self._client, reply.first_id, reply.journal)
 
     def log(self) -> bytes:
-        """What the job's last run has printed so far; of long output the end (zbroker --max-output)."""
+        """Return what the job's last run has printed so far, or the end of it (zbroker --max-output)."""
         return self._client._run(operations.whole_log(self._client, self))
 
     def wait(self, timeout: float | None = None) -> JobStatus:
@@ -106,7 +106,7 @@ def _unpickled(kind: Callable[..., FlowRunner], address: str, key_file: str, id:
 
 
 def watching(to: Settings, ids: Iterable[int] | None, journal: str | None) -> Watching:
-    """The state of a watch of these jobs; without ids of all."""
+    """Return the state of a watch of these jobs, or of all jobs without ids."""
     if ids is not None:
         from zjobs.client.protocol.watch import Watching  # a start of zclient that only submits does without it
 
@@ -117,18 +117,18 @@ def watching(to: Settings, ids: Iterable[int] | None, journal: str | None) -> Wa
 
 
 class Watch:
-    """The news of jobs: of some until each has ended, or of all. Belongs to the thread and process that made it.
+    """Yields the changes of some jobs until each has ended, or of all jobs. Use it in the thread that made it.
 
-    `known` has the newest status of each job, `unfinished` the ids of those that go on, in order; `worker` is
-    the state of the worker as last heard, `paused` whether the queue was then; of a pause alone no event tells.
-    Raises NotFound or Expired for an id without a job, BrokerChanged when the broker's journal is not `journal` (by
-    default: whichever it is at first), BrokerUnreachable when the broker was lost for the client's patience, and
-    KeyRefused or NotPermitted when our key is revoked.
+    `known`: the newest status of each job. `unfinished`: the ids of jobs that have not ended, in order. `worker` and
+    `paused`: the worker's state, and whether the queue was paused, as last heard; a pause alone causes no event.
+    Raises NotFound or Expired for an id without a job, BrokerChanged if the broker's journal is not `journal` (by
+    default the first one heard of), BrokerUnreachable if the broker is lost for longer than the client's patience, and
+    KeyRefused or NotPermitted if the key is revoked.
 
-    Of all jobs, it never ends by itself, and `known` has the jobs last heard of, at most 10,000. When changes were
-    missed (a slow program, or a lost broker), `WatchEvent(missed=…)` comes first, then what the jobs in
-    `known` and those submitted meanwhile have become. `service` is the worker's state and the pause as last heard;
-    `WatchEvent(service=…)` tells when one has changed. Raises NotPermitted with a key that may not.
+    A watch of all jobs never ends by itself, and `known` has the jobs last heard of, at most 10,000. If changes were
+    missed (by a slow program, or while the broker was lost), `WatchEvent(missed=…)` comes first, then the present
+    status of the jobs in `known` and of those submitted meanwhile. `service`: the worker's state and the pause as last
+    heard; `WatchEvent(service=…)` reports a change. Raises NotPermitted if the key may not watch all jobs.
     """
 
     def __init__(self, client: FlowRunner, ids: Iterable[int] | None, journal: str | None) -> None:
@@ -161,34 +161,34 @@ class Watch:
     service: ServiceEvent | None
 
     def check_can_end(self) -> None:
-        """Raises WouldDeadlock inside a task of this very service: jobs that go on would wait for it in turn."""
+        """Raise WouldDeadlock inside a task of the same service: its queued jobs cannot start before the task ends."""
         self._state.check_can_end()
 
     def __iter__(self) -> Iterator[WatchEvent]:
-        """The news as they come; ends, and closes the watch, when all jobs have ended. Raises as check_can_end."""
+        """Yield events until all jobs have ended, then close the watch. Raises WouldDeadlock; see check_can_end."""
         with self:
             self.check_can_end()
-            while self._state.has_news or self._state.goes_on:
-                news = self.next(3600.0)
-                if news is not None:
-                    yield news
+            while self._state.has_events or self._state.goes_on:
+                event = self.next(3600.0)
+                if event is not None:
+                    yield event
 
     def close(self) -> None:
-        """Ends the subscription. Closing again does nothing."""
+        """End the subscription. Closing again does nothing."""
         if self._feed is not None:
             self._feed.close()
             self._feed = None
 
     def refresh(self) -> None:
-        """Asks for the status now: that has what events do not tell, such as a task's note."""
+        """Request the status now. It includes what events do not, such as a task's note."""
         self._run(self._state.refresh())
 
     def next(self, seconds: float) -> WatchEvent | None:
-        """The next news; None after `seconds` without any (a few more while the broker is lost), or at the end."""
+        """Return the next event, None after `seconds` without one (later while the broker is lost) or at the end."""
         return self._run(self._state.next(monotonic() + seconds))
 
     def wait(self, timeout: float | None = None) -> dict[int, JobStatus]:
-        """Waits until all have ended, at most `timeout` seconds; their final statuses by id. Raises WaitTimeout."""
+        """Wait at most `timeout` seconds until all have ended. Return the final statuses by id. Raises WaitTimeout."""
         return self._run(self._state.wait(timeout))
 
     def _run(self, flow: Flow[T]) -> T:

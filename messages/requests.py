@@ -114,7 +114,7 @@ class QueueReply(NamedTuple):
 
 
 class Result(NamedTuple):
-    """Ask for a piece of a job's packed result, from `offset` on. `wait_ms`: how long the broker may wait for the job to
+    """Ask for a piece of a job's packed result, from `offset` on. `wait_ms`: how long the broker waits for the job's
     end."""
 
     id: Id

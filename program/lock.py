@@ -101,7 +101,7 @@ def make_private(directory: Path) -> Path:
     status = directory.stat()
     _check_owner(directory, status)
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise PermissionError(errno.EPERM, "others may write into it (chmod go-w would end that)", str(directory))
+        raise PermissionError(errno.EPERM, "other users may write into it; chmod go-w ends that", str(directory))
     return directory
 
 

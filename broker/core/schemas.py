@@ -16,6 +16,8 @@ from zjobs.messages.states import ErrorCode
 
 
 class Schemas:
+    """Tracks which schemas the journal has, and which the worker's types name."""
+
     def __init__(self, digests: Iterable[str], types: Mapping[str, TaskType] | None) -> None:
         self._kept = set(digests)
         self._named: set[str] = set()

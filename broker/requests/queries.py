@@ -294,6 +294,7 @@ class Queries(NamedTuple):
         return TypesReply(self.core.journal, self.core.types is not None, tuple(types[name] for name in sorted(types)))
 
     def schema(self, request: Schema) -> Reply:
+        """Return the schema of a type's parameters, as far as it is known."""
         types = self.core.types
         if types is None:
             return SchemaReply(self.core.journal, None, None)

@@ -1,4 +1,4 @@
-"""The commands of zclient that follow what goes on: wait, watch, log."""
+"""The commands of zclient that follow jobs: wait, watch, log."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ IDS_IN_A_HINT = 10
 
 
 def wait(call: Call) -> int:
+    """Wait until jobs have ended, and print how each did."""
     ids, journal, missing = _existing(call)
     ended = print_ends(call, ids, journal) if ids else []
     if missing:
@@ -33,6 +34,7 @@ def wait(call: Call) -> int:
 
 
 def watch(call: Call) -> int:
+    """Print the changes of some jobs, or of all, as they happen."""
     if not call.args["ID"]:
         with call.client.watch() as watching:
             call.output.note("watching all jobs; Ctrl+C ends it")
@@ -45,6 +47,7 @@ def watch(call: Call) -> int:
 
 
 def log(call: Call) -> int:
+    """Print what a job has printed; with --follow, until it ends."""
     job_id = job_id_of(call.args["ID"])
     printed = _OutputPrinter(call, job_id)
     if not call.args["--follow"]:
@@ -52,8 +55,8 @@ def log(call: Call) -> int:
         printed.finish()
         return exit_codes.DONE
     with call.client.watch([job_id]) as watching:
-        for news in watching:
-            say_link(call, news)
+        for event in watching:
+            say_link(call, event)
             printed.follow(watching.known[job_id])
     printed.finish()
     return exit_codes.DONE
@@ -114,20 +117,20 @@ def _existing(call: Call) -> tuple[list[int], str, bool]:
 
 def _print_changes(call: Call, watching: Watch) -> None:
     last_lines: dict[int, str] = {}
-    for news in watching:
-        say_link(call, news)
-        if news.missed is not None:
-            call.output.note(f"{news.missed} changes were missed; the present state of the jobs follows")
-        if news.service is not None:
-            for line in format.service_lines(news.service, news.before):
-                _print_now(call, line, {"service": news.service})
-        if news.job is None:
+    for event in watching:
+        say_link(call, event)
+        if event.missed is not None:
+            call.output.note(f"{event.missed} changes were missed; the present state of the jobs follows")
+        if event.service is not None:
+            for line in format.service_lines(event.service, event.before):
+                _print_now(call, line, {"service": event.service})
+        if event.job is None:
             continue
-        line = format.watch_line(news.job._replace(elapsed_ms=None), watching.worker, program=call.program)
-        if line != last_lines.pop(news.job.id, None):
-            shown = f"{text.printable(news.job.type)} {line}"
-            _print_now(call, shown, {**news.job._asdict(), "worker": watching.worker})
-        last_lines[news.job.id] = line
+        line = format.watch_line(event.job._replace(elapsed_ms=None), watching.worker, program=call.program)
+        if line != last_lines.pop(event.job.id, None):
+            shown = f"{text.printable(event.job.type)} {line}"
+            _print_now(call, shown, {**event.job._asdict(), "worker": watching.worker})
+        last_lines[event.job.id] = line
         if len(last_lines) > MOST_LINES_KEPT:
             del last_lines[next(iter(last_lines))]
 

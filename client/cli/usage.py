@@ -22,7 +22,7 @@ are, and the words are converted accordingly: 3 is a number for a parameter that
 numbers, and text for one that takes text. Lists and maps are written in JSON; '-' is
 what standard input has. While the parameters of a type are not known, one ARG at most
 may be given, which is text. A job without any has no data, which is not the same as
-an empty text. Put what begins with a dash behind '--': zclient {} reverse -- -x"""
+an empty text. Put '--' before what begins with a dash: zclient {} reverse -- -x"""
 _IDS = "'-' among the IDs reads ids from standard input, such as those that submit prints."
 
 
@@ -189,8 +189,8 @@ marks the default. All are asked at once, for 2 s at most. The exit code is that
 the first one that does not answer as it should.""",
         """\
 The file has a table for each service, [services.laser] for one. Its field 'broker'
-is the address, and 'key' the path of the key file, from the folder of config.toml on
-('' means none). The field 'default', before the tables, names the service to use
+is the address, and 'key' the path of the key file, relative to the folder of
+config.toml ('' means none). The field 'default', before the tables, names the service to use
 when none is given.""",
     ),
     Command(

@@ -32,6 +32,7 @@ SMALLEST_BAR_COLUMNS = 8
 
 
 def result(call: Call) -> int:
+    """Print a job's result; with --wait, once it has ended."""
     job_id = job_id_of(call.args["ID"])
     if call.args["--wait"] or call.args["--max-wait"] is not None:
         with Resumable(call, _go_on(call, job_id, job_id)):
@@ -46,6 +47,7 @@ def result(call: Call) -> int:
 
 
 def batch(call: Call) -> int:
+    """Submit jobs, wait for them, and print their results."""
     request_key = chosen_request_key(call)
     if call.args["--lines"] is not None:
         return _batch_of_lines(call, request_key)
@@ -101,6 +103,7 @@ def _go_on(call: Call, first: int, last: int) -> str:
 
 
 def resume_command(call: Call, job_id: int) -> str:
+    """Return the command that waits for this job again."""
     return f"{call.program} result {job_id} --wait"
 
 
@@ -110,9 +113,11 @@ def resume_command(call: Call, job_id: int) -> str:
 class Display(Protocol):
     """Shows the progress of a wait: each change, and on a terminal, a few times a second, the present state."""
 
-    def changed(self, job: JobStatus) -> None: ...
+    def changed(self, job: JobStatus) -> None:
+        """Show a change."""
 
-    def tick(self) -> None: ...
+    def tick(self) -> None:
+        """Show the present state."""
 
 
 class _OneJob:
@@ -243,32 +248,32 @@ class _Lines:
 
 
 def until_ended(call: Call, watch: Watch, display: Display) -> None:
-    """Waits for the end of all jobs of `watch`. Raises WaitTimeout after --max-wait."""
+    """Wait until all jobs of `watch` have ended. Raises WaitTimeout after --max-wait."""
     watch.check_can_end()
     limit = call.args["--max-wait"]
     deadline = float("inf") if limit is None else monotonic() + limit
     next_tick = monotonic() + LIVE_S
     while True:
         step = LIVE_S if call.output.live else COUNTER_S
-        news = watch.next(min(step, deadline - monotonic()))
-        if news is None and not watch.unfinished:
+        event = watch.next(min(step, deadline - monotonic()))
+        if event is None and not watch.unfinished:
             return
         if limit is not None and watch.unfinished and monotonic() >= deadline:
             raise WaitTimeout(watch.known[next(iter(watch.unfinished))], limit)
-        if news is not None and news.job is not None:
-            display.changed(news.job)
-        elif news is not None:
-            say_link(call, news)
-        # by the clock, not only when there is no news: those of a busy job never cease
+        if event is not None and event.job is not None:
+            display.changed(event.job)
+        elif event is not None:
+            say_link(call, event)
+        # by the clock, not only without events: those of a busy job never cease
         if call.output.live and watch.unfinished and monotonic() >= next_tick:
             display.tick()
             next_tick = monotonic() + LIVE_S
 
 
-def say_link(call: Call, news: WatchEvent) -> None:
+def say_link(call: Call, event: WatchEvent) -> None:
     """Print a note if the broker was lost or answers again."""
-    if news.link is not None:
-        call.output.note(f"{call.client.address} {'answers again' if news.link else 'is lost: waiting for it'}")
+    if event.link is not None:
+        call.output.note(f"{call.client.address} {'answers again' if event.link else 'is lost: waiting for it'}")
 
 
 def _print_result(call: Call, job: JobStatus, journal: str) -> None:

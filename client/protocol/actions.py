@@ -42,7 +42,7 @@ class Ask(NamedTuple):
 
 
 class Await(NamedTuple):
-    """Send `request`, which waits for jobs: the broker may keep it for so many seconds, or for less. The outcome is its
+    """Send `request`, which waits for jobs: the broker may keep it for that time, or for less. The outcome is its
     reply, a `kind`, which may come before a job has ended. `timeout`: for an answer when that time is over."""
 
     request: Any

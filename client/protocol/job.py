@@ -26,7 +26,7 @@ def job_like(type: str, priority: int = 0, delay: float = 0, time_limit: float |
     """A job without its data; `delay` and `time_limit` in seconds. Raises BadRequest for what no job can have."""
     if delay < 0 or not abs(priority) <= MAX_PRIORITY:
         raise errors.BadRequest(
-            f"priority {priority}, delay {delay}: wanted are -{MAX_PRIORITY} to {MAX_PRIORITY}, at least 0"
+            f"priority {priority}, delay {delay}: they must be from -{MAX_PRIORITY} to {MAX_PRIORITY}, and at least 0"
         )
     if time_limit is not None and time_limit <= 0:
         raise errors.BadRequest(f"the time limit is {time_limit}; it must be more than 0")

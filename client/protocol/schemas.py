@@ -32,9 +32,14 @@ NONE = TypeSchema("")
 class Store(Protocol):
     """Keeps schemas for later clients of the same broker. What it does not have is asked for."""
 
-    def digest_of(self, type: str) -> str | None: ...
-    def schema(self, digest: str) -> Node | None: ...
-    def keep(self, type: str, digest: str, schema: Node) -> None: ...
+    def digest_of(self, type: str) -> str | None:
+        """Return the digest kept for a type, None without one."""
+
+    def schema(self, digest: str) -> Node | None:
+        """Return the schema with this digest, None if it is not kept."""
+
+    def keep(self, type: str, digest: str, schema: Node) -> None:
+        """Keep a type's schema."""
 
 
 class Schemas:

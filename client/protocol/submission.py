@@ -82,6 +82,7 @@ class Maker:
         self.schema = yield from self._schemas.of(self._like.type)
 
     def made(self, given: Any) -> NewJob:
+        """Return the job with this data. Raises BadData if the type does not take it."""
         try:
             data = self._make(given, self.schema.parameters)
         except ValueError as error:
@@ -90,6 +91,7 @@ class Maker:
 
     @property
     def checked_by(self) -> tuple[CheckedBy, ...]:
+        """The schema by which the data was checked, if there is one."""
         return (CheckedBy(self._like.type, self.schema.digest),) if self.schema.digest else ()
 
 
@@ -107,7 +109,7 @@ class Submission:
         one = isinstance(datas, Sequence) and len(datas) == 1
         most = MAX_REQUEST_KEY_CHARS - (0 if one else KEY_SUFFIX_CHARS)
         if not 1 <= len(request_key) <= most:
-            raise errors.BadRequest(f"a request key has 1 to {most} characters here, not {len(request_key)}")
+            raise errors.BadRequest(f"a request key must have 1 to {most} characters, not {len(request_key)}")
         self._key = request_key
         self._datas = iter(datas)
         self._maker = Maker(schemas, like, make)
@@ -263,6 +265,6 @@ def _job_bytes(job: NewJob) -> int:
 def _check_size(job: NewJob, job_bytes: int, limits: Limits) -> None:
     data_bytes = len(job.data or b"")
     if data_bytes > limits.data_bytes:
-        raise errors.TooLarge(f"the data has {data_bytes} bytes when packed, the limit is {limits.data_bytes}")
+        raise errors.TooLarge(f"the data has {data_bytes} bytes when packed; the limit is {limits.data_bytes}")
     if job_bytes + REQUEST_OVERHEAD_BYTES > limits.request_bytes:
-        raise errors.TooLarge(f"the job needs a request of {job_bytes} bytes, the limit is {limits.request_bytes}")
+        raise errors.TooLarge(f"the job needs a request of {job_bytes} bytes; the limit is {limits.request_bytes}")

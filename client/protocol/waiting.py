@@ -67,6 +67,7 @@ class Waiting:
         return self._deadline is None or now < self._deadline
 
     def over(self, status: JobStatus) -> WaitTimeout:
+        """Return the exception for a wait whose time is over."""
         assert self._timeout is not None
         return WaitTimeout(status, self._timeout)
 

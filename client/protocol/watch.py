@@ -1,6 +1,6 @@
-"""Waits for jobs, without I/O: by events as the broker pushes them, and by a request now and then in case one was lost.
+"""Waits for jobs, without I/O: by the broker's events, and by occasional requests in case an event was lost.
 
-Events go in, WatchEvents come out; what is to be done on the sockets is yielded as actions (see `protocol`).
+Events go in, WatchEvents come out. Work on the sockets is yielded as actions (see `actions`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from zjobs.messages.states import JobState, WorkerState
 from zjobs.program import inside
 from zjobs.program.endpoints import seen_from
 
-# Events are dropped when a watcher does not keep up; a request every few seconds finds what they would have told.
+# Events are dropped if a watcher does not keep up; a request every few seconds finds what was missed.
 CHECK_EVERY_S = 5.0
 CHECK_TIMEOUT_S = 2.0
 # Once the broker is lost, it is asked more often, so that its return is noticed soon.
@@ -39,8 +39,8 @@ Event = Union[JobEvent, Listening, ServiceEvent]
 class WatchEvent(NamedTuple):
     """A job's new status, or that the broker was lost (`link` False) or answers again (`link` True).
 
-    Only of all jobs: how many changes were `missed` (what they were is asked for next), or that the worker or the
-    pause is another than `before`: `service`.
+    A watch of all jobs also reports how many changes were `missed` (it requests them next), and a change of the
+    worker or the pause: `service`, which was `before`.
     """
 
     job: JobStatus | None = None
@@ -50,18 +50,18 @@ class WatchEvent(NamedTuple):
     before: ServiceEvent | None = None
 
 
-def is_news(known: JobStatus | None, heard: JobStatus) -> bool:
-    """Whether `heard` says anything that `known` does not, and is not older.
+def is_newer(known: JobStatus | None, heard: JobStatus) -> bool:
+    """Return whether `heard` differs from `known` and is not older.
 
-    Of the same (version, progress) only `ahead` and `elapsed_ms` can differ: they change without a change of
-    the job itself, so the one heard last counts.
+    With the same (version, progress), only `ahead` and `elapsed_ms` can differ. They change without a change of the
+    job itself, so the last one counts.
     """
     if known is None:
         return True
     return (heard.version, heard.progress) >= (known.version, known.progress) and heard != known
 
 
-class View:
+class Statuses:
     """The newest status of each job heard of, and which of the `ids` have not ended."""
 
     def __init__(self, ids: Iterator[int]) -> None:
@@ -69,9 +69,9 @@ class View:
         # A dict for its order: the jobs run in it, so the first ones are those worth watching.
         self.unfinished = dict.fromkeys(ids)
 
-    def take(self, heard: JobStatus) -> bool:
-        """Merges `heard`; returns whether it was newer."""
-        if not is_news(self.known.get(heard.id), heard):
+    def merge(self, heard: JobStatus) -> bool:
+        """Keep `heard` if it is newer. Return whether it was."""
+        if not is_newer(self.known.get(heard.id), heard):
             return False
         self.known[heard.id] = heard
         if heard.state.final:
@@ -80,29 +80,29 @@ class View:
 
 
 class Watching:
-    """What is known of some jobs until each has ended, and what to do to know more. `Watch` documents the attributes.
+    """The state of a watch of some jobs. `Watch` documents the attributes.
 
-    Each method that is a flow may be abandoned at any of its actions: the next one goes on from there.
+    A flow may be abandoned at any of its actions; the next one continues from there.
     """
 
     shared = True  # other watches may use the same connection for their events
 
     def __init__(self, to: Settings, ids: Iterator[int], journal: str | None) -> None:
         self._to = to
-        self._view = View(ids)
+        self._statuses = Statuses(ids)
         self._topics: set[int] = set()
-        self._news: deque[WatchEvent] = deque()
-        self._untold: set[int] = set()
+        self._events: deque[WatchEvent] = deque()
+        self._unexplained: set[int] = set()
         self._lost_at: float | None = None
-        self._changed: BrokerChanged | None = None  # raised when the changes before it were given out
+        self._changed: BrokerChanged | None = None  # raised once the events before it were returned
         self._endpoint = ""
         self._next_check = 0.0
         self.others = 0  # watches of the same client: with many, each asks less often
         self.worker = WorkerState.READY
         self.paused = False
         self.journal = journal or ""
-        self.known: dict[int, JobStatus] = self._view.known
-        self.unfinished: dict[int, None] = self._view.unfinished
+        self.known: dict[int, JobStatus] = self._statuses.known
+        self.unfinished: dict[int, None] = self._statuses.unfinished
 
     @property
     def goes_on(self) -> bool:
@@ -115,19 +115,19 @@ class Watching:
         return self._lost_at is not None
 
     @property
-    def has_news(self) -> bool:
-        """Whether `next` has something to give out at once."""
-        return bool(self._news)
+    def has_events(self) -> bool:
+        """Whether `next` returns an event at once."""
+        return bool(self._events)
 
     def check_can_end(self) -> None:
-        """Raises WouldDeadlock inside a task of this very service: jobs that go on would wait for it in turn."""
+        """Raise WouldDeadlock inside a task of the same service: its queued jobs cannot start before the task ends."""
         if self.unfinished and inside.runs_task_of(self.journal):
             raise WouldDeadlock(next(iter(self.unfinished)))
 
     # --- flows -----------------------------------------------------------------------------------------------
 
     def begin(self) -> Flow[None]:
-        """Subscribes, and asks how things are."""
+        """Subscribe, then request the status of the jobs."""
         welcome: HelloReply = yield Ask(Hello(), HelloReply)
         self.journal = self.journal or welcome.journal
         yield from self._follow(welcome.events)
@@ -135,10 +135,8 @@ class Watching:
         self._next_check = (yield Sleep(0)) + self._check_every_s
 
     def next(self, deadline: float) -> Flow[WatchEvent | None]:
-        """Return the next change. None: there is none until `deadline` (later while the broker is lost), or no more
-        can come.
-        """
-        while not self._news and self.goes_on:
+        """Return the next event, None without one until `deadline` (later while the broker is lost) or at the end."""
+        while not self._events and self.goes_on:
             if self._changed is not None:
                 raise self._changed
             now = yield Sleep(0)
@@ -149,14 +147,14 @@ class Watching:
             else:
                 heard: Heard = yield Listen(min(deadline, self._next_check))
                 yield from self._hear_all(heard)
-        return self._news.popleft() if self._news else None
+        return self._events.popleft() if self._events else None
 
     def refresh(self) -> Flow[None]:
-        """Asks for the status now: that has what events do not tell, such as a task's note."""
+        """Request the status now. It includes what events do not, such as a task's note."""
         yield from self._check((yield Sleep(0)))
 
     def wait(self, timeout: float | None) -> Flow[dict[int, JobStatus]]:
-        """Waits until all have ended, at most `timeout` seconds; the statuses by id. Raises as `Client.wait` does."""
+        """Wait at most `timeout` seconds until all have ended; see `Client.wait`."""
         self.check_can_end()
         now = yield Sleep(0)
         deadline = float("inf") if timeout is None else now + timeout
@@ -180,7 +178,7 @@ class Watching:
             self._topics.clear()
 
     def _subscribe(self) -> Flow[None]:
-        """Keeps the first unfinished jobs subscribed; in large steps, so that each job costs little."""
+        """Keep the first unfinished jobs subscribed, in large steps, so that each job costs little."""
         ended = self._topics - self.unfinished.keys()
         if self._topics and len(self._topics) - len(ended) > MOST_TOPICS // 2:
             return
@@ -197,12 +195,12 @@ class Watching:
             try:
                 event: Event = codec.decode(body, EVENTS)
             except codec.DecodeError:
-                continue  # the next request tells what it was, or what is wrong
+                continue  # the next request finds what it said, or what is wrong
             if event.journal != self.journal:
                 self._changed = BrokerChanged(self._to.address)
                 return
             self._hear(event)
-        if heard.lost or self._untold:
+        if heard.lost or self._unexplained:
             self._next_check = heard.now
         yield from self._subscribe()
 
@@ -210,20 +208,20 @@ class Watching:
         if isinstance(event, JobEvent):
             self.worker, self.paused = event.worker, event.paused
             if event.job.state in (JobState.FAILED, JobState.CANCELLED) and event.job.message is None:
-                self._untold.add(event.job.id)  # events carry no text: why it ended so is asked for
+                self._unexplained.add(event.job.id)  # events carry no text, so the reason is requested
             else:
-                self._take(event.job)
+                self._merge(event.job)
 
-    def _take(self, job: JobStatus) -> None:
-        if self._view.take(job):
-            self._news.append(WatchEvent(job=job))
+    def _merge(self, job: JobStatus) -> None:
+        if self._statuses.merge(job):
+            self._events.append(WatchEvent(job=job))
 
     @property
     def _check_every_s(self) -> float:
         return max(CHECK_EVERY_S, self.others / 50)  # together not more than 50 requests a second
 
     def _check(self, now: float) -> Flow[None]:
-        """Asks for the jobs' status: the backstop for lost events, and the test whether the broker is there."""
+        """Request the status of the jobs, which makes up for lost events and shows whether the broker is there."""
         try:
             yield from self._ask(CHECK_TIMEOUT_S)
             if self._lost_at is not None:
@@ -234,29 +232,29 @@ class Watching:
             self._next_check = now + self._check_every_s
 
     def _ask(self, timeout: float) -> Flow[None]:
-        asked = list(dict.fromkeys([*self._untold, *self._first()]))
+        asked = list(dict.fromkeys([*self._unexplained, *self._first()]))
         reply = yield from operations.status(self._to, asked, timeout)
         self._to.check_journal(reply.journal, self.journal)
         self.worker, self.paused = reply.worker, reply.paused
         for missing in reply.missing:
             raise gone(missing)
-        self._untold.clear()
+        self._unexplained.clear()
         for job in reply.jobs:
-            self._take(job)
+            self._merge(job)
         yield from self._subscribe()
 
     def _lost(self, now: float) -> None:
         if self._lost_at is None:
             self._lost_at = now
-            self._news.append(WatchEvent(link=False))
+            self._events.append(WatchEvent(link=False))
         elif now - self._lost_at > self._to.patience:
             raise BrokerUnreachable(self._to.address, self._to.patience)
         self._next_check = now + LOST_CHECK_EVERY_S
 
     def _back(self) -> Flow[None]:
-        """The SUB socket finds its way back by itself, unless the broker has moved its events elsewhere."""
+        """Subscribe again. The SUB socket reconnects by itself, unless the broker's events have another address now."""
         welcome: HelloReply = yield Ask(Hello(), HelloReply)
         yield from self._follow(welcome.events)
         yield from self._subscribe()
         self._lost_at = None
-        self._news.append(WatchEvent(link=True))
+        self._events.append(WatchEvent(link=True))

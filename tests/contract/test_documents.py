@@ -12,6 +12,7 @@ import zmq
 
 from tests.contract import error_table
 from tests.contract.console import Terminal, fenced
+from zjobs.broker.core.jobs import TRANSITIONS
 from zjobs.messages import ops
 from zjobs.messages.dispatch import PIPE, REPORTS, Ended, Returned, Running
 from zjobs.messages.events import JobEvent, Listening, ServiceEvent
@@ -44,6 +45,18 @@ def first_column(table: str) -> list[str]:
 
 
 SECTIONS = sections(PROTOCOL)
+
+
+# --- the architecture --------------------------------------------------------------------------------------
+
+
+def test_the_diagram_of_job_states_has_the_transitions() -> None:
+    """Each arrow of the diagram is an entry of the table, and each entry is an arrow."""
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    diagram = page.partition("<!-- transitions -->")[2].partition("<!-- /transitions -->")[0]
+    arrows = re.findall(r"^    (\w+) --> (\w+) : (\w+)$", diagram, re.MULTILINE)
+    table = [(before.value, after.value, step.value) for (before, step), after in TRANSITIONS.items()]
+    assert sorted(arrows) == sorted(table)
 
 
 # --- the protocol ------------------------------------------------------------------------------------------

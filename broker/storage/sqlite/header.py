@@ -81,7 +81,10 @@ def check_header(file: str, kind: Kind | None, only_read: bool) -> Kind:
     if kind not in (None, found):
         _refuse_misplaced(file, found)
     if not Path(file + LOG).exists() and _in_use(file):
-        raise JournalError(f"the journal {file} was in use, but its log {file}{LOG} is gone, and jobs with it")
+        raise JournalError(
+            f"the journal {file} was in use, but its log {file}{LOG} is gone, and jobs with it:"
+            " put it back, or restore a backup"
+        )
     lost = wal.lost_commits(Path(file))
     if lost:
         raise JournalError(f"the log {file}{LOG} is damaged: {lost} commits stand behind the broken place")

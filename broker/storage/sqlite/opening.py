@@ -100,7 +100,9 @@ def _bring_up_to_date(database: Database, refuse: bool) -> None:
     file, version = database.file, database.one("PRAGMA user_version")[0]
     header.check_version(file, version)  # the log may have another one than the file's header
     if version < SCHEMA_VERSION and refuse:
-        raise JournalError(f"{file} has the older format {version}; check a backup, which gets the present one")
+        raise JournalError(
+            f"{file} has the older format {version}; make a backup, which gets the present one, and check that"
+        )
     if version < SCHEMA_VERSION:
         steps = "".join(MIGRATIONS[old] for old in range(version, SCHEMA_VERSION))
         database.connection.executescript(f"BEGIN;{steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")

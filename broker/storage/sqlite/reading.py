@@ -243,4 +243,4 @@ def _word(kind: type[Word], value: str) -> Word:
     try:
         return _WORDS[kind][value]  # type: ignore[no-any-return]
     except KeyError:
-        raise StorageError(f"a record is damaged: {value!r} is no {kind.__name__}") from None
+        raise StorageError(f"a record is damaged: {value!r} is not a {kind.__name__}") from None

@@ -55,7 +55,7 @@ def _copy_from_running(file: str, making: str, holder: str, keys: Credentials | 
     match = re.search(r"listening at (\S+)", holder)
     if match is None:
         raise MaintenanceError(
-            f"{file} is locked by {holder or 'somebody'}, who does not say where to ask; end that process first",
+            f"{file} is locked by {holder or 'somebody'}, which does not give its address; end that process first",
             True,
         )
     name = os.urandom(8).hex()
@@ -65,7 +65,7 @@ def _copy_from_running(file: str, making: str, holder: str, keys: Credentials | 
     finally:
         undisturbed = _pause_checkpoints(match[1], file, name, 0, keys).undisturbed
     if not undisturbed:
-        raise MaintenanceError("the broker had to write to the file meanwhile; try again")
+        raise MaintenanceError("the broker had to write to the journal while it was copied; try again")
 
 
 def _pause_checkpoints(broker: str, file: str, name: str, pause_ms: int, keys: Credentials | None) -> BackupReply:

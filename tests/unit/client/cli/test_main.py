@@ -236,7 +236,7 @@ WRONG = [
     (["submit", "t", "--arg", "b=" + "9" * 30], "this cannot be sent: "),
     (["submit", "t", "--lines", "/nonexistent/x"], "cannot read /nonexistent/x: No such file"),
     (["submit", "t", "a\udcff"], "'a\\udcff' is not UTF-8 text"),
-    (["submit", "t", "--once", ""], "a request key has 1 to 64 characters"),
+    (["submit", "t", "--once", ""], "a request key must have 1 to 64 characters"),
     (["submit", "t", "--kez", "k"], "there is no option --kez; did you mean --key?"),
     (["status", "--once", "k"], "--once is an option of submit, batch and retry, not of status"),
     (["status", "--key-file", "k"], "there is no option --key-file"),

@@ -1,4 +1,4 @@
-"""The view of a job: the newest counts, in whatever order things are heard."""
+"""The statuses of jobs: the newest counts, in whatever order things are heard."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from zjobs.client.protocol.watch import View, is_news
+from zjobs.client.protocol.watch import Statuses, is_newer
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState
 
@@ -31,15 +31,15 @@ CASES = [
 @pytest.mark.parametrize(("known", "heard", "news", "why"), CASES, ids=[case[3] for case in CASES])
 def test_is_news(known: JobStatus | None, heard: JobStatus, news: bool, why: str) -> None:
     """(version, progress) decides what is newer."""
-    assert is_news(known, heard) is news
+    assert is_newer(known, heard) is news
 
 
 def test_every_order_ends_the_same() -> None:
     """However the news of a job are shuffled and repeated, the final state is what is known, and it has ended."""
     said = [status(0, 0), status(0, 1, RUNNING), status(1, 0), status(1, 1, RUNNING), status(2, 0, COMPLETED)]
     for order in itertools.permutations(said):
-        view = View(iter([17, 18]))
+        statuses = Statuses(iter([17, 18]))
         for heard in (*order, *order):
-            view.take(heard)
-        assert view.known == {17: said[-1]}
-        assert list(view.unfinished) == [18]
+            statuses.merge(heard)
+        assert statuses.known == {17: said[-1]}
+        assert list(statuses.unfinished) == [18]
