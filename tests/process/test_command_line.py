@@ -117,7 +117,7 @@ def test_types_info_and_show_are_for_people(zclient: Run, shared_service: Servic
 
 
 EXITS: dict[str, tuple[int, list[str], str]] = {
-    "job_failed": (1, ["batch", "pair"], "left"),
+    "job_failed": (1, ["batch", "exits", "politely"], "SystemExit"),
     "wrong_option": (2, ["--broken", "status"], "--broker"),
     "wrong_command": (2, ["sumbit", "reverse", "x"], "did you mean submit"),
     "no_command": (2, [], "--help"),
