@@ -16,12 +16,13 @@ KEY_VARIABLE = "ZJOBS_KEY"
 
 
 class Key(NamedTuple):
-    """A client's pair of keys, the broker's public key, and the file they come from."""
+    """A client's pair of keys, the broker's public key, the file they come from, and whose they are by that file."""
 
     public: str
     secret: str
     server: str
     file: str
+    name: str
 
 
 def key_file(given: str | os.PathLike[str] | None) -> str | None:
@@ -44,7 +45,7 @@ def load_key(file: str) -> Key:
         credential = keyfiles.load(file)
     except keyfiles.KeyFileError as error:
         raise BadKeyFile(str(error)) from None
-    return Key(credential.public, credential.secret, credential.server, file)
+    return Key(credential.public, credential.secret, credential.server, file, credential.name)
 
 
 class Settings:

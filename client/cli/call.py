@@ -38,16 +38,6 @@ def say_missing(call: Call, missing: Iterable[Missing]) -> None:
         call.output.error(each.code.value, str(gone(each)), id=each.id)
 
 
-def ids_of_words(call: Call) -> list[int]:
-    """The ids of the command line, each once; `-` stands for those on standard input."""
-    words: list[str] = []
-    for word in call.args["ID"]:
-        words += decoded(open_bytes("-").read(), "standard input").split() if word == "-" else [word]
-    if call.args["ID"] and not words:
-        raise UsageError("there are no ids on standard input")
-    return list(dict.fromkeys(map(job_id_of, words)))
-
-
 def job_id_of(word: str) -> int:
     """Return the job id in a word. Raises UsageError."""
     try:

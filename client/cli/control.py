@@ -7,8 +7,9 @@ from itertools import islice
 from shlex import quote
 
 from zjobs.client.cli import exit_codes
-from zjobs.client.cli.call import Call, chosen_request_key, ids_of_words, repeat_hint, say_missing
+from zjobs.client.cli.call import Call, chosen_request_key, repeat_hint, say_missing
 from zjobs.client.cli.follow import print_ends
+from zjobs.client.cli.selection.confirm import meant
 from zjobs.client.cli.show import format
 from zjobs.client.cli.show.job_table import Table
 from zjobs.client.cli.wait import Resumable
@@ -23,7 +24,9 @@ DEFAULT_ROWS = 20
 def cancel(call: Call) -> int:
     """Runs `zclient cancel`."""
     wait = call.args["--wait"] or call.args["--max-wait"] is not None
-    reply = call.client.cancel(ids_of_words(call))
+    if not (ids := meant(call, "cancel")):
+        return exit_codes.DONE
+    reply = call.client.cancel(ids)
     going_on = [job.id for job in reply.jobs if wait and not job.state.final]
     for job in reply.jobs:
         if job.id not in going_on:
@@ -38,8 +41,10 @@ def cancel(call: Call) -> int:
 def retry(call: Call) -> int:
     """Runs `zclient retry`."""
     request_key = chosen_request_key(call)
+    if not (ids := meant(call, "retry")):
+        return exit_codes.DONE
     try:
-        for part in call.client.retry_in_parts(ids_of_words(call), request_key):
+        for part in call.client.retry_in_parts(ids, request_key):
             for job_id in ids_of(part):
                 call.output.line(str(job_id), {"id": job_id})
             call.output.flush()
@@ -51,7 +56,9 @@ def retry(call: Call) -> int:
 
 def forget(call: Call) -> int:
     """Runs `zclient forget`."""
-    reply = call.client.forget(ids_of_words(call))
+    if not (ids := meant(call, "forget")):
+        return exit_codes.DONE
+    reply = call.client.forget(ids)
     for job_id in reply.forgotten:
         call.output.line(f"{job_id} forgotten", {"id": job_id, "forgotten": True})
     call.output.flush()

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from zjobs.client.cli import exit_codes
-from zjobs.client.cli.call import Call, ids_of_words, job_id_of, say_missing
+from zjobs.client.cli.call import Call, job_id_of, say_missing
+from zjobs.client.cli.selection.ids import NO_MATCH, ids_of_words, selected
 from zjobs.client.cli.show import format, text
 from zjobs.client.cli.wait import Resumable, say_link, until_ended
 from zjobs.client.errors import BrokerUnreachable
@@ -26,7 +27,10 @@ IDS_IN_A_HINT = 10
 
 def wait(call: Call) -> int:
     """Wait until jobs have ended, and print how each did."""
-    ids, journal, missing = _existing(call)
+    if not (chosen := selected(call, "wait").ids):
+        call.output.note(NO_MATCH)
+        return exit_codes.DONE
+    ids, journal, missing = _existing(call, chosen)
     ended = print_ends(call, ids, journal) if ids else []
     if missing:
         return exit_codes.NO_SUCH_JOB
@@ -40,7 +44,7 @@ def watch(call: Call) -> int:
             call.output.note("watching all jobs; Ctrl+C ends it")
             _print_changes(call, watching)
         return exit_codes.DONE
-    ids, journal, missing = _existing(call)
+    ids, journal, missing = _existing(call, ids_of_words(call))
     with call.client.watch(ids, journal=journal) as watching:
         _print_changes(call, watching)
     return exit_codes.NO_SUCH_JOB if missing else exit_codes.DONE
@@ -107,9 +111,9 @@ class _Ends:
             self._output.show_live(f"{self._count - len(unfinished)}/{self._count} ended")
 
 
-def _existing(call: Call) -> tuple[list[int], str, bool]:
-    """Return the given ids that have a job, their journal, and whether others have none."""
-    reply = call.client.status(ids := ids_of_words(call))
+def _existing(call: Call, ids: Sequence[int]) -> tuple[list[int], str, bool]:
+    """Return those of `ids` that have a job, their journal, and whether others have none."""
+    reply = call.client.status(ids)
     say_missing(call, reply.missing)
     without = {missing.id for missing in reply.missing}
     return [job_id for job_id in ids if job_id not in without], reply.journal, bool(without)

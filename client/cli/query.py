@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from zjobs.client.cli import exit_codes
-from zjobs.client.cli.call import Call, ids_of_words, job_id_of, say_missing
+from zjobs.client.cli.call import Call, job_id_of, say_missing
 from zjobs.client.cli.schema.files import SchemaFiles
+from zjobs.client.cli.selection.ids import ids_of_words
 from zjobs.client.cli.show import format
 from zjobs.client.errors import NotPermitted
 from zjobs.client.protocol.schemas import Schemas

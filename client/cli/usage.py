@@ -15,6 +15,8 @@ STATES = [state.value for state in JobState]
 MOST_ROWS = 1_000_000_000
 
 SUBMITTING = ("submit", "batch")
+CHANGING = ("cancel", "retry", "forget")
+SELECTING = (*CHANGING, "wait")
 
 _DATA = """\
 Each ARG is a parameter of the type, in order; 'zclient types TYPE' shows what they
@@ -23,7 +25,18 @@ numbers, and text for one that takes text. Lists and maps are written in JSON; '
 what standard input has. While the parameters of a type are not known, one ARG at most
 may be given, which is text. A job without any has no data, which is not the same as
 an empty text. Put '--' before what begins with a dash: zclient {} reverse -- -x"""
-_IDS = "'-' among the IDs reads ids from standard input, such as those that submit prints."
+_IDS = """\
+An ID may be a range, 3-7, which stands for the jobs that there are from 3 to 7. '-'
+reads ids from standard input, such as those that submit prints."""
+_SELECT = f"""\
+{_IDS}
+
+--all, --state and --type select jobs in place of IDs; with IDs, --state and --type
+select among them. Without --state, {{}}."""
+_ASKS = """
+
+On a terminal, zclient asks before it does this to a job of somebody else, or to more
+than ten jobs that ranges and options select; elsewhere it wants --yes."""
 
 
 def job_id(text: str) -> int:
@@ -32,6 +45,16 @@ def job_id(text: str) -> int:
         return integer(text, 1, MAX_ID)
     except ValueError:
         raise ValueError(f"{text!r} is not a job id: ids are whole numbers from 1") from None
+
+
+def job_ids(text: str) -> range:
+    """The ids of a job or of a range of jobs: 17, 3-7. Raises ValueError with a sentence."""
+    first, dash, last = text.partition("-")
+    start = job_id(first or text)
+    ids = range(start, (job_id(last) if dash else start) + 1)
+    if not ids:
+        raise ValueError(f"{text!r} is not a range: the smaller id comes first")
+    return ids
 
 
 def _seconds(text: str) -> float:
@@ -115,43 +138,43 @@ state of the jobs follows.""",
     ),
     Command(
         "wait",
-        "ID...",
+        "[ID...]",
         "wait until jobs have ended",
         """\
 Wait until jobs have ended, and print a line for each as it ends. The exit code is 0
 if all completed, 1 if some failed or were cancelled, 3 if some do not exist, and 4
 if some did not finish in time.""",
-        _IDS,
+        _SELECT.format("jobs that have not ended are selected"),
     ),
     Command(
         "cancel",
-        "ID...",
+        "[ID...]",
         "cancel jobs, queued or running",
         """\
 Cancel jobs, and print what each is now. A queued job is cancelled at once, unless
 the worker already has it. A running job is told to end, and killed when its grace
 time is over; until then it is 'cancelling'. A job that has ended stays as it is.""",
-        _IDS,
+        _SELECT.format("jobs that have not ended are selected") + _ASKS,
         alias="kill",
     ),
     Command(
         "retry",
-        "ID...",
+        "[ID...]",
         "submit copies of jobs that have ended",
         """\
 Submit copies of jobs that have ended, and print the new ids. The old jobs stay as
 they are. Either all jobs are copied or none; if they need several requests (more
 than 2,000 jobs or 4 MiB of data), those before the first refused one are copied.""",
-        _IDS,
+        _SELECT.format("failed and cancelled jobs are selected") + _ASKS,
     ),
     Command(
         "forget",
-        "ID...",
+        "[ID...]",
         "delete jobs that have ended",
         """\
 Delete jobs that have ended, with their data, results and output. A job that has not
 ended is kept (exit code 4).""",
-        _IDS,
+        _SELECT.format("jobs that have ended are selected") + _ASKS,
         alias="rm",
     ),
     Command(
@@ -260,10 +283,12 @@ OPTIONS = (
         "--state",
         "STATE",
         f"only jobs in this state: {', '.join(STATES)}",
-        ("list",),
+        ("list", *SELECTING),
         partial(one_of, choices=STATES),
     ),
-    Option("--type", "TYPE", "only jobs of this type", ("list",)),
+    Option("--type", "TYPE", "only jobs of this type", ("list", *SELECTING)),
+    Option("--all", "", "all jobs that the command is for", SELECTING),
+    Option("--yes", "", "do not ask", CHANGING, short="-y"),
     Option("--limit", "N", "show at most N jobs", ("list",), partial(integer, low=1, high=MOST_ROWS), default="20"),
     Option("--before", "ID", "only jobs with smaller ids; continues an earlier list", ("list",), job_id),
     Option("--output", "FILE", "write the result to FILE: bytes and text unchanged", ("result",), short="-o"),

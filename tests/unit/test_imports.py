@@ -42,7 +42,9 @@ ARROWS: dict[str, set[str]] = {
     "client": {"client.net", "client.protocol", "messages", "program"},
     "client.cli.show": {"messages"},
     "client.cli.local": {"client.cli.show", "client.cli", "client", "messages", "program", "program.cli"},
+    "client.cli.selection": {"client.cli.show", "client.cli", "client", "messages", "program", "program.cli"},
     "client.cli": {
+        "client.cli.selection",
         "client.cli.schema",
         "client.cli.show",
         "client.net",

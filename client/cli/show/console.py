@@ -70,6 +70,14 @@ class Output:
         """Print a note, which is not an error."""
         self._say(f"zclient: {sentence}", {"note": sentence})
 
+    def ask(self, question: str) -> None:
+        """Print a question; the answer stands on the same line."""
+        self._clear()
+        self.flush()
+        if sys.stderr is not None:
+            sys.stderr.write(text.harmless(question))
+            sys.stderr.flush()
+
     def change(self, line: str, fields: Any) -> None:
         """Print a change of a job on a line of its own."""
         self._say(line, fields)

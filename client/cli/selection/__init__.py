@@ -1,0 +1,1 @@
+"""Which jobs a command is for: ids, ranges, filters; and whether the user means it."""

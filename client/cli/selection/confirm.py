@@ -1,0 +1,60 @@
+"""Asks before a command touches what its user may not mean: jobs of others, and many at once."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+
+from zjobs.client.cli.call import Call
+from zjobs.client.cli.selection.ids import NO_MATCH, Selection, selected
+from zjobs.client.cli.show.text import printable
+from zjobs.program.cli.parse import UsageError
+
+# This many jobs of one's own are changed without a question. Ids that were written one by one do not count.
+MOST_UNASKED = 10
+OWNERS_NAMED = 3
+
+
+def meant(call: Call, command: str) -> list[int]:
+    """The jobs that `command` is for; none, with a note, if no job matches or the user says no."""
+    selection = selected(call, command)
+    if not selection.ids:
+        call.output.note(NO_MATCH)
+        return []
+    return selection.ids if _confirmed(call, command, selection) else []
+
+
+def _confirmed(call: Call, verb: str, selection: Selection) -> bool:
+    """Whether to go on, asked where that is a question. Raises UsageError where nobody can be asked."""
+    others = _others(call, selection)
+    if call.args["--yes"] or (len(selection.owners) <= MOST_UNASKED and not others):
+        return True
+    what = f"{verb} {_count(selection.ids)}{_whose(others)}"
+    if sys.stdin is None or not sys.stdin.isatty() or not sys.stderr.isatty() or call.output.as_json:
+        raise UsageError(f"this would {what}; say --yes if you mean it")
+    call.output.ask(f"{what}? [y/N] ")
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        return True
+    call.output.note("nothing was changed")
+    return False
+
+
+def _others(call: Call, selection: Selection) -> Counter[str]:
+    """How many of the jobs each other person has. Only a broker with keys knows whose a job is."""
+    if call.client.key is None:
+        return Counter()
+    owners = dict(selection.owners)
+    if unknown := [job_id for job_id in selection.ids if job_id not in owners]:
+        owners.update((job.id, job.owner) for job in call.client.status(unknown).jobs)
+    return Counter(owner for owner in owners.values() if owner not in ("", call.client.key.name))
+
+
+def _count(ids: list[int]) -> str:
+    return f"job {ids[0]}" if len(ids) == 1 else f"{len(ids)} jobs"
+
+
+def _whose(others: Counter[str]) -> str:
+    if not others:
+        return ""
+    named = [f"{printable(owner)} {count}" for owner, count in others.most_common(OWNERS_NAMED)]
+    return f", {sum(others.values())} of others ({', '.join(named + ['…'] * (len(others) > OWNERS_NAMED))})"
