@@ -1,7 +1,8 @@
 """A job queue over ZeroMQ: jobs run strictly in turn, one at a time, and are never lost.
 
-Client and AsyncClient submit jobs and wait for them; `zjobs.client` has the rest of the library. `task` makes a job
-type of a function. A Context parameter gives it progress and its id, and Cancelled ends it; see docs/tasks.md.
+Client and AsyncClient submit jobs and wait for them, Executor and as_completed in the way of concurrent.futures;
+`zjobs.client` has the rest of the library. `task` makes a job type of a function. A Context parameter gives it progress
+and its id, and Cancelled ends it; see docs/tasks.md.
 """
 
 from __future__ import annotations
@@ -12,12 +13,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zjobs.client.aio import AsyncClient as AsyncClient
     from zjobs.client.client import Client as Client
+    from zjobs.client.futures import Executor as Executor
+    from zjobs.client.futures import as_completed as as_completed
     from zjobs.program.version import VERSION as __version__
+    from zjobs.tasks import default_client as default_client
+    from zjobs.tasks import task as task
     from zjobs.worker.tasks import Cancelled as Cancelled
     from zjobs.worker.tasks import Context as Context
-    from zjobs.worker.tasks import task as task
 
-__all__ = ["AsyncClient", "Cancelled", "Client", "Context", "__version__", "task"]
+__all__ = [
+    "AsyncClient",
+    "Cancelled",
+    "Client",
+    "Context",
+    "Executor",
+    "__version__",
+    "as_completed",
+    "default_client",
+    "task",
+]
 
 # Where each name comes from. It is imported at its first use: no program pays for what it does not need.
 _HOMES = {
@@ -25,8 +39,11 @@ _HOMES = {
     "Cancelled": ("zjobs.worker.tasks", "Cancelled"),
     "Client": ("zjobs.client.client", "Client"),
     "Context": ("zjobs.worker.tasks", "Context"),
+    "Executor": ("zjobs.client.futures", "Executor"),
+    "as_completed": ("zjobs.client.futures", "as_completed"),
     "__version__": ("zjobs.program.version", "VERSION"),
-    "task": ("zjobs.worker.tasks", "task"),
+    "default_client": ("zjobs.tasks", "default_client"),
+    "task": ("zjobs.tasks", "task"),
 }
 
 

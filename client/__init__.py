@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from zjobs.client.errors import NotPermitted as NotPermitted
     from zjobs.client.errors import QueueFull as QueueFull
     from zjobs.client.errors import ReadOnly as ReadOnly
+    from zjobs.client.errors import RemoteTraceback as RemoteTraceback
     from zjobs.client.errors import Resumed as Resumed
     from zjobs.client.errors import SchemaChanged as SchemaChanged
     from zjobs.client.errors import StillRunning as StillRunning
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from zjobs.client.errors import WaitTimeout as WaitTimeout
     from zjobs.client.errors import WouldDeadlock as WouldDeadlock
     from zjobs.client.errors import ZjobsError as ZjobsError
+    from zjobs.client.futures import Executor as Executor
+    from zjobs.client.futures import JobFuture as JobFuture
     from zjobs.client.job import Job as Job
     from zjobs.client.job import Watch as Watch
     from zjobs.client.protocol.job import NO_DATA as NO_DATA
@@ -60,8 +63,11 @@ _HOMES = {
     "AsyncJob": "aio_job",
     "AsyncWatch": "aio_job",
     "Client": "client",
+    "Executor": "futures",
     "Job": "job",
+    "JobFuture": "futures",
     "NO_DATA": "protocol.job",
+    "RemoteTraceback": "errors",
     "WatchEvent": "protocol.watch",
     "Watch": "job",
 }

@@ -11,14 +11,14 @@ that is cancelled harms no other; what it had asked for may be done all the same
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
 from zjobs.client.aio_job import AsyncJob, AsyncWatch
 from zjobs.client.job import request_key_or_new
 from zjobs.client.net.async_connection import AsyncFlowRunner
 from zjobs.client.protocol import operations, submission
-from zjobs.client.protocol.job import NO_DATA, ids_of, job_like
+from zjobs.client.protocol.job import NO_DATA, Duration, ids_of, job_like, named_data
 from zjobs.client.protocol.schemas import Schemas
 from zjobs.client.protocol.waiting import Ends
 from zjobs.client.settings import PATIENCE_S
@@ -81,27 +81,28 @@ class AsyncClient(AsyncFlowRunner):
 
     async def submit(
         self,
-        type: str,
+        type: str | Callable[..., Any],
         data: Any = NO_DATA,
         *,
         priority: int = 0,
-        delay: float = 0,
-        time_limit: float | None = None,
+        delay: Duration = 0,
+        time_limit: Duration | None = None,
         request_key: str | None = None,
+        **named: Any,
     ) -> AsyncJob:
         """Queues one job; see `Client.submit`. When this is cancelled, the job may have been queued all the same."""
         like, request_key = job_like(type, priority, delay, time_limit), request_key_or_new(request_key)
-        accepted = await self._run(submission.submit(self.schemas, like, data, request_key))
+        accepted = await self._run(submission.submit(self.schemas, like, named_data(data, named), request_key))
         return AsyncJob(self, accepted.first_id, accepted.journal)
 
     async def submit_many(
         self,
-        type: str,
+        type: str | Callable[..., Any],
         datas: Iterable[Any],
         *,
         priority: int = 0,
-        delay: float = 0,
-        time_limit: float | None = None,
+        delay: Duration = 0,
+        time_limit: Duration | None = None,
         request_key: str | None = None,
     ) -> list[AsyncJob]:
         """Queues a job of this type for each of `datas`; see `Client.submit_many`."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from importlib import import_module
 from typing import Any, TypeVar
 
 from zjobs.client.job import request_key_or_new, watching
@@ -30,6 +31,14 @@ class AsyncJob(JobHandle):
     async def status(self) -> JobStatus:
         """Return the job's status. Raises NotFound, Expired, BrokerChanged."""
         return await self._client._run(operations.status_of(self._client, self))
+
+    async def done(self) -> bool:
+        """Whether the job has ended, however it has. Raises as `status`."""
+        return (await self.status()).state.final
+
+    def add_done_callback(self, callback: Callable[[AsyncJob], object]) -> None:
+        """Calls `callback(job)` in the event loop when the job has ended; see `Job.add_done_callback`."""
+        import_module("zjobs.client.futures").add_async_done_callback(self, callback)  # which stands on this one
 
     async def cancel(self) -> JobStatus:
         """Cancel the job, and return its status; see `Job.cancel`."""

@@ -10,13 +10,13 @@ A `Client` may be shared by threads and used on both sides of a fork.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from zjobs.client.job import Job, Watch, request_key_or_new
 from zjobs.client.net.connection import FlowRunner
 from zjobs.client.protocol import operations, submission
-from zjobs.client.protocol.job import NO_DATA, ids_of, job_like
+from zjobs.client.protocol.job import NO_DATA, Duration, ids_of, job_like, named_data
 from zjobs.client.protocol.schemas import Schemas
 from zjobs.client.protocol.waiting import Ends
 from zjobs.client.settings import PATIENCE_S
@@ -86,43 +86,50 @@ class Client(FlowRunner):
 
     def close(self) -> None:
         """Close the connections. Calls in other threads end as they would have."""
+        if self.background is not None:
+            self.background.close()
         self.connection.close()
 
     # --- submit ------------------------------------------------------------------------------------------
 
     def submit(
         self,
-        type: str,
+        type: str | Callable[..., Any],
         data: Any = NO_DATA,
         *,
         priority: int = 0,
-        delay: float = 0,
-        time_limit: float | None = None,
+        delay: Duration = 0,
+        time_limit: Duration | None = None,
         request_key: str | None = None,
+        **named: Any,
     ) -> Job:
         """Queue one job. When this returns, it is on the broker's disk.
 
+        type: the name of the type, or the function that has @task.
         data: what msgpack can hold (None, bool, int, float, str, bytes, lists and dicts of them).
-        priority: -1000 to 1000; ready jobs start by priority, greater first, then in the order of their ids.
-        delay: seconds before the job may start. time_limit: seconds it may run; by default the type's.
-        request_key: the same key with the same job returns the same job; by default a new one. If an exception leaves
-        open whether the job was admitted, it carries the key as `request_key`.
+        named: the parameters by their names, in place of data: `submit("measure", count=3)`. One that is called as an
+        argument here is given in `data={...}`.
+        priority: -1000 to 1000; what is ready starts by priority, greater first, then in the order of the ids.
+        delay: the time before which it does not start. time_limit: how long it may run; by default the type's limit.
+        Both are seconds, text such as "5m", or a timedelta.
+        request_key: the same one with the same job again returns the same job; by default a new one. An exception
+        after which the job may have been taken all the same carries it as `request_key`.
         Raises BadData (nothing was sent: the data is not what the type takes), UnknownType, TooLarge, QueueFull,
         KeyConflict, StorageFailed, ReadOnly; TypeError, ValueError or
         OverflowError for data that msgpack cannot hold.
         """
         like, request_key = job_like(type, priority, delay, time_limit), request_key_or_new(request_key)
-        accepted = self._run(submission.submit(self.schemas, like, data, request_key))
+        accepted = self._run(submission.submit(self.schemas, like, named_data(data, named), request_key))
         return Job(self, accepted.first_id, accepted.journal)
 
     def submit_many(
         self,
-        type: str,
+        type: str | Callable[..., Any],
         datas: Iterable[Any],
         *,
         priority: int = 0,
-        delay: float = 0,
-        time_limit: float | None = None,
+        delay: Duration = 0,
+        time_limit: Duration | None = None,
         request_key: str | None = None,
     ) -> list[Job]:
         """Queue a job of this type for each of `datas`, in as few requests as the limits allow; see `submit`.

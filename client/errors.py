@@ -265,6 +265,17 @@ class JobEndedWithoutResult(ZjobsError):
         self.status = status
 
 
+class RemoteTraceback(Exception):
+    """The traceback of a task that failed, as the cause of its JobFailed."""
+
+    def __init__(self, traceback: str) -> None:
+        super().__init__(traceback)
+        self.traceback = traceback
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.traceback}"""'
+
+
 class JobFailed(JobEndedWithoutResult):
     """The job failed."""
 

@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -69,6 +70,17 @@ class Job(JobHandle):
         """Return the job's status. Raises NotFound, Expired, BrokerChanged."""
         return self._client._run(operations.status_of(self._client, self))
 
+    def done(self) -> bool:
+        """Whether the job has ended, however it has. Asks the broker; raises as `status`."""
+        return self.status().state.final
+
+    def add_done_callback(self, callback: Callable[[Job], object]) -> None:
+        """Calls `callback(job)` in another thread when the job has ended, at once if it has already.
+
+        It is called, too, when the end cannot be learnt: then `status` raises why. What it raises is logged.
+        """
+        _futures().add_done_callback(self, callback)
+
     def cancel(self) -> JobStatus:
         """Cancel the job, and return its status; see Client.cancel. Raises NotFound, Expired, BrokerChanged."""
         return self._client._run(operations.cancel_job(self._client, self))
@@ -94,6 +106,11 @@ class Job(JobHandle):
     def result(self, timeout: float | None = None) -> Any:
         """The job's result, waited for as `wait` does. Raises JobFailed or JobCancelled when there is none."""
         return self._client._run(waiting.result(self._client, self, timeout))
+
+
+def _futures() -> Any:
+    """The module that stands on this one; it needs asyncio, and most programs need neither."""
+    return import_module("zjobs.client.futures")
 
 
 @lru_cache

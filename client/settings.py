@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from zjobs.client import services
 from zjobs.client.errors import BadAddress, BadKeyFile, BrokerChanged
@@ -72,6 +72,7 @@ class Settings:
             self.address = endpoints.checked(endpoints.with_transport(address))
         except ValueError as error:
             raise BadAddress(str(error)) from None
+        self.background: Any = None  # what waits for jobs in a thread, once it does: see client/futures.py
         self.timeout = timeout
         self.patience = patience
         file = key_file(key)

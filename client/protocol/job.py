@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from enum import Enum
+from typing import Any, Union
 
 from zjobs.client import errors
 from zjobs.client.settings import Settings
-from zjobs.messages.fields import MAX_PRIORITY
+from zjobs.messages.fields import MAX_DURATION_MS, MAX_PRIORITY, MAX_TYPE_CHARS
 from zjobs.messages.records import JobStatus, Missing
 from zjobs.messages.requests import NewJob, RetryReply, SubmitReply
 from zjobs.messages.states import ErrorCode, JobState
 from zjobs.messages.units import Ms
+
+# Seconds, text such as "90s", "5m", "2h", or a timedelta.
+Duration = Union[float, str, timedelta]
 
 
 class NoData(Enum):
@@ -22,16 +29,63 @@ class NoData(Enum):
 NO_DATA = NoData.NO_DATA
 
 
-def job_like(type: str, priority: int = 0, delay: float = 0, time_limit: float | None = None) -> NewJob:
-    """A job without its data; `delay` and `time_limit` in seconds. Raises BadRequest for what no job can have."""
-    if delay < 0 or not abs(priority) <= MAX_PRIORITY:
+def job_like(
+    type: str | Callable[..., Any], priority: int = 0, delay: Duration = 0, time_limit: Duration | None = None
+) -> NewJob:
+    """A job without its data. Raises BadRequest for what no job can have."""
+    if isinstance(priority, bool) or not isinstance(priority, int) or abs(priority) > MAX_PRIORITY:
         raise errors.BadRequest(
-            f"priority {priority}, delay {delay}: they must be from -{MAX_PRIORITY} to {MAX_PRIORITY}, and at least 0"
+            f"priority must be an integer from -{MAX_PRIORITY} to {MAX_PRIORITY}, not {_shown(priority)}"
         )
-    if time_limit is not None and time_limit <= 0:
-        raise errors.BadRequest(f"the time limit is {time_limit}; it must be more than 0")
-    limit_ms = None if time_limit is None else Ms(max(1, round(time_limit * 1000)))
-    return NewJob(type, None, priority, Ms(round(delay * 1000)), limit_ms)
+    limit_ms = None if time_limit is None else _milliseconds("time_limit", time_limit, low_ms=1)
+    return NewJob(type_name(type), None, priority, _milliseconds("delay", delay, low_ms=0), limit_ms)
+
+
+def type_name(task: str | Callable[..., Any]) -> str:
+    """The type that a task's function has by @task, or that is named. Raises BadRequest."""
+    name = getattr(task, "task_type", None) if callable(task) else task
+    if callable(task) and name is None:
+        raise errors.BadRequest(f"{_shown(task)} is not a task: put @task above it, or name the type")
+    if not isinstance(name, str) or not 1 <= len(name) <= MAX_TYPE_CHARS:
+        raise errors.BadRequest(f"the type must be text of 1 to {MAX_TYPE_CHARS} characters, not {_shown(name)}")
+    return name
+
+
+def named_data(data: Any, named: Mapping[str, Any]) -> Any:
+    """The data of a job: one value, or the named parameters. Raises BadRequest for both."""
+    if not named:
+        return data
+    if data is not NO_DATA:
+        raise errors.BadRequest(
+            f"the data is given, so there can be no {', '.join(named)}: give one value, or named parameters alone"
+        )
+    return dict(named)
+
+
+def _milliseconds(what: str, value: Duration, low_ms: int) -> Ms:
+    seconds: Any = value
+    if isinstance(value, timedelta):
+        seconds = value.total_seconds()
+    elif isinstance(value, str):
+        from zjobs.program.cli.options import duration  # most programs give numbers
+
+        try:
+            seconds = duration(value)
+        except ValueError as error:
+            raise errors.BadRequest(f"{what}: {error}") from None
+    number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    if not number or not 0 <= seconds * 1000 <= MAX_DURATION_MS or (low_ms and not seconds):
+        at_least = "more than 0" if low_ms else "from 0"
+        raise errors.BadRequest(
+            f'{what} must be a number of seconds, {at_least}, text such as "5m", or a timedelta, not {_shown(value)}'
+        )
+    return Ms(max(low_ms, math.floor(seconds * 1000 + 0.5)))
+
+
+def _shown(value: Any) -> str:
+    """A value for a sentence: short, whatever it is."""
+    shown = ascii(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 
 def ids_of(accepted: SubmitReply | RetryReply) -> range:

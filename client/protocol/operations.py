@@ -27,10 +27,12 @@ from zjobs.messages.requests import (
     QueueReply,
     Result,
     ResultReply,
+    Show,
+    ShowReply,
     Status,
     StatusReply,
 )
-from zjobs.messages.states import JobState
+from zjobs.messages.states import FailReason, JobState
 from zjobs.messages.units import JobId
 
 # Ids a request for status, although the protocol allows more: the reply stays small and quick to write.
@@ -70,7 +72,7 @@ def result(to: Settings, id: int, journal: str | None = None) -> Flow[Any]:
     first: ResultReply = yield Ask(Result(JobId(id)), ResultReply)
     to.check_journal(first.journal, journal)
     if first.job is not None:
-        raise ended_without_result(first.job)
+        raise (yield from failure(first.job))
     return (yield from rest_of_result(to, first))
 
 
@@ -87,6 +89,19 @@ def rest_of_result(to: Settings, piece: ResultReply) -> Flow[Any]:
         pieces.append(piece.body)
         offset += len(piece.body)
     return _unpacked(to, b"".join(pieces))
+
+
+def failure(ended: JobStatus) -> Flow[errors.JobEndedWithoutResult]:
+    """The exception for a job without a result; that of one whose task raised has the traceback as its cause."""
+    error = ended_without_result(ended)
+    if ended.reason is FailReason.RAISED:
+        try:
+            shown: ShowReply = yield Ask(Show(JobId(ended.id)), ShowReply)
+        except errors.ZjobsError:  # how it failed is known all the same
+            return error
+        if shown.attempts:
+            error.__cause__ = errors.RemoteTraceback(shown.attempts[-1].detail)
+    return error
 
 
 def _unpacked(to: Settings, body: bytes) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 from zjobs.client.errors import BrokerUnreachable, Expired, NotFinished, NotFound, WaitTimeout, WouldDeadlock
 from zjobs.client.protocol import operations
 from zjobs.client.protocol.actions import Await, Flow, Sleep
-from zjobs.client.protocol.job import JobHandle, ended_without_result, gone
+from zjobs.client.protocol.job import JobHandle, gone
 from zjobs.client.settings import Settings
 from zjobs.messages.fields import MAX_WAIT_IDS
 from zjobs.messages.records import JobStatus
@@ -96,7 +96,7 @@ def result(to: Settings, job: JobHandle, timeout: float | None) -> Flow[Any]:
         if reply is not None and reply.job is not None:
             status = reply.job
             if status.state.final:
-                raise ended_without_result(status)
+                raise (yield from operations.failure(status))
         if not (yield from wait.goes_on(job.id)):
             raise wait.over(status or (yield from operations.status_of(to, job)))
 

@@ -215,7 +215,7 @@ def test_the_examples_of_the_library_run(service: Service, monkeypatch: pytest.M
     for block in fenced((ROOT / "docs/library.md").read_text(encoding="utf-8"), "python"):
         exec(compile(block, "docs/library.md", "exec"), {})
     told = capsys.readouterr().out.splitlines()
-    assert told == ["1 eno", "2 owt", "['eno', 'owt', 'eerht']", "completed"]
+    assert told == ["1 eno", "2 owt", "['eno', 'owt']", "eerht", "ruof", "['eno', 'owt', 'eerht']", "completed"]
 
 
 # --- the documents among themselves --------------------------------------------------------------------------

@@ -37,7 +37,7 @@ ARROWS: dict[str, set[str]] = {
     "worker.task": {"worker.core", "worker", "messages", "program"},
     "worker.files": {"worker.core", "worker.task", "program"},
     "worker": {"worker.core", "worker.files", "worker.task", "messages", "program", "program.cli"},
-    "client.protocol": {"client", "messages", "program"},
+    "client.protocol": {"client", "messages", "program", "program.cli"},
     "client.net": {"client.protocol", "client", "messages", "program"},
     "client": {"client.net", "client.protocol", "messages", "program"},
     "client.cli.show": {"messages"},

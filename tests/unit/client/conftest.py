@@ -160,8 +160,8 @@ class FakeBroker:
             self._router = stack.enter_context(context.socket(zmq.ROUTER))
             self._xpub = stack.enter_context(context.socket(zmq.XPUB))
             self._xpub.setsockopt(zmq.XPUB_VERBOSE, 1)
-            for socket in (self._router, self._xpub):
-                socket.setsockopt(zmq.LINGER, 0)
+            self._router.setsockopt(zmq.LINGER, 1000)  # the last reply arrives before the connection ends
+            self._xpub.setsockopt(zmq.LINGER, 0)
             self._router.bind(self.address)
             self._xpub.bind(self.events)
             self.address = self._router.getsockopt_string(zmq.LAST_ENDPOINT)

@@ -16,7 +16,17 @@ from zjobs.client import Client
 
 def test_the_names_of_the_package() -> None:
     """Those that users need and nothing else, each with a docstring; help() says what they are for."""
-    assert dir(zjobs) == ["AsyncClient", "Cancelled", "Client", "Context", "__version__", "task"]
+    assert dir(zjobs) == [
+        "AsyncClient",
+        "Cancelled",
+        "Client",
+        "Context",
+        "Executor",
+        "__version__",
+        "as_completed",
+        "default_client",
+        "task",
+    ]
     for name in dir(zjobs):
         assert getattr(zjobs, name).__doc__, name
     with pytest.raises(AttributeError, match="nosuch"):
