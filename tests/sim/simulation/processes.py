@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,9 +13,10 @@ from simulation.oracle import Broken
 from simulation.tasks import TYPES, TaskProcess, TaskProcesses
 from zjobs.broker import turn as broker_turn
 from zjobs.broker.core.core import Core
-from zjobs.broker.core.jobs import Changes, Loaded
+from zjobs.broker.core.jobs import Changes, EndedJob, Loaded
 from zjobs.broker.core.needs import Needs
 from zjobs.broker.journaling import take_turn, try_writing
+from zjobs.broker.requests.waiting_requests import WaitingRequests
 from zjobs.broker.retention import Retention
 from zjobs.broker.storage.api import Journal
 from zjobs.messages import codec
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 NAME = BrokerName("host", "tcp://127.0.0.1:5570", "journal-1")
 MOST_TURNS = 2_000
+MOST_WAITING = 8
 LOG = logging.getLogger("simulated worker")
 LOG.setLevel(logging.CRITICAL)  # what people would be told is not looked at here
 
@@ -72,6 +74,8 @@ class Broker:
         self._world = world
         self.journal = journal
         self.requests: deque[tuple[int, Request]] = deque()
+        self._waiting: WaitingRequests[int] = WaitingRequests(MOST_WAITING, MOST_WAITING)
+        self._awaited: set[int] = set()
         self._turns = broker_turn.Turn(
             self._load(),
             world.rules,
@@ -108,6 +112,7 @@ class Broker:
         asked = [broker_turn.Asked((b"%d" % number, b""), request) for number, request in requests]
         journal = CommitWatch(self._world, self.journal, dies)
         waiting = 0 if lost else len(self._turns.outbox)
+        self._wait_for_all()
         inputs = broker_turn.Inputs(asked, frames, lost)
         said = take_turn(self._turns, cast(Journal, journal), inputs, now)
         if said.anew:
@@ -116,6 +121,7 @@ class Broker:
             oracle.broker_loads(self.journal.load())
         if dies:
             return
+        self._answer_waiting(said.ended)
         for (number, _), reply in said.replies:
             self._world.answered(int(number), reply)
         self._look_at(list(self._turns.outbox)[waiting:])
@@ -129,6 +135,27 @@ class Broker:
                 oracle.cancel_answered(known.intersection(request.ids))
         if self.core.paused is not None and not self.core.dispatched:
             oracle.nothing_dispatched()
+
+    def _wait_for_all(self) -> None:
+        """Somebody waits for each job that is seen not to have ended; too many of them are answered early."""
+        for job_id, job in self._world.oracle.committed.items():
+            if not job.state.final and job_id not in self._awaited:
+                self._awaited.add(job_id)
+                self._awaited.difference_update(self._waiting.register(b"%d" % (job_id % 3), (job_id,), 0, job_id))
+
+    def _answer_waiting(self, ended: Mapping[int, EndedJob]) -> None:
+        """Each end that is committed answers those who wait for it, with what is on the disk."""
+        oracle = self._world.oracle
+        for job_id, (job, result) in ended.items():
+            self._awaited.difference_update(self._waiting.job_ended(job_id))
+            if job_id in oracle.committed and (job, result) != (
+                oracle.committed[job_id],
+                oracle.results.get(job_id, b""),
+            ):
+                raise Broken(f"who waits for job {job_id} is told another end than is on the disk")
+        missed = [n for n in self._awaited if n in oracle.committed and oracle.committed[n].state.final]
+        if missed:
+            raise Broken(f"the end of the jobs {missed} was missed by those who wait for them")
 
     def deadline_ms(self) -> int | None:
         return self._turns.deadline_ms(self.journal.read_only is not None, self._world.time())
