@@ -51,7 +51,7 @@ setup(
         "console_scripts": [
             "zbroker = zjobs.broker.__main__:main",
             "zworker = zjobs.worker.__main__:main",
-            "zclient = zjobs.client.__main__:main",
+            "zclient = zjobs.client.__main__:run",
         ]
     },
     classifiers=[

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+from typing import NoReturn
 
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored, as under nohup
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -16,5 +18,13 @@ def main(argv: list[str] | None = None) -> int:
     return zclient.main(sys.argv[1:] if argv is None else argv)
 
 
+def run() -> NoReturn:
+    """Runs zclient and ends the process without what the interpreter does at its end: nothing of it is needed."""
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

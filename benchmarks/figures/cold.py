@@ -24,7 +24,7 @@ socket.send(b"\\x80")
 socket.recv()
 """
 # What the installed `zclient` does; without the file, so that a tree that is not installed can be measured too.
-ZCLIENT = "import sys; from zjobs.client.__main__ import main; sys.exit(main())"
+ZCLIENT = "from zjobs.client.__main__ import run; run()"
 
 
 def measure(bench: Bench) -> Measured:

@@ -35,7 +35,10 @@ def parse(program: Program, argv: list[str]) -> tuple[str, dict[str, Any]]:
     given, words = _split(argv, program, command)
     words = words[len(command.name.split()) :]
     _check_words(program, command, words)
-    values = _by_docopt(_docopt_text(program, command, options), command, given, words)
+    if _is_plain(command):
+        values = _as_they_stand(command, options, given, words)
+    else:
+        values = _by_docopt(_docopt_text(program, command, options), command, given, words)
     for option in options:
         if option.value and values[option.name] is not None:
             values[option.name] = _read(option, values[option.name])
@@ -174,6 +177,27 @@ def _check_words(program: Program, command: Command, words: list[str]) -> None:
         raise UsageError(f"{wanted[-1].strip('[]')} is one argument; quote it: {' '.join(before)} {meant}")
     if extra:
         raise UsageError(f"too many words: {' '.join(extra)}\nusage: {usage}")
+
+
+def _is_plain(command: Command) -> bool:
+    """Whether each word has a name of its own."""
+    return "..." not in command.words
+
+
+def _as_they_stand(
+    command: Command, options: list[Option], given: dict[str, list[str | None]], words: list[str]
+) -> dict[str, Any]:
+    """What docopt finds, without it: to load it takes a tenth of the time that a submit takes in all."""
+    values: dict[str, Any] = {}
+    for option in options:
+        if option.repeatable:
+            values[option.name] = given.get(option.name, [])
+        elif option.value:
+            values[option.name] = given[option.name][-1] if option.name in given else option.default
+        else:
+            values[option.name] = option.name in given
+    names = [word.strip("[]") for word in command.words.split()]
+    return {**values, **dict.fromkeys(names), **dict(zip(names, words))}
 
 
 def _by_docopt(text: str, command: Command, given: dict[str, list[str | None]], words: list[str]) -> dict[str, Any]:
