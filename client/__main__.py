@@ -19,10 +19,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run() -> NoReturn:
-    """Runs zclient and ends the process without what the interpreter does at its end: nothing of it is needed."""
+    """Runs zclient and ends the process at once, without the interpreter's own clearing up."""
     code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
     os._exit(code)
 
 

@@ -74,6 +74,7 @@ COMMANDS = (
 Submit a job and print its id. Once the id is printed, the job is on the broker's
 disk and will not be lost.""",
         _DATA.format("submit"),
+        common=True,
     ),
     Command(
         "status",
@@ -81,12 +82,14 @@ disk and will not be lost.""",
         "show the state of jobs",
         "Show the state of jobs, one line each; without an ID, of the running job and the\nnext 20.",
         _IDS,
+        common=True,
     ),
     Command(
         "result",
         "ID",
         "print the result of a job",
         "Print the result of a job: text as it is, anything else as JSON. You can print it\nas often as you like.",
+        common=True,
     ),
     Command(
         "batch",

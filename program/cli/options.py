@@ -42,7 +42,7 @@ class Option(NamedTuple):
 class Command(NamedTuple):
     """A command. `name` may be two words, or empty for the program alone; `words`: TYPE [DATA], [ID...] or the like.
 
-    `alias` is a shorter name that some are used to.
+    `alias` is a shorter name that some are used to. `common`: scripts run it so often that its start counts.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Command(NamedTuple):
     about: str = ""  # opens its own page
     notes: str = ""  # ends it
     alias: str = ""
+    common: bool = False
 
 
 class Program(NamedTuple):

@@ -35,7 +35,7 @@ def parse(program: Program, argv: list[str]) -> tuple[str, dict[str, Any]]:
     given, words = _split(argv, program, command)
     words = words[len(command.name.split()) :]
     _check_words(program, command, words)
-    if _is_plain(command):
+    if command.common:
         values = _as_they_stand(command, options, given, words)
     else:
         values = _by_docopt(_docopt_text(program, command, options), command, given, words)
@@ -179,15 +179,10 @@ def _check_words(program: Program, command: Command, words: list[str]) -> None:
         raise UsageError(f"too many words: {' '.join(extra)}\nusage: {usage}")
 
 
-def _is_plain(command: Command) -> bool:
-    """Whether each word has a name of its own."""
-    return "..." not in command.words
-
-
 def _as_they_stand(
     command: Command, options: list[Option], given: dict[str, list[str | None]], words: list[str]
 ) -> dict[str, Any]:
-    """What docopt finds, without it: to load it takes a tenth of the time that a submit takes in all."""
+    """Return what docopt would find. Loading it takes a tenth of the time that a whole submit takes."""
     values: dict[str, Any] = {}
     for option in options:
         if option.repeatable:
@@ -196,8 +191,13 @@ def _as_they_stand(
             values[option.name] = given[option.name][-1] if option.name in given else option.default
         else:
             values[option.name] = option.name in given
-    names = [word.strip("[]") for word in command.words.split()]
-    return {**values, **dict.fromkeys(names), **dict(zip(names, words))}
+    for place, word in enumerate(command.words.split()):
+        name = word.strip("[]")
+        if name.endswith("..."):
+            values[name.removesuffix("...")] = words[place:]
+        else:
+            values[name] = words[place] if place < len(words) else None
+    return values
 
 
 def _by_docopt(text: str, command: Command, given: dict[str, list[str | None]], words: list[str]) -> dict[str, Any]:
