@@ -105,7 +105,7 @@ if [ $# -gt 0 ]; then
     worker_at=(--pipe "ipc://$scratch/pipe" --reports "ipc://$scratch/reports")
     start "$scratch/zbroker.log" zbroker --listen 'tcp://127.0.0.1:*' --journal :memory: "${worker_at[@]}"
     broker=$pid
-    export ZJOBS_BROKER=$ready
+    export ZJOBS_BROKER=$ready XDG_CACHE_HOME=$scratch # the schemas of a broker that will be gone
     # its lock file goes with the rest, too
     own_state() { XDG_STATE_HOME=$scratch exec zworker "$@"; }
     start "$scratch/zworker.log" own_state "${worker_at[@]}"

@@ -46,7 +46,7 @@ def test_killed_at_a_write_or_flush(program: str, kind: str, action: str, disk_f
 @pytest.mark.parametrize("program, kind, action", FAILURES, ids=map(" ".join, FAILURES))
 def test_the_disk_fails_and_has_room_again(program: str, kind: str, action: str, disk_forge: Forge) -> None:
     """No false acknowledgement; it says so, answers what only reads, and takes requests again without a restart."""
-    first = 30 if kind == "write" else 5
+    first = 40 if kind == "write" else 5
     outcome = Campaign(disk_forge, program, kind, action).run(first=first, step=2, most=1)
     assert_kept(outcome, 1)
     assert outcome.refused == 1

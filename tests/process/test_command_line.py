@@ -127,7 +127,7 @@ EXITS: dict[str, tuple[int, list[str], str]] = {
     "bad_duration": (2, ["result", "1", "--max-wait", "soon"], "soon"),
     "bad_endpoint": (2, ["--broker", "nowhere", "info"], "nowhere"),
     "missing_file": (2, ["submit", "echo", "--lines", "missing"], "missing"),
-    "data_twice": (2, ["submit", "echo", "x", "--arg", "value=1"], "--arg"),
+    "data_twice": (2, ["submit", "echo", "x", "--arg", "value=1"], "beside those that are named"),
     "unknown_id": (3, ["result", "999999999"], "999999999"),
     "unknown_status": (3, ["status", "999999999"], "999999999"),
     "unknown_show": (3, ["show", "999999999"], "999999999"),

@@ -138,15 +138,15 @@ def test_a_failure_leads_to_its_traceback_and_the_log_names_the_job(service: Ser
     job = service.client().submit("third_time", "a")
     assert service.zclient("wait", str(job.id)).returncode in (0, 1)
     broken = service.zclient("batch", "pair", "--arg", "left=1", "--arg", "right=x")
-    assert "traceback:" not in broken.stderr, "bad data has none"
+    assert "traceback:" not in broken.stderr, "data that is refused has none"
     failed = service.zclient("batch", "raises", "nope")
-    assert failed.stderr.splitlines()[-1].endswith("failed: KeyError: 'nope' (traceback: zclient show 3)")
-    shown = service.zclient("show", "3").stdout
+    assert failed.stderr.splitlines()[-1].endswith("failed: KeyError: 'nope' (traceback: zclient show 2)")
+    shown = service.zclient("show", "2").stdout
     assert "KeyError: 'nope'" in shown and "traceback:" not in shown, "it stands there"
     at = ("--broker", service.endpoint)
-    for words in (("wait", "3"), ("status", "3"), ("result", "3"), ("cancel", "3"), ("watch", "3")):
+    for words in (("wait", "2"), ("status", "2"), ("result", "2"), ("cancel", "2"), ("watch", "2")):
         told = service.zclient(*at, *words)
-        hint = f"failed: KeyError: 'nope' (traceback: zclient --broker {service.endpoint} show 3)\n"
+        hint = f"failed: KeyError: 'nope' (traceback: zclient --broker {service.endpoint} show 2)\n"
         assert (told.stdout + told.stderr).endswith(hint), words
     gate = service.client().submit("once_gate", "b")
     service.until_state(gate.id, "in_progress")

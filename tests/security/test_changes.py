@@ -52,7 +52,7 @@ def test_add_list_and_revoke(keyed: Any) -> None:
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "-x", "a b", "\x1b[31m", "ä", "x" * 65])
 def test_names_that_are_none(keyed: Any, name: str) -> None:
     """A name is a file's name and stands in logs and tables: nothing that could act in either."""
-    with pytest.raises(KeysError, match="is no name"):
+    with pytest.raises(KeysError, match="is not a name"):
         broker_keys.add(keyed.keys, name, Role.VIEWER, keyed.files / "x.key")
     with pytest.raises(KeysError, match="no key named"):
         broker_keys.revoke(keyed.keys, name)
@@ -74,7 +74,7 @@ def test_a_folder_that_others_may_write_into(keyed: Any, place: str) -> None:
     """Whoever may put a file there could admit themselves: refused at the start."""
     (keyed.keys / place).chmod(0o770)
     ended = keyed.service.run("broker", "--keys", str(keyed.keys))
-    assert ended.returncode == 78 and "others may write" in ended.stderr, ended
+    assert ended.returncode == 78 and "other users may write" in ended.stderr, ended
 
 
 def test_changes_within_one_tick_of_the_clock(keyed: Any) -> None:

@@ -16,7 +16,7 @@ from zjobs.client.cli.usage import COMMANDS
 from zjobs.client.protocol import watch
 from zjobs.messages import values
 from zjobs.messages.records import Limits
-from zjobs.messages.requests import Error, Schema, Submit, SubmitReply
+from zjobs.messages.requests import Error, Schema, Status, Submit, SubmitReply
 from zjobs.messages.states import ErrorCode, JobState, WorkerState
 
 QUEUED, RUNNING, COMPLETED, FAILED = (
@@ -467,13 +467,12 @@ def test_batch_with_a_lost_broker(run: Run, broker: Any, monkeypatch: pytest.Mon
     monkeypatch.setattr(watch, "LOST_CHECK_EVERY_S", 0.05)
     monkeypatch.setattr("zjobs.client.client.PATIENCE_S", 0.2)
     monkeypatch.setattr("zjobs.client.client.Client.__init__.__defaults__", (None, 5.0, 0.2, None, None))
-    first_status = broker.answer
+    def gone_after_the_first_status(request: Any) -> Any:
+        if isinstance(request, Status):
+            broker._ending.set()
+        return broker.answer(request)
 
-    def then_gone(request: Any) -> Any:
-        broker._ending.set()
-        return first_status(request)
-
-    broker.script = [broker.answer, broker.answer, then_gone]
+    broker.script = [gone_after_the_first_status] * 50  # a slow answer makes the client ask again
     ran = run("batch", "reverse", "x")
     broker.stop()
     broker.start()
