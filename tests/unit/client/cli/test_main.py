@@ -467,6 +467,7 @@ def test_batch_with_a_lost_broker(run: Run, broker: Any, monkeypatch: pytest.Mon
     monkeypatch.setattr(watch, "LOST_CHECK_EVERY_S", 0.05)
     monkeypatch.setattr("zjobs.client.client.PATIENCE_S", 0.2)
     monkeypatch.setattr("zjobs.client.client.Client.__init__.__defaults__", (None, 5.0, 0.2, None, None))
+
     def gone_after_the_first_status(request: Any) -> Any:
         if isinstance(request, Status):
             broker._ending.set()
