@@ -119,9 +119,13 @@ class RequestReader:
             self._change_s += (measured - self._change_s) / 4
 
     def restart(self) -> None:
-        """Restart all requests, because the state was loaded anew and what they have read may be wrong."""
+        """Restart all requests, because the state was loaded anew and what they have read may be wrong.
+
+        Wake those that wait, too: a commit that failed may be on disk all the same, with the end of their job.
+        """
         for pending in self._queue.waiting():
             pending.restart()
+        self.answer_all()
 
     def end_turn(self) -> None:
         """Serve again what had to wait for this turn's commit."""
@@ -150,7 +154,7 @@ class RequestReader:
                 self._woken.append(waiting)
 
     def answer_all(self) -> None:
-        """Wake all waiting requests, because the broker stops."""
+        """Wake all waiting requests: each is answered with what is on disk."""
         self._woken.extend(self._waiting.select(lambda waiting: True))
 
     def answer_revoked(self, keys: Credentials) -> None:
