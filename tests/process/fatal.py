@@ -4,6 +4,7 @@ python fatal.py broker PLACE WHAT NTH [OPTION]...    at the NTH commit that has 
     before   it begins              written  it is written, but not committed
     after    it is on disk          sent     it is on disk and the next message after it has left
     told     before it begins, and by SIGTERM instead
+    unknown  it is on disk, and says that it failed; nothing ends
 python fatal.py worker PLACE WHAT NTH [OPTION]...    at the NTH message with the text WHAT:
     before   it is sent             after    it is sent             received   it was received
 """
@@ -31,6 +32,7 @@ def counted(nth: int) -> Callable[[], bool]:
 
 
 def arm_broker(place: str, what: str, nth: int) -> None:
+    from zjobs.broker.storage.api import StorageError
     from zjobs.broker.storage.sqlite import journal
 
     Journal = journal.SqliteJournal
@@ -48,6 +50,8 @@ def arm_broker(place: str, what: str, nth: int) -> None:
         commit(self, changes)
         if now and place == "after":
             die()
+        if now and place == "unknown":
+            raise StorageError("the connection broke during the commit")
         state["sending"] = now
 
     def dying_write(connection: Any, changes: Any) -> None:

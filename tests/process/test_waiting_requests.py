@@ -162,6 +162,20 @@ def test_who_is_gone_leaves_nothing_behind(new_service: Callable[..., Service]) 
     assert asker.reply(waits)["state"] == "completed"
 
 
+def test_a_commit_that_failed_may_have_ended_the_job(new_service: Callable[..., Service]) -> None:
+    """Its end is on disk although the commit said that it failed: whoever waits is answered at once all the same."""
+    service = new_service()
+    service.start_broker(fatal=("unknown", "results", 1))
+    service.start_worker()
+    service.until_worker("ready")
+    asker = Asker(service.dealer())
+    (job_id,) = asker.submit("k", "x")
+    waits = asker.send("result", id=job_id, wait_ms=LONG_MS)
+    state = asker.reply(waits)["state"]
+    assert state in ("completed", "in_progress", "queued")
+    assert asker.ask("result", id=job_id, wait_ms=LONG_MS)["state"] == "completed"
+
+
 def test_a_stopping_broker_answers_those_who_wait(service: Service, asker: Asker) -> None:
     """With the state at present; so they know at once that they have to ask again."""
     (job,) = asker.submit("k", "g", type="once_gate")
