@@ -63,7 +63,7 @@ class AsyncJob(JobHandle):
         return (await self._client._run(ends.all()))[self.id]
 
     async def result(self, timeout: float | None = None) -> Any:
-        """The job's result, waited for as `wait` does. Raises JobFailed or JobCancelled when there is none."""
+        """Wait as `wait` does, and return the result. Raises JobFailed or JobCancelled if there is none."""
         return await self._client._run(waiting.result(self._client, self, timeout))
 
 

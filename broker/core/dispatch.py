@@ -69,7 +69,7 @@ class Dispatch:
 
     @property
     def session_name(self) -> str:
-        """The session that deliveries belong to; there are none without one."""
+        """Return the present session. Nothing is dispatched without one."""
         assert self._session is not None
         return self._session.session
 

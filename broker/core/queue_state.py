@@ -67,7 +67,7 @@ class QueueState:
 
     @property
     def session_name(self) -> str:
-        """The session that deliveries belong to; there are none without one."""
+        """Return the present session. Nothing is dispatched without one."""
         return self._dispatch.session_name
 
     @property

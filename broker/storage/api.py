@@ -73,7 +73,7 @@ class Journal(Protocol):
 
     @property
     def journal_id(self) -> str:
-        """The identity of the journal, for ever. Known from `claim` on."""
+        """The identity of the journal, which never changes. Known once it is claimed."""
         ...
 
     @property

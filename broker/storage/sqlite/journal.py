@@ -91,7 +91,7 @@ class SqliteJournal:
         _ = self._db  # raises NotOwner; there is no lease to extend
 
     def release(self) -> None:
-        """After an orderly end everything is in the one file, with no log beside it."""
+        """An orderly end leaves everything in one file, with no log beside it."""
         database, serves = self._database, self._serves
         self._database, self._serves = None, False
         try:

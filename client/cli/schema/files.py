@@ -15,7 +15,7 @@ MOST_FILES = 500  # in each of the two folders; then it begins anew
 
 
 class SchemaFiles:
-    """Keeps, for the broker at one address, which type has the schema of which digest, and schemas by digest."""
+    """Keeps the schemas of the types of the broker at one address, by digest."""
 
     def __init__(self, address: str) -> None:
         base = os.environ.get("XDG_CACHE_HOME", "")

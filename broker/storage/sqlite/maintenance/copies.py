@@ -24,7 +24,7 @@ def must_exist(file: str) -> None:
 def kept_from_brokers(file: str) -> Iterator[None]:
     """No broker claims the journal meanwhile. Raises lock.Locked when one has, OSError when that cannot be said.
 
-    Where no lock can be made, as on read-only media, one that is there is shared; where there is none, no broker came.
+    Where no lock can be made, as on read-only media, share the one that exists; if none does, no broker has run there.
     """
     path = Path(file + ".lock")
     try:
@@ -119,7 +119,7 @@ def _write(descriptor: int, piece: bytes, target: str) -> None:
 
 @contextlib.contextmanager
 def _naming(file: str) -> Iterator[None]:
-    """Reads and writes do not say of which file they failed."""
+    """Name the file in errors of reads and writes, which do not."""
     try:
         yield
     except OSError as error:
