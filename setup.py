@@ -6,12 +6,33 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-FOLDERS = ["broker", "worker", "client", "messages", "program", "testing"]
+FOLDERS = ["broker", "worker", "client", "messages", "program", "testing", "gateway"]
 PACKAGES = ["zjobs", *(f"zjobs.{folder}" for folder in FOLDERS)]
 PACKAGES += [f"zjobs.{folder}.{inner}" for folder in FOLDERS for inner in find_packages(str(HERE / folder))]
 
 version = re.search(r'^VERSION = "(.+)"$', (HERE / "program/version.py").read_text(), re.M)
 assert version is not None
+
+GATEWAY = [
+    # 0.135: OpenAPI of streams, and Starlette 1
+    "fastapi>=0.135",
+    # 0.30: an application may end its streams before the server closes connections
+    "uvicorn>=0.30",
+    # 2.0.40: the first release that is tested with Python 3.14
+    "sqlalchemy[asyncio]>=2.0.40",
+    # 0.20: connections close in order when the loop ends
+    "aiosqlite>=0.20",
+    # 0.31: the first release with wheels for Python 3.10 to 3.14
+    "asyncpg>=0.31",
+    # 1.15: migrations typed like SQLAlchemy 2
+    "alembic>=1.15",
+    # 0.3: argon2's present parameters (RFC 9106)
+    "pwdlib[argon2]>=0.3",
+    # 0.0.18: CVE-2024-53981, one form could stall the loop
+    "python-multipart>=0.0.18",
+    # carries Swagger UI 5, which reads OpenAPI 3.1; swagger-ui-bundle's is of 2022 and does not
+    "fastapi-offline>=1.7.4",
+]
 
 setup(
     name="zjobs",
@@ -24,7 +45,7 @@ setup(
     packages=PACKAGES,
     # not in a folder named zjobs: from here, Python would import that one in place of what is installed
     package_dir={"zjobs": "api", **{f"zjobs.{folder}": folder for folder in FOLDERS}},
-    data_files=[("share/man/man1", [f"docs/man/{name}.1" for name in ("zbroker", "zclient", "zworker")])],
+    data_files=[("share/man/man1", [f"docs/man/{name}.1" for name in ("zbroker", "zclient", "zgateway", "zworker")])],
     package_data={package: ["py.typed"] for package in PACKAGES},
     install_requires=[
         # 27.0: the first release with wheels of libzmq 4.3.5 for Python 3.10 to 3.14
@@ -45,13 +66,26 @@ setup(
         # What the benchmarks compare with; redis-server and beanstalkd come from the system. The bounds are the
         # releases measured last: to be faster than something outdated would prove nothing.
         "bench": ["huey>=3.5", "celery[redis]>=5.7", "greenstalk>=2.1"],
-        "test": ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "mypy>=1.10", "ruff>=0.6", "numpy>=1.26"],
+        "gateway": GATEWAY,
+        "test": [
+            *GATEWAY,
+            "pytest>=8",
+            "pytest-asyncio>=1.0",
+            "pytest-xdist>=3.5",
+            "httpx>=0.28",
+            "hypothesis>=6.100",
+            "schemathesis>=4.0; python_version >= '3.11'",
+            "mypy>=1.10",
+            "ruff>=0.6",
+            "numpy>=1.26",
+        ],
     },
     entry_points={
         "console_scripts": [
             "zbroker = zjobs.broker.__main__:main",
             "zworker = zjobs.worker.__main__:main",
             "zclient = zjobs.client.__main__:run",
+            "zgateway = zjobs.gateway.__main__:main",
         ]
     },
     classifiers=[

@@ -46,14 +46,16 @@ def config_file() -> str:
     return os.path.join(folder(), "config.toml")
 
 
-def load() -> Services | None:
-    """Read the file; None if there is none. Raises BadConfig, which names the line or the field."""
-    file = config_file()
+def load(given: str | None = None) -> Services | None:
+    """Read the file `given`, else the user's, if there is one. Raises BadConfig, which names the line or the field."""
+    file = given or config_file()
     try:
         with open(file, "rb") as opened:
             content = opened.read()
-    except FileNotFoundError:
-        return None
+    except FileNotFoundError as error:
+        if given is None:
+            return None
+        raise BadConfig(f"{file} cannot be read: {error.strerror}") from None
     except OSError as error:
         raise BadConfig(f"{file} cannot be read: {error.strerror}") from None
     return _Reader(file).services(_parsed(file, content))

@@ -10,7 +10,7 @@ make_environment() {
             return 1
         }
     fi
-    if [ ! -e "$stamp" ] || [ -n "$(find "$ROOT"/setup.py "$ROOT"/{api,broker,worker,client,messages,program,testing} \
+    if [ ! -e "$stamp" ] || [ -n "$(find "$ROOT"/setup.py "$ROOT"/{api,broker,worker,client,messages,program,testing,gateway} \
         -name '*.py' -newer "$stamp" -print -quit)" ]; then
         echo "installing zjobs into $folder" >&2
         # setuptools would install modules that an earlier build left here, even if they are gone from the tree

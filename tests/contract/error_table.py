@@ -17,7 +17,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "errors.md"
 BEGIN, END = "<!-- errors -->", "<!-- /errors -->"
-FOLDERS = ("broker", "worker", "client", "messages", "program")
+FOLDERS = ("broker", "worker", "client", "messages", "program", "gateway")
 # Mistakes in a program that uses the library or in zjobs itself: no user of the service meets them.
 FOR_PROGRAMMERS = {"AssertionError", "AttributeError", "NotImplementedError", "SystemExit", "StopIteration"}
 # The methods and functions that print an error; a log is not meant.

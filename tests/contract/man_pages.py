@@ -6,6 +6,7 @@ from pathlib import Path
 
 from zjobs.broker.usage import ZBROKER
 from zjobs.client.cli.usage import ZCLIENT
+from zjobs.gateway.usage import ZGATEWAY
 from zjobs.program.cli.man import man_page
 from zjobs.worker.usage import ZWORKER
 
@@ -14,7 +15,7 @@ FOLDER = Path(__file__).parents[2] / "docs/man"
 
 def pages() -> dict[Path, str]:
     """Each file, and what belongs there."""
-    return {FOLDER / f"{program.name}.1": man_page(program) for program in (ZBROKER, ZCLIENT, ZWORKER)}
+    return {FOLDER / f"{program.name}.1": man_page(program) for program in (ZBROKER, ZCLIENT, ZGATEWAY, ZWORKER)}
 
 
 if __name__ == "__main__":

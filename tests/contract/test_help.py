@@ -13,13 +13,14 @@ from tests.contract.man_pages import pages
 from zjobs.broker import usage as broker
 from zjobs.client.cli import exit_codes
 from zjobs.client.cli.usage import ZCLIENT
+from zjobs.gateway import usage as gateway
 from zjobs.messages.records import Limits
 from zjobs.program import endpoints
 from zjobs.program.cli.options import Program, help_page
 from zjobs.program.cli.parse import parse
 from zjobs.worker import usage as worker
 
-PROGRAMS = [broker.ZBROKER, worker.ZWORKER, ZCLIENT]
+PROGRAMS = [broker.ZBROKER, worker.ZWORKER, gateway.ZGATEWAY, ZCLIENT]
 
 
 def codes_of(module: object, names: str) -> set[int]:
@@ -32,6 +33,8 @@ def test_exit_codes() -> None:
     names = "OK|USAGE_ERROR|ADDRESS_IN_USE|CANNOT_CREATE|DAMAGED|LOCKED|REFUSED"
     assert broker.ZBROKER.exit_codes.keys() == codes_of(broker, names) == {0, 64, 69, 73, 74, 75, 78}
     assert worker.ZWORKER.exit_codes.keys() == codes_of(worker, "EX_[A-Z]+") == {0, 64, 69, 73, 75, 78}
+    names = "OK|USAGE_ERROR|UNAVAILABLE|CANNOT_CREATE|REFUSED"
+    assert gateway.ZGATEWAY.exit_codes.keys() == codes_of(gateway, names) == {0, 64, 69, 73, 78}
     assert ZCLIENT.exit_codes.keys() == codes_of(exit_codes, "[A-Z_]+") - {exit_codes.BROKEN_PIPE}
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PRODUCT = ("api", "broker", "client", "messages", "program", "testing", "worker")
+PRODUCT = ("api", "broker", "client", "gateway", "messages", "program", "testing", "worker")
 SOURCES = sorted(path for folder in PRODUCT for path in (ROOT / folder).rglob("*.py"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 LONGEST_LINE = 99
@@ -206,7 +206,7 @@ def reads_well(docstring: str | None) -> bool:
     if not docstring:
         return False
     first = docstring.partition("\n\n")[0].rstrip()
-    return bool(re.match(r"[A-Z0-9`'\"]|z(broker|client|worker)\b", first)) and first.endswith((".", ":", "?"))
+    return bool(re.match(r"[A-Z0-9`'\"]|z(broker|client|gateway|worker)\b", first)) and first.endswith((".", ":", "?"))
 
 
 @pytest.mark.parametrize("path", held(SOURCES), ids=name_of)

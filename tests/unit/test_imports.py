@@ -10,7 +10,7 @@ import pytest
 import zjobs.broker
 
 ROOT = Path(zjobs.broker.__path__[0]).parent
-PROGRAMS = ("broker", "worker", "client")
+PROGRAMS = ("broker", "worker", "client", "gateway")
 # Which room may import which: itself, and these. A room is a folder; files beside its folders form a room of its name.
 ARROWS: dict[str, set[str]] = {
     "messages": set(),
@@ -56,6 +56,10 @@ ARROWS: dict[str, set[str]] = {
     },
     "client.cli.schema": {"client.cli.show", "client.protocol", "client", "messages", "program", "program.cli"},
     "testing": {"client"},
+    "gateway.identity": {"gateway", "program"},
+    "gateway.events": {"client", "messages"},
+    "gateway.api": {"gateway.events", "gateway.identity", "gateway", "client", "messages", "program"},
+    "gateway": {"gateway.api", "gateway.events", "gateway.identity", "client", "messages", "program", "program.cli"},
 }
 # Of the files beside the folders, those that a room below them may import: plain facts, no loops or sockets.
 BELOW = {
@@ -66,6 +70,9 @@ BELOW = {
     "worker.task": {"caller", "predefined", "tasks"},
     "client.protocol": {"errors", "settings"},
     "client.net": {"errors", "settings"},
+    "gateway.identity": {"config", "problems"},
+    "gateway.events": {"aio", "aio_job", "errors"},
+    "gateway.api": {"aio", "aio_job", "config", "errors", "problems", "services"},
 }
 PURE = ("broker.core", "worker.core", "client.protocol", "messages")
 PURE_FILES = ("broker.turn", "broker.sending", "broker.retention", "worker.turn")

@@ -1,0 +1,32 @@
+"""The application: what answers requests, and what lives as long as it does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from zjobs.gateway import problems
+from zjobs.gateway.config import Config
+from zjobs.gateway.services import Services
+from zjobs.program.version import VERSION
+
+
+def create_app(config: Config) -> FastAPI:
+    """Return the application. Raises BadConfig for services that cannot be used."""
+    services = Services(config.services_file)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        services.open()
+        try:
+            yield
+        finally:
+            services.close()
+
+    app = FastAPI(title="zjobs", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.config = config
+    app.state.services = services
+    app.add_exception_handler(problems.Problem, problems.answer)
+    return app

@@ -1,0 +1,58 @@
+"""How zgateway starts: its configuration from the command line, and an exit code for each reason to end."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from zjobs.client.errors import ZjobsError
+from zjobs.gateway.app import create_app
+from zjobs.gateway.config import Config
+from zjobs.gateway.server import serve
+from zjobs.gateway.usage import CANNOT_CREATE, OK, REFUSED, UNAVAILABLE, USAGE_ERROR, ZGATEWAY
+from zjobs.program import logs
+from zjobs.program.cli.parse import UsageError, parse
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs the gateway until a signal ends it. Returns the exit code."""
+    try:
+        _, values = parse(ZGATEWAY, list(argv))
+        config = _config(values)
+        logs.start(values["--log-level"], "zgateway")
+        with _listening(config) as listener:
+            serve(create_app(config), listener, _say_ready)
+    except UsageError as error:
+        return _refused(USAGE_ERROR, f"{error}")
+    except ZjobsError as error:
+        return _refused(REFUSED, f"{error}")
+    except OSError as error:
+        code = UNAVAILABLE if error.errno == errno.EADDRINUSE else CANNOT_CREATE
+        return _refused(code, f"cannot listen at {config.host} port {config.port}: {error.strerror}")
+    return OK
+
+
+def _config(values: dict[str, Any]) -> Config:
+    host, port = values["--listen"]
+    return Config(host, port, values["--database"], values["--config"], values["--public-read"])
+
+
+def _listening(config: Config) -> socket.socket:
+    (family, *_, at), *_ = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)
+    return socket.create_server(at[:2], family=family, backlog=1024)
+
+
+def _say_ready(listener: socket.socket) -> None:
+    host, port, *_ = listener.getsockname()
+    shown = f"[{host}]" if ":" in host else host
+    with contextlib.suppress(BrokenPipeError):
+        print(f"zgateway ready http://{shown}:{port}", flush=True)
+
+
+def _refused(code: int, sentence: str) -> int:
+    print(f"zgateway: {sentence}", file=sys.stderr)
+    return code

@@ -1,0 +1,30 @@
+"""The HTTP server: uvicorn, told when to begin and how to end."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from fastapi import FastAPI
+
+# What is being answered when a signal comes may take this long.
+FAREWELL_S = 10
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+
+def serve(app: FastAPI, listener: socket.socket, ready: Callable[[socket.socket], None]) -> None:
+    """Answer requests at `listener` until a signal ends it; call `ready` when it begins."""
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=FAREWELL_S, server_header=False
+    )
+    _Server(config, lambda: ready(listener)).run([listener])

@@ -1,0 +1,64 @@
+"""The options of zgateway; its command line is read by this list, and its help page is made from it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from zjobs.program import logs
+from zjobs.program.cli.options import Command, Option, Program
+from zjobs.program.version import VERSION
+
+OK, USAGE_ERROR, UNAVAILABLE, CANNOT_CREATE, REFUSED = 0, 64, 69, 73, 78
+
+_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/\s]+):(?P<port>\d{1,5}|\*)\Z")
+
+
+def address(text: str) -> tuple[str, int]:
+    """The host and the port of HOST:PORT; port 0 for `*`, any free one. Raises ValueError with a sentence."""
+    match = _ADDRESS.match(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not an address such as 127.0.0.1:8080")
+    port = 0 if match["port"] == "*" else int(match["port"])
+    if match["port"] != "*" and not 1 <= port <= 65535:
+        raise ValueError(f"{text}: a port is a number from 1 to 65535")
+    return match["host"].strip("[]"), port
+
+
+ZGATEWAY = Program(
+    "zgateway",
+    f"zgateway {VERSION}",
+    "zgateway offers zjobs services over HTTP, to people who log in.",
+    (Command("", "", ""),),
+    (
+        Option("--listen", "HOST:PORT", "where to listen", read=address, default="127.0.0.1:8080"),
+        Option(
+            "--database",
+            "URL",
+            "where users, tokens and the audit trail are kept, such as postgresql+asyncpg://HOST/NAME; if omitted,"
+            " gateway.db in the folder zjobs of your state directory (~/.local/state)",
+        ),
+        Option(
+            "--config",
+            "FILE",
+            "which services there are; if omitted, those of zclient (~/.config/zjobs/config.toml), or without such a"
+            " file the broker that zclient would ask, as the service default",
+            read=Path,
+        ),
+        Option("--public-read", "", "show whoever is not logged in what a viewer sees"),
+        logs.LEVEL,
+    ),
+    {
+        OK: "stopped in order",
+        USAGE_ERROR: "wrong usage",
+        UNAVAILABLE: "the address is in use",
+        CANNOT_CREATE: "the address or the database cannot be used",
+        REFUSED: "the configuration is refused",
+    },
+    """\
+When zgateway accepts requests, it prints one line: zgateway ready URL. On SIGTERM or
+Ctrl+C it ends its event streams, answers what it has accepted and ends. Jobs do not
+depend on it: it may be stopped, restarted, or run twice at any time.
+
+It speaks plain HTTP. On a network, run it behind a proxy that speaks TLS.""",
+)

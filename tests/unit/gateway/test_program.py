@@ -1,0 +1,73 @@
+"""The command line of zgateway, and which services it offers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zjobs.client.errors import BadConfig
+from zjobs.gateway import cli
+from zjobs.gateway.problems import Problem
+from zjobs.gateway.services import Services
+from zjobs.gateway.usage import REFUSED, USAGE_ERROR, address
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("127.0.0.1:8080", ("127.0.0.1", 8080)), ("[::1]:80", ("::1", 80)), ("localhost:*", ("localhost", 0))],
+)
+def test_an_address(text: str, meant: tuple[str, int]) -> None:
+    """A host and a port, or any free port."""
+    assert address(text) == meant
+
+
+@pytest.mark.parametrize("text", ["8080", "http://localhost:80", "localhost:0", "localhost:65536", "::1:80", ""])
+def test_no_address(text: str) -> None:
+    """Whatever is none is named."""
+    with pytest.raises(ValueError, match=r"is not an address|a port is"):
+        address(text)
+
+
+def test_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """A sentence, and the exit code of the help page."""
+    assert cli.run(["--listen", "nowhere"]) == USAGE_ERROR
+    assert "'nowhere' is not an address" in capsys.readouterr().err
+
+
+def test_a_configuration_that_does_not_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It was named, so it must be there."""
+    assert cli.run(["--listen", "127.0.0.1:*", "--config", str(tmp_path / "none.toml")]) == REFUSED
+    assert "none.toml cannot be read" in capsys.readouterr().err
+
+
+async def test_services_are_those_of_the_configuration(tmp_path: Path) -> None:
+    """By their names, in its order; another name is unknown."""
+    file = tmp_path / "config.toml"
+    file.write_text('[services.laser]\nbroker="127.0.0.1:1"\nkey=""\n[services.mill]\nbroker="127.0.0.1:2"\nkey=""\n')
+    services = Services(file)
+    services.open()
+    assert services.names == ["laser", "mill"]
+    assert services.client("mill").address == "tcp://127.0.0.1:2"
+    with pytest.raises(Problem) as raised:
+        services.client("lathe")
+    assert raised.value.status == 404
+    services.close()
+
+
+async def test_without_a_configuration_there_is_one_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker that zclient would ask."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("ZJOBS_BROKER", "tcp://127.0.0.1:7")
+    services = Services()
+    services.open()
+    assert services.names == ["default"] and services.client("default").address == "tcp://127.0.0.1:7"
+    services.close()
+
+
+def test_a_configuration_with_a_mistake(tmp_path: Path) -> None:
+    """It is refused before anything starts."""
+    file = tmp_path / "config.toml"
+    file.write_text("[services.laser]\n")
+    with pytest.raises(BadConfig, match="laser"):
+        Services(file)
