@@ -35,7 +35,8 @@ from zjobs.broker.storage.api import Journal, MaintenanceError
 from zjobs.broker.turn import Asked, Inputs, Line, Said, Turn
 from zjobs.messages.events import JobEvent, Listening
 from zjobs.messages.records import BrokerName
-from zjobs.messages.requests import Backup, BackupReply, Error, Reply
+from zjobs.messages.requests.ops import Error, Reply
+from zjobs.messages.requests.queries import Backup, BackupReply
 from zjobs.messages.states import ErrorCode
 from zjobs.messages.units import Ms
 from zjobs.program.clock import mono_ms, wall_ms

@@ -36,7 +36,7 @@ from zjobs.messages.dispatch import (
 )
 from zjobs.messages.events import ServiceEvent
 from zjobs.messages.records import BrokerName
-from zjobs.messages.requests import Error, Reply, Request
+from zjobs.messages.requests.ops import Error, Reply, Request
 from zjobs.messages.states import ErrorCode
 from zjobs.messages.units import JobId
 

@@ -23,21 +23,16 @@ from zjobs.client.protocol.schemas import Schemas
 from zjobs.client.protocol.waiting import Ends
 from zjobs.client.settings import PATIENCE_S
 from zjobs.messages.records import JobStatus, Paused
-from zjobs.messages.requests import (
-    CancelReply,
-    ForgetReply,
+from zjobs.messages.requests.changes import CancelReply, ForgetReply, Pause, PauseReply, Resume, ResumeReply
+from zjobs.messages.requests.queries import (
     Hello,
     HelloReply,
     Info,
     InfoReply,
     Log,
     LogReply,
-    Pause,
-    PauseReply,
     Queue,
     QueueReply,
-    Resume,
-    ResumeReply,
     Show,
     ShowReply,
     StatusReply,

@@ -21,27 +21,29 @@ from zjobs.client.protocol.schemas import Schemas
 from zjobs.client.protocol.waiting import Ends
 from zjobs.client.settings import PATIENCE_S
 from zjobs.messages.records import JobStatus, Paused
-from zjobs.messages.requests import (
+from zjobs.messages.requests.changes import (
     CancelReply,
     ForgetReply,
+    NewJob,
+    Pause,
+    PauseReply,
+    Resume,
+    ResumeReply,
+    RetryReply,
+    SubmitReply,
+)
+from zjobs.messages.requests.queries import (
     Hello,
     HelloReply,
     Info,
     InfoReply,
     Log,
     LogReply,
-    NewJob,
-    Pause,
-    PauseReply,
     Queue,
     QueueReply,
-    Resume,
-    ResumeReply,
-    RetryReply,
     Show,
     ShowReply,
     StatusReply,
-    SubmitReply,
     Types,
     TypesReply,
 )

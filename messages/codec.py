@@ -14,8 +14,8 @@ import msgpack
 from zjobs.messages.dispatch import KINDS, PIPE, REPORTS
 from zjobs.messages.events import EVENTS
 from zjobs.messages.fields import Bad, fields_of, record
-from zjobs.messages.ops import REPLIES, REQUESTS
-from zjobs.messages.requests import NewJob
+from zjobs.messages.requests.changes import NewJob
+from zjobs.messages.requests.ops import REPLIES, REQUESTS
 from zjobs.messages.states import PROTOCOL_VERSION, ErrorCode
 from zjobs.messages.values import Refused, unpack
 

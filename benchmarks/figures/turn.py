@@ -14,8 +14,9 @@ from zjobs.broker.journaling import read
 from zjobs.broker.journals import journal_at
 from zjobs.broker.service import clock
 from zjobs.broker.storage.api import Journal
-from zjobs.messages import codec, ops
+from zjobs.messages import codec
 from zjobs.messages.records import BrokerName
+from zjobs.messages.requests import ops
 
 PARTS = ("decode", "submit", "end", "commit", "encode")
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from zjobs.broker.core.jobs import Job, Submitted
 from zjobs.messages.records import Limits
-from zjobs.messages.requests import Error, NewJob, Retry, Submit
+from zjobs.messages.requests.changes import NewJob, Retry, Submit
+from zjobs.messages.requests.ops import Error
 from zjobs.messages.states import ErrorCode, JobState
 from zjobs.messages.units import JobId, Ms
 

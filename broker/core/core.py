@@ -38,18 +38,14 @@ from zjobs.broker.core.queue_state import QueueState
 from zjobs.broker.core.schemas import Schemas, outdated
 from zjobs.broker.core.worker_status import Instant
 from zjobs.messages.dispatch import Described, Ended, Heartbeat, Output, Piece, Progress, Received, Reports, Started
-from zjobs.messages.ops import OPERATION_OF
 from zjobs.messages.records import BrokerName, Missing, Paused
-from zjobs.messages.requests import (
+from zjobs.messages.requests.changes import (
     Cancel,
-    Error,
     Forget,
     ForgetReply,
     NewJob,
     Pause,
     PauseReply,
-    Reply,
-    Request,
     Resume,
     ResumeReply,
     Retry,
@@ -57,6 +53,7 @@ from zjobs.messages.requests import (
     Submit,
     SubmitReply,
 )
+from zjobs.messages.requests.ops import OPERATION_OF, Error, Reply, Request
 from zjobs.messages.states import JobState
 from zjobs.messages.units import JobId, Ms
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from zjobs.messages.dispatch import PipeMessage
 from zjobs.messages.records import Attempt, Paused, TaskType
-from zjobs.messages.requests import Reply
+from zjobs.messages.requests.ops import Reply
 from zjobs.messages.states import FailReason, JobState
 from zjobs.messages.units import DeliveryNumber, JobId, Ms
 

@@ -11,7 +11,8 @@ from hashlib import sha256
 
 from zjobs.messages.fields import DIGEST_CHARS, MAX_DIGESTS, MAX_SCHEMA_BYTES
 from zjobs.messages.records import TaskType
-from zjobs.messages.requests import CheckedBy, Error
+from zjobs.messages.requests.changes import CheckedBy
+from zjobs.messages.requests.ops import Error
 from zjobs.messages.states import ErrorCode
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from zjobs.messages.ops import Operation
-from zjobs.messages.requests import Error
+from zjobs.messages.requests.ops import Error, Operation
 from zjobs.messages.states import ErrorCode, Role
 
 

@@ -18,15 +18,11 @@ from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.requests.access import Who, sees
 from zjobs.broker.storage.api import Journal
 from zjobs.messages.events import JobEvent
-from zjobs.messages.ops import OPERATION_OF
 from zjobs.messages.records import JobStatus, Limits, Missing, WholeResult
-from zjobs.messages.requests import (
+from zjobs.messages.requests.changes import Cancel, CancelReply, Forget, ForgetReply
+from zjobs.messages.requests.ops import OPERATION_OF, Error, Reply, Request
+from zjobs.messages.requests.queries import (
     Backup,
-    Cancel,
-    CancelReply,
-    Error,
-    Forget,
-    ForgetReply,
     Hello,
     HelloReply,
     Info,
@@ -37,8 +33,6 @@ from zjobs.messages.requests import (
     LogReply,
     Queue,
     QueueReply,
-    Reply,
-    Request,
     Result,
     ResultReply,
     Schema,

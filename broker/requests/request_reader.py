@@ -20,9 +20,8 @@ from zjobs.broker.net.sockets import Sockets
 from zjobs.broker.requests.fair_queue import Client, ClientQueue, FairQueue
 from zjobs.broker.requests.serving import Change, Pending, Server, WaitFor
 from zjobs.broker.requests.waiting_requests import WaitingRequests
-from zjobs.messages.ops import OPERATIONS, Changes
 from zjobs.messages.records import Limits
-from zjobs.messages.requests import Error, Reply
+from zjobs.messages.requests.ops import OPERATIONS, Changes, Error, Reply
 from zjobs.messages.states import ErrorCode
 from zjobs.messages.units import JobId
 

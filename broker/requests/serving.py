@@ -21,8 +21,9 @@ from zjobs.broker.requests.access import ANYBODY, Who, refusal
 from zjobs.broker.requests.queries import PAGE, Queries, Service
 from zjobs.broker.storage.api import Journal, StorageError
 from zjobs.messages import codec
-from zjobs.messages.ops import OPERATION_OF, REQUESTS, Changes
-from zjobs.messages.requests import Backup, Error, Forget, Reply, Request, Result, ResultReply, Wait, WaitReply
+from zjobs.messages.requests.changes import Forget
+from zjobs.messages.requests.ops import OPERATION_OF, REQUESTS, Changes, Error, Reply, Request
+from zjobs.messages.requests.queries import Backup, Result, ResultReply, Wait, WaitReply
 from zjobs.messages.states import ErrorCode, Role
 from zjobs.messages.units import JobId
 

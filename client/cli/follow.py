@@ -16,7 +16,7 @@ from zjobs.client.errors import BrokerUnreachable
 from zjobs.client.job import Watch
 from zjobs.client.protocol.waiting import Ends
 from zjobs.messages.records import JobStatus
-from zjobs.messages.requests import LogReply
+from zjobs.messages.requests.queries import LogReply
 from zjobs.messages.states import JobState
 
 # Remember the last line for this many jobs, to skip duplicates.

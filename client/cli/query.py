@@ -10,7 +10,7 @@ from zjobs.client.cli.show import format
 from zjobs.client.errors import NotPermitted
 from zjobs.client.protocol.schemas import Schemas
 from zjobs.messages.records import JobStatus
-from zjobs.messages.requests import QueueReply, StatusReply
+from zjobs.messages.requests.queries import QueueReply, StatusReply
 from zjobs.program.cli.options import nearest
 from zjobs.program.cli.parse import UsageError
 

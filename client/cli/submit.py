@@ -13,7 +13,7 @@ from zjobs.client.protocol.arguments import Given, data_of
 from zjobs.client.protocol.job import NO_DATA, ids_of, job_like
 from zjobs.client.protocol.schemas import Schemas
 from zjobs.messages import values
-from zjobs.messages.requests import SubmitReply
+from zjobs.messages.requests.changes import SubmitReply
 from zjobs.program.cli.parse import UsageError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from zjobs.client.job import Watch
 from zjobs.client.protocol.job import ended_without_result, ids_of
 from zjobs.client.protocol.watch import WatchEvent
 from zjobs.messages.records import JobStatus
-from zjobs.messages.requests import SubmitReply
+from zjobs.messages.requests.changes import SubmitReply
 from zjobs.messages.states import JobState
 from zjobs.program.cli.parse import UsageError
 

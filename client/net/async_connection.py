@@ -27,7 +27,7 @@ from zjobs.client.protocol.job import gone
 from zjobs.client.protocol.shared_waits import SharedWaits
 from zjobs.client.settings import Settings
 from zjobs.messages import codec
-from zjobs.messages.requests import Result, ResultReply, Wait, WaitReply
+from zjobs.messages.requests.queries import Result, ResultReply, Wait, WaitReply
 from zjobs.messages.states import JobState
 
 T = TypeVar("T")

@@ -10,9 +10,12 @@ from collections.abc import Generator
 from typing import Any, NamedTuple, TypeVar, Union
 
 from zjobs.client import errors
-from zjobs.messages import codec, ops
+from zjobs.messages import codec
 from zjobs.messages.fields import MAX_WAIT_MS
-from zjobs.messages.requests import Cancel, Error, List, Log, Result, Status, Wait
+from zjobs.messages.requests import ops
+from zjobs.messages.requests.changes import Cancel
+from zjobs.messages.requests.ops import Error
+from zjobs.messages.requests.queries import List, Log, Result, Status, Wait
 
 PIECE_BYTES = 256 << 10  # of a result
 STATUS_BYTES = 400

@@ -12,7 +12,7 @@ from zjobs.client import errors
 from zjobs.client.settings import Settings
 from zjobs.messages.fields import MAX_DURATION_MS, MAX_PRIORITY, MAX_TYPE_CHARS
 from zjobs.messages.records import JobStatus, Missing
-from zjobs.messages.requests import NewJob, RetryReply, SubmitReply
+from zjobs.messages.requests.changes import NewJob, RetryReply, SubmitReply
 from zjobs.messages.states import ErrorCode, JobState
 from zjobs.messages.units import Ms
 

@@ -14,11 +14,8 @@ from zjobs.client.protocol.job import JobHandle, ended_without_result, gone
 from zjobs.client.settings import Settings
 from zjobs.messages import values
 from zjobs.messages.records import JobStatus
-from zjobs.messages.requests import (
-    Cancel,
-    CancelReply,
-    Forget,
-    ForgetReply,
+from zjobs.messages.requests.changes import Cancel, CancelReply, Forget, ForgetReply
+from zjobs.messages.requests.queries import (
     List,
     ListReply,
     Log,

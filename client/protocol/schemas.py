@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from zjobs.client import errors
 from zjobs.client.protocol.actions import Ask, Flow
-from zjobs.messages.requests import Schema, SchemaReply
+from zjobs.messages.requests.queries import Schema, SchemaReply
 
 if TYPE_CHECKING:
     from zjobs.program.schema import Parameters

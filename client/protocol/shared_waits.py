@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Generic, NamedTuple, TypeVar
 
 from zjobs.messages.fields import MAX_WAIT_IDS
-from zjobs.messages.requests import Wait, WaitReply
+from zjobs.messages.requests.queries import Wait, WaitReply
 from zjobs.messages.units import JobId, Ms
 
 MOST_REQUESTS = 64

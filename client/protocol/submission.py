@@ -14,7 +14,8 @@ from zjobs.client.settings import Settings
 from zjobs.messages import values
 from zjobs.messages.fields import MAX_REQUEST_KEY_CHARS
 from zjobs.messages.records import Limits
-from zjobs.messages.requests import CheckedBy, Hello, HelloReply, NewJob, Retry, RetryReply, Submit, SubmitReply
+from zjobs.messages.requests.changes import CheckedBy, NewJob, Retry, RetryReply, Submit, SubmitReply
+from zjobs.messages.requests.queries import Hello, HelloReply
 from zjobs.messages.units import JobId
 
 if TYPE_CHECKING:

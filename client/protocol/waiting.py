@@ -17,7 +17,7 @@ from zjobs.client.protocol.job import JobHandle, gone
 from zjobs.client.settings import Settings
 from zjobs.messages.fields import MAX_WAIT_IDS
 from zjobs.messages.records import JobStatus
-from zjobs.messages.requests import Result, ResultReply, Wait, WaitReply
+from zjobs.messages.requests.queries import Result, ResultReply, Wait, WaitReply
 from zjobs.messages.states import JobState
 from zjobs.messages.units import JobId
 from zjobs.program import inside

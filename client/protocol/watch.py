@@ -18,7 +18,7 @@ from zjobs.client.settings import Settings
 from zjobs.messages import codec
 from zjobs.messages.events import EVENTS, JobEvent, Listening, ServiceEvent, job_topic
 from zjobs.messages.records import JobStatus
-from zjobs.messages.requests import Hello, HelloReply
+from zjobs.messages.requests.queries import Hello, HelloReply
 from zjobs.messages.states import JobState, WorkerState
 from zjobs.program import inside
 from zjobs.program.endpoints import seen_from

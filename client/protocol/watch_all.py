@@ -11,7 +11,7 @@ from zjobs.client.protocol.watch import Event, WatchEvent, Watching
 from zjobs.client.settings import Settings
 from zjobs.messages.events import ALL_JOBS_TOPIC, JobEvent, ServiceEvent
 from zjobs.messages.records import JobStatus
-from zjobs.messages.requests import Info, InfoReply, Queue, QueueReply
+from zjobs.messages.requests.queries import Info, InfoReply, Queue, QueueReply
 
 # Remember this many jobs, those last heard of, to skip repetitions and to request what was missed.
 MOST_KNOWN = 10_000

@@ -13,11 +13,11 @@ import zmq
 from tests.contract import error_table
 from tests.contract.console import Terminal, fenced
 from zjobs.broker.core.jobs import TRANSITIONS
-from zjobs.messages import ops
 from zjobs.messages.dispatch import PIPE, REPORTS, Ended, Returned, Running
 from zjobs.messages.events import JobEvent, Listening, ServiceEvent
 from zjobs.messages.records import Attempt, BrokerName, JobStatus, Limits, Missing, TaskType, WorkerInfo
-from zjobs.messages.requests import NewJob
+from zjobs.messages.requests import ops
+from zjobs.messages.requests.changes import NewJob
 from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome, Role, WorkerState
 from zjobs.worker.core.states import TABLE, Signal, State
 
@@ -142,7 +142,7 @@ def operations_table() -> str:
 
 
 def test_the_table_of_operations_is_that_of_the_code() -> None:
-    """As messages/ops.py says. When it differs, what is expected is what to put there."""
+    """As messages/requests/ops.py says. When it differs, what is expected is what to put there."""
     (told,) = re.findall(r"^\| operation \|.*?(?=\n\n)", PROTOCOL, re.MULTILINE | re.DOTALL)
     assert told == operations_table()
 

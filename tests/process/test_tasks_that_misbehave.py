@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from zjobs.client import NO_DATA, BadData, JobFailed
-from zjobs.messages.requests import NewJob
+from zjobs.messages.requests.changes import NewJob
 
 if TYPE_CHECKING:
     from tests.conftest import Service

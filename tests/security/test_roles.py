@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from zjobs.client import errors
-from zjobs.messages import ops
+from zjobs.messages.requests import ops
 from zjobs.messages.states import Role
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from zjobs.messages import ops
+from zjobs.messages.requests import ops
 from zjobs.messages.states import Role
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Each operation has one entry, in messages/ops.py; what carries it out has its name, everywhere."""
+"""Each operation has one entry, in messages/requests/ops.py; what carries it out has its name, everywhere."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import pytest
 
 from zjobs.broker.core.core import Core
 from zjobs.broker.requests.queries import Queries
-from zjobs.messages.ops import OPERATIONS, REPLIES, REQUESTS, Changes, Operation
-from zjobs.messages.requests import Error, Reply, Request
+from zjobs.messages.requests.ops import OPERATIONS, REPLIES, REQUESTS, Changes, Error, Operation, Reply, Request
 from zjobs.messages.states import Role
 
 CHANGE = ["self", "request", "reply_to", "now", "owner"]

@@ -11,7 +11,7 @@ from zjobs.client.cli.show.console import Output
 from zjobs.client.cli.show.text import printable
 from zjobs.client.errors import BrokerUnreachable, ZjobsError
 from zjobs.client.services import Service, Services, config_file, load
-from zjobs.messages.requests import InfoReply
+from zjobs.messages.requests.queries import InfoReply
 
 # A service that answers at all answers sooner; the list must not wait for those that do not.
 PATIENCE_S = 2.0

@@ -15,7 +15,8 @@ from zjobs.client.cli.show.text import (
 )
 from zjobs.messages.events import ServiceEvent
 from zjobs.messages.records import Attempt, JobStatus, Paused, TaskType
-from zjobs.messages.requests import InfoReply, PauseReply, ShowReply
+from zjobs.messages.requests.changes import PauseReply
+from zjobs.messages.requests.queries import InfoReply, ShowReply
 from zjobs.messages.states import FailReason, JobState, WorkerState
 
 _WORKER_NOTES = {

@@ -9,7 +9,7 @@ from zjobs.broker.core.jobs import Changes, Job, Loaded
 from zjobs.broker.core.worker_status import Instant
 from zjobs.messages.dispatch import DispatchedJob, Jobs
 from zjobs.messages.records import TaskType
-from zjobs.messages.requests import PauseReply, Retry, RetryReply, Submit, SubmitReply
+from zjobs.messages.requests.changes import PauseReply, Retry, RetryReply, Submit, SubmitReply
 from zjobs.messages.states import FailReason, JobState
 
 # A run that ended so does not count as one that was lost with its worker; `told`: it was told to end, and did.

@@ -22,7 +22,8 @@ from zjobs.broker.storage.api import Journal
 from zjobs.messages import codec
 from zjobs.messages.dispatch import PIPE, REPORTS, Jobs, Piece
 from zjobs.messages.records import BrokerName
-from zjobs.messages.requests import Cancel, Request
+from zjobs.messages.requests.changes import Cancel
+from zjobs.messages.requests.ops import Request
 from zjobs.worker.core.core import WorkerCore
 from zjobs.worker.core.interfaces import RunName, Spool
 from zjobs.worker.core.spool import pack, unpack

@@ -20,20 +20,19 @@ from zjobs.broker.core.needs import Needs, ResultNeed
 from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.retention import Keep
 from zjobs.broker.storage.api import Journal
-from zjobs.messages.requests import (
+from zjobs.messages.requests.changes import (
     Cancel,
     Forget,
     NewJob,
     Pause,
     PauseReply,
-    Reply,
-    Request,
     Resume,
     Retry,
     RetryReply,
     Submit,
     SubmitReply,
 )
+from zjobs.messages.requests.ops import Reply, Request
 from zjobs.messages.states import JobState
 
 WALL_MS = 1_700_000_000_000

@@ -16,19 +16,8 @@ from zjobs.broker.storage.sqlite.database import MEMORY
 from zjobs.broker.storage.sqlite.journal import SqliteJournal
 from zjobs.messages.dispatch import Ack, Ended, Heartbeat, Invalid, Output, Reports, Returned
 from zjobs.messages.records import BrokerName, Limits, TaskType
-from zjobs.messages.requests import (
-    Cancel,
-    Error,
-    Forget,
-    NewJob,
-    Pause,
-    Reply,
-    Request,
-    Resume,
-    Retry,
-    Submit,
-    SubmitReply,
-)
+from zjobs.messages.requests.changes import Cancel, Forget, NewJob, Pause, Resume, Retry, Submit, SubmitReply
+from zjobs.messages.requests.ops import Error, Reply, Request
 from zjobs.messages.states import Outcome
 
 NAME = BrokerName("here", "tcp://127.0.0.1:5570", "journal")

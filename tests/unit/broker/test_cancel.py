@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from zjobs.messages.dispatch import CancelRun, Ended, Reports, Returned, Running
-from zjobs.messages.requests import NewJob, Submit
+from zjobs.messages.requests.changes import NewJob, Submit
 from zjobs.messages.states import FailReason, JobState, Outcome
 
 

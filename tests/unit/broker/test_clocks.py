@@ -11,7 +11,7 @@ from zjobs.broker.requests.queries import Queries, Service
 from zjobs.messages import codec
 from zjobs.messages.dispatch import Ended, Running
 from zjobs.messages.records import Limits
-from zjobs.messages.requests import Status, StatusReply
+from zjobs.messages.requests.queries import Status, StatusReply
 from zjobs.messages.states import FailReason, Outcome
 
 DAY_MS = 86_400_000

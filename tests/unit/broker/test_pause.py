@@ -8,7 +8,7 @@ import pytest
 
 from zjobs.messages.dispatch import Ended, Recall, Returned, Running
 from zjobs.messages.records import Paused
-from zjobs.messages.requests import Pause, PauseReply, Resume, ResumeReply
+from zjobs.messages.requests.changes import Pause, PauseReply, Resume, ResumeReply
 from zjobs.messages.states import FailReason, JobState, Outcome
 
 

@@ -19,7 +19,7 @@ from zjobs.broker.storage.api import StorageError
 from zjobs.broker.storage.sqlite.journal import SqliteJournal
 from zjobs.messages.dispatch import Ended
 from zjobs.messages.records import BrokerName, Missing
-from zjobs.messages.requests import Cancel, ForgetReply, NewJob, Submit
+from zjobs.messages.requests.changes import Cancel, ForgetReply, NewJob, Submit
 from zjobs.messages.states import ErrorCode, JobState, Outcome
 
 

@@ -10,7 +10,8 @@ from zjobs.broker.core.lifecycle import LONGEST_RETRY_DELAY_MS
 from zjobs.broker.storage.sqlite.opening import check_content
 from zjobs.messages.dispatch import Ended, Returned
 from zjobs.messages.records import TaskType
-from zjobs.messages.requests import Error, Forget, Retry, RetryReply
+from zjobs.messages.requests.changes import Forget, Retry, RetryReply
+from zjobs.messages.requests.ops import Error
 from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome
 
 

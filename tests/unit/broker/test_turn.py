@@ -20,7 +20,8 @@ from zjobs.broker.turn import RETRY_WRITING_MS, Asked, Inputs, Line, Said, Turn
 from zjobs.messages import codec
 from zjobs.messages.dispatch import PIPE, Ended, Heartbeat, Jobs, Reports, StartSession
 from zjobs.messages.records import BrokerName, Paused, TaskType
-from zjobs.messages.requests import Cancel, Error, NewJob, Pause, Request, Retry, Submit, SubmitReply
+from zjobs.messages.requests.changes import Cancel, NewJob, Pause, Retry, Submit, SubmitReply
+from zjobs.messages.requests.ops import Error, Request
 from zjobs.messages.states import ErrorCode, JobState, Outcome, WorkerState
 
 NAME = BrokerName("here", "tcp://127.0.0.1:5570", "journal")

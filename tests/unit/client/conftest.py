@@ -22,15 +22,27 @@ import zmq
 
 from zjobs.client import Client
 from zjobs.client.__main__ import main
-from zjobs.messages import codec, ops, values
+from zjobs.messages import codec, values
 from zjobs.messages.events import ALL_JOBS_TOPIC, JobEvent, Listening, ServiceEvent, job_topic
 from zjobs.messages.records import Attempt, JobStatus, Limits, Missing, Paused, TaskType, WorkerInfo
-from zjobs.messages.requests import (
+from zjobs.messages.requests import ops
+from zjobs.messages.requests.changes import (
     Cancel,
     CancelReply,
-    Error,
     Forget,
     ForgetReply,
+    NewJob,
+    Pause,
+    PauseReply,
+    Resume,
+    ResumeReply,
+    Retry,
+    RetryReply,
+    Submit,
+    SubmitReply,
+)
+from zjobs.messages.requests.ops import Error
+from zjobs.messages.requests.queries import (
     Hello,
     HelloReply,
     Info,
@@ -39,25 +51,16 @@ from zjobs.messages.requests import (
     ListReply,
     Log,
     LogReply,
-    NewJob,
-    Pause,
-    PauseReply,
     Queue,
     QueueReply,
     Result,
     ResultReply,
-    Resume,
-    ResumeReply,
-    Retry,
-    RetryReply,
     Schema,
     SchemaReply,
     Show,
     ShowReply,
     Status,
     StatusReply,
-    Submit,
-    SubmitReply,
     Types,
     TypesReply,
     Wait,

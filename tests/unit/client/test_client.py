@@ -15,7 +15,9 @@ from zjobs.client.protocol import actions
 from zjobs.client.protocol.job import job_like
 from zjobs.messages import codec, values
 from zjobs.messages.records import JobStatus, Limits, Missing
-from zjobs.messages.requests import Error, Hello, HelloReply, Result, Schema, Submit
+from zjobs.messages.requests.changes import Submit
+from zjobs.messages.requests.ops import Error
+from zjobs.messages.requests.queries import Hello, HelloReply, Result, Schema
 from zjobs.messages.states import ErrorCode, JobState
 
 COMPLETED, FAILED, CANCELLED = JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED

@@ -10,7 +10,9 @@ import pytest
 from zjobs.client import Client, errors
 from zjobs.client.protocol import operations
 from zjobs.messages.records import JobStatus, Limits
-from zjobs.messages.requests import Cancel, Error, List, Retry, Submit, Wait
+from zjobs.messages.requests.changes import Cancel, Retry, Submit
+from zjobs.messages.requests.ops import Error
+from zjobs.messages.requests.queries import List, Wait
 from zjobs.messages.states import ErrorCode, JobState
 
 QUEUED, RUNNING, COMPLETED = JobState.QUEUED, JobState.IN_PROGRESS, JobState.COMPLETED

@@ -15,7 +15,7 @@ import pytest
 from zjobs import AsyncClient, Executor, as_completed, default_client, task
 from zjobs.client import BadRequest, Client, Job, JobFailed, NotFound, RemoteTraceback
 from zjobs.messages import values
-from zjobs.messages.requests import NewJob, Submit
+from zjobs.messages.requests.changes import NewJob, Submit
 from zjobs.messages.states import FailReason, JobState
 from zjobs.worker.tasks import REGISTRY
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from zjobs.messages.records import JobStatus
-from zjobs.messages.requests import Queue, Status, Submit
+from zjobs.messages.requests.changes import Submit
+from zjobs.messages.requests.queries import Queue, Status
 from zjobs.messages.states import JobState
 
 Start = Callable[..., "subprocess.Popen[str]"]

@@ -11,7 +11,9 @@ from zjobs.client import AsyncClient, BadData, Client, SchemaChanged
 from zjobs.client.cli.schema.files import SchemaFiles
 from zjobs.client.protocol.schemas import Schemas
 from zjobs.messages import values
-from zjobs.messages.requests import CheckedBy, Error, Schema, SchemaReply, Submit
+from zjobs.messages.requests.changes import CheckedBy, Submit
+from zjobs.messages.requests.ops import Error
+from zjobs.messages.requests.queries import Schema, SchemaReply
 from zjobs.messages.states import ErrorCode
 
 COUNT = {"properties": {"count": {"type": "integer"}}, "required": ["count"], "additionalProperties": False}

@@ -11,7 +11,7 @@ from zjobs.client.errors import NotPermitted
 from zjobs.client.protocol.shared_waits import MOST_REPLACED, MOST_REQUESTS, SharedWaits, Told
 from zjobs.messages.fields import MAX_WAIT_IDS
 from zjobs.messages.records import JobStatus
-from zjobs.messages.requests import Wait, WaitReply
+from zjobs.messages.requests.queries import Wait, WaitReply
 from zjobs.messages.states import JobState
 
 SECONDS = 10.0

@@ -18,7 +18,9 @@ from zjobs.client.cli import wait
 from zjobs.client.cli.show import text
 from zjobs.client.protocol import watch
 from zjobs.messages.records import Paused, TaskType
-from zjobs.messages.requests import Error, Info, PauseReply, Status, Submit, SubmitReply, TypesReply
+from zjobs.messages.requests.changes import PauseReply, Submit, SubmitReply
+from zjobs.messages.requests.ops import Error
+from zjobs.messages.requests.queries import Info, Status, TypesReply
 from zjobs.messages.states import ErrorCode, JobState
 
 QUEUED, RUNNING, COMPLETED, FAILED = (

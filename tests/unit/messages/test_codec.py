@@ -25,8 +25,9 @@ from zjobs.messages.fields import (
     check_of,
     fields_of,
 )
-from zjobs.messages.ops import REPLIES, REQUESTS
-from zjobs.messages.requests import NewJob, Queue, Result, Status, Submit
+from zjobs.messages.requests.changes import NewJob, Submit
+from zjobs.messages.requests.ops import REPLIES, REQUESTS
+from zjobs.messages.requests.queries import Queue, Result, Status
 from zjobs.messages.states import ErrorCode, Outcome
 
 GOLDEN = Path(__file__).parents[2] / "contract/golden/frames.txt"

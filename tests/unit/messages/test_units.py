@@ -6,15 +6,16 @@ from typing import Any, get_args
 
 import pytest
 
-from zjobs.messages import dispatch, events, records, requests
+from zjobs.messages import dispatch, events, records
+from zjobs.messages.requests import changes, ops, queries
 from zjobs.messages.units import DeliveryNumber, JobId, Ms, Us
 
 CLASSES = {
     kind
-    for module in (dispatch, events, records, requests)
+    for module in (dispatch, events, records, changes, queries)
     for kind in vars(module).values()
     if hasattr(kind, "_fields") and kind.__module__ == module.__name__
-}
+} | {ops.Error}
 
 
 def unit_of(name: str) -> Any:

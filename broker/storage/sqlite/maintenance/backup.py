@@ -17,8 +17,9 @@ from zjobs.broker.storage.sqlite import header
 from zjobs.broker.storage.sqlite.header import APPLICATION_ID_AT, Kind
 from zjobs.broker.storage.sqlite.maintenance import copies
 from zjobs.broker.storage.sqlite.opening import check_content, finish, open_journal
-from zjobs.messages import codec, ops
-from zjobs.messages.requests import Backup, BackupReply
+from zjobs.messages import codec
+from zjobs.messages.requests import ops
+from zjobs.messages.requests.queries import Backup, BackupReply
 from zjobs.messages.units import Ms
 from zjobs.program import endpoints, lock, zap
 

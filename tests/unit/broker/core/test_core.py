@@ -24,7 +24,8 @@ from zjobs.messages.dispatch import (
     TakeOver,
 )
 from zjobs.messages.records import BrokerName, TaskType
-from zjobs.messages.requests import Error, NewJob, Submit, SubmitReply
+from zjobs.messages.requests.changes import NewJob, Submit, SubmitReply
+from zjobs.messages.requests.ops import Error
 from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome, WorkerState
 
 

@@ -10,7 +10,7 @@ import pytest
 from zjobs.broker.core.needs import Needs
 from zjobs.messages.dispatch import Describe, Described
 from zjobs.messages.records import TaskType
-from zjobs.messages.requests import CheckedBy, NewJob, Submit
+from zjobs.messages.requests.changes import CheckedBy, NewJob, Submit
 from zjobs.messages.states import ErrorCode
 
 SCHEMA = b'{"type":"object"}'

@@ -10,26 +10,24 @@ import pytest
 
 from zjobs.broker.requests.access import ANYBODY, Who
 from zjobs.broker.requests.queries import PIECE_BYTES, Queries, Service, warnings
-from zjobs.messages import codec, ops
+from zjobs.messages import codec
 from zjobs.messages.dispatch import Described, Ended, Output, Progress, Running, TakeOver
 from zjobs.messages.records import Attempt, Limits, Missing, TaskType
-from zjobs.messages.requests import (
+from zjobs.messages.requests import ops
+from zjobs.messages.requests.changes import Cancel, CancelReply, NewJob, Submit
+from zjobs.messages.requests.ops import Reply
+from zjobs.messages.requests.queries import (
     Backup,
-    Cancel,
-    CancelReply,
     Hello,
     Info,
     List,
     Log,
-    NewJob,
     Queue,
-    Reply,
     Result,
     Schema,
     SchemaReply,
     Show,
     Status,
-    Submit,
     Types,
 )
 from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome, Role, WorkerState

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from zjobs.messages.records import Paused
-from zjobs.messages.requests import Error, NewJob, Status, Submit
+from zjobs.messages.requests.changes import NewJob, Submit
+from zjobs.messages.requests.ops import Error
+from zjobs.messages.requests.queries import Status
 from zjobs.messages.states import ErrorCode, JobState
 
 QUEUED, RUNNING, COMPLETED = JobState.QUEUED, JobState.IN_PROGRESS, JobState.COMPLETED

@@ -12,7 +12,8 @@ import pytest
 
 from zjobs.client.cli import follow
 from zjobs.messages.records import JobStatus, Paused
-from zjobs.messages.requests import Error, Log, Status, Wait
+from zjobs.messages.requests.ops import Error
+from zjobs.messages.requests.queries import Log, Status, Wait
 from zjobs.messages.states import ErrorCode, JobState, WorkerState
 
 QUEUED, RUNNING, COMPLETED = JobState.QUEUED, JobState.IN_PROGRESS, JobState.COMPLETED

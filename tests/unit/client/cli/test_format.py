@@ -10,7 +10,7 @@ import pytest
 from zjobs.client.cli.show import format, text
 from zjobs.messages.events import ServiceEvent
 from zjobs.messages.records import JobStatus, Limits, TaskType, WorkerInfo
-from zjobs.messages.requests import InfoReply, ShowReply
+from zjobs.messages.requests.queries import InfoReply, ShowReply
 from zjobs.messages.states import FailReason, JobState, WorkerState
 
 BASE = JobStatus(17, "reverse", JobState.QUEUED, 0, 0, 1, 0, 0)

@@ -16,7 +16,9 @@ from zjobs.client.cli.usage import COMMANDS
 from zjobs.client.protocol import watch
 from zjobs.messages import values
 from zjobs.messages.records import Limits
-from zjobs.messages.requests import Error, Schema, Status, Submit, SubmitReply
+from zjobs.messages.requests.changes import Submit, SubmitReply
+from zjobs.messages.requests.ops import Error
+from zjobs.messages.requests.queries import Schema, Status
 from zjobs.messages.states import ErrorCode, JobState, WorkerState
 
 QUEUED, RUNNING, COMPLETED, FAILED = (

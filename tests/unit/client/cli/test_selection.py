@@ -11,7 +11,8 @@ import pytest
 
 from zjobs.client import settings
 from zjobs.client.__main__ import main
-from zjobs.messages.requests import Cancel, Forget, List, Retry
+from zjobs.messages.requests.changes import Cancel, Forget, Retry
+from zjobs.messages.requests.queries import List
 from zjobs.messages.states import JobState
 
 QUEUED, RUNNING, COMPLETED, FAILED, CANCELLED = JobState

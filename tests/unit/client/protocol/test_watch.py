@@ -14,7 +14,7 @@ from zjobs.client.job import Watch
 from zjobs.client.protocol import watch
 from zjobs.client.protocol.watch import WatchEvent
 from zjobs.messages.records import JobStatus
-from zjobs.messages.requests import Status, Wait
+from zjobs.messages.requests.queries import Status, Wait
 from zjobs.messages.states import JobState
 
 QUEUED, RUNNING, COMPLETED = JobState.QUEUED, JobState.IN_PROGRESS, JobState.COMPLETED

@@ -14,7 +14,7 @@ from zjobs.client.protocol.watch import WatchEvent
 from zjobs.messages import codec
 from zjobs.messages.events import Listening, ServiceEvent
 from zjobs.messages.records import JobStatus, Limits
-from zjobs.messages.requests import Hello, HelloReply, List, ListReply
+from zjobs.messages.requests.queries import Hello, HelloReply, List, ListReply
 from zjobs.messages.states import JobState, WorkerState
 
 QUEUED, RUNNING, COMPLETED = JobState.QUEUED, JobState.IN_PROGRESS, JobState.COMPLETED

@@ -1,0 +1,1 @@
+"""Requests of clients, the replies to them, and one table of both."""

@@ -1,0 +1,127 @@
+"""Requests that change something, and the replies to them."""
+
+from typing import Annotated, NamedTuple
+
+from zjobs.messages.fields import (
+    DurationMs,
+    Id,
+    Ids,
+    Items,
+    Name,
+    Positive,
+    Priority,
+    Reason,
+    RequestKey,
+    SchemaDigest,
+    ShortText,
+    SomeIds,
+    TimeLimitMs,
+)
+from zjobs.messages.records import JobStatus, Missing, Paused
+from zjobs.messages.units import Ms
+
+
+class NewJob(NamedTuple):
+    """One job to queue. `data`: one packed msgpack value, None for no data. `time_limit_ms`: None for the type's."""
+
+    type: Name
+    data: bytes | None = None
+    priority: Priority = 0
+    delay_ms: DurationMs = Ms(0)
+    time_limit_ms: TimeLimitMs | None = None
+
+
+class CheckedBy(NamedTuple):
+    """The data of the jobs of this type was checked by the schema of this digest."""
+
+    type: Name
+    digest: SchemaDigest
+
+
+class Submit(NamedTuple):
+    """Queue jobs, all or none. The same request key again returns the same ids. `schemas`: those by which the client
+    checked the data; if a type has another one, the request is refused."""
+
+    request_key: RequestKey
+    jobs: Annotated[tuple[NewJob, ...], Items(1)]
+    schemas: tuple[CheckedBy, ...] = ()
+
+
+class SubmitReply(NamedTuple):
+    """The ids are first_id … first_id + count - 1. `checked`: the types were compared with a worker's."""
+
+    journal: ShortText
+    first_id: Id
+    count: Positive  # type: ignore[assignment]  # a tuple method of that name is hidden; nobody calls it
+    checked: bool
+
+
+class Cancel(NamedTuple):
+    """Cancel jobs. A running job ends soon after the reply."""
+
+    ids: SomeIds
+
+
+class CancelReply(NamedTuple):
+    """The jobs as they are now: cancelled, cancelling, or ended before."""
+
+    journal: ShortText
+    jobs: tuple[JobStatus, ...]
+    missing: tuple[Missing, ...]
+
+
+class Retry(NamedTuple):
+    """Submit copies of ended jobs; all or none."""
+
+    request_key: RequestKey
+    ids: SomeIds
+
+
+class RetryReply(NamedTuple):
+    """The copies have the ids first_id … first_id + count - 1, in the order asked."""
+
+    journal: ShortText
+    first_id: Id
+    count: Positive  # type: ignore[assignment]  # as in SubmitReply
+
+
+class Pause(NamedTuple):
+    """Nothing new starts until `Resume`; the running job goes on."""
+
+    reason: Reason = ""
+
+
+class Resume(NamedTuple):
+    """End a pause, if there is one."""
+
+
+class PauseReply(NamedTuple):
+    """The pause. `running`: the job that runs; `may_start`: jobs that were dispatched before the pause, in turn. No
+    other job starts."""
+
+    journal: ShortText
+    paused: Paused
+    running: Id | None
+    may_start: tuple[Id, ...]
+
+
+class ResumeReply(NamedTuple):
+    """The queue runs. `was`: the pause that this ended, None if there was none."""
+
+    journal: ShortText
+    was: Paused | None
+
+
+class Forget(NamedTuple):
+    """Drop ended jobs with their data, results and output."""
+
+    ids: SomeIds
+
+
+class ForgetReply(NamedTuple):
+    """What became of the ids. `kept`: jobs that have not ended."""
+
+    journal: ShortText
+    forgotten: Ids
+    kept: Ids
+    missing: tuple[Missing, ...]

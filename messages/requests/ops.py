@@ -1,0 +1,131 @@
+"""The operations: one entry for each request that a client may send.
+
+The entries determine which requests and replies exist, who may send them, what is committed before the reply, what that
+costs, and the table in docs/protocol.md. The broker carries out an operation with the methods of its name: one of
+`broker.core.core.Core` for its changes, one of `broker.requests.queries.Queries` for its reply.
+"""
+
+from enum import Enum
+from typing import Any, NamedTuple, Union
+
+from zjobs.messages.fields import ShortText, Text
+from zjobs.messages.requests import changes, queries
+from zjobs.messages.states import ErrorCode, Role
+
+
+class Error(NamedTuple):
+    """The reply to a request that was not carried out. `message` is a sentence for people."""
+
+    code: ErrorCode
+    message: Text
+    journal: ShortText = ""
+
+
+class Changes(str, Enum):
+    """What an operation changes, in words for people. ALL_OR_NONE: one commit, and the core replies. JOB_BY_JOB: a few
+    hundred jobs to a commit, and the reply is made after the last."""
+
+    NOTHING = "no"
+    ALL_OR_NONE = "yes, all or none"
+    JOB_BY_JOB = "yes, job by job"
+
+
+class Operation(NamedTuple):
+    """An operation. `role`: the least privileged one that may use it. `ids`: the request's field that names jobs; a
+    submitter may name its own only. `weight`: the list whose items each cost as much as a change of one job."""
+
+    name: str
+    request: Any
+    reply: Any
+    role: Role
+    changes: Changes = Changes.NOTHING
+    ids: str = ""
+    weight: str = ""
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The roles that may use it."""
+        roles = tuple(Role)
+        return roles[roles.index(self.role) :]
+
+    def ids_in(self, request: Any) -> tuple[int, ...]:
+        """Return the ids that a request names."""
+        named = getattr(request, self.ids) if self.ids else ()
+        return named if type(named) is tuple else (named,)
+
+    def weight_of(self, request: Any) -> int:
+        """Return the cost of a request's changes, in changes of one job."""
+        return len(getattr(request, self.weight)) if self.weight else 0
+
+
+OPERATIONS = (
+    Operation("hello", queries.Hello, queries.HelloReply, Role.VIEWER),
+    Operation("submit", changes.Submit, changes.SubmitReply, Role.SUBMITTER, Changes.ALL_OR_NONE, weight="jobs"),
+    Operation("status", queries.Status, queries.StatusReply, Role.VIEWER, ids="ids"),
+    Operation("queue", queries.Queue, queries.QueueReply, Role.VIEWER),
+    Operation("result", queries.Result, queries.ResultReply, Role.SUBMITTER, ids="id"),
+    Operation("wait", queries.Wait, queries.WaitReply, Role.VIEWER, ids="ids"),
+    Operation("show", queries.Show, queries.ShowReply, Role.VIEWER, ids="id"),
+    Operation(
+        "cancel", changes.Cancel, changes.CancelReply, Role.SUBMITTER, Changes.JOB_BY_JOB, ids="ids", weight="ids"
+    ),
+    Operation("retry", changes.Retry, changes.RetryReply, Role.SUBMITTER, Changes.ALL_OR_NONE, ids="ids", weight="ids"),
+    Operation("pause", changes.Pause, changes.PauseReply, Role.OPERATOR, Changes.ALL_OR_NONE),
+    Operation("resume", changes.Resume, changes.ResumeReply, Role.OPERATOR, Changes.ALL_OR_NONE),
+    Operation("log", queries.Log, queries.LogReply, Role.SUBMITTER, ids="id"),
+    Operation("list", queries.List, queries.ListReply, Role.VIEWER),
+    Operation(
+        "forget", changes.Forget, changes.ForgetReply, Role.SUBMITTER, Changes.JOB_BY_JOB, ids="ids", weight="ids"
+    ),
+    Operation("types", queries.Types, queries.TypesReply, Role.VIEWER),
+    Operation("schema", queries.Schema, queries.SchemaReply, Role.VIEWER),
+    Operation("info", queries.Info, queries.InfoReply, Role.VIEWER),
+    Operation("backup", queries.Backup, queries.BackupReply, Role.OPERATOR),
+)
+
+OPERATION_OF: dict[type, Operation] = {operation.request: operation for operation in OPERATIONS}
+REQUESTS: dict[str, Any] = {operation.name: operation.request for operation in OPERATIONS}
+REPLIES: dict[str, Any] = {operation.name: operation.reply for operation in OPERATIONS} | {"error": Error}
+
+Request = Union[
+    queries.Hello,
+    changes.Submit,
+    queries.Status,
+    queries.Queue,
+    queries.Result,
+    queries.Wait,
+    queries.Show,
+    changes.Cancel,
+    changes.Retry,
+    changes.Pause,
+    changes.Resume,
+    queries.Log,
+    queries.List,
+    changes.Forget,
+    queries.Types,
+    queries.Schema,
+    queries.Info,
+    queries.Backup,
+]
+
+Reply = Union[
+    queries.HelloReply,
+    changes.SubmitReply,
+    queries.StatusReply,
+    queries.QueueReply,
+    queries.ResultReply,
+    queries.WaitReply,
+    queries.ShowReply,
+    changes.CancelReply,
+    changes.RetryReply,
+    changes.PauseReply,
+    changes.ResumeReply,
+    queries.LogReply,
+    queries.ListReply,
+    changes.ForgetReply,
+    queries.TypesReply,
+    queries.SchemaReply,
+    queries.InfoReply,
+    queries.BackupReply,
+    Error,
+]
