@@ -35,6 +35,7 @@ from zjobs.broker.usage import (
     REFUSED,
     USAGE_ERROR,
     ZBROKER,
+    read_role,
 )
 from zjobs.messages.records import Limits
 from zjobs.messages.states import Role
@@ -87,6 +88,8 @@ def _manage_keys(command: str, values: dict[str, Any]) -> int:
             outcome = credentials.revoke(directory, values["NAME"])
         elif command == "keys list":
             outcome = credentials.listed(directory)
+        elif command == "keys role":
+            outcome = _change_role(directory, values["NAME"], values["ROLE"])
         else:
             outcome = _add_key(directory, values["NAME"], values["--role"], values["--out"])
     except OSError as error:
@@ -97,8 +100,15 @@ def _manage_keys(command: str, values: dict[str, Any]) -> int:
 
 def _add_key(directory: Path, name: str, role: Role | None, out: str | None) -> str:
     if role is None:
-        raise UsageError("keys add needs a role: --role viewer, submitter or operator")
+        raise UsageError("keys add needs a role: --role viewer, submitter, member or operator")
     return credentials.add(directory, name, role, Path(out or f"{name}.key"))
+
+
+def _change_role(directory: Path, name: str, word: str) -> str:
+    try:
+        return credentials.change_role(directory, name, read_role(word))
+    except ValueError as error:
+        raise UsageError(f"ROLE {error}") from None
 
 
 def _credentials(values: dict[str, Any]) -> Credentials | None:

@@ -75,8 +75,18 @@ def add(directory: Path, name: str, role: Role, file: Path) -> str:
     public, secret = _pair()
     comment = f"zjobs key of {name} ({role.value}). Whoever has this file is {name}: keep it to yourself."
     keyfiles.save(file, Credential(name, public, secret, broker.public), comment)
-    _place(directory / "clients" / name, f"role: {role.value}\npublic: {public}\n")
+    _admit(directory, Client(name, role, public))
     return f"{name} ({role.value}): hand over {file} and keep no copy"
+
+
+def change_role(directory: Path, name: str, role: Role) -> str:
+    """Gives a client another role; its key file stays valid. A running broker notices by itself."""
+    _broker(directory)
+    client = _client(directory / "clients" / name) if keyfiles.NAME.fullmatch(name) else None
+    if client is None:
+        raise _no_key(name)
+    _admit(directory, client._replace(role=role))
+    return f"{name} is a {role.value} from now on"
 
 
 def revoke(directory: Path, name: str) -> str:
@@ -87,7 +97,7 @@ def revoke(directory: Path, name: str) -> str:
             raise FileNotFoundError
         (directory / "clients" / name).unlink()
     except FileNotFoundError:
-        raise KeysError(f"there is no key named {name}; zbroker keys list shows all") from None
+        raise _no_key(name) from None
     return f"{name} is refused from now on"
 
 
@@ -113,6 +123,10 @@ def _client(path: Path) -> Client | None:
     return client if keyfiles.is_key(client.public) else None
 
 
+def _no_key(name: str) -> KeysError:
+    return KeysError(f"there is no key named {name}; zbroker keys list shows all")
+
+
 class Credentials:
     """The keys of a running broker. `worker`: the public key of its worker."""
 
@@ -124,15 +138,15 @@ class Credentials:
         lock.make_private(directory / "clients")
         self.public, self.secret, self.worker = pair.public, pair.secret, pair.server
         self._seen: int | None = None
-        self._revoked = False
+        self._changed = False
         self._by_key: dict[str, Who] = {}
         self.refresh()
 
-    def take_revoked(self) -> bool:
-        """Return whether a key was revoked since the last call."""
+    def take_changed(self) -> bool:
+        """Return whether a key was revoked, or got another role, since the last call."""
         self.refresh()
-        revoked, self._revoked = self._revoked, False
-        return revoked
+        changed, self._changed = self._changed, False
+        return changed
 
     def refresh(self) -> None:
         """Reads what has changed in the directory."""
@@ -145,11 +159,11 @@ class Credentials:
             changed_at, admitted = 0, []
         except OSError:
             return  # such as no descriptor left: that revokes nobody, and is tried again
-        before = set(self._by_key)
+        before = self._by_key
         self._by_key = {client.public: Who(client.name, client.role) for client in admitted}
         self._by_key[self.public] = Who("broker", Role.OPERATOR)  # for `zbroker backup` on the broker's own host
         self._seen = changed_at if time.clock_gettime(time.CLOCK_REALTIME) * 1e9 - changed_at > TICK_NS else None
-        self._revoked = self._revoked or bool(before - set(self._by_key))
+        self._changed = self._changed or any(self._by_key.get(key) != who for key, who in before.items())
 
     def who(self, public: str) -> Who | None:
         """Return the holder of this key; None if it is not admitted."""
@@ -174,6 +188,10 @@ def _save_worker(directory: Path, worker: tuple[str, str], broker: str) -> None:
     keyfiles.save(
         directory / "worker.key", Credential("worker", *worker, broker), "zjobs worker: belongs on its host alone"
     )
+
+
+def _admit(directory: Path, client: Client) -> None:
+    _place(directory / "clients" / client.name, f"role: {client.role.value}\npublic: {client.public}\n")
 
 
 def _place(path: Path, content: str) -> None:

@@ -255,9 +255,9 @@ class Broker:
         return sees(who, "" if job_id is None else self._server.owner_of(job_id) or "")
 
     def _refresh_keys(self) -> None:
-        """Read changed keys. If one was revoked, cut all event streams; the permitted clients reconnect."""
-        if self._keys is not None and self._keys.take_revoked():
-            log.info("a key was revoked: event streams begin anew")
+        """Read changed keys. If one was revoked or has another role, cut all event streams; clients reconnect."""
+        if self._keys is not None and self._keys.take_changed():
+            log.info("a key was revoked or has another role: event streams begin anew")
             self._reopen_events()
             self._requests.answer_revoked(self._keys)
 

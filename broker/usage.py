@@ -18,7 +18,7 @@ LARGEST = 1 << 31
 MOST_WAITING = 250  # half of the replies that one connection may leave unread
 
 SERVE = ("",)
-KEYS = ("keys init", "keys add", "keys list", "keys revoke", "keys worker")
+KEYS = ("keys init", "keys add", "keys role", "keys list", "keys revoke", "keys worker")
 
 _count = partial(integer, low=1, high=LARGEST)
 _size = partial(size, low=1, high=LARGEST)
@@ -28,7 +28,8 @@ def _mib(size_bytes: int) -> str:
     return f"{size_bytes >> 20}MiB"
 
 
-def _role(text: str) -> Role:
+def read_role(text: str) -> Role:
+    """Raises ValueError for a word that is no role."""
     return Role(one_of(text, [role.value for role in Role]))
 
 
@@ -68,6 +69,12 @@ may have open. The files that were there are moved aside. Jobs do not start befo
         "NAME",
         "admit NAME and write its key file",
         "Admit NAME and write its key file.",
+    ),
+    Command(
+        "keys role",
+        "NAME ROLE",
+        "give NAME another role",
+        "Give NAME another role. Its key file stays valid, and a running broker notices at once.",
     ),
     Command("keys list", "", "list who is admitted", "List who is admitted, in which role."),
     Command(
@@ -220,10 +227,10 @@ OPTIONS = (
     Option(
         "--role",
         "ROLE",
-        "viewer (sees states), submitter (submits, and may do anything with its own jobs) or operator (may do"
-        " everything)",
+        "viewer (sees states), submitter (submits, and may do anything with its own jobs), member (a submitter that"
+        " sees the states of others' jobs) or operator (may do everything)",
         ("keys add",),
-        _role,
+        read_role,
     ),
     Option(
         "--out",

@@ -80,9 +80,10 @@ class Role(str, Enum):
     """What the holder of a key may do, the least first.
 
     A viewer sees states, not what is in jobs. A submitter submits, does as it likes with its own jobs, and sees no
-    others. An operator may do everything.
+    others. A member sees others' jobs as a viewer does, too. An operator may do everything.
     """
 
     VIEWER = "viewer"
     SUBMITTER = "submitter"
+    MEMBER = "member"
     OPERATOR = "operator"

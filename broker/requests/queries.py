@@ -15,7 +15,7 @@ from zjobs.broker.core.jobs import EndedJob, Job
 from zjobs.broker.core.needs import NOTHING, Needs, OutputNeed, OutputPiece, ResultNeed, ResultPiece
 from zjobs.broker.core.queue_state import QueueState
 from zjobs.broker.core.worker_status import Instant
-from zjobs.broker.requests.access import Who, sees
+from zjobs.broker.requests.access import Who, reads, sees
 from zjobs.broker.storage.api import Journal
 from zjobs.messages.events import JobEvent
 from zjobs.messages.records import JobStatus, Limits, Missing, WholeResult
@@ -46,7 +46,7 @@ from zjobs.messages.requests.queries import (
     Wait,
     WaitReply,
 )
-from zjobs.messages.states import ErrorCode, JobState, Role
+from zjobs.messages.states import ErrorCode, JobState
 from zjobs.messages.units import JobId, Ms
 from zjobs.program.version import VERSION
 
@@ -208,14 +208,14 @@ class Queries(NamedTuple):
             jobs = [found[job_id] for job_id in ids if job_id in found and found[job_id].state.final]
             missing = [Missing(job_id, self.core.why_missing(job_id)) for job_id in ids if job_id not in found]
         statuses = tuple(job_status(self.core, job, self.now) for job in jobs)
-        results = tuple(self._whole_results(jobs)) if request.results and self.who.role is not Role.VIEWER else ()
+        results = tuple(self._whole_results(jobs)) if request.results else ()
         return WaitReply(self.core.journal, statuses, tuple(missing), results)
 
     def _whole_results(self, jobs: Sequence[Job]) -> Iterator[WholeResult]:
-        """As many as fit into a piece."""
+        """As many as fit into a piece, of jobs that the client may read."""
         room = PIECE_BYTES
         for job in jobs:
-            if job.state is JobState.COMPLETED:
+            if job.state is JobState.COMPLETED and reads(self.who, job.owner):
                 body = self.ended[job.id].result if job.id in self.ended else self._result(job.id)
                 room -= len(body)
                 if room < 0:
@@ -259,13 +259,14 @@ class Queries(NamedTuple):
         return ListReply(core.journal, tuple(found), JobId(before) if before else None)
 
     def show(self, request: Show) -> Reply:
-        """Return all that is known of one job. A viewer gets neither tracebacks nor file names."""
+        """Return all that is known of one job. Who may not read it gets neither tracebacks nor file names."""
         found = self.journal.read(Needs(jobs=[request.id], details=[request.id]))
         job, details = found.jobs.get(request.id), found.details.get(request.id)
         if job is None or details is None:
             return self._no_such_job(request.id)
         attempts = details.attempts
-        if self.who.role is Role.VIEWER:  # a traceback shows the task's own code
+        whole = reads(self.who, job.owner)
+        if not whole:  # a traceback shows the task's own code
             attempts = tuple(attempt._replace(detail="") for attempt in attempts)
         return ShowReply(
             self.core.journal,
@@ -278,7 +279,7 @@ class Queries(NamedTuple):
             details.copies,
             attempts,
             job.killed,
-            None if self.who.role is Role.VIEWER else job.output_file,
+            job.output_file if whole else None,
             job.left_behind,
         )
 

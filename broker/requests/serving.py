@@ -24,7 +24,7 @@ from zjobs.messages import codec
 from zjobs.messages.requests.changes import Forget
 from zjobs.messages.requests.ops import OPERATION_OF, REQUESTS, Changes, Error, Reply, Request
 from zjobs.messages.requests.queries import Backup, Result, ResultReply, Wait, WaitReply
-from zjobs.messages.states import ErrorCode, Role
+from zjobs.messages.states import ErrorCode
 from zjobs.messages.units import JobId
 
 JOB_VALUES = 12  # upper bound on the values in one job of a submit
@@ -141,7 +141,7 @@ class Server:
             reply = yield from self._reply(pending.envelope, request, who)
             if ids := _waits_for(request, reply):
                 ended = yield WaitFor(ids, request.wait_ms)  # type: ignore[union-attr]
-                who = self._who(request, key)  # it may have been revoked meanwhile
+                who = self._still_permitted(request, key, who)
                 reply = yield from self._reply(pending.envelope, request, who, ended)  # type: ignore[arg-type]
         except codec.DecodeError as error:
             reply = Error(error.code, str(error))
@@ -200,8 +200,16 @@ class Server:
         operation = OPERATION_OF[type(request)]
         for ids in _pages(operation.ids_in(request)):
             _refuse(refusal(operation, ids, who, self.owner_of))
-            if len(ids) == PAGE and who.role is Role.SUBMITTER:
+            if len(ids) == PAGE and who.role in operation.own_only:
                 yield None
+        return who
+
+    def _still_permitted(self, request: Request, key: str, before: Who) -> Who:
+        """Return who asks, after a wait. Raises Refused if the key was revoked meanwhile, or its role is another."""
+        who = self._who(request, key)
+        if who != before:
+            operation = OPERATION_OF[type(request)]
+            _refuse(refusal(operation, operation.ids_in(request), who, self.owner_of))
         return who
 
     def _who(self, request: Request, key: str) -> Who:

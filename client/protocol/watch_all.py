@@ -59,7 +59,7 @@ class WatchingAll(Watching):
         """Return why no event came. A broker with keys has just replied, so it does not permit the subscription."""
         if self._to.key is None:
             return BrokerUnreachable(self._endpoint, self._to.timeout)
-        return NotPermitted("this key may not watch all jobs; this needs a key of the role viewer or operator")
+        return NotPermitted("this key may not watch all jobs; this needs a key of the role viewer, member or operator")
 
     def _subscribe(self) -> Flow[None]:
         if not self._topics:

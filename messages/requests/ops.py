@@ -31,8 +31,8 @@ class Changes(str, Enum):
 
 
 class Operation(NamedTuple):
-    """An operation. `role`: the least privileged one that may use it. `ids`: the request's field that names jobs; a
-    submitter may name its own only. `weight`: the list whose items each cost as much as a change of one job."""
+    """An operation. `role`: the least privileged one that may use it. `ids`: the request's field that names jobs; see
+    `own_only`. `weight`: the list whose items each cost as much as a change of one job."""
 
     name: str
     request: Any
@@ -47,6 +47,14 @@ class Operation(NamedTuple):
         """The roles that may use it."""
         roles = tuple(Role)
         return roles[roles.index(self.role) :]
+
+    @property
+    def own_only(self) -> tuple[Role, ...]:
+        """The roles that may name only their own jobs. A member may do with others' jobs what a viewer may."""
+        if not self.ids:
+            return ()
+        narrow = (Role.SUBMITTER,) if self.role is Role.VIEWER else (Role.SUBMITTER, Role.MEMBER)
+        return tuple(role for role in self.roles if role in narrow)
 
     def ids_in(self, request: Any) -> tuple[int, ...]:
         """Return the ids that a request names."""

@@ -136,7 +136,8 @@ def operations_table() -> str:
     lines = ["| operation | who may | changes state |", "| --- | --- | --- |"]
     for operation in ops.OPERATIONS:
         who = "everybody" if len(operation.roles) == len(Role) else ", ".join(role.value for role in operation.roles)
-        own = "; a submitter with its own jobs" if operation.ids else ""
+        narrow = " and ".join(role.value for role in operation.own_only)
+        own = f"; {narrow} with their own jobs" if narrow else ""
         lines.append(f"| `{operation.name}` | {who}{own} | {operation.changes.value} |")
     return "\n".join(lines)
 

@@ -49,6 +49,17 @@ def test_add_list_and_revoke(keyed: Any) -> None:
         broker_keys.revoke(keyed.keys, "alice")
 
 
+def test_another_role_for_the_same_key(keyed: Any) -> None:
+    """Its file stays as it is; a name without a key and a word that is no role are refused, and change nothing."""
+    alice = keyfiles.load(keyed.add("alice", "submitter"))
+    assert keyed.manage("role", "alice", "member") == "alice is a member from now on\n"
+    assert keyed.manage("list") == f"alice  member  {alice.public}\n"
+    for words, code, why in ((("bob", "viewer"), 78, "no key named bob"), (("alice", "king"), 64, "is not one of")):
+        ended = keyed.service.run("broker", "keys", "role", *words, "--keys", str(keyed.keys))
+        assert ended.returncode == code and why in ended.stderr, ended
+    assert keyed.manage("list") == f"alice  member  {alice.public}\n"
+
+
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "-x", "a b", "\x1b[31m", "ä", "x" * 65])
 def test_names_that_are_none(keyed: Any, name: str) -> None:
     """A name is a file's name and stands in logs and tables: nothing that could act in either."""
@@ -56,6 +67,8 @@ def test_names_that_are_none(keyed: Any, name: str) -> None:
         broker_keys.add(keyed.keys, name, Role.VIEWER, keyed.files / "x.key")
     with pytest.raises(KeysError, match="no key named"):
         broker_keys.revoke(keyed.keys, name)
+    with pytest.raises(KeysError, match="no key named"):
+        broker_keys.change_role(keyed.keys, name, Role.VIEWER)
     assert list(keyed.files.iterdir()) == []
 
 
@@ -86,7 +99,7 @@ def test_changes_within_one_tick_of_the_clock(keyed: Any) -> None:
         ring.refresh()
         assert ring.who(public) is not None
         broker_keys.revoke(keyed.keys, "alice")
-        assert ring.take_revoked() and ring.who(public) is None
+        assert ring.take_changed() and ring.who(public) is None
 
 
 def test_what_else_lies_in_the_folder(keyed: Any) -> None:
@@ -108,7 +121,7 @@ def test_the_folder_is_gone(keyed: Any) -> None:
     ring.refresh()
     assert ring.who(public)
     (keyed.keys / "clients").rename(keyed.keys / "away")
-    assert ring.take_revoked() and ring.who(public) is None
+    assert ring.take_changed() and ring.who(public) is None
 
 
 # --- a running broker ------------------------------------------------------------------------------------------------
@@ -173,6 +186,38 @@ def test_revocation(keyed: Any) -> None:
     while not all(job.id in of_all.known and of_all.known[job.id].state.final for job in (*jobs.values(), late)):
         assert of_all.next(20) is not None
     of_all.close()
+
+
+def test_a_role_that_changes_while_the_broker_runs(keyed: Any, ask: Any) -> None:
+    """The next request has it, a stream that it forbids ends, and a request that waits is judged by it in the end."""
+    keyed.add("alice", "operator")
+    keyed.add("bob", "submitter")
+    keyed.start()
+    alice, bob = keyed.client("alice"), keyed.client("bob")
+    job = bob.submit("once_gate", {"name": "g"})
+    stream = alice.watch([job.id])
+    raised: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            job_of_bob.result(60)
+        except errors.ZjobsError as error:
+            raised.append(error)
+
+    job_of_bob = alice.job(job.id)
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    assert ask(alice, "log", id=job.id)["op"] == "log"
+    keyed.manage("role", "alice", "submitter")
+    assert ask(alice, "log", id=job.id)["code"] == "not_permitted"
+    with stream, pytest.raises(errors.NotPermitted):
+        while stream.next(60) is not None:
+            pass
+    keyed.service.open_gate("g")
+    waiting.join(60)
+    assert len(raised) == 1 and isinstance(raised[0], errors.NotPermitted)
+    keyed.manage("role", "alice", "member")
+    assert ask(alice, "status", ids=[job.id])["op"] == "status"
 
 
 def test_a_stream_without_requests_ends(keyed: Any) -> None:

@@ -19,11 +19,12 @@ Ask = Callable[..., dict[str, Any]]
 
 
 class Row(NamedTuple):
-    """Who may do it: a viewer; a submitter with its own job, with another's; an operator."""
+    """Who may do it: a viewer; a submitter or member with its own job; each with another's; an operator."""
 
     viewer: bool
     own: bool
     others: bool
+    member: bool
     operator: bool
     fields: Callable[[int], dict[str, Any]] = lambda job_id: {}
 
@@ -38,34 +39,35 @@ def by_ids(job_id: int) -> dict[str, Any]:
 
 # Written out once more, and not read from the code: that is what is tested.
 TABLE = {
-    "hello": Row(YES, YES, YES, YES),
-    "submit": Row(NO, YES, YES, YES, lambda job_id: {"request_key": f"k{job_id}", "jobs": [{"type": "reverse"}]}),
-    "status": Row(YES, YES, NO, YES, by_ids),
-    "queue": Row(YES, YES, YES, YES),
-    "result": Row(NO, YES, NO, YES, by_id),
-    "wait": Row(YES, YES, NO, YES, by_ids),
-    "show": Row(YES, YES, NO, YES, by_id),
-    "cancel": Row(NO, YES, NO, YES, by_ids),
-    "retry": Row(NO, YES, NO, YES, lambda job_id: {"request_key": f"r{job_id}", "ids": [job_id]}),
-    "pause": Row(NO, NO, NO, YES),
-    "resume": Row(NO, NO, NO, YES),
-    "log": Row(NO, YES, NO, YES, by_id),
-    "list": Row(YES, YES, YES, YES),
-    "types": Row(YES, YES, YES, YES),
-    "schema": Row(YES, YES, YES, YES, lambda job_id: {"type": "reverse"}),
-    "info": Row(YES, YES, YES, YES),
-    "backup": Row(NO, NO, NO, YES, lambda job_id: {"name": "x", "pause_ms": 0}),
-    "forget": Row(NO, YES, NO, YES, by_ids),
+    "hello": Row(YES, YES, YES, YES, YES),
+    "submit": Row(NO, YES, YES, YES, YES, lambda job_id: {"request_key": f"k{job_id}", "jobs": [{"type": "reverse"}]}),
+    "status": Row(YES, YES, NO, YES, YES, by_ids),
+    "queue": Row(YES, YES, YES, YES, YES),
+    "result": Row(NO, YES, NO, NO, YES, by_id),
+    "wait": Row(YES, YES, NO, YES, YES, by_ids),
+    "show": Row(YES, YES, NO, YES, YES, by_id),
+    "cancel": Row(NO, YES, NO, NO, YES, by_ids),
+    "retry": Row(NO, YES, NO, NO, YES, lambda job_id: {"request_key": f"r{job_id}", "ids": [job_id]}),
+    "pause": Row(NO, NO, NO, NO, YES),
+    "resume": Row(NO, NO, NO, NO, YES),
+    "log": Row(NO, YES, NO, NO, YES, by_id),
+    "list": Row(YES, YES, YES, YES, YES),
+    "types": Row(YES, YES, YES, YES, YES),
+    "schema": Row(YES, YES, YES, YES, YES, lambda job_id: {"type": "reverse"}),
+    "info": Row(YES, YES, YES, YES, YES),
+    "backup": Row(NO, NO, NO, NO, YES, lambda job_id: {"name": "x", "pause_ms": 0}),
+    "forget": Row(NO, YES, NO, NO, YES, by_ids),
 }
 
 
 @pytest.fixture
 def people(keyed: Any) -> Any:
-    """A service with a viewer, two submitters and an operator; `jobs` has one ended job of each who may submit."""
-    for name, role in (("eve", "viewer"), ("alice", "submitter"), ("bob", "submitter"), ("boss", "operator")):
+    """A service with people of each role, two of them submitters; `jobs` has an ended job of each who may submit."""
+    roles = {"eve": "viewer", "alice": "submitter", "bob": "submitter", "mia": "member", "boss": "operator"}
+    for name, role in roles.items():
         keyed.add(name, role)
     keyed.start()
-    keyed.jobs = {name: keyed.client(name).submit("reverse", name) for name in ("alice", "bob", "boss")}
+    keyed.jobs = {name: keyed.client(name).submit("reverse", name) for name in roles if name != "eve"}
     for job in keyed.jobs.values():
         job.wait(20)
     return keyed
@@ -80,11 +82,13 @@ def test_the_table_is_complete() -> None:
     assert set(TABLE) == set(ops.REQUESTS)
 
 
-@pytest.mark.parametrize("role", ["viewer", "own", "others", "operator"])
-def test_every_request_for_every_role(role: str, people: Any, ask: Ask) -> None:
+@pytest.mark.parametrize(
+    ("role", "name"),
+    [("viewer", "eve"), ("own", "alice"), ("own", "mia"), ("others", "alice"), ("member", "mia"), ("operator", "boss")],
+)
+def test_every_request_for_every_role(role: str, name: str, people: Any, ask: Ask) -> None:
     """As the table says; a refusal names a role that would do, and the one it names does."""
-    name = {"viewer": "eve", "operator": "boss"}.get(role, "alice")
-    job_id = people.jobs["alice" if role == "own" else "bob"].id
+    job_id = people.jobs[name if role == "own" else "bob"].id
     client = people.client(name)
     for op, row in TABLE.items():
         reply = ask(client, op, **row.fields(job_id))
@@ -92,6 +96,21 @@ def test_every_request_for_every_role(role: str, people: Any, ask: Ask) -> None:
         if not permitted(reply):
             named = [each.value for each in Role if each.value in reply["message"].partition("the role ")[2]]
             assert named and all(row.operator if each == "operator" else row.own for each in named), (op, reply)
+
+
+def test_a_member_sees_others_jobs_as_a_viewer_does(people: Any, ask: Ask) -> None:
+    """States, lists, events; neither results nor tracebacks, which it has of its own."""
+    mia, bob = people.client("mia"), people.client("bob")
+    theirs, own = people.jobs["bob"], people.jobs["mia"]
+    assert {job.owner for job in mia.list()} == set(people.jobs)
+    assert mia.status([theirs.id, own.id]).missing == ()
+    told = ask(mia, "wait", ids=[theirs.id, own.id], results=True)
+    assert [each["id"] for each in told["jobs"]] == [theirs.id, own.id]
+    assert [each["id"] for each in told["results"]] == [own.id]
+    failed = [client.submit("interrupts") for client in (bob, mia)]
+    with mia.watch([job.id for job in failed]) as watching:
+        watching.wait(20)
+    assert [bool(mia.show(job.id).attempts[0].detail) for job in failed] == [False, True]
 
 
 def test_the_owner_is_told(people: Any) -> None:
@@ -109,7 +128,7 @@ def test_a_submitter_sees_its_own_jobs(people: Any) -> None:
     alice, theirs = people.client("alice"), people.jobs["bob"].id
     own = people.jobs["alice"].id
     assert [job.id for job in alice.list()] == [own]
-    assert {job.owner for job in people.client("eve").list()} == {"alice", "bob", "boss"}
+    assert {job.owner for job in people.client("eve").list()} == set(people.jobs)
     people.client("boss").pause()
     for name in ("bob", "alice"):
         people.client(name).submit("reverse", "queued")
@@ -125,7 +144,7 @@ def test_a_refusal_on_the_command_line(people: Any) -> None:
     """Exit code 5, and the sentence says which role would do; --json has the code."""
     ended = people.zclient("eve", "submit", "reverse", "x")
     assert (ended.returncode, ended.stdout) == (5, "")
-    assert ended.stderr == "zclient: eve is a viewer; this needs a key of the role submitter or operator\n"
+    assert ended.stderr == "zclient: eve is a viewer; this needs a key of the role submitter, member or operator\n"
     assert '"code": "not_permitted"' in people.zclient("eve", "pause", "--json").stderr
     ended = people.zclient("alice", "cancel", str(people.jobs["bob"].id))
     assert ended.returncode == 5 and "only a key of the role operator" in ended.stderr
@@ -161,8 +180,8 @@ def test_the_same_key_of_two_submitters(people: Any) -> None:
 
 def test_watching(people: Any) -> None:
     """A submitter watches its own jobs and no others; viewer and operator all of them."""
-    watching = [people.client(name).watch() for name in ("eve", "boss")]
-    with pytest.raises(errors.NotPermitted, match="viewer or operator"):
+    watching = [people.client(name).watch() for name in ("eve", "mia", "boss")]
+    with pytest.raises(errors.NotPermitted, match="viewer, member or operator"):
         people.client("alice", timeout=1).watch()
     with pytest.raises(errors.NotPermitted):
         people.client("alice").watch([people.jobs["bob"].id])

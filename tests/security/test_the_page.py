@@ -132,7 +132,7 @@ def test_two_machines_step_by_step(machines: dict[str, Machine], until: Callable
 
 def test_the_table_of_roles_is_that_of_the_code() -> None:
     """Each command of the table may be used by the roles that it says, and no other."""
-    table = re.findall(r"^\| (`.+?) \|(.*?)\|(.*?)\|(.*?)\|$", PAGE, re.MULTILINE)
+    table = re.findall(r"^\| (`.+?) \|(.*?)\|(.*?)\|(.*?)\|(.*?)\|$", PAGE, re.MULTILINE)
     rules = {operation.name: set(operation.roles) for operation in ops.OPERATIONS}
     told: set[str] = set()
     for words, *cells in table:

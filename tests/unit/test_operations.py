@@ -54,5 +54,5 @@ def test_an_entry_names_fields_that_its_request_has(operation: Operation) -> Non
 
 def test_roles_are_in_order() -> None:
     """Who may more comes later, and may all that one before may: `Operation.roles` rests on it."""
-    assert list(Role) == [Role.VIEWER, Role.SUBMITTER, Role.OPERATOR]
-    assert [len(each.roles) for each in OPERATIONS if each.name in ("list", "submit", "pause")] == [2, 1, 3]
+    assert list(Role) == [Role.VIEWER, Role.SUBMITTER, Role.MEMBER, Role.OPERATOR]
+    assert [len(each.roles) for each in OPERATIONS if each.name in ("list", "submit", "pause")] == [3, 1, 4]
