@@ -18,7 +18,7 @@ SETTLED_MIB = 400
 def test_a_message_of_100000_empty_frames_is_refused(stage: Any) -> None:
     """It is thrown away frame by frame, and answered by an error."""
     before = stage.rss_mib()
-    count = 10 * stage.times
+    count = 4 * stage.times
     for _ in range(count):
         with stage.service.dealer() as sender:
             sender.send_multipart([b""] * 100_000)

@@ -101,7 +101,7 @@ def test_every_request_is_answered(stage: Any) -> None:
     with stage.service.dealer() as asking:
 
         @settings(
-            max_examples=400 * stage.times,
+            max_examples=200 * stage.times,
             deadline=None,
             database=None,
             derandomize=True,

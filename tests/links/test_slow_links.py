@@ -73,14 +73,14 @@ def test_small_messages_are_not_held_up_by_large_ones(linked: Start, link: Link,
         job.result(timeout=LONG_S)  # both are short, as far as is known: so they are handed over together
     link.slow_down("1mbit")
     client.pause()
-    large, next_one = client.submit("make", 2 * MIB), client.submit("until_told", "small")
+    large, next_one = client.submit("make", 4 * MIB), client.submit("until_told", "small")
     client.resume()
     work = service.place / "work"
     service.until((work / "began-small").exists, "the next job began")
     client.cancel([next_one.id])
     service.until((work / "ended-small").exists, "the next job was told to end")
     assert large.status().state is JobState.IN_PROGRESS, "the result is still on its way"
-    assert len(large.result(timeout=LONG_S)) == 2 * MIB
+    assert len(large.result(timeout=LONG_S)) == 4 * MIB
     service.until(lambda: next_one.status().state is JobState.CANCELLED, "the next job is cancelled")
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tests.conftest import Service
 
-PAUSES = 60
-JOBS = 4_000
+PAUSES = 25
+JOBS = 1_600
 
 
 def ended(service: Service, ids: list[int]) -> set[int]:

@@ -127,7 +127,7 @@ class FileMachine(Machine):
             self.folder.cleanup()
 
 
-@pytest.mark.parametrize(("machine", "examples"), [(Machine, 90), (RestoringMachine, 60), (FileMachine, 8)])
+@pytest.mark.parametrize(("machine", "examples"), [(Machine, 60), (RestoringMachine, 40), (FileMachine, 6)])
 def test_no_run_of_events_breaks_a_promise(machine: type[Machine], examples: int) -> None:
     """Whatever happens, in whatever order, the promises in `simulation.oracle` hold; in the end every job is final."""
     modest = settings(max_examples=examples, stateful_step_count=50, derandomize=True, database=None, deadline=None)
