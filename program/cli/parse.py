@@ -114,26 +114,44 @@ def _split(argv: list[str], program: Program, command: Command) -> tuple[dict[st
             words.append(word)
             continue
         name, equals, attached = word.partition("=")
-        option = table.get(name) or _unknown(name, program, command, table)
+        option = table.get(name) or _unknown(word, rest[-1:], program, command, table)
         value = _value(option, attached if equals else None, rest)
         given[option.name] = [*given.get(option.name, []), value] if option.repeatable else [value]
     return given, words
 
 
-def _unknown(name: str, program: Program, command: Command, table: dict[str, Option]) -> NoReturn:
+def _unknown(word: str, behind: list[str], program: Program, command: Command, table: dict[str, Option]) -> NoReturn:
+    name = word.partition("=")[0]
     called = f"{program.name} {command.name}".strip()
+    as_argument = _as_argument(word, behind, table)
     owners = [owner for option in program.options if name in (option.name, option.short) for owner in option.commands]
     if owners:
         *most, last = [owner or program.name for owner in owners]
         others = f"{', '.join(most)} and {last}" if most else last
-        raise UsageError(f"{name} is an option of {others}, not of {command.name or program.name}")
+        raise UsageError(f"{name} is an option of {others}, not of {command.name or program.name}{as_argument}")
     near = nearest(name, filter(None, table))
     if near:
         raise UsageError(f"there is no option {name}; did you mean {near}?")
+    if as_argument:
+        raise UsageError(f"there is no option {name}{as_argument}")
     hints = [f"{called} --help lists all"] if name.startswith("--") else []
     if command.words:
         hints.append("words that begin with a dash go after --")
     raise UsageError("; ".join([f"there is no option {name}", *hints]))
+
+
+def _as_argument(word: str, behind: list[str], table: dict[str, Option]) -> str:
+    """How `--exposure 3` is written where parameters have an option, as the end of a sentence; else empty."""
+    name, equals, value = word.removeprefix("--").partition("=")
+    option = next((option for option in table.values() if option.value == "NAME=VALUE"), None)
+    if option is None or not word.startswith("--"):
+        return ""
+    if not equals:
+        value = next((each for each in behind if not each.startswith("-")), "VALUE")
+    import shlex  # only for those who erred
+
+    named = name.replace("-", "_")
+    return f"; a parameter of the type is given as {option.name} {shlex.quote(f'{named}={value}')}"
 
 
 def _value(option: Option, attached: str | None, rest: list[str]) -> str | None:

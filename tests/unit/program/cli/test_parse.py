@@ -76,8 +76,11 @@ WRONG = [
     ("put k --brokr=x", "there is no option --brokr; did you mean --broker?"),
     (
         "put k --owner=x",
-        "there is no option --owner; zcopy put --help lists all; words that begin with a dash go after --",
+        "there is no option --owner; a parameter of the type is given as --arg owner=x",
     ),
+    ("put k --dark-time 3 4", "there is no option --dark-time; a parameter of the type is given as --arg dark_time=3"),
+    ("put k --dark --json", "there is no option --dark; a parameter of the type is given as --arg dark=VALUE"),
+    ("put k --dark=$x", "there is no option --dark; a parameter of the type is given as --arg 'dark=$x'"),
     ("put k -5", "there is no option -5; words that begin with a dash go after --"),
     ("put k --key", "--key needs a value: --key KEY"),
     (
@@ -87,7 +90,7 @@ WRONG = [
     ("put k --arg", "--arg needs a value: --arg NAME=VALUE"),
     ("put k --json=1", "--json takes no value"),
     ("put k --times 10", "--times: '10' is not a whole number from 1 to 9"),
-    ("put k --long", "--long is an option of list, not of put"),
+    ("put k --long", "--long is an option of list, not of put; a parameter of the type is given as --arg long=VALUE"),
     ("list --arg a=1", "--arg is an option of put, not of list"),
     ("list --owner me", "there is no option --owner; zcopy list --help lists all"),
 ]
