@@ -126,6 +126,10 @@ class QueueState:
         ids += map(JobId, self._queue.first(count - len(ids)))
         return ids if running is None else [running, *ids]
 
+    def delayed_ids(self, count: int) -> list[JobId]:
+        """Return the ids of the delayed jobs that will be ready soonest, at most `count`."""
+        return [JobId(job_id) for job_id in self._delayed.first(count)]
+
     def next_deadline_ms(self, now: Instant) -> int | None:
         """Return when the next turn is due if nothing arrives (monotonic), None for never."""
         if self._lacks_record:

@@ -185,6 +185,24 @@ class DelayedJobs:
             heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
+    def first(self, count: int) -> list[int]:
+        """Return the ids of the jobs that will be ready soonest, at most `count`.
+
+        Walks down the heap, so that those behind cost nothing; stale entries among them are looked at, but not many.
+        """
+        ids: dict[int, None] = {}
+        front = [(entry, place) for place, entry in enumerate(self._heap[:1])]
+        for _ in range(count + FEW):
+            if not front or len(ids) == count:
+                break
+            (at, job_id, _), place = heappop(front)
+            if self._ready_at.get(job_id) == at:
+                ids[job_id] = None
+            for below in (2 * place + 1, 2 * place + 2):
+                if below < len(self._heap):
+                    heappush(front, (self._heap[below], below))
+        return list(ids)
+
     def wake(self, mono_ms: int) -> list[tuple[int, int]]:
         """Remove the jobs whose delay has ended, and return them as (priority, id)."""
         ready = []

@@ -159,12 +159,13 @@ class Queries(NamedTuple):
         return StatusReply(core.journal, jobs, missing, core.queued, core.worker.state, core.paused is not None)
 
     def queue(self, request: Queue) -> Steps[QueueReply]:
-        """Return the running job and the next ones. A submitter sees its own only."""
+        """Return the running job, the next ones and delayed ones. A submitter sees its own only."""
         jobs, _ = yield from self._statuses(self.core.next_ids(request.limit))
-        jobs = tuple(job for job in jobs if sees(self.who, job.owner))
+        delayed, _ = yield from self._statuses(self.core.delayed_ids(request.delayed_limit))
+        jobs, delayed = (tuple(job for job in some if sees(self.who, job.owner)) for some in (jobs, delayed))
         core = self.core
         paused, change = core.paused is not None, core.counters.change
-        return QueueReply(core.journal, jobs, core.queued, core.dispatched, core.worker.state, paused, change)
+        return QueueReply(core.journal, jobs, core.queued, core.dispatched, core.worker.state, paused, change, delayed)
 
     def cancel(self, request: Cancel) -> Steps[CancelReply]:
         """Return the status of the jobs, whose cancels are committed by now."""

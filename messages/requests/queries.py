@@ -12,6 +12,7 @@ from zjobs.messages.fields import (
     Name,
     Number,
     Page,
+    PageOrNone,
     SchemaDigest,
     ShortText,
     Text,
@@ -54,13 +55,15 @@ class StatusReply(NamedTuple):
 
 
 class Queue(NamedTuple):
-    """Ask for the running job and the `limit` jobs that start next."""
+    """Ask for the running job and the `limit` jobs that start next, and for `delayed_limit` jobs that are not ready."""
 
     limit: Page = 20
+    delayed_limit: PageOrNone = 0
 
 
 class QueueReply(NamedTuple):
-    """The next jobs. `dispatched`: how many the worker has; any may start at once. `change`: as in events."""
+    """The next jobs. `dispatched`: how many the worker has; any may start at once. `change`: as in events. `delayed`:
+    jobs that are not ready yet, those that will be soonest first."""
 
     journal: ShortText
     jobs: tuple[JobStatus, ...]
@@ -69,6 +72,7 @@ class QueueReply(NamedTuple):
     worker: WorkerState
     paused: bool
     change: Number
+    delayed: tuple[JobStatus, ...] = ()
 
 
 class Result(NamedTuple):

@@ -52,6 +52,7 @@ BOUNDED: dict[str, st.SearchStrategy[Any]] = {
     "wait_ms": st.integers(0, MAX_WAIT_MS),
     "priority": st.integers(-MAX_PRIORITY, MAX_PRIORITY),
     "limit": st.integers(1, MAX_PAGE),
+    "delayed_limit": st.integers(0, MAX_PAGE),
     "delay_ms": DURATION,
     "grace_ms": DURATION,
     "retry_delay_ms": DURATION,

@@ -195,6 +195,8 @@ class Rooms(RuleBasedStateMachine):
     @invariant()
     def is_the_same(self) -> None:
         assert len(self.room) == len(self.waiting)
+        in_turn = sorted(self.waiting, key=lambda job_id: (self.waiting[job_id][0], job_id))
+        assert [self.room.first(count) for count in (0, 2, 9)] == [[], in_turn[:2], in_turn]
         assert self.room.next_ready_at() == min((at for at, _ in self.waiting.values()), default=None)
         assert [job_id in self.room for job_id in range(1, 10)] == [
             delivery in self.waiting for delivery in range(1, 10)
@@ -217,4 +219,5 @@ def test_places_of_jobs_that_wait_no_more_are_cleared_away() -> None:
             room.remove(job_id)
     assert room.entries() < 4 * len(room) == 4_000
     assert room.next_ready_at() == 1_000_000
+    assert room.first(3) == [0, 100, 200]
     assert len(room.wake(2_000_000)) == 1_000

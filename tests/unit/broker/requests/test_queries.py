@@ -118,6 +118,18 @@ def test_the_queue_is_the_running_job_and_the_next(ready: Any, limit: int) -> No
     assert (reply.queued, reply.worker, reply.paused) == (29, WorkerState.READY, False)
 
 
+def test_the_queue_tells_of_delayed_jobs(ready: Any) -> None:
+    """As many as asked for, soonest first, with the time when each is ready; a submitter's own alone."""
+    for owner, request_key, delay_ms in (("alice", "a", 900), ("bob", "b", 300), ("alice", "c", 600)):
+        ready.ask(Submit(request_key, (NewJob("once", delay_ms=delay_ms),)), owner=owner)
+    ready.turn()
+    for limit, ids in ((0, []), (2, [2, 3]), (9, [2, 3, 1])):
+        reply = ask(ready, Queue(delayed_limit=limit))
+        assert ([s.id for s in reply.delayed], reply.jobs) == (ids, ())
+    assert [s.ready_at for s in reply.delayed] == [ready.now.wall_ms + after for after in (300, 600, 900)]
+    assert [s.id for s in ask(ready, Queue(delayed_limit=9), Who("alice", Role.SUBMITTER)).delayed] == [3, 1]
+
+
 def test_ids_that_are_named_twice(ready: Any) -> None:
     """status and cancel answer for each mention, in the order asked; retry copies for each; forget drops once."""
     ready.submit("once")
