@@ -14,7 +14,7 @@ def main() -> NoReturn:
         print("zbroker: this program runs only on Linux (the Windows Subsystem for Linux will do)", file=sys.stderr)
         sys.exit(78)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from zjobs.broker.cli import run
+    from zjobs.broker.cli.main import run
 
     code = run(sys.argv[1:])
     sys.stdout.flush()

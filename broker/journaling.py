@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from zjobs.broker.core.jobs import Instant
 from zjobs.broker.core.needs import NOTHING, Read, TurnNeeds
-from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.storage.api import Journal, StorageError
 from zjobs.broker.turn import Inputs, Said, Turn
 

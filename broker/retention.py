@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from zjobs.broker.core.core import Core
-from zjobs.broker.core.jobs import Job, Service
+from zjobs.broker.core.jobs import Instant, Job, Service
 from zjobs.broker.core.needs import Read
-from zjobs.broker.core.worker_status import Instant
 
 STEP_JOBS = 100
 STEP_BYTES = 16 << 20

@@ -17,9 +17,8 @@ from typing import NamedTuple
 
 from zjobs.broker.core.admission import Rules
 from zjobs.broker.core.core import Core
-from zjobs.broker.core.jobs import Changes, Effects, EndedJob, Envelope, JobChange, Loaded
+from zjobs.broker.core.jobs import Changes, Effects, EndedJob, Envelope, Instant, JobChange, Loaded
 from zjobs.broker.core.needs import Needs, Read, TurnNeeds
-from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.retention import Retention
 from zjobs.broker.sending import Sending
 from zjobs.messages import codec

@@ -54,8 +54,8 @@ if TYPE_CHECKING:
     from zjobs.client.futures import JobFuture as JobFuture
     from zjobs.client.job import Job as Job
     from zjobs.client.job import Watch as Watch
+    from zjobs.client.protocol.events.watch import WatchEvent as WatchEvent
     from zjobs.client.protocol.job import NO_DATA as NO_DATA
-    from zjobs.client.protocol.watch import WatchEvent as WatchEvent
 
 # Where the names are that are no errors.
 _HOMES = {

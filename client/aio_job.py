@@ -11,9 +11,9 @@ from zjobs.client.job import request_key_or_new, watching
 from zjobs.client.net.async_connection import AsyncFlowRunner, run
 from zjobs.client.protocol import operations, submission, waiting
 from zjobs.client.protocol.actions import Action, Flow, Follow, Listen, Topics
+from zjobs.client.protocol.events.watch import WatchEvent
 from zjobs.client.protocol.job import JobHandle
 from zjobs.client.protocol.waiting import Ends
-from zjobs.client.protocol.watch import WatchEvent
 from zjobs.messages.events import ServiceEvent
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import WorkerState

@@ -21,7 +21,7 @@ from zjobs.messages.states import WorkerState
 from zjobs.program import clock
 
 if TYPE_CHECKING:
-    from zjobs.client.protocol.watch import WatchEvent, Watching
+    from zjobs.client.protocol.events.watch import WatchEvent, Watching
     from zjobs.messages.events import ServiceEvent
 
 T = TypeVar("T")
@@ -125,10 +125,10 @@ def _unpickled(kind: Callable[..., FlowRunner], address: str, key_file: str, id:
 def watching(to: Settings, ids: Iterable[int] | None, journal: str | None) -> Watching:
     """Return the state of a watch of these jobs, or of all jobs without ids."""
     if ids is not None:
-        from zjobs.client.protocol.watch import Watching  # a start of zclient that only submits does without it
+        from zjobs.client.protocol.events.watch import Watching  # a start of zclient that only submits does without it
 
         return Watching(to, iter(ids), journal)
-    from zjobs.client.protocol.watch_all import WatchingAll  # most programs never need it
+    from zjobs.client.protocol.events.watch_all import WatchingAll  # most programs never need it
 
     return WatchingAll(to)
 

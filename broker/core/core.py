@@ -12,38 +12,36 @@ socket, file, log or random numbers of its own, and never calls storage. One tur
 `broker.turn` is around it: there the effects are committed, then said. If the commit fails, the core is thrown away and
 loaded anew.
 
-What is there stands in `queue_state`. `admission` says which jobs are admitted, `lifecycle` what becomes of one.
+`queue_state` says what is there, `queue_changes` makes the changes. `admission` says which jobs are admitted,
+`lifecycle` what becomes of one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from zjobs.broker.core import admission, lifecycle
-from zjobs.broker.core.admission import Admission, Rules
+from zjobs.broker.core.admission import Rules
 from zjobs.broker.core.jobs import (
     Dispatched,
     Effects,
     Envelope,
+    Instant,
     Job,
     JobChange,
     Loaded,
-    Printed,
     Step,
-    Submitted,
 )
-from zjobs.broker.core.lifecycle import Fate, next_state
+from zjobs.broker.core.lifecycle import next_state
 from zjobs.broker.core.needs import Needs, Read
-from zjobs.broker.core.queue_state import QueueState
+from zjobs.broker.core.queue_changes import QueueChanges
 from zjobs.broker.core.schemas import Schemas, outdated
-from zjobs.broker.core.worker_status import Instant
 from zjobs.messages.dispatch import Described, Ended, Heartbeat, Output, Piece, Progress, Received, Reports, Started
-from zjobs.messages.records import BrokerName, Missing, Paused
+from zjobs.messages.records import BrokerName, Missing
 from zjobs.messages.requests.changes import (
     Cancel,
     Forget,
     ForgetReply,
-    NewJob,
     Pause,
     PauseReply,
     Resume,
@@ -53,26 +51,21 @@ from zjobs.messages.requests.changes import (
     Submit,
     SubmitReply,
 )
-from zjobs.messages.requests.ops import OPERATION_OF, Error, Reply, Request
+from zjobs.messages.requests.ops import OPERATION_OF, Error, Request
 from zjobs.messages.states import JobState
 from zjobs.messages.units import JobId, Ms
 
 PREFETCH = 256
-MOST_AT_HAND = 2 * PREFETCH  # records of ready jobs, before those of new jobs are no longer kept
 DISPATCHED_TOGETHER = 16
 NIL = b"\xc0"  # msgpack: nothing
 
 
-class Core(QueueState):
+class Core(QueueChanges):
     """One queue, and what is decided about it."""
 
     def __init__(self, loaded: Loaded, rules: Rules, name: BrokerName, now: Instant) -> None:
-        super().__init__(loaded, rules.limits, name, now)
-        self._rules = rules
-        self._admission = Admission(loaded.owned, rules)
-        self._effects = Effects()
+        super().__init__(loaded, rules, name, now)
         self._schemas = Schemas(loaded.schemas, loaded.types)
-        self._surplus: set[int] = set()  # new jobs whose records are not kept in memory
 
     # --- the begin of a turn -------------------------------------------------------------------------------------
 
@@ -198,17 +191,6 @@ class Core(QueueState):
                 forgotten.append(job_id)
         self._reply(reply_to, ForgetReply(self.journal, tuple(forgotten), tuple(kept), tuple(missing)))
 
-    def record_service(self, now: Instant) -> None:
-        """Writes down the journal's service though nothing else is."""
-        self._effects.changes.service = self.service(now)
-
-    def drop(self, job: Job) -> bool:
-        """Drops one ended job. Returns False if that cannot be: it has ended in this very turn."""
-        if not self._jobs.forget(job.id):
-            return False
-        self._totals[job.state.value] -= 1
-        return True
-
     # --- the worker ------------------------------------------------------------------------------------------------
 
     def on_heartbeat(self, heartbeat: Heartbeat, new_session: str, now: Instant) -> None:
@@ -275,11 +257,6 @@ class Core(QueueState):
             self._effects.changes.results.append((job.id, NIL if ended.result is None else ended.result))
         self._settle(fate, now)
 
-    def _keep_output(self, job: Job, offset: int, body: bytes) -> None:
-        """Keeps what the present run of a job has printed, of much of it the end."""
-        kept_from = max(0, offset + len(body) - self._rules.limits.output_bytes)
-        self._effects.changes.outputs.append(Printed(job.id, job.attempts + job.reruns + 1, offset, body, kept_from))
-
     # --- the end of a turn -------------------------------------------------------------------------------------------
 
     def end_turn(self, now: Instant) -> Effects:
@@ -335,57 +312,3 @@ class Core(QueueState):
         if self._dispatch.in_flight.delivery_of(job.id) is not None:
             return True
         return job.id not in self._delayed and job.id not in self._surplus
-
-    # --- small parts -------------------------------------------------------------------------------------------------
-
-    def _give_ids(self, owner: str, request: Submit | Retry, jobs: Sequence[NewJob] | Sequence[Job]) -> Submitted:
-        given = self._admission.admit(owner, request, jobs, self._totals["next_id"])
-        self._totals["next_id"] += given.count
-        self._effects.changes.submitted[owner, request.request_key] = given
-        return given
-
-    def _add(self, job: Job, delay_ms: int, now: Instant) -> None:
-        """A new job. At the end of a long queue, its record is read again when its turn comes."""
-        if len(self._jobs) >= self.dispatched + MOST_AT_HAND:
-            self._surplus.add(job.id)
-        self._jobs.add(job)
-        self._put_in_place(job, delay_ms, now)
-        self._tell(job)
-
-    def _settle(self, fate: Fate, now: Instant, state: JobState = JobState.IN_PROGRESS) -> None:
-        """Takes a job along its arrow, writes that down and tells of it."""
-        job = fate.job
-        after = next_state(job, fate.step, state)
-        if fate.attempt is not None:
-            self._effects.changes.attempts.append((job.id, fate.attempt))
-        if fate.step is Step.RETRY:
-            job = job._replace(ready_at=Ms(now.wall_ms + fate.delay_ms))
-        job = self._write(job._replace(state=after, cancelling=job.cancelling and not after.final))
-        if after is JobState.QUEUED:
-            self._put_in_place(job, fate.delay_ms, now)
-        else:
-            self._totals[after.value] += 1
-            self._admission.ended(job.owner)
-        pauses = self._rules.pause_on == "failed" or (fate.lost and self._rules.pause_on == "lost")
-        if fate.mishap and pauses and self.paused is None:  # the first reason stands: the others may follow from it
-            self._pause(fate.mishap, now)
-
-    def _write(self, job: Job) -> Job:
-        """Writes down what has changed in a job, and tells of it; returns its record as it is now."""
-        job = job._replace(version=job.version + 1)
-        self._jobs.write(job)
-        self._tell(job)
-        return job
-
-    def _tell(self, job: Job) -> None:
-        self._totals["change"] += 1
-        self._effects.job_changes.append(JobChange(job, self._totals["change"]))
-
-    def _pause(self, reason: str, now: Instant) -> Paused:
-        self.paused = Paused(now.wall_ms, reason[:1000])
-        self._effects.changes.pauses.append(self.paused)
-        self._dispatch.recall()
-        return self.paused
-
-    def _reply(self, reply_to: Envelope, reply: Reply) -> None:
-        self._effects.replies.append((reply_to, reply))

@@ -17,6 +17,13 @@ from zjobs.messages.units import DeliveryNumber, JobId, Ms
 Envelope = tuple[bytes, ...]
 
 
+class Instant(NamedTuple):
+    """The time, twice: `mono_ms` for intervals, `wall_ms` (since 1970, UTC) for what people are shown."""
+
+    mono_ms: Ms
+    wall_ms: Ms
+
+
 class Step(str, Enum):
     """What can happen to a job."""
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from zjobs.broker.core.jobs import TRANSITIONS, Job, Step
-from zjobs.messages.dispatch import Ended, Invalid, Report
-from zjobs.messages.flow import Arrivals
+from zjobs.messages.dispatch import Ended
 from zjobs.messages.records import Attempt, TaskType
 from zjobs.messages.states import FailReason, JobState, Outcome
-from zjobs.messages.units import DeliveryNumber, JobId, Ms, Us
+from zjobs.messages.units import Ms
 
 DETERMINISTIC = frozenset({FailReason.BAD_DATA, FailReason.BAD_RESULT})  # a retry would end the same way
 LONGEST_RETRY_DELAY_MS = 3_600_000
@@ -123,51 +122,3 @@ def _cancelled(job: Job, attempt: Attempt | None = None) -> Fate:
 def _attempt(job: Job, outcome: Outcome, message: str, detail: str) -> Attempt:
     assert job.ended_at is not None
     return Attempt(job.run, outcome, job.started_at, job.ended_at, job.reason, message, detail)
-
-
-# --- checks of reports: in pieces, too large, or invalid -------------------------------------------------------------
-
-
-def whole_report(said: Report | Invalid, arrivals: Arrivals, result_bytes: int) -> Report | Invalid | None:
-    """Return the report with its whole result, None if its beginning is missing; one too large is not joined."""
-    if not isinstance(said, Ended) or not said.result_from or _size(said) > result_bytes:
-        return said
-    joined = arrivals.joined(said.result_from, said.result)
-    return None if joined is None else said._replace(result=joined[0], result_from=0)
-
-
-def checked_report(
-    report: Report | Invalid, next_job: tuple[DeliveryNumber, JobId], result_bytes: int
-) -> tuple[Report | Invalid, str]:
-    """Return the report and "". If it is an end that cannot be stored, return a failure in its place, and why.
-
-    `next_job`: delivery number and id of the job that ends next, 0 if none is in flight. An invalid end still says that
-    a job has ended, and the order says which one.
-    """
-    if isinstance(report, Ended):
-        size = _size(report)
-        if size <= result_bytes or report.outcome is not Outcome.COMPLETED:
-            return report, ""
-        failed = report
-        why = f"the packed result has {size:,} bytes, more than the limit of {result_bytes:,}"
-    elif isinstance(report, Invalid) and report.ended and next_job[0]:
-        delivery, job_id = next_job
-        failed = Ended(report.delivery or delivery, Outcome.FAILED, Us(0), id=report.id or job_id)
-        why = f"the worker's report of its end is invalid: {report.why}"
-    else:
-        return report, ""
-    failed = failed._replace(result=None, result_from=0, reason=FailReason.BAD_RESULT, message=why)
-    return failed._replace(outcome=Outcome.FAILED), why
-
-
-def described_report(number: int, report: Report | Invalid) -> str:
-    """Describe a report that this journal does not expect."""
-    if isinstance(report, Invalid):
-        return f"report number {number}, which is invalid ({report.why})"
-    of_job = getattr(report, "id", 0)
-    return f"a report of number {report.delivery}, job {of_job}, which this journal does not expect"
-
-
-def _size(ended: Ended) -> int:
-    """The size of the whole result."""
-    return ended.result_from + len(ended.result or b"")

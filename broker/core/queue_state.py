@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from zjobs.broker.core.dispatch import Dispatch
-from zjobs.broker.core.jobs import Counters, Job, JobTable, Loaded, Service
+from zjobs.broker.core.jobs import Counters, Instant, Job, JobTable, Loaded, Service
 from zjobs.broker.core.lifecycle import Moment
 from zjobs.broker.core.ready import DelayedJobs, Queue
-from zjobs.broker.core.worker_status import Instant, WorkerStatus
+from zjobs.broker.core.worker.dispatch import Dispatch
+from zjobs.broker.core.worker.status import WorkerStatus
 from zjobs.messages.records import BrokerName, Limits, TaskType
 from zjobs.messages.states import ErrorCode
 from zjobs.messages.units import DeliveryNumber, JobId, Ms

@@ -11,13 +11,12 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from zjobs.broker.core.admission import unknown_type
-from zjobs.broker.core.jobs import EndedJob, Job
+from zjobs.broker.core.jobs import EndedJob, Instant, Job
 from zjobs.broker.core.needs import NOTHING, Needs, OutputNeed, OutputPiece, ResultNeed, ResultPiece
 from zjobs.broker.core.queue_state import QueueState
-from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.requests.access import Who, reads, sees
+from zjobs.broker.requests.job_status import job_status
 from zjobs.broker.storage.api import Journal
-from zjobs.messages.events import JobEvent
 from zjobs.messages.records import JobStatus, Limits, Missing, WholeResult
 from zjobs.messages.requests.changes import Cancel, CancelReply, Forget, ForgetReply
 from zjobs.messages.requests.ops import OPERATION_OF, Error, Reply, Request
@@ -71,59 +70,6 @@ class Service(NamedTuple):
     libzmq: str
     started_ms: int
     journal_bytes: int | None = None
-
-
-def job_status(core: QueueState, job: Job, now: Instant) -> JobStatus:
-    """Return a job as clients see it: its record, its place in the queue, and what the worker reports of its run."""
-    status = JobStatus(
-        job.id,
-        job.type,
-        job.state,
-        job.version,
-        0,
-        job.submitted_at,
-        job.attempts,
-        job.reruns,
-        core.ahead(job),
-        job.elapsed_ms,
-        job.started_at,
-        job.ended_at,
-        job.reason,
-        job.message,
-        job.priority,
-        core.ready_at(job, now),
-        job.cancelling,
-        output_bytes=job.output_bytes,
-        owner=job.owner,
-        run=job.run,
-        max_attempts=core.type_of(job).max_attempts,
-    )
-    running = core.running
-    return status if running is None or running.id != job.id else _running(status, core, now)
-
-
-def job_event(core: QueueState, job: Job, change: int | None, now: Instant) -> JobEvent:
-    """Return the event for watchers of a job. It has no texts; `show` has them."""
-    status = job_status(core, job, now)._replace(note=None)
-    return JobEvent(core.journal, status, change, core.worker.state, core.paused is not None)
-
-
-def _running(status: JobStatus, core: QueueState, now: Instant) -> JobStatus:
-    report = core.worker.report
-    elapsed_ms = Ms(now.mono_ms - core.worker.running_since_ms)
-    return status._replace(
-        state=JobState.IN_PROGRESS,
-        progress=report.progress,
-        ahead=None,
-        elapsed_ms=elapsed_ms,
-        started_at=core.running_started_at,
-        ended_at=None,
-        run=status.run + 1,
-        fraction=report.fraction,
-        note=report.note,
-        output_bytes=core.running.output_bytes if core.running else 0,
-        stuck_ms=report.stuck_ms,
-    )
 
 
 class Queries(NamedTuple):

@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from zjobs.broker.core.jobs import EndedJob, Envelope
+from zjobs.broker.core.jobs import EndedJob, Envelope, Instant
 from zjobs.broker.core.needs import Needs
 from zjobs.broker.core.queue_state import QueueState
-from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.credentials import Credentials
 from zjobs.broker.net import frames
 from zjobs.broker.requests.access import ANYBODY, Who, refusal

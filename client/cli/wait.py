@@ -11,8 +11,8 @@ from zjobs.client.cli.show import format, text
 from zjobs.client.cli.submit import submitted
 from zjobs.client.errors import BrokerUnreachable, StillRunning, WaitTimeout, ZjobsError
 from zjobs.client.job import Watch
+from zjobs.client.protocol.events.watch import WatchEvent
 from zjobs.client.protocol.job import ended_without_result, ids_of
-from zjobs.client.protocol.watch import WatchEvent
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests.changes import SubmitReply
 from zjobs.messages.states import JobState

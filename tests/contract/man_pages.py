@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zjobs.broker.usage import ZBROKER
+from zjobs.broker.cli.usage import ZBROKER
 from zjobs.client.cli.usage import ZCLIENT
 from zjobs.gateway.usage import ZGATEWAY
 from zjobs.program.cli.man import man_page

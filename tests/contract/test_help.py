@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.man_pages import pages
-from zjobs.broker import usage as broker
+from zjobs.broker.cli import usage as broker
 from zjobs.client.cli import exit_codes
 from zjobs.client.cli.usage import ZCLIENT
 from zjobs.gateway import usage as gateway

@@ -135,7 +135,7 @@ class Forge:
 
 
 def serve() -> None:
-    import zjobs.broker.cli
+    import zjobs.broker.cli.main
     import zjobs.worker.cli  # noqa: F401 - imported before the forks, so that none of them has to
 
     codes: dict[int, int] = {}

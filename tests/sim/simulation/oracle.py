@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from zjobs.broker.core.jobs import Changes, Job, Loaded
-from zjobs.broker.core.worker_status import Instant
+from zjobs.broker.core.jobs import Changes, Instant, Job, Loaded
 from zjobs.messages.dispatch import DispatchedJob, Jobs
 from zjobs.messages.records import TaskType
 from zjobs.messages.requests.changes import PauseReply, Retry, RetryReply, Submit, SubmitReply

@@ -8,9 +8,8 @@ import pytest
 
 from zjobs.broker.core.admission import Rules
 from zjobs.broker.core.core import Core
-from zjobs.broker.core.jobs import Effects, Envelope, Job
+from zjobs.broker.core.jobs import Effects, Envelope, Instant, Job
 from zjobs.broker.core.needs import Details, Needs, OutputNeed, OutputPiece, ResultNeed, ResultPiece, TurnNeeds
-from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.journaling import read
 from zjobs.broker.storage.sqlite.database import MEMORY
 from zjobs.broker.storage.sqlite.journal import SqliteJournal

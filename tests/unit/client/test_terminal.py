@@ -16,7 +16,7 @@ import pytest
 
 from zjobs.client.cli import wait
 from zjobs.client.cli.show import text
-from zjobs.client.protocol import watch
+from zjobs.client.protocol.events import watch
 from zjobs.messages.records import Paused, TaskType
 from zjobs.messages.requests.changes import PauseReply, Submit, SubmitReply
 from zjobs.messages.requests.ops import Error

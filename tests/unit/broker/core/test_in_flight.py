@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zjobs.broker.core.in_flight import WINDOW_BYTES, WINDOW_JOBS, WINDOW_US, Averages, Weight, Window
+from zjobs.broker.core.worker.in_flight import WINDOW_BYTES, WINDOW_JOBS, WINDOW_US, Averages, Weight, Window
 
 QUICK = Weight(100, 10, False)
 

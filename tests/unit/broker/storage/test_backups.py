@@ -17,9 +17,8 @@ import pytest
 from zjobs.broker import cli
 from zjobs.broker.core.admission import Rules
 from zjobs.broker.core.core import Core
-from zjobs.broker.core.jobs import Changes, Counters, Job, Session
+from zjobs.broker.core.jobs import Changes, Counters, Instant, Job, Session
 from zjobs.broker.core.needs import Needs
-from zjobs.broker.core.worker_status import Instant
 from zjobs.broker.storage.api import JournalError, MaintenanceError, StorageError
 from zjobs.broker.storage.sqlite import opening, reading
 from zjobs.broker.storage.sqlite.header import LOG, Kind, kind_of

@@ -13,7 +13,7 @@ import pytest
 from zjobs.client.__main__ import main
 from zjobs.client.cli import wait
 from zjobs.client.cli.usage import COMMANDS
-from zjobs.client.protocol import watch
+from zjobs.client.protocol.events import watch
 from zjobs.messages import values
 from zjobs.messages.records import Limits
 from zjobs.messages.requests.changes import Submit, SubmitReply

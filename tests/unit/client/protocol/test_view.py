@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from zjobs.client.protocol.watch import Statuses, is_newer
+from zjobs.client.protocol.events.watch import Statuses, is_newer
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState
 

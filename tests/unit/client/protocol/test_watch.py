@@ -11,8 +11,8 @@ import pytest
 
 from zjobs.client import Client, errors
 from zjobs.client.job import Watch
-from zjobs.client.protocol import watch
-from zjobs.client.protocol.watch import WatchEvent
+from zjobs.client.protocol.events import watch
+from zjobs.client.protocol.events.watch import WatchEvent
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests.queries import Status, Wait
 from zjobs.messages.states import JobState

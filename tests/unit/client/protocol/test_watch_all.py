@@ -8,9 +8,9 @@ import pytest
 
 from zjobs.client import Client, errors
 from zjobs.client.net.connection import run
-from zjobs.client.protocol import watch, watch_all
 from zjobs.client.protocol.actions import Ask, Heard, Listen, Sleep
-from zjobs.client.protocol.watch import WatchEvent
+from zjobs.client.protocol.events import watch, watch_all
+from zjobs.client.protocol.events.watch import WatchEvent
 from zjobs.messages import codec
 from zjobs.messages.events import Listening, ServiceEvent
 from zjobs.messages.records import JobStatus, Limits

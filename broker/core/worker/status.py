@@ -13,13 +13,6 @@ SILENT_AFTER_MS = 3_000
 STALLED_AFTER_MS = 5_000  # five heartbeats
 
 
-class Instant(NamedTuple):
-    """The time, twice: `mono_ms` for intervals, `wall_ms` (since 1970, UTC) for what people are shown."""
-
-    mono_ms: Ms
-    wall_ms: Ms
-
-
 class RunReport(NamedTuple):
     """What the running task and its process have reported."""
 

@@ -9,31 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from zjobs.broker.core import lifecycle
-from zjobs.broker.core.in_flight import Decided, Heard, InDoubt, InFlight, Reported
-from zjobs.broker.core.jobs import Job, Loaded, Session
-from zjobs.broker.core.worker_status import Instant, WorkerStatus
-from zjobs.messages.dispatch import (
-    Ack,
-    Arrived,
-    CancelRun,
-    Describe,
-    Ended,
-    Heartbeat,
-    Invalid,
-    Output,
-    Piece,
-    Progress,
-    Recall,
-    Received,
-    Rejected,
-    Report,
-    Reports,
-    Returned,
-    Started,
-    StartSession,
-    TakeOver,
-)
+from zjobs.broker.core.jobs import Instant, Job, Loaded, Session
+from zjobs.broker.core.worker.decided import Decided, Heard, InDoubt
+from zjobs.broker.core.worker.in_flight import InFlight
+from zjobs.broker.core.worker.reports import Reported, checked_report, described_report, whole_report
+from zjobs.broker.core.worker.status import WorkerStatus
+from zjobs.messages import dispatch as d
 from zjobs.messages.flow import Arrivals
 from zjobs.messages.records import BrokerName, Limits, TaskType
 from zjobs.messages.units import DeliveryNumber, JobId, Ms
@@ -88,7 +69,7 @@ class Dispatch:
 
     # --- what the worker says --------------------------------------------------------------------------------
 
-    def on_heartbeat(self, heartbeat: Heartbeat, new_session: str, now: Instant) -> Heard:
+    def on_heartbeat(self, heartbeat: d.Heartbeat, new_session: str, now: Instant) -> Heard:
         """The worker as it is now. `new_session`: the name for a session, if this heartbeat leads to one."""
         self.status.heard(heartbeat, now.mono_ms)
         journaled = self._session
@@ -105,32 +86,32 @@ class Dispatch:
         self._refuse(heartbeat)
         return Heard()
 
-    def on_started(self, message: Started, now: Instant) -> None:
+    def on_started(self, message: d.Started, now: Instant) -> None:
         """The worker began a job; of use only to those who look on."""
         if self._is_present(message.session) and self._is_next(message.delivery):
             self._began(message.delivery, now)
 
-    def on_progress(self, message: Progress, now: Instant) -> None:
+    def on_progress(self, message: d.Progress, now: Instant) -> None:
         """The running task told of itself."""
         if self._counts(message, now) and message.delivery == self.status.running:
             self.status.reported(message)
             self._decided.run_changed = True
 
-    def on_piece(self, message: Piece, now: Instant) -> None:
+    def on_piece(self, message: d.Piece, now: Instant) -> None:
         """A part of the next report's result. It is in memory alone until that report comes."""
         if self._counts(message, now):
             assert self._session is not None
             if message.number == self._session.reports_done + 1:
                 self._arrivals.hold(message.offset, message.body)
 
-    def on_received(self, message: Received, lost: bool, now: Instant) -> None:
+    def on_received(self, message: d.Received, lost: bool, now: Instant) -> None:
         """How much of what was sent the worker has. `lost`: not all, of the present round."""
         if self._is_present(message.session):
             self.status.lives(now.mono_ms)
             if lost:
                 self._send_again(message.taken)
 
-    def on_reports(self, message: Reports, now: Instant) -> list[Reported]:
+    def on_reports(self, message: d.Reports, now: Instant) -> list[Reported]:
         """Accepts the reports that come next, each of them once, and returns the jobs that they are about."""
         reported: list[Reported] = []
         if not self._counts(message, now):
@@ -140,17 +121,17 @@ class Dispatch:
         for number, said in enumerate(message.reports, message.first):
             if number != done + 1:
                 continue  # a repeat, or one whose predecessor was lost on the way
-            whole = lifecycle.whole_report(said, self._arrivals, self._limits.result_bytes)
+            whole = whole_report(said, self._arrivals, self._limits.result_bytes)
             if whole is None:
                 self._lost_round = message.round
                 break
-            report, why = lifecycle.checked_report(whole, self.in_flight.next_job, self._limits.result_bytes)
-            if isinstance(report, Returned):
+            report, why = checked_report(whole, self.in_flight.next_job, self._limits.result_bytes)
+            if isinstance(report, d.Returned):
                 reported += [Reported(job_id, None, None) for job_id in self._returned(number, report)]
-            elif isinstance(report, Invalid) or not self._is_of_next(report):
+            elif isinstance(report, d.Invalid) or not self._is_of_next(report):
                 self._distrust(number, report)
                 break
-            elif isinstance(report, Output):
+            elif isinstance(report, d.Output):
                 reported.append(self._printed(report, now))
             else:
                 if why:
@@ -167,20 +148,20 @@ class Dispatch:
 
     def _reject(self, number: int, why: str) -> None:
         """Tells the worker, and people, that a report was settled in another way than it said."""
-        self._decided.pipe.append(Rejected(self.session_name, number, why))
+        self._decided.pipe.append(d.Rejected(self.session_name, number, why))
         self._decided.rejections.append(f"number {number} was rejected: {why}")
 
-    def _distrust(self, number: int, report: Report | Invalid) -> None:
+    def _distrust(self, number: int, report: d.Report | d.Invalid) -> None:
         """Nobody knows what this report settles: the worker has another journal in mind, or is broken."""
         assert self._session is not None
-        self._decided.warnings.append(f"the worker sent {lifecycle.described_report(number, report)}: taking over")
-        self._decided.pipe.append(TakeOver(self._session.incarnation))
+        self._decided.warnings.append(f"the worker sent {described_report(number, report)}: taking over")
+        self._decided.pipe.append(d.TakeOver(self._session.incarnation))
 
-    def _is_of_next(self, report: Output | Ended) -> bool:
+    def _is_of_next(self, report: d.Output | d.Ended) -> bool:
         """Whether a report is about the job that is settled next."""
         return self._is_next(report.delivery) and report.id == self.in_flight[report.delivery]
 
-    def _counts(self, message: Piece | Progress | Reports, now: Instant) -> bool:
+    def _counts(self, message: d.Piece | d.Progress | d.Reports, now: Instant) -> bool:
         """Counts what arrives, which shows as well as a heartbeat that the worker lives, and has it acknowledged."""
         if not self._is_present(message.session):
             return False
@@ -193,7 +174,7 @@ class Dispatch:
         """Whether `session` is the present one, and its worker was heard since this broker started."""
         return self._session is not None and session == self._session.session and self.status.known
 
-    def _is_known(self, heartbeat: Heartbeat, journaled: Session) -> bool:
+    def _is_known(self, heartbeat: d.Heartbeat, journaled: Session) -> bool:
         running = heartbeat.running
         expected = None if running is None else self.in_flight.get(running.delivery)
         return (
@@ -205,7 +186,7 @@ class Dispatch:
 
     def _start_session(self, session: Session) -> None:
         bounds = self._limits.result_bytes, self._limits.output_bytes
-        self._decided.pipe.append(StartSession(session.incarnation, session.session, self._name, *bounds))
+        self._decided.pipe.append(d.StartSession(session.incarnation, session.session, self._name, *bounds))
 
     def _begin(self, incarnation: str, session: str) -> tuple[InDoubt, ...]:
         """A new worker: the old one is gone, and with it the certainty about what it was given."""
@@ -220,7 +201,7 @@ class Dispatch:
         self._start_session(self._session)
         return in_doubt
 
-    def _go_on(self, heartbeat: Heartbeat, journaled: Session, now: Instant) -> None:
+    def _go_on(self, heartbeat: d.Heartbeat, journaled: Session, now: Instant) -> None:
         if not self.status.known:
             self.status.known = True
             self._arrivals.start_over()  # what came before was dropped, and another process may count the same round
@@ -242,7 +223,7 @@ class Dispatch:
         self._decided.resend = True
         self._decided.to_send = [delivery for delivery in self.in_flight if delivery > taken]
 
-    def _look_for_progress(self, heartbeat: Heartbeat, journaled: Session, now: Instant) -> None:
+    def _look_for_progress(self, heartbeat: d.Heartbeat, journaled: Session, now: Instant) -> None:
         """A worker that runs nothing although it was given something must begin it, report it or return it soon."""
         delivery, job_id = self.in_flight.next_job
         if not delivery or heartbeat.running is not None:
@@ -254,29 +235,29 @@ class Dispatch:
             at = (delivery, heartbeat.taken, journaled.reports_done, *heartbeat.arrived, *self._arrivals.arrived)
             self.status.stands_still(at, sentence, now.mono_ms)
 
-    def _refuse(self, heartbeat: Heartbeat) -> None:
+    def _refuse(self, heartbeat: d.Heartbeat) -> None:
         """A worker with a session that this journal does not know."""
         self.status.known = False
         other = heartbeat.broker
         ours = other is not None and (other.host, other.frontend) == (self._name.host, self._name.frontend)
         if ours or heartbeat.spooled:  # a spooled session is served by nobody any more
-            self._decided.pipe.append(TakeOver(heartbeat.incarnation))
+            self._decided.pipe.append(d.TakeOver(heartbeat.incarnation))
         else:
             self.status.serves(other)
 
-    def _printed(self, output: Output, now: Instant) -> Reported:
+    def _printed(self, output: d.Output, now: Instant) -> Reported:
         self._began(output.delivery, now)
         self.status.printed(output.progress)
         self._decided.run_changed = True
         return Reported(self.in_flight[output.delivery], output, self.began_at(output.delivery))
 
-    def _ended(self, ended: Ended) -> Reported:
+    def _ended(self, ended: d.Ended) -> Reported:
         job_id = self._remove(ended.delivery)
         if self._session is not None and ended.delivery >= self._session.resume:
             self._unanswered_return = 0  # it was given after the last return, so the worker has gone on
         return Reported(job_id, ended, self.began_at(ended.delivery))
 
-    def _returned(self, number: int, returned: Returned) -> list[JobId]:
+    def _returned(self, number: int, returned: d.Returned) -> list[JobId]:
         """Voids the numbers from `returned.delivery` on; the worker goes on with a number never given out."""
         assert self._session is not None
         back = [delivery for delivery in self.in_flight if delivery >= returned.delivery]
@@ -312,15 +293,15 @@ class Dispatch:
     def cancel(self, delivery: DeliveryNumber) -> None:
         """Tells the worker that this run shall end."""
         if self.status.known:
-            self._decided.pipe.append(CancelRun(self.session_name, delivery))
+            self._decided.pipe.append(d.CancelRun(self.session_name, delivery))
 
     def ask_for_schemas(self, incarnation: str, digests: tuple[str, ...]) -> None:
-        self._decided.pipe.append(Describe(incarnation, digests))
+        self._decided.pipe.append(d.Describe(incarnation, digests))
 
     def recall(self) -> None:
         """Asks for everything that has not begun, if there is anything."""
         if self.status.known and len(self.in_flight) > (self.running_id is not None):
-            self._decided.pipe.append(Recall(self.session_name))
+            self._decided.pipe.append(d.Recall(self.session_name))
 
     def end_turn(self, lacks: str | None, now: Instant) -> Decided:
         """Acknowledges what is committed with this turn, and gives out everything decided in it. `lacks`: why the next
@@ -334,13 +315,13 @@ class Dispatch:
         decided, self._decided = self._decided, Decided()
         return decided
 
-    def _ack(self, session: Session) -> Ack:
+    def _ack(self, session: Session) -> d.Ack:
         arrived, held_bytes = self._arrivals.arrived, self._arrivals.held_bytes
         if self._lost_round is not None:
-            arrived = Arrived(self._lost_round, 0)
+            arrived = d.Arrived(self._lost_round, 0)
         again = self._lost_round is not None
         resume = session.resume if self._unanswered_return else None
-        return Ack(session.session, session.reports_done, resume, *arrived, held_bytes, again)
+        return d.Ack(session.session, session.reports_done, resume, *arrived, held_bytes, again)
 
     def _remove(self, delivery: DeliveryNumber) -> JobId:
         """Takes a job out of flight, and returns its id."""

@@ -13,6 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from zjobs.broker import credentials, journals
+from zjobs.broker.cli.usage import (
+    ADDRESS_IN_USE,
+    CANNOT_CREATE,
+    DAMAGED,
+    LOCKED,
+    OK,
+    REFUSED,
+    USAGE_ERROR,
+    ZBROKER,
+    read_role,
+)
 from zjobs.broker.core.admission import Rules
 from zjobs.broker.credentials import Credentials, KeysError
 from zjobs.broker.net.sockets import CannotBind, Config
@@ -25,17 +36,6 @@ from zjobs.broker.storage.api import (
     MaintenanceError,
     Misplaced,
     StorageError,
-)
-from zjobs.broker.usage import (
-    ADDRESS_IN_USE,
-    CANNOT_CREATE,
-    DAMAGED,
-    LOCKED,
-    OK,
-    REFUSED,
-    USAGE_ERROR,
-    ZBROKER,
-    read_role,
 )
 from zjobs.messages.records import Limits
 from zjobs.messages.states import Role

@@ -7,7 +7,7 @@ from itertools import takewhile
 from zjobs.client.errors import BrokerUnreachable, NotPermitted, ZjobsError
 from zjobs.client.protocol import operations
 from zjobs.client.protocol.actions import Ask, Flow, Heard, Listen, Sleep, Topics
-from zjobs.client.protocol.watch import Event, WatchEvent, Watching
+from zjobs.client.protocol.events.watch import Event, WatchEvent, Watching
 from zjobs.client.settings import Settings
 from zjobs.messages.events import ALL_JOBS_TOPIC, JobEvent, ServiceEvent
 from zjobs.messages.records import JobStatus

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from zjobs.broker.core.jobs import Effects, Job, Session
-from zjobs.messages.dispatch import Ended, Output, PipeMessage
+from zjobs.broker.core.jobs import Job
 from zjobs.messages.records import TaskType
-from zjobs.messages.units import DeliveryNumber, JobId, Ms, Us
+from zjobs.messages.units import DeliveryNumber, JobId, Us
 
 WINDOW_US = 20_000
 WINDOW_JOBS = 512
@@ -163,50 +162,3 @@ class InFlight:
     def _weight(self, job: Job, task_type: TaskType) -> Weight:
         alone = job.reruns > 0 or task_type.max_reruns == 0
         return Weight(self._averages.of(job.type), job.data_bytes, alone)
-
-
-class InDoubt(NamedTuple):
-    """A job that a lost worker had. `began_at`: when its run began, None if no start was reported."""
-
-    job_id: JobId
-    began_at: Ms | None
-
-
-class Heard(NamedTuple):
-    """What a heartbeat leads to. `known`: the worker continues the session. `types`: those it announces, None if it
-    serves another broker."""
-
-    known: bool = False
-    in_doubt: tuple[InDoubt, ...] = ()
-    types: dict[str, TaskType] | None = None
-
-
-class Reported(NamedTuple):
-    """A report of a job: how it ended, what it printed, or None if it is returned and certainly did not begin."""
-
-    job_id: JobId
-    report: Ended | Output | None
-    began_at: Ms | None
-
-
-class Decided:
-    """What `Dispatch` has decided in a turn. `to_send`: delivery numbers. `run_changed`: the running job began or
-    reported progress. The rest is as in `Effects` and `Changes`."""
-
-    def __init__(self) -> None:
-        self.session: Session | None = None
-        self.deliveries: list[tuple[DeliveryNumber, JobId]] = []
-        self.settled: list[tuple[DeliveryNumber]] = []
-        self.pipe: list[PipeMessage] = []
-        self.to_send: list[DeliveryNumber] = []
-        self.resend = False
-        self.run_changed = False
-        self.warnings: list[str] = []
-        self.rejections: list[str] = []
-
-    def add_to(self, effects: Effects) -> None:
-        """Add this to the turn's effects, except for the jobs to send, whose records the core has."""
-        changes = effects.changes
-        changes.session, changes.deliveries, changes.settled = self.session, self.deliveries, self.settled
-        effects.pipe, effects.resend = self.pipe, self.resend
-        effects.warnings, effects.rejections = self.warnings, self.rejections

@@ -1,0 +1,99 @@
+"""The changes that can be made to the queue: each is written down with the turn, and told once that is on disk.
+
+Which change is made is decided in `core`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zjobs.broker.core.admission import Admission, Rules
+from zjobs.broker.core.jobs import Effects, Envelope, Instant, Job, JobChange, Loaded, Printed, Step, Submitted
+from zjobs.broker.core.lifecycle import Fate, next_state
+from zjobs.broker.core.queue_state import QueueState
+from zjobs.messages.records import BrokerName, Paused
+from zjobs.messages.requests.changes import NewJob, Retry, Submit
+from zjobs.messages.requests.ops import Reply
+from zjobs.messages.states import JobState
+from zjobs.messages.units import Ms
+
+MOST_AT_HAND = 512  # records of ready jobs, before those of new jobs are no longer kept
+
+
+class QueueChanges(QueueState):
+    """A queue that changes. What one turn changes is gathered until its end."""
+
+    def __init__(self, loaded: Loaded, rules: Rules, name: BrokerName, now: Instant) -> None:
+        super().__init__(loaded, rules.limits, name, now)
+        self._rules = rules
+        self._admission = Admission(loaded.owned, rules)
+        self._effects = Effects()
+        self._surplus: set[int] = set()  # new jobs whose records are not kept in memory
+
+    def record_service(self, now: Instant) -> None:
+        """Writes down the journal's service though nothing else is."""
+        self._effects.changes.service = self.service(now)
+
+    def drop(self, job: Job) -> bool:
+        """Drops one ended job. Returns False if that cannot be: it has ended in this very turn."""
+        if not self._jobs.forget(job.id):
+            return False
+        self._totals[job.state.value] -= 1
+        return True
+
+    def _give_ids(self, owner: str, request: Submit | Retry, jobs: Sequence[NewJob] | Sequence[Job]) -> Submitted:
+        given = self._admission.admit(owner, request, jobs, self._totals["next_id"])
+        self._totals["next_id"] += given.count
+        self._effects.changes.submitted[owner, request.request_key] = given
+        return given
+
+    def _add(self, job: Job, delay_ms: int, now: Instant) -> None:
+        """A new job. At the end of a long queue, its record is read again when its turn comes."""
+        if len(self._jobs) >= self.dispatched + MOST_AT_HAND:
+            self._surplus.add(job.id)
+        self._jobs.add(job)
+        self._put_in_place(job, delay_ms, now)
+        self._tell(job)
+
+    def _settle(self, fate: Fate, now: Instant, state: JobState = JobState.IN_PROGRESS) -> None:
+        """Takes a job along its arrow, writes that down and tells of it."""
+        job = fate.job
+        after = next_state(job, fate.step, state)
+        if fate.attempt is not None:
+            self._effects.changes.attempts.append((job.id, fate.attempt))
+        if fate.step is Step.RETRY:
+            job = job._replace(ready_at=Ms(now.wall_ms + fate.delay_ms))
+        job = self._write(job._replace(state=after, cancelling=job.cancelling and not after.final))
+        if after is JobState.QUEUED:
+            self._put_in_place(job, fate.delay_ms, now)
+        else:
+            self._totals[after.value] += 1
+            self._admission.ended(job.owner)
+        pauses = self._rules.pause_on == "failed" or (fate.lost and self._rules.pause_on == "lost")
+        if fate.mishap and pauses and self.paused is None:  # the first reason stands: the others may follow from it
+            self._pause(fate.mishap, now)
+
+    def _write(self, job: Job) -> Job:
+        """Writes down what has changed in a job, and tells of it; returns its record as it is now."""
+        job = job._replace(version=job.version + 1)
+        self._jobs.write(job)
+        self._tell(job)
+        return job
+
+    def _tell(self, job: Job) -> None:
+        self._totals["change"] += 1
+        self._effects.job_changes.append(JobChange(job, self._totals["change"]))
+
+    def _keep_output(self, job: Job, offset: int, body: bytes) -> None:
+        """Keeps what the present run of a job has printed, of much of it the end."""
+        kept_from = max(0, offset + len(body) - self._rules.limits.output_bytes)
+        self._effects.changes.outputs.append(Printed(job.id, job.attempts + job.reruns + 1, offset, body, kept_from))
+
+    def _pause(self, reason: str, now: Instant) -> Paused:
+        self.paused = Paused(now.wall_ms, reason[:1000])
+        self._effects.changes.pauses.append(self.paused)
+        self._dispatch.recall()
+        return self.paused
+
+    def _reply(self, reply_to: Envelope, reply: Reply) -> None:
+        self._effects.replies.append((reply_to, reply))

@@ -1,0 +1,63 @@
+"""Describes a job as clients and watchers see it, from its record, the queue, and the worker's reports of its run."""
+
+from __future__ import annotations
+
+from zjobs.broker.core.jobs import Instant, Job
+from zjobs.broker.core.queue_state import QueueState
+from zjobs.messages.events import JobEvent
+from zjobs.messages.records import JobStatus
+from zjobs.messages.states import JobState
+from zjobs.messages.units import Ms
+
+
+def job_status(core: QueueState, job: Job, now: Instant) -> JobStatus:
+    """Return a job as clients see it: its record, its place in the queue, and what the worker reports of its run."""
+    status = JobStatus(
+        job.id,
+        job.type,
+        job.state,
+        job.version,
+        0,
+        job.submitted_at,
+        job.attempts,
+        job.reruns,
+        core.ahead(job),
+        job.elapsed_ms,
+        job.started_at,
+        job.ended_at,
+        job.reason,
+        job.message,
+        job.priority,
+        core.ready_at(job, now),
+        job.cancelling,
+        output_bytes=job.output_bytes,
+        owner=job.owner,
+        run=job.run,
+        max_attempts=core.type_of(job).max_attempts,
+    )
+    running = core.running
+    return status if running is None or running.id != job.id else _running(status, core, now)
+
+
+def job_event(core: QueueState, job: Job, change: int | None, now: Instant) -> JobEvent:
+    """Return the event for watchers of a job. It has no texts; `show` has them."""
+    status = job_status(core, job, now)._replace(note=None)
+    return JobEvent(core.journal, status, change, core.worker.state, core.paused is not None)
+
+
+def _running(status: JobStatus, core: QueueState, now: Instant) -> JobStatus:
+    report = core.worker.report
+    elapsed_ms = Ms(now.mono_ms - core.worker.running_since_ms)
+    return status._replace(
+        state=JobState.IN_PROGRESS,
+        progress=report.progress,
+        ahead=None,
+        elapsed_ms=elapsed_ms,
+        started_at=core.running_started_at,
+        ended_at=None,
+        run=status.run + 1,
+        fraction=report.fraction,
+        note=report.note,
+        output_bytes=core.running.output_bytes if core.running else 0,
+        stuck_ms=report.stuck_ms,
+    )

@@ -1,0 +1,1 @@
+"""Watches: the events of jobs, without gaps."""
