@@ -7,13 +7,13 @@ and no new jobs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
 from zjobs.broker.core.jobs import Job, Submitted
-from zjobs.messages.records import Limits
-from zjobs.messages.requests.changes import NewJob, Retry, Submit
+from zjobs.messages.records import Limits, TaskType
+from zjobs.messages.requests.changes import CheckedBy, NewJob, Retry, Submit
 from zjobs.messages.requests.ops import Error
 from zjobs.messages.states import ErrorCode, JobState
 from zjobs.messages.units import JobId, Ms
@@ -137,6 +137,17 @@ def too_many(jobs: int, limits: Limits) -> Error | None:
     """Return an error if one request names this many jobs and may not."""
     most = limits.request_jobs
     return Error(ErrorCode.TOO_LARGE, f"{jobs} jobs in one request; the limit is {most}") if jobs > most else None
+
+
+def outdated(checked_by: Iterable[CheckedBy], types: Mapping[str, TaskType] | None) -> Error | None:
+    """Return an error if a client checked its data by another schema than a type has now. `types`: None while no worker
+    has announced any."""
+    for name, digest in checked_by:
+        task_type = (types or {}).get(name)
+        if task_type is not None and task_type.schema_digest != digest:
+            what = f"the parameters of {name!r} have changed: ask for its schema, and check the data by that"
+            return Error(ErrorCode.SCHEMA_CHANGED, what)
+    return None
 
 
 def _data_bytes(jobs: Sequence[NewJob] | Sequence[Job]) -> int:

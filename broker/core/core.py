@@ -35,7 +35,7 @@ from zjobs.broker.core.jobs import (
 from zjobs.broker.core.lifecycle import next_state
 from zjobs.broker.core.needs import Needs, Read
 from zjobs.broker.core.queue_changes import QueueChanges
-from zjobs.broker.core.schemas import Schemas, outdated
+from zjobs.broker.core.schemas import Schemas
 from zjobs.messages.dispatch import Described, Ended, Heartbeat, Output, Piece, Progress, Received, Reports, Started
 from zjobs.messages.records import BrokerName, Missing
 from zjobs.messages.requests.changes import (
@@ -116,7 +116,7 @@ class Core(QueueChanges):
         answer = self._admission.earlier(owner, request)
         answer = answer or admission.too_many(len(request.jobs), self._rules.limits)
         answer = answer or self._admission.refuse_submit(request.jobs, self.types, self.unended, owner)
-        answer = answer or outdated(request.schemas, self.types)
+        answer = answer or admission.outdated(request.schemas, self.types)
         if answer is None:
             answer = self._give_ids(owner, request, request.jobs)
             for job_id, new in enumerate(request.jobs, answer.first_id):

@@ -11,9 +11,6 @@ from hashlib import sha256
 
 from zjobs.messages.fields import DIGEST_CHARS, MAX_DIGESTS, MAX_SCHEMA_BYTES
 from zjobs.messages.records import TaskType
-from zjobs.messages.requests.changes import CheckedBy
-from zjobs.messages.requests.ops import Error
-from zjobs.messages.states import ErrorCode
 
 
 class Schemas:
@@ -43,14 +40,3 @@ class Schemas:
             return False
         self._kept.add(digest)
         return True
-
-
-def outdated(checked_by: Iterable[CheckedBy], types: Mapping[str, TaskType] | None) -> Error | None:
-    """An error when a client has checked its data by another schema than a type has now; None while no worker has
-    announced its types."""
-    for name, digest in checked_by:
-        task_type = (types or {}).get(name)
-        if task_type is not None and task_type.schema_digest != digest:
-            what = f"the parameters of {name!r} have changed: ask for its schema, and check the data by that"
-            return Error(ErrorCode.SCHEMA_CHANGED, what)
-    return None
