@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from zjobs.broker import cli
+from zjobs.broker.cli import main
 from zjobs.broker.core.admission import Rules
 from zjobs.broker.core.core import Core
 from zjobs.broker.core.jobs import Changes, Counters, Instant, Job, Session
@@ -75,7 +75,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def run(*words: object) -> int:
-    return cli.run(list(map(str, words)))
+    return main.run(list(map(str, words)))
 
 
 # --- backup ---------------------------------------------------------------------------------------------------------
