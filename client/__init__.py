@@ -68,7 +68,7 @@ _HOMES = {
     "JobFuture": "futures",
     "NO_DATA": "protocol.job",
     "RemoteTraceback": "errors",
-    "WatchEvent": "protocol.watch",
+    "WatchEvent": "protocol.events.watch",
     "Watch": "job",
 }
 
