@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from zjobs.client.cli import exit_codes
 from zjobs.client.cli.call import Call, job_id_of, say_missing
 from zjobs.client.cli.schema.files import SchemaFiles
@@ -10,9 +12,11 @@ from zjobs.client.cli.show import format
 from zjobs.client.errors import NotPermitted
 from zjobs.client.protocol.schemas import Schemas
 from zjobs.messages.records import JobStatus
-from zjobs.messages.requests.queries import QueueReply, StatusReply
 from zjobs.program.cli.options import nearest
 from zjobs.program.cli.parse import UsageError
+
+# How many `status` shows without ids.
+NEXT_JOBS, DELAYED_JOBS, ENDED_JOBS = 20, 5, 5
 
 
 def status(call: Call) -> int:
@@ -20,28 +24,31 @@ def status(call: Call) -> int:
     if not call.args["ID"]:
         return _queue(call)
     reply = call.client.status(ids_of_words(call))
-    _status_lines(call, reply)
+    for job in reply.jobs:
+        line = format.status_line(job, reply.worker, paused=reply.paused, program=call.program)
+        call.output.line(line, {**job._asdict(), "worker": reply.worker, "paused": reply.paused})
     say_missing(call, reply.missing)
     return exit_codes.NO_SUCH_JOB if reply.missing else exit_codes.DONE
 
 
 def _queue(call: Call) -> int:
-    reply = call.client.queue()
-    _status_lines(call, reply)
-    if reply.queued > len(reply.jobs):
-        call.output.note(f"{reply.queued} jobs are ready in all")
-    elif not reply.jobs:
-        call.output.note(f"nothing runs or is ready to start; {call.program} info counts the delayed jobs")
+    from zjobs.client.cli.overview import page, plain, snapshot  # not for the status of one job, which scripts ask for
+    from zjobs.client.cli.show import styled
+
+    output = call.output
+    overview = call.client._run(snapshot.overview(call.client, NEXT_JOBS, DELAYED_JOBS, ENDED_JOBS))
+    if output.as_json:
+        around = {"worker": overview.info.worker.state, "paused": overview.info.paused is not None}
+        for job in filter(None, (overview.running, *overview.next, *overview.delayed)):
+            output.line("", {**job._asdict(), **around})
+    elif output.columns is None:
+        for line in plain.plain_lines(overview, time.time()):
+            output.line(line, None)
+    else:
+        glyphs = styled.UNICODE if output.in_unicode else styled.ASCII
+        for row in page.page(overview, output.columns, glyphs, time.time()):
+            output.styled(row.line)
     return exit_codes.DONE
-
-
-def _status_lines(call: Call, reply: StatusReply | QueueReply) -> None:
-    around = {"worker": reply.worker, "paused": reply.paused}
-    for job in reply.jobs:
-        call.output.line(
-            format.status_line(job, reply.worker, paused=reply.paused, program=call.program),
-            {**job._asdict(), **around},
-        )
 
 
 def show(call: Call) -> int:

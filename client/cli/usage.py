@@ -79,8 +79,12 @@ disk and will not be lost.""",
     Command(
         "status",
         "[ID...]",
-        "show the state of jobs",
-        "Show the state of jobs, one line each; without an ID, of the running job and the\nnext 20.",
+        "show the whole queue, or the state of jobs",
+        """\
+Without an ID, show the whole queue: the worker, the running job with its progress,
+the next 20 jobs, delayed ones and those that ended last. With IDs, show the state
+of these jobs, one line each. On a terminal the queue fits its width, in colour
+unless NO_COLOR is set; elsewhere it is a table in which nothing is cut.""",
         _IDS,
         common=True,
     ),

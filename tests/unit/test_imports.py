@@ -69,7 +69,9 @@ ARROWS: dict[str, set[str]] = {
         "program.cli",
     },
     "client.cli.selection": {"client.cli.show", "client.cli", "client", "messages", "program", "program.cli"},
+    "client.cli.overview": {"client.cli.show", "client.protocol", "client", "messages", "messages.requests"},
     "client.cli": {
+        "client.cli.overview",
         "client.cli.selection",
         "client.cli.schema",
         "client.cli.show",

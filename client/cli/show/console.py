@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from zjobs.client.cli.show import text
+
+if TYPE_CHECKING:
+    from zjobs.client.cli.show.styled import Line
 
 
 class Output:
@@ -36,6 +39,22 @@ class Output:
         self._clear()
         shown = text.json_text(fields) if self.as_json else line
         print(text.harmless(shown) if self._escape_out else shown)
+
+    def styled(self, line: Line) -> None:
+        """A line for people on a terminal, in colour where it may be."""
+        self._clear()
+        shown = [(text.harmless(said), style.value if self.in_colour else "") for said, style in line]
+        print("".join(f"\x1b[{code}m{said}\x1b[0m" if code else said for said, code in shown).rstrip())
+
+    @property
+    def in_colour(self) -> bool:
+        """Whether stdout is a terminal that shows colours, and NO_COLOR (no-color.org) does not forbid them."""
+        return self.columns is not None and not os.environ.get("NO_COLOR") and _is_terminal(sys.stdout)
+
+    @property
+    def in_unicode(self) -> bool:
+        """Whether stdout has more signs than those of ASCII."""
+        return (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
 
     def result(self, value: Any, fields: dict[str, Any]) -> None:
         """A result: bytes raw, text as it is, everything else as JSON; `fields` with --json."""

@@ -6,6 +6,7 @@ import time
 
 from zjobs.client.cli.show.text import (
     byte_count,
+    exact,
     moment,
     percent,
     printable,
@@ -156,19 +157,11 @@ def show_lines(
 def _time_limit(reply: ShowReply, kind: TaskType | None) -> str:
     """The limit that counts, and who has set it: `10 min, set by measure`."""
     if reply.time_limit_ms is not None:
-        return f"{_exact(reply.time_limit_ms)}, set for this job"
+        return f"{exact(reply.time_limit_ms)}, set for this job"
     if kind is None:
         return "that of the type, which no worker has announced"
     name = printable(kind.name)
-    return f"none ({name} sets none)" if kind.time_limit_ms is None else f"{_exact(kind.time_limit_ms)}, set by {name}"
-
-
-def _exact(duration_ms: int) -> str:
-    """A duration that somebody chose: 10 min, 1 min 30 s, 0.5 s."""
-    if duration_ms < 60_000:
-        return f"{duration_ms / 1000:g} s"
-    whole, _, unit = seconds(duration_ms / 1000).rpartition(" 0 ")
-    return whole or unit
+    return f"none ({name} sets none)" if kind.time_limit_ms is None else f"{exact(kind.time_limit_ms)}, set by {name}"
 
 
 def _attempt_lines(attempt: Attempt, raw: bool) -> list[str]:

@@ -42,6 +42,21 @@ def seconds(value_s: float) -> str:
     return f"{whole} s"
 
 
+def exact(duration_ms: int) -> str:
+    """A duration that somebody chose: 10 min, 1 min 30 s, 0.5 s."""
+    if duration_ms < 60_000:
+        return f"{duration_ms / 1000:g} s"
+    whole, _, unit = seconds(duration_ms / 1000).rpartition(" 0 ")
+    return whole or unit
+
+
+def age(value_s: float) -> str:
+    """How long ago something was, in one unit: 28 s, 5 min, 3 h, 2 d."""
+    whole = max(0, int(value_s))
+    size, unit = next((step for step in ((86400, "d"), (3600, "h"), (60, "min")) if whole >= step[0]), (1, "s"))
+    return f"{whole // size} {unit}"
+
+
 def moment(at_ms: int | None) -> str:
     """A wall clock time in the local time zone; a dash for none."""
     if at_ms is None:

@@ -255,9 +255,11 @@ class FakeBroker:
         return StatusReply(self.journal, jobs, missing, len(self.jobs), self.worker, self.paused is not None)
 
     def _queue(self, request: Queue) -> Any:
-        jobs = [job for job in self.jobs.values() if not job.state.final]
+        going_on = [job for job in self.jobs.values() if not job.state.final]
+        jobs = [job for job in going_on if job.ready_at is None]
+        delayed = tuple(job for job in going_on if job.ready_at is not None)[: request.delayed_limit]
         around = (len(jobs), len(self.dispatched), self.worker, self.paused is not None, self.change)
-        return QueueReply(self.journal, tuple(jobs[: request.limit]), *around)
+        return QueueReply(self.journal, tuple(jobs[: request.limit]), *around, delayed)
 
     def _result(self, request: Result) -> Any:
         job = self.jobs.get(request.id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import struct
 import subprocess
 import termios
@@ -186,6 +187,22 @@ def test_a_table_on_a_terminal(broker: Any, on_terminal: Callable[..., str]) -> 
     head, row, _ = on_terminal("list").split("\r\n")
     assert head.split() == ["ID", "STATE", "TYPE", "SUBMITTED", "TOOK", "MESSAGE"][: len(head.split())]
     assert row.startswith("9   failed  reverse  20") and len(row) == 80 >= len(head)
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_the_queue_on_a_terminal(
+    broker: Any, on_terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch, no_color: str
+) -> None:
+    """status fits the width, in colour unless NO_COLOR is set."""
+    monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setenv("TERM", "xterm")
+    broker.add(16, FAILED, message="long " * 30, ended_at=1)
+    broker.add(17, RUNNING, fraction=0.5)
+    shown = on_terminal("status")
+    plain = re.sub(r"\x1b\[\d+m", "", shown)
+    assert ("✗" if no_color else "\x1b[31m✗\x1b[0m") + "  16" in shown and (plain == shown) == bool(no_color)
+    assert f"▶ 17  reverse\r\n  {'━' * 30}{'─' * 30}  50 %\r\n" in plain
+    assert max(map(len, plain.split("\r\n"))) <= 80
 
 
 def test_the_bar(start: Start, broker: Any, terminal: Terminal) -> None:

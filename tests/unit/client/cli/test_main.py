@@ -336,11 +336,28 @@ def test_status(run: Run, broker: Any) -> None:
     assert run("status", "18", "17") == Ran(0, "18 completed\n17 queued, 3 ahead (no worker)\n", "")
     ran = run("status", "99", "18")
     assert ran == Ran(3, "18 completed\n", "zclient: there is no job 99\n")
-    assert run("status") == Ran(0, "17 queued, 3 ahead (no worker)\n", "")
+
+
+def test_the_whole_queue(run: Run, broker: Any) -> None:
+    """status without ids: the running job with its limit, the next ones, delayed ones, and those that ended last."""
+    broker.add(16, COMPLETED, ended_at=1, elapsed_ms=500)
+    broker.add(17, RUNNING, elapsed_ms=1_000)
+    broker.add(18, ahead=1)
+    broker.add(19, ready_at=1)
+    head, running, coming, delayed, ended = run("status").out.splitlines()[5:]
+    assert head.split()[:3] == ["PLACE", "ID", "STATE"] and running.split("  ")[-1].strip() == "limit 1 min 30 s"
+    assert [line.split()[:3] for line in (running, coming, delayed, ended)] == [
+        ["0", "17", "in_progress"],
+        ["1", "18", "queued"],
+        ["-", "19", "delayed"],
+        ["-", "16", "completed"],
+    ]
+    shown = [json.loads(line) for line in run("status", "--json").out.splitlines()]
+    assert [(job["id"], job["worker"], job["paused"]) for job in shown] == [(n, "ready", False) for n in (17, 18, 19)]
+    broker.script = [broker.answer] * 3 + [lambda _: Error(ErrorCode.NOT_PERMITTED, "no")]
+    assert "limit" not in run("status").out
     broker.jobs.clear()
-    assert run("status") == Ran(
-        0, "", "zclient: nothing runs or is ready to start; zclient info counts the delayed jobs\n"
-    )
+    assert len(run("status").out.splitlines()) == 6 and run("status", "--json") == Ran(0, "", "")
 
 
 def test_status_as_json(run: Run, broker: Any) -> None:

@@ -1,0 +1,1 @@
+"""The whole queue at a glance, as `status` and `top` show it."""

@@ -1,0 +1,93 @@
+"""The whole queue as lines for a width: the service, the running job, the next ones, those that ended. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from zjobs.client.cli.overview.entries import OUTCOMES, Entry, entries
+from zjobs.client.cli.overview.grid import Column, Grid
+from zjobs.client.cli.overview.running import running_lines
+from zjobs.client.cli.overview.service import service_lines
+from zjobs.client.cli.overview.snapshot import Overview
+from zjobs.client.cli.show import text
+from zjobs.client.cli.show.styled import BLANK, Glyphs, Line, Span, Style, cut, line
+from zjobs.messages.states import JobState
+
+_KINDS = (
+    Column(right=True),  # its place, or how it ended
+    Column(right=True),  # id
+    Column(least=8),  # type
+    Column(least=6, leaves=1),  # owner
+    Column(right=True, leaves=2),  # priority
+    Column(),  # when
+    Column(),  # what else
+)
+_NEXT = ("#", "ID", "TYPE", "OWNER", "PRIO", "STARTS", "WAITS FOR")
+_ENDED = ("", "", "", "", "", "ENDED", "OUTCOME")
+
+
+class Row(NamedTuple):
+    """A line of the page. `job`: the id of the job that it is about."""
+
+    line: Line
+    job: int | None = None
+
+
+def page(overview: Overview, columns: int, glyphs: Glyphs, now_s: float, later_s: float = 0.0) -> list[Row]:
+    """The page at the wall clock time `now_s`, which is `later_s` after the overview was taken."""
+    info = overview.info
+    head = [Row(each) for each in service_lines(info, overview.address, columns, glyphs)]
+    running, table = _running(overview, columns, glyphs, later_s), _table(overview, columns, glyphs, now_s)
+    return [Row(cut(row.line, columns, glyphs.cut), row.job) for row in (*head, Row(BLANK), *running, *table)]
+
+
+def _running(overview: Overview, columns: int, glyphs: Glyphs, later_s: float) -> Iterator[Row]:
+    job, worker = overview.running, overview.info.worker
+    if job is not None:
+        for each in running_lines(job, worker.state, overview.limit, columns, glyphs, later_s):
+            yield Row(each, job.id)
+    elif worker.running is not None:
+        yield Row(line(Span(f"job {worker.running} of somebody else runs", Style.FAINT)))
+    else:
+        yield Row(line(Span("nothing runs", Style.FAINT)))
+
+
+def _table(overview: Overview, columns: int, glyphs: Glyphs, now_s: float) -> Iterator[Row]:
+    coming, delayed, ended = entries(overview, now_s)
+    heads = [_head(words) for words, some in ((_NEXT, coming or delayed), (_ENDED, ended)) if some]
+    cells = {entry.job.id: _cells(entry, glyphs) for entry in (*coming, *delayed, *ended)}
+    grid = Grid(_KINDS, heads, list(cells.values()), columns, glyphs)
+    rows = {job_id: Row(grid.line(row), job_id) for job_id, row in cells.items()}
+    if coming or delayed:
+        yield from (Row(BLANK), Row(grid.line(heads[0])))
+        yield from (rows[entry.job.id] for entry in coming)
+        yield from _more(overview.info.queued - len(coming), "", glyphs)
+        yield from (rows[entry.job.id] for entry in delayed)
+        yield from _more(overview.info.waiting - len(delayed), " delayed", glyphs)
+    if ended:
+        yield from (Row(BLANK), Row(grid.line(heads[-1])))
+        yield from (rows[entry.job.id] for entry in ended)
+
+
+def _more(count: int, kind: str, glyphs: Glyphs) -> Iterator[Row]:
+    if count > 0:
+        yield Row(line(Span(f"{glyphs.cut} {count:,} more{kind}", Style.FAINT)))
+
+
+def _head(words: Sequence[str]) -> list[Line]:
+    return [line(Span(word, Style.FAINT)) for word in words]
+
+
+def _cells(entry: Entry, glyphs: Glyphs) -> list[Line]:
+    job = entry.job
+    kind, owner = line(text.printable(job.type)), line(text.printable(job.owner))
+    priority = line(str(job.priority) if job.priority else "")
+    return [_mark(entry, glyphs), line(str(job.id)), kind, owner, priority, entry.when, entry.what]
+
+
+def _mark(entry: Entry, glyphs: Glyphs) -> Line:
+    state = entry.job.state
+    if state is JobState.QUEUED:
+        return line(str(entry.place) if entry.place else glyphs.delayed)
+    return line(Span(getattr(glyphs, state.value), OUTCOMES[state]))

@@ -1,0 +1,43 @@
+"""The service as a few lines: its broker, worker and numbers, and what is wrong. Pure."""
+
+from __future__ import annotations
+
+from zjobs.client.cli.show import format, text
+from zjobs.client.cli.show.styled import Glyphs, Line, Span, Style, flowed, line, wrapped
+from zjobs.messages.requests.queries import InfoReply
+from zjobs.messages.states import WorkerState
+
+_WORKERS = {WorkerState.READY: Style.GOOD, WorkerState.STOPPING: Style.WARNING}
+
+
+def service_lines(info: InfoReply, address: str, columns: int, glyphs: Glyphs) -> list[Line]:
+    """The lines of the service."""
+    parts = [line(Span(address, Style.STRONG)), _worker(info), *_counts(info)]
+    lines = flowed(parts, columns, glyphs.between)
+    for sentence in sentences(info):
+        lines += [line(Span(each, Style.WARNING)) for each in wrapped(text.printable(sentence), columns)]
+    return lines
+
+
+def _worker(info: InfoReply) -> Line:
+    worker = info.worker
+    style = _WORKERS.get(worker.state, Style.BAD)
+    since = "" if worker.state is WorkerState.READY else f" for {text.whole_seconds(worker.since_ms / 1000)}"
+    return line("worker ", Span(worker.state.value.replace("_", " ") + since, style))
+
+
+def _counts(info: InfoReply) -> list[Line]:
+    ended = ((info.completed, "completed"), (info.failed, "failed"), (info.cancelled, "cancelled"))
+    return [
+        line(f"{info.queued:,} queued"),
+        line(f"{info.waiting:,} delayed" if info.waiting else ""),
+        *(line(Span(f"{count:,} {word}", Style.FAINT)) for count, word in ended if count),
+    ]
+
+
+def sentences(info: InfoReply) -> list[str]:
+    """What keeps jobs from starting, or soon will."""
+    paused = [] if info.paused is None else [format.paused_line(info.paused)]
+    read_only = [] if info.read_only is None else [f"read only: {info.read_only}"]
+    warnings = [*([] if info.worker.warning is None else [info.worker.warning]), *info.warnings]
+    return [*paused, *read_only, *(f"warning: {sentence}" for sentence in warnings)]
