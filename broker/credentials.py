@@ -2,7 +2,8 @@
 
     broker.key        the broker's pair, 0600; `server` in it is the worker's public key once there is one
     worker.key        the worker's pair, 0600: to be moved to the worker's host
-    clients/NAME      a client's public key and role; the secret half is in the one file that the client has
+    clients/NAME      a client's public key and role, and whether it acts for others; the secret half is in the one file
+                      that the client has
 
 A client is known by its public key. So a former holder of a name does not get in when somebody else gets that name.
 Jobs belong to the name: a client that lost its key gets a new one under its old name, and has its jobs back.
@@ -18,6 +19,7 @@ from typing import NamedTuple
 import zmq
 
 from zjobs.broker.requests.access import Who
+from zjobs.messages.fields import PERSON_NAME, is_person_name
 from zjobs.messages.states import Role
 from zjobs.program import keyfiles, lock
 from zjobs.program.keyfiles import Credential, KeyFileError
@@ -31,11 +33,12 @@ class KeysError(Exception):
 
 
 class Client(NamedTuple):
-    """A client that the broker admits."""
+    """A client that the broker admits. `acts_for`: it may send requests on behalf of others."""
 
     name: str
     role: Role
     public: str
+    acts_for: bool = False
 
 
 def init(directory: Path) -> str:
@@ -65,35 +68,36 @@ def renew_worker(directory: Path) -> str:
     return f"made {directory / 'worker.key'}: move it to the worker's host, then start worker and broker anew"
 
 
-def add(directory: Path, name: str, role: Role, file: Path) -> str:
+def add(directory: Path, name: str, role: Role, file: Path, acts_for: bool = False) -> str:
     """Admits a client: writes its key file and records its public half."""
-    if not keyfiles.NAME.fullmatch(name):
-        raise KeysError(f"{name!r} is not a name for a key: use 1 to 64 letters, digits and . _ @ -, no sign first")
+    if not is_person_name(name):
+        raise KeysError(f"{name!r} is not a name for a key: use {PERSON_NAME}")
     broker = _broker(directory)
     if (directory / "clients" / name).exists():
         raise KeysError(f"there is a key named {name} already: revoke it first")
     public, secret = _pair()
     comment = f"zjobs key of {name} ({role.value}). Whoever has this file is {name}: keep it to yourself."
     keyfiles.save(file, Credential(name, public, secret, broker.public), comment)
-    _admit(directory, Client(name, role, public))
+    _admit(directory, Client(name, role, public, acts_for))
     return f"{name} ({role.value}): hand over {file} and keep no copy"
 
 
-def change_role(directory: Path, name: str, role: Role) -> str:
-    """Gives a client another role; its key file stays valid. A running broker notices by itself."""
+def change_role(directory: Path, name: str, role: Role, acts_for: bool = False) -> str:
+    """Gives a client another role, and says whether it may act for others; its key file stays valid. A running broker
+    notices by itself."""
     _broker(directory)
-    client = _client(directory / "clients" / name) if keyfiles.NAME.fullmatch(name) else None
+    client = _client(directory / "clients" / name) if is_person_name(name) else None
     if client is None:
         raise _no_key(name)
-    _admit(directory, client._replace(role=role))
-    return f"{name} is a {role.value} from now on"
+    _admit(directory, client._replace(role=role, acts_for=acts_for))
+    return f"{name} is a {role.value} from now on" + (" and may act for others" if acts_for else "")
 
 
 def revoke(directory: Path, name: str) -> str:
     """Refuses a client from now on; a running broker notices by itself."""
     _broker(directory)
     try:
-        if not keyfiles.NAME.fullmatch(name):
+        if not is_person_name(name):
             raise FileNotFoundError
         (directory / "clients" / name).unlink()
     except FileNotFoundError:
@@ -104,12 +108,17 @@ def revoke(directory: Path, name: str) -> str:
 def listed(directory: Path) -> str:
     """Return a line for each admitted client. Raises KeysError when there are no keys yet."""
     _broker(directory)
-    return "\n".join(f"{client.name}  {client.role.value}  {client.public}" for client in clients(directory))
+    return "\n".join(map(_line, clients(directory)))
+
+
+def _line(client: Client) -> str:
+    words = [client.name, client.role.value, client.public, *(["acts for others"] if client.acts_for else [])]
+    return "  ".join(words)
 
 
 def clients(directory: Path) -> list[Client]:
     """Return the admitted clients, sorted by name."""
-    read = (_client(path) for path in sorted((directory / "clients").iterdir()) if keyfiles.NAME.fullmatch(path.name))
+    read = (_client(path) for path in sorted((directory / "clients").iterdir()) if is_person_name(path.name))
     return [client for client in read if client is not None]
 
 
@@ -117,7 +126,8 @@ def _client(path: Path) -> Client | None:
     """Read a client's file. None: it was revoked this instant, or is not such a file."""
     try:
         fields = keyfiles.parse(path.read_text(encoding="utf-8", errors="replace"))
-        client = Client(path.name, Role(fields.get("role", "")), fields.get("public", ""))
+        acts_for = fields.get("acts_for") == "yes"
+        client = Client(path.name, Role(fields.get("role", "")), fields.get("public", ""), acts_for)
     except (FileNotFoundError, IsADirectoryError, PermissionError, ValueError):
         return None
     return client if keyfiles.is_key(client.public) else None
@@ -160,7 +170,7 @@ class Credentials:
         except OSError:
             return  # such as no descriptor left: that revokes nobody, and is tried again
         before = self._by_key
-        self._by_key = {client.public: Who(client.name, client.role) for client in admitted}
+        self._by_key = {client.public: Who(client.name, client.role, client.acts_for) for client in admitted}
         self._by_key[self.public] = Who("broker", Role.OPERATOR)  # for `zbroker backup` on the broker's own host
         self._seen = changed_at if time.clock_gettime(time.CLOCK_REALTIME) * 1e9 - changed_at > TICK_NS else None
         self._changed = self._changed or any(self._by_key.get(key) != who for key, who in before.items())
@@ -191,7 +201,8 @@ def _save_worker(directory: Path, worker: tuple[str, str], broker: str) -> None:
 
 
 def _admit(directory: Path, client: Client) -> None:
-    _place(directory / "clients" / client.name, f"role: {client.role.value}\npublic: {client.public}\n")
+    content = f"role: {client.role.value}\npublic: {client.public}\n" + ("acts_for: yes\n" if client.acts_for else "")
+    _place(directory / "clients" / client.name, content)
 
 
 def _place(path: Path, content: str) -> None:

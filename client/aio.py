@@ -39,7 +39,7 @@ from zjobs.messages.requests.queries import (
     Types,
     TypesReply,
 )
-from zjobs.messages.states import JobState
+from zjobs.messages.states import JobState, Role
 from zjobs.messages.units import JobId
 
 
@@ -61,6 +61,12 @@ class AsyncClient(AsyncFlowRunner):
         super().__init__(broker, timeout, patience, key, service)
         self.schemas = Schemas()
 
+    def acting_for(self, name: str, role: Role | str) -> AsyncClient:
+        """Return a view whose requests are made on behalf of a person, in their role; see `Client.acting_for`."""
+        view = super().acting_for(name, role)
+        view._share_waits()
+        return view
+
     async def __aenter__(self) -> AsyncClient:
         return self
 
@@ -69,6 +75,8 @@ class AsyncClient(AsyncFlowRunner):
 
     def close(self) -> None:
         """Closes the connections; what still waits for an answer raises RuntimeError."""
+        if self.whole is not self:
+            return
         self._events.close()
         self._link.close()
 

@@ -88,6 +88,8 @@ class Client(FlowRunner):
 
     def close(self) -> None:
         """Close the connections. Calls in other threads end as they would have."""
+        if self.whole is not self:
+            return
         if self.background is not None:
             self.background.close()
         self.connection.close()

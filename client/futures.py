@@ -46,7 +46,9 @@ class Background:
 
     def begin(self, work: Callable[[AsyncJob], Coroutine[Any, Any, None]], job: Job) -> concurrent.futures.Future[None]:
         """Run `work` with the job in the thread."""
-        return asyncio.run_coroutine_threadsafe(work(self._client.job(job.id, job.journal)), self._loop)
+        person = job._client.person
+        client = self._client if person is None else self._client.acting_for(*person)
+        return asyncio.run_coroutine_threadsafe(work(client.job(job.id, job.journal)), self._loop)
 
     def close(self) -> None:
         """End the thread and what runs in it."""
@@ -68,7 +70,8 @@ _starting = threading.Lock()
 
 
 def background(client: Settings) -> Background:
-    """The one of this client in this process."""
+    """The one of this client and its views in this process."""
+    client = client.whole
     with _starting:
         known = client.background
         if known is None or known.pid != os.getpid():

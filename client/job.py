@@ -10,13 +10,14 @@ from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from zjobs.client.errors import NotPermitted
 from zjobs.client.net.connection import Feed, FlowRunner, run
 from zjobs.client.protocol import operations, submission, waiting
 from zjobs.client.protocol.actions import Action, Flow, Follow, Heard, Listen, Topics
 from zjobs.client.protocol.job import JobHandle
 from zjobs.client.protocol.waiting import Ends
 from zjobs.client.settings import Settings
-from zjobs.messages.records import JobStatus
+from zjobs.messages.records import ActingFor, JobStatus
 from zjobs.messages.states import WorkerState
 from zjobs.program import clock
 
@@ -64,7 +65,8 @@ class Job(JobHandle):
 
     def __reduce__(self) -> tuple[Any, ...]:
         client, key = self._client, self._client.key
-        return _unpickled, (type(client), client.address, "" if key is None else key.file, self.id, self.journal)
+        known_by = type(client), client.address, "" if key is None else key.file
+        return _unpickled, (*known_by, self.id, self.journal, client.person)
 
     def status(self) -> JobStatus:
         """Return the job's status. Raises NotFound, Expired, BrokerChanged."""
@@ -118,12 +120,17 @@ def _client_of(kind: Callable[..., FlowRunner], address: str, key_file: str) -> 
     return kind(address, key=key_file)
 
 
-def _unpickled(kind: Callable[..., FlowRunner], address: str, key_file: str, id: int, journal: str | None) -> Job:
-    return Job(_client_of(kind, address, key_file), id, journal)
+def _unpickled(
+    kind: Callable[..., FlowRunner], address: str, key_file: str, id: int, journal: str | None, person: ActingFor | None
+) -> Job:
+    client = _client_of(kind, address, key_file)
+    return Job(client if person is None else client.acting_for(*person), id, journal)
 
 
 def watching(to: Settings, ids: Iterable[int] | None, journal: str | None) -> Watching:
-    """Return the state of a watch of these jobs, or of all jobs without ids."""
+    """Return the state of a watch of these jobs, or of all without ids. Raises NotPermitted if acting for someone."""
+    if to.person is not None:
+        raise NotPermitted(f"a watch has the rights of the key, not those of {to.person.name}; use the client itself")
     if ids is not None:
         from zjobs.client.protocol.events.watch import Watching  # a start of zclient that only submits does without it
 

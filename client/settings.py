@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple
+from copy import copy
+from typing import Any, NamedTuple, TypeVar
 
 from zjobs.client import services
-from zjobs.client.errors import BadAddress, BadKeyFile, BrokerChanged
+from zjobs.client.errors import BadAddress, BadKeyFile, BadRequest, BrokerChanged
+from zjobs.messages.fields import PERSON_NAME, is_person_name
+from zjobs.messages.records import ActingFor
+from zjobs.messages.states import Role
 from zjobs.program import endpoints
+
+Client = TypeVar("Client", bound="Settings")
 
 # Longer than a broker needs to restart, even with a large journal.
 PATIENCE_S = 60.0
@@ -72,11 +78,27 @@ class Settings:
             self.address = endpoints.checked(endpoints.with_transport(address))
         except ValueError as error:
             raise BadAddress(str(error)) from None
+        self.whole = self  # what this is a view of, if it is one
+        self.person: ActingFor | None = None  # on whose behalf requests are made
         self.background: Any = None  # what waits for jobs in a thread, once it does: see client/futures.py
         self.timeout = timeout
         self.patience = patience
         file = key_file(key)
         self.key = None if file is None else load_key(file)
+
+    def acting_for(self: Client, name: str, role: Role | str) -> Client:
+        """Return a view of this client whose requests are made on behalf of a person, in their role.
+
+        It shares the client's connections and lives as long as they; to close it does nothing. Where the broker has
+        keys, this one must be marked (zbroker keys add --acts-for). Raises BadRequest for what is no name or no role.
+        """
+        if not is_person_name(name):
+            raise BadRequest(f"{name!r} is not the name of a person: use {PERSON_NAME}")
+        if role not in [each.value for each in Role]:
+            raise BadRequest(f"{role!r} is not a role; there are {', '.join(each.value for each in Role)}")
+        view = copy(self)
+        view.person = ActingFor(name, Role(role))
+        return view
 
     def check_journal(self, heard: str, expected: str | None) -> None:
         """Raises BrokerChanged when the broker runs on another journal than `expected` (None: any will do)."""

@@ -14,8 +14,9 @@ import msgpack
 from zjobs.messages.dispatch import KINDS, PIPE, REPORTS
 from zjobs.messages.events import EVENTS
 from zjobs.messages.fields import Bad, fields_of, record
+from zjobs.messages.records import ActingFor
 from zjobs.messages.requests.changes import NewJob
-from zjobs.messages.requests.ops import REPLIES, REQUESTS
+from zjobs.messages.requests.ops import REPLIES, REQUESTS, Request
 from zjobs.messages.states import PROTOCOL_VERSION, ErrorCode
 from zjobs.messages.values import Refused, unpack
 
@@ -30,7 +31,7 @@ Ops = Mapping[str, Any]  # what may come on a socket: the classes by `op`
 _OPS = {kind: op for ops in (REQUESTS, REPLIES, EVENTS, PIPE, REPORTS) for op, kind in ops.items()}
 _KINDS = {kind: name for name, kind in KINDS.items()}
 # The keys that are known to be text, because they are in requests.
-_NAMES = frozenset({"v", "op"}.union(NewJob._fields, *(kind._fields for kind in REQUESTS.values())))
+_NAMES = frozenset({"v", "op", "acting_for"}.union(NewJob._fields, *(kind._fields for kind in REQUESTS.values())))
 
 
 class DecodeError(Exception):
@@ -54,11 +55,13 @@ def _plain(value: Any) -> Any:
     return value.value
 
 
-def encode(message: Any) -> bytes:
-    """Return the frame that carries `message`."""
+def encode(message: Any, acting_for: ActingFor | None = None) -> bytes:
+    """Return the frame that carries `message`. `acting_for`: on whose behalf a request is made."""
     kind = type(message)
     fields = {"v": PROTOCOL_VERSION, "op": _OPS[kind]}
     fields.update(zip(kind._fields, message))
+    if acting_for is not None:
+        fields["acting_for"] = acting_for
     return _packed(fields)
 
 
@@ -90,7 +93,18 @@ def decode(frame: bytes, ops: Ops, most_values: int = MAX_VALUES) -> Any:
 
     Fields that this version does not know are ignored. Raises DecodeError, and nothing else.
     """
-    fields = _unpack_map(frame, most_values, strict=ops is REQUESTS)
+    return _message(_unpack_map(frame, most_values, strict=ops is REQUESTS), ops)
+
+
+def decode_request(frame: bytes, most_values: int = MAX_VALUES) -> tuple[Request, ActingFor | None]:
+    """Return a client's request like `decode`, and on whose behalf it is made, None: the client's own."""
+    fields = _unpack_map(frame, most_values, strict=True)
+    request = _message(fields, REQUESTS)
+    person = fields.get("acting_for")
+    return request, None if person is None else _checked(str(fields["op"]), person, ActingFor, "acting_for")
+
+
+def _message(fields: dict[str, Any], ops: Ops) -> Any:
     version = fields.get("v")
     if version != PROTOCOL_VERSION or type(version) is not int:
         raise DecodeError(
@@ -101,10 +115,14 @@ def decode(frame: bytes, ops: Ops, most_values: int = MAX_VALUES) -> Any:
     kind = ops.get(op) if type(op) is str else None
     if kind is None:
         raise DecodeError(ErrorCode.UNKNOWN_OP, f"no such op: {_shown(op)}; there are {', '.join(ops)}")
+    return _checked(str(op), fields, kind)
+
+
+def _checked(op: str, fields: Any, kind: Any, within: str = "") -> Any:
     try:
         return record(kind)(fields)
     except Bad as bad:
-        where = bad.path.lstrip(".")
+        where = f"{within}{bad.path}".lstrip(".")
         raise DecodeError(ErrorCode.BAD_REQUEST, f"{op}: {where} must be {bad.wanted}") from None
 
 

@@ -30,6 +30,11 @@ MAX_DIGESTS = 100
 DIGEST_CHARS = 16
 MAX_SCHEMA_BYTES = 64 << 10
 MAX_PAGE = 1_000
+MAX_PERSON_CHARS = 128
+PERSON_NAME = f"1 to {MAX_PERSON_CHARS} letters, digits and . _ @ + -, no sign first"
+
+_SIGNS = "._@+-"
+_PERSON_CHARS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789" + _SIGNS)
 
 Check = Callable[[Any], Any]
 
@@ -99,6 +104,14 @@ class Chars:
             return value
 
         return check
+
+
+class PersonName:
+    """A name of a key or a person: it stands in tables, logs and names of files, and acts in none of them."""
+
+    def check(self, kind: Any) -> Check:
+        """Return the check of a field with these bounds."""
+        return _person_name
 
 
 class Items:
@@ -230,6 +243,17 @@ def _not_none(annotation: Any) -> Any:
     return kind
 
 
+def is_person_name(text: str) -> bool:
+    """Return whether a key or a person may have this name."""
+    return 1 <= len(text) <= MAX_PERSON_CHARS and text[0] not in _SIGNS and _PERSON_CHARS.issuperset(text)
+
+
+def _person_name(value: Any) -> str:
+    if type(value) is not str or not is_person_name(value):
+        raise Bad(f"a name: {PERSON_NAME}")
+    return value
+
+
 def _optional(inner: Check) -> Check:
     def check(value: Any) -> Any:
         return None if value is None else inner(value)
@@ -287,6 +311,7 @@ Text = Annotated[str, Chars()]
 ShortText = Annotated[str, Chars(0, 256)]
 Name = Annotated[str, Chars(1, MAX_TYPE_CHARS)]
 SchemaDigest = Annotated[str, Chars(0, DIGEST_CHARS)]
+Person = Annotated[str, PersonName()]
 RequestKey = Annotated[str, Chars(1, MAX_REQUEST_KEY_CHARS)]
 Reason = Annotated[str, Chars(0, MAX_REASON_CHARS)]
 CheckpointPauseName = Annotated[str, Chars(1, MAX_HOLD_CHARS)]

@@ -9,6 +9,7 @@ from zjobs.messages.fields import (
     Milliseconds,
     Name,
     Number,
+    Person,
     Positive,
     Priority,
     Reason,
@@ -16,7 +17,7 @@ from zjobs.messages.fields import (
     ShortText,
     Text,
 )
-from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome, WorkerState
+from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome, Role, WorkerState
 from zjobs.messages.units import Ms
 
 
@@ -91,6 +92,13 @@ class JobStatus(NamedTuple):
     owner: ShortText = ""
     run: Number = 0
     max_attempts: Positive = 1
+
+
+class ActingFor(NamedTuple):
+    """The person on whose behalf a request is made, and the role that they have in it."""
+
+    name: Person
+    role: Role
 
 
 class Missing(NamedTuple):

@@ -18,7 +18,6 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _KEY = re.compile(r"[0-9A-Za-z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")  # Z85, rfc.zeromq.org/spec/32
 _FIELDS = ("name", "public", "secret", "server")
 

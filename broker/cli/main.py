@@ -89,24 +89,24 @@ def _manage_keys(command: str, values: dict[str, Any]) -> int:
         elif command == "keys list":
             outcome = credentials.listed(directory)
         elif command == "keys role":
-            outcome = _change_role(directory, values["NAME"], values["ROLE"])
+            outcome = _change_role(directory, values["NAME"], values["ROLE"], values["--acts-for"])
         else:
-            outcome = _add_key(directory, values["NAME"], values["--role"], values["--out"])
+            outcome = _add_key(directory, values["NAME"], values["--role"], values["--out"], values["--acts-for"])
     except OSError as error:
         raise Refused(CANNOT_CREATE, f"{error.filename or directory}: {error.strerror}") from error
     print(outcome)
     return OK
 
 
-def _add_key(directory: Path, name: str, role: Role | None, out: str | None) -> str:
+def _add_key(directory: Path, name: str, role: Role | None, out: str | None, acts_for: bool) -> str:
     if role is None:
         raise UsageError("keys add needs a role: --role viewer, submitter, member or operator")
-    return credentials.add(directory, name, role, Path(out or f"{name}.key"))
+    return credentials.add(directory, name, role, Path(out or f"{name}.key"), acts_for)
 
 
-def _change_role(directory: Path, name: str, word: str) -> str:
+def _change_role(directory: Path, name: str, word: str, acts_for: bool) -> str:
     try:
-        return credentials.change_role(directory, name, read_role(word))
+        return credentials.change_role(directory, name, read_role(word), acts_for)
     except ValueError as error:
         raise UsageError(f"ROLE {error}") from None
 

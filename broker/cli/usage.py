@@ -233,6 +233,13 @@ OPTIONS = (
         read_role,
     ),
     Option(
+        "--acts-for",
+        "",
+        "the key may send requests on behalf of anybody, in any role up to its own: for a gateway that knows its users;"
+        " without it, keys role takes that away",
+        ("keys add", "keys role"),
+    ),
+    Option(
         "--out",
         "FILE",
         "where to write the key file; if omitted, NAME.key in the current directory",

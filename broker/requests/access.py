@@ -5,18 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from zjobs.messages.records import ActingFor
 from zjobs.messages.requests.ops import Error, Operation
 from zjobs.messages.states import ErrorCode, Role
 
 
 class Who(NamedTuple):
-    """Name and role of whoever sent a request."""
+    """Name and role of whoever sent a request. `acts_for`: they may send requests on behalf of others."""
 
     name: str
     role: Role
+    acts_for: bool = False
 
 
-ANYBODY = Who("", Role.OPERATOR)
+ANYBODY = Who("", Role.OPERATOR, acts_for=True)
+
+
+def acting_refusal(who: Who, acting_for: ActingFor) -> Error | None:
+    """Return why `who` may not act for this person, or None if they may. Nobody acts in a role above their own."""
+    roles = tuple(Role)
+    if not who.acts_for:
+        return Error(ErrorCode.NOT_PERMITTED, f"the key {who.name} may not act for others; zbroker keys role marks it")
+    if roles.index(acting_for.role) > roles.index(who.role):
+        what = f"{who.name} is a {who.role.value} and cannot act in the role {acting_for.role.value}"
+        return Error(ErrorCode.NOT_PERMITTED, what)
+    return None
 
 
 def refusal(operation: Operation, ids: Iterable[int], who: Who, owner_of: Callable[[int], str | None]) -> Error | None:

@@ -16,12 +16,13 @@ from zjobs.broker.core.needs import Needs
 from zjobs.broker.core.queue_state import QueueState
 from zjobs.broker.credentials import Credentials
 from zjobs.broker.net import frames
-from zjobs.broker.requests.access import ANYBODY, Who, refusal
+from zjobs.broker.requests.access import ANYBODY, Who, acting_refusal, refusal
 from zjobs.broker.requests.queries import PAGE, Queries, Service
 from zjobs.broker.storage.api import Journal, StorageError
 from zjobs.messages import codec
+from zjobs.messages.records import ActingFor
 from zjobs.messages.requests.changes import Forget
-from zjobs.messages.requests.ops import OPERATION_OF, REQUESTS, Changes, Error, Reply, Request
+from zjobs.messages.requests.ops import OPERATION_OF, Changes, Error, Reply, Request
 from zjobs.messages.requests.queries import Backup, Result, ResultReply, Wait, WaitReply
 from zjobs.messages.states import ErrorCode
 from zjobs.messages.units import JobId
@@ -40,6 +41,13 @@ class Change(NamedTuple):
     who: Who
     weight: int
     last: bool
+
+
+class Sender(NamedTuple):
+    """Where a request comes from: a public key, "" without keys, and the person whom its holder acts for, if any."""
+
+    key: str
+    acting_for: ActingFor | None
 
 
 class WaitFor(NamedTuple):
@@ -129,8 +137,9 @@ class Server:
         parts, count, key = pending.received
         pending.envelope, body = frames.split(parts, count, self._most_frames)
         try:
-            request = self._decode(body)
-            who = yield from self._permitted(request, key)
+            request, acting_for = self._decode(body)
+            sender = Sender(key, acting_for)
+            who = yield from self._permitted(request, sender)
             operation = OPERATION_OF[type(request)]
             if operation.changes is Changes.ALL_OR_NONE:
                 weight = 1 + sum(map(len, parts)) // JOB_BYTES + operation.weight_of(request)
@@ -140,7 +149,7 @@ class Server:
             reply = yield from self._reply(pending.envelope, request, who)
             if ids := _waits_for(request, reply):
                 ended = yield WaitFor(ids, request.wait_ms)  # type: ignore[union-attr]
-                who = self._still_permitted(request, key, who)
+                who = self._still_permitted(request, sender, who)
                 reply = yield from self._reply(pending.envelope, request, who, ended)  # type: ignore[arg-type]
         except codec.DecodeError as error:
             reply = Error(error.code, str(error))
@@ -180,20 +189,20 @@ class Server:
             if first < len(page) or not page:
                 yield page[first:]
 
-    def _decode(self, body: bytes | codec.DecodeError) -> Request:
+    def _decode(self, body: bytes | codec.DecodeError) -> tuple[Request, ActingFor | None]:
         if isinstance(body, codec.DecodeError):
             raise body
         limit = self._limits.request_bytes
         if len(body) > limit:
             raise Refused(ErrorCode.TOO_LARGE, f"the request has {len(body)} bytes; the limit is {limit}")
         try:
-            return codec.decode(body, REQUESTS, self._most_values)  # type: ignore[no-any-return]
+            return codec.decode_request(body, self._most_values)
         except RecursionError:  # msgpack allows deeper nesting than Python can print
             raise Refused(ErrorCode.BAD_REQUEST, "the body is nested too deeply") from None
 
-    def _permitted(self, request: Request, key: str) -> Generator[None, Any, Who]:
-        """Return who asks. Raises Refused if the holder of `key` may not."""
-        who = self._who(request, key)
+    def _permitted(self, request: Request, sender: Sender) -> Generator[None, Any, Who]:
+        """Return who asks. Raises Refused if they may not."""
+        who = self._who(request, sender)
         if who is ANYBODY:
             return who
         operation = OPERATION_OF[type(request)]
@@ -203,21 +212,24 @@ class Server:
                 yield None
         return who
 
-    def _still_permitted(self, request: Request, key: str, before: Who) -> Who:
+    def _still_permitted(self, request: Request, sender: Sender, before: Who) -> Who:
         """Return who asks, after a wait. Raises Refused if the key was revoked meanwhile, or its role is another."""
-        who = self._who(request, key)
+        who = self._who(request, sender)
         if who != before:
             operation = OPERATION_OF[type(request)]
             _refuse(refusal(operation, operation.ids_in(request), who, self.owner_of))
         return who
 
-    def _who(self, request: Request, key: str) -> Who:
-        """Who asks. Raises Refused for a revoked key, or one without the role for this."""
-        if self._keys is None:
-            return ANYBODY
-        who = self._keys.who(key)
+    def _who(self, request: Request, sender: Sender) -> Who:
+        """Who asks. Raises Refused for a revoked key, for one that may not act for others, and without the role."""
+        who = ANYBODY if self._keys is None else self._keys.who(sender.key)
         if who is None:
             raise Refused(ErrorCode.NOT_PERMITTED, "this key was revoked; ask the operator of the broker for a new one")
+        if sender.acting_for is not None:
+            _refuse(acting_refusal(who, sender.acting_for))
+            who = Who(*sender.acting_for)
+        if who is ANYBODY:
+            return who
         _refuse(refusal(OPERATION_OF[type(request)], (), who, self.owner_of))
         return who
 

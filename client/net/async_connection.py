@@ -48,12 +48,16 @@ class AsyncFlowRunner(Settings):
         self._link = Link(self.address, self.key)
         self._events = Events(self._link)
         self._host_known = False
+        self._asking: set[asyncio.Task[None]] = set()  # the loop itself keeps no task alive
+        self._share_waits()
+
+    def _share_waits(self) -> None:
+        """Begins without waits; those of different people go in requests of their own."""
         self._waits: SharedWaits[asyncio.Future[WaitReply]] = SharedWaits(WAIT_S)
         self._waits_sent = False
-        self._asking: set[asyncio.Task[None]] = set()  # the loop itself keeps no task alive
 
     async def _ask(self, request: Any, kind: type[T], timeout: float | None = None, waits: float = 0.0) -> T:
-        frame = codec.encode(request)
+        frame = codec.encode(request, self.person)
         timeout = self.timeout if timeout is None else timeout
         clock = asyncio.get_running_loop().time
         attempts = Attempts(timeout, len(frame) + reply_bytes(request), clock(), waits)

@@ -187,7 +187,7 @@ class FlowRunner(Settings):
 
     def _ask(self, request: Any, kind: type[T], timeout: float | None = None) -> T:
         """Send `request` and return the reply, which must be a `kind`."""
-        body = self.connection.request(codec.encode(request), timeout, reply_bytes(request))
+        body = self.connection.request(codec.encode(request, self.person), timeout, reply_bytes(request))
         return read_reply(body, kind, self.address)
 
     def _perform(self, action: Action) -> Any:
@@ -203,7 +203,7 @@ class FlowRunner(Settings):
     def _await(self, action: Await) -> Any:
         seconds = min(action.seconds, WAIT_S)
         request = waiting_request(action, seconds)
-        frame = codec.encode(request)
+        frame = codec.encode(request, self.person)
         body = self.connection.request(frame, action.timeout, reply_bytes(request), seconds)
         return read_reply(body, action.kind, self.address)
 

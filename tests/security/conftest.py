@@ -34,10 +34,10 @@ class Keyed:
         assert ended.returncode == 0, ended
         return str(ended.stdout)
 
-    def add(self, name: str, role: str) -> Path:
+    def add(self, name: str, role: str, *options: str) -> Path:
         """Admits somebody; their key file."""
         file = self.files / f"{name}.key"
-        self.manage("add", name, "--role", role, "--out", str(file))
+        self.manage("add", name, "--role", role, "--out", str(file), *options)
         return file
 
     def file(self, name: str) -> Path:

@@ -54,13 +54,19 @@ def test_another_role_for_the_same_key(keyed: Any) -> None:
     alice = keyfiles.load(keyed.add("alice", "submitter"))
     assert keyed.manage("role", "alice", "member") == "alice is a member from now on\n"
     assert keyed.manage("list") == f"alice  member  {alice.public}\n"
+    assert (
+        keyed.manage("role", "alice", "member", "--acts-for")
+        == "alice is a member from now on and may act for others\n"
+    )
+    assert keyed.manage("list") == f"alice  member  {alice.public}  acts for others\n"
+    keyed.manage("role", "alice", "member")
     for words, code, why in ((("bob", "viewer"), 78, "no key named bob"), (("alice", "king"), 64, "is not one of")):
         ended = keyed.service.run("broker", "keys", "role", *words, "--keys", str(keyed.keys))
         assert ended.returncode == code and why in ended.stderr, ended
     assert keyed.manage("list") == f"alice  member  {alice.public}\n"
 
 
-@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "-x", "a b", "\x1b[31m", "ä", "x" * 65])
+@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "-x", "a b", "\x1b[31m", "ä", "x" * 129])
 def test_names_that_are_none(keyed: Any, name: str) -> None:
     """A name is a file's name and stands in logs and tables: nothing that could act in either."""
     with pytest.raises(KeysError, match="is not a name"):

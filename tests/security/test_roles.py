@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tests.conftest import Service
 
 YES, NO = True, False
+ROLES = {"eve": "viewer", "alice": "submitter", "bob": "submitter", "mia": "member", "boss": "operator"}
 Ask = Callable[..., dict[str, Any]]
 
 
@@ -63,11 +64,11 @@ TABLE = {
 @pytest.fixture
 def people(keyed: Any) -> Any:
     """A service with people of each role, two of them submitters; `jobs` has an ended job of each who may submit."""
-    roles = {"eve": "viewer", "alice": "submitter", "bob": "submitter", "mia": "member", "boss": "operator"}
-    for name, role in roles.items():
+    for name, role in ROLES.items():
         keyed.add(name, role)
+    keyed.add("gate", "operator", "--acts-for")
     keyed.start()
-    keyed.jobs = {name: keyed.client(name).submit("reverse", name) for name in roles if name != "eve"}
+    keyed.jobs = {name: keyed.client(name).submit("reverse", name) for name in ROLES if name != "eve"}
     for job in keyed.jobs.values():
         job.wait(20)
     return keyed
@@ -89,13 +90,28 @@ def test_the_table_is_complete() -> None:
 def test_every_request_for_every_role(role: str, name: str, people: Any, ask: Ask) -> None:
     """As the table says; a refusal names a role that would do, and the one it names does."""
     job_id = people.jobs[name if role == "own" else "bob"].id
-    client = people.client(name)
+    client, gate = people.client(name), people.client("gate")
+    person = {"name": name, "role": ROLES[name]}
     for op, row in TABLE.items():
+        acting = ask(gate, op, **row.fields(job_id), acting_for=person)
+        assert permitted(acting) == getattr(row, role), (op, acting)
         reply = ask(client, op, **row.fields(job_id))
         assert permitted(reply) == getattr(row, role), (op, reply)
         if not permitted(reply):
             named = [each.value for each in Role if each.value in reply["message"].partition("the role ")[2]]
             assert named and all(row.operator if each == "operator" else row.own for each in named), (op, reply)
+
+
+def test_only_a_marked_key_acts_for_others(people: Any, ask: Ask) -> None:
+    """In no role above its own; what it submits so is the person's, who may use it with a key of their own."""
+    theirs = people.client("gate").acting_for("alice", "submitter").submit("reverse", "abc")
+    assert theirs.result(20) == people.client("alice").result(theirs.id) == "cba"
+    with pytest.raises(errors.NotPermitted, match="the key boss may not act for others"):
+        people.client("boss").acting_for("alice", "viewer").info()
+    people.manage("role", "boss", "submitter", "--acts-for")
+    with pytest.raises(errors.NotPermitted, match="boss is a submitter and cannot act in the role member"):
+        people.client("boss").acting_for("alice", "member").info()
+    assert people.client("boss").acting_for("alice", "submitter").status([theirs.id]).missing == ()
 
 
 def test_a_member_sees_others_jobs_as_a_viewer_does(people: Any, ask: Ask) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zjobs.messages import codec, values
-from zjobs.messages.codec import DecodeError, decode, encode
+from zjobs.messages.codec import DecodeError, decode, decode_request, encode
 from zjobs.messages.dispatch import PIPE, REPORTS, Ended, Invalid, Returned
 from zjobs.messages.events import EVENTS, job_topic, watched_job
 from zjobs.messages.fields import (
@@ -25,10 +25,11 @@ from zjobs.messages.fields import (
     check_of,
     fields_of,
 )
+from zjobs.messages.records import ActingFor
 from zjobs.messages.requests.changes import NewJob, Submit
 from zjobs.messages.requests.ops import REPLIES, REQUESTS
-from zjobs.messages.requests.queries import Queue, Result, Status
-from zjobs.messages.states import ErrorCode, Outcome
+from zjobs.messages.requests.queries import Info, Queue, Result, Status
+from zjobs.messages.states import ErrorCode, Outcome, Role
 
 GOLDEN = Path(__file__).parents[2] / "contract/golden/frames.txt"
 ALL = {"requests": REQUESTS, "replies": REPLIES, "events": EVENTS, "pipe": PIPE, "reports": REPORTS}
@@ -489,3 +490,34 @@ def test_a_report_that_is_none_does_not_spoil_the_others(report: object, invalid
     first, second, third = decode(msgpack.packb(fields), REPORTS).reports
     assert first == third == Returned(5, False)
     assert second._replace(why=second.why.split()[0]) == invalid
+
+
+# --- on whose behalf -------------------------------------------------------------------------------------------------
+
+
+def test_any_request_may_be_made_for_somebody() -> None:
+    """It stands beside the request's own fields, and costs nothing where it is absent."""
+    person = ActingFor("ann@example.org", Role.MEMBER)
+    for request in (Info(), Status((1,)), Submit("k", (NewJob("t"),))):
+        assert decode_request(encode(request, person)) == (request, person)
+        assert decode_request(encode(request)) == (request, None)
+        assert b"acting_for" not in encode(request)
+
+
+@pytest.mark.parametrize(
+    ("person", "sentence"),
+    [
+        ("ann", "info: acting_for must be a map"),
+        ({"name": "ann"}, "info: acting_for.role must be one of viewer, submitter, member, operator"),
+        ({"name": "ann", "role": "king"}, "info: acting_for.role must be one of viewer, submitter, member, operator"),
+        *(
+            ({"name": name, "role": "viewer"}, "info: acting_for.name must be a name: 1 to 128 letters, digits and .*")
+            for name in ("", "x" * 129, ".ann", "a b", "a/b", "ä", "a\n", 7, None)
+        ),
+    ],
+)
+def test_a_person_that_is_none_is_named(person: Any, sentence: str) -> None:
+    """The field and what it must be."""
+    with pytest.raises(DecodeError, match=sentence) as caught:
+        decode_request(msgpack.packb({"v": 1, "op": "info", "acting_for": person}))
+    assert caught.value.code is ErrorCode.BAD_REQUEST

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from zjobs.broker.requests.access import Who, reads, refusal, sees
+from zjobs.broker.requests.access import ANYBODY, Who, acting_refusal, reads, refusal, sees
+from zjobs.messages.records import ActingFor
 from zjobs.messages.requests.ops import OPERATIONS
 from zjobs.messages.states import ErrorCode, Role
 
@@ -49,3 +50,17 @@ def test_a_refusal_names_the_roles_that_may() -> None:
     error = refusal(BY_NAME["submit"], [], Who("eve", Role.VIEWER), OWNERS.get)
     assert error is not None
     assert error.message == "eve is a viewer; this needs a key of the role submitter, member or operator"
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("own", Role)
+def test_nobody_acts_in_a_role_above_their_own(own: Role, role: Role) -> None:
+    """Nor without the mark."""
+    allowed = acting_refusal(Who("gate", own, acts_for=True), ActingFor("ann", role)) is None
+    assert allowed == (list(Role).index(role) <= list(Role).index(own))
+    assert acting_refusal(Who("gate", own), ActingFor("ann", role)) is not None
+
+
+def test_without_keys_everybody_may_act_for_anybody() -> None:
+    """It cannot give more than they have."""
+    assert all(acting_refusal(ANYBODY, ActingFor("ann", role)) is None for role in Role)
