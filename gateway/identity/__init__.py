@@ -1,1 +1,1 @@
-"""Who asks: users, tokens, passwords."""
+"""Who may ask the gateway: people, their tokens, and what became of both."""

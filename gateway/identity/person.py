@@ -1,23 +1,91 @@
-"""The person on whose behalf a request is made."""
+"""Who makes a request: what routes depend on."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Request
+from fastapi.security import OAuth2PasswordBearer
 
+from zjobs.gateway.identity.accounts import By
+from zjobs.gateway.identity.grants import ANONYMOUS, Grant, Person
+from zjobs.gateway.identity.identity import Identity
+from zjobs.gateway.identity.models import Kind
 from zjobs.gateway.problems import Problem
 
+__all__ = ["Person", "current_grant", "current_person", "identity_of", "own_login", "superuser", "until_revoked"]
 
-@dataclass(frozen=True)
-class Person:
-    """A user, by the name and the role under which brokers know them. A superuser manages users."""
-
-    name: str
-    role: str
-    superuser: bool
+_bearer = OAuth2PasswordBearer("/api/v1/auth/token", auto_error=False)
 
 
-async def current_person(request: Request) -> Person:
-    """Return who makes this request. Raises Problem 401."""
-    raise Problem(401, "login_needed", "log in first", {"WWW-Authenticate": "Bearer"})
+def identity_of(request: Request) -> Identity:
+    """Return what the application opened at its start."""
+    identity: Identity = request.app.state.identity
+    return identity
+
+
+async def current_person(request: Request, token: Annotated[str | None, Depends(_bearer)]) -> Person:
+    """Whom the request is made for. Raises Problem without a valid token, unless everybody may read."""
+    identity = identity_of(request)
+    grant = None if token is None else await identity.grants.of(token)
+    request.state.grant = grant
+    if grant is not None:
+        return grant.person
+    if token is None and identity.settings.public_read:
+        return ANONYMOUS
+    raise _login_needed()
+
+
+async def current_grant(request: Request, _: Annotated[Person, Depends(current_person)]) -> Grant:
+    """What the request's token grants. Raises Problem without one."""
+    grant: Grant | None = request.state.grant
+    if grant is None:
+        raise _login_needed()
+    return grant
+
+
+async def own_login(grant: Annotated[Grant, Depends(current_grant)]) -> Grant:
+    """The grant of a person who logged in. Raises Problem for a program: a leaked token shall not make others."""
+    if grant.kind is Kind.PROGRAM:
+        raise Problem(403, "not_permitted", "this needs a login; a program's token does not do")
+    return grant
+
+
+async def superuser(grant: Annotated[Grant, Depends(current_grant)]) -> Grant:
+    """The grant of a superuser. Raises Problem for others."""
+    if not grant.person.superuser:
+        raise Problem(403, "not_permitted", f"{grant.person.name} is no superuser; this needs one who logged in")
+    return grant
+
+
+def by(request: Request, grant: Grant) -> By:
+    """Who does what the request asks for, as the audit trail tells it."""
+    return By(grant.person.name, address(request), identity_of(request).now())
+
+
+def address(request: Request) -> str:
+    """Where the request comes from."""
+    return request.client.host if request.client else ""
+
+
+@contextlib.contextmanager
+def until_revoked(request: Request) -> Iterator[asyncio.Event]:
+    """For an answer that lasts: the event is set once the person may no longer read, or has other rights.
+
+    That is within about a second of the change, at whichever gateway it was made; after ten seconds without the
+    database, too. Only after `current_person`.
+    """
+    grant: Grant | None = request.state.grant
+    if grant is None:
+        yield asyncio.Event()
+    else:
+        with identity_of(request).grants.watch(grant) as ended:
+            yield ended
+
+
+def _login_needed() -> Problem:
+    text = "log in first: POST /api/v1/auth/token, and send what it returns as Authorization: Bearer"
+    return Problem(401, "login_needed", text, {"WWW-Authenticate": "Bearer"})

@@ -1,0 +1,96 @@
+"""Passwords: hashed with argon2, which is slow on purpose, so never in the event loop and few at once."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import unicodedata
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from argon2 import Parameters, extract_parameters
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+
+SHORTEST, LONGEST = 12, 256  # characters of a new password
+_AT_ONCE = 2  # each takes its memory_cost
+_WAITING = 16
+
+T = TypeVar("T")
+
+
+class Busy(Exception):
+    """Too many passwords wait to be checked."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a hash costs; the defaults are those that argon2's authors recommend (RFC 9106, the smaller choice)."""
+
+    time_cost: int = 3
+    memory_cost: int = 65_536  # KiB
+    parallelism: int = 4
+
+
+class Verdict(NamedTuple):
+    """Whether the password is right, and its new hash if the one kept is cheaper than hashes are now."""
+
+    right: bool
+    new_hash: str | None
+
+
+class Passwords:
+    """Makes hashes and checks them, in threads. `computed` counts both."""
+
+    def __init__(self, cost: Cost) -> None:
+        self._cost = cost
+        self._argon2 = PasswordHash([Argon2Hasher(cost.time_cost, cost.memory_cost, cost.parallelism)])
+        self._threads = ThreadPoolExecutor(_AT_ONCE, "argon2")
+        self._pending = 0
+        self.computed = 0
+        self._nobodys = self._argon2.hash(secrets.token_urlsafe())
+
+    async def hash(self, password: str) -> str:
+        """Return the hash to keep. Raises Busy."""
+        return await self._in_thread(lambda: self._argon2.hash(_normal(password)))
+
+    async def check(self, password: str, kept: str | None) -> Verdict:
+        """Compare with the hash that is kept. None, for somebody unknown, takes as long. Raises Busy."""
+        return await self._in_thread(lambda: self._checked(_normal(password), kept))
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown()
+
+    def _checked(self, password: str, kept: str | None) -> Verdict:
+        right = self._argon2.verify(password, kept or self._nobodys) and kept is not None
+        rises = right and kept is not None and _cheaper(extract_parameters(kept), self._cost)
+        return Verdict(right, self._argon2.hash(password) if rises else None)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        if self._pending >= _AT_ONCE + _WAITING:
+            raise Busy
+        self._pending += 1
+        self.computed += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self._pending -= 1
+
+
+def random_password() -> str:
+    """Return a password that nobody guesses (120 bits)."""
+    return secrets.token_urlsafe(15)
+
+
+def _normal(password: str) -> str:
+    """The same bytes from every keyboard: ü is one character on some and two on others."""
+    return unicodedata.normalize("NFKC", password)
+
+
+def _cheaper(kept: Parameters, cost: Cost) -> bool:
+    """Whether something rose and nothing fell: a gateway with other settings does not take it back."""
+    pairs = ((kept.time_cost, cost.time_cost), (kept.memory_cost, cost.memory_cost))
+    return any(old < new for old, new in pairs) and all(old <= new for old, new in pairs)

@@ -1,0 +1,1 @@
+"""The API of people: logins, tokens, users, audit trail."""

@@ -1,0 +1,156 @@
+"""The gateway's people on a real database: SQLite in a file, and PostgreSQL, which the tests start."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncpg
+import pytest
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient, Response
+
+from zjobs.gateway import problems
+from zjobs.gateway.identity.identity import Identity, Settings, opened
+from zjobs.gateway.identity.passwords import Cost
+from zjobs.gateway.identity.routes import own, users
+
+CHEAP = Cost(time_cost=1, memory_cost=8, parallelism=1)
+ADMINS = "the-admin-password"
+HOUR_MS = 3_600_000
+
+
+class Postgres:
+    """A server in a folder of its own, reached by a Unix socket there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._names = itertools.count(1)
+
+    async def new_database(self) -> str:
+        """The URL of a new, empty database."""
+        name = f"test{next(self._names)}"
+        connection = await asyncpg.connect(host=str(self.folder), user="zjobs", database="postgres")
+        try:
+            await connection.execute(f"CREATE DATABASE {name}")
+        finally:
+            await connection.close()
+        return f"postgresql://zjobs@/{name}?host={self.folder}"
+
+
+def programs_of_postgresql() -> Path | None:
+    """The folder of initdb and postgres: on the path, or Debian's."""
+    found = shutil.which("initdb")
+    folders = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return folders[-1] if folders and (folders[-1] / "initdb").exists() else None
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running server; it refuses root, so root runs it as the user postgres."""
+    programs = programs_of_postgresql()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    with tempfile.TemporaryDirectory(prefix="zj", dir="/tmp") as place:
+        folder = Path(place)
+        if as_user:
+            shutil.chown(folder, "postgres")
+        data = folder / "data"
+        made = [programs / "initdb", "-D", data, "-U", "zjobs", "-A", "trust", "--no-instructions", "-N"]
+        subprocess.run([*as_user, *made], check=True, stdout=subprocess.DEVNULL, cwd="/")
+        control = [*as_user, programs / "pg_ctl", "-D", data, "-w", "-s"]
+        options = f"-c listen_addresses= -c unix_socket_directories={folder}"
+        subprocess.run([*control, "-l", folder / "log", "-o", options, "start"], check=True, cwd="/")
+        try:
+            yield Postgres(folder)
+        finally:
+            subprocess.run([*control, "-m", "fast", "stop"], check=True, cwd="/")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/gateway.db"
+    server: Postgres = request.getfixturevalue("postgres")
+    return await server.new_database()
+
+
+@dataclass
+class Clock:
+    """Both clocks of a gateway, moved by the test."""
+
+    wall: int = 1_800_000_000_000
+    mono: int = 0
+
+    def pass_ms(self, ms: int) -> None:
+        self.wall += ms
+        self.mono += ms
+
+
+@dataclass
+class Gateway:
+    """A gateway's people, and a client of its API."""
+
+    identity: Identity
+    http: AsyncClient
+    clock: Clock
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    async def log_in(self, name: str = "admin", password: str = ADMINS) -> Response:
+        return await self.http.post("/api/v1/auth/token", data={"username": name, "password": password})
+
+    async def token(self, name: str = "admin", password: str = ADMINS) -> str:
+        answer = await self.log_in(name, password)
+        assert answer.status_code == 200, answer.text
+        token: str = answer.json()["access_token"]
+        return token
+
+    async def ask(self, method: str, path: str, token: str | None = None, body: object = None) -> Response:
+        """Ask as who has the token."""
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        return await self.http.request(method, f"/api/v1{path}", headers=headers, json=body)
+
+    async def add(self, name: str, role: str = "submitter", superuser: bool = False) -> str:
+        """Add a user; returns the password."""
+        body = {"name": name, "role": role, "superuser": superuser}
+        answer = await self.ask("POST", "/users", await self.token(), body)
+        assert answer.status_code == 201, answer.text
+        password: str = answer.json()["password"]
+        return password
+
+
+Start = Callable[..., "contextlib.AbstractAsyncContextManager[Gateway]"]
+
+
+def start(database: str, clock: Clock, **settings: object) -> contextlib.AbstractAsyncContextManager[Gateway]:
+    """Start a gateway's people on that database."""
+
+    @contextlib.asynccontextmanager
+    async def started() -> AsyncIterator[Gateway]:
+        how = Settings(**{"database": database, "admin_password": ADMINS, "cost": CHEAP, **settings})  # type: ignore
+        async with opened(how, lambda: clock.wall, lambda: clock.mono) as identity:
+            app = FastAPI()
+            app.state.identity = identity
+            app.add_exception_handler(problems.Problem, problems.answer)
+            app.include_router(own.router)
+            app.include_router(users.router)
+            async with AsyncClient(transport=ASGITransport(app), base_url="http://gateway") as http:
+                yield Gateway(identity, http, clock)
+
+    return started()
+
+
+@pytest.fixture
+async def gateway(database: str) -> AsyncIterator[Gateway]:
+    """A gateway with the user admin."""
+    async with start(database, Clock()) as started:
+        yield started
