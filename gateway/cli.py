@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
+import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -12,10 +14,14 @@ from typing import Any
 from zjobs.client.errors import ZjobsError
 from zjobs.gateway.app import create_app
 from zjobs.gateway.config import Config
+from zjobs.gateway.identity.database import Unusable
+from zjobs.gateway.identity.identity import FIRST_USER, prepare
 from zjobs.gateway.server import serve
 from zjobs.gateway.usage import CANNOT_CREATE, OK, REFUSED, UNAVAILABLE, USAGE_ERROR, ZGATEWAY
 from zjobs.program import logs
 from zjobs.program.cli.parse import UsageError, parse
+
+PASSWORD = "ZGATEWAY_ADMIN_PASSWORD"
 
 
 def run(argv: Sequence[str]) -> int:
@@ -25,11 +31,14 @@ def run(argv: Sequence[str]) -> int:
         config = _config(values)
         logs.start(values["--log-level"], "zgateway")
         with _listening(config) as listener:
+            _say_first_password(asyncio.run(prepare(config)))
             serve(create_app(config), listener, _say_ready)
     except UsageError as error:
         return _refused(USAGE_ERROR, f"{error}")
     except ZjobsError as error:
         return _refused(REFUSED, f"{error}")
+    except Unusable as error:
+        return _refused(CANNOT_CREATE, f"{error}")
     except OSError as error:
         code = UNAVAILABLE if error.errno == errno.EADDRINUSE else CANNOT_CREATE
         return _refused(code, f"cannot listen at {config.host} port {config.port}: {error.strerror}")
@@ -38,12 +47,19 @@ def run(argv: Sequence[str]) -> int:
 
 def _config(values: dict[str, Any]) -> Config:
     host, port = values["--listen"]
-    return Config(host, port, values["--database"], values["--config"], values["--public-read"])
+    return Config(
+        host, port, values["--database"], values["--config"], values["--public-read"], os.environ.get(PASSWORD)
+    )
 
 
 def _listening(config: Config) -> socket.socket:
     (family, *_, at), *_ = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)
     return socket.create_server(at[:2], family=family, backlog=1024)
+
+
+def _say_first_password(password: str | None) -> None:
+    if password is not None:
+        print(f"zgateway: log in as {FIRST_USER} with the password {password} (told this once)", file=sys.stderr)
 
 
 def _say_ready(listener: socket.socket) -> None:

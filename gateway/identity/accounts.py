@@ -78,9 +78,7 @@ async def add_user(session: AsyncSession, by: By, name: str, role: Role, superus
         raise Problem(409, "conflict", f"there is a user {taken} already")
     if name.lower() == ANONYMOUS.name:
         raise Problem(409, "conflict", f"{name} is what those without a login are called")
-    user = User(
-        name=name, role=role.value, superuser=superuser, active=True, password=password, created_at=by.at
-    )
+    user = User(name=name, role=role.value, superuser=superuser, active=True, password=password, created_at=by.at)
     session.add(user)
     await record(session, by, Action.USER_ADDED, name, _rights(user))
     return user

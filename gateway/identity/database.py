@@ -23,6 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from zjobs.gateway.identity.models import Revision
+from zjobs.gateway.problems import Problem
 from zjobs.program import lock
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
@@ -34,8 +35,12 @@ class Unusable(Exception):
     """The database, or a setting, cannot be used; the text is a sentence."""
 
 
-class DatabaseAway(Exception):
+class DatabaseAway(Problem):
     """The database does not answer at present."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(503, "database", "the database of users does not answer; try again", {"Retry-After": "1"})
+        self.reason = reason
 
 
 def default_url() -> str:
@@ -62,9 +67,9 @@ def read_url(text: str) -> URL:
 class Database:
     """An open database. Everything read or changed goes through `reading`, `writing` and `changing`."""
 
-    def __init__(self, text: str) -> None:
-        """Raises Unusable."""
-        self.url = read_url(text)
+    def __init__(self, text: str | None) -> None:
+        """`text` is a URL; None means the file in the state directory. Raises Unusable."""
+        self.url = read_url(default_url() if text is None else text)
         self.sqlite = self.url.get_backend_name() == "sqlite"
         if self.sqlite:
             _make_private_file(Path(self.url.database or ""))

@@ -80,7 +80,7 @@ class Grants:
         self._used: dict[int, int] = {}
         self._save_uses_at = mono_ms() + USES_SAVED_EVERY_MS
         self._look_now = asyncio.Event()
-        self._away = False
+        self._away = self._stopped = False
 
     async def of(self, token: str) -> Grant | None:
         """What `token` grants now. Raises DatabaseAway."""
@@ -112,16 +112,21 @@ class Grants:
         self._look_now.set()
 
     async def run(self) -> None:
-        """Ask for the number of the last change, again and again, until cancelled."""
-        try:
-            while True:
-                await self._look_once()
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._look_now.wait(), ASKS_EVERY_S)
-                self._look_now.clear()
-        finally:
-            with contextlib.suppress(DatabaseAway):
-                await self._save_uses()
+        """Ask for the number of the last change, again and again, until `stop`."""
+        loop = asyncio.get_running_loop()
+        while not self._stopped:
+            await self._look_once()
+            timer = loop.call_later(ASKS_EVERY_S, self._look_now.set)
+            await self._look_now.wait()
+            self._look_now.clear()
+            timer.cancel()
+        with contextlib.suppress(DatabaseAway):
+            await self._save_uses()
+
+    def stop(self) -> None:
+        """End `run`; not by cancelling it, which would break a query off and cost its connection."""
+        self._stopped = True
+        self._look_now.set()
 
     async def _look_once(self) -> None:
         asked = self._mono_ms()
@@ -137,8 +142,10 @@ class Grants:
             if self._mono_ms() > self._trusted_until:
                 self._end_where(lambda _: True)
             if not self._away:
-                known = isinstance(error, DatabaseAway)
-                log.warning("the database does not answer: %s", error, exc_info=None if known else error)
+                if isinstance(error, DatabaseAway):
+                    log.warning("the database does not answer: %s", error.reason)
+                else:
+                    log.exception("cannot look for changes")
             self._away = True
         self._end_where(self._expired)
 

@@ -5,35 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from zjobs.gateway.config import Config
 from zjobs.gateway.identity import accounts
 from zjobs.gateway.identity.accounts import Action, By, NewToken
-from zjobs.gateway.identity.database import Database, Unusable, default_url
+from zjobs.gateway.identity.database import Database, DatabaseAway, Unusable
 from zjobs.gateway.identity.grants import Grant, Grants, read_grants
 from zjobs.gateway.identity.models import Kind, User
-from zjobs.gateway.identity.passwords import LONGEST, SHORTEST, Busy, Cost, Passwords, random_password
+from zjobs.gateway.identity.passwords import LONGEST, SHORTEST, Busy, Passwords, random_password
 from zjobs.gateway.identity.throttle import Throttle
 from zjobs.gateway.problems import Problem
 from zjobs.messages.states import Role
 from zjobs.program import clock
 
 FIRST_USER = "admin"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How people are let in. `public_read`: whoever has no token is a viewer."""
-
-    database: str = field(default_factory=default_url)
-    public_read: bool = False
-    admin_password: str | None = None
-    cost: Cost = Cost()
-    login_lasts_ms: int = 12 * 3_600_000
 
 
 class _Proof(NamedTuple):
@@ -44,16 +33,15 @@ class _Proof(NamedTuple):
 
 
 class Identity:
-    """Lets people in. `first_password`: that of the first user, if it was made and chosen at this start."""
+    """Lets people in."""
 
-    def __init__(self, settings: Settings, wall_ms: Callable[[], int], mono_ms: Callable[[], int]) -> None:
+    def __init__(self, config: Config, wall_ms: Callable[[], int], mono_ms: Callable[[], int]) -> None:
         """Raises Unusable."""
-        self.settings = settings
+        self.config = config
         self.now = wall_ms
-        self.database = Database(settings.database)
-        self.passwords = Passwords(settings.cost)
+        self.database = Database(config.database)
+        self.passwords = Passwords(config.password_cost)
         self.grants = Grants(self.database, wall_ms, mono_ms)
-        self.first_password: str | None = None
         self._throttle = Throttle()
         self._mono_ms = mono_ms
 
@@ -79,7 +67,7 @@ class Identity:
         async with self.changing() as session:
             user = await self._still(session, name, proof)
             user.password = proof.new_hash or proof.kept
-            made = await accounts.add_token(session, user, kind, by.at, by.at + self.settings.login_lasts_ms)
+            made = await accounts.add_token(session, user, kind, by.at, by.at + 1000 * self.config.login_lasts_s)
             await accounts.record(session, by, Action.LOGIN, name, kind.value)
         return made
 
@@ -94,28 +82,17 @@ class Identity:
             user = await self._still(session, name, proof)
             await accounts.set_password(session, By(name, address, self.now()), user, new_hash, grant.token_id)
 
+    async def close(self) -> None:
+        """Close the database."""
+        self.passwords.close()
+        await self.database.close()
+
     async def hash(self, password: str) -> str:
         """Return the hash of a password. Raises Problem."""
         try:
             return await self.passwords.hash(password)
         except Busy:
             raise _busy() from None
-
-    async def make_first_user(self) -> None:
-        """Make the superuser that everything begins with, if nobody is there. Raises Unusable."""
-        given = self.settings.admin_password
-        if given is not None and not SHORTEST <= len(given) <= LONGEST:
-            raise Unusable(f"the password of {FIRST_USER} must have {SHORTEST} to {LONGEST} characters")
-        async with self.database.reading() as session:
-            if await _somebody(session):
-                return
-        password = given or random_password()
-        hashed = await self.passwords.hash(password)
-        async with self.changing() as session:
-            if not await _somebody(session):  # another gateway that starts may have been faster
-                by = By("", "", self.now())
-                await accounts.add_user(session, by, FIRST_USER, Role.OPERATOR, True, hashed)
-                self.first_password = None if given else password
 
     async def _prove(self, name: str, password: str, address: str) -> _Proof | None:
         """Check a password, at a bounded rate. None: it is wrong, and that is recorded. Raises Problem."""
@@ -153,23 +130,45 @@ class Identity:
 
 @contextlib.asynccontextmanager
 async def opened(
-    settings: Settings, wall_ms: Callable[[], int] = clock.wall_ms, mono_ms: Callable[[], int] = clock.mono_ms
+    config: Config, wall_ms: Callable[[], int] = clock.wall_ms, mono_ms: Callable[[], int] = clock.mono_ms
 ) -> AsyncIterator[Identity]:
-    """Open the database, bring it up to date, and watch it for changes. Raises Unusable, DatabaseAway."""
-    identity = Identity(settings, wall_ms, mono_ms)
+    """Open the database, which `prepare` has prepared, and watch it for changes. Raises Unusable."""
+    identity = Identity(config, wall_ms, mono_ms)
+    watching = asyncio.create_task(identity.grants.run())
+    try:
+        yield identity
+    finally:
+        identity.grants.stop()
+        await watching
+        await identity.close()
+
+
+async def prepare(config: Config) -> str | None:
+    """Bring the database up to date. Make the superuser that everything begins with, if nobody is there.
+
+    Return that one's password if it was chosen here. Raises Unusable.
+    """
+    given = config.admin_password
+    if given is not None and not SHORTEST <= len(given) <= LONGEST:
+        raise Unusable(f"the password of {FIRST_USER} must have {SHORTEST} to {LONGEST} characters")
+    identity = Identity(config, clock.wall_ms, clock.mono_ms)
     try:
         await identity.database.migrate()
-        await identity.make_first_user()
-        watching = asyncio.create_task(identity.grants.run())
-        try:
-            yield identity
-        finally:
-            watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watching
+        async with identity.database.reading() as session:
+            if await _somebody(session):
+                return None
+        password = given or random_password()
+        hashed = await identity.hash(password)
+        async with identity.changing() as session:
+            if await _somebody(session):  # another gateway that starts was faster
+                return None
+            by = By("", "", identity.now())
+            await accounts.add_user(session, by, FIRST_USER, Role.OPERATOR, True, hashed)
+        return None if given else password
+    except DatabaseAway as error:
+        raise Unusable(f"the database {identity.database} cannot be used: {error.reason}") from error
     finally:
-        identity.passwords.close()
-        await identity.database.close()
+        await identity.close()
 
 
 async def _somebody(session: AsyncSession) -> bool:

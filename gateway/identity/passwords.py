@@ -7,12 +7,13 @@ import secrets
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from argon2 import Parameters, extract_parameters
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
+
+from zjobs.gateway.config import PasswordCost
 
 SHORTEST, LONGEST = 12, 256  # characters of a new password
 _AT_ONCE = 2  # each takes its memory_cost
@@ -25,15 +26,6 @@ class Busy(Exception):
     """Too many passwords wait to be checked."""
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What a hash costs; the defaults are those that argon2's authors recommend (RFC 9106, the smaller choice)."""
-
-    time_cost: int = 3
-    memory_cost: int = 65_536  # KiB
-    parallelism: int = 4
-
-
 class Verdict(NamedTuple):
     """Whether the password is right, and its new hash if the one kept is cheaper than hashes are now."""
 
@@ -44,7 +36,7 @@ class Verdict(NamedTuple):
 class Passwords:
     """Makes hashes and checks them, in threads. `computed` counts both."""
 
-    def __init__(self, cost: Cost) -> None:
+    def __init__(self, cost: PasswordCost) -> None:
         self._cost = cost
         self._argon2 = PasswordHash([Argon2Hasher(cost.time_cost, cost.memory_cost, cost.parallelism)])
         self._threads = ThreadPoolExecutor(_AT_ONCE, "argon2")
@@ -90,7 +82,7 @@ def _normal(password: str) -> str:
     return unicodedata.normalize("NFKC", password)
 
 
-def _cheaper(kept: Parameters, cost: Cost) -> bool:
+def _cheaper(kept: Parameters, cost: PasswordCost) -> bool:
     """Whether something rose and nothing fell: a gateway with other settings does not take it back."""
     pairs = ((kept.time_cost, cost.time_cost), (kept.memory_cost, cost.memory_cost))
     return any(old < new for old, new in pairs) and all(old <= new for old, new in pairs)

@@ -34,7 +34,7 @@ async def current_person(request: Request, token: Annotated[str | None, Depends(
     request.state.grant = grant
     if grant is not None:
         return grant.person
-    if token is None and identity.settings.public_read:
+    if token is None and identity.config.public_read:
         return ANONYMOUS
     raise _login_needed()
 
@@ -78,7 +78,7 @@ def until_revoked(request: Request) -> Iterator[asyncio.Event]:
     That is within about a second of the change, at whichever gateway it was made; after ten seconds without the
     database, too. Only after `current_person`.
     """
-    grant: Grant | None = request.state.grant
+    grant: Grant | None = getattr(request.state, "grant", None)
     if grant is None:
         yield asyncio.Event()
     else:

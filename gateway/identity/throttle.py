@@ -51,9 +51,7 @@ class _Accounts:
 class Throttle:
     """Charges attempts, and refunds those that were right, so that only wrong ones count."""
 
-    def __init__(
-        self, per_name: Rate = PER_NAME, per_address: Rate = PER_ADDRESS, most: int = MOST_ACCOUNTS
-    ) -> None:
+    def __init__(self, per_name: Rate = PER_NAME, per_address: Rate = PER_ADDRESS, most: int = MOST_ACCOUNTS) -> None:
         self._most = most
         self._names = _Accounts(per_name, most)
         self._addresses = _Accounts(per_address, most)

@@ -21,20 +21,21 @@ from zjobs.gateway.identity.routes.bodies import (
     TokenMade,
     TokenShown,
 )
+from zjobs.messages.states import Role
 
-router = APIRouter(prefix="/api/v1", tags=["login"])
+ROUTES = APIRouter(prefix="/api/v1", tags=["login"])
 
 
-@router.post("/auth/token")
+@ROUTES.post("/auth/token")
 async def log_in(request: Request, response: Response, form: Annotated[LoginForm, Form()]) -> Login:
     """Log in with name and password."""
     identity = identity_of(request)
     made = await identity.log_in(form.username, form.password, person.address(request), Kind.LOGIN)
     response.headers["Cache-Control"] = "no-store"
-    return Login(access_token=made.text, expires_in=identity.settings.login_lasts_ms // 1000)
+    return Login(access_token=made.text, expires_in=identity.config.login_lasts_s)
 
 
-@router.delete("/auth/token", status_code=204)
+@ROUTES.delete("/auth/token", status_code=204)
 async def log_out(request: Request, grant: Annotated[Grant, Depends(current_grant)]) -> None:
     """Revoke the token that this request comes with."""
     async with identity_of(request).changing(grant) as session:
@@ -42,20 +43,15 @@ async def log_out(request: Request, grant: Annotated[Grant, Depends(current_gran
         await accounts.revoke_token(session, by(request, grant), user, grant.token_id, Action.LOGOUT)
 
 
-@router.get("/me")
+@ROUTES.get("/me")
 async def me(request: Request, who: Annotated[Person, Depends(current_person)]) -> Me:
     """Show whom this request is made for."""
     grant: Grant | None = request.state.grant
-    return Me(
-        name=who.name,
-        role=who.role,
-        superuser=who.superuser,
-        kind=grant and grant.kind,
-        expires_at=grant and grant.expires_at,
-    )
+    kind, expires_at = (None, None) if grant is None else (grant.kind, grant.expires_at)
+    return Me(name=who.name, role=Role(who.role), superuser=who.superuser, kind=kind, expires_at=expires_at)
 
 
-@router.put("/me/password", status_code=204)
+@ROUTES.put("/me/password", status_code=204)
 async def change_password(
     request: Request, grant: Annotated[Grant, Depends(own_login)], change: PasswordChange
 ) -> None:
@@ -63,7 +59,7 @@ async def change_password(
     await identity_of(request).change_password(grant, change.current, change.new, person.address(request))
 
 
-@router.get("/me/tokens")
+@ROUTES.get("/me/tokens")
 async def list_tokens(request: Request, grant: Annotated[Grant, Depends(current_grant)]) -> list[TokenShown]:
     """List one's own tokens: those of logins, and those made for programs."""
     identity = identity_of(request)
@@ -72,7 +68,7 @@ async def list_tokens(request: Request, grant: Annotated[Grant, Depends(current_
     return [TokenShown.of(token) for token in tokens]
 
 
-@router.post("/me/tokens", status_code=201)
+@ROUTES.post("/me/tokens", status_code=201)
 async def make_token(
     request: Request, response: Response, grant: Annotated[Grant, Depends(own_login)], wanted: NamedToken
 ) -> TokenMade:
@@ -87,7 +83,7 @@ async def make_token(
     return TokenMade.new(made)
 
 
-@router.delete("/me/tokens/{token_id}", status_code=204)
+@ROUTES.delete("/me/tokens/{token_id}", status_code=204)
 async def revoke_token(request: Request, grant: Annotated[Grant, Depends(own_login)], token_id: Id) -> None:
     """Revoke one of one's own tokens. Streams that were opened with it end within about a second."""
     async with identity_of(request).changing(grant) as session:

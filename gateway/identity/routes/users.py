@@ -24,13 +24,13 @@ from zjobs.gateway.identity.routes.bodies import (
     UserShown,
 )
 
-router = APIRouter(prefix="/api/v1", tags=["users"])
+ROUTES = APIRouter(prefix="/api/v1", tags=["users"])
 
 Superuser = Annotated[Grant, Depends(superuser)]
 Limit = Annotated[int, Query(ge=1, le=MOST_ROWS)]
 
 
-@router.get("/users")
+@ROUTES.get("/users")
 async def list_users(
     request: Request, _: Superuser, after: Annotated[Name | None, Query()] = None, limit: Limit = 100
 ) -> list[UserShown]:
@@ -39,7 +39,7 @@ async def list_users(
         return [UserShown.of(user) for user in await accounts.list_users(session, after or "", limit)]
 
 
-@router.post("/users", status_code=201)
+@ROUTES.post("/users", status_code=201)
 async def add_user(request: Request, response: Response, grant: Superuser, new: NewUser) -> UserMade:
     """Add a user. Give new people new names: the jobs of a name belong to whoever has it."""
     identity = identity_of(request)
@@ -52,32 +52,30 @@ async def add_user(request: Request, response: Response, grant: Superuser, new: 
     return UserMade(**UserShown.of(user).model_dump(), password=chosen)
 
 
-@router.get("/users/{name}")
+@ROUTES.get("/users/{name}")
 async def show_user(request: Request, _: Superuser, name: Name) -> UserShown:
     """Show a user."""
     async with identity_of(request).database.reading() as session:
         return UserShown.of(await accounts.the_user(session, name))
 
 
-@router.patch("/users/{name}")
+@ROUTES.patch("/users/{name}")
 async def change_user(request: Request, grant: Superuser, name: Name, change: UserChange) -> UserShown:
     """Change role, superuser, active: what is given. Whoever becomes inactive is logged out."""
     async with identity_of(request).changing(grant) as session:
         user = await accounts.the_user(session, name)
-        await accounts.change_user(
-            session, by(request, grant), user, change.role, change.superuser, change.active
-        )
+        await accounts.change_user(session, by(request, grant), user, change.role, change.superuser, change.active)
     return UserShown.of(user)
 
 
-@router.delete("/users/{name}", status_code=204)
+@ROUTES.delete("/users/{name}", status_code=204)
 async def delete_user(request: Request, grant: Superuser, name: Name) -> None:
     """Delete a user and all tokens. The jobs stay."""
     async with identity_of(request).changing(grant) as session:
         await accounts.delete_user(session, by(request, grant), await accounts.the_user(session, name))
 
 
-@router.put("/users/{name}/password")
+@ROUTES.put("/users/{name}/password")
 async def reset_password(
     request: Request, response: Response, grant: Superuser, name: Name, reset: PasswordReset
 ) -> Chosen:
@@ -92,7 +90,7 @@ async def reset_password(
     return Chosen(password=chosen)
 
 
-@router.get("/users/{name}/tokens")
+@ROUTES.get("/users/{name}/tokens")
 async def list_tokens(request: Request, _: Superuser, name: Name) -> list[TokenShown]:
     """List a user's tokens."""
     identity = identity_of(request)
@@ -101,7 +99,7 @@ async def list_tokens(request: Request, _: Superuser, name: Name) -> list[TokenS
         return [TokenShown.of(token) for token in await accounts.list_tokens(session, user.name, identity.now())]
 
 
-@router.delete("/users/{name}/tokens/{token_id}", status_code=204)
+@ROUTES.delete("/users/{name}/tokens/{token_id}", status_code=204)
 async def revoke_token(request: Request, grant: Superuser, name: Name, token_id: Id) -> None:
     """Revoke a user's token."""
     async with identity_of(request).changing(grant) as session:
@@ -109,7 +107,7 @@ async def revoke_token(request: Request, grant: Superuser, name: Name, token_id:
         await accounts.revoke_token(session, by(request, grant), user, token_id)
 
 
-@router.get("/audit")
+@ROUTES.get("/audit")
 async def audit(
     request: Request, _: Superuser, before: Annotated[Id | None, Query()] = None, limit: Limit = 100
 ) -> list[EntryShown]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -18,11 +18,11 @@ from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient, Response
 
 from zjobs.gateway import problems
-from zjobs.gateway.identity.identity import Identity, Settings, opened
-from zjobs.gateway.identity.passwords import Cost
+from zjobs.gateway.config import Config, PasswordCost
+from zjobs.gateway.identity.identity import Identity, opened, prepare
 from zjobs.gateway.identity.routes import own, users
 
-CHEAP = Cost(time_cost=1, memory_cost=8, parallelism=1)
+CHEAP = PasswordCost(time_cost=1, memory_cost=8, parallelism=1)
 ADMINS = "the-admin-password"
 HOUR_MS = 3_600_000
 
@@ -32,17 +32,15 @@ class Postgres:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._names = itertools.count(1)
 
-    async def new_database(self) -> str:
-        """The URL of a new, empty database."""
-        name = f"test{next(self._names)}"
+    async def emptied(self) -> str:
+        """The URL of its database, in which nothing is."""
         connection = await asyncpg.connect(host=str(self.folder), user="zjobs", database="postgres")
         try:
-            await connection.execute(f"CREATE DATABASE {name}")
+            await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
         finally:
             await connection.close()
-        return f"postgresql://zjobs@/{name}?host={self.folder}"
+        return f"postgresql://zjobs@/postgres?host={self.folder}"
 
 
 def programs_of_postgresql() -> Path | None:
@@ -67,7 +65,7 @@ def postgres() -> Iterator[Postgres]:
         made = [programs / "initdb", "-D", data, "-U", "zjobs", "-A", "trust", "--no-instructions", "-N"]
         subprocess.run([*as_user, *made], check=True, stdout=subprocess.DEVNULL, cwd="/")
         control = [*as_user, programs / "pg_ctl", "-D", data, "-w", "-s"]
-        options = f"-c listen_addresses= -c unix_socket_directories={folder}"
+        options = f"-c fsync=off -c listen_addresses= -c unix_socket_directories={folder}"
         subprocess.run([*control, "-l", folder / "log", "-o", options, "start"], check=True, cwd="/")
         try:
             yield Postgres(folder)
@@ -81,7 +79,7 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/gateway.db"
     server: Postgres = request.getfixturevalue("postgres")
-    return await server.new_database()
+    return await server.emptied()
 
 
 @dataclass
@@ -103,7 +101,6 @@ class Gateway:
     identity: Identity
     http: AsyncClient
     clock: Clock
-    tokens: dict[str, str] = field(default_factory=dict)
 
     async def log_in(self, name: str = "admin", password: str = ADMINS) -> Response:
         return await self.http.post("/api/v1/auth/token", data={"username": name, "password": password})
@@ -128,29 +125,27 @@ class Gateway:
         return password
 
 
-Start = Callable[..., "contextlib.AbstractAsyncContextManager[Gateway]"]
+def config(database: str, **fields: Any) -> Config:
+    """A configuration whose passwords cost little."""
+    return Config("127.0.0.1", 0, database, **{"admin_password": ADMINS, "password_cost": CHEAP, **fields})
 
 
-def start(database: str, clock: Clock, **settings: object) -> contextlib.AbstractAsyncContextManager[Gateway]:
-    """Start a gateway's people on that database."""
-
-    @contextlib.asynccontextmanager
-    async def started() -> AsyncIterator[Gateway]:
-        how = Settings(**{"database": database, "admin_password": ADMINS, "cost": CHEAP, **settings})  # type: ignore
-        async with opened(how, lambda: clock.wall, lambda: clock.mono) as identity:
-            app = FastAPI()
-            app.state.identity = identity
-            app.add_exception_handler(problems.Problem, problems.answer)
-            app.include_router(own.router)
-            app.include_router(users.router)
-            async with AsyncClient(transport=ASGITransport(app), base_url="http://gateway") as http:
-                yield Gateway(identity, http, clock)
-
-    return started()
+@contextlib.asynccontextmanager
+async def start(how: Config, clock: Clock) -> AsyncIterator[Gateway]:
+    """Start a gateway's people, without the rest of it."""
+    await prepare(how)
+    async with opened(how, lambda: clock.wall, lambda: clock.mono) as identity:
+        app = FastAPI()
+        app.state.identity = identity
+        app.add_exception_handler(problems.Problem, problems.answer)
+        app.include_router(own.ROUTES)
+        app.include_router(users.ROUTES)
+        async with AsyncClient(transport=ASGITransport(app), base_url="http://gateway") as http:
+            yield Gateway(identity, http, clock)
 
 
 @pytest.fixture
 async def gateway(database: str) -> AsyncIterator[Gateway]:
     """A gateway with the user admin."""
-    async with start(database, Clock()) as started:
+    async with start(config(database), Clock()) as started:
         yield started

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.unit.gateway.identity.conftest import CHEAP
-from zjobs.gateway.identity.passwords import Busy, Cost, Passwords, random_password
+from zjobs.gateway.config import PasswordCost
+from zjobs.gateway.identity.passwords import Busy, Passwords, random_password
 
-Make = Callable[[Cost], Passwords]
+Make = Callable[[PasswordCost], Passwords]
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def make() -> Iterator[Make]:
     """Makes what checks passwords, at a cost."""
     made: list[Passwords] = []
 
-    def one(cost: Cost) -> Passwords:
+    def one(cost: PasswordCost) -> Passwords:
         made.append(Passwords(cost))
         return made[-1]
 
@@ -50,19 +51,19 @@ async def test_somebody_unknown_has_no_password(make: Make) -> None:
 
 async def test_a_hash_is_made_anew_when_the_cost_rises(make: Make) -> None:
     """By whoever knows the password; not when the cost falls, so that gateways with other settings do not quarrel."""
-    cheap, dear = make(CHEAP), make(Cost(2, 16, 1))
+    cheap, dear = make(CHEAP), make(PasswordCost(2, 16, 1))
     old = await cheap.hash("password")
     assert (await cheap.check("password", old)).new_hash is None
     new = (await dear.check("password", old)).new_hash
     assert new is not None and "m=16,t=2,p=1" in new
     assert (await cheap.check("password", new)) == (True, None)
     assert (await dear.check("wrong", old)) == (False, None)
-    assert (await make(Cost(4, 8, 1)).check("password", new)).new_hash is None
+    assert (await make(PasswordCost(4, 8, 1)).check("password", new)).new_hash is None
 
 
 async def test_few_at_once(make: Make) -> None:
     """Beyond a bound, nothing waits: it would only make everybody slow. The loop goes on meanwhile."""
-    passwords = make(Cost(1, 8192, 1))
+    passwords = make(PasswordCost(1, 8192, 1))
     asked = await asyncio.gather(*(passwords.hash("password") for _ in range(50)), return_exceptions=True)
     assert sum(isinstance(one, Busy) for one in asked) == 50 - 18
     assert (await passwords.hash("password")).startswith("$argon2id$")
@@ -70,7 +71,7 @@ async def test_few_at_once(make: Make) -> None:
 
 async def test_the_loop_goes_on(make: Make) -> None:
     """While a hash is made, other requests are served."""
-    passwords = make(Cost(1, 16_384, 1))
+    passwords = make(PasswordCost(1, 16_384, 1))
     hashing = asyncio.create_task(passwords.hash("password"))
     turns = 0
     while not hashing.done():
