@@ -31,8 +31,8 @@ def run(argv: Sequence[str]) -> int:
         config = _config(values)
         logs.start(values["--log-level"], "zgateway")
         with _listening(config) as listener:
-            _say_first_password(asyncio.run(prepare(config)))
-            serve(create_app(config), listener, _say_ready)
+            password = asyncio.run(prepare(config))
+            serve(create_app(config), listener, lambda listener: _say_ready(listener, password))
     except UsageError as error:
         return _refused(USAGE_ERROR, f"{error}")
     except ZjobsError as error:
@@ -57,16 +57,13 @@ def _listening(config: Config) -> socket.socket:
     return socket.create_server(at[:2], family=family, backlog=1024)
 
 
-def _say_first_password(password: str | None) -> None:
-    if password is not None:
-        print(f"zgateway: log in as {FIRST_USER} with the password {password} (told this once)", file=sys.stderr)
-
-
-def _say_ready(listener: socket.socket) -> None:
+def _say_ready(listener: socket.socket, password: str | None) -> None:
     host, port, *_ = listener.getsockname()
     shown = f"[{host}]" if ":" in host else host
     with contextlib.suppress(BrokenPipeError):
         print(f"zgateway ready http://{shown}:{port}", flush=True)
+        if password is not None:
+            print(f"first login: {FIRST_USER}, password {password}", flush=True)
 
 
 def _refused(code: int, sentence: str) -> int:

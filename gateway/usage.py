@@ -60,8 +60,8 @@ When zgateway accepts requests, it prints one line: zgateway ready URL. On SIGTE
 Ctrl+C it ends its event streams, answers what it has accepted and ends. Jobs do not
 depend on it: it may be stopped, restarted, or run twice at any time.
 
-The first start makes the user admin. Its password is random and told once, on stderr, or
-it is that of the environment variable ZGATEWAY_ADMIN_PASSWORD.
+The first start makes the user admin. Its password is random and printed once, after the
+ready line, or it is that of the environment variable ZGATEWAY_ADMIN_PASSWORD.
 
 It speaks plain HTTP. On a network, run it behind a proxy that speaks TLS.""",
 )
