@@ -72,7 +72,7 @@ async def list_users(session: AsyncSession, after: str, limit: int) -> Sequence[
 
 
 async def add_user(session: AsyncSession, by: By, name: str, role: Role, superuser: bool, password: str) -> User:
-    """Add a user; `password` is a hash. Raises Problem."""
+    """Add a user; `password` is a hash. Alice and alice would be taken for each other. Raises Problem."""
     taken = await session.scalar(select(User.name).where(func.lower(User.name) == name.lower()))
     if taken is not None:
         raise Problem(409, "conflict", f"there is a user {taken} already")

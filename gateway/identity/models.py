@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint, func
+from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 # SQLite gives the id of a deleted row to the next one, unless it is told not to
@@ -39,8 +39,7 @@ class User(Base):
     active: Mapped[bool]
     created_at: Mapped[int] = mapped_column(BigInteger)
 
-    # Alice and alice would be taken for each other
-    __table_args__: Any = (Index("users_alike", func.lower(name), unique=True), _IDS_ONCE)
+    __table_args__: Any = _IDS_ONCE
 
 
 class Token(Base):

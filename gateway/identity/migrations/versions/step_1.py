@@ -20,7 +20,6 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sqlite_autoincrement=True,
     )
-    op.create_index("users_alike", "users", [sa.text("lower(name)")], unique=True)
     op.create_table(
         "tokens",
         sa.Column("id", sa.Integer, primary_key=True),

@@ -28,10 +28,28 @@ HOUR_MS = 3_600_000
 
 
 class Postgres:
-    """A server in a folder of its own, reached by a Unix socket there."""
+    """A server in a folder of its own, reached by a Unix socket there. It refuses root, so root makes it run as the
+    user postgres."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, programs: Path) -> None:
         self.folder = folder
+        self._programs = programs
+        self._as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        if self._as_user:
+            shutil.chown(folder, "postgres")
+        self._run("initdb", "-U", "zjobs", "-A", "trust", "--no-instructions", "-N")
+
+    def start(self) -> None:
+        # fsync: nothing here is about power failures
+        options = f"-c fsync=off -c listen_addresses= -c unix_socket_directories={self.folder}"
+        self._run("pg_ctl", "-w", "-s", "-l", str(self.folder / "log"), "-o", options, "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        self._run("pg_ctl", "-w", "-s", "-m", mode, "stop")
+
+    def _run(self, program: str, *words: str) -> None:
+        command = [*self._as_user, str(self._programs / program), "-D", str(self.folder / "data"), *words]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
 
     async def emptied(self) -> str:
         """The URL of its database, in which nothing is."""
@@ -43,34 +61,33 @@ class Postgres:
         return f"postgresql://zjobs@/postgres?host={self.folder}"
 
 
-def programs_of_postgresql() -> Path | None:
-    """The folder of initdb and postgres: on the path, or Debian's."""
-    found = shutil.which("initdb")
-    folders = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    return folders[-1] if folders and (folders[-1] / "initdb").exists() else None
+def programs_of_postgresql() -> Path:
+    """The folder of initdb and postgres: Debian's, or that on the path. Skips the test where there is none."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if (found := shutil.which("initdb")) is not None:
+        folders.append(Path(found).parent)
+    if not folders:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    return folders[-1]
+
+
+@contextlib.contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    """A server that runs until the end."""
+    with tempfile.TemporaryDirectory(prefix="zj", dir="/tmp") as folder:
+        server = Postgres(Path(folder), programs_of_postgresql())
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A running server; it refuses root, so root runs it as the user postgres."""
-    programs = programs_of_postgresql()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    with tempfile.TemporaryDirectory(prefix="zj", dir="/tmp") as place:
-        folder = Path(place)
-        if as_user:
-            shutil.chown(folder, "postgres")
-        data = folder / "data"
-        made = [programs / "initdb", "-D", data, "-U", "zjobs", "-A", "trust", "--no-instructions", "-N"]
-        subprocess.run([*as_user, *made], check=True, stdout=subprocess.DEVNULL, cwd="/")
-        control = [*as_user, programs / "pg_ctl", "-D", data, "-w", "-s"]
-        options = f"-c fsync=off -c listen_addresses= -c unix_socket_directories={folder}"
-        subprocess.run([*control, "-l", folder / "log", "-o", options, "start"], check=True, cwd="/")
-        try:
-            yield Postgres(folder)
-        finally:
-            subprocess.run([*control, "-m", "fast", "stop"], check=True, cwd="/")
+    """A server for all tests that do not stop it."""
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

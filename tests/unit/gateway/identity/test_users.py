@@ -150,7 +150,7 @@ async def test_of_two_superusers_who_demote_each_other_one_stays(gateway: Gatewa
             gateway.ask("PATCH", "/users/bob", token, {"superuser": False}),
             gateway.ask("PATCH", "/users/admin", bobs, {"superuser": False}),
         )
-        assert sorted(answer.status_code for answer in answers) == [200, 401]
+        assert sorted(answer.status_code // 100 for answer in answers) == [2, 4]
         ruling, demoted = (token, "bob") if answers[0].status_code == 200 else (bobs, "admin")
         assert (await gateway.ask("PATCH", f"/users/{demoted}", ruling, {"superuser": True})).status_code == 200
 
