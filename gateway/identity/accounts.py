@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from zjobs.gateway.identity.grants import ANONYMOUS, digest_of, new_token
 from zjobs.gateway.identity.models import Entry, Kind, Token, User
 from zjobs.gateway.problems import Problem
+from zjobs.messages.fields import is_person_name
 from zjobs.messages.states import Role
-from zjobs.program import keyfiles
 
 MOST_TOKENS = 100  # of each kind and user
 MOST_ENTRIES = 10_000  # of each action, so that wrong logins push nothing else out
@@ -54,7 +54,7 @@ class NewToken(NamedTuple):
 
 async def find_user(session: AsyncSession, name: str) -> User | None:
     """Return the user of that name, if there is one."""
-    if not keyfiles.NAME.fullmatch(name):  # a NUL, say, which PostgreSQL does not take
+    if not is_person_name(name):  # a NUL, say, which PostgreSQL does not take
         return None
     return await session.scalar(select(User).where(User.name == name))
 

@@ -34,14 +34,13 @@ class Verdict(NamedTuple):
 
 
 class Passwords:
-    """Makes hashes and checks them, in threads. `computed` counts both."""
+    """Makes hashes and checks them, in threads."""
 
     def __init__(self, cost: PasswordCost) -> None:
         self._cost = cost
         self._argon2 = PasswordHash([Argon2Hasher(cost.time_cost, cost.memory_cost, cost.parallelism)])
         self._threads = ThreadPoolExecutor(_AT_ONCE, "argon2")
         self._pending = 0
-        self.computed = 0
         self._nobodys = self._argon2.hash(secrets.token_urlsafe())
 
     async def hash(self, password: str) -> str:
@@ -65,7 +64,6 @@ class Passwords:
         if self._pending >= _AT_ONCE + _WAITING:
             raise Busy
         self._pending += 1
-        self.computed += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:

@@ -9,13 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from zjobs.gateway.identity.accounts import Action, NewToken
 from zjobs.gateway.identity.models import Entry, Kind, Token, User
 from zjobs.gateway.identity.passwords import LONGEST, SHORTEST
+from zjobs.messages.fields import MAX_PERSON_CHARS
 from zjobs.messages.states import Role
-from zjobs.program import keyfiles
 
 MOST_ROWS = 1000
 _HUNDRED_YEARS_S = 3_155_760_000
+# is_person_name, as a schema: clients may check with it
+NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._@+-]*$"
 
-Name = Annotated[str, StringConstraints(pattern=f"^{keyfiles.NAME.pattern}$")]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=MAX_PERSON_CHARS)]
 NewPassword = Annotated[str, StringConstraints(min_length=SHORTEST, max_length=LONGEST)]
 Id = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
@@ -30,7 +32,7 @@ class LoginForm(BaseModel):
     """The password form of OAuth2. What it may have besides is not looked at."""
 
     grant_type: Literal["password"] = "password"
-    username: str = Field(max_length=64)
+    username: str = Field(max_length=MAX_PERSON_CHARS)
     password: str = Field(max_length=LONGEST, json_schema_extra={"format": "password"})
 
 

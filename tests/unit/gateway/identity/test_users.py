@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 
 from tests.unit.gateway.identity.conftest import ADMINS, Gateway
 from zjobs.gateway.identity import accounts
 from zjobs.gateway.identity.accounts import Action, By
+from zjobs.gateway.identity.routes.bodies import NAME_PATTERN
+from zjobs.messages.fields import is_person_name
 
 
 async def test_a_user_is_added(gateway: Gateway) -> None:
@@ -27,11 +30,18 @@ async def test_a_user_is_added(gateway: Gateway) -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["", "a b", "ä", "-a", "a/b", "a\n", 65 * "a", "a\0"])
+@pytest.mark.parametrize("name", ["", "a b", "ä", "-a", "a/b", "a\n", 129 * "a", "a\0"])
 async def test_names_are_those_that_keys_may_have(gateway: Gateway, name: str) -> None:
     """A broker knows people and keys by such names."""
     body = {"name": name, "role": "submitter"}
     assert (await gateway.ask("POST", "/users", await gateway.token(), body)).status_code == 422
+
+
+def test_the_pattern_of_names_is_that_of_brokers() -> None:
+    """Every character, at the beginning and behind."""
+    for character in map(chr, range(300)):
+        for name in (character, f"a{character}"):
+            assert (re.fullmatch(NAME_PATTERN, name) is not None) is is_person_name(name), name
 
 
 @pytest.mark.parametrize("name", ["admin", "Admin", "anonymous", "Anonymous"])
