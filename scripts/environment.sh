@@ -15,7 +15,9 @@ make_environment() {
         echo "installing zjobs into $folder" >&2
         # setuptools would install modules that an earlier build left here, even if they are gone from the tree
         rm -rf "$ROOT/build" "$ROOT/zjobs.egg-info"
-        "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$requirement" >&2
+        if [ ! -e "$stamp" ] || [ "$ROOT/setup.py" -nt "$stamp" ]; then # what zjobs needs may have changed
+            "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$requirement" >&2
+        fi
         "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall "$ROOT" >&2
         rm -rf "$ROOT/build" "$ROOT/zjobs.egg-info"
         touch "$stamp"
