@@ -10,14 +10,18 @@ make_environment() {
             return 1
         }
     fi
-    if [ ! -e "$stamp" ] || [ -n "$(find "$ROOT"/setup.py "$ROOT"/{api,broker,worker,client,messages,program,testing,gateway} \
+    [ ! "$ROOT/setup.py" -nt "$stamp" ] || rm -f "$stamp" # what zjobs needs may have changed
+    if ! grep -qxF "$requirement" "$stamp" 2>/dev/null; then
+        echo "installing what zjobs needs into $folder" >&2
+        "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$requirement" >&2
+        echo "$requirement" >>"$stamp"
+        touch -d @0 "$stamp"
+    fi
+    if [ -n "$(find "$ROOT"/{api,broker,worker,client,messages,program,testing,gateway} \
         -name '*.py' -newer "$stamp" -print -quit)" ]; then
         echo "installing zjobs into $folder" >&2
         # setuptools would install modules that an earlier build left here, even if they are gone from the tree
         rm -rf "$ROOT/build" "$ROOT/zjobs.egg-info"
-        if [ ! -e "$stamp" ] || [ "$ROOT/setup.py" -nt "$stamp" ]; then # what zjobs needs may have changed
-            "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$requirement" >&2
-        fi
         "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall "$ROOT" >&2
         rm -rf "$ROOT/build" "$ROOT/zjobs.egg-info"
         touch "$stamp"
