@@ -6,7 +6,8 @@ import inspect
 from typing import Any
 
 from zjobs.messages.values import unpack_value
-from zjobs.program.schema import Mismatch, Parameters
+from zjobs.program.schema.checks import Mismatch
+from zjobs.program.schema.parameters import Parameters
 from zjobs.worker import parameters
 from zjobs.worker.tasks import BadData, Context, Task, TaskError
 

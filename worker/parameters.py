@@ -15,7 +15,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from zjobs.program.schema import Mismatch, Node
+from zjobs.program.schema.checks import Mismatch
+from zjobs.program.schema.document import Node
 
 # Makes of a value what the annotation says, such as a dataclass of a map. Raises Mismatch.
 Convert = Callable[[Any], Any]

@@ -17,7 +17,7 @@ from zjobs.messages.requests.changes import SubmitReply
 from zjobs.program.cli.parse import UsageError
 
 if TYPE_CHECKING:
-    from zjobs.program.schema import Parameters
+    from zjobs.program.schema.parameters import Parameters
 
 
 def submit(call: Call) -> int:

@@ -10,7 +10,10 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from zjobs.client.protocol.job import NO_DATA
-from zjobs.program.schema import Mismatch, Node, Parameters, alternatives, is_bytes, members_of, shown, types_of, wanted
+from zjobs.program.schema.checks import Mismatch
+from zjobs.program.schema.document import Node, is_bytes, members_of, types_of
+from zjobs.program.schema.parameters import Parameters, alternatives
+from zjobs.program.schema.wording import shown, wanted
 
 _NO_NAMES: Mapping[str, str | bytes] = {}
 

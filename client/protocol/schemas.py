@@ -9,7 +9,7 @@ from zjobs.client.protocol.actions import Ask, Flow
 from zjobs.messages.requests.queries import Schema, SchemaReply
 
 if TYPE_CHECKING:
-    from zjobs.program.schema import Parameters
+    from zjobs.program.schema.parameters import Parameters
 
 Node = dict[str, Any]
 
@@ -93,7 +93,7 @@ class Schemas:
 
 
 def _known(digest: str, schema: Node) -> TypeSchema:
-    from zjobs.program.schema import Parameters  # not before there is one
+    from zjobs.program.schema.parameters import Parameters  # not before there is one
 
     return TypeSchema(digest, Parameters(schema))
 

@@ -19,7 +19,7 @@ from zjobs.messages.requests.queries import Hello, HelloReply
 from zjobs.messages.units import JobId
 
 if TYPE_CHECKING:
-    from zjobs.program.schema import Parameters
+    from zjobs.program.schema.parameters import Parameters
 
 # Up to here a body is below the limits of any broker; above, they are asked for first, because a frame that is
 # much too large ends the connection without a reply.

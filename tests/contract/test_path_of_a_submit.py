@@ -63,7 +63,7 @@ def read_trace(folder: Path) -> list[Call]:
         who = next(
             who
             for mark, who in (
-                ("worker/task/main.py", "task process"),
+                ("worker/task/inside/main.py", "task process"),
                 ("worker/service.py", "worker"),
                 ("broker/service.py", "broker"),
                 ("", "client"),

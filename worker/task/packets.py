@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import array
 import os
+import signal
 import socket
 from collections.abc import Sequence
 from typing import Any
@@ -45,6 +46,20 @@ _DESCRIPTOR_SPACE = socket.CMSG_SPACE(array.array("i", [0]).itemsize)
 
 # Made once: a packer takes longer to make than to use.
 _pack = msgpack.Packer().pack
+
+
+def described_exit(code: int) -> str:
+    """Say how a task process ended, from its exit code; negative: minus the number of a signal."""
+    if code == EXIT_LEFTOVERS:
+        return "the task process ended, because something that its job had started cannot be killed"
+    if code == EXIT_REPLACED:
+        return "the task process is replaced, because of what its last job left behind"
+    if code >= 0:
+        return f"the task process exited with code {code}"
+    try:
+        return f"the task process was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"the task process was killed by signal {-code}"
 
 
 class Garbled(Exception):

@@ -1,11 +1,7 @@
-"""The worker's side of the task process: starts it, feeds it, hears of its end, takes back what it has not begun.
+"""The worker's side of the task process: starts it, feeds it, hears how its jobs end, recalls what it has not begun.
 
-Nothing here waits. The packets in the task process's socket are jobs it has not begun: we keep a duplicate of its
-end, and reading a packet there takes the job back. The task process may read between two of our reads; but it runs a
-job only when it has run the one sent before that, so the first packet we read takes back all that were sent behind it,
-whoever reads those. When a task process is to be killed anyway, that is done at once and the rest follows when it is
-dead: then nothing changes any more, and first its results, then its unread jobs are read; what is missing from both
-had begun.
+Nothing here waits. When a task process is to be killed, that is done at once and the rest follows when it is dead: then
+nothing changes any more, and first its results, then its unread jobs are read; what is missing from both had begun.
 """
 
 from __future__ import annotations
@@ -15,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NoReturn
@@ -24,26 +19,20 @@ from zjobs.messages import codec
 from zjobs.messages.dispatch import DispatchedJob
 from zjobs.messages.fields import DIGEST_CHARS, MAX_SCHEMA_BYTES
 from zjobs.messages.records import TaskType
-from zjobs.messages.units import DeliveryNumber, JobId, Ms, Us
+from zjobs.messages.units import DeliveryNumber, Ms, Us
 from zjobs.worker.core.interfaces import Death, Printed, TaskEvent
 from zjobs.worker.core.run import Seen
 from zjobs.worker.task import packets, platform
+from zjobs.worker.task.feed import JOBS_AHEAD, NONE, Feed
 from zjobs.worker.task.leftovers import Remains
 from zjobs.worker.task.output import Capture
 from zjobs.worker.task.shared_memory import PAGE_BYTES, Page
 
-# With 1 job ahead the task process idles while we turn around: 13,000 jobs/s instead of 110,000. Linux takes
-# 278 small packets unread in a socket of this kind, or 11 of the largest.
-JOBS_AHEAD = 64
 RESULTS_A_TURN = JOBS_AHEAD  # so that after a recall, all ends that can be there are heard
 LAST_PACKETS = 1_000  # more than there can be: what a dead task process leaves is read to its end
-# Of jobs with large results only this many: their results are read in one turn, all of them.
-FEW_AHEAD = 8
 RESTART_FIRST_MS = 100
 OVERDUE_MS = 2_000  # a task process that was killed has ended by then, unless it is stuck in the kernel
 RESTART_LAST_MS = 10_000
-NONE = DeliveryNumber(0)
-
 
 NoteMarks = Callable[[Sequence[int]], None]
 
@@ -79,10 +68,7 @@ class TaskProcesses:
     def _reset(self) -> None:
         self.types: tuple[TaskType, ...] | None = None
         self.schemas: Mapping[str, bytes] = {}
-        self._waiting: deque[tuple[DeliveryNumber, DispatchedJob, int]] = deque()
-        self._sent: dict[DeliveryNumber, tuple[int, JobId]] = {}  # what the task process has: packet and job of each
-        self._packet = 0
-        self._ahead = FEW_AHEAD
+        self._feed = Feed()
         self._idle_output = b""
         self._forgotten = False
         self._killed = False
@@ -129,7 +115,7 @@ class TaskProcesses:
         numbers = (self._child_end.fileno(), self._lock_fd, page_fd, os.getpid(), self._mark)
         # -P: without it the user's current directory would come before the standard library
         safe_path = ("-P",) if sys.version_info >= (3, 11) else ()
-        program = (sys.executable, *safe_path, "-m", "zjobs.worker.task.main")
+        program = (sys.executable, *safe_path, "-m", "zjobs.worker.task.inside.main")
         return subprocess.Popen(
             [*program, *map(str, numbers), repr(self._time_scale), *self._modules],
             stdin=subprocess.DEVNULL,
@@ -149,7 +135,7 @@ class TaskProcesses:
     @property
     def far_ahead(self) -> bool:
         """Whether the task process has work for a while: more than it is given when jobs are long."""
-        return len(self._sent) >= JOBS_AHEAD // 2
+        return self._feed.far_ahead
 
     def serve(self, journal: str, broker: str) -> None:
         """The jobs offered from now on are of this journal; a task must not wait for others of them.
@@ -162,27 +148,17 @@ class TaskProcesses:
 
     def offer(self, delivery: DeliveryNumber, job: DispatchedJob, result_bytes: int) -> None:
         """Job number `n` shall run after those offered before."""
-        self._waiting.append((delivery, job, result_bytes))
+        self._feed.offer(delivery, job, result_bytes)
 
     def feed(self) -> None:
         """Sends offered jobs as far as the task process should have them ahead."""
         # A process that is being killed may still read: what it takes with it would have begun.
         if self.types is None or self._killed:
             return
-        if self._waiting and not self._sent:  # what was printed so far, the next job has not printed
+        if self._feed.begins:  # what was printed so far, the next job has not printed
             self._capture.read()
             self._idle_output += self._capture.rest()
-        while self._waiting and len(self._sent) < self._ahead:
-            delivery, job, result_bytes = self._waiting[0]
-            after, _ = next(reversed(self._sent.values()), (0, NONE))
-            try:
-                packet = (self._packet + 1, after, delivery, job.type, job.data, result_bytes, job.id, job.attempt)
-                packets.send(self._socket, packet, platform.DONT_WAIT)
-            except OSError:  # no room: a result will make some, or the next heartbeat tries again
-                return
-            self._waiting.popleft()
-            self._packet += 1
-            self._sent[delivery] = self._packet, job.id
+        self._feed.send(self._socket)
 
     def events(self, most: int = RESULTS_A_TURN) -> list[TaskEvent]:
         """What happened since, in order: output, and the jobs that have ended, at most `most` of them."""
@@ -193,7 +169,7 @@ class TaskProcesses:
         heard, all_heard = self._hear(most)
         # If no job has ended whose end was not heard, what was read before is the present one's.
         rest = self._capture.rest() if all_heard else b""
-        return [] if self._forgotten else [*_printed(NONE, idle), *heard, *_printed(self._first(), rest)]
+        return [] if self._forgotten else [*_printed(NONE, idle), *heard, *_printed(self._feed.first[0], rest)]
 
     def _hear(self, most: int) -> tuple[list[TaskEvent], bool]:
         """What packets say, at most `most`; whether those were all."""
@@ -219,21 +195,19 @@ class TaskProcesses:
         self, marked: bool, delivery: DeliveryNumber, outcome: str, elapsed_us: Us, *more: Any
     ) -> list[TaskEvent]:
         """A result, and before it what that job has printed. Raises TypeError or ValueError when it is none."""
-        first, (_, job_id) = next(iter(self._sent.items()), (NONE, (0, JobId(0))))
+        first, job_id = self._feed.first
         ended = packets.read_end(job_id, delivery, outcome, elapsed_us, *more)
         if delivery != first:
             self._break(f"ended job number {delivery}, which is not running,")
         ended = packets.mended(ended)
         printed = _printed(delivery, self._capture.until_mark(delivery)) if marked else []
-        del self._sent[delivery]
-        large = ended.result is not None and len(ended.result) > packets.PACKET_BYTES
-        self._ahead = FEW_AHEAD if large else min(self._ahead + 1, JOBS_AHEAD)
+        self._feed.ended(delivery, ended.result is not None and len(ended.result) > packets.PACKET_BYTES)
         self._quick_deaths = 0
         return [*printed, ended]
 
     def _skipped(self, _: str, number: int) -> None:
         """A packet that was recalled with the one before it: fine. If that was not, somebody else has read it."""
-        if any(number == packet for packet, _ in self._sent.values()):
+        if self._feed.has_sent(number):
             self._break("missed a job that was sent to it")
 
     def _break(self, how: str) -> NoReturn:
@@ -241,10 +215,6 @@ class TaskProcesses:
         self._broken = how
         self.kill()
         raise ValueError(how)
-
-    def _first(self) -> DeliveryNumber:
-        """The number of the job that runs, or runs next; 0: there is none."""
-        return next(iter(self._sent), NONE)
 
     def _announced(self, kind: str, what: Any, token: bytes = b"", schemas: Sequence[bytes] = ()) -> None:
         if kind == "types":
@@ -271,22 +241,7 @@ class TaskProcesses:
 
     def recall(self) -> list[DeliveryNumber]:
         """The numbers of all jobs offered that have not begun, and now never will unless offered again."""
-        numbers = []
-        while self._process is not None:
-            try:
-                packet = packets.receive(self._child_end, platform.DONT_WAIT)
-            except OSError:  # BlockingIOError: nothing left
-                break
-            except packets.Garbled:
-                continue
-            if packet:
-                numbers.append(packet[2])
-        if numbers:
-            numbers = [delivery for delivery in self._sent if delivery >= numbers[0]]
-            for delivery in numbers:
-                del self._sent[delivery]
-        numbers += [delivery for delivery, _, _ in self._waiting]
-        self._waiting.clear()
+        numbers = self._feed.recall(None if self._process is None else self._child_end)
         return [] if self._forgotten else numbers
 
     def end_task(self, delivery: DeliveryNumber) -> None:
@@ -317,7 +272,7 @@ class TaskProcesses:
         self._capture.read()
         heard, _ = self._hear(most=LAST_PACKETS)
         unbegun = self.recall()
-        lost = list(self._sent)
+        lost = self._feed.sent
         rest = _printed(lost[0] if lost else NONE, self._capture.rest())
         events = [*_printed(NONE, self._idle_output), *heard, *rest]
         how = self._how(code)
@@ -337,18 +292,7 @@ class TaskProcesses:
         return killed
 
     def _how(self, code: int) -> str:
-        if self._broken:
-            return f"the task process {self._broken} and was killed"
-        if code == packets.EXIT_LEFTOVERS:
-            return "the task process ended, because something that its job had started cannot be killed"
-        if code == packets.EXIT_REPLACED:
-            return "the task process is replaced, because of what its last job left behind"
-        if code >= 0:
-            return f"the task process exited with code {code}"
-        try:
-            return f"the task process was killed by {signal.Signals(-code).name}"
-        except ValueError:
-            return f"the task process was killed by signal {-code}"
+        return f"the task process {self._broken} and was killed" if self._broken else packets.described_exit(code)
 
     def _close(self) -> None:
         self._resources.close()

@@ -7,7 +7,9 @@ from typing import Any
 
 from zjobs.client.cli.show.text import printable, printable_lines
 from zjobs.messages.records import TaskType
-from zjobs.program.schema import Node, Parameters, alternatives, is_bytes, members_of, shown, types_of, wanted
+from zjobs.program.schema.document import Node, is_bytes, members_of, types_of
+from zjobs.program.schema.parameters import Parameters, alternatives
+from zjobs.program.schema.wording import shown, wanted
 
 MOST_DEEP = 4
 _UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"))

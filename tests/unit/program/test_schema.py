@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from zjobs.program.schema import Mismatch, Parameters, wanted
+from zjobs.program.schema.checks import Mismatch
+from zjobs.program.schema.parameters import Parameters
+from zjobs.program.schema.wording import wanted
 
 BYTES = {"type": "string", "contentEncoding": "base64"}
 RECIPE = {

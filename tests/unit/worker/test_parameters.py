@@ -285,7 +285,7 @@ def test_msgspec_is_imported_only_where_it_is_needed() -> None:
     """A task process with the predefined tasks alone starts without it."""
     code = """if True:
         import sys
-        from zjobs.worker.task import main
+        from zjobs.worker.task.inside import main
         callers = main.load(0, [])
         assert [caller.schema for caller in callers.values()]
         assert not [name for name in sys.modules if name.startswith("msgspec")]

@@ -8,7 +8,8 @@ import pytest
 
 from zjobs.client.protocol.arguments import Given, check_data, data_of
 from zjobs.client.protocol.job import NO_DATA
-from zjobs.program.schema import Mismatch, Parameters
+from zjobs.program.schema.checks import Mismatch
+from zjobs.program.schema.parameters import Parameters
 
 BYTES = {"type": "string", "contentEncoding": "base64"}
 RECIPE = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}

@@ -17,8 +17,8 @@ from zjobs.messages.dispatch import Ended
 from zjobs.messages.states import FailReason, Outcome
 from zjobs.messages.values import unpack_value
 from zjobs.worker.task import platform
+from zjobs.worker.task.feed import FEW_AHEAD, JOBS_AHEAD
 from zjobs.worker.task.packets import LONGEST_US
-from zjobs.worker.task.process import FEW_AHEAD, JOBS_AHEAD
 
 LIMIT_S = 20
 
@@ -353,10 +353,10 @@ def test_few_jobs_with_large_results_are_sent_ahead(bench: Start) -> None:
     it = bench("@task\ndef echo(data): return data\n")
     for _ in range(2 * JOBS_AHEAD):
         it.offer("echo", b"x" * 10)
-    it.until(lambda: it.runner._ahead == JOBS_AHEAD)
+    it.until(lambda: it.runner._feed._ahead == JOBS_AHEAD)
     for _ in range(2 * JOBS_AHEAD):
         it.offer("echo", b"x" * 20_000)
-    it.until(lambda: it.runner._ahead == FEW_AHEAD)
+    it.until(lambda: it.runner._feed._ahead == FEW_AHEAD)
 
 
 def test_kill_while_running(bench: Start, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import numpy
 import pytest
 
 from zjobs.messages.values import unpack_value
-from zjobs.worker.task import results
+from zjobs.worker.task.inside import results
 
 MIB = 1 << 20
 DOCUMENT = Path(__file__).parents[4] / "docs/tasks.md"

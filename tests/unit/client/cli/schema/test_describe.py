@@ -8,7 +8,7 @@ import pytest
 
 from zjobs.client.cli.schema.describe import briefly, everything, parameter_lines, signature
 from zjobs.messages.records import TaskType
-from zjobs.program.schema import Parameters
+from zjobs.program.schema.parameters import Parameters
 
 RECIPE = {
     "title": "Recipe",

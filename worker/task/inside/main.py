@@ -3,9 +3,9 @@
 A job has begun when its packet is read; the worker may remove those still in the socket. If it has removed the job
 before a packet, that packet counts as removed, too.
 
-`process` starts it as `python -m zjobs.worker.task.main SOCKET LOCK PAGE PARENT MARK TIME_SCALE [MODULE]...`. It never
-imports zmq. Everything that a task starts carries the mark (see `platform`), and is killed before the job's end is
-reported (see `leftovers`).
+`process` starts it as `python -m zjobs.worker.task.inside.main SOCKET LOCK PAGE PARENT MARK TIME_SCALE [MODULE]...`. It
+never imports zmq. Everything that a task starts carries the mark (see `platform`), and is killed before the job's end
+is reported (see `leftovers`).
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ from zjobs.messages.units import DeliveryNumber, JobId, Us
 from zjobs.program import inside
 from zjobs.worker import predefined, tasks
 from zjobs.worker.caller import Caller
-from zjobs.worker.task import output, packets, platform, results
+from zjobs.worker.task import output, packets, platform
+from zjobs.worker.task.inside import results
+from zjobs.worker.task.inside.state import NOTHING, Left, State
 from zjobs.worker.task.leftovers import Leftovers
 from zjobs.worker.task.shared_memory import Page
-from zjobs.worker.task.state import NOTHING, Left, State
 
 MAX_TEXT_CHARS = 10_000
 EXIT_BROKEN = 70

@@ -1,0 +1,110 @@
+"""Says in words what a schema wants, and what a value is instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from zjobs.program.schema.document import Node, get, is_bytes, members_of, node_of, number, types_of
+
+MAX_SHOWN_CHARS = 60
+MAX_NAMED = 10
+_PEOPLE_SAY = {
+    "null": "null",
+    "boolean": "true or false",
+    "integer": "an integer",
+    "number": "a number",
+    "string": "text",
+    "array": "a list",
+    "object": "a map",
+}
+_FORMATS = {
+    "date-time": "a moment as text (ISO 8601)",
+    "date": "a date as text (ISO 8601)",
+    "time": "a time as text (ISO 8601)",
+    "duration": "a duration as text (ISO 8601)",
+    "uuid": "a UUID as text",
+    "decimal": "a number as text",
+}
+
+
+def wanted(node: Node) -> str:
+    """What a value must be, in words: "an integer from 1 to 10", "'a' or 'b'", "a list or null"."""
+    if "anyOf" in node:
+        return _either_of(dict.fromkeys(map(wanted, map(node_of, get(node, "anyOf", list)))))
+    if members := members_of(node):
+        return _either_of(map(shown, members))
+    if is_bytes(node):
+        return "bytes" + _bounds(node, "Length", "byte")
+    return _either_of([_wanted(name, node) for name in types_of(node)] or ["anything"])
+
+
+def _wanted(name: str, node: Node) -> str:
+    said = _PEOPLE_SAY[name]
+    if name in ("integer", "number"):
+        return said + _limits(node)
+    if name == "string":
+        pattern = node.get("pattern")
+        said = _FORMATS.get(str(node.get("format")), said) + _bounds(node, "Length", "character")
+        return said + (f" that matches {pattern}" if pattern else "")
+    if name == "array":
+        return said + _bounds(node, "Items", "item")
+    return said + (_bounds(node, "Properties", "entry") if name == "object" else "")
+
+
+def _limits(node: Node) -> str:
+    low, above = number(node, "minimum"), number(node, "exclusiveMinimum")
+    high, below = number(node, "maximum"), number(node, "exclusiveMaximum")
+    multiple = number(node, "multipleOf")
+    span = f" from {low} to {high}" if low is not None and high is not None else ""
+    said = {"at least": None if span else low, "at most": None if span else high, "more than": above}
+    said |= {"less than": below, "a multiple of": multiple}
+    return span + "".join(f", {words} {limit}" for words, limit in said.items() if limit is not None)
+
+
+def _bounds(node: Node, what: str, unit: str) -> str:
+    low, high = number(node, f"min{what}"), number(node, f"max{what}")
+    if low is None and high is None:
+        return ""
+    if low is not None and high is not None:
+        return f" of {counted(low, unit)}" if low == high else f" of {low} to {counted(high, unit)}"
+    return f" of at least {counted(low, unit)}" if high is None else f" of at most {counted(high, unit)}"
+
+
+def counted(count: Any, unit: str) -> str:
+    """Return a number of things: "1 item", "2 items"."""
+    plural = "entries" if unit == "entry" else f"{unit}s"
+    return f"{count} {unit if count == 1 else plural}"
+
+
+def shown(value: Any) -> str:
+    """A value for a sentence: short, whatever it is."""
+    if value is None or type(value) is bool:
+        return {None: "null", True: "true", False: "false"}[value]
+    if type(value) in (list, tuple):
+        return "a list"
+    if type(value) is dict:
+        return "a map"
+    if type(value) is bytes:
+        return "bytes"
+    said = repr(value)
+    return said if len(said) <= MAX_SHOWN_CHARS else f"{said[: MAX_SHOWN_CHARS - 1]}…"
+
+
+def _either_of(said: Iterable[str]) -> str:
+    words = list(said)
+    if len(words) > MAX_NAMED:
+        return f"one of {', '.join(words[:MAX_NAMED])}, … ({len(words)} in all)"
+    *before, last = words or ["nothing"]
+    return f"{', '.join(before)} or {last}" if before else last
+
+
+def instead(name: object, names: Iterable[str]) -> str:
+    """What else there is, for a name that there is not."""
+    from zjobs.program.cli.options import nearest  # only for a mistake: it comes with the whole command line
+
+    near = nearest(name, names) if type(name) is str else None
+    if near:
+        return f"; did you mean {near}?"
+    known = list(names)[:MAX_NAMED]
+    return f"; there is {', '.join(known)}" if known else ""
