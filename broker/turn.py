@@ -134,7 +134,9 @@ class Turn:
         if inputs.lost:
             self.core.on_gone()
             self.outbox.clear()
-        for message in self._decoded(inputs.frames):
+        messages, lines = _decoded(inputs.frames)
+        self._lines += lines
+        for message in messages:
             self._hear(message, now)
         for asked in inputs.asked:
             self.core.change(asked.request, asked.envelope, now, asked.owner)
@@ -198,13 +200,6 @@ class Turn:
 
     # --- parts -------------------------------------------------------------------------------------------------
 
-    def _decoded(self, frames: Iterable[bytes]) -> Iterable[WorkerMessage]:
-        for frame in frames:
-            try:
-                yield codec.decode(frame, REPORTS)
-            except codec.DecodeError as error:
-                self._lines.append(Line("warning", f"a message of the worker was dropped: {error}", "worker"))
-
     def _hear(self, message: WorkerMessage, now: Instant) -> None:
         if isinstance(message, Reports):
             self.core.on_reports(message, now)
@@ -252,6 +247,18 @@ class Turn:
         self._published_service = event
         lines, self._lines = self._lines, []
         return Said(replies, job_changes, changed, lines, settled)
+
+
+def _decoded(frames: Iterable[bytes]) -> tuple[list[WorkerMessage], list[Line]]:
+    """Return the messages in these frames, and a line for the log for each frame that has none."""
+    messages: list[WorkerMessage] = []
+    lines = []
+    for frame in frames:
+        try:
+            messages.append(codec.decode(frame, REPORTS))
+        except codec.DecodeError as error:
+            lines.append(Line("warning", f"a message of the worker was dropped: {error}", "worker"))
+    return messages, lines
 
 
 def _ended(effects: Effects) -> dict[JobId, EndedJob]:

@@ -264,19 +264,22 @@ class Core(QueueChanges):
         self.worker.notice_silence(now.mono_ms)
         effects, self._effects = self._effects, Effects()
         decided = self._dispatch.end_turn(self._dispatch_ready(), now)
-        decided.add_to(effects)
+        changes = effects.changes
+        changes.session, changes.deliveries, changes.settled = decided.session, decided.deliveries, decided.settled
+        effects.pipe, effects.resend = decided.pipe, decided.resend
+        effects.warnings, effects.rejections = decided.warnings, decided.rejections
         for delivery in decided.to_send:
             if self.is_with_worker(delivery):
                 effects.dispatched.append(Dispatched(delivery, self._jobs[self._dispatch.in_flight[delivery]]))
         running = self.running
         if decided.run_changed and running is not None:
             effects.job_changes.append(JobChange(running, None))
-        self._jobs.end_turn(effects.changes, self._stays)
+        self._jobs.end_turn(changes, self._stays)
         self._surplus.clear()
         self._admission.end_turn()
-        if effects.changes:
-            effects.changes.counters = self.counters
-            effects.changes.service = self.service(now)
+        if changes:
+            changes.counters = self.counters
+            changes.service = self.service(now)
         return effects
 
     def _dispatch_ready(self) -> str | None:

@@ -79,8 +79,8 @@ broker.net                    broker.credentials broker.retention broker.core br
 broker.turn                   broker.sending broker.retention broker.core broker.core.jobs messages.codec
                               messages.requests messages
 broker.sending                broker.core.jobs messages
-broker.storage.sqlite.maintenance  broker.storage.sqlite broker.storage broker.credentials messages.codec messages.requests
-                              program messages
+broker.storage.sqlite.maintenance  broker.storage.sqlite broker.storage broker.credentials messages.codec
+                              messages.requests program messages
 broker.storage.sqlite         broker.storage broker.core broker.core.jobs program messages
 broker.storage                broker.credentials broker.core broker.core.jobs messages
 broker.credentials            broker.requests.access program messages

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from zjobs.broker.core.jobs import Effects, Session
+from zjobs.broker.core.jobs import Session
 from zjobs.messages.dispatch import PipeMessage
 from zjobs.messages.records import TaskType
 from zjobs.messages.units import DeliveryNumber, JobId, Ms
@@ -26,24 +27,17 @@ class Heard(NamedTuple):
     types: dict[str, TaskType] | None = None
 
 
+@dataclass(slots=True)
 class Decided:
     """What `Dispatch` has decided in a turn. `to_send`: delivery numbers. `run_changed`: the running job began or
     reported progress. The rest is as in `Effects` and `Changes`."""
 
-    def __init__(self) -> None:
-        self.session: Session | None = None
-        self.deliveries: list[tuple[DeliveryNumber, JobId]] = []
-        self.settled: list[tuple[DeliveryNumber]] = []
-        self.pipe: list[PipeMessage] = []
-        self.to_send: list[DeliveryNumber] = []
-        self.resend = False
-        self.run_changed = False
-        self.warnings: list[str] = []
-        self.rejections: list[str] = []
-
-    def add_to(self, effects: Effects) -> None:
-        """Add this to the turn's effects, except for the jobs to send, whose records the core has."""
-        changes = effects.changes
-        changes.session, changes.deliveries, changes.settled = self.session, self.deliveries, self.settled
-        effects.pipe, effects.resend = self.pipe, self.resend
-        effects.warnings, effects.rejections = self.warnings, self.rejections
+    session: Session | None = None
+    deliveries: list[tuple[DeliveryNumber, JobId]] = field(default_factory=list)
+    settled: list[tuple[DeliveryNumber]] = field(default_factory=list)
+    pipe: list[PipeMessage] = field(default_factory=list)
+    to_send: list[DeliveryNumber] = field(default_factory=list)
+    resend: bool = False
+    run_changed: bool = False
+    warnings: list[str] = field(default_factory=list)
+    rejections: list[str] = field(default_factory=list)
