@@ -90,12 +90,16 @@ class AsyncClient(AsyncFlowRunner):
         priority: int = 0,
         delay: Duration = 0,
         time_limit: Duration | None = None,
+        name: str = "",
+        comment: str = "",
         request_key: str | None = None,
         **named: Any,
     ) -> AsyncJob:
         """Queues one job; see `Client.submit`. When this is cancelled, the job may have been queued all the same."""
-        like, request_key = job_like(type, priority, delay, time_limit), request_key_or_new(request_key)
-        accepted = await self._run(submission.submit(self.schemas, like, named_data(data, named), request_key))
+        like = job_like(type, priority, delay, time_limit, name, comment)
+        request_key = request_key_or_new(request_key)
+        data = named_data(data, named)
+        accepted = await self._run(submission.submit(self.schemas, like, data, request_key, self.submitter))
         return AsyncJob(self, accepted.first_id, accepted.journal)
 
     async def submit_many(
@@ -106,16 +110,19 @@ class AsyncClient(AsyncFlowRunner):
         priority: int = 0,
         delay: Duration = 0,
         time_limit: Duration | None = None,
+        name: str = "",
+        comment: str = "",
         request_key: str | None = None,
     ) -> list[AsyncJob]:
         """Queues a job of this type for each of `datas`; see `Client.submit_many`."""
-        like, request_key = job_like(type, priority, delay, time_limit), request_key_or_new(request_key)
-        parts = await self._run(submission.submit_many(self.schemas, like, datas, request_key))
+        like = job_like(type, priority, delay, time_limit, name, comment)
+        request_key = request_key_or_new(request_key)
+        parts = await self._run(submission.submit_many(self.schemas, like, datas, request_key, self.submitter))
         return [AsyncJob(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]
 
     async def retry(self, ids: Sequence[int], request_key: str | None = None) -> list[AsyncJob]:
         """Submits copies of jobs that have ended; see `Client.retry`."""
-        parts = await self._run(submission.retry(ids, request_key_or_new(request_key)))
+        parts = await self._run(submission.retry(ids, request_key_or_new(request_key), self.submitter))
         return [AsyncJob(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]
 
     # --- ask -----------------------------------------------------------------------------------------------

@@ -104,6 +104,8 @@ class Client(FlowRunner):
         priority: int = 0,
         delay: Duration = 0,
         time_limit: Duration | None = None,
+        name: str = "",
+        comment: str = "",
         request_key: str | None = None,
         **named: Any,
     ) -> Job:
@@ -116,14 +118,17 @@ class Client(FlowRunner):
         priority: -1000 to 1000; what is ready starts by priority, greater first, then in the order of the ids.
         delay: the time before which it does not start. time_limit: how long it may run; by default the type's limit.
         Both are seconds, text such as "5m", or a timedelta.
+        name, comment: for people, up to 200 and 2,000 characters: `list` and `show` have them.
         request_key: the same one with the same job again returns the same job; by default a new one. An exception
         after which the job may have been taken all the same carries it as `request_key`.
         Raises BadData (nothing was sent: the data is not what the type takes), UnknownType, TooLarge, QueueFull,
         KeyConflict, StorageFailed, ReadOnly; TypeError, ValueError or
         OverflowError for data that msgpack cannot hold.
         """
-        like, request_key = job_like(type, priority, delay, time_limit), request_key_or_new(request_key)
-        accepted = self._run(submission.submit(self.schemas, like, named_data(data, named), request_key))
+        like = job_like(type, priority, delay, time_limit, name, comment)
+        request_key = request_key_or_new(request_key)
+        data = named_data(data, named)
+        accepted = self._run(submission.submit(self.schemas, like, data, request_key, self.submitter))
         return Job(self, accepted.first_id, accepted.journal)
 
     def submit_many(
@@ -134,6 +139,8 @@ class Client(FlowRunner):
         priority: int = 0,
         delay: Duration = 0,
         time_limit: Duration | None = None,
+        name: str = "",
+        comment: str = "",
         request_key: str | None = None,
     ) -> list[Job]:
         """Queue a job of this type for each of `datas`, in as few requests as the limits allow; see `submit`.
@@ -141,15 +148,16 @@ class Client(FlowRunner):
         Each request is admitted whole or not at all. After an exception, repeating with the exception's `request_key`
         and the same `datas` makes no second jobs.
         """
-        like, request_key = job_like(type, priority, delay, time_limit), request_key_or_new(request_key)
-        parts = self._run(submission.submit_many(self.schemas, like, datas, request_key))
+        like = job_like(type, priority, delay, time_limit, name, comment)
+        request_key = request_key_or_new(request_key)
+        parts = self._run(submission.submit_many(self.schemas, like, datas, request_key, self.submitter))
         return [Job(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]
 
     def submit_in_parts(
         self, like: NewJob, datas: Iterable[Any], request_key: str, make: submission.Make = submission.checked
     ) -> Iterator[SubmitReply]:
         """Submit like `submit_many`, but yield the reply to each request; see `submission.Submission`."""
-        parts = submission.Submission(self.schemas, like, datas, request_key, make)
+        parts = submission.Submission(self.schemas, like, datas, request_key, self.submitter, make)
         while (reply := self._run(parts.next())) is not None:
             yield reply
 
@@ -160,12 +168,12 @@ class Client(FlowRunner):
         same ids returns the same copies; an exception after which that helps carries it as `request_key`. Raises
         NotFinished, NotFound, Expired, and what `submit` raises.
         """
-        parts = self._run(submission.retry(ids, request_key_or_new(request_key)))
+        parts = self._run(submission.retry(ids, request_key_or_new(request_key), self.submitter))
         return [Job(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]
 
     def retry_in_parts(self, ids: Sequence[int], request_key: str) -> Iterator[RetryReply]:
         """Retry like `Client.retry`, but yield the reply to each request; see `submission.Copying`."""
-        parts = submission.Copying(ids, request_key)
+        parts = submission.Copying(ids, request_key, self.submitter)
         while (reply := self._run(parts.next())) is not None:
             yield reply
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from copy import copy
+from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
 from zjobs.client import services
 from zjobs.client.errors import BadAddress, BadKeyFile, BadRequest, BrokerChanged
-from zjobs.messages.fields import PERSON_NAME, is_person_name
+from zjobs.messages.fields import MAX_SUBMITTER_CHARS, PERSON_NAME, is_person_name
 from zjobs.messages.records import ActingFor
 from zjobs.messages.states import Role
 from zjobs.program import endpoints
@@ -54,6 +55,23 @@ def load_key(file: str) -> Key:
     return Key(credential.public, credential.secret, credential.server, file, credential.name)
 
 
+@cache
+def user_at_host() -> str:
+    """Return who runs this program, as the environment says: `alice@lab3`. It proves nothing."""
+    user = os.environ.get("LOGNAME") or os.environ.get("USER") or _login_name()
+    named = f"{user}@{os.uname().nodename}"[:MAX_SUBMITTER_CHARS]
+    return named.encode(errors="replace").decode()  # names may have bytes that are no UTF-8
+
+
+def _login_name() -> str:
+    import pwd  # mostly the environment knows
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
 class Settings:
     """The settings of `Client` and `AsyncClient`; see there.
 
@@ -85,6 +103,11 @@ class Settings:
         self.patience = patience
         file = key_file(key)
         self.key = None if file is None else load_key(file)
+
+    @property
+    def submitter(self) -> str:
+        """Who submits, for a broker that knows nobody by a key; empty with a key, which proves it."""
+        return user_at_host() if self.key is None else ""
 
     def acting_for(self: Client, name: str, role: Role | str) -> Client:
         """Return a view of this client whose requests are made on behalf of a person, in their role.

@@ -14,7 +14,7 @@ import msgpack
 from zjobs.messages.dispatch import KINDS, PIPE, REPORTS
 from zjobs.messages.events import EVENTS
 from zjobs.messages.fields import Bad, fields_of, record
-from zjobs.messages.records import ActingFor
+from zjobs.messages.records import ActingFor, JobStatus
 from zjobs.messages.requests.changes import NewJob
 from zjobs.messages.requests.ops import REPLIES, REQUESTS, Request
 from zjobs.messages.states import PROTOCOL_VERSION, ErrorCode
@@ -30,6 +30,11 @@ Ops = Mapping[str, Any]  # what may come on a socket: the classes by `op`
 
 _OPS = {kind: op for ops in (REQUESTS, REPLIES, EVENTS, PIPE, REPORTS) for op, kind in ops.items()}
 _KINDS = {kind: name for name, kind in KINDS.items()}
+# Fields that many jobs lack: from the one named on, a field is left out where it has its default.
+_LEFT_OUT: dict[type, tuple[tuple[str, Any], ...]] = {
+    kind: tuple((name, kind._field_defaults[name]) for name in kind._fields[kind._fields.index(first) :])
+    for kind, first in ((NewJob, "data"), (JobStatus, "submitter"))
+}
 # The keys that are known to be text, because they are in requests.
 _NAMES = frozenset({"v", "op", "acting_for"}.union(NewJob._fields, *(kind._fields for kind in REQUESTS.values())))
 
@@ -49,6 +54,9 @@ def _plain(value: Any) -> Any:
         return list(value)
     if isinstance(value, tuple):
         fields = dict(zip(kind._fields, value))
+        for name, default in _LEFT_OUT.get(kind, ()):
+            if fields[name] == default:
+                del fields[name]
         if kind in _KINDS:
             fields["kind"] = _KINDS[kind]
         return fields

@@ -3,9 +3,11 @@
 from typing import NamedTuple
 
 from zjobs.messages.fields import (
+    Comment,
     DurationMs,
     Fraction,
     Id,
+    JobName,
     Milliseconds,
     Name,
     Number,
@@ -15,6 +17,7 @@ from zjobs.messages.fields import (
     Reason,
     SchemaDigest,
     ShortText,
+    Submitter,
     Text,
 )
 from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome, Role, WorkerState
@@ -65,7 +68,8 @@ class JobStatus(NamedTuple):
     `ahead`: how many jobs must end before this one starts, if it is queued and ready; a delayed job has `ready_at`.
     `run`: the number of its last run, 0 before the first. Of a running job, `fraction` and `note` are what its task
     reports, `output_bytes` is how much it has printed, and `stuck_ms` is the time since its process last showed
-    liveness. Events have no `note`.
+    liveness. `owner` is proven by a key, `submitter` is not. Events have no `note`, `submitter` or `name`; `list` and
+    `show` alone have the `comment`.
     """
 
     id: Id
@@ -92,6 +96,9 @@ class JobStatus(NamedTuple):
     owner: ShortText = ""
     run: Number = 0
     max_attempts: Positive = 1
+    submitter: Submitter = ""
+    name: JobName = ""
+    comment: Comment = ""
 
 
 class ActingFor(NamedTuple):

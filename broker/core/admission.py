@@ -77,7 +77,7 @@ class Admission:
                 return Error(ErrorCode.NOT_FINISHED, f"job {job.id} has not ended yet")
             if types is not None and job.type not in types:
                 return unknown_type(f"job {job.id}: ", job.type, types)
-        size, most = _data_bytes(jobs), self._limits.request_bytes
+        size, most = _given_bytes(jobs), self._limits.request_bytes
         if len(jobs) > 1 and size > most:  # a single job was admitted before, perhaps with higher limits
             return Error(ErrorCode.TOO_LARGE, f"these jobs have {size} bytes of data; the limit is {most}")
         return self._no_room(jobs, unended, owner)
@@ -116,20 +116,32 @@ class Admission:
         return Error(ErrorCode.QUEUE_FULL, what)
 
 
-def new_job(job_id: JobId, new: NewJob, owner: str, wall_ms: Ms) -> Job:
-    """Return the record of a job that is admitted now."""
-    size = 0 if new.data is None else len(new.data)
-    job = Job(job_id, new.type, JobState.QUEUED, 0, 0, 0, size, wall_ms, new.priority)
-    if new.delay_ms or new.time_limit_ms is not None:
-        job = job._replace(
-            ready_at=Ms(wall_ms + new.delay_ms) if new.delay_ms else None, time_limit_ms=new.time_limit_ms
-        )
-    return job._replace(owner=owner) if owner else job
+def new_job(job_id: JobId, new: NewJob, owner: str, submitter: str, wall_ms: Ms) -> Job:
+    """Return the record of a job that is admitted now. What a client says of its submitter counts only if nothing is
+    proven."""
+    return Job(
+        job_id,
+        new.type,
+        JobState.QUEUED,
+        0,
+        0,
+        0,
+        0 if new.data is None else len(new.data),
+        wall_ms,
+        new.priority,
+        Ms(wall_ms + new.delay_ms) if new.delay_ms else None,
+        new.time_limit_ms,
+        owner=owner,
+        name=new.name,
+        comment=new.comment,
+        submitter="" if owner else submitter,
+    )
 
 
-def retried_job(job_id: JobId, old: Job, owner: str, wall_ms: Ms) -> Job:
+def retried_job(job_id: JobId, old: Job, owner: str, submitter: str, wall_ms: Ms) -> Job:
     """Return the record of a copy of an ended job. The journal copies the data."""
-    job = new_job(job_id, NewJob(old.type, None, old.priority, time_limit_ms=old.time_limit_ms), owner, wall_ms)
+    new = NewJob(old.type, None, old.priority, Ms(0), old.time_limit_ms, old.name, old.comment)
+    job = new_job(job_id, new, owner, submitter, wall_ms)
     return job._replace(data_bytes=old.data_bytes, retry_of=old.id)
 
 
@@ -150,13 +162,15 @@ def outdated(checked_by: Iterable[CheckedBy], types: Mapping[str, TaskType] | No
     return None
 
 
-def _data_bytes(jobs: Sequence[NewJob] | Sequence[Job]) -> int:
-    return sum(len(job.data or b"") if isinstance(job, NewJob) else job.data_bytes for job in jobs)
+def _given_bytes(jobs: Sequence[NewJob] | Sequence[Job]) -> int:
+    """Return the size of data, names and comments."""
+    data = sum(len(job.data or b"") if isinstance(job, NewJob) else job.data_bytes for job in jobs)
+    return data + sum(len(text.encode()) for job in jobs for text in (job.name, job.comment) if text)
 
 
 def _growth(jobs: Sequence[NewJob] | Sequence[Job]) -> int:
     """Return how much the journal grows by these jobs."""
-    return _data_bytes(jobs) + len(jobs) * JOB_BYTES
+    return _given_bytes(jobs) + len(jobs) * JOB_BYTES
 
 
 def unknown_type(which: str, job_type: str, types: Collection[str]) -> Error:
@@ -171,7 +185,10 @@ def _which(place: int, jobs: Sequence[NewJob]) -> str:
 
 
 def _digest(request: Submit | Retry) -> bytes:
-    """Return a digest of the jobs. It includes the lengths of types and data, so different lists never look alike."""
+    """Return a digest of the jobs. It includes the lengths of types and data, so different lists never look alike.
+
+    It must stay as it is for jobs as they were: digests are kept for as long as their jobs.
+    """
     if isinstance(request, Retry):
         return blake2b(repr(("retry", request.ids)).encode(), digest_size=16).digest()
     digest = blake2b(digest_size=16)
@@ -180,6 +197,8 @@ def _digest(request: Submit | Retry) -> bytes:
         digest.update(b"%d %d " % (len(job.type.encode()), size))
         digest.update(job.type.encode())
         digest.update(job.data or b"")
-        if job[2:] != (0, 0, None):
-            digest.update(repr(job[2:]).encode())
+        if job[2:5] != (0, 0, None):
+            digest.update(repr(job[2:5]).encode())
+        if job.name or job.comment:
+            digest.update(repr((job.name, job.comment)).encode())
     return digest.digest()

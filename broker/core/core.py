@@ -122,7 +122,8 @@ class Core(QueueChanges):
             for job_id, new in enumerate(request.jobs, answer.first_id):
                 if new.data is not None:
                     self._effects.changes.data.append((job_id, new.data))
-                self._add(admission.new_job(JobId(job_id), new, owner, now.wall_ms), new.delay_ms, now)
+                job = admission.new_job(JobId(job_id), new, owner, request.submitter, now.wall_ms)
+                self._add(job, new.delay_ms, now)
         if isinstance(answer, Error):
             self._reply(reply_to, answer)
         else:
@@ -142,7 +143,8 @@ class Core(QueueChanges):
             answer = self._give_ids(owner, request, jobs)
             for job_id, old in enumerate(jobs, answer.first_id):
                 self._effects.changes.data_copies.append((job_id, old.id))
-                self._add(admission.retried_job(JobId(job_id), old, owner, now.wall_ms), 0, now)
+                job = admission.retried_job(JobId(job_id), old, owner, request.submitter, now.wall_ms)
+                self._add(job, 0, now)
         if isinstance(answer, Error):
             self._reply(reply_to, answer)
         else:

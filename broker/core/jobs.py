@@ -58,7 +58,8 @@ class Job(NamedTuple):
     `state` stays `queued` until it is final: the table `in_flight` says whether the job was dispatched, and only the
     worker knows whether it has begun. `ready_at`: when its delay ends or ended by the wall clock, None without one.
     `cancelling`: a cancel was requested, and the worker will say how the job ended. `run`: the number of the last run
-    that ended, 0 before. `ended_served_ms`: how long the journal had been in service when the job ended.
+    that ended, 0 before. `ended_served_ms`: how long the journal had been in service when the job ended. `owner` is
+    proven by a key; `submitter`, of a job without one, is what the client said.
     """
 
     id: JobId
@@ -86,6 +87,9 @@ class Job(NamedTuple):
     ended_served_ms: Ms | None = None
     output_file: str | None = None
     left_behind: str = ""
+    name: str = ""
+    comment: str = ""
+    submitter: str = ""
 
 
 class Printed(NamedTuple):

@@ -10,8 +10,11 @@ from zjobs.messages.states import JobState
 from zjobs.messages.units import Ms
 
 
-def job_status(core: QueueState, job: Job, now: Instant) -> JobStatus:
-    """Return a job as clients see it: its record, its place in the queue, and what the worker reports of its run."""
+def job_status(core: QueueState, job: Job, now: Instant, texts: bool = True) -> JobStatus:
+    """Return a job as clients see it: its record, its place in the queue, and what the worker reports of its run.
+
+    `texts`: with what people wrote, but for its comment; see `with_comment`.
+    """
     status = JobStatus(
         job.id,
         job.type,
@@ -34,18 +37,25 @@ def job_status(core: QueueState, job: Job, now: Instant) -> JobStatus:
         owner=job.owner,
         run=job.run,
         max_attempts=core.type_of(job).max_attempts,
+        submitter=job.submitter if texts else "",
+        name=job.name if texts else "",
     )
     running = core.running
-    return status if running is None or running.id != job.id else _running(status, core, now)
+    return status if running is None or running.id != job.id else _running(status, core, now, texts)
+
+
+def with_comment(status: JobStatus, job: Job) -> JobStatus:
+    """Return the status with the job's comment, which only `list` and `show` tell."""
+    return status._replace(comment=job.comment) if job.comment else status
 
 
 def job_event(core: QueueState, job: Job, change: int | None, now: Instant) -> JobEvent:
     """Return the event for watchers of a job. It has no texts; `show` has them."""
-    status = job_status(core, job, now)._replace(note=None)
+    status = job_status(core, job, now, texts=False)
     return JobEvent(core.journal, status, change, core.worker.state, core.paused is not None)
 
 
-def _running(status: JobStatus, core: QueueState, now: Instant) -> JobStatus:
+def _running(status: JobStatus, core: QueueState, now: Instant, texts: bool) -> JobStatus:
     report = core.worker.report
     elapsed_ms = Ms(now.mono_ms - core.worker.running_since_ms)
     return status._replace(
@@ -57,7 +67,7 @@ def _running(status: JobStatus, core: QueueState, now: Instant) -> JobStatus:
         ended_at=None,
         run=status.run + 1,
         fraction=report.fraction,
-        note=report.note,
+        note=report.note if texts else None,
         output_bytes=core.running.output_bytes if core.running else 0,
         stuck_ms=report.stuck_ms,
     )

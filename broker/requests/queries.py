@@ -15,7 +15,7 @@ from zjobs.broker.core.jobs import EndedJob, Instant, Job
 from zjobs.broker.core.needs import NOTHING, Needs, OutputNeed, OutputPiece, ResultNeed, ResultPiece
 from zjobs.broker.core.queue_state import QueueState
 from zjobs.broker.requests.access import Who, reads, sees
-from zjobs.broker.requests.job_status import job_status
+from zjobs.broker.requests.job_status import job_status, with_comment
 from zjobs.broker.storage.api import Journal
 from zjobs.messages.records import JobStatus, Limits, Missing, WholeResult
 from zjobs.messages.requests.changes import Cancel, CancelReply, Forget, ForgetReply
@@ -197,7 +197,7 @@ class Queries(NamedTuple):
                 status = job_status(core, job, self.now)
                 asked_for = request.state in (None, status.state) and request.type in (None, status.type)
                 if asked_for and sees(self.who, job.owner):
-                    found.append(status)
+                    found.append(with_comment(status, job))
                     if len(found) == request.limit:
                         return ListReply(core.journal, tuple(found), job.id)
             if not before:
@@ -217,7 +217,7 @@ class Queries(NamedTuple):
             attempts = tuple(attempt._replace(detail="") for attempt in attempts)
         return ShowReply(
             self.core.journal,
-            job_status(self.core, job, self.now),
+            with_comment(job_status(self.core, job, self.now), job),
             details.request_key,
             details.data_bytes,
             details.result_bytes,

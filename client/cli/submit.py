@@ -37,7 +37,8 @@ def submitted(call: Call, request_key: str) -> Iterator[SubmitReply]:
     args = call.args
     givens = _givens(args)
     call.client.schemas = Schemas(SchemaFiles(call.client.address))
-    like = job_like(args["TYPE"], args["--priority"], args["--delay"], args["--time-limit"])
+    name, comment = args["--name"] or "", args["--comment"] or ""
+    like = job_like(args["TYPE"], args["--priority"], args["--delay"], args["--time-limit"], name, comment)
     taken = 0
     checked = True
     try:
@@ -63,7 +64,7 @@ def _givens(args: dict[str, Any]) -> Iterable[Given]:
     words, arguments, file, lines = args["ARG"], args["--arg"], args["--file"], args["--lines"]
     if lines is not None and (words or arguments or file is not None):
         raise UsageError("--lines goes with no ARG, --arg or --file: each line is what a job gets")
-    for value in (args["TYPE"], args["--once"], *words, *arguments):
+    for value in (args["TYPE"], args["--once"], args["--name"], args["--comment"], *words, *arguments):
         _check_text(value)
     if lines is not None:
         return (Given([line]) for line in _lines(open_bytes(lines), lines))

@@ -285,6 +285,8 @@ OPTIONS = (
         "a name for this request: repeating it under the same name makes no second jobs",
         (*SUBMITTING, "retry"),
     ),
+    Option("--name", "NAME", "a name for people, which list and show have", SUBMITTING),
+    Option("--comment", "TEXT", "a comment for people, which list and show have", SUBMITTING),
     Option("--follow", "", "print output as it comes, until the job has ended", ("log",), short="-f"),
     Option(
         "--state",

@@ -10,7 +10,13 @@ from typing import Any, Union
 
 from zjobs.client import errors
 from zjobs.client.settings import Settings
-from zjobs.messages.fields import MAX_DURATION_MS, MAX_PRIORITY, MAX_TYPE_CHARS
+from zjobs.messages.fields import (
+    MAX_COMMENT_CHARS,
+    MAX_DURATION_MS,
+    MAX_JOB_NAME_CHARS,
+    MAX_PRIORITY,
+    MAX_TYPE_CHARS,
+)
 from zjobs.messages.records import JobStatus, Missing
 from zjobs.messages.requests.changes import NewJob, RetryReply, SubmitReply
 from zjobs.messages.states import ErrorCode, JobState
@@ -30,7 +36,12 @@ NO_DATA = NoData.NO_DATA
 
 
 def job_like(
-    type: str | Callable[..., Any], priority: int = 0, delay: Duration = 0, time_limit: Duration | None = None
+    type: str | Callable[..., Any],
+    priority: int = 0,
+    delay: Duration = 0,
+    time_limit: Duration | None = None,
+    name: str = "",
+    comment: str = "",
 ) -> NewJob:
     """A job without its data. Raises BadRequest for what no job can have."""
     if isinstance(priority, bool) or not isinstance(priority, int) or abs(priority) > MAX_PRIORITY:
@@ -38,7 +49,10 @@ def job_like(
             f"priority must be an integer from -{MAX_PRIORITY} to {MAX_PRIORITY}, not {_shown(priority)}"
         )
     limit_ms = None if time_limit is None else _milliseconds("time_limit", time_limit, low_ms=1)
-    return NewJob(type_name(type), None, priority, _milliseconds("delay", delay, low_ms=0), limit_ms)
+    delay_ms = _milliseconds("delay", delay, low_ms=0)
+    _check_text("name", name, MAX_JOB_NAME_CHARS)
+    _check_text("comment", comment, MAX_COMMENT_CHARS)
+    return NewJob(type_name(type), None, priority, delay_ms, limit_ms, name, comment)
 
 
 def type_name(task: str | Callable[..., Any]) -> str:
@@ -60,6 +74,11 @@ def named_data(data: Any, named: Mapping[str, Any]) -> Any:
             f"the data is given, so there can be no {', '.join(named)}: give one value, or named parameters alone"
         )
     return dict(named)
+
+
+def _check_text(what: str, text: Any, most: int) -> None:
+    if not isinstance(text, str) or len(text) > most:
+        raise errors.BadRequest(f"the {what} of a job must be text of at most {most:,} characters, not {_shown(text)}")
 
 
 def _milliseconds(what: str, value: Duration, low_ms: int) -> Ms:

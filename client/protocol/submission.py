@@ -99,19 +99,26 @@ class Maker:
 class Submission:
     """Jobs of one kind in as few requests as the limits allow; `datas` is read as it goes.
 
-    like: the job but for its data, from `job_like`; make: what makes that of each of `datas`, see `Maker`. The requests
-    have the keys `request_key`, then this with `.2`, `.3`, … behind it: the same `datas` fall into the same requests.
-    Raises BadRequest for a key of a wrong length.
+    like: the job but for its data, from `job_like`; submitter: see `Settings`; make: what makes the data of each of
+    `datas`, see `Maker`. The requests have the keys `request_key`, then this with `.2`, `.3`, … behind it: the same
+    `datas` fall into the same requests. Raises BadRequest for a key of a wrong length.
     """
 
     def __init__(
-        self, schemas: Schemas, like: NewJob, datas: Iterable[Any], request_key: str, make: Make = checked
+        self,
+        schemas: Schemas,
+        like: NewJob,
+        datas: Iterable[Any],
+        request_key: str,
+        submitter: str,
+        make: Make = checked,
     ) -> None:
         one = isinstance(datas, Sequence) and len(datas) == 1
         most = MAX_REQUEST_KEY_CHARS - (0 if one else KEY_SUFFIX_CHARS)
         if not 1 <= len(request_key) <= most:
             raise errors.BadRequest(f"a request key must have 1 to {most} characters, not {len(request_key)}")
         self._key = request_key
+        self._submitter = submitter
         self._datas = iter(datas)
         self._maker = Maker(schemas, like, make)
         self._limits: Limits | None = None
@@ -138,7 +145,8 @@ class Submission:
         for attempt in range(1, MOST_CHANGES + 1):
             jobs = tuple(job for _, job in part)
             try:
-                reply: SubmitReply = yield from _promised(Submit(key, jobs, self._maker.checked_by), SubmitReply)
+                request = Submit(key, jobs, self._maker.checked_by, self._submitter)
+                reply: SubmitReply = yield from _promised(request, SubmitReply)
                 break
             except errors.SchemaChanged:
                 if attempt == MOST_CHANGES:
@@ -191,18 +199,20 @@ def check(schemas: Schemas, type: str, data: Any) -> Flow[bool]:
     return maker.schema.parameters is not None
 
 
-def submit(schemas: Schemas, like: NewJob, data: Any, request_key: str) -> Flow[SubmitReply]:
+def submit(schemas: Schemas, like: NewJob, data: Any, request_key: str, submitter: str) -> Flow[SubmitReply]:
     """Submits one job."""
-    reply = yield from Submission(schemas, like, [data], request_key).next()
+    reply = yield from Submission(schemas, like, [data], request_key, submitter).next()
     assert reply is not None
     return reply
 
 
-def submit_many(schemas: Schemas, like: NewJob, datas: Iterable[Any], request_key: str) -> Flow[list[SubmitReply]]:
+def submit_many(
+    schemas: Schemas, like: NewJob, datas: Iterable[Any], request_key: str, submitter: str
+) -> Flow[list[SubmitReply]]:
     """Submits jobs, in requests that are not too large."""
     accepted: list[SubmitReply] = []
     try:
-        parts = Submission(schemas, like, datas, request_key)
+        parts = Submission(schemas, like, datas, request_key, submitter)
         while (part := (yield from parts.next())) is not None:
             accepted.append(part)
     except errors.ZjobsError as error:
@@ -215,8 +225,9 @@ class Copying:
     """Copies of ended jobs. What is too large for one request is sent in halves, whose keys are the request's with `.1`
     and `.2` behind it: the same ids fall into the same requests."""
 
-    def __init__(self, ids: Sequence[int], request_key: str) -> None:
+    def __init__(self, ids: Sequence[int], request_key: str, submitter: str) -> None:
         self._key = request_key
+        self._submitter = submitter
         self._left = [(request_key, tuple(ids))]
 
     def next(self) -> Flow[RetryReply | None]:
@@ -225,7 +236,8 @@ class Copying:
             key, ids = self._left.pop(0)
             try:
                 if len(ids) <= operations.IDS_A_REQUEST:
-                    reply: RetryReply = yield from _promised(Retry(key, tuple(map(JobId, ids))), RetryReply)
+                    request = Retry(key, tuple(map(JobId, ids)), self._submitter)
+                    reply: RetryReply = yield from _promised(request, RetryReply)
                     return reply
             except errors.ZjobsError as error:
                 if key != self._key:
@@ -237,9 +249,9 @@ class Copying:
         return None
 
 
-def retry(ids: Sequence[int], request_key: str) -> Flow[list[RetryReply]]:
+def retry(ids: Sequence[int], request_key: str, submitter: str) -> Flow[list[RetryReply]]:
     """Submits copies of jobs."""
-    copies, accepted = Copying(ids, request_key), []
+    copies, accepted = Copying(ids, request_key, submitter), []
     while (part := (yield from copies.next())) is not None:
         accepted.append(part)
     return accepted
@@ -248,7 +260,7 @@ def retry(ids: Sequence[int], request_key: str) -> Flow[list[RetryReply]]:
 def retry_job(to: Settings, job: JobHandle, request_key: str) -> Flow[RetryReply]:
     """Submits a copy of one job."""
     yield from operations.check_own(to, job)
-    return (yield from retry([job.id], request_key))[0]
+    return (yield from retry([job.id], request_key, to.submitter))[0]
 
 
 def _promised(request: Submit | Retry, kind: type) -> Flow[Any]:
@@ -260,7 +272,7 @@ def _promised(request: Submit | Retry, kind: type) -> Flow[Any]:
 
 
 def _job_bytes(job: NewJob) -> int:
-    return len(job.type) * 4 + len(job.data or b"") + JOB_OVERHEAD_BYTES
+    return len(job.type + job.name + job.comment) * 4 + len(job.data or b"") + JOB_OVERHEAD_BYTES
 
 
 def _check_size(job: NewJob, job_bytes: int, limits: Limits) -> None:

@@ -3,10 +3,12 @@
 from typing import Annotated, NamedTuple
 
 from zjobs.messages.fields import (
+    Comment,
     DurationMs,
     Id,
     Ids,
     Items,
+    JobName,
     Name,
     Positive,
     Priority,
@@ -15,6 +17,7 @@ from zjobs.messages.fields import (
     SchemaDigest,
     ShortText,
     SomeIds,
+    Submitter,
     TimeLimitMs,
 )
 from zjobs.messages.records import JobStatus, Missing, Paused
@@ -22,13 +25,16 @@ from zjobs.messages.units import Ms
 
 
 class NewJob(NamedTuple):
-    """One job to queue. `data`: one packed msgpack value, None for no data. `time_limit_ms`: None for the type's."""
+    """One job to queue. `data`: one packed msgpack value, None for no data. `time_limit_ms`: None for the type's.
+    `name` and `comment` are for people."""
 
     type: Name
     data: bytes | None = None
     priority: Priority = 0
     delay_ms: DurationMs = Ms(0)
     time_limit_ms: TimeLimitMs | None = None
+    name: JobName = ""
+    comment: Comment = ""
 
 
 class CheckedBy(NamedTuple):
@@ -40,11 +46,12 @@ class CheckedBy(NamedTuple):
 
 class Submit(NamedTuple):
     """Queue jobs, all or none. The same request key again returns the same ids. `schemas`: those by which the client
-    checked the data; if a type has another one, the request is refused."""
+    checked the data; if a type has another one, the request is refused. `submitter`: who submits, unverified."""
 
     request_key: RequestKey
     jobs: Annotated[tuple[NewJob, ...], Items(1)]
     schemas: tuple[CheckedBy, ...] = ()
+    submitter: Submitter = ""
 
 
 class SubmitReply(NamedTuple):
@@ -71,10 +78,11 @@ class CancelReply(NamedTuple):
 
 
 class Retry(NamedTuple):
-    """Submit copies of ended jobs; all or none."""
+    """Submit copies of ended jobs; all or none. `submitter`: as in `Submit`."""
 
     request_key: RequestKey
     ids: SomeIds
+    submitter: Submitter = ""
 
 
 class RetryReply(NamedTuple):

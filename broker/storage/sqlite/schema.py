@@ -8,7 +8,7 @@ from zjobs.messages.states import FailReason, JobState, Outcome
 
 APPLICATION_ID = 0x7A6A6F62  # "zjob": the file says whose it is (sqlite.org/pragma.html#pragma_application_id)
 BACKUP_ID = 0x7A6A6263  # "zjbc": a copy, which is no journal until it is restored
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 SCHEMA = """
 -- one row: the journal's identity, its totals, whether a broker has it open, and how many transactions it has seen
@@ -25,7 +25,8 @@ CREATE TABLE job(
     priority INTEGER NOT NULL DEFAULT 0, ready_at INTEGER, time_limit_ms INTEGER,
     cancelling INTEGER NOT NULL DEFAULT 0, retry_of INTEGER, output_bytes INTEGER NOT NULL DEFAULT 0,
     owner TEXT NOT NULL DEFAULT '', run INTEGER NOT NULL DEFAULT 0, ended_served_ms INTEGER,
-    killed INTEGER NOT NULL DEFAULT 0, output_file TEXT, left_behind TEXT NOT NULL DEFAULT '');
+    killed INTEGER NOT NULL DEFAULT 0, output_file TEXT, left_behind TEXT NOT NULL DEFAULT '',
+    name TEXT NOT NULL DEFAULT '', comment TEXT NOT NULL DEFAULT '', submitter TEXT NOT NULL DEFAULT '');
 CREATE INDEX queued ON job(priority, id) WHERE state = 'queued';
 CREATE INDEX waiting ON job(ready_at) WHERE ready_at IS NOT NULL AND state = 'queued';
 CREATE INDEX failed ON job(id) WHERE state = 'failed';
@@ -131,6 +132,11 @@ ALTER TABLE session RENAME COLUMN began_n TO began_delivery;
     4: """
 ALTER TABLE type ADD COLUMN schema_digest TEXT NOT NULL DEFAULT '';
 CREATE TABLE type_schema(digest TEXT PRIMARY KEY, schema BLOB NOT NULL) WITHOUT ROWID;
+""",
+    5: """
+ALTER TABLE job ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE job ADD COLUMN comment TEXT NOT NULL DEFAULT '';
+ALTER TABLE job ADD COLUMN submitter TEXT NOT NULL DEFAULT '';
 """,
 }
 

@@ -10,9 +10,9 @@ from zjobs.broker.core.jobs import Changes, Job, Printed
 from zjobs.messages.records import Attempt
 
 INSERT_JOB = """
-INSERT INTO job(id, type, data_bytes, submitted_at, priority, ready_at, time_limit_ms, retry_of, owner,
-                state, attempts, reruns, version)
-VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', 0, 0, 0)"""
+INSERT INTO job(id, type, data_bytes, submitted_at, priority, ready_at, time_limit_ms, retry_of, owner, name,
+                comment, submitter, state, attempts, reruns, version)
+VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', 0, 0, 0)"""
 UPDATE_JOB = """
 UPDATE job SET state = ?, attempts = ?, reruns = ?, version = ?, ready_at = ?, cancelling = ?, started_at = ?,
                ended_at = ?, elapsed_ms = ?, output_bytes = ?, killed = ?, reason = ?, message = ?, run = ?,
@@ -120,6 +120,9 @@ def _new(job: Job) -> tuple[Any, ...]:
         job.time_limit_ms,
         job.retry_of,
         job.owner,
+        job.name,
+        job.comment,
+        job.submitter,
     )
 
 

@@ -96,6 +96,11 @@ def watch_line(
     return f"{line}, {byte_count(job.output_bytes)} printed" if job.output_bytes and not job.state.final else line
 
 
+def whose(job: JobStatus) -> str:
+    """Who submitted a job: its owner, or with a question mark who says so."""
+    return printable(job.owner) or (f"{printable(job.submitter)}?" if job.submitter else "")
+
+
 def progress(job: JobStatus) -> str:
     """What a running job's task reports, as the end of a line: `, 42 % (aligning)`."""
     fraction = "" if job.fraction is None else f", {percent(job.fraction)}"
@@ -129,8 +134,11 @@ def show_lines(
     job = reply.job
     facts = {
         "job": status_line(job, worker, paused=paused, program=None),
+        **({"name": printable(job.name)} if job.name else {}),
         "type": printable(job.type),
         **({"owner": printable(job.owner)} if job.owner else {}),
+        **({"submitter": f"{printable(job.submitter)} (unverified)"} if job.submitter else {}),
+        **({"comment": printable(job.comment)} if job.comment else {}),
         "request key": printable(reply.request_key),
         "priority": str(job.priority),
         "time limit": _time_limit(reply, kind),

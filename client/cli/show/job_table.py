@@ -8,53 +8,56 @@ from zjobs.client.cli.show import format, text
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState
 
-HEAD = ("ID", "STATE", "TYPE", "OWNER", "SUBMITTED", "TOOK", "MESSAGE")
-OWNER = HEAD.index("OWNER")
-TYPE_COLUMNS = 24
+HEAD = ("ID", "STATE", "TYPE", "NAME", "OWNER", "SUBMITTED", "TOOK", "MESSAGE")
+WIDEST = 24  # of names, types and owners on a terminal
 
 
 class Table:
     """Rows in columns. columns: the width of the terminal, None: there is none.
 
     For a terminal there is a head, and what is too wide is cut. The columns of later rows are at least as wide as
-    those before: rows can be shown page by page. There are owners where the broker has keys: the first page tells.
+    those before: rows can be shown page by page. Names and owners have a column if jobs of the first page have them.
     """
 
     def __init__(self, columns: int | None) -> None:
         self._columns = columns
-        self._owners: bool | None = None
-        self._head: tuple[str, ...] = ()
+        self._shown: list[int] | None = None  # the columns, by their places in HEAD
         self._widths: list[int] = []
 
     def lines(self, jobs: Sequence[JobStatus]) -> list[str]:
         """Return a line for each job, the heading first."""
-        begins = self._owners is None
-        if self._owners is None:
-            self._owners = any(job.owner for job in jobs)
-            self._head = self._visible(HEAD)
-            self._widths = [len(word) if self._columns else 0 for word in self._head[:-1]]
-        rows = [self._cells(job) for job in jobs]
+        head = []
+        if self._shown is None:
+            seldom = {"NAME": any(job.name for job in jobs), "OWNER": any(map(format.whose, jobs))}
+            self._shown = [place for place, word in enumerate(HEAD) if seldom.get(word, True)]
+            named = [HEAD[place] for place in self._shown]
+            self._widths = [len(word) if self._columns else 0 for word in named[:-1]]
+            head = [] if self._columns is None else [named]
+        rows = [[cells[place] for place in self._shown] for cells in map(self._cells, jobs)]
         for row in rows:
             self._widths = [max(width, text.width(cell)) for width, cell in zip(self._widths, row)]
-        head = [self._head] if begins and self._columns is not None else []
         return [self._line(row) for row in (*head, *rows)]
 
     def _cells(self, job: JobStatus) -> tuple[str, ...]:
-        kind = text.printable(job.type)
         took = "-" if job.elapsed_ms is None else text.seconds(job.elapsed_ms / 1000)
-        cells = (
+        return (
             str(job.id),
             _state(job),
-            kind if self._columns is None else text.cut(kind, TYPE_COLUMNS),
-            text.printable(job.owner) or "-",
+            self._narrow(text.printable(job.type)),
+            self._narrow(text.printable(job.name) or "-"),
+            self._whose(job),
             text.moment(job.submitted_at)[:19],
             took,
-            text.printable(_message(job)),
+            text.printable(_message(job)) + (f" # {text.printable(job.comment)}" if job.comment else ""),
         )
-        return self._visible(cells)
 
-    def _visible(self, row: tuple[str, ...]) -> tuple[str, ...]:
-        return row if self._owners else (*row[:OWNER], *row[OWNER + 1 :])
+    def _whose(self, job: JobStatus) -> str:
+        """The mark of what is not verified stays, however narrow the column."""
+        who = self._narrow(format.whose(job) or "-")
+        return who if job.owner or not job.submitter or who.endswith("?") else f"{who[:-1]}?"
+
+    def _narrow(self, cell: str) -> str:
+        return cell if self._columns is None else text.cut(cell, WIDEST)
 
     def _line(self, row: Sequence[str]) -> str:
         padded = [cell + " " * (width - text.width(cell)) for width, cell in zip(self._widths, row)]

@@ -245,7 +245,7 @@ class FakeBroker:
             first = max(self.jobs, default=0) + 1
             for job_id, job in enumerate(request.jobs, start=first):
                 new = JobStatus(job_id, job.type, QUEUED, 0, 0, 1, 0, 0, ahead=0, priority=job.priority)
-                self.jobs[job_id] = new
+                self.jobs[job_id] = new._replace(name=job.name, submitter=request.submitter)
             self.keys[request.request_key] = SubmitReply(self.journal, first, len(request.jobs), self.checked)
         return self.keys[request.request_key]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from zjobs.client import NO_DATA, Client, errors
 from zjobs.client.job import new_request_key
 from zjobs.client.protocol import actions
 from zjobs.client.protocol.job import job_like
+from zjobs.client.settings import user_at_host
 from zjobs.messages import codec, values
 from zjobs.messages.records import JobStatus, Limits, Missing
 from zjobs.messages.requests.changes import Submit
@@ -46,6 +48,30 @@ def test_a_submit_has_a_key_of_its_own(broker: Any, client: Client) -> None:
     assert client.submit("reverse", "x", request_key="k").id == client.submit("reverse", "x", request_key="k").id
     first, second = (request.request_key for request in broker.asked(Submit)[:2])
     assert 0 <= int(second[:9], 16) - int(first[:9], 16) < 1 << 16 and len(first) == 32
+
+
+def test_a_job_for_people(broker: Any, client: Client) -> None:
+    """Its name, a comment, and who submits it, as far as the environment says."""
+    client.submit("reverse", "x", name="scan 3", comment="again")
+    client.submit_many("reverse", ["x", "y"], name="scans")
+    first, many = broker.asked(Submit)
+    assert (first.jobs[0].name, first.jobs[0].comment, first.submitter) == ("scan 3", "again", user_at_host())
+    assert [job.name for job in many.jobs] == ["scans", "scans"]
+    for wrong in ({"name": "x" * 201}, {"comment": "x" * 2_001}, {"name": 3}):
+        with pytest.raises(errors.BadRequest, match="of a job must be text of at most"):
+            client.submit("reverse", "x", **wrong)
+
+
+def test_who_submits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment says it first, bounded and in UTF-8 whatever it has; else the system does."""
+    user_at_host.cache_clear()
+    monkeypatch.setenv("LOGNAME", "ali\udcffce" * 100)
+    assert user_at_host().startswith("ali?ceali?ce") and len(user_at_host()) == 200
+    user_at_host.cache_clear()
+    monkeypatch.delenv("LOGNAME")
+    monkeypatch.delenv("USER", raising=False)
+    assert user_at_host() == f"{pwd.getpwuid(os.getuid()).pw_name}@{os.uname().nodename}"
+    user_at_host.cache_clear()
 
 
 def test_a_small_submit_is_one_request(broker: Any, client: Client) -> None:

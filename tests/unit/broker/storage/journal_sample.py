@@ -20,7 +20,10 @@ FAILED = Job(3, "übel", JobState.FAILED, 1, 0, 1, 0, 1002)._replace(
 )
 # what came with format 2
 URGENT = Job(4, "reverse", JobState.QUEUED, 0, 0, 0, 3, 1003, 5, time_limit_ms=700, cancelling=True, retry_of=1)
-DELAYED = Job(5, "swap", JobState.QUEUED, 0, 0, 0, 0, 1004, -3, ready_at=5000)
+# its texts came with format 6
+DELAYED = Job(5, "swap", JobState.QUEUED, 0, 0, 0, 0, 1004, -3, ready_at=5000)._replace(
+    name="übermorgen", comment="nach dem Umbau", submitter="alice@lab3"
+)
 CANCELLED = Job(6, "swap", JobState.CANCELLED, 0, 0, 1, 0, 1005, ended_at=1206, output_bytes=7, killed=3)
 ATTEMPTS = (
     Attempt(1, Outcome.FAILED, 1100, 1200, FailReason.RAISED, "no", "Traceback"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from zjobs.client.settings import user_at_host
 from zjobs.messages.records import Paused
 from zjobs.messages.requests.changes import NewJob, Submit
 from zjobs.messages.requests.ops import Error
@@ -22,7 +23,7 @@ Run = Callable[..., Any]
 
 def test_submit_options(run: Run, broker: Any) -> None:
     """--priority, --delay, --time-limit and --once reach the broker, for lines too."""
-    argv = ("--priority=-5", "--delay", "30s", "--time-limit", "1.5m", "--once", "mine")
+    argv = ("--priority=-5", "--delay", "30s", "--time-limit", "1.5m", "--name", "scan 3", "--once", "mine")
     assert run("submit", "t", "x", *argv) == (0, "1\n", "")
     assert run("submit", "t", *argv[:-1], "its", "--lines", "-", stdin=b"a\nb\n").out == "2\n3\n"
     broker.requests.clear()
@@ -33,8 +34,21 @@ def test_submit_options(run: Run, broker: Any) -> None:
 
 def test_submit_options_as_the_broker_gets_them(run: Run, broker: Any) -> None:
     """Durations travel in milliseconds."""
-    run("submit", "t", "--priority=-5", "--delay", "30s", "--time-limit", "1.5m", "--once", "mine")
-    assert broker.asked(Submit) == [Submit("mine", (NewJob("t", None, -5, 30_000, 90_000),))]
+    argv = ("--delay", "30s", "--time-limit", "1.5m", "--name", "scan 3", "--comment", "again", "--once", "mine")
+    run("submit", "t", "--priority=-5", *argv)
+    job = NewJob("t", None, -5, 30_000, 90_000, "scan 3", "again")
+    assert broker.asked(Submit) == [Submit("mine", (job,), (), user_at_host())]
+
+
+def test_texts_are_shown_harmless(run: Run, broker: Any) -> None:
+    """Names, comments and who says that it is theirs: what a terminal would act on is escaped."""
+    broker.add(17, name="scan\x1b[2J 3", comment="new\nlens", submitter="alice\x07@lab3")
+    shown = " ".join(run("show", "17").out.split())
+    for fact in ("name: scan\\x1b[2J 3", "comment: new\\nlens", "submitter: alice\\x07@lab3 (unverified)"):
+        assert fact in shown
+    (line,) = run("list").out.splitlines()
+    assert "scan\\x1b[2J 3  alice\\x07@lab3?  20" in line and line.endswith("# new\\nlens")
+    assert json.loads(run("list", "--json").out)["submitter"] == "alice\x07@lab3"
 
 
 WRONG = [

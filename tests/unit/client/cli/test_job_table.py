@@ -27,6 +27,24 @@ def test_columns_stay_aligned_over_pages() -> None:
     assert len(second) == 1 and first[1].index("completed") == second[0].index("completed")
 
 
+def test_what_is_not_verified_stays_marked() -> None:
+    """However long the name of the submitter is; an owner is proven."""
+    jobs = [
+        JOB._replace(submitter="alice@" + "lab" * 30),
+        JOB._replace(submitter="bob@lab3"),
+        JOB._replace(owner="eve"),
+    ]
+    owners = [line.split()[3] for line in Table(200).lines(jobs)]
+    assert owners == ["OWNER", "alice@lablablablablabla?", "bob@lab3?", "eve"]
+
+
+def test_columns_that_no_job_needs_are_not_there() -> None:
+    """Names and owners have one if jobs have them."""
+    assert Table(200).lines([JOB])[0].split() == ["ID", "STATE", "TYPE", "SUBMITTED", "TOOK", "MESSAGE"]
+    named = Table(200).lines([JOB, JOB._replace(name="scan 3")])
+    assert named[0].split()[:5] == ["ID", "STATE", "TYPE", "NAME", "SUBMITTED"] and named[1].split()[3] == "-"
+
+
 def test_cancelling_is_a_state_to_people() -> None:
     """A job that was told to end is shown so, until it has ended."""
     running = JOB._replace(state=JobState.IN_PROGRESS, cancelling=True)
