@@ -326,6 +326,26 @@ def check_status(client: Client) -> None:
         check_status_map(job)
 
 
+def check_texts(client: Client) -> None:
+    """Names and comments are part of the jobs; who submits is not, and is only told."""
+    key, job = new_key(), {**job_of("reverse", "named"), "name": "scan 3", "comment": "after the new lens"}
+    job_id = client.ask("submit", request_key=key, jobs=[job], submitter="alice@lab3")["first_id"]
+    again = client.ask("submit", request_key=key, jobs=[job], submitter="bob@lab3")
+    expect(again["first_id"] == job_id, "whoever repeats a request gets the same ids", again)
+    for name in ("name", "comment"):
+        client.ask_for_error("key_conflict", "submit", request_key=key, jobs=[{**job, name: "other"}])
+    final = client.watch(job_id)[-1]["job"]
+    expect(not {"name", "comment", "submitter"} & set(final), "events have no texts", final)
+    (told,) = client.ask("status", ids=[job_id])["jobs"]
+    expect((told["name"], told["submitter"]) == ("scan 3", "alice@lab3"), "status has name and submitter", told)
+    expect("comment" not in told, "status has no comment", told)
+    shown, listed = client.ask("show", id=job_id)["job"], client.ask("list", limit=1)["jobs"][0]
+    expect(shown == listed == {**told, "comment": "after the new lens"}, "show and list have all", (shown, listed))
+    for wrong in ({"name": "x" * 201}, {"comment": "x" * 2001}, {"name": 7}):
+        client.ask_for_error("bad_request", "submit", request_key=new_key(), jobs=[{**job, **wrong}])
+    client.ask_for_error("bad_request", "submit", request_key=new_key(), jobs=[job], submitter="x" * 201)
+
+
 def check_busy_queue(client: Client) -> None:
     """While slow jobs run: the queue, not_finished, and afterwards a job that failed by bad_result."""
     ids = client.submit(*[job_of("repeat", SLOW_TEXT)] * 4, *[job_of("reverse", "x")] * 30)
@@ -545,6 +565,7 @@ CHECKS: tuple[Callable[[Client], None], ...] = (
     check_predefined_results,
     check_dealer_in_flight,
     check_status,
+    check_texts,
     check_busy_queue,
     check_failed_job,
     check_large_result,

@@ -16,6 +16,8 @@ FAILED = ("fail", "died", "told")
 
 LET_GO_MS = 2_500  # in so long a worker hears, with nothing in its way, what it is told with every heartbeat
 
+REPEATER = "another user"  # who sends a request again; the first that is heard counts
+
 
 class Broken(AssertionError):
     """A promise was not kept."""
@@ -79,13 +81,18 @@ class Oracle:
             job = self.committed[job_id]
             self._hold((job.type, self.data[job_id]) == new[:2], f"job {job_id} is not the one submitted")
             self._hold((job.priority, job.time_limit_ms) == (new.priority, new.time_limit_ms), f"job {job_id}: options")
+            self._hold((job.name, job.comment) == (new.name, new.comment), f"job {job_id} has other texts")
+            self._hold(job.submitter in (request.submitter, REPEATER), f"job {job_id} has another submitter")
             self._hold(job.ready_at is not None or job.reruns > 0 or not new.delay_ms, f"job {job_id} has no delay")
 
     def retry_answered(self, request: Retry, reply: RetryReply) -> None:
         """The copies are committed."""
         for job_id, old_id in zip(self._given(request.request_key, reply, len(request.ids)), request.ids):
-            self._hold(self.committed[job_id].retry_of == old_id, f"job {job_id} is no copy of {old_id}")
-            if old_id in self.committed:
+            job, old = self.committed[job_id], self.committed.get(old_id)
+            self._hold(job.retry_of == old_id, f"job {job_id} is no copy of {old_id}")
+            self._hold(job.submitter in (request.submitter, REPEATER), f"job {job_id} has another submitter")
+            if old is not None:
+                self._hold((job.name, job.comment) == (old.name, old.comment), f"job {job_id} has other texts")
                 self._hold(self.data[job_id] == self.data[old_id], f"job {job_id} has other data than {old_id}")
 
     def _given(self, key: str, reply: SubmitReply | RetryReply, count: int) -> Iterable[int]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from simulation.network import Network
-from simulation.oracle import Broken, Oracle
+from simulation.oracle import REPEATER, Broken, Oracle
 from simulation.processes import MOST_TURNS, Broker, Crash, Worker
 from simulation.store import FileStore, MemoryStore, fill_disk
 from simulation.tasks import BEHAVIOURS, FEW, TYPES, TaskProcesses
@@ -88,19 +88,23 @@ class World:
             match = JOB.fullmatch(job)
             assert match is not None and match[1] in TYPES and match[2] in BEHAVIOURS, job
             data = f"{match[2]}#{number}".encode() + bytes(LARGE_BYTES if match[2] == "large" else 0)
-            made = NewJob(match[1], data, int(match[4] or 0), int(match[5] or 0))
-            new += [made._replace(time_limit_ms=int(match[6]) if match[6] else None)] * int(match[3] or 1)
-        self._ask(Submit(f"key-{number}", tuple(new)))
+            limit_ms = int(match[6]) if match[6] else None
+            texts = (f"name {number}", f"comment {number}")
+            new += [NewJob(match[1], data, int(match[4] or 0), int(match[5] or 0), limit_ms, *texts)] * int(
+                match[3] or 1
+            )
+        self._ask(Submit(f"key-{number}", tuple(new), submitter=f"user-{number}"))
 
     def retry(self, *ids: str) -> None:
-        self._ask(Retry(f"key-{len(self.asked)}", self._ids(ids)))
+        number = len(self.asked)
+        self._ask(Retry(f"key-{number}", self._ids(ids), f"user-{number}"))
 
     def repeat(self, number: str) -> None:
-        """A request with a key once more."""
+        """A request with a key once more, whoever sends it."""
         keyed = [number for number, request in enumerate(self.asked) if isinstance(request, (Submit, Retry))]
         if self.broker is not None and keyed:
             number_ = keyed[int(number) % len(keyed)]
-            self.broker.requests.append((number_, self.asked[number_]))
+            self.broker.requests.append((number_, self.asked[number_]._replace(submitter=REPEATER)))
 
     def cancel(self, *ids: str) -> None:
         """Ids are those of jobs; -1 is the newest one, -2 the one before; `running`: that of the job that runs."""
