@@ -13,6 +13,7 @@ import os
 import socket as os_sockets
 import time
 from collections.abc import Container, Iterable, Iterator
+from itertools import islice
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
@@ -39,7 +40,6 @@ from zjobs.messages.records import BrokerName
 from zjobs.messages.requests.ops import Error, Reply
 from zjobs.messages.requests.queries import Backup, BackupReply
 from zjobs.messages.states import ErrorCode
-from zjobs.messages.units import Ms
 from zjobs.program.clock import mono_ms, wall_ms
 
 log = logging.getLogger("zjobs.broker")
@@ -56,7 +56,7 @@ FAREWELL_S = 2.0
 
 def clock() -> Instant:
     """Return the present time by both clocks."""
-    return Instant(Ms(mono_ms()), Ms(wall_ms()))
+    return Instant(mono_ms(), wall_ms())
 
 
 class Broker:
@@ -88,6 +88,7 @@ class Broker:
         self._server = Server(service, config.keys, journal, lambda: self._turn.core, clock, self._pause_checkpoints)
         self._requests = RequestReader(self.sockets, self._server, limits, config.keys is not None, self._limited_log)
         self._memory = MemoryWatch(clock().mono_ms)
+        self._due_ms: int | None = None  # when something is to be decided without inputs
         self._stopping = False
 
     def run(self) -> None:
@@ -119,11 +120,13 @@ class Broker:
         self._refresh_keys()
         if at.gate is not None and at.gate.socket in ready:
             at.gate.answer(TURN_QUESTIONS)
-        served = self._requests.serve(at.frontend in ready, clock().mono_ms)
+        served = self._requests.serve(at.frontend in ready, mono_ms())
         now = clock()  # after the requests have arrived: a delay must not begin before it was asked for
         lost = at.worker_monitor in ready and self._connection_lost()
         reports = list(self._receive_reports(served)) if at.reports in ready else []
-        self._settle(Inputs(self._asked(), reports, lost), now)
+        inputs = Inputs(self._asked(), reports, lost)
+        if any(inputs) or (self._due_ms is not None and now.mono_ms >= self._due_ms):
+            self._settle(inputs, now)
         self._requests.end_turn()
         self._requests.answer_waiting(now.mono_ms)
         self._expire_checkpoint_pauses(now)
@@ -183,25 +186,22 @@ class Broker:
         self._limited_log.tell(now.mono_ms)
 
     def _patience_ms(self) -> int:
-        now = clock()
-        deadlines = [self._turn.deadline_ms(bool(self._journal.read_only), now)]
-        deadlines += [self._checkpoint_pauses.due_at_ms(), self._memory.due_at_ms(), self._requests.due_at_ms()]
+        now_ms = mono_ms()
+        self._due_ms = self._turn.deadline_ms(bool(self._journal.read_only), now_ms)
+        deadlines = [self._due_ms, self._checkpoint_pauses.due_at_ms()]
+        deadlines += [self._memory.due_at_ms(), self._requests.due_at_ms()]
         if self._keys is not None:
-            deadlines.append(now.mono_ms + KEYS_EVERY_MS)
+            deadlines.append(now_ms + KEYS_EVERY_MS)
         if self._requests:
-            deadlines.append(now.mono_ms + int(1000 * self._requests.ready_in_s()))
-        return min([IDLE_MS, *(max(0, at - now.mono_ms) for at in deadlines if at is not None)])
+            deadlines.append(now_ms + int(1000 * self._requests.ready_in_s()))
+        return max(0, min([now_ms + IDLE_MS, *(at for at in deadlines if at is not None)]) - now_ms)
 
     # --- the worker ----------------------------------------------------------------------------------------
 
     def _receive_reports(self, requests: int) -> Iterator[bytes]:
         """Receive from the worker; if `requests` were served, about as much as took the same time."""
-        for _ in range(1 + requests // REQUESTS_A_MESSAGE if requests else TURN_MESSAGES):
-            try:
-                parts, _ = frames.receive(self.sockets.reports, 1)
-            except zmq.Again:
-                return
-            yield parts[0]
+        most = 1 + requests // REQUESTS_A_MESSAGE if requests else TURN_MESSAGES
+        return (parts[0] for parts, _, _ in islice(frames.waiting(self.sockets.reports, 1, False), most))
 
     def _connection_lost(self) -> bool:
         """Return whether the connection to the worker broke; a kill -9 shows here within a millisecond."""
@@ -243,7 +243,7 @@ class Broker:
         core = self._turn.core
         if job_id is None:
             return Listening(core.journal, core.counters.change, core.worker.state, core.paused)
-        job = self._journal.read(Needs(jobs=[job_id])).jobs.get(job_id)
+        job = core.record(job_id) or self._journal.read(Needs(jobs=[job_id])).jobs.get(job_id)
         return None if job is None else job_event(core, job, None, now)
 
     def _may_watch(self, key: str, job_id: int | None) -> bool:

@@ -185,13 +185,13 @@ class Turn:
 
     # --- what others look at -----------------------------------------------------------------------------------
 
-    def deadline_ms(self, read_only: bool, now: Instant) -> int | None:
+    def deadline_ms(self, read_only: bool, now_ms: int) -> int | None:
         """Return when the next turn is due if nothing arrives (monotonic), None for never."""
         if read_only:
             return self._retry_writing_ms
         if self._sending.lacks:
-            return now.mono_ms
-        deadlines = self.core.next_deadline_ms(now), self._retention.due_at_ms()
+            return now_ms
+        deadlines = self.core.next_deadline_ms(now_ms), self._retention.due_at_ms()
         return min((at for at in deadlines if at is not None), default=None)
 
     def service_event(self) -> ServiceEvent:

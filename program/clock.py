@@ -20,11 +20,8 @@ def mono_ms() -> Ms:
 
 def wall_ms() -> Ms:
     """Milliseconds since 1970 (UTC). Set to a date that messages cannot carry, it stands still at the nearest one."""
-    return Ms(min(max(0, _wall_ms()), LATEST_WALL_MS))
-
-
-def _wall_ms() -> int:
     try:
-        return time.time_ns() // 1_000_000
+        now_ms = time.time_ns() // 1_000_000
     except OverflowError:  # from Python 3.13 on, beyond 2262; before that, Python's clock stands still there
-        return int(time.clock_gettime(time.CLOCK_REALTIME) * 1000)
+        now_ms = int(time.clock_gettime(time.CLOCK_REALTIME) * 1000)
+    return Ms(min(max(0, now_ms), LATEST_WALL_MS))

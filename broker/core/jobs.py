@@ -224,6 +224,10 @@ class JobTable:
             raise KeyError(job_id)
         return job
 
+    def at_hand(self, job_id: int) -> Job | None:
+        """Return the record, None if there is none here."""
+        return self._jobs.get(job_id)
+
     def get(self, job_id: int) -> Job | None:
         """Return the record, None if there is no such job. Raises KeyError if the id was not read."""
         return self._jobs[job_id]

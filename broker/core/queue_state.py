@@ -49,6 +49,10 @@ class QueueState:
         """What is known of the worker."""
         return self._dispatch.status
 
+    def record(self, job_id: int) -> Job | None:
+        """Return the committed record of a job that has not ended, if it is at hand."""
+        return self._jobs.at_hand(job_id)
+
     @property
     def running(self) -> Job | None:
         """The job that the worker last said it is running."""
@@ -130,10 +134,10 @@ class QueueState:
         """Return the ids of the delayed jobs that will be ready soonest, at most `count`."""
         return [JobId(job_id) for job_id in self._delayed.first(count)]
 
-    def next_deadline_ms(self, now: Instant) -> int | None:
+    def next_deadline_ms(self, now_ms: int) -> int | None:
         """Return when the next turn is due if nothing arrives (monotonic), None for never."""
         if self._lacks_record:
-            return now.mono_ms
+            return now_ms
         deadlines = self.worker.silent_at_ms(), self._delayed.next_ready_at()
         return min((at for at in deadlines if at is not None), default=None)
 

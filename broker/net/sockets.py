@@ -38,8 +38,9 @@ class Config(NamedTuple):
 
 
 # A handshake with keys is a third of a millisecond of an I/O thread, for which its other connections wait: with one
-# thread, 3,000 new connections held up everybody's requests for half a second.
-IO_THREADS = 4
+# thread, 3,000 new connections held up everybody's requests for half a second. Without keys nothing is computed there,
+# and more threads would only wake each other.
+IO_THREADS_WITH_KEYS = 4
 
 
 class CannotBind(Exception):
@@ -55,7 +56,7 @@ class Sockets:
 
     def __init__(self, config: Config) -> None:
         """Raises CannotBind, and ValueError for an endpoint that cannot be used."""
-        self.context = zmq.Context(IO_THREADS)
+        self.context = zmq.Context(1 if config.keys is None else IO_THREADS_WITH_KEYS)
         self.frontend_at = self.events_at = self.pipe_at = self.reports_at = ""
         self._keys = config.keys
         self.gate = zap.Gate(self.context, lambda key: self._admits(key)) if config.keys else None

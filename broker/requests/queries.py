@@ -131,8 +131,9 @@ class Queries(NamedTuple):
         """Return a piece of a job's result, or `not_finished`, `not_found` or `expired`."""
         ended = self.ended.get(request.id)
         need = ResultNeed(request.id, request.offset, PIECE_BYTES)
-        found = NOTHING if ended else self.journal.read(Needs(jobs=[request.id], results=[need]))
-        job = ended.job if ended else found.jobs.get(request.id)
+        job = ended.job if ended else self.core.record(request.id)
+        found = NOTHING if job else self.journal.read(Needs(jobs=[request.id], results=[need]))
+        job = job or found.jobs.get(request.id)
         if job is None:
             return self._no_such_job(request.id)
         if not job.state.final and not request.wait_ms:
@@ -290,7 +291,7 @@ class Queries(NamedTuple):
         return tuple(jobs), tuple(missing)
 
     def _job(self, job_id: int) -> Job | None:
-        return self.journal.read(Needs(jobs=[job_id])).jobs.get(job_id)
+        return self.core.record(job_id) or self.journal.read(Needs(jobs=[job_id])).jobs.get(job_id)
 
     def _no_such_job(self, job_id: int) -> Error:
         code = self.core.why_missing(job_id)

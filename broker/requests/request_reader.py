@@ -86,7 +86,7 @@ class RequestReader:
     def serve(self, readable: bool, now_ms: int) -> int:
         """Receive requests if the frontend is `readable`, and serve the next ones. Return the number of steps."""
         more = readable and not self._queue.full and self._receive(now_ms)
-        return self._serve(UNSEEN_S if more else SERVING_S, now_ms)
+        return self._serve(UNSEEN_S if more else SERVING_S, now_ms) if self._queue else 0
 
     def reply(self, replies: Sequence[tuple[Envelope, Reply]], refused: bool, now_ms: int) -> None:
         """Send the core's replies. The reply to a part goes to its request, which continues with the next part; if the
@@ -210,7 +210,7 @@ class RequestReader:
         begun_s = at_s = time.perf_counter()
         planned_s = 0.0
         steps = 0
-        while at_s - begun_s < most_s and planned_s < CHANGES_S:
+        while self._queue and at_s - begun_s < most_s and planned_s < CHANGES_S:
             queue = self._queue.next(at_s)
             if queue is None:
                 break

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from zjobs.broker.core.jobs import Changes, Job, Printed
+from zjobs.broker.core.jobs import Changes, Job, Printed, Session
 from zjobs.messages.records import Attempt
 
 INSERT_JOB = """
@@ -24,6 +24,9 @@ REQUEST_OF = "SELECT first_id FROM request WHERE first_id <= ? ORDER BY first_id
 DELETE_OUTPUT_BEFORE = """
 DELETE FROM output WHERE id = ? AND run = ? AND offset <
 (SELECT max(offset) FROM output WHERE id = ? AND run = ? AND offset <= ?)"""
+UPDATE_SESSION = """
+UPDATE session SET incarnation = ?, session = ?, next_delivery = ?, reports_done = ?, resume = ?, began_delivery = ?,
+                   began_at = ?"""
 COUNT_COMMIT = "UPDATE journal SET commits = commits + 1"
 UPDATE_COUNTERS = """
 UPDATE journal SET next_id = ?, change = ?, completed = ?, failed = ?, cancelled = ?,
@@ -56,7 +59,7 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     if changes.deliveries:
         many("INSERT INTO in_flight VALUES(?, ?)", changes.deliveries)
     if changes.session is not None:
-        _replace(db, "session", [changes.session])
+        _write_session(db, changes.session)
     if changes.types is not None:
         _replace(db, "type", changes.types.values())
         _replace(db, "announced", [(1,)])
@@ -68,6 +71,11 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
         db.execute(UPDATE_COUNTERS, (*changes.counters, *(changes.service or (None, None))))
     else:
         db.execute(COUNT_COMMIT)
+
+
+def _write_session(db: sqlite3.Connection, session: Session) -> None:
+    if not db.execute(UPDATE_SESSION, session).rowcount:
+        _replace(db, "session", [session])
 
 
 def _write_schemas(db: sqlite3.Connection, schemas: dict[str, bytes | None]) -> None:

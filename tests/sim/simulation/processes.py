@@ -159,7 +159,7 @@ class Broker:
             raise Broken(f"the end of the jobs {missed} was missed by those who wait for them")
 
     def deadline_ms(self) -> int | None:
-        return self._turns.deadline_ms(self.journal.read_only is not None, self._world.time())
+        return self._turns.deadline_ms(self.journal.read_only is not None, self._world.time().mono_ms)
 
     def flush(self) -> None:
         if self._world.net.pipe_up:

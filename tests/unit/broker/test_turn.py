@@ -161,12 +161,12 @@ def test_the_data_of_an_older_job_is_read_with_the_next_turn(bench: Bench) -> No
     """Which comes at once."""
     bench.turn(submit("1"))
     bench.worker()
-    assert bench.turns.deadline_ms(False, bench.now) == bench.now.mono_ms
+    assert bench.turns.deadline_ms(False, bench.now.mono_ms) == bench.now.mono_ms
     bench.disk.asked.clear()
     bench.turn()
     ((_, data),) = [(job.id, job.data) for message in bench.sent if isinstance(message, Jobs) for job in message.jobs]
     assert data == b"d" and bench.disk.asked == ["read"]
-    assert bench.turns.deadline_ms(False, bench.now) != bench.now.mono_ms
+    assert bench.turns.deadline_ms(False, bench.now.mono_ms) != bench.now.mono_ms
 
 
 def test_a_long_queue_is_read_in_its_turn(bench: Bench) -> None:
@@ -224,7 +224,7 @@ def test_writing_is_tried_again_each_second(bench: Bench) -> None:
     bench.disk.refuses_commits = True
     bench.turn(submit("1"))
     assert not bench.turns.retries_writing(bench.now)
-    assert bench.turns.deadline_ms(True, bench.now) == bench.now.mono_ms + RETRY_WRITING_MS
+    assert bench.turns.deadline_ms(True, bench.now.mono_ms) == bench.now.mono_ms + RETRY_WRITING_MS
     bench.wait(RETRY_WRITING_MS)
     assert bench.turns.retries_writing(bench.now)
     try_writing(bench.turns, bench.disk, bench.now)
@@ -271,7 +271,7 @@ def test_retention_looks_first_and_drops_then(bench: Bench) -> None:
     bench.wait(10_000)
     bench.turn()
     assert bench.disk.asked == ["ended"]
-    assert bench.turns.deadline_ms(False, bench.now) == bench.now.mono_ms
+    assert bench.turns.deadline_ms(False, bench.now.mono_ms) == bench.now.mono_ms
     bench.turn()
     left = [job.id for job in bench.disk.journal.ended(0, 100)[0]]
     assert left == [3] and bench.disk.asked == ["ended", "read", "commit", "give_back_space"]

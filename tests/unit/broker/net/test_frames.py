@@ -27,7 +27,7 @@ def pair() -> Iterator[tuple[zmq.Socket[bytes], zmq.Socket[bytes]]]:
 
 def received(router: zmq.Socket[bytes]) -> tuple[list[bytes], int]:
     assert router.poll(5_000)
-    return frames.receive(router, MOST)
+    return frames.receive(router, MOST)[:2]
 
 
 @pytest.mark.parametrize(
@@ -84,3 +84,14 @@ def test_nothing_waiting_is_said(pair: tuple[zmq.Socket[bytes], zmq.Socket[bytes
     """By zmq.Again, as everywhere."""
     with pytest.raises(zmq.Again):
         frames.receive(pair[0], MOST)
+
+
+def test_all_that_waits_is_read(pair: tuple[zmq.Socket[bytes], zmq.Socket[bytes]]) -> None:
+    """One message, several, or none."""
+    router, dealer = pair
+    for count in (1, 3, 0):
+        for number in range(count):
+            dealer.send_multipart([b"", b"%d" % number])
+        assert not count or router.poll(5_000)
+        bodies = [parts[-1] for parts, _, _ in frames.waiting(router, MOST, with_key=False)]
+        assert bodies == [b"%d" % number for number in range(count)]

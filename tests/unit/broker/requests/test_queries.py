@@ -89,6 +89,7 @@ def test_missing_jobs_are_not_found_or_expired(ready: Any) -> None:
     """Never given, or dropped since: ids below the next one were given."""
     ready.submit("once", "once")
     ready.journal._db.connection.execute("DELETE FROM job WHERE id = 1")
+    ready.restart()
     assert ask(ready, Status((1, 2, 3))).missing == (
         Missing(1, ErrorCode.EXPIRED),
         Missing(3, ErrorCode.NOT_FOUND),
