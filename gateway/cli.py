@@ -15,7 +15,7 @@ from zjobs.client.errors import ZjobsError
 from zjobs.gateway.app import create_app
 from zjobs.gateway.config import Config
 from zjobs.gateway.identity.database import Unusable
-from zjobs.gateway.identity.identity import FIRST_USER, prepare
+from zjobs.gateway.identity.identity import FIRST_USER, prepare, reset_password
 from zjobs.gateway.server import serve
 from zjobs.gateway.usage import CANNOT_CREATE, OK, REFUSED, UNAVAILABLE, USAGE_ERROR, ZGATEWAY
 from zjobs.program import logs
@@ -27,7 +27,10 @@ PASSWORD = "ZGATEWAY_ADMIN_PASSWORD"
 def run(argv: Sequence[str]) -> int:
     """Runs the gateway until a signal ends it. Returns the exit code."""
     try:
-        _, values = parse(ZGATEWAY, list(argv))
+        command, values = parse(ZGATEWAY, list(argv))
+        if command:
+            print(asyncio.run(reset_password(values["--database"], values["NAME"])))
+            return OK
         config = _config(values)
         logs.start(values["--log-level"], "zgateway")
         with _listening(config) as listener:

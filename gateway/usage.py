@@ -25,13 +25,25 @@ def address(text: str) -> tuple[str, int]:
     return match["host"].strip("[]"), port
 
 
+SERVE = ("",)  # the options of the program alone
+
 ZGATEWAY = Program(
     "zgateway",
     f"zgateway {VERSION}",
     "zgateway offers zjobs services over HTTP, to people who log in.",
-    (Command("", "", ""),),
     (
-        Option("--listen", "HOST:PORT", "where to listen", read=address, default="127.0.0.1:8080"),
+        Command("", "", ""),
+        Command(
+            "password",
+            "NAME",
+            "give a user a new random password",
+            """\
+Give the user NAME a new random password, print it, and end all of the user's logins. A
+gateway may be running meanwhile.""",
+        ),
+    ),
+    (
+        Option("--listen", "HOST:PORT", "where to listen", SERVE, read=address, default="127.0.0.1:8080"),
         Option(
             "--database",
             "URL",
@@ -43,9 +55,10 @@ ZGATEWAY = Program(
             "FILE",
             "which services there are; if omitted, those of zclient (~/.config/zjobs/config.toml), or without such a"
             " file the broker that zclient would ask, as the service default",
+            SERVE,
             read=Path,
         ),
-        Option("--public-read", "", "show whoever is not logged in what a viewer sees"),
+        Option("--public-read", "", "show whoever is not logged in what a viewer sees", SERVE),
         logs.LEVEL,
     ),
     {
@@ -61,7 +74,8 @@ Ctrl+C it ends its event streams, answers what it has accepted and ends. Jobs do
 depend on it: it may be stopped, restarted, or run twice at any time.
 
 The first start makes the user admin. Its password is random and printed once, after the
-ready line, or it is that of the environment variable ZGATEWAY_ADMIN_PASSWORD.
+ready line, or it is that of the environment variable ZGATEWAY_ADMIN_PASSWORD. If it is
+lost: zgateway password admin.
 
 It speaks plain HTTP. On a network, run it behind a proxy that speaks TLS.""",
 )

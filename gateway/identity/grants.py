@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import hmac
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -64,6 +65,12 @@ def new_token() -> str:
 def digest_of(token: str) -> str:
     """Return what is kept of a token. No argon2: nobody guesses 256 bits, and requests must stay cheap."""
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def csrf_of(token: str) -> str:
+    """Return what a page must send beside the cookie: other sites can make a browser send the cookie, but not read
+    this."""
+    return hmac.new(token.encode(), b"csrf", hashlib.sha256).hexdigest()
 
 
 class Grants:

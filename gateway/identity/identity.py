@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from zjobs.gateway.config import Config
+from zjobs.gateway.config import Config, PasswordCost
 from zjobs.gateway.identity import accounts
 from zjobs.gateway.identity.accounts import Action, By, NewToken
 from zjobs.gateway.identity.database import Database, DatabaseAway, Unusable
@@ -169,6 +169,24 @@ async def prepare(config: Config) -> str | None:
         raise Unusable(f"the database {identity.database} cannot be used: {error.reason}") from error
     finally:
         await identity.close()
+
+
+async def reset_password(url: str | None, name: str) -> str:
+    """Give a user a random password, and return it: for whoever runs the gateway. Raises Unusable."""
+    database, passwords = Database(url), Passwords(PasswordCost())
+    try:
+        await database.migrate()
+        password = random_password()
+        hashed = await passwords.hash(password)
+        async with database.changing() as (session, _):
+            user = await accounts.the_user(session, name)
+            await accounts.set_password(session, By("", "", clock.wall_ms()), user, hashed)
+        return password
+    except Problem as problem:
+        raise Unusable(problem.detail) from problem
+    finally:
+        passwords.close()
+        await database.close()
 
 
 async def _somebody(session: AsyncSession) -> bool:

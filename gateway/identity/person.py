@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
 from collections.abc import Iterator
 from typing import Annotated
 
-from fastapi import Depends, Request
-from fastapi.security import OAuth2PasswordBearer
+from fastapi import Depends, Header, Request
+from fastapi.security import APIKeyCookie, OAuth2PasswordBearer
 
 from zjobs.gateway.identity.accounts import By
-from zjobs.gateway.identity.grants import ANONYMOUS, Grant, Person
+from zjobs.gateway.identity.grants import ANONYMOUS, Grant, Person, csrf_of
 from zjobs.gateway.identity.identity import Identity
 from zjobs.gateway.identity.models import Kind
 from zjobs.gateway.problems import Problem
 
 __all__ = ["Person", "current_grant", "current_person", "identity_of", "own_login", "superuser", "until_revoked"]
 
+COOKIE = "zgateway_session"
+CSRF_HEADER = "X-CSRF-Token"
+
+_SAFE = ("GET", "HEAD")
 _bearer = OAuth2PasswordBearer("/api/v1/auth/token", auto_error=False)
+_cookie = APIKeyCookie(name=COOKIE, scheme_name="page", auto_error=False)
 
 
 def identity_of(request: Request) -> Identity:
@@ -27,16 +33,33 @@ def identity_of(request: Request) -> Identity:
     return identity
 
 
-async def current_person(request: Request, token: Annotated[str | None, Depends(_bearer)]) -> Person:
-    """Whom the request is made for. Raises Problem without a valid token, unless everybody may read."""
+async def current_person(
+    request: Request,
+    token: Annotated[str | None, Depends(_bearer)],
+    session: Annotated[str | None, Depends(_cookie)],
+    csrf: Annotated[str | None, Header(alias=CSRF_HEADER, include_in_schema=False)] = None,
+) -> Person:
+    """Whom the request is made for, by its token, or by a page's cookie.
+
+    Raises Problem without either, unless everybody may read.
+    """
+    request.state.grant = None
     identity = identity_of(request)
-    grant = None if token is None else await identity.grants.of(token)
-    request.state.grant = grant
-    if grant is not None:
-        return grant.person
-    if token is None and identity.config.public_read:
+    presented = token if token is not None else session
+    if presented is None and identity.config.public_read:
         return ANONYMOUS
-    raise _login_needed()
+    grant = None if presented is None else await identity.grants.of(presented)
+    if grant is None:
+        raise _login_needed()
+    if token is None and request.method not in _SAFE and not csrf_is_right(presented or "", csrf):
+        raise Problem(403, "csrf", f"a change by a page needs the header {CSRF_HEADER}, which GET /api/v1/me tells")
+    request.state.grant = grant
+    return grant.person
+
+
+def csrf_is_right(token: str, given: str | None) -> bool:
+    """Whether this was sent by a page of ours."""
+    return given is not None and hmac.compare_digest(csrf_of(token).encode(), given.encode())
 
 
 async def current_grant(request: Request, _: Annotated[Person, Depends(current_person)]) -> Grant:

@@ -52,6 +52,7 @@ class Me(BaseModel):
     superuser: bool
     kind: Kind | None = Field(description="what the token is for; null without a login")
     expires_at: int | None = Field(description="when the token expires; null: never")
+    csrf: str | None = Field(description="what a page sends as X-CSRF-Token with each change; null for others")
 
 
 class PasswordChange(Body):

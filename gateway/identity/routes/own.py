@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 
 from zjobs.gateway.identity import accounts, person
 from zjobs.gateway.identity.accounts import Action
-from zjobs.gateway.identity.grants import Grant, Person
+from zjobs.gateway.identity.grants import Grant, Person, csrf_of, digest_of
 from zjobs.gateway.identity.models import Kind
 from zjobs.gateway.identity.person import by, current_grant, current_person, identity_of, own_login
 from zjobs.gateway.identity.routes.bodies import (
@@ -35,20 +35,44 @@ async def log_in(request: Request, response: Response, form: Annotated[LoginForm
     return Login(access_token=made.text, expires_in=identity.config.login_lasts_s)
 
 
+@ROUTES.post("/auth/session", status_code=204)
+async def begin_session(request: Request, response: Response, form: Annotated[LoginForm, Form()]) -> None:
+    """Log in with name and password, and get the token as a cookie: for pages."""
+    identity = identity_of(request)
+    made = await identity.log_in(form.username, form.password, person.address(request), Kind.SESSION)
+    response.set_cookie(
+        person.COOKIE,
+        made.text,
+        max_age=identity.config.login_lasts_s,
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="strict",
+    )
+
+
 @ROUTES.delete("/auth/token", status_code=204)
-async def log_out(request: Request, grant: Annotated[Grant, Depends(current_grant)]) -> None:
-    """Revoke the token that this request comes with."""
+async def log_out(request: Request, response: Response, grant: Annotated[Grant, Depends(current_grant)]) -> None:
+    """Revoke the token, or end the session, that this request comes with."""
     async with identity_of(request).changing(grant) as session:
         user = await accounts.the_user(session, grant.person.name)
         await accounts.revoke_token(session, by(request, grant), user, grant.token_id, Action.LOGOUT)
+    if grant.kind is Kind.SESSION:
+        response.delete_cookie(person.COOKIE)
 
 
 @ROUTES.get("/me")
 async def me(request: Request, who: Annotated[Person, Depends(current_person)]) -> Me:
     """Show whom this request is made for."""
     grant: Grant | None = request.state.grant
-    kind, expires_at = (None, None) if grant is None else (grant.kind, grant.expires_at)
-    return Me(name=who.name, role=Role(who.role), superuser=who.superuser, kind=kind, expires_at=expires_at)
+    cookie = request.cookies.get(person.COOKIE)
+    return Me(
+        name=who.name,
+        role=Role(who.role),
+        superuser=who.superuser,
+        kind=None if grant is None else grant.kind,
+        expires_at=None if grant is None else grant.expires_at,
+        csrf=csrf_of(cookie) if cookie and grant is not None and grant.digest == digest_of(cookie) else None,
+    )
 
 
 @ROUTES.put("/me/password", status_code=204)

@@ -10,7 +10,7 @@ from zjobs.client.errors import BadConfig
 from zjobs.gateway import cli
 from zjobs.gateway.problems import Problem
 from zjobs.gateway.services import Services
-from zjobs.gateway.usage import REFUSED, USAGE_ERROR, address
+from zjobs.gateway.usage import CANNOT_CREATE, REFUSED, USAGE_ERROR, address
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,13 @@ def test_a_configuration_with_a_mistake(tmp_path: Path) -> None:
     file.write_text("[services.laser]\n")
     with pytest.raises(BadConfig, match="laser"):
         Services(file)
+
+
+@pytest.mark.parametrize("url", ["mysql://me:secret@host/x", "postgresql://me:secret@127.0.0.1:1/x", "me:secret"])
+def test_a_database_that_cannot_be_used(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One sentence, which does not have the password of the URL."""
+    (tmp_path / "config.toml").touch()
+    options = ("--listen", "127.0.0.1:*", "--config", str(tmp_path / "config.toml"))
+    assert cli.run([*options, "--database", url]) == CANNOT_CREATE
+    told = capsys.readouterr().err
+    assert told.startswith("zgateway: ") and told.count("\n") == 1 and "secret" not in told

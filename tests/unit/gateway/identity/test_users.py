@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+from pathlib import Path
 
 import pytest
 
 from tests.unit.gateway.identity.conftest import ADMINS, Gateway
 from zjobs.gateway.identity import accounts
 from zjobs.gateway.identity.accounts import Action, By
+from zjobs.gateway.identity.routes import own, users
 from zjobs.gateway.identity.routes.bodies import NAME_PATTERN
 from zjobs.messages.fields import is_person_name
 
@@ -97,11 +99,11 @@ async def test_an_inactive_user_is_out(gateway: Gateway) -> None:
     token, password = await gateway.token(), await gateway.add("alice")
     alices = await gateway.token("alice", password)
     program = (await gateway.ask("POST", "/me/tokens", alices, {"name": "cron"})).json()["token"]
-    for active, login, own, programs in ((False, 401, 401, 401), (True, 200, 401, 200)):
+    for active, login, alices_own, programs in ((False, 401, 401, 401), (True, 200, 401, 200)):
         assert (await gateway.ask("PATCH", "/users/alice", token, {"active": active})).status_code == 200
         assert (await gateway.log_in("alice", password)).status_code == login
         statuses = [(await gateway.ask("GET", "/me", one)).status_code for one in (alices, program)]
-        assert statuses == [own, programs]
+        assert statuses == [alices_own, programs]
 
 
 async def test_a_password_is_reset(gateway: Gateway) -> None:
@@ -216,3 +218,11 @@ async def test_the_audit_trail_is_bounded(gateway: Gateway, monkeypatch: pytest.
     entries = (await gateway.ask("GET", "/audit?limit=1000", await gateway.token())).json()
     actions = [row["action"] for row in entries]
     assert actions.count("user_added") == 1 and 20 <= actions.count("login_failed") < 120
+
+
+def test_each_route_is_documented() -> None:
+    """In the table of docs/http.md, and no others."""
+    page = (Path(__file__).parents[4] / "docs/http.md").read_text("utf-8").partition("## Logging in")[2]
+    told = re.findall(r"^\| `([A-Z]+) (/\S+)` \|", page.partition("\n## ")[0], re.MULTILINE)
+    routes = [route for routes in (own.ROUTES, users.ROUTES) for route in routes.routes]
+    assert sorted(told) == sorted((*route.methods, route.path) for route in routes)  # type: ignore[attr-defined]
