@@ -8,8 +8,8 @@ import hmac
 from collections.abc import Iterator
 from typing import Annotated
 
-from fastapi import Depends, Header, Request
-from fastapi.security import APIKeyCookie, OAuth2PasswordBearer
+from fastapi import Depends, Request
+from fastapi.security import OAuth2PasswordBearer
 
 from zjobs.gateway.identity.accounts import By
 from zjobs.gateway.identity.grants import ANONYMOUS, Grant, Person, csrf_of
@@ -24,7 +24,6 @@ CSRF_HEADER = "X-CSRF-Token"
 
 _SAFE = ("GET", "HEAD")
 _bearer = OAuth2PasswordBearer("/api/v1/auth/token", auto_error=False)
-_cookie = APIKeyCookie(name=COOKIE, scheme_name="page", auto_error=False)
 
 
 def identity_of(request: Request) -> Identity:
@@ -33,25 +32,24 @@ def identity_of(request: Request) -> Identity:
     return identity
 
 
-async def current_person(
-    request: Request,
-    token: Annotated[str | None, Depends(_bearer)],
-    session: Annotated[str | None, Depends(_cookie)],
-    csrf: Annotated[str | None, Header(alias=CSRF_HEADER, include_in_schema=False)] = None,
-) -> Person:
+async def current_person(request: Request, token: Annotated[str | None, Depends(_bearer)]) -> Person:
     """Whom the request is made for, by its token, or by a page's cookie.
 
     Raises Problem without either, unless everybody may read.
     """
     request.state.grant = None
     identity = identity_of(request)
-    presented = token if token is not None else session
+    presented = token if token is not None else request.cookies.get(COOKIE)
     if presented is None and identity.config.public_read:
         return ANONYMOUS
     grant = None if presented is None else await identity.grants.of(presented)
     if grant is None:
         raise _login_needed()
-    if token is None and request.method not in _SAFE and not csrf_is_right(presented or "", csrf):
+    if (
+        token is None
+        and request.method not in _SAFE
+        and not csrf_is_right(presented or "", request.headers.get(CSRF_HEADER))
+    ):
         raise Problem(403, "csrf", f"a change by a page needs the header {CSRF_HEADER}, which GET /api/v1/me tells")
     request.state.grant = grant
     return grant.person
