@@ -55,6 +55,11 @@ async def current_person(request: Request, token: Annotated[str | None, Depends(
     return grant.person
 
 
+def grant_of(request: Request) -> Grant | None:
+    """What let the request in, after `current_person`; None if everybody may read."""
+    return getattr(request.state, "grant", None)
+
+
 def csrf_is_right(token: str, given: str | None) -> bool:
     """Whether this was sent by a page of ours."""
     return given is not None and hmac.compare_digest(csrf_of(token).encode(), given.encode())
@@ -62,7 +67,7 @@ def csrf_is_right(token: str, given: str | None) -> bool:
 
 async def current_grant(request: Request, _: Annotated[Person, Depends(current_person)]) -> Grant:
     """What the request's token grants. Raises Problem without one."""
-    grant: Grant | None = request.state.grant
+    grant = grant_of(request)
     if grant is None:
         raise _login_needed()
     return grant
@@ -99,7 +104,7 @@ def until_revoked(request: Request) -> Iterator[asyncio.Event]:
     That is within about a second of the change, at whichever gateway it was made; after ten seconds without the
     database, too. Only after `current_person`.
     """
-    grant: Grant | None = getattr(request.state, "grant", None)
+    grant = grant_of(request)
     if grant is None:
         yield asyncio.Event()
     else:

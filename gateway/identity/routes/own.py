@@ -63,7 +63,7 @@ async def log_out(request: Request, response: Response, grant: Annotated[Grant, 
 @ROUTES.get("/me")
 async def me(request: Request, who: Annotated[Person, Depends(current_person)]) -> Me:
     """Show whom this request is made for."""
-    grant: Grant | None = request.state.grant
+    grant = person.grant_of(request)
     cookie = request.cookies.get(person.COOKIE)
     return Me(
         name=who.name,
