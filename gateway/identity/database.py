@@ -6,6 +6,7 @@ before SQLite 3.51.3 two connections that checkpoint a WAL can damage it. There 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import stat
@@ -28,6 +29,8 @@ from zjobs.program import lock
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 _MIGRATION_LOCK = 0x7A6A6F6273  # "zjobs": PostgreSQL's advisory locks are numbers
+# asyncpg's own time limit raises asyncio's, which is an OSError from Python 3.11 on
+_FAILURES = (DBAPIError, PoolTimeout, OSError, asyncio.TimeoutError)
 _BUSY_S = 10.0  # for a lock of SQLite's file, an answer of PostgreSQL, a free connection
 
 
@@ -83,7 +86,7 @@ class Database:
                 if not self.sqlite:  # on SQLite, BEGIN IMMEDIATE is the lock
                     await connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
                 await connection.run_sync(self._upgrade)
-        except (DBAPIError, PoolTimeout, OSError) as error:
+        except _FAILURES as error:
             raise Unusable(f"the database {self} cannot be opened: {_reason(error)}") from error
 
     def _upgrade(self, connection: Connection) -> None:
@@ -179,7 +182,7 @@ async def _away() -> AsyncIterator[None]:
         yield
     except (IntegrityError, ProgrammingError):  # mistakes of ours
         raise
-    except (DBAPIError, PoolTimeout, OSError) as error:
+    except _FAILURES as error:
         raise DatabaseAway(_reason(error)) from error
 
 

@@ -158,7 +158,11 @@ class Grants:
 
     async def _check_watched(self) -> None:
         self._checked, watched = self._number, dict(self._watched)
-        holding = await self._read({grant.digest for grant in watched.values()})
+        try:
+            holding = await self._read({grant.digest for grant in watched.values()})
+        except DatabaseAway:
+            self._checked = -1
+            raise
         for ended, grant in watched.items():
             if holding.get(grant.digest) != grant:
                 ended.set()

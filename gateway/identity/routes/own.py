@@ -21,6 +21,7 @@ from zjobs.gateway.identity.routes.bodies import (
     TokenMade,
     TokenShown,
 )
+from zjobs.gateway.problems import Problem
 from zjobs.messages.states import Role
 
 ROUTES = APIRouter(prefix="/api/v1", tags=["login"])
@@ -38,6 +39,8 @@ async def log_in(request: Request, response: Response, form: Annotated[LoginForm
 @ROUTES.post("/auth/session", status_code=204)
 async def begin_session(request: Request, response: Response, form: Annotated[LoginForm, Form()]) -> None:
     """Log in with name and password, and get the token as a cookie: for pages."""
+    if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+        raise Problem(403, "csrf", "another site's page cannot log you in")
     identity = identity_of(request)
     made = await identity.log_in(form.username, form.password, person.address(request), Kind.SESSION)
     response.set_cookie(
@@ -46,7 +49,7 @@ async def begin_session(request: Request, response: Response, form: Annotated[Lo
         max_age=identity.config.login_lasts_s,
         secure=request.url.scheme == "https",
         httponly=True,
-        samesite="strict",
+        samesite="lax",
     )
 
 

@@ -19,11 +19,11 @@ async def begin(gateway: Gateway) -> Response:
 
 
 async def test_a_session_is_a_cookie(gateway: Gateway) -> None:
-    """Scripts cannot read it, other sites cannot send it, and the body does not have it."""
+    """Scripts cannot read it, other sites' forms cannot send it, and the body does not have it."""
     begun = await begin(gateway)
     assert (begun.status_code, begun.content) == (204, b"")
     attributes = begun.headers["Set-Cookie"].split("; ")[1:]
-    assert attributes == ["HttpOnly", f"Max-Age={12 * 3600}", "Path=/", "SameSite=strict"]
+    assert attributes == ["HttpOnly", f"Max-Age={12 * 3600}", "Path=/", "SameSite=lax"]
     me = (await gateway.ask("GET", "/me")).json()
     assert (me["name"], me["superuser"], me["kind"]) == ("admin", True, "session")
     gateway.clock.pass_ms(12 * HOUR_MS)
@@ -43,6 +43,15 @@ async def test_a_wrong_password_begins_nothing(gateway: Gateway) -> None:
     """As with tokens."""
     refused = await gateway.http.post("/api/v1/auth/session", data={**LOGIN, "password": "wrong"})
     assert refused.status_code == 401 and "Set-Cookie" not in refused.headers
+
+
+@pytest.mark.parametrize(
+    ("site", "status"), [("same-origin", 204), ("none", 204), ("same-site", 403), ("cross-site", 403)]
+)
+async def test_other_sites_cannot_log_anybody_in(gateway: Gateway, site: str, status: int) -> None:
+    """Somebody who is logged in as another would not notice whom they submit for."""
+    begun = await gateway.http.post("/api/v1/auth/session", data=LOGIN, headers={"Sec-Fetch-Site": site})
+    assert begun.status_code == status
 
 
 @pytest.mark.parametrize("sent", [None, "", "ä".encode(), "another"])
