@@ -23,7 +23,7 @@ gateway.app                   gateway.api gateway.events gateway.identity.routes
 gateway.server                gateway program
 gateway.api                   gateway.events gateway.identity gateway client program messages
 gateway.events                client messages
-gateway.identity.routes       gateway.identity messages
+gateway.identity.routes       gateway.identity gateway messages
 gateway.identity.migrations   gateway.identity
 gateway.identity.migrations.versions
 gateway.identity              gateway program messages
