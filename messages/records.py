@@ -20,7 +20,7 @@ from zjobs.messages.fields import (
     Submitter,
     Text,
 )
-from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome, Role, WorkerState
+from zjobs.messages.states import Awaited, ErrorCode, FailReason, JobState, Origin, Outcome, Role, WorkerState
 from zjobs.messages.units import Ms
 
 
@@ -62,6 +62,21 @@ class BrokerName(NamedTuple):
     journal: ShortText
 
 
+class Estimate(NamedTuple):
+    """When a queued job starts, or the run in progress ends, counted from the reply. `likely_ms`: as far as it is
+    known, None if nothing is. `upper_ms`: None without a bound. `runs`: how many runs a history has. `at_least`:
+    nothing tells how long something takes. `overdue_ms`: by how much a run has outlasted what was expected. `after`:
+    the times count from then."""
+
+    likely_ms: Milliseconds | None
+    upper_ms: Milliseconds | None
+    origin: Origin
+    runs: Number = 0
+    at_least: bool = False
+    overdue_ms: Milliseconds = Ms(0)
+    after: Awaited | None = None
+
+
 class JobStatus(NamedTuple):
     """A job as clients see it; (version, progress) grows with each of its changes.
 
@@ -69,7 +84,7 @@ class JobStatus(NamedTuple):
     `run`: the number of its last run, 0 before the first. Of a running job, `fraction` and `note` are what its task
     reports, `output_bytes` is how much it has printed, and `stuck_ms` is the time since its process last showed
     liveness. `owner` is proven by a key, `submitter` is not. Events have no `note`, `submitter` or `name`; `list` and
-    `show` alone have the `comment`.
+    `show` alone have the `comment`; events have the `estimate` of the running job alone.
     """
 
     id: Id
@@ -99,6 +114,7 @@ class JobStatus(NamedTuple):
     submitter: Submitter = ""
     name: JobName = ""
     comment: Comment = ""
+    estimate: Estimate | None = None
 
 
 class ActingFor(NamedTuple):

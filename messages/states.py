@@ -76,6 +76,23 @@ class WorkerState(str, Enum):
     BLOCKED = "blocked"
 
 
+class Origin(str, Enum):
+    """What an estimate rests on, the most certain first."""
+
+    NOTHING_AHEAD = "nothing_ahead"
+    PROGRESS = "progress"
+    HISTORY = "history"
+    LIMIT = "limit"
+    UNKNOWN = "unknown"
+
+
+class Awaited(str, Enum):
+    """What has to come before an estimate begins to count."""
+
+    RESUME = "resume"
+    WORKER = "worker"
+
+
 class Role(str, Enum):
     """What the holder of a key may do, the least first.
 

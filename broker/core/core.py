@@ -22,6 +22,7 @@ from collections.abc import Iterable
 
 from zjobs.broker.core import admission, lifecycle
 from zjobs.broker.core.admission import Rules
+from zjobs.broker.core.estimates.history import tells_duration
 from zjobs.broker.core.jobs import (
     Dispatched,
     Effects,
@@ -74,8 +75,8 @@ class Core(QueueChanges):
 
         `asked`: what is to be changed, each with its owner.
         """
-        for priority, job_id in self._delayed.wake(now.mono_ms):
-            self._queue.add(priority, job_id)
+        for woken in self._delayed.wake(now.mono_ms):
+            self._queue.add(woken.priority, woken.job_id, woken.kind)
             self._lacks_record = True
         ids = self._next_unread() if self._lacks_record else []
         submits = []
@@ -248,12 +249,13 @@ class Core(QueueChanges):
                 self._settle(lifecycle.cancelled_unbegun(job, self.moment(now)), now)
             else:
                 next_state(job, Step.RETURN)
-                self._queue.add(job.priority, job.id)
+                self._put_in_place(job, 0, now)
 
     def _end(self, job: Job, ended: Ended, began_at: Ms | None, now: Instant) -> None:
         if ended.output is not None:
             self._keep_output(job, max(0, ended.output_bytes - len(ended.output)), ended.output)
         self._dispatch.in_flight.ended(job.type, ended.elapsed_us)
+        self._history.ended(job.type, ended.elapsed_us, tells_duration(ended))
         fate = lifecycle.after_end(job, ended, began_at, self.type_of(job), self.moment(now))
         if fate.step is Step.COMPLETE:
             self._effects.changes.results.append((job.id, NIL if ended.result is None else ended.result))
@@ -270,6 +272,7 @@ class Core(QueueChanges):
         changes.session, changes.deliveries, changes.settled = decided.session, decided.deliveries, decided.settled
         effects.pipe, effects.resend = decided.pipe, decided.resend
         effects.warnings, effects.rejections = decided.warnings, decided.rejections
+        changes.history = self._history.end_turn(now.mono_ms, self.dispatched > 0 and self.worker.accepts)
         for delivery in decided.to_send:
             if self.is_with_worker(delivery):
                 effects.dispatched.append(Dispatched(delivery, self._jobs[self._dispatch.in_flight[delivery]]))
@@ -305,7 +308,7 @@ class Core(QueueChanges):
                 next_state(job, Step.DISPATCH, JobState.QUEUED)
                 if not self._dispatch.dispatch(job, self.types[job.type]):
                     return None
-                self._queue.remove(job.priority, job_id)
+                self._leave_place(job)
                 if job.output_bytes:  # an earlier run's
                     self._jobs.keep(job._replace(output_bytes=0))
         return None

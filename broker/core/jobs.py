@@ -5,8 +5,10 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
+from types import MappingProxyType
 from typing import NamedTuple
 
+from zjobs.broker.core.estimates.kinds import Kind
 from zjobs.messages.dispatch import PipeMessage
 from zjobs.messages.records import Attempt, Paused, TaskType
 from zjobs.messages.requests.ops import Reply
@@ -147,12 +149,13 @@ class Counters(NamedTuple):
 class Loaded(NamedTuple):
     """A journal as the core starts from it. `ready` and `waiting` include the jobs in `handed`. `types`: None if no
     worker has announced any. `waiting`: for each delayed job, when it is ready by the wall clock, its id, its priority,
-    and the length of its delay."""
+    the length of its delay, and the number of its kind. `kinds`: those that are numbered, from 1 (see
+    `estimates.kinds`). `history`: how long the last runs of each type took, in microseconds."""
 
     journal: str
     counters: Counters
-    ready: dict[int, array[int]]  # by priority, ids ascending
-    waiting: list[tuple[int, int, int, int]]
+    ready: dict[int, tuple[array[int], bytearray]]  # by priority, ids ascending, and the number of each one's kind
+    waiting: list[tuple[int, int, int, int, int]]
     handed: dict[DeliveryNumber, Job]
     session: Session | None
     types: dict[str, TaskType] | None
@@ -160,6 +163,8 @@ class Loaded(NamedTuple):
     owned: dict[str, int]  # how many jobs of each owner have not ended
     service: Service = Service()
     schemas: frozenset[str] = frozenset()  # the digests of those that are kept
+    kinds: tuple[Kind, ...] = ()
+    history: Mapping[str, tuple[int, ...]] = MappingProxyType({})
 
 
 class EndedJob(NamedTuple):
@@ -186,6 +191,7 @@ class Changes:
         self.deliveries: list[tuple[DeliveryNumber, JobId]] = []
         self.session: Session | None = None
         self.types: dict[str, TaskType] | None = None
+        self.history: dict[str, tuple[int, ...]] = {}  # the last runs of types that ran; without any, they are dropped
         self.schemas: dict[str, bytes | None] = {}  # by digest; None: it is dropped
         self.pauses: list[Paused | None] = []  # the last one holds
         self.counters: Counters | None = None

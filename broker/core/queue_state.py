@@ -6,15 +6,21 @@ which also has sessions, delivery numbers and acknowledgements). Its record is i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
+from zjobs.broker.core.estimates.history import History
+from zjobs.broker.core.estimates.kinds import Kind, Kinds
+from zjobs.broker.core.estimates.spans import Progress, Remaining, remaining
+from zjobs.broker.core.forecast import Forecast, Spans, estimate, limit_of
 from zjobs.broker.core.jobs import Counters, Instant, Job, JobTable, Loaded, Service
 from zjobs.broker.core.lifecycle import Moment
-from zjobs.broker.core.ready import DelayedJobs, Queue
+from zjobs.broker.core.ready import DelayedJob, DelayedJobs, Queue
 from zjobs.broker.core.worker.dispatch import Dispatch
 from zjobs.broker.core.worker.status import WorkerStatus
-from zjobs.messages.records import BrokerName, Limits, TaskType
-from zjobs.messages.states import ErrorCode
+from zjobs.messages.records import BrokerName, Estimate, Limits, TaskType
+from zjobs.messages.states import Awaited, ErrorCode, WorkerState
 from zjobs.messages.units import DeliveryNumber, JobId, Ms
 
 LONGEST_BREAK_MS = 24 * 3_600_000
@@ -33,6 +39,8 @@ class QueueState:
         self._jobs = JobTable(loaded.handed.values())
         self._queue = Queue(loaded.ready)
         self._delayed = DelayedJobs(_by_our_clock(loaded.waiting, now))
+        self._kinds = Kinds(loaded.kinds, _counted(loaded))
+        self._history = History(loaded.history)
         self._began_ms = now.mono_ms
         self._served_before_ms = _served(loaded.service, now)
         self._lacks_record = True  # whether the record of the next job to dispatch may have to be read
@@ -103,6 +111,46 @@ class QueueState:
             return None
         return self.dispatched + self._queue.ahead(job.priority, job.id)
 
+    def forecast(self, now: Instant) -> Forecast:
+        """Return how things stand at this moment, to tell of jobs when they start."""
+        left = self._running_left(now)
+        running = self._dispatch.running_id
+        after = None
+        if self.paused is not None:
+            after = Awaited.RESUME
+        elif self.worker.state is not WorkerState.READY:
+            after = Awaited.WORKER
+        return Forecast(
+            self._queue,
+            self._delayed,
+            {job_id: self._jobs[job_id] for job_id in self._dispatch.in_flight.ids},
+            None if left is None or running is None else (running, left.span),
+            Spans(self._history, self.types or {}),
+            self._kinds,
+            now.mono_ms,
+            after,
+        )
+
+    def running_estimate(self, now: Instant) -> Estimate | None:
+        """Return when the run in progress ends."""
+        left = self._running_left(now)
+        lost = self.worker.state in (WorkerState.ABSENT, WorkerState.SILENT)
+        return None if left is None else estimate(left, Awaited.WORKER if lost else None)
+
+    def _running_left(self, now: Instant) -> Remaining | None:
+        job = self.running
+        if job is None:
+            return None
+        report, since_ms = self.worker.report, self.worker.running_since_ms
+        progress = Progress(
+            max(0, now.mono_ms - since_ms) * 1000,
+            report.fraction,
+            max(0, report.fraction_at_ms - since_ms) * 1000,
+            self.type_of(job).grace_ms * 1000 if job.cancelling else None,
+        )
+        limit_us = limit_of(self.type_of(job), job.time_limit_ms)
+        return remaining(self._history.of(job.type), limit_us, progress)
+
     def ready_at(self, job: Job, now: Instant) -> Ms | None:
         """Return when the job's delay ends by the wall clock, None if it is not delayed.
 
@@ -132,7 +180,7 @@ class QueueState:
 
     def delayed_ids(self, count: int) -> list[JobId]:
         """Return the ids of the delayed jobs that will be ready soonest, at most `count`."""
-        return [JobId(job_id) for job_id in self._delayed.first(count)]
+        return [JobId(job.job_id) for job in islice(self._delayed.soonest(), count)]
 
     def next_deadline_ms(self, now_ms: int) -> int | None:
         """Return when the next turn is due if nothing arrives (monotonic), None for never."""
@@ -155,23 +203,32 @@ class QueueState:
 
     def _put_in_place(self, job: Job, delay_ms: int, now: Instant) -> None:
         """Add a job to the ready or, with a delay, to the delayed jobs."""
+        kind = self._kinds.add(Kind(job.type, job.time_limit_ms))
         if delay_ms:
-            self._delayed.add(now.mono_ms + delay_ms, job.id, job.priority)
+            self._delayed.add(DelayedJob(now.mono_ms + delay_ms, job.id, job.priority, kind))
         else:
-            self._queue.add(job.priority, job.id)
+            self._queue.add(job.priority, job.id, kind)
 
     def _leave_place(self, job: Job) -> None:
         """Remove a job from the ready or the delayed jobs."""
-        if job.id in self._delayed:
-            self._delayed.remove(job.id)
-        else:
-            self._queue.remove(job.priority, job.id)
+        delayed = job.id in self._delayed
+        self._kinds.remove(self._delayed.remove(job.id) if delayed else self._queue.remove(job.priority, job.id))
 
 
-def _by_our_clock(waiting: Sequence[tuple[int, int, int, int]], now: Instant) -> Iterator[tuple[int, int, int]]:
+def _counted(loaded: Loaded) -> Counter[int]:
+    """How many queued jobs there are of each kind, by number."""
+    counts = Counter(entry[-1] for entry in loaded.waiting)
+    for _, numbers in loaded.ready.values():
+        for number in set(numbers):
+            counts[number] += numbers.count(number)
+    return counts
+
+
+def _by_our_clock(waiting: Sequence[tuple[int, int, int, int, int]], now: Instant) -> Iterator[DelayedJob]:
     """Convert loaded delays to the monotonic clock. The rest goes by the wall clock, and is at most the delay."""
-    for ready_at, job_id, priority, delay_ms in waiting:
-        yield now.mono_ms + min(ready_at - now.wall_ms, max(0, delay_ms)), job_id, priority
+    for ready_at, job_id, priority, delay_ms, kind in waiting:
+        rest_ms = min(ready_at - now.wall_ms, max(0, delay_ms))
+        yield DelayedJob(now.mono_ms + rest_ms, job_id, priority, kind)
 
 
 def _served(service: Service, now: Instant) -> int:

@@ -1,30 +1,51 @@
-"""The ids of ready jobs in turn, and how many are ahead of each; and the delayed jobs.
+"""The ids of ready jobs in turn, how many of which kind are ahead of each; and the delayed jobs.
 
-Each priority has a sorted array of ids, a byte per id that says whether it waits, and a count per 1,024 ids: 9 bytes a
-job, 9 MB a million. Adding up counts finds how many are ahead in microseconds; a COUNT over the journal took 50 ms. Ids
-grow, so a new one is appended, and one that is returned finds its old slot.
+Each priority has a sorted array of ids, a byte per id for its kind (see `estimates.kinds`) and one that says whether it
+waits, and for each kind a count per 1,024 ids: 10 bytes a job, 10 MB a million. Adding up counts finds how many are
+ahead in microseconds; a COUNT over the journal took 50 ms. Ids grow, so a new one is appended, and one that is returned
+finds its old slot.
 """
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heappush
+from itertools import accumulate
+from typing import NamedTuple
 
 BLOCK = 1024
 FEW = 1024  # stale entries that are not worth removing
 
+Counts = dict[int, int]  # how many jobs of each kind
+
+
+class DelayedJob(NamedTuple):
+    """A job that is ready at `ready_at` (monotonic)."""
+
+    ready_at: int
+    job_id: int
+    priority: int
+    kind: int
+
 
 class PriorityLane:
-    """The job ids of one priority, ascending."""
+    """The job ids of one priority, ascending, with their kinds."""
 
-    def __init__(self, ids: Iterable[int] = ()) -> None:
-        """`ids`: ascending, without repeats."""
+    def __init__(self, ids: Iterable[int] = (), kinds: Iterable[int] = ()) -> None:
+        """`ids`: ascending, without repeats. `kinds`: of each."""
         self._ids = array("q", ids)
+        self._kinds = bytearray(kinds)
         self._waits = bytearray(b"\x01") * len(self._ids)
         self._first = 0
-        self._count_blocks()
+        self._size = len(self._ids)
+        self.counts: Counts = {}
+        self._blocks: dict[int, list[int]] = {}  # of each kind, how many in each block
+        self._before: dict[int, list[int]] = {}  # the same added up, until something changes
+        self._block_count = 0
+        for start in range(0, len(self._kinds), BLOCK):
+            self._count_block(self._kinds[start : start + BLOCK])
 
     def __len__(self) -> int:
         return self._size
@@ -33,23 +54,30 @@ class PriorityLane:
         place = bisect_left(self._ids, job_id)
         return place < len(self._ids) and self._ids[place] == job_id and bool(self._waits[place])
 
-    def add(self, job_id: int) -> None:
+    def add(self, job_id: int, kind: int) -> None:
         """Add `job_id`, which must not be waiting already."""
         if not self._ids or job_id > self._ids[-1]:
-            self._append(job_id)
+            place = len(self._ids)
+            if place == self._block_count * BLOCK:
+                self._count_block(b"")
+            self._ids.append(job_id)
+            self._waits.append(1)
+            self._kinds.append(kind)
         else:
-            self._put_back(job_id)
+            place = self._put_back(job_id, kind)
+        self._count(place, kind, 1)
 
-    def remove(self, job_id: int) -> None:
-        """Remove `job_id`. Raises KeyError if it is not waiting."""
+    def remove(self, job_id: int) -> int:
+        """Remove `job_id`, and return its kind. Raises KeyError if it is not waiting."""
         place = bisect_left(self._ids, job_id)
         if place == len(self._ids) or self._ids[place] != job_id or not self._waits[place]:
             raise KeyError(job_id)
-        self._waits[place] = 0
-        self._blocks[place // BLOCK] -= 1
-        self._size -= 1
+        kind = self._kinds[place]
+        self._waits[place] = self._kinds[place] = 0
+        self._count(place, kind, -1)
         if place == self._first:
             self._skip_empty()
+        return kind
 
     def first(self, count: int) -> list[int]:
         """Return the first ids, at most `count`."""
@@ -64,30 +92,59 @@ class PriorityLane:
 
     def ahead(self, job_id: int) -> int:
         """Return how many waiting ids come before `job_id`."""
+        return sum(self.kinds_ahead(job_id).values())
+
+    def kinds_ahead(self, job_id: int) -> Counts:
+        """Return how many waiting ids of each kind come before `job_id`."""
         place = bisect_left(self._ids, job_id)
         block = place // BLOCK
-        return sum(self._blocks[:block]) + self._waits.count(1, block * BLOCK, place)
+        start = block * BLOCK
+        return {
+            kind: self._counted_before(kind)[block] + self._kinds.count(kind, start, place)
+            for kind, count in self.counts.items()
+            if count
+        }
 
-    def _append(self, job_id: int) -> None:
-        if len(self._ids) % BLOCK == 0:
-            self._blocks.append(0)
-        self._ids.append(job_id)
-        self._waits.append(1)
-        self._blocks[-1] += 1
-        self._size += 1
+    def _counted_before(self, kind: int) -> list[int]:
+        """How many of this kind are before each block, and before the end."""
+        before = self._before.get(kind)
+        if before is None:
+            before = self._before[kind] = list(accumulate(self._blocks[kind], initial=0))
+        return before
 
-    def _put_back(self, job_id: int) -> None:
+    def _count(self, place: int, kind: int, change: int) -> None:
+        """Count that a slot was filled or emptied."""
+        if kind not in self._blocks:
+            self._blocks[kind], self.counts[kind] = [0] * self._block_count, 0
+        self._blocks[kind][place // BLOCK] += change
+        self.counts[kind] += change
+        self._size += change
+        if self._before:
+            self._before = {}
+
+    def _put_back(self, job_id: int, kind: int) -> int:
         place = bisect_left(self._ids, job_id)
         if self._ids[place] == job_id:
             assert not self._waits[place], f"job {job_id} waits already"
             self._waits[place] = 1
-            self._blocks[place // BLOCK] += 1
-            self._size += 1
-        else:  # _skip_empty dropped its slot; that is rare, so recounting all (1 ms a million) will do
-            self._ids.insert(place, job_id)
-            self._waits.insert(place, 1)
-            self._count_blocks()
+            self._kinds[place] = kind
+        else:  # _skip_empty dropped its slot
+            self._insert(place, job_id, kind)
         self._first = min(self._first, place)
+        return place
+
+    def _insert(self, place: int, job_id: int, kind: int) -> None:
+        """Make a slot: the last of each block from here on moves into the next."""
+        self._ids.insert(place, job_id)
+        self._waits.insert(place, 1)
+        self._kinds.insert(place, kind)
+        for block in range(place // BLOCK + 1, len(self._ids) // BLOCK + 1):
+            moved = self._kinds[block * BLOCK] if block * BLOCK < len(self._ids) else 0
+            if block == self._block_count and block * BLOCK < len(self._ids):
+                self._count_block(b"")
+            if moved:
+                self._blocks[moved][block - 1] -= 1
+                self._blocks[moved][block] += 1
 
     def _skip_empty(self) -> None:
         """Advance to the first waiting slot, and drop the slots before it once they are the majority."""
@@ -95,36 +152,45 @@ class PriorityLane:
         self._first = len(self._waits) if place < 0 else place
         if self._first > 64 * BLOCK and self._first > len(self._waits) // 2:
             blocks = self._first // BLOCK
-            del self._ids[: blocks * BLOCK], self._waits[: blocks * BLOCK], self._blocks[:blocks]
+            for slots in (self._ids, self._waits, self._kinds):
+                del slots[: blocks * BLOCK]
+            for counts in self._blocks.values():
+                del counts[:blocks]
+            self._block_count -= blocks
             self._first -= blocks * BLOCK
 
-    def _count_blocks(self) -> None:
-        starts = range(0, len(self._waits), BLOCK)
-        self._blocks = [self._waits.count(1, start, start + BLOCK) for start in starts]
-        self._size = sum(self._blocks)
+    def _count_block(self, kinds: bytes | bytearray) -> None:
+        """Begin the next block with these kinds."""
+        for kind in set(kinds) - self._blocks.keys():
+            self._blocks[kind], self.counts[kind] = [0] * self._block_count, 0
+        for kind, blocks in self._blocks.items():
+            count = kinds.count(kind)
+            blocks.append(count)
+            self.counts[kind] += count
+        self._block_count += 1
 
 
 class Queue:
     """Ready jobs: greater priority first, then by id."""
 
-    def __init__(self, ready: Mapping[int, Iterable[int]]) -> None:
-        """`ready`: by priority, ids in ascending order."""
-        self._lanes = {priority: PriorityLane(ids) for priority, ids in sorted(ready.items(), reverse=True)}
+    def __init__(self, ready: Mapping[int, tuple[Iterable[int], Iterable[int]]]) -> None:
+        """`ready`: by priority, ids in ascending order, and the kind of each."""
+        self._lanes = {priority: PriorityLane(*jobs) for priority, jobs in sorted(ready.items(), reverse=True)}
 
     def __len__(self) -> int:
         return sum(map(len, self._lanes.values()))
 
-    def add(self, priority: int, job_id: int) -> None:
+    def add(self, priority: int, job_id: int, kind: int) -> None:
         """The job is ready; it must not have been."""
         lane = self._lanes.get(priority)
         if lane is None:
             lane = self._lanes[priority] = PriorityLane()
             self._lanes = dict(sorted(self._lanes.items(), reverse=True))
-        lane.add(job_id)
+        lane.add(job_id, kind)
 
-    def remove(self, priority: int, job_id: int) -> None:
-        """The job is no longer ready. Raises KeyError when it was not."""
-        self._lanes[priority].remove(job_id)
+    def remove(self, priority: int, job_id: int) -> int:
+        """The job is no longer ready; return its kind. Raises KeyError when it was not."""
+        return self._lanes[priority].remove(job_id)
 
     def first(self, count: int) -> list[int]:
         """Up to `count` ids, those whose turn comes first."""
@@ -135,6 +201,12 @@ class Queue:
             ids += lane.first(count - len(ids))
         return ids
 
+    def counts(self) -> Iterator[tuple[int, Counts]]:
+        """How many jobs of each kind each priority has, the greatest priority first."""
+        for priority, lane in self._lanes.items():
+            if len(lane):
+                yield priority, lane.counts
+
     def ahead(self, priority: int, job_id: int) -> int:
         """How many ready jobs come before this one."""
         count = 0
@@ -144,32 +216,37 @@ class Queue:
             count += len(lane)
         return count
 
+    def kinds_ahead(self, priority: int, job_id: int) -> Counts:
+        """How many ready jobs of its own priority come before this one, by kind."""
+        lane = self._lanes.get(priority)
+        return {} if lane is None else lane.kinds_ahead(job_id)
+
 
 class DelayedJobs:
     """Jobs that are not ready yet, by the time at which they will be (monotonic)."""
 
-    def __init__(self, jobs: Iterable[tuple[int, int, int]] = ()) -> None:
-        """Start with these jobs: (ready_at, id, priority)."""
+    def __init__(self, jobs: Iterable[DelayedJob] = ()) -> None:
         self._heap = list(jobs)
         heapify(self._heap)
-        self._ready_at = {job_id: ready_at for ready_at, job_id, _ in self._heap}
+        self._entries = {entry.job_id: entry for entry in self._heap}
 
     def __len__(self) -> int:
-        return len(self._ready_at)
+        return len(self._entries)
 
     def __contains__(self, job_id: int) -> bool:
-        return job_id in self._ready_at
+        return job_id in self._entries
 
-    def add(self, ready_at: int, job_id: int, priority: int) -> None:
-        """Add a job that is ready at `ready_at` (monotonic)."""
-        heappush(self._heap, (ready_at, job_id, priority))
-        self._ready_at[job_id] = ready_at
+    def add(self, job: DelayedJob) -> None:
+        """Add a job."""
+        heappush(self._heap, job)
+        self._entries[job.job_id] = job
 
-    def remove(self, job_id: int) -> None:
-        """Remove a job. Raises KeyError if it is not delayed."""
-        del self._ready_at[job_id]  # its heap entry is stale now; it is skipped when due, or removed with others
-        if len(self._heap) > 2 * len(self._ready_at) + FEW:
+    def remove(self, job_id: int) -> int:
+        """Remove a job, and return its kind. Raises KeyError if it is not delayed."""
+        kind = self._entries.pop(job_id).kind  # its heap entry is stale now: skipped when due, or removed with others
+        if len(self._heap) > 2 * len(self._entries) + FEW:
             self._remove_stale()
+        return kind
 
     def entries(self) -> int:
         """Return the size of the heap, stale entries included."""
@@ -177,43 +254,42 @@ class DelayedJobs:
 
     def ready_at(self, job_id: int) -> int | None:
         """Return when the job will be ready (monotonic), None if it is not delayed."""
-        return self._ready_at.get(job_id)
+        entry = self._entries.get(job_id)
+        return None if entry is None else entry.ready_at
 
     def next_ready_at(self) -> int | None:
         """Return when the first job will be ready (monotonic), None without jobs."""
-        while self._heap and self._ready_at.get(self._heap[0][1]) != self._heap[0][0]:
+        while self._heap and self._entries.get(self._heap[0].job_id) is not self._heap[0]:
             heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        return self._heap[0].ready_at if self._heap else None
 
-    def first(self, count: int) -> list[int]:
-        """Return the ids of the jobs that will be ready soonest, at most `count`.
+    def soonest(self) -> Iterator[DelayedJob]:
+        """The jobs, the soonest ready first: it walks down the heap, so those that are not asked for cost nothing.
 
-        Walks down the heap, so that those behind cost nothing; stale entries among them are looked at, but not many.
+        It ends early when it has met too many stale entries.
         """
-        ids: dict[int, None] = {}
         front = [(entry, place) for place, entry in enumerate(self._heap[:1])]
-        for _ in range(count + FEW):
-            if not front or len(ids) == count:
-                break
-            (at, job_id, _), place = heappop(front)
-            if self._ready_at.get(job_id) == at:
-                ids[job_id] = None
+        stale = 0
+        while front and stale < FEW:
+            entry, place = heappop(front)
+            if self._entries.get(entry.job_id) is entry:
+                yield entry
+            else:
+                stale += 1
             for below in (2 * place + 1, 2 * place + 2):
                 if below < len(self._heap):
                     heappush(front, (self._heap[below], below))
-        return list(ids)
 
-    def wake(self, mono_ms: int) -> list[tuple[int, int]]:
-        """Remove the jobs whose delay has ended, and return them as (priority, id)."""
+    def wake(self, mono_ms: int) -> list[DelayedJob]:
+        """Remove the jobs whose delay has ended, and return them."""
         ready = []
         while (at := self.next_ready_at()) is not None and at <= mono_ms:
-            _, job_id, priority = heappop(self._heap)
-            del self._ready_at[job_id]
-            ready.append((priority, job_id))
+            ready.append(heappop(self._heap))
+            del self._entries[ready[-1].job_id]
         return ready
 
     def _remove_stale(self) -> None:
         """Drop stale entries. They are the majority, so the cost of each is paid once."""
-        self._heap = list({entry for entry in self._heap if self._ready_at.get(entry[1]) == entry[0]})
+        self._heap = list(self._entries.values())
         heapify(self._heap)
-        self._ready_at = dict(self._ready_at)  # a dictionary does not shrink by itself
+        self._entries = dict(self._entries)  # a dictionary does not shrink by itself

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zjobs.broker.core.forecast import Forecast
 from zjobs.broker.core.jobs import Instant, Job
 from zjobs.broker.core.queue_state import QueueState
 from zjobs.messages.events import JobEvent
@@ -10,10 +11,13 @@ from zjobs.messages.states import JobState
 from zjobs.messages.units import Ms
 
 
-def job_status(core: QueueState, job: Job, now: Instant, texts: bool = True) -> JobStatus:
+def job_status(
+    core: QueueState, job: Job, now: Instant, forecast: Forecast | None = None, texts: bool = True
+) -> JobStatus:
     """Return a job as clients see it: its record, its place in the queue, and what the worker reports of its run.
 
-    `texts`: with what people wrote, but for its comment; see `with_comment`.
+    `forecast`: tells when a queued job starts. `texts`: with what people wrote, but for its comment; see
+    `with_comment`.
     """
     status = JobStatus(
         job.id,
@@ -39,6 +43,7 @@ def job_status(core: QueueState, job: Job, now: Instant, texts: bool = True) -> 
         max_attempts=core.type_of(job).max_attempts,
         submitter=job.submitter if texts else "",
         name=job.name if texts else "",
+        estimate=None if forecast is None else forecast.start(job),
     )
     running = core.running
     return status if running is None or running.id != job.id else _running(status, core, now, texts)
@@ -70,4 +75,5 @@ def _running(status: JobStatus, core: QueueState, now: Instant, texts: bool) -> 
         note=report.note if texts else None,
         output_bytes=core.running.output_bytes if core.running else 0,
         stuck_ms=report.stuck_ms,
+        estimate=core.running_estimate(now),
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from zjobs.broker.core.admission import unknown_type
+from zjobs.broker.core.forecast import Forecast
 from zjobs.broker.core.jobs import EndedJob, Instant, Job
 from zjobs.broker.core.needs import NOTHING, Needs, OutputNeed, OutputPiece, ResultNeed, ResultPiece
 from zjobs.broker.core.queue_state import QueueState
@@ -142,7 +143,7 @@ class Queries(NamedTuple):
         size, body = found.results.get(need, ResultPiece())
         if ended:
             size, body = len(ended.result), ended.result[begin : begin + PIECE_BYTES]
-        status = None if job.state is JobState.COMPLETED else job_status(self.core, job, self.now)
+        status = None if job.state is JobState.COMPLETED else job_status(self.core, job, self.now, self._forecast())
         state = job.state if status is None else status.state
         return ResultReply(self.core.journal, job.id, state, size, begin, body, job.reason, job.message, status)
 
@@ -194,8 +195,9 @@ class Queries(NamedTuple):
         found: list[JobStatus] = []
         for looked_at in range(0, PAGE_LOOKED_AT, PAGE):
             jobs, before = self.journal.page(before, request.state, min(PAGE, PAGE_LOOKED_AT - looked_at))
+            forecast = self._forecast()
             for job in jobs:
-                status = job_status(core, job, self.now)
+                status = job_status(core, job, self.now, forecast)
                 asked_for = request.state in (None, status.state) and request.type in (None, status.type)
                 if asked_for and sees(self.who, job.owner):
                     found.append(with_comment(status, job))
@@ -218,7 +220,7 @@ class Queries(NamedTuple):
             attempts = tuple(attempt._replace(detail="") for attempt in attempts)
         return ShowReply(
             self.core.journal,
-            with_comment(job_status(self.core, job, self.now), job),
+            with_comment(job_status(self.core, job, self.now, self._forecast()), job),
             details.request_key,
             details.data_bytes,
             details.result_bytes,
@@ -283,12 +285,17 @@ class Queries(NamedTuple):
                 yield
             page = ids[first : first + PAGE]
             found = self.journal.read(Needs(jobs=page)).jobs
+            forecast = self._forecast()
             for job_id in page:
                 if job_id in found:
-                    jobs.append(job_status(self.core, found[job_id], self.now))
+                    jobs.append(job_status(self.core, found[job_id], self.now, forecast))
                 else:
                     missing.append(Missing(job_id, self.core.why_missing(job_id)))
         return tuple(jobs), tuple(missing)
+
+    def _forecast(self) -> Forecast:
+        """When jobs start, as the queue is now: it may have changed since the last page."""
+        return self.core.forecast(self.now)
 
     def _job(self, job_id: int) -> Job | None:
         return self.core.record(job_id) or self.journal.read(Needs(jobs=[job_id])).jobs.get(job_id)

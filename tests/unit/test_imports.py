@@ -81,15 +81,16 @@ broker.turn                   broker.sending broker.retention broker.core broker
 broker.sending                broker.core.jobs messages
 broker.storage.sqlite.maintenance  broker.storage.sqlite broker.storage broker.credentials messages.codec
                               messages.requests program messages
-broker.storage.sqlite         broker.storage broker.core broker.core.jobs program messages
+broker.storage.sqlite         broker.storage broker.core broker.core.jobs broker.core.estimates program messages
 broker.storage                broker.credentials broker.core broker.core.jobs messages
 broker.credentials            broker.requests.access program messages
 broker.requests.access        messages.requests messages
 broker.retention              broker.core broker.core.jobs
 broker.checkpoint_pauses
-broker.core                   broker.core.worker broker.core.jobs messages.requests messages
+broker.core                   broker.core.worker broker.core.jobs broker.core.estimates messages.requests messages
 broker.core.worker            broker.core.jobs messages
-broker.core.jobs              messages.requests messages
+broker.core.jobs              broker.core.estimates messages.requests messages
+broker.core.estimates         messages
 
 messages.codec                messages.requests messages
 messages.requests             messages

@@ -94,7 +94,7 @@ class Dispatch:
     def on_progress(self, message: d.Progress, now: Instant) -> None:
         """The running task told of itself."""
         if self._counts(message, now) and message.delivery == self.status.running:
-            self.status.reported(message)
+            self.status.reported(message, now.mono_ms)
             self._decided.run_changed = True
 
     def on_piece(self, message: d.Piece, now: Instant) -> None:

@@ -14,12 +14,13 @@ STALLED_AFTER_MS = 5_000  # five heartbeats
 
 
 class RunReport(NamedTuple):
-    """What the running task and its process have reported."""
+    """What the running task and its process have reported. `fraction_at_ms`: when the fraction came (monotonic)."""
 
     progress: int = 1
     fraction: float | None = None
     note: str | None = None
     stuck_ms: Ms | None = None
+    fraction_at_ms: int = 0
 
 
 class WorkerStatus:
@@ -112,10 +113,10 @@ class WorkerStatus:
         self.running_since_ms = since_ms
         self.report = RunReport()
 
-    def reported(self, told: Progress) -> None:
+    def reported(self, told: Progress, now_ms: int) -> None:
         """Record what the running task said of itself."""
         report = self.report
-        self.report = RunReport(max(report.progress, told.progress), told.fraction, told.note, report.stuck_ms)
+        self.report = RunReport(max(report.progress, told.progress), told.fraction, told.note, report.stuck_ms, now_ms)
 
     def printed(self, progress: int) -> None:
         """Record that the running task has printed something. `progress` numbers its reports."""

@@ -8,6 +8,7 @@ from enum import Enum
 from itertools import islice
 from typing import Any, TypeVar
 
+from zjobs.broker.core.estimates.kinds import Numbers
 from zjobs.broker.core.jobs import Counters, Job, Loaded, Service, Session, Submitted
 from zjobs.broker.core.needs import Details, Found, Needs, OutputNeed, OutputPiece, ResultNeed, ResultPiece
 from zjobs.broker.storage.api import StorageError
@@ -42,14 +43,14 @@ def load(db: Database) -> Loaded:
     schemas = db.all("SELECT digest FROM type_schema")
     priorities = [row[0] for row in db.all("SELECT DISTINCT priority FROM job WHERE state = 'queued'")]
     paused = db.one("SELECT at, reason FROM pause")
+    kinds = Numbers()
+    ready = {priority: _ready(db, priority, kinds) for priority in priorities}
+    waiting = _waiting(db, kinds)
     return Loaded(
         db.journal_id,
         counters,
-        {priority: _ready_ids(db, priority) for priority in priorities},
-        db.all(
-            "SELECT ready_at, id, priority, ready_at - coalesce(ended_at, submitted_at) FROM job "
-            "WHERE ready_at IS NOT NULL AND state = 'queued'"
-        ),
+        ready,
+        waiting,
         {row[0]: _job(row[1:]) for row in in_flight},
         Session(*session) if session else None,
         {row[0]: TaskType(*row) for row in types} if announced else None,
@@ -57,12 +58,37 @@ def load(db: Database) -> Loaded:
         dict(db.all("SELECT owner, count(*) FROM job WHERE state = 'queued' AND owner <> '' GROUP BY owner")),
         Service(*db.one("SELECT served_ms, served_at FROM journal")),
         frozenset(row[0] for row in schemas),
+        kinds.kinds(),
+        {row[0]: _durations(row[1]) for row in db.all("SELECT type, runs FROM history")},
     )
 
 
-def _ready_ids(db: Database, priority: int) -> array[int]:
-    query = "SELECT id FROM job WHERE state = 'queued' AND priority = ? AND ready_at IS NULL ORDER BY id"
-    return array("q", (row[0] for row in db.each(query, priority)))
+def _ready(db: Database, priority: int, kinds: Numbers) -> tuple[array[int], bytearray]:
+    """The ids of ready jobs, and the number of each one's kind."""
+    query = (
+        "SELECT id, type, time_limit_ms FROM job "
+        "WHERE state = 'queued' AND priority = ? AND ready_at IS NULL ORDER BY id"
+    )
+    ids, numbers = array("q"), bytearray()
+    for row in db.each(query, priority):
+        ids.append(row[0])
+        numbers.append(kinds[row[1:]])
+    return ids, numbers
+
+
+def _waiting(db: Database, kinds: Numbers) -> list[tuple[int, int, int, int, int]]:
+    rows = db.all(
+        "SELECT ready_at, id, priority, ready_at - coalesce(ended_at, submitted_at), type, time_limit_ms FROM job "
+        "WHERE ready_at IS NOT NULL AND state = 'queued'"
+    )
+    return [(*row[:4], kinds[row[4:]]) for row in rows]
+
+
+def _durations(runs: str) -> tuple[int, ...]:
+    try:
+        return tuple(map(int, runs.split()))
+    except ValueError:
+        raise StorageError(f"a record is damaged: the history of a type is {runs[:40]!r}") from None
 
 
 # --- by id -----------------------------------------------------------------------------------------------------------

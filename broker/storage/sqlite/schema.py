@@ -59,6 +59,8 @@ CREATE TABLE type(
 -- what these types take, as their worker described it
 CREATE TABLE type_schema(digest TEXT PRIMARY KEY, schema BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE announced(at INTEGER PRIMARY KEY);
+-- how long the last runs of a type took: microseconds, with spaces between them, the newest last
+CREATE TABLE history(type TEXT PRIMARY KEY, runs TEXT NOT NULL) WITHOUT ROWID;
 -- a row while nothing new may start
 CREATE TABLE pause(at INTEGER NOT NULL, reason TEXT NOT NULL);
 """
@@ -137,6 +139,7 @@ CREATE TABLE type_schema(digest TEXT PRIMARY KEY, schema BLOB NOT NULL) WITHOUT 
 ALTER TABLE job ADD COLUMN name TEXT NOT NULL DEFAULT '';
 ALTER TABLE job ADD COLUMN comment TEXT NOT NULL DEFAULT '';
 ALTER TABLE job ADD COLUMN submitter TEXT NOT NULL DEFAULT '';
+CREATE TABLE history(type TEXT PRIMARY KEY, runs TEXT NOT NULL) WITHOUT ROWID;
 """,
 }
 
@@ -157,6 +160,8 @@ CHECKS = {
     "WHERE length(body) <> data_bytes LIMIT 1",
     "a job has an unknown state": f"SELECT id FROM job WHERE state NOT IN ({_words(JobState)}) LIMIT 1",
     "a job has an unknown reason": f"SELECT id FROM job WHERE reason NOT IN ({_words(FailReason)}) LIMIT 1",
+    "the history of a type is no list of numbers": "SELECT type FROM history WHERE runs = '' OR runs GLOB '*[^0-9 ]*' "
+    "LIMIT 1",
     "a run ended in an unknown way": "SELECT job FROM attempt "
     f"WHERE outcome NOT IN ({_words(Outcome)}) OR reason NOT IN ({_words(FailReason)}) LIMIT 1",
 }

@@ -63,6 +63,8 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     if changes.types is not None:
         _replace(db, "type", changes.types.values())
         _replace(db, "announced", [(1,)])
+    if changes.history:
+        _write_history(db, changes.history)
     if changes.schemas:
         _write_schemas(db, changes.schemas)
     if changes.pauses:
@@ -82,6 +84,14 @@ def _write_schemas(db: sqlite3.Connection, schemas: dict[str, bytes | None]) -> 
     db.executemany("DELETE FROM type_schema WHERE digest = ?", [(digest,) for digest in schemas])
     kept = [(digest, schema) for digest, schema in schemas.items() if schema is not None]
     db.executemany("INSERT INTO type_schema VALUES(?, ?)", kept)
+
+
+def _write_history(db: sqlite3.Connection, history: dict[str, tuple[int, ...]]) -> None:
+    for name, runs in history.items():
+        if runs:
+            db.execute("INSERT OR REPLACE INTO history VALUES(?, ?)", (name, " ".join(map(str, runs))))
+        else:
+            db.execute("DELETE FROM history WHERE type = ?", (name,))
 
 
 def _write_outputs(db: sqlite3.Connection, outputs: list[Printed]) -> None:

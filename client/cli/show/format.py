@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from zjobs.client.cli.show import estimate
 from zjobs.client.cli.show.text import (
     byte_count,
     exact,
@@ -15,10 +16,10 @@ from zjobs.client.cli.show.text import (
     whole_seconds,
 )
 from zjobs.messages.events import ServiceEvent
-from zjobs.messages.records import Attempt, JobStatus, Paused, TaskType
+from zjobs.messages.records import Attempt, Estimate, JobStatus, Paused, TaskType
 from zjobs.messages.requests.changes import PauseReply
 from zjobs.messages.requests.queries import InfoReply, ShowReply
-from zjobs.messages.states import FailReason, JobState, WorkerState
+from zjobs.messages.states import FailReason, JobState, Origin, WorkerState
 
 _WORKER_NOTES = {
     WorkerState.READY: "",
@@ -69,10 +70,20 @@ def status_line(
     if job.state is JobState.QUEUED:
         when = "" if job.ready_at is None else f", {_begins(job)}"
         place = "" if job.ahead is None else f", {job.ahead} ahead"
-        return f"{job.id} queued{when}{place}{' (paused)' if paused else ''}{_worker_note(job, worker)}"
+        where = f"{when}{place}{_start(job.estimate)}"
+        return f"{job.id} queued{where}{' (paused)' if paused else ''}{_worker_note(job, worker)}"
     elapsed = "" if job.elapsed_ms is None else f" for {seconds(job.elapsed_ms / 1000 + later_s)}"
     stuck = "" if job.stuck_ms is None else f" (no sign of life for {whole_seconds(job.stuck_ms / 1000 + later_s)})"
-    return f"{job.id} in progress{elapsed}{progress(job)}{stuck}{_worker_note(job, worker)}"
+    end = "" if job.estimate is None or job.estimate.after else estimate.end(job.estimate, later_s)
+    left = f", {end}" if end else ""
+    return f"{job.id} in progress{elapsed}{progress(job)}{left}{stuck}{_worker_note(job, worker)}"
+
+
+def _start(start: Estimate | None) -> str:
+    """When a job starts, as the end of a line. That nothing is ahead, or known, is said without it."""
+    if start is None or start.origin is Origin.NOTHING_AHEAD or estimate.is_unknown(start):
+        return ""
+    return f", {estimate.start(start, time.time())}"
 
 
 def _begins(job: JobStatus) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
-from zjobs.client.cli.show import format, text
+from zjobs.client.cli.show import estimate, format, text
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState
 
@@ -70,5 +71,10 @@ def _state(job: JobStatus) -> str:
 
 
 def _message(job: JobStatus) -> str:
-    """What a task says of itself while it runs, else the (last) failure."""
-    return format.progress(job).lstrip(", ") if job.state is JobState.IN_PROGRESS else job.message or ""
+    """What a task says of itself while it runs and when it ends, else the (last) failure, or when the job starts."""
+    if job.state is JobState.IN_PROGRESS:
+        end = "" if job.estimate is None else estimate.end(job.estimate)
+        return ", ".join(part for part in (format.progress(job).lstrip(", "), end) if part)
+    if job.message or job.estimate is None:
+        return job.message or ""
+    return estimate.start(job.estimate, time.time())

@@ -256,7 +256,7 @@ class Oracle:
         now = self._time()
         self._wakes = {
             job_id: now.mono_ms + min(ready_at - now.wall_ms, max(0, delay_ms))
-            for ready_at, job_id, _, delay_ms in loaded.waiting
+            for ready_at, job_id, _, delay_ms, _ in loaded.waiting
         }
         for job in loaded.handed.values():  # it was ready once
             self._wakes.pop(job.id, None)

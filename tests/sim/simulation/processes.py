@@ -13,6 +13,7 @@ from simulation.oracle import Broken
 from simulation.tasks import TYPES, TaskProcess, TaskProcesses
 from zjobs.broker import turn as broker_turn
 from zjobs.broker.core.core import Core
+from zjobs.broker.core.estimates.kinds import Kind
 from zjobs.broker.core.jobs import Changes, EndedJob, Loaded
 from zjobs.broker.core.needs import Needs
 from zjobs.broker.journaling import take_turn, try_writing
@@ -183,10 +184,25 @@ class Broker:
         if not self._world.clock_was_set:  # a delay goes by the other clock, but over a restart by this one
             same("the order of jobs", self.core.next_ids(10_000), fresh.next_ids(10_000))
             same("how many wait", self.core.waiting, fresh.waiting)
+            same("how many of each kind are ready", _ready_by_kind(self.core), _ready_by_kind(fresh))
+        same("how many of each kind there are", _by_kind(self.core), _by_kind(fresh))
+        same("how long runs took", self.core._history._runs, fresh._history._runs)
         ids = self.core.next_ids(8)
         found = self.journal.read(Needs(jobs=ids)).jobs
         jobs = [found[job_id] for job_id in ids if job_id in found]
         same("numbers ahead", [self.core.ahead(job) for job in jobs], list(range(len(jobs))))
+
+
+def _by_kind(core: Core) -> dict[Kind | None, int]:
+    """How many queued jobs of each kind are not in flight."""
+    return {kind: core._kinds._counts[number] for number, kind in core._kinds}
+
+
+def _ready_by_kind(core: Core) -> dict[tuple[int, Kind | None], int]:
+    """How many jobs of each priority and kind are ready."""
+    kinds = dict(core._kinds)
+    counts = core._queue.counts()
+    return {(priority, kinds[kind]): count for priority, of in counts for kind, count in of.items() if count}
 
 
 class Worker:

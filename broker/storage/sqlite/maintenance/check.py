@@ -35,7 +35,7 @@ def _summary(file: str, database: Database) -> str:
     with damage(file):
         loaded = reading.load(database)
     counters = loaded.counters
-    queued, waiting = sum(map(len, loaded.ready.values())), len(loaded.waiting)
+    queued, waiting = sum(len(ids) for ids, _ in loaded.ready.values()), len(loaded.waiting)
     what = "a sound backup of" if database.kind is Kind.BACKUP else "sound:"
     return (
         f"{file} is {what} journal {loaded.journal}, {counters.next_id - 1} ids given, {queued} queued, "

@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+from itertools import islice
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from zjobs.broker.core.ready import BLOCK, DelayedJobs, PriorityLane, Queue
+from zjobs.broker.core.ready import BLOCK, Counts, DelayedJob, DelayedJobs, PriorityLane, Queue
+
+
+def kind(job_id: int) -> int:
+    """Neighbours are of different kinds, and some kinds come late."""
+    return 1 + job_id % 3 + 3 * (job_id // (50 * BLOCK) % 2)
+
+
+def counted(ids: Iterable[int]) -> Counts:
+    return dict(Counter(map(kind, ids)))
+
+
+def lane(ids: Iterable[int] = ()) -> PriorityLane:
+    ids = list(ids)
+    return PriorityLane(ids, map(kind, ids))
+
+
+def there(counts: Counts) -> Counts:
+    """The kinds of which there are any."""
+    return {kind: count for kind, count in counts.items() if count}
 
 
 class Model(RuleBasedStateMachine):
@@ -15,7 +38,7 @@ class Model(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.queue = PriorityLane()
+        self.queue = lane()
         self.waiting: list[int] = []
         self.out: list[int] = []
         self.newest = 0
@@ -24,14 +47,14 @@ class Model(RuleBasedStateMachine):
     def add_new(self, gap: int, count: int) -> None:
         for _ in range(count):
             self.newest += gap
-            self.queue.add(self.newest)
+            self.queue.add(self.newest, kind(self.newest))
             self.waiting.append(self.newest)
 
     @precondition(lambda self: self.waiting)
     @rule(count=st.sampled_from((1, 5, BLOCK, 70 * BLOCK)))
     def take_the_first(self, count: int) -> None:
         for job_id in self.queue.first(count):
-            self.queue.remove(job_id)
+            assert self.queue.remove(job_id) == kind(job_id)
         self.out += self.waiting[:count]
         del self.waiting[:count]
 
@@ -47,7 +70,7 @@ class Model(RuleBasedStateMachine):
     def put_back(self, where: float, most: int) -> None:
         for _ in range(min(most, len(self.out))):
             job_id = self.out.pop(int(where * len(self.out)))
-            self.queue.add(job_id)
+            self.queue.add(job_id, kind(job_id))
             self.waiting = sorted([*self.waiting, job_id])
 
     @precondition(lambda self: self.out)
@@ -62,7 +85,9 @@ class Model(RuleBasedStateMachine):
         assert self.queue.first(7) == self.waiting[:7]
         for place in {0, len(self.waiting) // 2, len(self.waiting) - 1} if self.waiting else ():
             assert self.queue.ahead(self.waiting[place]) == place
+            assert there(self.queue.kinds_ahead(self.waiting[place])) == counted(self.waiting[:place])
             assert self.waiting[place] in self.queue
+        assert there(self.queue.counts) == counted(self.waiting)
         if self.out:
             assert self.out[-1] not in self.queue
 
@@ -78,25 +103,26 @@ def test_a_line_is_a_sorted_list() -> None:
 def test_places_in_front_are_dropped_and_made_again() -> None:
     """A long queue that was worked off keeps no memory for what is gone, and an old id still finds its place."""
     count = 130 * BLOCK
-    queue = PriorityLane(range(1, count + 1))
+    queue = lane(range(1, count + 1))
     for job_id in range(1, 70 * BLOCK):
         queue.remove(job_id)
         assert queue.first(1) == [job_id + 1]
     assert len(queue._ids) <= 66 * BLOCK, "the places of what is gone"
     assert queue.ahead(70 * BLOCK + 5) == 5
-    queue.add(17)
-    queue.add(16)
+    queue.add(17, kind(17))
+    queue.add(16, kind(16))
     assert queue.first(3) == [16, 17, 70 * BLOCK]
+    assert there(queue.kinds_ahead(count)) == counted([16, 17, *range(70 * BLOCK, count)])
     assert queue.ahead(70 * BLOCK + 5) == 7 and len(queue) == count - 70 * BLOCK + 3
 
 
 def test_an_empty_line() -> None:
     """Has nothing first and nothing ahead of anything; its only id can come back."""
-    queue = PriorityLane()
+    queue = lane()
     assert (len(queue), queue.first(3), queue.ahead(9), 9 in queue) == (0, [], 0, False)
-    queue.add(9)
+    queue.add(9, 1)
     queue.remove(9)
-    queue.add(9)
+    queue.add(9, 1)
     assert queue.first(3) == [9]
 
 
@@ -108,7 +134,7 @@ class Queues(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.queue = Queue({0: [1, 2, 3], 5: []})
+        self.queue = Queue({0: ([1, 2, 3], map(kind, [1, 2, 3])), 5: ([], [])})
         self.ready = [(0, 1), (0, 2), (0, 3)]
         self.newest = 3
 
@@ -116,7 +142,7 @@ class Queues(RuleBasedStateMachine):
     def add(self, priority: int, count: int) -> None:
         for _ in range(count):
             self.newest += 1
-            self.queue.add(priority, self.newest)
+            self.queue.add(priority, self.newest, kind(self.newest))
             self.ready.append((-priority, self.newest))
         self.ready.sort()
 
@@ -124,11 +150,11 @@ class Queues(RuleBasedStateMachine):
     @rule(where=st.floats(0, 1, exclude_max=True), back=st.booleans())
     def remove(self, where: float, back: bool) -> None:
         priority, job_id = self.ready.pop(int(where * len(self.ready)))
-        self.queue.remove(-priority, job_id)
+        assert self.queue.remove(-priority, job_id) == kind(job_id)
         with pytest.raises(KeyError):
             self.queue.remove(-priority, job_id)
         if back:
-            self.queue.add(-priority, job_id)
+            self.queue.add(-priority, job_id, kind(job_id))
             self.ready = sorted([*self.ready, (priority, job_id)])
 
     @invariant()
@@ -138,6 +164,12 @@ class Queues(RuleBasedStateMachine):
             assert self.queue.first(count) == [job_id for _, job_id in self.ready[:count]]
         for place, (priority, job_id) in enumerate(self.ready[::5]):
             assert self.queue.ahead(-priority, job_id) == 5 * place
+            before = [other for lane, other in self.ready if lane == priority and other < job_id]
+            assert there(self.queue.kinds_ahead(-priority, job_id)) == counted(before)
+        lanes = sorted({priority for priority, _ in self.ready})
+        assert [(priority, there(counts)) for priority, counts in self.queue.counts()] == [
+            (-lane, counted(job_id for priority, job_id in self.ready if priority == lane)) for lane in lanes
+        ]
 
 
 def test_the_queue_is_sorted_by_priority_and_id() -> None:
@@ -150,8 +182,9 @@ def test_the_queue_is_sorted_by_priority_and_id() -> None:
 
 def test_jobs_of_a_priority_that_is_not_there() -> None:
     """How many would be ahead of one: all of greater priority."""
-    queue = Queue({3: [4, 9], -3: [1]})
+    queue = Queue({3: ([4, 9], [1, 1]), -3: ([1], [1])})
     assert [queue.ahead(priority, 5) for priority in (9, 3, 0, -3, -9)] == [0, 1, 2, 3, 3]
+    assert queue.kinds_ahead(0, 5) == {}
 
 
 # --- waiting ----------------------------------------------------------------------------------------------------------
@@ -162,20 +195,20 @@ class Rooms(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.room = DelayedJobs([(50, 1, 7), (10, 2, 0)])
+        self.room = DelayedJobs([DelayedJob(50, 1, 7, kind(1)), DelayedJob(10, 2, 0, kind(2))])
         self.waiting = {1: (50, 7), 2: (10, 0)}
         self.now = 0
 
     @rule(job_id=st.integers(1, 9), after=st.sampled_from((-5, 0, 3, 3, 100)), priority=st.sampled_from((0, 5)))
     def add(self, job_id: int, after: int, priority: int) -> None:
         if job_id not in self.waiting:
-            self.room.add(self.now + after, job_id, priority)
+            self.room.add(DelayedJob(self.now + after, job_id, priority, kind(job_id)))
             self.waiting[job_id] = (self.now + after, priority)
 
     @rule(job_id=st.integers(1, 9))
     def remove(self, job_id: int) -> None:
         if self.waiting.pop(job_id, None) is not None:
-            self.room.remove(job_id)
+            assert self.room.remove(job_id) == kind(job_id)
         else:
             with pytest.raises(KeyError):
                 self.room.remove(job_id)
@@ -188,15 +221,17 @@ class Rooms(RuleBasedStateMachine):
     def take(self) -> None:
         ready = {job_id: at for job_id, at in self.waiting.items() if at[0] <= self.now}
         taken = self.room.wake(self.now)
-        assert sorted(taken) == sorted((priority, job_id) for job_id, (_, priority) in ready.items())
+        assert sorted(taken) == self._sorted(ready)
         for job_id in ready:
             del self.waiting[job_id]
+
+    def _sorted(self, waiting: dict[int, tuple[int, int]]) -> list[DelayedJob]:
+        return sorted(DelayedJob(at, job_id, priority, kind(job_id)) for job_id, (at, priority) in waiting.items())
 
     @invariant()
     def is_the_same(self) -> None:
         assert len(self.room) == len(self.waiting)
-        in_turn = sorted(self.waiting, key=lambda job_id: (self.waiting[job_id][0], job_id))
-        assert [self.room.first(count) for count in (0, 2, 9)] == [[], in_turn[:2], in_turn]
+        assert list(self.room.soonest()) == self._sorted(self.waiting)
         assert self.room.next_ready_at() == min((at for at, _ in self.waiting.values()), default=None)
         assert [job_id in self.room for job_id in range(1, 10)] == [
             delivery in self.waiting for delivery in range(1, 10)
@@ -213,11 +248,11 @@ def test_those_whose_time_has_come_are_taken_and_no_others() -> None:
 
 def test_places_of_jobs_that_wait_no_more_are_cleared_away() -> None:
     """Or cancelled jobs with a delay of a year would stay in memory for a year."""
-    room = DelayedJobs((1_000_000 + job_id, job_id, 0) for job_id in range(100_000))
+    room = DelayedJobs(DelayedJob(1_000_000 + job_id, job_id, 0, 1) for job_id in range(100_000))
     for job_id in range(0, 100_000):
         if job_id % 100:
             room.remove(job_id)
     assert room.entries() < 4 * len(room) == 4_000
     assert room.next_ready_at() == 1_000_000
-    assert room.first(3) == [0, 100, 200]
+    assert [job.job_id for job in islice(room.soonest(), 3)] == [0, 100, 200]
     assert len(room.wake(2_000_000)) == 1_000

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from array import array
 
+from zjobs.broker.core.estimates.kinds import Kind
 from zjobs.broker.core.jobs import Changes, Counters, Job, Loaded, Printed, Session, Submitted
 from zjobs.messages.records import Attempt, Paused, TaskType
 from zjobs.messages.states import FailReason, JobState, Outcome
+from zjobs.messages.units import Ms
 
 LAST_RUN = {"started_at": 1100, "ended_at": 1200, "elapsed_ms": 100}
 FAILURE = {"reason": FailReason.RAISED, "message": "no"}
@@ -34,6 +36,8 @@ OLDER_TYPES = {**OLD_TYPES, "slow": TaskType("slow", "", 3, 0, 60_000, 500, 250)
 # what came with format 5
 DIGEST = "00112233aabbccdd"
 TYPES = {**OLDER_TYPES, "slow": OLDER_TYPES["slow"]._replace(schema_digest=DIGEST)}
+# what came with format 6
+HISTORY = {"reverse": (2_000_100, 2_000_050), "swap": (5_000_000,)}
 SESSION = Session("incarnation", "session", 8, 4, 6)
 OLD_COUNTERS = Counters(4, 9, 1, 1, 0)
 COUNTERS = Counters(7, 9, 1, 1, 1)
@@ -43,14 +47,20 @@ FIRST, SECOND = Submitted("", "key", 1, 3, b"digest"), Submitted("", "second", 4
 LOADED = Loaded(
     "the journal",
     COUNTERS,
-    {-3: array("q"), 0: array("q", [1]), 5: array("q", [4])},
-    [(5000, 5, -3, 3996)],
+    {
+        -3: (array("q"), bytearray()),
+        0: (array("q", [1]), bytearray([1])),
+        5: (array("q", [4]), bytearray([2])),
+    },
+    [(5000, 5, -3, 3996, 3)],
     {7: QUEUED},
     SESSION,
     TYPES,
     PAUSED,
     {},
     schemas=frozenset({DIGEST}),
+    kinds=(Kind("reverse"), Kind("reverse", Ms(700)), Kind("swap")),
+    history=HISTORY,
 )
 EMPTY = Loaded("the journal", Counters(1), {}, [], {}, None, None, None, {})
 
@@ -79,5 +89,6 @@ def everything() -> Changes:
         session=SESSION,
         types=TYPES,
         schemas={DIGEST: b"{}"},
+        history=HISTORY,
         counters=COUNTERS,
     )

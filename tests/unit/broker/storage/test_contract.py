@@ -395,7 +395,7 @@ def test_a_forgotten_job_leaves_nothing_behind(full: SqliteJournal) -> None:
         assert not found.jobs and not found.kept_bytes
         assert full.load().counters.next_id == 7, "ids are never given again"
         assert found.data == ({} if 4 in ids else {4: b"abc"})
-    assert full.load() == LOADED._replace(ready={}, waiting=[], handed={})
+    assert full.load() == LOADED._replace(ready={}, waiting=[], handed={}, kinds=())
     full.commit(changes(added={2: URGENT._replace(id=2)}))
     assert details(full, 2) == ("", None, None, (), ())
 

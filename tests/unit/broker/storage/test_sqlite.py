@@ -32,6 +32,7 @@ from journal_sample import (
     everything,
 )
 
+from zjobs.broker.core.estimates.kinds import Kind
 from zjobs.broker.core.jobs import Loaded, Printed, Submitted
 from zjobs.broker.core.needs import Needs, OutputNeed, ResultNeed
 from zjobs.broker.storage.api import CannotCreate, JournalError, StorageError, Unreadable
@@ -494,8 +495,9 @@ def test_a_journal_of_format_1_still_means_the_same(path: Path) -> None:
     """A file that an earlier zjobs made, with one of everything in it; what it could not hold can be written to it."""
     shutil.copy(SAMPLES / "format_1.db", path)
     journal = claimed(path)
-    ready = {0: array("q", [1])}
-    assert journal.load() == Loaded("sample", OLD_COUNTERS, ready, [], {7: QUEUED}, SESSION, OLD_TYPES, None, {})
+    ready = {0: (array("q", [1]), bytearray([1]))}
+    expected = Loaded("sample", OLD_COUNTERS, ready, [], {7: QUEUED}, SESSION, OLD_TYPES, None, {})
+    assert journal.load() == expected._replace(kinds=(Kind("reverse"),))
     result = ResultNeed(2, 0, 99)
     found = journal.read(Needs([1, 2, 3], [("", "key")], [1], (), [result], (), [1]))
     assert found.jobs == {1: QUEUED, 2: DONE, 3: FAILED} and found.submits == {("", "key"): FIRST}
@@ -513,7 +515,7 @@ def test_a_journal_of_a_later_format_still_means_the_same(path: Path, sample: st
     """A file with one of everything in it, made so: claim it as "sample", announce, commit `everything`."""
     shutil.copy(SAMPLES / sample, path)
     journal = claimed(path)
-    loaded = LOADED._replace(journal="sample")
+    loaded = LOADED._replace(journal="sample", history={})
     has_schemas = sample == "format_5.db"
     assert journal.load() == (loaded if has_schemas else loaded._replace(types=OLDER_TYPES, schemas=frozenset()))
     result, printed = ResultNeed(2, 0, 99), OutputNeed(6, 0, 0, 99)

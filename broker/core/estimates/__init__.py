@@ -1,0 +1,1 @@
+"""Estimates when jobs start and end: pure functions of plain data."""

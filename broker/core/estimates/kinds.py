@@ -1,0 +1,73 @@
+"""Jobs of the same type and time limit are of one kind: they are estimated alike, and counted together.
+
+A queued job's kind is one byte in memory, a number from this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from zjobs.messages.units import Ms
+
+OTHER = 255  # jobs of any further kinds, about which nothing is known
+
+
+class Kind(NamedTuple):
+    """`time_limit_ms`: the job's own limit; None: its type's."""
+
+    type: str
+    time_limit_ms: Ms | None = None
+
+
+class Numbers(dict[Kind, int]):
+    """Numbers each kind that it is asked for, as it comes; see `Kinds`."""
+
+    def __missing__(self, kind: Kind) -> int:
+        number = self[kind] = min(len(self) + 1, OTHER)
+        return number
+
+    def kinds(self) -> tuple[Kind, ...]:
+        """Return those that have a number of their own, in order."""
+        return tuple(map(Kind._make, list(self)[: OTHER - 1]))
+
+
+class Kinds:
+    """Numbers the kinds of queued jobs, from 1. A number of which no job is left may get another kind."""
+
+    def __init__(self, kinds: Sequence[Kind], counts: Mapping[int, int]) -> None:
+        """Start with these kinds. `counts`: how many jobs there are of each, by number."""
+        self._kinds = [Kind(""), *kinds]
+        self._numbers = {kind: number for number, kind in enumerate(kinds, 1)}
+        self._counts = [counts.get(number, 0) for number in range(OTHER + 1)]
+
+    def add(self, kind: Kind) -> int:
+        """Count one more job of a kind, and return the kind's number."""
+        number = self._numbers.get(kind) or self._number_for(kind)
+        self._counts[number] += 1
+        return number
+
+    def remove(self, number: int) -> None:
+        """Count one job less."""
+        self._counts[number] -= 1
+
+    def __iter__(self) -> Iterator[tuple[int, Kind | None]]:
+        """The numbers of which there are jobs, each with its kind; None for the further kinds."""
+        for number, kind in enumerate(self._kinds):
+            if self._counts[number]:
+                yield number, kind
+        if self._counts[OTHER]:
+            yield OTHER, None
+
+    def _number_for(self, kind: Kind) -> int:
+        if len(self._kinds) < OTHER:
+            number = len(self._kinds)
+            self._kinds.append(kind)
+        else:
+            number = next((number for number in range(1, OTHER) if not self._counts[number]), OTHER)
+            if number == OTHER:
+                return OTHER
+            del self._numbers[self._kinds[number]]
+            self._kinds[number] = kind
+        self._numbers[kind] = number
+        return number
