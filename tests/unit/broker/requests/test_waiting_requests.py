@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zjobs.broker.requests.waiting_requests import SPARE_DEADLINES, WaitingRequests
@@ -115,6 +115,7 @@ Steps = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(Steps)
 def test_each_request_is_answered_at_most_once_and_none_is_forgotten(steps: list[tuple[object, ...]]) -> None:
     """Whatever happens: bounds hold, and who neither was answered nor lost its connection still waits."""

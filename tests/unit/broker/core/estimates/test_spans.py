@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zjobs.broker.core.estimates.spans import NOTHING, UNKNOWN, Progress, Remaining, Span, remaining, span_of_run
@@ -105,6 +105,7 @@ durations = st.integers(0, 10**9)
 spans = st.builds(span_of_run, st.lists(durations, max_size=5), st.none() | durations)
 
 
+@settings(deadline=None)
 @given(st.lists(spans, max_size=5))
 def test_sums_are_honest(parts: list[Span]) -> None:
     """A sum has a bound if each part has one, and is certain if each part is."""
@@ -118,6 +119,7 @@ def test_sums_are_honest(parts: list[Span]) -> None:
     assert total.runs == min((part.runs for part in parts if part.runs), default=0)
 
 
+@settings(deadline=None)
 @given(spans, st.integers(0, 100))
 def test_many_alike_are_as_many_alone(part: Span, count: int) -> None:
     """`count` times is the same as one by one."""
@@ -127,6 +129,7 @@ def test_many_alike_are_as_many_alone(part: Span, count: int) -> None:
     assert NOTHING.plus(part, count) == total
 
 
+@settings(deadline=None)
 @given(st.lists(durations, min_size=1, max_size=60))
 def test_no_bound_is_below_the_mean(runs: list[int]) -> None:
     """So a long sum of bounds is not passed by what usually comes."""
