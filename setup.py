@@ -13,6 +13,9 @@ PACKAGES += [f"zjobs.{folder}.{inner}" for folder in FOLDERS for inner in find_p
 version = re.search(r'^VERSION = "(.+)"$', (HERE / "program/version.py").read_text(), re.M)
 assert version is not None
 
+# Keys, resizing and painting for zclient top. 8.2: the release that it is tried with
+TOP = ["textual>=8.2"]
+
 GATEWAY = [
     # 0.135: OpenAPI of streams, and Starlette 1
     "fastapi>=0.135",
@@ -67,8 +70,10 @@ setup(
         # releases measured last: to be faster than something outdated would prove nothing.
         "bench": ["huey>=3.5", "celery[redis]>=5.7", "greenstalk>=2.1"],
         "gateway": GATEWAY,
+        "top": TOP,
         "test": [
             *GATEWAY,
+            *TOP,
             "pytest>=8",
             "pytest-asyncio>=1.0",
             "pytest-xdist>=3.7",  # the first that can keep the order of the files

@@ -20,6 +20,7 @@ LOCAL = {
     "completion": ("local.completion", "completion"),
     "help": ("local.completion", "show_help"),
     "services": ("local.services", "services"),
+    "top": ("top.command", "top"),
 }
 RUN_BY = {
     "submit": ("submit", "submit"),

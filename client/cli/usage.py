@@ -144,6 +144,16 @@ state of the jobs follows.""",
         _IDS,
     ),
     Command(
+        "top",
+        "",
+        "show the whole queue, full-screen and live",
+        """\
+Show the whole queue as status does, full-screen and live. Keys choose a job, open it,
+follow what it prints, cancel or retry it, pause the queue and filter the jobs; '?'
+shows them. If the broker is lost, the last state stays on the screen until it
+answers again. Needs the package textual: pip install 'zjobs[top]'.""",
+    ),
+    Command(
         "wait",
         "[ID...]",
         "wait until jobs have ended",

@@ -34,6 +34,8 @@ client.cli.main               client.cli.call client.cli.usage client.cli.exit_c
 client.cli                    client.cli.overview client.cli.selection client.cli.schema client.cli.call
                               client.cli.exit_codes client.cli.show client client.protocol.events client.protocol
                               client.errors messages.requests program.schema program.cli messages
+client.cli.top                client.cli.overview client.cli.exit_codes client.cli.show client client.errors
+                              messages.requests program.cli messages
 client.cli.local              client.cli.usage client.cli.exit_codes client.cli.show client client.services
                               client.errors messages.requests program.cli
 client.cli.overview           client.cli.show client.protocol client.settings client.errors messages.requests messages
@@ -262,6 +264,13 @@ def test_few_files_know_the_sockets() -> None:
         "program/zap.py",
         "worker/service.py",
     }
+
+
+def test_one_file_knows_textual() -> None:
+    """Nobody pays for zclient top who does not run it, and everything else works without the extra."""
+    assert importers("textual") == importers("rich") == {"client/cli/top/app.py"}
+    users = {module for module, path in FILES.items() if "client.cli.top.app" in ours(path)}
+    assert users == {"client.cli.top.command"}
 
 
 def test_msgpack_stays_in_the_encoding() -> None:

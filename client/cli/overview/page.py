@@ -36,10 +36,16 @@ class Row(NamedTuple):
 
 def page(overview: Overview, columns: int, glyphs: Glyphs, now_s: float, later_s: float = 0.0) -> list[Row]:
     """The page at the wall clock time `now_s`, which is `later_s` after the overview was taken."""
-    info = overview.info
-    head = [Row(each) for each in service_lines(info, overview.address, columns, glyphs)]
-    running, table = _running(overview, columns, glyphs, later_s), _table(overview, columns, glyphs, now_s)
-    return [Row(cut(row.line, columns, glyphs.cut), row.job) for row in (*head, Row(BLANK), *running, *table)]
+    head = service_lines(overview.info, overview.address, columns, glyphs, later_s)
+    rows = [*map(Row, head), Row(BLANK), *body(overview, columns, glyphs, now_s, later_s)]
+    return [Row(cut(row.line, columns, glyphs.cut), row.job) for row in rows]
+
+
+def body(
+    overview: Overview, columns: int, glyphs: Glyphs, now_s: float, later_s: float, counted: bool = True
+) -> list[Row]:
+    """The jobs alone. counted: say how many more there are."""
+    return [*_running(overview, columns, glyphs, later_s), *_table(overview, columns, glyphs, now_s, counted)]
 
 
 def _running(overview: Overview, columns: int, glyphs: Glyphs, later_s: float) -> Iterator[Row]:
@@ -53,7 +59,7 @@ def _running(overview: Overview, columns: int, glyphs: Glyphs, later_s: float) -
         yield Row(line(Span("nothing runs", Style.FAINT)))
 
 
-def _table(overview: Overview, columns: int, glyphs: Glyphs, now_s: float) -> Iterator[Row]:
+def _table(overview: Overview, columns: int, glyphs: Glyphs, now_s: float, counted: bool) -> Iterator[Row]:
     coming, delayed, ended = entries(overview, now_s)
     heads = [_head(words) for words, some in ((_NEXT, coming or delayed), (_ENDED, ended)) if some]
     cells = {entry.job.id: _cells(entry, glyphs) for entry in (*coming, *delayed, *ended)}
@@ -62,9 +68,9 @@ def _table(overview: Overview, columns: int, glyphs: Glyphs, now_s: float) -> It
     if coming or delayed:
         yield from (Row(BLANK), Row(grid.line(heads[0])))
         yield from (rows[entry.job.id] for entry in coming)
-        yield from _more(overview.info.queued - len(coming), "", glyphs)
+        yield from _more(overview.info.queued - len(coming) if counted else 0, "", glyphs)
         yield from (rows[entry.job.id] for entry in delayed)
-        yield from _more(overview.info.waiting - len(delayed), " delayed", glyphs)
+        yield from _more(overview.info.waiting - len(delayed) if counted else 0, " delayed", glyphs)
     if ended:
         yield from (Row(BLANK), Row(grid.line(heads[-1])))
         yield from (rows[entry.job.id] for entry in ended)

@@ -10,19 +10,19 @@ from zjobs.messages.states import WorkerState
 _WORKERS = {WorkerState.READY: Style.GOOD, WorkerState.STOPPING: Style.WARNING}
 
 
-def service_lines(info: InfoReply, address: str, columns: int, glyphs: Glyphs) -> list[Line]:
-    """The lines of the service."""
-    parts = [line(Span(address, Style.STRONG)), _worker(info), *_counts(info)]
+def service_lines(info: InfoReply, address: str, columns: int, glyphs: Glyphs, later_s: float) -> list[Line]:
+    """The lines of the service; later_s: how long ago it said so."""
+    parts = [line(Span(address, Style.STRONG)), _worker(info, later_s), *_counts(info)]
     lines = flowed(parts, columns, glyphs.between)
     for sentence in sentences(info):
         lines += [line(Span(each, Style.WARNING)) for each in wrapped(text.printable(sentence), columns)]
     return lines
 
 
-def _worker(info: InfoReply) -> Line:
+def _worker(info: InfoReply, later_s: float) -> Line:
     worker = info.worker
     style = _WORKERS.get(worker.state, Style.BAD)
-    since = "" if worker.state is WorkerState.READY else f" for {text.whole_seconds(worker.since_ms / 1000)}"
+    since = "" if worker.state is WorkerState.READY else f" for {text.whole_seconds(worker.since_ms / 1000 + later_s)}"
     return line("worker ", Span(worker.state.value.replace("_", " ") + since, style))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from zjobs.client.errors import Expired, NotFound, NotPermitted
@@ -24,7 +23,7 @@ from zjobs.messages.requests.queries import (
 from zjobs.messages.states import JobState
 from zjobs.messages.units import JobId
 
-# Jobs end about in the order of their ids, so those that ended last are among as many before the running one.
+# This many jobs are looked at for those that ended last.
 LOOKED_AT = 50
 
 
@@ -68,15 +67,19 @@ def overview(
 
 
 def _ended(running: JobStatus | None, coming: tuple[JobStatus, ...], most: int) -> Flow[tuple[JobStatus, ...]]:
+    """Those that ended last, as far as they are found where they mostly are: the journal has no order of ends.
+
+    Jobs end about in the order of their ids, one of great priority soon after it came, and a cancel ends any.
+    """
     near = [job.id for job in (running, *coming[:1]) if job is not None]
-    below = JobId(max(near) + 1) if near else None
-    page: ListReply = yield Ask(List(limit=LOOKED_AT, before=below), ListReply)
-    return latest((job for job in page.jobs if job.state.final), most)
-
-
-def latest(jobs: Iterable[JobStatus], most: int) -> tuple[JobStatus, ...]:
-    """The `most` of these jobs that ended last, the latest first."""
-    return tuple(sorted(jobs, key=lambda job: (job.ended_at or 0, job.id), reverse=True)[:most])
+    places = [List(limit=LOOKED_AT), List(JobState.FAILED, limit=most), List(JobState.CANCELLED, limit=most)]
+    if near:
+        places.append(List(limit=LOOKED_AT, before=JobId(max(near) + 1)))
+    found: dict[int, JobStatus] = {}
+    for place in places:
+        page: ListReply = yield Ask(place, ListReply)
+        found.update((job.id, job) for job in page.jobs if job.state.final)
+    return tuple(sorted(found.values(), key=lambda job: (job.ended_at or 0, job.id), reverse=True)[:most])
 
 
 def _limit(running: JobStatus) -> Flow[Limit | None]:

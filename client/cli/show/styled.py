@@ -45,11 +45,11 @@ class Glyphs(NamedTuple):
     empty: str
     between: str
     cut: str
-    about: str
+    chosen: str
 
 
-UNICODE = Glyphs("▶", "✓", "✗", "–", "·", "━", "╸", "─", "·", "…", "~")
-ASCII = Glyphs(">", "+", "x", "-", ".", "#", "", "-", "|", "~", "~")
+UNICODE = Glyphs("▶", "✓", "✗", "–", "·", "━", "╸", "─", "·", "…", "▌")
+ASCII = Glyphs(">", "+", "x", "-", ".", "#", "", "-", "|", "~", "*")
 
 
 def line(*parts: str | Span) -> Line:
@@ -98,8 +98,9 @@ def flowed(parts: Iterable[Line], columns: int, between: str) -> list[Line]:
 
 def wrapped(sentence: str, columns: int, indent: str = "  ") -> list[str]:
     """A text on as many lines as it needs; those after the first are indented. Words that are too long are broken."""
-    lines = [""]
-    for word in sentence.split(" "):
+    words = sentence.lstrip(" ")
+    lines = [sentence[: len(sentence) - len(words)][:columns]]
+    for word in words.split(" "):
         rest = word
         joined = f"{lines[-1]} {word}" if lines[-1].strip() else lines[-1] + word
         if text.width(joined) <= columns:

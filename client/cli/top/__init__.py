@@ -1,0 +1,1 @@
+"""`zclient top`: the whole queue full-screen and live. Nothing else imports textual."""

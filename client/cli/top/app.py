@@ -1,0 +1,214 @@
+"""The program: keys come in, wishes go to the client, and the screen is painted, by textual."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style as RichStyle
+from textual import events
+from textual.app import App, ComposeResult
+from textual.binding import Binding
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from zjobs.client.aio import AsyncClient
+from zjobs.client.cli.overview import snapshot
+from zjobs.client.cli.show.styled import BLANK, Glyphs, Line, Style
+from zjobs.client.cli.top.keys import press
+from zjobs.client.cli.top.live import Live
+from zjobs.client.cli.top.screen import (
+    Cancel,
+    Details,
+    Filter,
+    Mode,
+    Pause,
+    Printed,
+    Quit,
+    Refresh,
+    Resume,
+    Retry,
+    Screen,
+    Wish,
+)
+from zjobs.client.cli.top.view import page_rows, view
+from zjobs.client.errors import ZjobsError
+
+TICK_S = 1.0
+DELAYED_JOBS, ENDED_JOBS = 10, 10
+MOST_JOBS = 1_000
+
+_STYLES = {
+    Style.PLAIN: RichStyle(),
+    Style.STRONG: RichStyle(bold=True),
+    Style.FAINT: RichStyle(dim=True),
+    Style.GOOD: RichStyle(color="green"),
+    Style.BAD: RichStyle(color="red"),
+    Style.WARNING: RichStyle(color="yellow"),
+    Style.ACTIVE: RichStyle(color="cyan"),
+}
+
+
+class Canvas(Widget):
+    """Shows lines, and paints those that have changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: Sequence[Line] = ()
+
+    def show(self, lines: Sequence[Line]) -> None:
+        """Replaces what is shown."""
+        before, self._lines = self._lines, lines
+        old = [*before, *[BLANK] * (len(lines) - len(before))]
+        changed = [Region(0, y, self.size.width, 1) for y, (was, now) in enumerate(zip(old, lines)) if was != now]
+        if changed:
+            self.refresh(*changed)
+
+    def render_line(self, y: int) -> Strip:
+        """A line as textual paints it."""
+        of = self._lines[y] if y < len(self._lines) else BLANK
+        strip = Strip([Segment(span.text, _STYLES[span.style]) for span in of])
+        return strip.adjust_cell_length(self.size.width)
+
+
+class Top(App["ZjobsError | None"]):
+    """`zclient top`. It closes `client` at its end, and returns the error that ended it, None if that was its user."""
+
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar = [Binding("ctrl+c", "leave", priority=True, show=False)]
+    CSS = "Screen { background: ansi_default; } Canvas { width: 100%; height: 100%; background: ansi_default; }"
+
+    def __init__(self, client: AsyncClient, glyphs: Glyphs) -> None:
+        super().__init__(ansi_color=True)
+        self._client = client
+        self._glyphs = glyphs
+        self._shown = Screen(client.address)
+        self._live = Live(client, self._fetch, self._lose)
+        self._canvas = Canvas()
+
+    def compose(self) -> ComposeResult:
+        """One widget, which paints everything."""
+        yield self._canvas
+
+    def on_mount(self) -> None:
+        """Begins to follow the service."""
+        self.set_interval(TICK_S, self._paint)  # ages and times left; nothing is asked for
+        self.run_worker(self._follow())
+        self._paint()
+
+    def on_unmount(self) -> None:
+        """Closes the client, in the loop that it belongs to."""
+        self._client.close()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Fits the new size."""
+        self.call_after_refresh(self._paint)
+
+    def on_key(self, event: events.Key) -> None:
+        """Does what a key does."""
+        rows = page_rows(self._shown, self.size.width, self.size.height, self._glyphs)
+        self._shown, wish = press(self._shown, event.key, event.character, rows)
+        self._paint()
+        if isinstance(wish, Quit):
+            self.exit(None)
+        elif isinstance(wish, Refresh):
+            self._live.changed()
+        elif wish is not None:
+            self.run_worker(self._do(wish))
+
+    def action_leave(self) -> None:
+        """Ctrl+C."""
+        self.exit(None)
+
+    # --- the service -----------------------------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        try:
+            await self._live.run()
+        except ZjobsError as error:
+            self.exit(error)
+
+    async def _fetch(self) -> None:
+        """Asks for what is shown."""
+        wanted = self._shown
+        everything = bool(wanted.filter) or isinstance(wanted.question, Filter)
+        limits = (
+            (MOST_JOBS, MOST_JOBS, snapshot.LOOKED_AT) if everything else (self._next_jobs, DELAYED_JOBS, ENDED_JOBS)
+        )
+        overview = await self._client._run(snapshot.overview(self._client, *limits, wanted.overview))
+        self._shown = self._shown.heard(overview, time.monotonic())
+        if wanted.mode is Mode.JOB and wanted.chosen is not None:
+            await self._fetch_details(wanted.chosen)
+        if wanted.mode is Mode.LOG and wanted.printed is not None:
+            await self._fetch_output(wanted.printed)
+        self._paint()
+
+    @property
+    def _next_jobs(self) -> int:
+        return min(MOST_JOBS, max(20, self.size.height))
+
+    async def _fetch_details(self, job_id: int) -> None:
+        try:
+            reply = await self._client.show(job_id)
+            types = await self._client.types()
+        except ZjobsError as error:
+            self._say(str(error))
+            return
+        kind = next((kind for kind in types.types if kind.name == reply.job.type), None)
+        if self._shown.mode is Mode.JOB and self._shown.chosen == job_id:
+            self._shown = self._shown._replace(details=Details(reply, kind))
+
+    async def _fetch_output(self, printed: Printed) -> None:
+        more = True
+        while more:
+            try:
+                piece = await self._client.log(printed.id, printed.offset)
+            except ZjobsError as error:
+                self._say(str(error))
+                return
+            more = bool(piece.body) or piece.run != printed.run
+            printed = printed.add(piece)
+            if self._shown.printed is None or self._shown.printed.id != printed.id:
+                return
+            self._shown = self._shown._replace(printed=printed)
+
+    async def _do(self, wish: Wish) -> None:
+        try:
+            self._say(await self._done(wish))
+        except ZjobsError as error:
+            self._say(str(error))
+        self._live.changed()
+
+    async def _done(self, wish: Wish) -> str:
+        """Does it, and says what became of it."""
+        if isinstance(wish, Cancel):
+            reply = await self._client.cancel([wish.id])
+            state = next((job.state.value for job in reply.jobs if job.state.final), "told to end")
+            return f"job {wish.id}: {state}" if reply.jobs else f"there is no job {wish.id}"
+        if isinstance(wish, Retry):
+            (copy,) = await self._client.retry([wish.id])
+            return f"job {wish.id} is retried as {copy.id}"
+        if isinstance(wish, Pause):
+            await self._client.pause(wish.reason)
+            return "paused: the running job goes on, and no other starts"
+        assert isinstance(wish, Resume)
+        await self._client.resume()
+        return "resumed"
+
+    # --- the screen ------------------------------------------------------------------------------------------
+
+    def _lose(self, why: str) -> None:
+        self._shown = self._shown._replace(lost=why)
+        self._paint()
+
+    def _say(self, message: str) -> None:
+        self._shown = self._shown._replace(message=message)
+        self._paint()
+
+    def _paint(self) -> None:
+        columns, rows = self.size
+        if columns and rows:
+            self._canvas.show(view(self._shown, columns, rows, self._glyphs, time.time(), time.monotonic()))

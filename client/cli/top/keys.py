@@ -1,0 +1,114 @@
+"""What each key does: a screen and a key in, a screen and perhaps a wish out. Pure."""
+
+from __future__ import annotations
+
+from zjobs.client.cli.top.screen import (
+    Cancel,
+    Confirm,
+    Filter,
+    Mode,
+    Pause,
+    Printed,
+    Quit,
+    Reason,
+    Refresh,
+    Resume,
+    Retry,
+    Screen,
+    Wish,
+)
+from zjobs.messages.fields import MAX_REASON_CHARS
+
+Pressed = tuple[Screen, "Wish | None"]
+
+# By how many rows a key moves; a page is as many as the terminal has.
+_STEPS = {"up": -1, "k": -1, "down": 1, "j": 1}
+_PAGES = {"pageup": -1, "pagedown": 1}
+_ENDS = {"home": -1, "g": -1, "end": 1, "G": 1}
+FAR = 1 << 30
+
+
+def press(screen: Screen, key: str, character: str | None, rows: int) -> Pressed:
+    """What a key does. character: what it writes, None for one that writes nothing. rows: those of a page."""
+    screen = screen._replace(message="")
+    if screen.question is not None:
+        return _answer(screen, key, character)
+    name = character if character and character.isprintable() and character != " " else key
+    if name == "q" and screen.mode is Mode.QUEUE:
+        return screen, Quit()
+    if name in ("q", "escape"):
+        return _back(screen)
+    step = _STEPS.get(name, 0) + _PAGES.get(name, 0) * max(1, rows - 1) + _ENDS.get(name, 0) * FAR
+    if step:
+        return _moved(screen, step), None
+    if name == "?":
+        return screen._replace(mode=Mode.HELP, scroll=0), None
+    if name in ("c", "r", "p"):
+        return _act(screen, name)
+    return _turn_to(screen, name)
+
+
+def _back(screen: Screen) -> Pressed:
+    if screen.mode is Mode.QUEUE:
+        return screen._replace(filter=""), Refresh() if screen.filter else None
+    return screen._replace(mode=Mode.QUEUE, scroll=0, details=None, printed=None), None
+
+
+def _moved(screen: Screen, step: int) -> Screen:
+    if screen.mode is Mode.LOG:
+        return screen._replace(scroll=max(0, screen.scroll - step))
+    if screen.mode is not Mode.QUEUE:
+        return screen._replace(scroll=max(0, screen.scroll + step))
+    ids = screen.ids
+    return screen.choose(step + (ids.index(screen.chosen) if screen.chosen in ids else 0))
+
+
+def _turn_to(screen: Screen, name: str) -> Pressed:
+    if name == "/" and screen.mode is Mode.QUEUE:
+        return screen._replace(question=Filter()), Refresh()
+    job_id = screen.chosen if screen.job is None else screen.job.id
+    if job_id is None or name not in ("enter", "l"):
+        return screen, None
+    screen = screen._replace(scroll=0, chosen=job_id)
+    if name == "l":
+        return screen._replace(mode=Mode.LOG, printed=Printed(job_id)), Refresh()
+    return screen._replace(mode=Mode.JOB, details=None), Refresh()
+
+
+def _act(screen: Screen, name: str) -> Pressed:
+    if screen.overview is None or screen.lost:
+        return screen._replace(message="not possible while there is no broker"), None
+    if name == "p":
+        paused = screen.overview.info.paused is not None
+        return screen._replace(question=Confirm("Resume the queue?", Resume()) if paused else Reason()), None
+    job = screen.job
+    if job is None:
+        return screen, None
+    what = f"job {job.id}, {job.type}" + (f" of {job.owner}" if job.owner else "")
+    if name == "c" and job.state.final:
+        return screen._replace(message=f"job {job.id} has ended"), None
+    if name == "r" and not job.state.final:
+        return screen._replace(message=f"job {job.id} has not ended: only a job that has can be retried"), None
+    question = Confirm(f"Cancel {what}?", Cancel(job.id)) if name == "c" else Confirm(f"Retry {what}?", Retry(job.id))
+    return screen._replace(question=question), None
+
+
+def _answer(screen: Screen, key: str, character: str | None) -> Pressed:
+    question = screen.question
+    if isinstance(question, Confirm):
+        wish = question.wish if character in ("y", "Y") else None
+        return screen._replace(question=None), wish
+    typed = screen.filter if isinstance(question, Filter) else question.text if isinstance(question, Reason) else ""
+    if key == "escape":
+        screen = screen._replace(question=None)
+        return (screen._replace(filter=""), Refresh()) if isinstance(question, Filter) else (screen, None)
+    if key == "enter":
+        screen = screen._replace(question=None)
+        return screen, Pause(typed) if isinstance(question, Reason) else None
+    if key == "backspace":
+        typed = typed[:-1]
+    elif character and character.isprintable():
+        typed = (typed + character)[:MAX_REASON_CHARS]
+    if isinstance(question, Reason):
+        return screen._replace(question=Reason(typed)), None
+    return screen._replace(filter=typed, chosen=None), None
