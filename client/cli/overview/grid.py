@@ -9,7 +9,7 @@ from zjobs.client.cli.show.styled import Glyphs, Line, cut, line, padded, width
 
 GAP = "  "
 # What the last column, which has whole sentences, shall have before others give way.
-LAST_COLUMNS = 20
+LAST_COLUMNS = 14
 
 
 class Column(NamedTuple):

@@ -10,21 +10,28 @@ from zjobs.client.cli.overview.grid import Column, Grid
 from zjobs.client.cli.overview.running import running_lines
 from zjobs.client.cli.overview.service import service_lines
 from zjobs.client.cli.overview.snapshot import Overview
-from zjobs.client.cli.show import text
+from zjobs.client.cli.show import format, text
 from zjobs.client.cli.show.styled import BLANK, Glyphs, Line, Span, Style, cut, line
+from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState
+
+# Room for both the name and the type of a job; in less, a job with a name is shown without its type, and people
+# without their host.
+WIDE_COLUMNS = 100
+MOST_OWNER_COLUMNS = 24
 
 _KINDS = (
     Column(right=True),  # its place, or how it ended
     Column(right=True),  # id
+    Column(least=12),  # name
     Column(least=8),  # type
-    Column(least=6, leaves=1),  # owner
+    Column(leaves=1),  # owner
     Column(right=True, leaves=2),  # priority
     Column(),  # when
     Column(),  # what else
 )
-_NEXT = ("#", "ID", "TYPE", "OWNER", "PRIO", "STARTS", "WAITS FOR")
-_ENDED = ("", "", "", "", "", "ENDED", "OUTCOME")
+_NEXT = ("#", "ID", "NAME", "TYPE", "OWNER", "PRIO", "STARTS", "WAITS FOR")
+_ENDED = ("", "", "", "", "", "", "ENDED", "OUTCOME")
 
 
 class Row(NamedTuple):
@@ -61,8 +68,8 @@ def _running(overview: Overview, columns: int, glyphs: Glyphs, later_s: float) -
 
 def _table(overview: Overview, columns: int, glyphs: Glyphs, now_s: float, counted: bool) -> Iterator[Row]:
     coming, delayed, ended = entries(overview, now_s)
-    heads = [_head(words) for words, some in ((_NEXT, coming or delayed), (_ENDED, ended)) if some]
-    cells = {entry.job.id: _cells(entry, glyphs) for entry in (*coming, *delayed, *ended)}
+    heads = [_head(words, columns) for words, some in ((_NEXT, coming or delayed), (_ENDED, ended)) if some]
+    cells = {entry.job.id: _cells(entry, columns, glyphs) for entry in (*coming, *delayed, *ended)}
     grid = Grid(_KINDS, heads, list(cells.values()), columns, glyphs)
     rows = {job_id: Row(grid.line(row), job_id) for job_id, row in cells.items()}
     if coming or delayed:
@@ -81,15 +88,28 @@ def _more(count: int, kind: str, glyphs: Glyphs) -> Iterator[Row]:
         yield Row(line(Span(f"{glyphs.cut} {count:,} more{kind}", Style.FAINT)))
 
 
-def _head(words: Sequence[str]) -> list[Line]:
-    return [line(Span(word, Style.FAINT)) for word in words]
+def _head(words: Sequence[str], columns: int) -> list[Line]:
+    narrow = {"NAME": "JOB"} if columns < WIDE_COLUMNS else {}
+    return [line(Span(narrow.get(word, word), Style.FAINT)) for word in words]
 
 
-def _cells(entry: Entry, glyphs: Glyphs) -> list[Line]:
+def _cells(entry: Entry, columns: int, glyphs: Glyphs) -> list[Line]:
     job = entry.job
-    kind, owner = line(text.printable(job.type)), line(text.printable(job.owner))
+    name, kind = line(text.printable(job.name)), line(text.printable(job.type))
+    if columns < WIDE_COLUMNS:
+        name, kind = name or kind, BLANK
+    owner = line(_owner(job, columns < WIDE_COLUMNS, glyphs))
     priority = line(str(job.priority) if job.priority else "")
-    return [_mark(entry, glyphs), line(str(job.id)), kind, owner, priority, entry.when, entry.what]
+    return [_mark(entry, glyphs), line(str(job.id)), name, kind, owner, priority, entry.when, entry.what]
+
+
+def _owner(job: JobStatus, narrow: bool, glyphs: Glyphs) -> str:
+    """Who submitted it. The mark of what is not verified stays, however narrow the column."""
+    who, most = format.whose(job), MOST_OWNER_COLUMNS
+    mark = "?" if who.endswith("?") and not job.owner else ""
+    if narrow:
+        who, most = who.partition("@")[0].removesuffix(mark) + mark, most // 2
+    return who if text.width(who) <= most else text.cut(who, most - 1 - len(mark)) + glyphs.cut + mark
 
 
 def _mark(entry: Entry, glyphs: Glyphs) -> Line:

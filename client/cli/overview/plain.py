@@ -12,7 +12,7 @@ from zjobs.client.cli.show import format, text
 from zjobs.client.cli.show.styled import plain
 from zjobs.messages.records import JobStatus
 
-HEAD = ("PLACE", "ID", "STATE", "TYPE", "OWNER", "PRIORITY", "WHEN", "REMARK")
+HEAD = ("PLACE", "ID", "STATE", "NAME", "TYPE", "OWNER", "PRIORITY", "WHEN", "REMARK")
 
 
 def plain_lines(overview: Overview, now_s: float) -> list[str]:
@@ -48,7 +48,7 @@ def _entry(entry: Entry, state: str) -> tuple[str, ...]:
 
 
 def _row(job: JobStatus, place: str, state: str, when: str, remark: str) -> tuple[str, ...]:
-    named = (text.printable(job.type), text.printable(job.owner))
+    named = (text.printable(job.name), text.printable(job.type), format.whose(job))
     cells = (place, str(job.id), state, *named, str(job.priority), when, remark)
     return tuple(cell or "-" for cell in cells)
 

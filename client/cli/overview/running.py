@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zjobs.client.cli.overview.snapshot import Limit
-from zjobs.client.cli.show import text
+from zjobs.client.cli.show import format, text
 from zjobs.client.cli.show.styled import Glyphs, Line, Span, Style, bar, cut, flowed, line
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import WorkerState
@@ -29,8 +29,9 @@ def _title(job: JobStatus, worker: WorkerState, glyphs: Glyphs) -> Line:
     lost = worker is not WorkerState.READY
     style = Style.WARNING if lost or job.cancelling or job.stuck_ms is not None else Style.ACTIVE
     parts = [
+        Span(text.printable(job.name), Style.STRONG),
         Span(text.printable(job.type)),
-        Span(text.printable(job.owner)),
+        Span(format.whose(job)),
         Span(f"priority {job.priority}" if job.priority else ""),
     ]
     parts += [Span("worker lost" if worker is WorkerState.ABSENT else "", Style.BAD)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zjobs.client.cli.show.format import whose
 from zjobs.client.cli.top.screen import (
     Cancel,
     Confirm,
@@ -84,7 +85,7 @@ def _act(screen: Screen, name: str) -> Pressed:
     job = screen.job
     if job is None:
         return screen, None
-    what = f"job {job.id}, {job.type}" + (f" of {job.owner}" if job.owner else "")
+    what = f"job {job.id}, {job.name or job.type}" + (f" of {whose(job)}" if whose(job) else "")
     if name == "c" and job.state.final:
         return screen._replace(message=f"job {job.id} has ended"), None
     if name == "r" and not job.state.final:

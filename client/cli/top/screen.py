@@ -170,6 +170,7 @@ class Screen(NamedTuple):
         return overview._replace(running=running, next=coming, delayed=delayed, ended=ended)
 
     def _fits(self, job: JobStatus) -> bool:
-        """Whether a job has each word of the filter in its id, type, owner or state."""
-        said = " ".join((str(job.id), job.type, job.owner, job.state.value, job.message or "")).lower()
+        """Whether a job has each word of the filter in what is known of it."""
+        texts = (str(job.id), job.name, job.type, job.owner, job.submitter, job.state.value, job.message or "")
+        said = " ".join(texts).lower()
         return all(word in said for word in self.filter.lower().split())

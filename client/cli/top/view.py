@@ -36,7 +36,7 @@ _HELP = (
     ("c", "cancel the job"),
     ("r", "retry a job that has ended: submit a copy"),
     ("p", "pause the queue, or resume it"),
-    ("/", "show only jobs with these words in id, type, owner, state or message; Esc shows all"),
+    ("/", "show only jobs with these words in id, name, type, owner, state or message; Esc shows all"),
     ("q, Esc", "go back; in the queue, q ends the program"),
 )
 
@@ -141,7 +141,7 @@ def _title(screen: Screen, columns: int, glyphs: Glyphs) -> list[Line]:
     """What is being followed."""
     job = screen.job
     named = f"job {screen.chosen}" + (
-        f", {text.printable(job.type)}: {job.state.value.replace('_', ' ')}" if job else ""
+        f", {text.printable(job.name or job.type)}: {job.state.value.replace('_', ' ')}" if job else ""
     )
     hint = "End follows" if screen.scroll else "" if job is None or job.state.final else "the newest last"
     return [line(Span(named, Style.STRONG), Span(f" {glyphs.between} {hint}" if hint else "", Style.FAINT)), BLANK]

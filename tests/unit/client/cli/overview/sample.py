@@ -20,13 +20,13 @@ def job(id: int, state: JobState = JobState.QUEUED, type: str = "measure", **fie
 
 WORKER = WorkerInfo(WorkerState.READY, 3_000_000, "lab3", 812, 17, None)
 INFO = InfoReply("j", "zjobs 1", "4", "3", "3.11", 1, 1, "/j", 1, None, None, WORKER, 1_204, 3, 1, 128, 3, 1, Limits())
-RUNNING = job(17, JobState.IN_PROGRESS, elapsed_ms=72_000, fraction=0.42, note="aligning mirror 3", owner="anna")
+RUNNING = job(17, JobState.IN_PROGRESS, elapsed_ms=72_000, fraction=0.42, note="aligning mirror 3", name="red sweep")
 LAMP = "TimeoutError: no lamp"
 ODD = "ValueError: odd wavelength: 531.22 nm"
 NEXT = (
-    job(18, owner="ben", priority=5, ahead=1),
+    job(18, name="blue sweep", owner="ben", priority=5, ahead=1),
     job(19, type="spectrum", owner="anna", ahead=2),
-    job(20, owner="charlotte", ahead=3, attempts=1, max_attempts=3, message=LAMP),
+    job(20, submitter="charlotte@basement-lab-12", ahead=3, attempts=1, max_attempts=3, message=LAMP),
 )
 DELAYED = (
     job(25, type="flaky", attempts=1, max_attempts=3, ready_at=NOW_MS + 28_000, message=LAMP),

@@ -24,60 +24,60 @@ AT_60 = """\
 tcp://127.0.0.1:5570 · worker ready · 1,204 queued
 3 delayed · 128 completed · 3 failed · 1 cancelled
 
-▶ 17  measure · anna
+▶ 17  red sweep · measure
   ━━━━━━━━━━━━━━━━━━━━━╸──────────────────────────────  42 %
   1 min 12 s so far · limit 10 min
   aligning mirror 3
 
-#  ID  TYPE      OWNER   STARTS         WAITS FOR
-1  18  measure   ben
-2  19  spectrum  anna
-3  20  measure   charl…                 attempt 2 of 3, aft…
+#  ID  JOB         OWNER       STARTS         WAITS FOR
+1  18  blue sweep  ben
+2  19  spectrum    anna
+3  20  measure     charlotte?                 attempt 2 of …
 … 1,201 more
-·  25  flaky             in 28 s        attempt 2 of 3, aft…
-·  23  measure   anna    in 1 h 20 min  its delay
+·  25  flaky                   in 28 s        attempt 2 of …
+·  23  measure     anna        in 1 h 20 min  its delay
 … 1 more delayed
 
-                         ENDED          OUTCOME
-✓  16  measure   anna    1 min ago      took 1 min 3 s
-✗  15  measure   ben     2 min ago      ValueError: odd wav…
-–  14  measure   ben     50 min ago     cancelled"""
+                               ENDED          OUTCOME
+✓  16  measure     anna        1 min ago      took 1 min 3 s
+✗  15  measure     ben         2 min ago      ValueError: o…
+–  14  measure     ben         50 min ago     cancelled"""
 AT_120 = """\
 tcp://127.0.0.1:5570 · worker ready · 1,204 queued · 3 delayed · 128 completed · 3 failed · 1 cancelled
 
-▶ 17  measure · anna
+▶ 17  red sweep · measure
   ━━━━━━━━━━━━━━━━━━━━━━━━━───────────────────────────────────  42 %
   1 min 12 s so far · limit 10 min
   aligning mirror 3
 
-#  ID  TYPE      OWNER      PRIO  STARTS         WAITS FOR
-1  18  measure   ben           5
-2  19  spectrum  anna
-3  20  measure   charlotte                       attempt 2 of 3, after TimeoutError: no lamp
+#  ID  NAME        TYPE      OWNER                     PRIO  STARTS         WAITS FOR
+1  18  blue sweep  measure   ben                          5
+2  19              spectrum  anna
+3  20              measure   charlotte@basement-lab…?                       attempt 2 of 3, after TimeoutError: no lamp
 … 1,201 more
-·  25  flaky                      in 28 s        attempt 2 of 3, after TimeoutError: no lamp
-·  23  measure   anna             in 1 h 20 min  its delay
+·  25              flaky                                     in 28 s        attempt 2 of 3, after TimeoutError: no lamp
+·  23              measure   anna                            in 1 h 20 min  its delay
 … 1 more delayed
 
-                                  ENDED          OUTCOME
-✓  16  measure   anna             1 min ago      took 1 min 3 s
-✗  15  measure   ben              2 min ago      ValueError: odd wavelength: 531.22 nm
-–  14  measure   ben              50 min ago     cancelled"""
+                                                             ENDED          OUTCOME
+✓  16              measure   anna                            1 min ago      took 1 min 3 s
+✗  15              measure   ben                             2 min ago      ValueError: odd wavelength: 531.22 nm
+–  14              measure   ben                             50 min ago     cancelled"""
 PLAIN = """\
 broker: tcp://127.0.0.1:5570
 worker: ready
 queued: 1204
 delayed: 3
-PLACE  ID  STATE        TYPE      OWNER      PRIORITY  WHEN            REMARK
-0      17  in_progress  measure   anna       0         for 1 min 12 s  42 % (aligning mirror 3), limit 10 min
-1      18  queued       measure   ben        5         -               -
-2      19  queued       spectrum  anna       0         -               -
-3      20  queued       measure   charlotte  0         -               attempt 2 of 3, after TimeoutError: no lamp
--      25  delayed      flaky     -          0         in 28 s         attempt 2 of 3, after TimeoutError: no lamp
--      23  delayed      measure   anna       0         in 1 h 20 min   its delay
--      16  completed    measure   anna       0         1 min ago       took 1 min 3 s
--      15  failed       measure   ben        0         2 min ago       ValueError: odd wavelength: 531.22 nm
--      14  cancelled    measure   ben        0         50 min ago      cancelled"""
+PLACE  ID  STATE        NAME        TYPE      OWNER                       PRIORITY  WHEN            REMARK
+0      17  in_progress  red sweep   measure   -                           0         for 1 min 12 s  42 % (aligning mirror 3), limit 10 min
+1      18  queued       blue sweep  measure   ben                         5         -               -
+2      19  queued       -           spectrum  anna                        0         -               -
+3      20  queued       -           measure   charlotte@basement-lab-12?  0         -               attempt 2 of 3, after TimeoutError: no lamp
+-      25  delayed      -           flaky     -                           0         in 28 s         attempt 2 of 3, after TimeoutError: no lamp
+-      23  delayed      -           measure   anna                        0         in 1 h 20 min   its delay
+-      16  completed    -           measure   anna                        0         1 min ago       took 1 min 3 s
+-      15  failed       -           measure   ben                         0         2 min ago       ValueError: odd wavelength: 531.22 nm
+-      14  cancelled    -           measure   ben                         0         50 min ago      cancelled"""  # noqa: E501
 
 
 def test_at_60_columns() -> None:
@@ -93,20 +93,29 @@ def test_at_120_columns() -> None:
 def test_in_ascii() -> None:
     """For a terminal that shows nothing else."""
     text = shown(OVERVIEW, 80, ASCII)
-    assert text.isascii() and "\n> 17  measure | anna\n  ####" in text and "\nx  15  " in text
+    assert text.isascii() and "\n> 17  red sweep | measure\n  ####" in text and "\nx  15  " in text
 
 
 def test_elsewhere_than_on_a_terminal() -> None:
     """Each column is there whatever it has, and nothing is cut."""
     assert plain_lines(OVERVIEW, NOW_S) == PLAIN.split("\n")
     (head,) = plain_lines(OVERVIEW._replace(running=None, next=(), delayed=(), ended=()), NOW_S)[4:]
-    assert head.split() == ["PLACE", "ID", "STATE", "TYPE", "OWNER", "PRIORITY", "WHEN", "REMARK"]
+    assert head.split() == ["PLACE", "ID", "STATE", "NAME", "TYPE", "OWNER", "PRIORITY", "WHEN", "REMARK"]
 
 
 @pytest.mark.parametrize("columns", [20, 40, 60, 61, 79, 99, 100, 200, 500])
 def test_no_line_is_too_wide(columns: int) -> None:
     """Whatever is in the jobs, wide characters included."""
-    wide = job(21, ahead=4, type="漢字" * 40, owner="漢字" * 40, priority=-1000, message="漢字" * 100, attempts=1)
+    wide = job(
+        21,
+        ahead=4,
+        type="漢字" * 40,
+        owner="漢字" * 40,
+        name="漢" * 60,
+        priority=-1000,
+        message="漢字" * 100,
+        attempts=1,
+    )
     info = INFO._replace(read_only="the disk is full: " * 9, worker=WORKER._replace(warning="漢" * 300))
     overview = OVERVIEW._replace(next=(*OVERVIEW.next, wide), info=info, running=RUNNING._replace(note="漢" * 300))
     assert max(width(row.line) for row in page(overview, columns, UNICODE, NOW_S)) <= columns
@@ -114,7 +123,7 @@ def test_no_line_is_too_wide(columns: int) -> None:
 
 def test_nothing_acts_on_the_terminal() -> None:
     """Control characters in whatever a job or a client has written are shown as escapes, in both forms."""
-    evil = {"type": EVIL, "owner": EVIL, "message": EVIL, "note": EVIL, "attempts": 1}
+    evil = {"type": EVIL, "name": EVIL, "submitter": EVIL, "message": EVIL, "note": EVIL, "attempts": 1}
     jobs = (job(1, ahead=1, **evil), job(2, ready_at=NOW_MS, **evil), job(3, JobState.FAILED, ended_at=1, **evil))
     info = INFO._replace(paused=Paused(1, EVIL), read_only=EVIL, warnings=(EVIL,))
     overview = OVERVIEW._replace(
@@ -139,10 +148,10 @@ STATES = [
     (IDLE, "\n\njob 17 of somebody else runs"),
     (
         OVERVIEW._replace(running=RUNNING._replace(fraction=None, note=None)),
-        "anna\n  1 min 12 s so far · limit 10 min\n",
+        "measure\n  1 min 12 s so far · limit 10 min\n",
     ),
     (OVERVIEW._replace(running=RUNNING._replace(stuck_ms=4_000)), " · no liveness for 4 s\n"),
-    (OVERVIEW._replace(running=RUNNING._replace(cancelling=True)), "▶ 17  measure · anna · being cancelled\n"),
+    (OVERVIEW._replace(running=RUNNING._replace(cancelling=True)), "▶ 17  red sweep · measure · being cancelled\n"),
     (OVERVIEW._replace(limit=OVERVIEW.limit and OVERVIEW.limit._replace(limit_ms=None)), "so far · no limit\n"),
     (OVERVIEW._replace(limit=None), "1 min 12 s so far\n"),
     (OVERVIEW._replace(info=INFO._replace(paused=Paused(1, "lens cap"))), "\npaused: lens cap\n"),

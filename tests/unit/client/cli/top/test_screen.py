@@ -131,7 +131,14 @@ def test_pages_and_back() -> None:
 
 def test_the_filter() -> None:
     """Each of its words is in the id, the type, the owner, the state or the message of a job."""
-    for typed, ids in (("spectrum", [19]), ("BEN failed", [15]), ("anna que", [19, 23]), ("nobody", [])):
+    for typed, ids in (
+        ("spectrum", [19]),
+        ("charlotte 20", [20]),
+        ("red", [17]),
+        ("BEN failed", [15]),
+        ("anna que", [19, 23]),
+        ("nobody", []),
+    ):
         screen = after(["/", *typed, "enter"])[0]
         assert screen.ids == ids and screen.question is None
         assert not any("more" in line for line in lines(screen))
@@ -179,21 +186,21 @@ AT_60_20 = """\
 tcp://127.0.0.1:5570 · worker ready · 1,204 queued
 3 delayed · 128 completed · 3 failed · 1 cancelled
 
-▌ ▶ 17  measure · anna
+▌ ▶ 17  red sweep · measure
 ▌   ━━━━━━━━━━━━━━━━━━━━━─────────────────────────────  42 %
 ▌   1 min 12 s so far · limit 10 min
 ▌   aligning mirror 3
 
-  #  ID  TYPE      STARTS         WAITS FOR
-  1  18  measure
+  #  ID  JOB         STARTS         WAITS FOR
+  1  18  blue sweep
   2  19  spectrum
-  3  20  measure                  attempt 2 of 3, after Tim…
+  3  20  measure                    attempt 2 of 3, after T…
   … 1,201 more
-  ·  25  flaky     in 28 s        attempt 2 of 3, after Tim…
-  ·  23  measure   in 1 h 20 min  its delay
+  ·  25  flaky       in 28 s        attempt 2 of 3, after T…
+  ·  23  measure     in 1 h 20 min  its delay
   … 1 more delayed
 
-                   ENDED          OUTCOME
+                     ENDED          OUTCOME
 
 Enter open  c cancel  r retry  p pause  ? help  q quit"""
 
@@ -276,12 +283,12 @@ def test_the_page_of_a_job() -> None:
 def test_the_page_of_what_is_printed() -> None:
     """Its end, or from where one has scrolled to."""
     shown = lines(FOLLOWED, 80, 20)
-    assert shown[3] == "job 17, measure: in progress · the newest last" and shown[16:18] == [
+    assert shown[3] == "job 17, red sweep: in progress · the newest last" and shown[16:18] == [
         "漢" * 40,
         "漢" * 10 + "\\x1b[2J",
     ]
     scrolled = lines(after(["up"] * 3, FOLLOWED)[0], 80, 20)
-    assert scrolled[3] == "job 17, measure: in progress · End follows" and scrolled[17] == "line 99"
+    assert scrolled[3] == "job 17, red sweep: in progress · End follows" and scrolled[17] == "line 99"
     assert lines(after(["home"], FOLLOWED)[0], 80, 20)[5] == "line 0"
 
 
