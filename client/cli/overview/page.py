@@ -51,8 +51,9 @@ def page(overview: Overview, columns: int, glyphs: Glyphs, now_s: float, later_s
 def body(
     overview: Overview, columns: int, glyphs: Glyphs, now_s: float, later_s: float, counted: bool = True
 ) -> list[Row]:
-    """The jobs alone. counted: say how many more there are."""
-    return [*_running(overview, columns, glyphs, later_s), *_table(overview, columns, glyphs, now_s, counted)]
+    """The jobs alone. counted: say how many more there are, and that nothing runs."""
+    running = _running(overview, columns, glyphs, later_s) if counted or overview.running is not None else ()
+    return [*running, *_table(overview, columns, glyphs, now_s, counted)]
 
 
 def _running(overview: Overview, columns: int, glyphs: Glyphs, later_s: float) -> Iterator[Row]:

@@ -13,12 +13,13 @@ import pytest
 from zjobs.client.__main__ import main
 from zjobs.client.cli import wait
 from zjobs.client.cli.usage import COMMANDS
+from zjobs.client.job import Watch
 from zjobs.client.protocol.events import watch
 from zjobs.messages import values
 from zjobs.messages.records import Limits
 from zjobs.messages.requests.changes import Submit, SubmitReply
 from zjobs.messages.requests.ops import Error
-from zjobs.messages.requests.queries import Schema, Status
+from zjobs.messages.requests.queries import Schema
 from zjobs.messages.states import ErrorCode, JobState, WorkerState
 
 QUEUED, RUNNING, COMPLETED, FAILED = (
@@ -487,12 +488,13 @@ def test_batch_with_a_lost_broker(run: Run, broker: Any, monkeypatch: pytest.Mon
     monkeypatch.setattr("zjobs.client.client.PATIENCE_S", 0.2)
     monkeypatch.setattr("zjobs.client.client.Client.__init__.__defaults__", (None, 5.0, 0.2, None, None))
 
-    def gone_after_the_first_status(request: Any) -> Any:
-        if isinstance(request, Status):
-            broker._ending.set()
-        return broker.answer(request)
+    usual = Watch.next
 
-    broker.script = [gone_after_the_first_status] * 50  # a slow answer makes the client ask again
+    def gone_after_the_first_status(watching: Watch, seconds: float) -> Any:
+        broker._ending.set()
+        return usual(watching, seconds)
+
+    monkeypatch.setattr(Watch, "next", gone_after_the_first_status)
     ran = run("batch", "reverse", "x")
     broker.stop()
     broker.start()
