@@ -40,7 +40,7 @@ class Config(NamedTuple):
 # A handshake with keys is a third of a millisecond of an I/O thread, for which its other connections wait: with one
 # thread, 3,000 new connections held up everybody's requests for half a second. Without keys nothing is computed there,
 # and more threads would only wake each other.
-IO_THREADS_WITH_KEYS = 4
+IO_THREADS_WITH_KEYS = 8
 
 
 class CannotBind(Exception):
