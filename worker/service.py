@@ -41,6 +41,7 @@ log = logging.getLogger("zworker")
 MESSAGES_A_TURN = 256
 TOPIC_BYTES = 1024
 LINGER_MS = 500
+_POLLIN = int(zmq.POLLIN)
 SLOW_START_MS = 10_000
 # To be woken by the end of each of many short jobs costs as much as running it; so their ends gather for this long.
 GATHER_S = 0.0002
@@ -285,11 +286,14 @@ class _Loop:
 
 
 def _waiting(sock: zmq.Socket[bytes]) -> list[bytes]:
-    """Yields at most `most` waiting messages."""
+    """The messages that wait, at most MESSAGES_A_TURN."""
     frames: list[bytes] = []
     with contextlib.suppress(zmq.Again):
-        while len(frames) < MESSAGES_A_TURN:
-            frames.append(sock.recv(zmq.NOBLOCK))
+        frames.append(sock.recv(zmq.NOBLOCK))
+        # Most often that was all. To ask costs half as much as the exception, but more than reading the next one does.
+        if int(sock.getsockopt(zmq.EVENTS)) & _POLLIN:
+            while len(frames) < MESSAGES_A_TURN:
+                frames.append(sock.recv(zmq.NOBLOCK))
     return frames
 
 

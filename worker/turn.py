@@ -203,17 +203,18 @@ class Turn:
                 self._next_incarnation = self._new_incarnation()
 
     def _act(self, now_ms: Ms) -> list[bytes]:
-        """Does what is to be done, until there is nothing; returns what is to be sent."""
+        """Does what is to be done, until nothing more follows from it; returns what is to be sent."""
         frames: list[bytes] = []
         for _ in range(MOST_ROUNDS):
-            effects = self.speaker.turn(now_ms)
-            if not effects:
-                return frames
-            for effect in effects:
+            done = False
+            for effect in self.speaker.turn(now_ms):
                 if isinstance(effect, e.Publish):
                     frames.append(codec.encode(effect.message))
                 else:
                     self._do(effect, now_ms)
+                    done = True
+            if not done:
+                return frames
         raise AssertionError("a turn that does not end")
 
     def _do(self, effect: e.Deed, now_ms: Ms) -> None:
