@@ -23,7 +23,17 @@ from zjobs.client.protocol.schemas import Schemas
 from zjobs.client.protocol.waiting import Ends
 from zjobs.client.settings import PATIENCE_S
 from zjobs.messages.records import JobStatus, Paused
-from zjobs.messages.requests.changes import CancelReply, ForgetReply, Pause, PauseReply, Resume, ResumeReply
+from zjobs.messages.requests.changes import (
+    CancelReply,
+    ForgetReply,
+    NewJob,
+    Pause,
+    PauseReply,
+    Resume,
+    ResumeReply,
+    SubmitReply,
+)
+from zjobs.messages.requests.ops import OPERATION_OF
 from zjobs.messages.requests.queries import (
     Hello,
     HelloReply,
@@ -184,6 +194,18 @@ class AsyncClient(AsyncFlowRunner):
         while pages.more:
             for job in await self._run(pages.next()):
                 yield job
+
+    # --- pass on -------------------------------------------------------------------------------------------
+
+    async def ask(self, request: Any, *, timeout: float | None = None) -> Any:
+        """Send a request of the protocol as it is, and return its reply. For programs that pass requests on."""
+        return await self._ask(request, OPERATION_OF[type(request)].reply, timeout)
+
+    async def submit_together(
+        self, jobs: Sequence[tuple[NewJob, Any]], request_key: str, make: submission.Make = submission.checked
+    ) -> SubmitReply:
+        """Queue jobs of whatever types in one request, all or none: each job but for its data, and that."""
+        return await self._run(submission.submit_together(self.schemas, jobs, request_key, make))
 
     # --- control -------------------------------------------------------------------------------------------
 

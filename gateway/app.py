@@ -8,10 +8,13 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from zjobs.gateway import problems
+from zjobs.gateway.api.routes import ROUTES
 from zjobs.gateway.config import Config
 from zjobs.gateway.identity.identity import opened
 from zjobs.gateway.identity.routes import own, users
 from zjobs.gateway.services import Services
+from zjobs.gateway.web import docs_page, documents
+from zjobs.gateway.web.body_limit import BodyLimit
 from zjobs.program.version import VERSION
 
 
@@ -28,13 +31,19 @@ def create_app(config: Config) -> FastAPI:
         try:
             async with opened(config) as app.state.identity:
                 yield
+                services.end_streams()
         finally:
-            services.close()
+            await services.close()
 
-    app = FastAPI(title="zjobs", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    always = documents.fails(*documents.ALWAYS)
+    app = FastAPI(title="zjobs", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None, responses=always)
     app.state.config = config
     app.state.services = services
-    app.add_exception_handler(problems.Problem, problems.answer)
-    app.include_router(own.ROUTES)
-    app.include_router(users.ROUTES)
+    app.add_middleware(BodyLimit)
+    problems.install(app)
+    app.include_router(ROUTES)
+    for routes in (own.ROUTES, users.ROUTES):
+        app.include_router(routes, responses=documents.fails(409))
+    docs_page.install(app)
+    documents.describe(app)
     return app

@@ -35,7 +35,8 @@ def run(argv: Sequence[str]) -> int:
         logs.start(values["--log-level"], "zgateway")
         with _listening(config) as listener:
             password = asyncio.run(prepare(config))
-            serve(create_app(config), listener, lambda listener: _say_ready(listener, password))
+            app = create_app(config)
+            serve(app, listener, lambda listener: _say_ready(listener, password), app.state.services.end_streams)
     except UsageError as error:
         return _refused(USAGE_ERROR, f"{error}")
     except ZjobsError as error:

@@ -13,18 +13,26 @@ FAREWELL_S = 10
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], stopping: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
+        self._stopping = stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._ready()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping()  # before the server waits for all answers: a stream would never end by itself
+        await super().shutdown(sockets)
 
-def serve(app: FastAPI, listener: socket.socket, ready: Callable[[socket.socket], None]) -> None:
-    """Answer requests at `listener` until a signal ends it; call `ready` when it begins."""
+
+def serve(
+    app: FastAPI, listener: socket.socket, ready: Callable[[socket.socket], None], stopping: Callable[[], None]
+) -> None:
+    """Answer requests at `listener` until a signal ends it. `ready` is called when it begins, `stopping` before the
+    last answers are waited for."""
     config = uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=FAREWELL_S, server_header=False
     )
-    _Server(config, lambda: ready(listener)).run([listener])
+    _Server(config, lambda: ready(listener), stopping).run([listener])

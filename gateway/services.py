@@ -1,11 +1,13 @@
-"""The services that the gateway offers: a client for each, which all requests share."""
+"""The services that the gateway offers: a client and the events of each, which all requests share."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from zjobs.client import AsyncClient
 from zjobs.client import services as configured
+from zjobs.gateway.events.hub import Hub
 from zjobs.gateway.problems import Problem
 
 # The name of the only service where none is configured.
@@ -19,6 +21,8 @@ class Services:
         known = configured.load(None if file is None else str(file))
         self._configured = {} if known is None else known.named
         self._clients: dict[str, AsyncClient] = {}
+        self._hubs: dict[str, Hub] = {}
+        self._running: list[asyncio.Task[None]] = []
 
     @property
     def names(self) -> list[str]:
@@ -26,21 +30,36 @@ class Services:
         return list(self._configured) or [DEFAULT]
 
     def open(self) -> None:
-        """Make the clients; each connects when it is first asked. Raises BadKeyFile and BadAddress."""
+        """Connect to the brokers and watch them. Raises BadKeyFile and BadAddress."""
         for name, service in self._configured.items():
             self._clients[name] = AsyncClient(service.broker, key=service.key)
         if not self._configured:
             self._clients[DEFAULT] = AsyncClient()
+        self._hubs = {name: Hub(client) for name, client in self._clients.items()}
+        self._running = [asyncio.create_task(hub.run()) for hub in self._hubs.values()]
 
-    def close(self) -> None:
-        """Close the clients' connections."""
+    def end_streams(self) -> None:
+        """End all event streams: the gateway is about to stop."""
+        for hub in self._hubs.values():
+            hub.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
         for client in self._clients.values():
             client.close()
-        self._clients.clear()
 
     def client(self, name: str) -> AsyncClient:
         """Return the client of a service. Raises Problem 404."""
-        try:
-            return self._clients[name]
-        except KeyError:
-            raise Problem(404, "no_such_service", f"there is no service {name}") from None
+        return self._clients[self._known(name)]
+
+    def hub(self, name: str) -> Hub:
+        """Return the events of a service. Raises Problem 404."""
+        return self._hubs[self._known(name)]
+
+    def _known(self, name: str) -> str:
+        if name not in self._clients:
+            raise Problem(404, "no_such_service", f"there is no service {name}")
+        return name

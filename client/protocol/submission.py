@@ -206,6 +206,31 @@ def submit(schemas: Schemas, like: NewJob, data: Any, request_key: str, submitte
     return reply
 
 
+def submit_together(
+    schemas: Schemas, jobs: Sequence[tuple[NewJob, Any]], request_key: str, make: Make = checked
+) -> Flow[SubmitReply]:
+    """Submits jobs of whatever types in one request, all or none: each job but for its data, and what that is made of.
+
+    Raises TooLarge for what is too much for one request.
+    """
+    makers = {like.type: Maker(schemas, NewJob(like.type), make) for like, _ in jobs}
+    for attempt in range(1, MOST_CHANGES + 1):
+        made = []
+        for like, given in jobs:
+            made.append(like._replace(data=(yield from makers[like.type].job(given)).data))
+        yield from _check_sizes(made)
+        checked_by = tuple(each for maker in makers.values() for each in maker.checked_by)
+        try:
+            reply: SubmitReply = yield from _promised(Submit(request_key, tuple(made), checked_by), SubmitReply)
+            break
+        except errors.SchemaChanged:
+            if attempt == MOST_CHANGES:
+                raise
+            for maker in makers.values():
+                yield from maker.renew()
+    return reply
+
+
 def submit_many(
     schemas: Schemas, like: NewJob, datas: Iterable[Any], request_key: str, submitter: str
 ) -> Flow[list[SubmitReply]]:
@@ -273,6 +298,20 @@ def _promised(request: Submit | Retry, kind: type) -> Flow[Any]:
 
 def _job_bytes(job: NewJob) -> int:
     return len(job.type + job.name + job.comment) * 4 + len(job.data or b"") + JOB_OVERHEAD_BYTES
+
+
+def _check_sizes(jobs: list[NewJob]) -> Flow[None]:
+    """Raises TooLarge for jobs that do not fit into one request."""
+    size = sum(map(_job_bytes, jobs))
+    if size <= SMALL_BYTES and len(jobs) == 1:
+        return
+    limits = (yield Ask(Hello(), HelloReply)).limits
+    for job in jobs:
+        _check_size(job, _job_bytes(job), limits)
+    if len(jobs) > limits.request_jobs:
+        raise errors.TooLarge(f"one request makes at most {limits.request_jobs} jobs, not {len(jobs)}")
+    if size + REQUEST_OVERHEAD_BYTES > limits.request_bytes:
+        raise errors.TooLarge(f"the jobs need a request of {size} bytes; the limit is {limits.request_bytes}")
 
 
 def _check_size(job: NewJob, job_bytes: int, limits: Limits) -> None:

@@ -18,16 +18,19 @@ testing                       client
 gateway.cli                   gateway.usage gateway.app gateway.server gateway.identity gateway client client.errors
                               program program.cli
 gateway.usage                 program program.cli
-gateway.app                   gateway.api gateway.events gateway.identity.routes gateway.identity gateway client
-                              program messages
+gateway.app                   gateway.api gateway.services gateway.web gateway.identity.routes gateway.identity gateway
+                              program
 gateway.server                gateway program
-gateway.api                   gateway.events gateway.identity gateway client program messages
-gateway.events                client messages
+gateway.api                   gateway.services gateway.events gateway.web gateway.identity gateway client
+                              client.protocol client.errors messages.requests messages
+gateway.services              gateway.events gateway client client.services
+gateway.events                gateway.web client client.protocol.events client.errors messages
+gateway.web                   gateway client.protocol program.schema messages
 gateway.identity.routes       gateway.identity gateway messages
 gateway.identity.migrations   gateway.identity
 gateway.identity.migrations.versions
 gateway.identity              gateway program messages
-gateway                       client client.services
+gateway                       client.errors messages
 
 client.cli.main               client.cli.call client.cli.usage client.cli.exit_codes client.cli.show client client.net
                               client.errors program.cli

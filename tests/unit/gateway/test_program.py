@@ -52,7 +52,7 @@ async def test_services_are_those_of_the_configuration(tmp_path: Path) -> None:
     with pytest.raises(Problem) as raised:
         services.client("lathe")
     assert raised.value.status == 404
-    services.close()
+    await services.close()
 
 
 async def test_without_a_configuration_there_is_one_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +62,7 @@ async def test_without_a_configuration_there_is_one_service(tmp_path: Path, monk
     services = Services()
     services.open()
     assert services.names == ["default"] and services.client("default").address == "tcp://127.0.0.1:7"
-    services.close()
+    await services.close()
 
 
 def test_a_configuration_with_a_mistake(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ async def start(how: Config, clock: Clock) -> AsyncIterator[Gateway]:
     async with opened(how, lambda: clock.wall, lambda: clock.mono) as identity:
         app = FastAPI()
         app.state.identity = identity
-        app.add_exception_handler(problems.Problem, problems.answer)
+        problems.install(app)
         app.include_router(own.ROUTES)
         app.include_router(users.ROUTES)
         async with AsyncClient(transport=ASGITransport(app), base_url="http://gateway") as http:

@@ -1,0 +1,151 @@
+"""Jobs: submit, list, ask, cancel, retry, forget."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from zjobs.client.protocol.job import NO_DATA, gone
+from zjobs.gateway.api.asking import Client, Id, Limit, RequestKey, ServiceName
+from zjobs.gateway.problems import Problem
+from zjobs.gateway.web.answers import answer
+from zjobs.gateway.web.documents import content, fails, returns
+from zjobs.gateway.web.json_values import from_json
+from zjobs.gateway.web.records import plain
+from zjobs.messages.fields import (
+    MAX_COMMENT_CHARS,
+    MAX_DURATION_MS,
+    MAX_ID,
+    MAX_JOB_NAME_CHARS,
+    MAX_PRIORITY,
+    MAX_TYPE_CHARS,
+)
+from zjobs.messages.records import JobStatus
+from zjobs.messages.requests.changes import (
+    Cancel,
+    CancelReply,
+    Forget,
+    ForgetReply,
+    NewJob,
+    Retry,
+    RetryReply,
+    SubmitReply,
+)
+from zjobs.messages.requests.queries import List, ListReply, Show, ShowReply, Status, StatusReply
+from zjobs.messages.states import JobState
+from zjobs.messages.units import JobId
+
+ROUTES = APIRouter(tags=["jobs"])
+
+
+class JobBody(BaseModel):
+    """A job to queue. Without `data` it has none, which is not the same as null."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    type: str = Field(min_length=1, max_length=MAX_TYPE_CHARS)
+    data: Any = NO_DATA
+    priority: int = Field(0, ge=-MAX_PRIORITY, le=MAX_PRIORITY)
+    delay_ms: int = Field(0, ge=0, le=MAX_DURATION_MS)
+    time_limit_ms: int | None = Field(None, ge=1, le=MAX_DURATION_MS)
+    name: str = Field("", max_length=MAX_JOB_NAME_CHARS)
+    comment: str = Field("", max_length=MAX_COMMENT_CHARS)
+
+    def like(self) -> NewJob:
+        """Return the job but for its data."""
+        return NewJob(**{field: getattr(self, field) for field in NewJob._fields if field != "data"})
+
+
+@ROUTES.post(
+    "/jobs",
+    status_code=201,
+    responses=returns(SubmitReply, "The jobs are on disk.", 201, ("Location",)) | fails(409, 413),
+)
+async def submit(
+    service: ServiceName,
+    client: Client,
+    key: RequestKey,
+    body: JobBody | Annotated[list[JobBody], Field(min_length=1)],
+) -> Response:
+    """Queue one job, or several of a list, all or none. `Location` is the first of them."""
+    jobs = body if isinstance(body, list) else [body]
+    reply = await client.submit_together([(job.like(), job.data) for job in jobs], key, from_json)
+    return answer(reply, 201, {"Location": _url(service, reply.first_id)})
+
+
+@ROUTES.get("/jobs", responses=returns(ListReply, "A page of jobs, which may be empty and yet not be the last."))
+async def list_jobs(
+    client: Client,
+    state: JobState | None = None,
+    type: Annotated[str | None, Query(min_length=1, max_length=MAX_TYPE_CHARS)] = None,
+    limit: Limit = 100,
+    before: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only jobs with smaller ids.")] = None,
+) -> Response:
+    """Jobs, newest first. For the next page, send the reply's `before`; null there: this was the last."""
+    return answer(await client.ask(List(state, type, limit, None if before is None else JobId(before))))
+
+
+@ROUTES.get("/jobs/{id}", responses=returns(JobStatus, "The job's status.") | fails(410))
+async def status(client: Client, id: Id) -> Response:
+    """One job: where it is, or how it ended."""
+    return answer(_only(await client.ask(Status((JobId(id),)))))
+
+
+@ROUTES.get(
+    "/jobs/{id}/show", responses=returns(ShowReply, "The job, and each run that did not complete it.") | fails(410)
+)
+async def show(client: Client, id: Id) -> Response:
+    """Everything that is known of a job but its data and result."""
+    return answer(await client.ask(Show(JobId(id))))
+
+
+@ROUTES.post(
+    "/jobs/{id}/cancel",
+    responses=returns(JobStatus, "The job is cancelled.")
+    | returns(JobStatus, "The job is told to end, and has not yet.", 202)
+    | fails(409, 410),
+)
+async def cancel(client: Client, id: Id) -> Response:
+    """Cancel a job. One that runs ends soon after; 409 if it has ended already, and not by a cancel."""
+    job = _only(await client.ask(Cancel((JobId(id),))))
+    if job.state is JobState.CANCELLED:
+        return answer(job)
+    if job.state.final:
+        raise Problem(409, "ended", f"job {id} has {job.state.value} already", job=plain(job))
+    return answer(job, 202)
+
+
+@ROUTES.post(
+    "/jobs/{id}/retry",
+    status_code=201,
+    responses=returns(RetryReply, "A copy is queued.", 201, ("Location",)) | fails(409, 410, 413),
+)
+async def retry(service: ServiceName, client: Client, key: RequestKey, id: Id) -> Response:
+    """Queue a copy of a job that has ended. `Location` is the copy."""
+    reply = await client.ask(Retry(key, (JobId(id),)))
+    return answer(reply, 201, {"Location": _url(service, reply.first_id)})
+
+
+@ROUTES.delete("/jobs/{id}", status_code=204, responses=content({}, "The job is dropped.", 204) | fails(409, 410))
+async def forget(client: Client, id: Id) -> Response:
+    """Drop a job that has ended, with its data, result and output."""
+    reply: ForgetReply = await client.ask(Forget((JobId(id),)))
+    for missing in reply.missing:
+        raise gone(missing)
+    if reply.kept:
+        raise Problem(409, "not_finished", f"job {id} has not ended yet; cancel it first")
+    return Response(status_code=204)
+
+
+def _only(reply: StatusReply | CancelReply) -> JobStatus:
+    """The one job that was asked for. Raises NotFound or Expired."""
+    for missing in reply.missing:
+        raise gone(missing)
+    return reply.jobs[0]
+
+
+def _url(service: str, id: int) -> str:
+    return f"/api/v1/services/{service}/jobs/{id}"

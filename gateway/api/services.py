@@ -1,0 +1,73 @@
+"""Services, and what can be asked of each: its types, and the state of its broker."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from zjobs.client.errors import UnknownType
+from zjobs.gateway.api.asking import Asker, Client, TypeName, services_of
+from zjobs.gateway.events.hub import ServiceState
+from zjobs.gateway.web.answers import answer, answer_json
+from zjobs.gateway.web.documents import content, returns
+from zjobs.gateway.web.media import JSON
+from zjobs.gateway.web.records import plain, reference
+from zjobs.messages.fields import Text
+from zjobs.messages.records import TaskType
+from zjobs.messages.requests.queries import Info, InfoReply, Types, TypesReply
+
+LIST = APIRouter(tags=["service"])
+ROUTES = APIRouter(tags=["service"])
+
+
+class NamedService(NamedTuple):
+    """A service, and how things are there."""
+
+    name: Text
+    state: ServiceState
+
+
+class ServiceList(NamedTuple):
+    """The services of this gateway, in the order of its configuration."""
+
+    services: tuple[NamedService, ...]
+
+
+@LIST.get("/services", responses=returns(ServiceList, "All services."))
+async def list_services(request: Request, _: Asker) -> Response:
+    """The services, and whether each is there."""
+    services = services_of(request)
+    return answer(ServiceList(tuple(NamedService(name, services.hub(name).state) for name in services.names)))
+
+
+@ROUTES.get("/info", responses=returns(InfoReply, "Versions, counts, limits, the worker."))
+async def info(client: Client) -> Response:
+    """The state of broker, journal, queue and worker."""
+    return answer(await client.ask(Info()))
+
+
+@ROUTES.get("/types", responses=returns(TypesReply, "The types that the worker has."))
+async def types(client: Client) -> Response:
+    """The types of jobs that the worker runs."""
+    return answer(await client.ask(Types()))
+
+
+_TYPE = {
+    "allOf": [reference(TaskType)],
+    "properties": {"schema": {"type": ["object", "null"], "description": "JSON Schema of its parameters."}},
+    "required": ["schema"],
+}
+
+
+@ROUTES.get("/types/{type}", responses=content({JSON: _TYPE}, "The type. `schema` is null when it has none."))
+async def one_type(client: Client, type: TypeName) -> Response:
+    """A type, and what its jobs take, as a JSON Schema."""
+    known: TypesReply = await client.ask(Types())
+    for each in known.types:
+        if each.name == type:
+            schema: dict[str, Any] | None = await client.schema(type, each.schema_digest)
+            return answer_json(plain(each) | {"schema": schema})
+    names = ", ".join(each.name for each in known.types) or "none"
+    raise UnknownType(f"there is no type {type}; the worker has {names}")

@@ -1,0 +1,1 @@
+"""The events of services, as server-sent events."""

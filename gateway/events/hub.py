@@ -1,0 +1,215 @@
+"""One watch of each service, and the streams that show what it hears: however many they are, the broker has one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, NamedTuple
+
+from zjobs.client.aio import AsyncClient
+from zjobs.client.aio_job import AsyncWatch
+from zjobs.client.errors import ZjobsError
+from zjobs.client.protocol.events.watch import WatchEvent
+from zjobs.gateway.events.stream import Entry, Kept, Subject
+from zjobs.gateway.web.records import plain
+from zjobs.messages.records import JobStatus, Paused
+from zjobs.messages.states import WorkerState
+
+HEARTBEAT_S = 15.0
+RETRY_MS = 2_000  # how soon a client comes back
+# After the watch failed for good: the broker has been away for long, or has another journal.
+BEGIN_AGAIN_S = 1.0
+# Streams are woken together, and not more often than this for each of them: each wake-up costs about as much.
+WAKE_S = 0.0002
+# What one stream is sent at once; a reader that is slower than the events misses some, and is told to resync.
+MOST_AT_ONCE = 500
+
+log = logging.getLogger("zjobs.gateway")
+
+
+class ServiceState(NamedTuple):
+    """Whether a service's broker can be reached; the last that is known of its worker and of a pause."""
+
+    reachable: bool = False
+    worker: WorkerState | None = None
+    paused: Paused | None = None
+
+
+class Hub:
+    """The events of one service, from `run` until `close`."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+        self._kept = Kept(secrets.token_hex(4))
+        self._streams: set[Stream] = set()
+        self._state = ServiceState()
+        self._wake_due = False
+        self._closed = False
+
+    @property
+    def state(self) -> ServiceState:
+        """What is known of the service."""
+        return self._state
+
+    async def run(self) -> None:
+        """Watch the service until cancelled, whatever becomes of it."""
+        while True:
+            try:
+                async with self._client.watch() as watch:
+                    self._begin(watch)
+                    while True:
+                        event = await watch.next()
+                        if event is not None:
+                            self._hear(event)
+            except ZjobsError as error:
+                if self._state.reachable:
+                    log.warning("the events of %s are lost: %s", self._client.address, error)
+                self._tell_service(reachable=False)
+            await asyncio.sleep(BEGIN_AGAIN_S)
+
+    def close(self) -> None:
+        """End all streams, and those that come later at once."""
+        self._closed = True
+        for stream in self._streams:
+            stream.end()
+
+    # --- what the watch hears ---------------------------------------------------------------------------------
+
+    def _begin(self, watch: AsyncWatch) -> None:
+        """What came before is not known, so nobody can go on from there."""
+        self._kept = Kept(secrets.token_hex(4))
+        self._wake()
+        self._tell_service(reachable=True, worker=watch.worker, paused=watch.service and watch.service.paused)
+
+    def _hear(self, event: WatchEvent) -> None:
+        if event.job is not None:
+            self._tell("job", plain(event.job), event.job)
+        elif event.link is not None:
+            self._tell_service(reachable=event.link)
+        elif event.service is not None:
+            self._tell_service(worker=event.service.worker, paused=event.service.paused)
+
+    def _tell_service(self, **changed: Any) -> None:
+        state = self._state._replace(**changed)
+        if state != self._state:
+            self._state = state
+            self._tell("service", plain(state))
+
+    def _tell(self, kind: str, value: Any, job: JobStatus | None = None) -> None:
+        self._kept.add(kind, value, job)
+        if self._streams and not self._wake_due:
+            self._wake_due = True
+            asyncio.get_running_loop().call_later(WAKE_S * len(self._streams), self._wake)
+
+    def _wake(self) -> None:
+        self._wake_due = False
+        for stream in self._streams:
+            stream.wake()
+
+    # --- for the streams -----------------------------------------------------------------------------------------
+
+    @property
+    def kept(self) -> Kept:
+        """The last events."""
+        return self._kept
+
+    @contextlib.contextmanager
+    def waking(self, stream: Stream) -> Iterator[None]:
+        """While it lasts, the stream is woken when there may be something to send."""
+        self._streams.add(stream)
+        if self._closed:
+            stream.end()
+        try:
+            yield
+        finally:
+            self._streams.discard(stream)
+
+
+class Stream:
+    """What one client is sent: pieces of text, by `async for`.
+
+    It goes on after the event `last_id`, or begins now if that is empty.
+    """
+
+    def __init__(self, hub: Hub, subject: Subject, last_id: str) -> None:
+        self._hub = hub
+        self._subject = subject
+        number = hub.kept.number_of(last_id)
+        self.goes_on = number is not None
+        self._kept = hub.kept
+        self._number = hub.kept.last if number is None else number
+        self._lost = bool(last_id) and number is None
+        self._present: tuple[str, Any] | None = None
+        self._is_last = False
+        self._told = (-1, -1)  # version and progress of the job, in a stream about one
+        self._ended = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def begin_with(self, kind: str, value: ServiceState | JobStatus) -> None:
+        """Send this event first: how things are at present. Of a job, only what is newer follows."""
+        self._present = kind, plain(value)
+        if isinstance(value, JobStatus):
+            self._told = value.version, value.progress
+            self._is_last = value.state.final
+
+    def wake(self) -> None:
+        """There may be something to send."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def end(self) -> None:
+        """Send nothing more."""
+        self._ended = True
+        self.wake()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield what is to be sent, until the stream ends. Heartbeats show proxies and clients that it lives."""
+        clock = asyncio.get_running_loop().time
+        with self._hub.waking(self):
+            yield b"retry: %d\n\n" % RETRY_MS
+            heartbeat_at = clock() + HEARTBEAT_S
+            while not self._ended:
+                if text := self.next() or (self._kept.heartbeat(self._number) if clock() >= heartbeat_at else b""):
+                    yield text
+                    heartbeat_at = clock() + HEARTBEAT_S
+                elif not self._ended:
+                    await self._woken(heartbeat_at)
+
+    def next(self) -> bytes:
+        """What is to be sent now; empty for nothing."""
+        entries = None if self._lost or self._hub.kept is not self._kept else self._kept.after(self._number)
+        if entries is None:
+            self._lost, self._kept, entries = False, self._hub.kept, []
+            self._number = self._kept.last
+            text = self._kept.written("resync", {}, self._number)
+        else:
+            text = b""
+        if self._present is not None:
+            text += self._kept.written(*self._present, self._number)
+            self._present = None
+            self._ended = self._ended or self._is_last
+        entries = entries[:MOST_AT_ONCE]
+        if entries:
+            self._number = entries[-1].number
+        seen = [entry for entry in entries if self._subject.sees(entry) and self._is_newer(entry)]
+        self._ended = self._ended or (self._subject.job_id is not None and any(map(_is_last, seen)))
+        return text + b"".join(entry.text for entry in seen)
+
+    def _is_newer(self, entry: Entry) -> bool:
+        return entry.job is None or (entry.job.version, entry.job.progress) > self._told
+
+    async def _woken(self, until: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        timer = loop.call_at(until, self.wake)
+        try:
+            await self._waiter
+        finally:
+            timer.cancel()
+
+
+def _is_last(entry: Entry) -> bool:
+    return entry.job is not None and entry.job.state.final
