@@ -158,6 +158,13 @@ class Client:
             raise Difference(f"no reply to a request of the frames {frames!r:.200}") from None
         return before, self.checked(body)
 
+    def next_reply(self) -> tuple[bytes, Body]:
+        """The next reply on the DEALER, and the frame that was sent before the empty one."""
+        expect(self.dealer.poll(int(EVENTS_S * 1000)), "every request gets a reply")
+        tag, empty, body = self.dealer.recv_multipart()
+        expect(empty == b"", "an empty frame before the body", empty)
+        return tag, self.checked(body)
+
     def submit(self, *jobs: Body) -> list[int]:
         reply = self.ask("submit", request_key=new_key(), jobs=list(jobs))
         expect(reply["count"] == len(jobs), "count is the number of jobs submitted", reply)
@@ -288,6 +295,45 @@ def check_predefined_results(client: Client) -> None:
     for job_id, (type_, text, right) in zip(ids, cases, strict=True):
         client.watch(job_id)
         expect(client.result(job_id) == (right, 1), f"the result of {type_} {text!r}", client.result(job_id))
+
+
+def check_waiting_for_a_result(client: Client) -> None:
+    """One request brings the result when there is one; the connection is not held up meanwhile."""
+    slow, *_, quick = client.submit(*[job_of("repeat", SLOW_TEXT)] * 3, job_of("swap", "abcd"))
+    client.dealer.send_multipart([b"late", b"", request("result", id=quick, wait_ms=60_000)])
+    client.dealer.send_multipart([b"soon", b"", request("status", ids=[quick])])
+    first, second = (client.next_reply() for _ in range(2))
+    expect([tag for tag, _ in (first, second)] == [b"soon", b"late"], "a later request is answered before", first)
+    reply = second[1]
+    expect((reply["op"], reply["id"], reply["state"]) == ("result", quick, "completed"), "the end is the answer", reply)
+    expect(msgpack.unpackb(reply["body"]) == "badc" and reply.get("job") is None, "with the result", reply)
+    failed = client.ask("result", id=slow, wait_ms=60_000)
+    expect(failed["state"] == "failed" and failed["size_bytes"] == 0, "an end without a result is told, too", failed)
+    expect(failed["job"]["id"] == slow and failed["job"]["state"] == "failed", "with the status of the job", failed)
+    client.ask_for_error("not_found", "result", id=NEVER_GIVEN, wait_ms=60_000)
+
+
+def check_waiting_for_some(client: Client) -> None:
+    """Whoever waits for several jobs is told of those that have ended, and asks again for the others."""
+    texts = ["ab", "abcd", "abcdef"]
+    ids = client.submit(*(job_of("swap", text) for text in texts))
+    left, told = list(ids), {}
+    while left:
+        reply = client.ask("wait", ids=left, wait_ms=60_000, results=True)
+        expect(reply["jobs"] and not reply["missing"], "somebody ended", reply)
+        for job in reply["jobs"]:
+            check_status_map(job)
+            left.remove(job["id"])
+        told |= {whole["id"]: msgpack.unpackb(whole["body"]) for whole in reply["results"]}
+    expect(told == dict(zip(ids, ("ba", "badc", "badcfe"), strict=True)), "each result once", told)
+    reply = client.ask("wait", ids=[NEVER_GIVEN, ids[0]], wait_ms=60_000)
+    expect(reply["missing"] == [{"id": NEVER_GIVEN, "code": "not_found"}], "who does not exist is told at once", reply)
+    (delayed,) = client.submit({**job_of("swap", "ab"), "delay_ms": 600_000})
+    reply = client.ask("wait", ids=[delayed], wait_ms=50)
+    expect((reply["jobs"], reply["missing"]) == ([], []), "none ended in that time", reply)
+    reply = client.ask("result", id=delayed, wait_ms=50)
+    expect(reply["state"] == "queued" and reply["job"]["ready_at"], "and its present state is told", reply)
+    client.ask("cancel", ids=[delayed])
 
 
 def check_dealer_in_flight(client: Client) -> None:
@@ -563,6 +609,8 @@ CHECKS: tuple[Callable[[Client], None], ...] = (
     check_watch_to_the_end,
     check_watch_after_the_end,
     check_predefined_results,
+    check_waiting_for_a_result,
+    check_waiting_for_some,
     check_dealer_in_flight,
     check_status,
     check_texts,

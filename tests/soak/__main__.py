@@ -34,7 +34,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=2.0, help="how long faults happen (default 2)")
     parser.add_argument("--kills", type=int, help="kill -9 alone, until broker and worker each had so many")
     parser.add_argument("--seed", type=int, help="of the schedule and the load (default: a new one)")
-    parser.add_argument("--clients", type=int, default=3, help="submitters, and as many watchers (default 3)")
+    parser.add_argument(
+        "--clients", type=int, default=3, help="submitters, as many watchers and as many who wait (default 3)"
+    )
     parser.add_argument("--keep", type=Path, help="where the history goes, whatever the verdict")
     parser.add_argument("--replay", type=Path, help="judges a history that was kept, and runs nothing")
     parser.add_argument("--write-docs", action="store_true", help="puts the figures into docs/reliability.md")

@@ -1,6 +1,6 @@
-"""The clients of the soak, each a process of its own:  python actors.py submitter|watcher NAME ENDPOINT RECORDS SEED
+"""The clients of the soak, each a process of its own:  python actors.py ROLE NAME ENDPOINT RECORDS SEED
 
-They go on until they are killed; what they were told is in RECORDS.
+ROLE is submitter, watcher or waiter. They go on until they are killed; what they were told is in RECORDS.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from soaking.soak_tasks import TYPES
 MOST_QUEUED = 60  # above that a submitter waits, so that the drain is short
 IDS_REMEMBERED = 400
 TOPICS_A_WATCHER = 40
+WAIT_S = 20.0  # longer than an end may take to be heard of: one that is missed is not made good by asking again
 
 
 def submitter(name: str, endpoint: str, recorder: Recorder, draw: random.Random) -> None:
@@ -70,6 +71,27 @@ def watcher(name: str, endpoint: str, recorder: Recorder, draw: random.Random) -
             _heard(name, recorder, msgpack.unpackb(socket.recv_multipart()[1]), socket, unfinished)
 
 
+def waiter(name: str, endpoint: str, recorder: Recorder, draw: random.Random) -> None:
+    """Waits for some of the newest jobs by requests that the broker keeps, until each has ended."""
+    asker = Asker(endpoint, recorder, patience_s=3600.0)
+    waited: set[int] = set()
+    seen = 0
+    while True:
+        if len(waited) < TOPICS_A_WATCHER:
+            fresh = [job["id"] for job in asker.ask("queue").get("jobs", ()) if job["id"] > seen]
+            for job_id in draw.sample(fresh, min(len(fresh), 10)):
+                waited.add(job_id)
+                recorder.note("watch", watcher=name, id=job_id)
+            seen = max([seen, *fresh])
+        if not waited:
+            time.sleep(0.05)
+            continue
+        reply = asker.ask("wait", waits_s=WAIT_S, ids=sorted(waited), wait_ms=int(WAIT_S * 1000))
+        for job in reply.get("jobs", ()):
+            recorder.note("event", watcher=name, **{field: job[field] for field in ("id", "state", "version")})
+        waited.difference_update(job["id"] for job in (*reply.get("jobs", ()), *reply.get("missing", ())))
+
+
 def _heard(
     name: str, recorder: Recorder, event: dict[str, Any], socket: zmq.Socket[bytes], unfinished: set[int]
 ) -> None:
@@ -82,7 +104,7 @@ def _heard(
 
 def main() -> None:
     role, name, endpoint, records, seed = sys.argv[1:]
-    act = {"submitter": submitter, "watcher": watcher}[role]
+    act = {"submitter": submitter, "watcher": watcher, "waiter": waiter}[role]
     act(name, endpoint, Recorder(records), random.Random(f"{seed} {name}"))
 
 

@@ -17,6 +17,7 @@ from soaking.recorder import Recorder
 from soaking.soak_tasks import padded
 
 FIRST_TRY_S = 0.5
+LONGEST_TRY_S = 4.0
 GONE_CHECK_S = 0.005
 
 
@@ -25,7 +26,8 @@ class NoAnswer(Exception):
 
 
 class Asker:
-    """Asks the broker at `endpoint`; a request without a reply is sent again, the same bytes on a new socket."""
+    """Asks the broker at `endpoint`. A request without a reply is sent again, the same bytes on a new socket; at once
+    when the connection is lost."""
 
     def __init__(
         self, endpoint: str, recorder: Recorder, patience_s: float = 60.0, gone: Callable[[], bool] | None = None
@@ -42,32 +44,39 @@ class Asker:
     def close(self) -> None:
         self._context.destroy(linger=0)
 
-    def ask(self, op: str, **fields: Any) -> dict[str, Any]:
-        """The reply, errors included. Raises NoAnswer."""
+    def ask(self, op: str, *, waits_s: float = 0.0, **fields: Any) -> dict[str, Any]:
+        """The reply, errors included. waits_s: for how long the broker may keep the request. Raises NoAnswer."""
         body = msgpack.packb({"v": 1, "op": op, **fields})
         deadline = time.monotonic() + self._patience_s
-        wait_s = FIRST_TRY_S
+        wait_s = FIRST_TRY_S + waits_s
         while (left_s := deadline - time.monotonic()) > 0:
             socket = self._open()
             socket.send(body)
             reply = self._reply(socket, min(wait_s, left_s))
             if reply is not None:
                 return reply
+            socket.disable_monitor()
             socket.close()
             self._socket = None
-            wait_s = min(wait_s * 2, 4.0)
+            wait_s = min(wait_s * 2, LONGEST_TRY_S)
         raise NoAnswer(f"{op} at {self._endpoint}: no answer in {self._patience_s:g} s")
 
     def _reply(self, socket: zmq.Socket[bytes], seconds: float) -> dict[str, Any] | None:
-        """The reply, or None after so many seconds. Raises NoAnswer when nobody is left."""
+        """The reply; None after so many seconds, or when the connection is lost. Raises NoAnswer if nobody is left."""
         deadline = time.monotonic() + seconds
+        poller = zmq.Poller()
+        for source in (socket, self._monitor):
+            poller.register(source, zmq.POLLIN)
         step_s = seconds if self._gone is None else GONE_CHECK_S
         while (left_s := deadline - time.monotonic()) > 0:
             # the answer to an earlier request, which a dead broker left, polls as readable and is then dropped
+            ready = dict(poller.poll(max(1, int(min(step_s, left_s) * 1000))))
             with contextlib.suppress(zmq.Again):
-                if socket.poll(max(1, int(min(step_s, left_s) * 1000))):
+                if socket in ready:
                     reply: dict[str, Any] = msgpack.unpackb(socket.recv(zmq.NOBLOCK))
                     return reply
+            if self._monitor in ready:
+                return None
             if self._gone is not None and self._gone():
                 raise NoAnswer("there is nobody left to answer")
         return None
@@ -78,6 +87,8 @@ class Asker:
             for option in (zmq.REQ_RELAXED, zmq.REQ_CORRELATE):
                 self._socket.setsockopt(option, 1)
             self._socket.linger = 0
+            self._socket.heartbeat_ivl, self._socket.heartbeat_timeout, self._socket.tcp_maxrt = 1000, 0, 4000
+            self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
             self._socket.connect(self._endpoint)
         return self._socket
 

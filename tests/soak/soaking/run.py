@@ -20,6 +20,7 @@ from soaking.stage import SoakError, Stage, pause
 DRAIN_S = 120.0
 IDS_A_REQUEST = 1_000
 MOST_RESULTS = 20_000
+ROLES = ("submitter", "watcher", "waiter")
 
 Say = Callable[[str], None]
 
@@ -36,7 +37,8 @@ class Soaked(NamedTuple):
 
 
 class Soak:
-    """A run of `seconds`, or until `enough` says so of the counts, with `clients` submitters and as many watchers."""
+    """A run of `seconds`, or until `enough` says so of the counts, with `clients` submitters, as many watchers, and as
+    many who wait."""
 
     def __init__(self, stage: Stage, clients: int, say: Say) -> None:
         self._stage = stage
@@ -53,7 +55,7 @@ class Soak:
         began = time.monotonic()
         stage.start_broker()
         stage.start_worker()
-        for role in ("submitter", "watcher") * self._clients:
+        for role in ROLES * self._clients:
             stage.start_client(role)
         schedule, wrong = steps(stage.seed, kills_only), clocks(stage.seed)
         while time.monotonic() - began < seconds and not self._has(enough):
@@ -90,7 +92,7 @@ class Soak:
             self._back_up()
         elif verb == "second":
             self._second(what)
-        elif what in ("submitter", "watcher"):
+        elif what in ROLES:
             self._kill_client(what)
         elif verb in ("kill", "end"):
             self._restart(verb, what, step.hold_s)

@@ -17,6 +17,7 @@ FAULTS = (
     "second worker",
     "kill submitter",
     "kill watcher",
+    "kill waiter",
     "cut clients",
     "stall clients",
     "half-open clients",
