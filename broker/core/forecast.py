@@ -71,7 +71,7 @@ class Forecast:
     @cached_property
     def _outlook(self) -> Outlook:
         ready = NOTHING
-        for priority, counts in self._queue.counts():
+        for priority, counts in self._queue.kinds():
             self._above[priority] = ready
             ready = self._plus(ready, counts)
         longest = max(self._spans.values(), key=_upper, default=NOTHING)
@@ -118,7 +118,7 @@ class Forecast:
     def _above_of(self, priority: int) -> Span:
         """The ready jobs of greater priorities."""
         if priority not in self._above:  # no job of it is ready: this one is delayed
-            counted = (counts for other, counts in self._queue.counts() if other > priority)
+            counted = (counts for other, counts in self._queue.kinds() if other > priority)
             self._above[priority] = reduce(self._plus, counted, NOTHING)
         return self._above[priority]
 

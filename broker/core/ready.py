@@ -1,7 +1,7 @@
 """The ids of ready jobs in turn, how many of which kind are ahead of each; and the delayed jobs.
 
 Each priority has a sorted array of ids, a byte per id for its kind (see `estimates.kinds`) and one that says whether it
-waits, and for each kind a count per 1,024 ids: 10 bytes a job, 10 MB a million. Adding up counts finds how many are
+waits, and for each kind a count per 1,024 ids: 11 bytes a job, 11 MB a million. Adding up counts finds how many are
 ahead in microseconds; a COUNT over the journal took 50 ms. Ids grow, so a new one is appended, and one that is returned
 finds its old slot.
 """
@@ -12,10 +12,10 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heappush
-from itertools import accumulate
 from typing import NamedTuple
 
 BLOCK = 1024
+GROUP = 32  # blocks whose counts are added up, too
 FEW = 1024  # stale entries that are not worth removing
 
 Counts = dict[int, int]  # how many jobs of each kind
@@ -30,6 +30,38 @@ class DelayedJob(NamedTuple):
     kind: int
 
 
+class Tally:
+    """How many waiting ids of one kind are in each block, and in each group of blocks."""
+
+    def __init__(self, blocks: int) -> None:
+        """Start with so many empty blocks."""
+        self.total = 0
+        self._blocks = [0] * blocks
+        self._groups = [0] * -(-blocks // GROUP)
+
+    def begin_block(self) -> None:
+        """Add an empty block."""
+        if len(self._blocks) % GROUP == 0:
+            self._groups.append(0)
+        self._blocks.append(0)
+
+    def change(self, block: int, by: int) -> None:
+        """Count more or fewer in a block."""
+        self.total += by
+        self._blocks[block] += by
+        self._groups[block // GROUP] += by
+
+    def before(self, block: int) -> int:
+        """Return how many are in the blocks before this one."""
+        group = block // GROUP
+        return sum(self._groups[:group]) + sum(self._blocks[group * GROUP : block])
+
+    def drop(self, groups: int) -> None:
+        """Drop the first groups, which are empty."""
+        del self._groups[:groups]
+        del self._blocks[: groups * GROUP]
+
+
 class PriorityLane:
     """The job ids of one priority, ascending, with their kinds."""
 
@@ -39,13 +71,13 @@ class PriorityLane:
         self._kinds = bytearray(kinds)
         self._waits = bytearray(b"\x01") * len(self._ids)
         self._first = 0
-        self._size = len(self._ids)
-        self.counts: Counts = {}
-        self._blocks: dict[int, list[int]] = {}  # of each kind, how many in each block
-        self._before: dict[int, list[int]] = {}  # the same added up, until something changes
-        self._block_count = 0
-        for start in range(0, len(self._kinds), BLOCK):
-            self._count_block(self._kinds[start : start + BLOCK])
+        self._size = 0
+        self._blocks = -(-len(self._ids) // BLOCK)
+        self._tallies: dict[int, Tally] = {}
+        for block in range(self._blocks):
+            found = self._kinds[block * BLOCK : (block + 1) * BLOCK]
+            for kind in set(found):
+                self._count(block * BLOCK, kind, found.count(kind))
 
     def __len__(self) -> int:
         return self._size
@@ -58,8 +90,8 @@ class PriorityLane:
         """Add `job_id`, which must not be waiting already."""
         if not self._ids or job_id > self._ids[-1]:
             place = len(self._ids)
-            if place == self._block_count * BLOCK:
-                self._count_block(b"")
+            if place == self._blocks * BLOCK:
+                self._begin_block()
             self._ids.append(job_id)
             self._waits.append(1)
             self._kinds.append(kind)
@@ -100,27 +132,22 @@ class PriorityLane:
         block = place // BLOCK
         start = block * BLOCK
         return {
-            kind: self._counted_before(kind)[block] + self._kinds.count(kind, start, place)
-            for kind, count in self.counts.items()
-            if count
+            kind: tally.before(block) + self._kinds.count(kind, start, place)
+            for kind, tally in self._tallies.items()
+            if tally.total
         }
 
-    def _counted_before(self, kind: int) -> list[int]:
-        """How many of this kind are before each block, and before the end."""
-        before = self._before.get(kind)
-        if before is None:
-            before = self._before[kind] = list(accumulate(self._blocks[kind], initial=0))
-        return before
+    def kinds(self) -> Counts:
+        """Return how many waiting ids of each kind there are."""
+        return {kind: tally.total for kind, tally in self._tallies.items() if tally.total}
 
-    def _count(self, place: int, kind: int, change: int) -> None:
-        """Count that a slot was filled or emptied."""
-        if kind not in self._blocks:
-            self._blocks[kind], self.counts[kind] = [0] * self._block_count, 0
-        self._blocks[kind][place // BLOCK] += change
-        self.counts[kind] += change
-        self._size += change
-        if self._before:
-            self._before = {}
+    def _count(self, place: int, kind: int, by: int) -> None:
+        """Count that slots were filled or emptied."""
+        tally = self._tallies.get(kind)
+        if tally is None:
+            tally = self._tallies[kind] = Tally(self._blocks)
+        tally.change(place // BLOCK, by)
+        self._size += by
 
     def _put_back(self, job_id: int, kind: int) -> int:
         place = bisect_left(self._ids, job_id)
@@ -135,39 +162,35 @@ class PriorityLane:
 
     def _insert(self, place: int, job_id: int, kind: int) -> None:
         """Make a slot: the last of each block from here on moves into the next."""
+        if len(self._ids) == self._blocks * BLOCK:
+            self._begin_block()
         self._ids.insert(place, job_id)
         self._waits.insert(place, 1)
         self._kinds.insert(place, kind)
-        for block in range(place // BLOCK + 1, len(self._ids) // BLOCK + 1):
-            moved = self._kinds[block * BLOCK] if block * BLOCK < len(self._ids) else 0
-            if block == self._block_count and block * BLOCK < len(self._ids):
-                self._count_block(b"")
+        for block in range(place // BLOCK + 1, self._blocks):
+            moved = self._kinds[block * BLOCK]
             if moved:
-                self._blocks[moved][block - 1] -= 1
-                self._blocks[moved][block] += 1
+                self._tallies[moved].change(block - 1, -1)
+                self._tallies[moved].change(block, 1)
 
     def _skip_empty(self) -> None:
         """Advance to the first waiting slot, and drop the slots before it once they are the majority."""
         place = self._waits.find(1, self._first)
         self._first = len(self._waits) if place < 0 else place
-        if self._first > 64 * BLOCK and self._first > len(self._waits) // 2:
-            blocks = self._first // BLOCK
+        if self._first > 2 * GROUP * BLOCK and self._first > len(self._waits) // 2:
+            groups = self._first // (GROUP * BLOCK)
+            dropped = groups * GROUP * BLOCK
             for slots in (self._ids, self._waits, self._kinds):
-                del slots[: blocks * BLOCK]
-            for counts in self._blocks.values():
-                del counts[:blocks]
-            self._block_count -= blocks
-            self._first -= blocks * BLOCK
+                del slots[:dropped]
+            for tally in self._tallies.values():
+                tally.drop(groups)
+            self._blocks -= groups * GROUP
+            self._first -= dropped
 
-    def _count_block(self, kinds: bytes | bytearray) -> None:
-        """Begin the next block with these kinds."""
-        for kind in set(kinds) - self._blocks.keys():
-            self._blocks[kind], self.counts[kind] = [0] * self._block_count, 0
-        for kind, blocks in self._blocks.items():
-            count = kinds.count(kind)
-            blocks.append(count)
-            self.counts[kind] += count
-        self._block_count += 1
+    def _begin_block(self) -> None:
+        for tally in self._tallies.values():
+            tally.begin_block()
+        self._blocks += 1
 
 
 class Queue:
@@ -201,11 +224,11 @@ class Queue:
             ids += lane.first(count - len(ids))
         return ids
 
-    def counts(self) -> Iterator[tuple[int, Counts]]:
+    def kinds(self) -> Iterator[tuple[int, Counts]]:
         """How many jobs of each kind each priority has, the greatest priority first."""
         for priority, lane in self._lanes.items():
             if len(lane):
-                yield priority, lane.counts
+                yield priority, lane.kinds()
 
     def ahead(self, priority: int, job_id: int) -> int:
         """How many ready jobs come before this one."""

@@ -201,7 +201,7 @@ def _by_kind(core: Core) -> dict[Kind | None, int]:
 def _ready_by_kind(core: Core) -> dict[tuple[int, Kind | None], int]:
     """How many jobs of each priority and kind are ready."""
     kinds = dict(core._kinds)
-    counts = core._queue.counts()
+    counts = core._queue.kinds()
     return {(priority, kinds[kind]): count for priority, of in counts for kind, count in of.items() if count}
 
 

@@ -87,7 +87,7 @@ class Model(RuleBasedStateMachine):
             assert self.queue.ahead(self.waiting[place]) == place
             assert there(self.queue.kinds_ahead(self.waiting[place])) == counted(self.waiting[:place])
             assert self.waiting[place] in self.queue
-        assert there(self.queue.counts) == counted(self.waiting)
+        assert there(self.queue.kinds()) == counted(self.waiting)
         if self.out:
             assert self.out[-1] not in self.queue
 
@@ -167,7 +167,7 @@ class Queues(RuleBasedStateMachine):
             before = [other for lane, other in self.ready if lane == priority and other < job_id]
             assert there(self.queue.kinds_ahead(-priority, job_id)) == counted(before)
         lanes = sorted({priority for priority, _ in self.ready})
-        assert [(priority, there(counts)) for priority, counts in self.queue.counts()] == [
+        assert [(priority, there(counts)) for priority, counts in self.queue.kinds()] == [
             (-lane, counted(job_id for priority, job_id in self.ready if priority == lane)) for lane in lanes
         ]
 
