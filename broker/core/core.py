@@ -308,7 +308,7 @@ class Core(QueueChanges):
                 next_state(job, Step.DISPATCH, JobState.QUEUED)
                 if not self._dispatch.dispatch(job, self.types[job.type]):
                     return None
-                self._leave_place(job)
+                self._kinds.remove(self._queue.remove(job.priority, job_id))
                 if job.output_bytes:  # an earlier run's
                     self._jobs.keep(job._replace(output_bytes=0))
         return None

@@ -106,7 +106,8 @@ class PriorityLane:
             raise KeyError(job_id)
         kind = self._kinds[place]
         self._waits[place] = self._kinds[place] = 0
-        self._count(place, kind, -1)
+        self._tallies[kind].change(place // BLOCK, -1)
+        self._size -= 1
         if place == self._first:
             self._skip_empty()
         return kind

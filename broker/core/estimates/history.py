@@ -29,7 +29,9 @@ class History:
     def __init__(self, runs: Mapping[str, Sequence[int]]) -> None:
         self._runs = {name: deque(durations, RECENT) for name, durations in runs.items()}
         self._spans: dict[str, Span] = {}
-        self._ended: list[tuple[str, int, bool]] = []
+        self._new: dict[str, list[int]] = {}  # runs of this turn
+        self._ended = 0  # how many there were in this turn, whether they tell or not
+        self._elapsed_us = 0  # how long they took together
         self._busy_since_ms: int | None = None
 
     def of(self, name: str) -> Sequence[int]:
@@ -45,42 +47,42 @@ class History:
 
     def ended(self, name: str, elapsed_us: int, tells: bool) -> None:
         """A run has ended in this turn. `tells`: see `tells_duration`."""
-        self._ended.append((name, elapsed_us, tells))
+        self._ended += 1
+        self._elapsed_us += elapsed_us
+        if tells:
+            self._new.setdefault(name, []).append(elapsed_us)
 
     def end_turn(self, mono_ms: int, busy: bool) -> dict[str, tuple[int, ...]]:
         """Add the runs of this turn, and return all runs of the types that changed; none: drop them.
 
         `busy`: whether the worker goes on with another job now.
         """
-        changed: dict[str, None] = {}
-        if self._ended:
-            gap_us = self._gap_us(mono_ms)
-            for name, elapsed_us, tells in self._ended:
-                if tells:
-                    changed |= self._add(name, elapsed_us + gap_us)
-            self._ended = []
-            self._busy_since_ms = mono_ms
-        if not busy:
-            self._busy_since_ms = None
-        return {name: tuple(self.of(name)) for name in changed}
+        if not self._ended:
+            if not busy:
+                self._busy_since_ms = None
+            return {}
+        gap_us = self._gap_us(mono_ms)
+        changed = self._make_room()
+        for name, runs in self._new.items():
+            kept = self._runs.setdefault(name, deque(maxlen=RECENT))
+            kept.extend(elapsed_us + gap_us for elapsed_us in runs[-RECENT:])
+            self._spans.pop(name, None)
+            changed[name] = tuple(kept)
+        self._ended, self._elapsed_us, self._new = 0, 0, {}
+        self._busy_since_ms = mono_ms if busy else None
+        return changed
 
     def _gap_us(self, mono_ms: int) -> int:
         """How long the worker took between the runs that ended in this turn, for each."""
         if self._busy_since_ms is None:
             return 0
-        elapsed_us = sum(ended[1] for ended in self._ended)
-        return max(0, (mono_ms - self._busy_since_ms) * 1000 - elapsed_us) // len(self._ended)
+        return max(0, (mono_ms - self._busy_since_ms) * 1000 - self._elapsed_us) // self._ended
 
-    def _add(self, name: str, duration_us: int) -> dict[str, None]:
-        """Add a run, and return which types have changed."""
-        changed: dict[str, None] = {name: None}
-        if name not in self._runs:
-            if len(self._runs) == MOST_TYPES:
-                oldest = next(iter(self._runs))
-                del self._runs[oldest]
-                self._spans.pop(oldest, None)
-                changed[oldest] = None
-            self._runs[name] = deque(maxlen=RECENT)
-        self._runs[name].append(duration_us)
-        self._spans.pop(name, None)
-        return changed
+    def _make_room(self) -> dict[str, tuple[int, ...]]:
+        """Drop the oldest types if there will be too many, and return them, without runs."""
+        more = len(self._new.keys() - self._runs.keys())
+        dropped = list(self._runs)[: max(0, len(self._runs) + more - MOST_TYPES)] if more else []
+        for name in dropped:
+            del self._runs[name]
+            self._spans.pop(name, None)
+        return {name: () for name in dropped}
