@@ -34,7 +34,7 @@ class Tally:
     """How many waiting ids of one kind are in each block, and in each group of blocks."""
 
     def __init__(self, blocks: int) -> None:
-        """Start with so many empty blocks."""
+        """Start with this many empty blocks."""
         self.total = 0
         self._blocks = [0] * blocks
         self._groups = [0] * -(-blocks // GROUP)
