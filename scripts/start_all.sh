@@ -9,6 +9,7 @@ Runs the whole service on this machine: a broker and a worker with the predefine
 
 Usage:
   scripts/start_all.sh                 run both until Ctrl+C
+  scripts/start_all.sh --gateway       the same, and the gateway: the service over HTTP, for people who log in
   scripts/start_all.sh COMMAND [ARG]…  run both for one command, then exit with its code
   scripts/start_all.sh --help          show this text
 
@@ -23,10 +24,19 @@ The first start makes the environment in .venv/. PYTHON chooses its interpreter 
 EOF
 }
 
+extra=''
 case ${1:-} in
 -h | --help)
     usage
     exit 0
+    ;;
+--gateway)
+    extra='[gateway]'
+    shift
+    [ $# = 0 ] || {
+        echo "start_all.sh: --gateway goes without a command" >&2
+        exit 64
+    }
     ;;
 -*)
     echo "start_all.sh: there is no option $1; scripts/start_all.sh --help lists all" >&2
@@ -35,12 +45,12 @@ case ${1:-} in
 esac
 
 . "$ROOT/scripts/environment.sh"
-make_environment "$ROOT/.venv" "$ROOT"
+make_environment "$ROOT/.venv" "$ROOT$extra"
 export PATH="$ROOT/.venv/bin:$PATH"
 
 # Own process groups, so that Ctrl+C reaches this script alone: it stops the worker first, then the broker.
 set -m
-broker='' worker='' told='' scratch=$(mktemp -d "${TMPDIR:-/tmp}/zjobs.XXXXXX")
+broker='' worker='' gateway='' told='' scratch=$(mktemp -d "${TMPDIR:-/tmp}/zjobs.XXXXXX")
 
 tell() { # tell PID: asks it to end
     [ -n "$1" ] && kill -TERM "$1" 2>/dev/null || true
@@ -58,9 +68,11 @@ tell_worker() { # once: the second time would kill its job
 
 stop_all() {
     trap kill_job INT TERM
+    tell "$gateway"
     tell_worker
     await "$worker"
     tell "$broker"
+    await "$gateway"
     await "$broker"
     rm -rf "$scratch"
 }
@@ -101,6 +113,21 @@ start() {
     rm "$scratch/ready"
 }
 
+# start_gateway LOG: starts it; sets $gateway, $url, and $login: how to log in
+start_gateway() {
+    mkfifo "$scratch/gateway"
+    ZJOBS_BROKER=$broker_at zgateway >"$scratch/gateway" 2>"$1" </dev/null &
+    gateway=$!
+    exec 3<"$scratch/gateway" # open until the second line was read, which comes at the very first start
+    if ! read -r _ _ url <&3; then
+        echo "zgateway did not start:" >&2
+        tail -n 5 "$1" >&2
+        exit 1
+    fi
+    IFS= read -r -t 1 login <&3 || login='log in as before; a lost password: zgateway password NAME'
+    exec 3<&-
+}
+
 if [ $# -gt 0 ]; then
     worker_at=(--pipe "ipc://$scratch/pipe" --reports "ipc://$scratch/reports")
     start "$scratch/zbroker.log" zbroker --listen 'tcp://127.0.0.1:*' --journal :memory: "${worker_at[@]}"
@@ -135,9 +162,13 @@ Talk to it from another terminal:
   .venv/bin/zclient status                    what runs and what is next
   .venv/bin/zclient --help                    everything else
 
-Ctrl+C here stops both: the worker after its running job, at once if pressed again.
 EOF
+if [ -n "$extra" ]; then
+    start_gateway "$ROOT/.run/zgateway.log"
+    printf 'Over HTTP: %s/docs\n%s\n\n' "$url" "$login"
+fi
+echo "Ctrl+C here stops everything: the worker after its running job, at once if pressed again."
 code=0
-wait -n "$broker" "$worker" || code=$?
+wait -n "$broker" "$worker" ${gateway:+"$gateway"} || code=$?
 echo "a program ended by itself (code $code); see .run/" >&2
 exit 1
