@@ -141,9 +141,9 @@ class AsyncClient(AsyncFlowRunner):
         """The job of this id, as told by `submit` earlier or elsewhere. Asks nobody."""
         return AsyncJob(self, id, journal)
 
-    async def status(self, ids: Sequence[int], *, timeout: float | None = None) -> StatusReply:
+    async def status(self, ids: Sequence[int], *, timeout: float | None = None, preview: bool = False) -> StatusReply:
         """The status of these jobs, in this order, and which ids have none."""
-        return await self._run(operations.status(self, ids, timeout))
+        return await self._run(operations.status(self, ids, timeout, preview))
 
     async def queue(self, limit: int = 20, *, timeout: float | None = None) -> QueueReply:
         """The status of the running job and of the next `limit` (1 to 1,000) in turn; a submitter sees only its own."""
@@ -153,9 +153,13 @@ class AsyncClient(AsyncFlowRunner):
         """The result of a completed job; see `Client.result`."""
         return await self._run(operations.result(self, id, journal))
 
-    async def show(self, id: int) -> ShowReply:
-        """Everything that is known of a job but its data and result."""
-        return await self._ask(Show(JobId(id)), ShowReply)
+    async def data(self, id: int, *, journal: str | None = None) -> Any:
+        """The data that a job was submitted with; see `Client.data`."""
+        return await self._run(operations.data(self, id, journal))
+
+    async def show(self, id: int, *, preview: bool = False) -> ShowReply:
+        """Everything that is known of a job but its data and result; see `Client.show`."""
+        return await self._ask(Show(JobId(id), preview), ShowReply)
 
     async def types(self) -> TypesReply:
         """The task types that the worker has announced."""
@@ -188,9 +192,17 @@ class AsyncClient(AsyncFlowRunner):
         type: str | None = None,
         limit: int | None = None,
         before: int | None = None,
+        *,
+        name: str | None = None,
+        owner: str | None = None,
+        submitter: str | None = None,
+        since: Duration | None = None,
+        mine: bool = False,
+        preview: bool = False,
     ) -> AsyncIterator[JobStatus]:
         """Jobs, newest first, for `async for`; see `Client.list`."""
-        pages = operations.Pages(self, state, type, limit, before)
+        wanted = operations.wanted(self, state, type, before, name, owner, submitter, since, mine, preview)
+        pages = operations.Pages(self, wanted, limit)
         while pages.more:
             for job in await self._run(pages.next()):
                 yield job

@@ -32,6 +32,10 @@ class AsyncJob(JobHandle):
         """Return the job's status. Raises NotFound, Expired, BrokerChanged."""
         return await self._client._run(operations.status_of(self._client, self))
 
+    async def data(self) -> Any:
+        """Return the data that the job was submitted with; see `Client.data`."""
+        return await self._client._run(operations.data(self._client, self.id, self.journal))
+
     async def done(self) -> bool:
         """Whether the job has ended, however it has. Raises as `status`."""
         return (await self.status()).state.final

@@ -183,9 +183,12 @@ class Client(FlowRunner):
         """Return the job with this id, from an earlier `submit`. This sends no request."""
         return Job(self, id, journal)
 
-    def status(self, ids: Sequence[int], *, timeout: float | None = None) -> StatusReply:
-        """Return the status of these jobs, in this order, and the ids that have no job."""
-        return self._run(operations.status(self, ids, timeout))
+    def status(self, ids: Sequence[int], *, timeout: float | None = None, preview: bool = False) -> StatusReply:
+        """Return the status of these jobs, in this order, and the ids that have no job.
+
+        preview: with `data_preview`, the beginning of each job's data; `preview_text` makes it text.
+        """
+        return self._run(operations.status(self, ids, timeout, preview))
 
     def queue(self, limit: int = 20, *, timeout: float | None = None) -> QueueReply:
         """Return the running job and the next `limit` (1 to 1,000) in turn; a submitter sees only its own."""
@@ -199,9 +202,16 @@ class Client(FlowRunner):
         """
         return self._run(operations.result(self, id, journal))
 
-    def show(self, id: int) -> ShowReply:
-        """Return everything that is known of a job, except its data and result."""
-        return self._ask(Show(JobId(id)), ShowReply)
+    def data(self, id: int, *, journal: str | None = None) -> Any:
+        """Return the data that a job was submitted with; NO_DATA if it has none.
+
+        journal: as in `result`. Raises NotFound, Expired, and BadData for data that is no packed value.
+        """
+        return self._run(operations.data(self, id, journal))
+
+    def show(self, id: int, *, preview: bool = False) -> ShowReply:
+        """Return everything that is known of a job, except its data and result. preview: as in `status`."""
+        return self._ask(Show(JobId(id), preview), ShowReply)
 
     def types(self) -> TypesReply:
         """Return the task types that the worker has announced."""
@@ -243,12 +253,22 @@ class Client(FlowRunner):
         type: str | None = None,
         limit: int | None = None,
         before: int | None = None,
+        *,
+        name: str | None = None,
+        owner: str | None = None,
+        submitter: str | None = None,
+        since: Duration | None = None,
+        mine: bool = False,
+        preview: bool = False,
     ) -> Iterator[JobStatus]:
         """Iterate over jobs, newest first: of this state and type, at most `limit`, with ids below `before`.
 
-        Pages are fetched as they are needed. Raises ValueError for an unknown state.
+        name, owner, submitter: only jobs with these; `*` stands for any text. since: only those submitted in this time,
+        such as "1d". mine: only one's own, by the owner or, where the broker has no keys, by the submitter.
+        preview: as in `status`. Pages are fetched as they are needed. Raises ValueError for an unknown state.
         """
-        pages = operations.Pages(self, state, type, limit, before)
+        wanted = operations.wanted(self, state, type, before, name, owner, submitter, since, mine, preview)
+        pages = operations.Pages(self, wanted, limit)
         while pages.more:
             yield from self._run(pages.next())
 

@@ -72,6 +72,10 @@ class Job(JobHandle):
         """Return the job's status. Raises NotFound, Expired, BrokerChanged."""
         return self._client._run(operations.status_of(self._client, self))
 
+    def data(self) -> Any:
+        """Return the data that the job was submitted with; see Client.data."""
+        return self._client._run(operations.data(self._client, self.id, self.journal))
+
     def done(self) -> bool:
         """Whether the job has ended, however it has. Asks the broker; raises as `status`."""
         return self.status().state.final

@@ -105,9 +105,16 @@ class Settings:
         self.key = None if file is None else load_key(file)
 
     @property
+    def owner(self) -> str:
+        """The owner of what this client submits; empty where the broker has no keys."""
+        if self.person is not None:
+            return self.person.name
+        return "" if self.key is None else self.key.name
+
+    @property
     def submitter(self) -> str:
-        """Who submits, for a broker that knows nobody by a key; empty with a key, which proves it."""
-        return user_at_host() if self.key is None else ""
+        """Who submits, where nothing proves it."""
+        return "" if self.owner else user_at_host()
 
     def acting_for(self: Client, name: str, role: Role | str) -> Client:
         """Return a view of this client whose requests are made on behalf of a person, in their role.

@@ -77,6 +77,13 @@ class Estimate(NamedTuple):
     after: Awaited | None = None
 
 
+class DataPreview(NamedTuple):
+    """The beginning of a job's packed data, and the size of all of it."""
+
+    body: bytes
+    size_bytes: Number
+
+
 class JobStatus(NamedTuple):
     """A job as clients see it; (version, progress) grows with each of its changes.
 
@@ -84,7 +91,8 @@ class JobStatus(NamedTuple):
     `run`: the number of its last run, 0 before the first. Of a running job, `fraction` and `note` are what its task
     reports, `output_bytes` is how much it has printed, and `stuck_ms` is the time since its process last showed
     liveness. `owner` is proven by a key, `submitter` is not. Events have no `note`, `submitter` or `name`; `list` and
-    `show` alone have the `comment`; events have the `estimate` of the running job alone.
+    `show` alone have the `comment`; events have the `estimate` of the running job alone. `data_preview`: if asked for,
+    of a job whose data the client may read.
     """
 
     id: Id
@@ -115,6 +123,7 @@ class JobStatus(NamedTuple):
     name: JobName = ""
     comment: Comment = ""
     estimate: Estimate | None = None
+    data_preview: DataPreview | None = None
 
 
 class ActingFor(NamedTuple):

@@ -21,6 +21,14 @@ class ResultNeed(NamedTuple):
     size: int
 
 
+class DataNeed(NamedTuple):
+    """At most `size` bytes of a job's data, from `offset` on."""
+
+    id: int
+    offset: int
+    size: int
+
+
 class OutputNeed(NamedTuple):
     """At most `size` bytes of what a job's run number `run`, or a later one, printed, from `offset` on."""
 
@@ -41,10 +49,18 @@ class Needs(NamedTuple):
     outputs: Sequence[OutputNeed] = ()
     details: Sequence[int] = ()
     schemas: Sequence[str] = ()  # by digest
+    data_pieces: Sequence[DataNeed] = ()
 
 
 class ResultPiece(NamedTuple):
     """A piece of a result. `size`: of the whole result."""
+
+    size: int = 0
+    body: bytes = b""
+
+
+class DataPiece(NamedTuple):
+    """A piece of a job's data. `size`: of the whole data."""
 
     size: int = 0
     body: bytes = b""
@@ -82,9 +98,10 @@ class Found(NamedTuple):
     outputs: Mapping[OutputNeed, OutputPiece]
     details: Mapping[int, Details]
     schemas: Mapping[str, bytes]
+    data_pieces: Mapping[DataNeed, DataPiece]
 
 
-NOTHING = Found({}, {}, {}, {}, {}, {}, {}, {})
+NOTHING = Found({}, {}, {}, {}, {}, {}, {}, {}, {})
 
 
 class TurnNeeds(NamedTuple):

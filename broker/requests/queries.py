@@ -13,16 +13,29 @@ from typing import NamedTuple, TypeVar
 from zjobs.broker.core.admission import unknown_type
 from zjobs.broker.core.forecast import Forecast
 from zjobs.broker.core.jobs import EndedJob, Instant, Job
-from zjobs.broker.core.needs import NOTHING, Needs, OutputNeed, OutputPiece, ResultNeed, ResultPiece
+from zjobs.broker.core.needs import (
+    NOTHING,
+    DataNeed,
+    DataPiece,
+    Needs,
+    OutputNeed,
+    OutputPiece,
+    ResultNeed,
+    ResultPiece,
+)
 from zjobs.broker.core.queue_state import QueueState
 from zjobs.broker.requests.access import Who, reads, sees
+from zjobs.broker.requests.filters import fits
 from zjobs.broker.requests.job_status import job_status, with_comment
+from zjobs.broker.requests.previews import previewed
 from zjobs.broker.storage.api import Journal
 from zjobs.messages.records import JobStatus, Limits, Missing, WholeResult
 from zjobs.messages.requests.changes import Cancel, CancelReply, Forget, ForgetReply
 from zjobs.messages.requests.ops import OPERATION_OF, Error, Reply, Request
 from zjobs.messages.requests.queries import (
     Backup,
+    Data,
+    DataReply,
     Hello,
     HelloReply,
     Info,
@@ -101,14 +114,14 @@ class Queries(NamedTuple):
 
     def status(self, request: Status) -> Steps[StatusReply]:
         """Return the status of each job, and why the others are missing."""
-        jobs, missing = yield from self._statuses(request.ids)
+        jobs, missing = yield from self._statuses(request.ids, request.preview)
         core = self.core
         return StatusReply(core.journal, jobs, missing, core.queued, core.worker.state, core.paused is not None)
 
     def queue(self, request: Queue) -> Steps[QueueReply]:
         """Return the running job, the next ones and delayed ones. A submitter sees its own only."""
-        jobs, _ = yield from self._statuses(self.core.next_ids(request.limit))
-        delayed, _ = yield from self._statuses(self.core.delayed_ids(request.delayed_limit))
+        jobs, _ = yield from self._statuses(self.core.next_ids(request.limit), request.preview)
+        delayed, _ = yield from self._statuses(self.core.delayed_ids(request.delayed_limit), request.preview)
         jobs, delayed = (tuple(job for job in some if sees(self.who, job.owner)) for some in (jobs, delayed))
         core = self.core
         paused, change = core.paused is not None, core.counters.change
@@ -146,6 +159,15 @@ class Queries(NamedTuple):
         status = None if job.state is JobState.COMPLETED else job_status(self.core, job, self.now, self._forecast())
         state = job.state if status is None else status.state
         return ResultReply(self.core.journal, job.id, state, size, begin, body, job.reason, job.message, status)
+
+    def data(self, request: Data) -> Reply:
+        """Return a piece of a job's data."""
+        need = DataNeed(request.id, request.offset, PIECE_BYTES)
+        found = self.journal.read(Needs(jobs=[request.id], data_pieces=[need]))
+        if request.id not in found.jobs:
+            return self._no_such_job(request.id)
+        size, body = found.data_pieces.get(need, DataPiece())
+        return DataReply(self.core.journal, request.id, size, request.offset, body)
 
     def wait(self, request: Wait) -> WaitReply:
         """Those of the jobs that are final, looked up in one go: what is not among them is waited for after that."""
@@ -192,23 +214,31 @@ class Queries(NamedTuple):
         """Return a page of jobs. At most PAGE_LOOKED_AT are examined, so a filter that matches none is answered."""
         core = self.core
         before = request.before or core.counters.next_id
+        since = 0 if request.since_ms is None else self.now.wall_ms - request.since_ms
         found: list[JobStatus] = []
         for looked_at in range(0, PAGE_LOOKED_AT, PAGE):
             jobs, before = self.journal.page(before, request.state, min(PAGE, PAGE_LOOKED_AT - looked_at))
             forecast = self._forecast()
+            page: list[tuple[Job, JobStatus]] = []
             for job in jobs:
+                if job.submitted_at < since:
+                    before = 0
+                    break
+                if not (sees(self.who, job.owner) and fits(request, job)):
+                    continue
                 status = job_status(core, job, self.now, forecast)
-                asked_for = request.state in (None, status.state) and request.type in (None, status.type)
-                if asked_for and sees(self.who, job.owner):
-                    found.append(with_comment(status, job))
-                    if len(found) == request.limit:
-                        return ListReply(core.journal, tuple(found), job.id)
-            if not before:
+                if request.state in (None, status.state):
+                    page.append((job, with_comment(status, job)))
+                    if len(found) + len(page) == request.limit:
+                        before = job.id
+                        break
+            found += yield from self._previewed(page, request.preview)
+            if not before or len(found) == request.limit:
                 break
             yield
         return ListReply(core.journal, tuple(found), JobId(before) if before else None)
 
-    def show(self, request: Show) -> Reply:
+    def show(self, request: Show) -> Steps[Reply]:
         """Return all that is known of one job. Who may not read it gets neither tracebacks nor file names."""
         found = self.journal.read(Needs(jobs=[request.id], details=[request.id]))
         job, details = found.jobs.get(request.id), found.details.get(request.id)
@@ -218,9 +248,11 @@ class Queries(NamedTuple):
         whole = reads(self.who, job.owner)
         if not whole:  # a traceback shows the task's own code
             attempts = tuple(attempt._replace(detail="") for attempt in attempts)
+        status = with_comment(job_status(self.core, job, self.now, self._forecast()), job)
+        (status,) = yield from self._previewed([(job, status)], request.preview)
         return ShowReply(
             self.core.journal,
-            with_comment(job_status(self.core, job, self.now, self._forecast()), job),
+            status,
             details.request_key,
             details.data_bytes,
             details.result_bytes,
@@ -278,20 +310,27 @@ class Queries(NamedTuple):
             warnings(journal.used_bytes(), service.journal_bytes, disk),
         )
 
-    def _statuses(self, ids: Sequence[JobId]) -> Steps[tuple[tuple[JobStatus, ...], tuple[Missing, ...]]]:
-        jobs, missing = [], []
+    def _statuses(
+        self, ids: Sequence[JobId], preview: bool = False
+    ) -> Steps[tuple[tuple[JobStatus, ...], tuple[Missing, ...]]]:
+        jobs: list[JobStatus] = []
+        missing: list[Missing] = []
         for first in range(0, len(ids), PAGE):
             if first:
                 yield
             page = ids[first : first + PAGE]
             found = self.journal.read(Needs(jobs=page)).jobs
             forecast = self._forecast()
-            for job_id in page:
-                if job_id in found:
-                    jobs.append(job_status(self.core, found[job_id], self.now, forecast))
-                else:
-                    missing.append(Missing(job_id, self.core.why_missing(job_id)))
+            there = [found[job_id] for job_id in page if job_id in found]
+            statuses = [(job, job_status(self.core, job, self.now, forecast)) for job in there]
+            jobs += yield from self._previewed(statuses, preview)
+            missing += [Missing(job_id, self.core.why_missing(job_id)) for job_id in page if job_id not in found]
         return tuple(jobs), tuple(missing)
+
+    def _previewed(self, jobs: Sequence[tuple[Job, JobStatus]], preview: bool) -> Steps[Sequence[JobStatus]]:
+        if preview:
+            return (yield from previewed(self.journal, self.who, jobs))
+        return [status for _, status in jobs]
 
     def _forecast(self) -> Forecast:
         """When jobs start, as the queue is now: it may have changed since the last page."""

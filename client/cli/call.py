@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, BinaryIO, NamedTuple
 
 from zjobs.client.cli import usage
+from zjobs.client.cli.show import text
 from zjobs.client.cli.show.console import Output
 from zjobs.client.client import Client
 from zjobs.client.job import new_request_key
@@ -36,6 +37,22 @@ def say_missing(call: Call, missing: Iterable[Missing]) -> None:
     call.output.flush()
     for each in missing:
         call.output.error(each.code.value, str(gone(each)), id=each.id)
+
+
+def print_value(call: Call, value: Any, fields: dict[str, Any]) -> None:
+    """Prints a result or data, or writes it to the file of --output. The last of `fields`, for --json, is the value."""
+    path = call.args.get("--output")
+    if path is None:
+        call.output.result(value, fields)
+        return
+    data = value if isinstance(value, bytes) else text.result_text(value).encode(errors="backslashreplace")
+    try:
+        with open(path, "wb") as file:
+            file.write(data)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+    if call.output.as_json:
+        call.output.line("", {**dict(list(fields.items())[:-1]), "file": path, "bytes": len(data)})
 
 
 def job_id_of(word: str) -> int:

@@ -10,12 +10,14 @@ from zjobs.client.cli import exit_codes
 from zjobs.client.cli.call import Call, chosen_request_key, repeat_hint, say_missing
 from zjobs.client.cli.follow import print_ends
 from zjobs.client.cli.selection.confirm import meant
+from zjobs.client.cli.selection.ids import filters_of, parts
 from zjobs.client.cli.show import format
 from zjobs.client.cli.show.job_table import Table
 from zjobs.client.cli.wait import Resumable
 from zjobs.client.protocol.job import ids_of
-from zjobs.messages.records import JobStatus
+from zjobs.messages.records import JobStatus, Missing
 from zjobs.messages.states import WorkerState
+from zjobs.messages.units import JobId
 
 ROWS_A_PAGE = 100
 DEFAULT_ROWS = 20
@@ -24,18 +26,24 @@ DEFAULT_ROWS = 20
 def cancel(call: Call) -> int:
     """Runs `zclient cancel`."""
     wait = call.args["--wait"] or call.args["--max-wait"] is not None
-    if not (ids := meant(call, "cancel")):
-        return exit_codes.DONE
-    reply = call.client.cancel(ids)
-    going_on = [job.id for job in reply.jobs if wait and not job.state.final]
-    for job in reply.jobs:
-        if job.id not in going_on:
-            call.output.line(format.status_line(job, WorkerState.READY, program=call.program), job)
-    call.output.flush()
-    say_missing(call, reply.missing)
+    going_on: list[int] = []
+    missing: list[Missing] = []
+    journal = ""
+    for ids in parts(meant(call, "cancel")):
+        reply = call.client.cancel(ids)
+        journal = journal or reply.journal
+        call.client.check_journal(reply.journal, journal)
+        for job in reply.jobs:
+            if wait and not job.state.final:
+                going_on.append(job.id)
+            else:
+                call.output.line(format.status_line(job, WorkerState.READY, program=call.program), job)
+        call.output.flush()
+        missing += reply.missing
+    say_missing(call, missing)
     if going_on:
-        print_ends(call, going_on, reply.journal)
-    return exit_codes.NO_SUCH_JOB if reply.missing else exit_codes.DONE
+        print_ends(call, going_on, journal)
+    return exit_codes.NO_SUCH_JOB if missing else exit_codes.DONE
 
 
 def retry(call: Call) -> int:
@@ -56,22 +64,25 @@ def retry(call: Call) -> int:
 
 def forget(call: Call) -> int:
     """Runs `zclient forget`."""
-    if not (ids := meant(call, "forget")):
-        return exit_codes.DONE
-    reply = call.client.forget(ids)
-    for job_id in reply.forgotten:
-        call.output.line(f"{job_id} forgotten", {"id": job_id, "forgotten": True})
-    call.output.flush()
-    for job_id in reply.kept:
+    kept: list[JobId] = []
+    missing: list[Missing] = []
+    for ids in parts(meant(call, "forget")):
+        reply = call.client.forget(ids)
+        for job_id in reply.forgotten:
+            call.output.line(f"{job_id} forgotten", {"id": job_id, "forgotten": True})
+        call.output.flush()
+        kept += reply.kept
+        missing += reply.missing
+    for job_id in kept:
         call.output.error(
             "not_finished",
             f"job {job_id} has not ended, so it is kept; {call.program} cancel {job_id} ends it",
             id=job_id,
         )
-    say_missing(call, reply.missing)
-    if reply.missing:
+    say_missing(call, missing)
+    if missing:
         return exit_codes.NO_SUCH_JOB
-    return exit_codes.NOT_FINISHED if reply.kept else exit_codes.DONE
+    return exit_codes.NOT_FINISHED if kept else exit_codes.DONE
 
 
 def pause(call: Call) -> int:
@@ -101,7 +112,8 @@ def list_jobs(call: Call) -> int:
     """Runs `zclient list`."""
     table = Table(call.output.columns)
     args, limit = call.args, call.args["--limit"]
-    jobs = call.client.list(args["--state"], args["--type"], limit + 1, args["--before"])  # one more: are there more?
+    filters = {**filters_of(call), "since": args["--since"], "preview": True}
+    jobs = call.client.list(args["--state"], limit=limit + 1, before=args["--before"], **filters)  # are there more?
     shown, last = 0, None
     while page := list(islice(jobs, min(ROWS_A_PAGE, limit - shown))):
         shown, last = shown + len(page), page[-1].id
@@ -109,7 +121,7 @@ def list_jobs(call: Call) -> int:
         if len(lines) > len(page) and not call.output.as_json:
             call.output.line(lines[0], None)
         for job, line in zip(page, lines[-len(page) :]):
-            call.output.line(line, job)
+            call.output.line(line, format.fields(job))
         call.output.flush()
     if shown == limit and last is not None:
         _say_how_to_go_on(call, last, jobs)
@@ -118,7 +130,11 @@ def list_jobs(call: Call) -> int:
 
 def _say_how_to_go_on(call: Call, last: int, rest: Iterator[JobStatus]) -> None:
     """`rest`: what comes after `last`. With a filter it is not looked at: that could mean going through the journal."""
-    chosen = [f"{name} {quote(call.args[name])}" for name in ("--state", "--type") if call.args[name] is not None]
+    named = ("--state", "--type", "--name", "--owner")
+    chosen = [f"{name} {quote(call.args[name])}" for name in named if call.args[name] is not None]
+    chosen += ["--mine"] * call.args["--mine"]
+    if call.args["--since"] is not None:
+        chosen.append(f"--since {call.args['--since']:g}")
     if chosen or next(rest, None) is not None:
         are = "there may be more" if chosen else "there are more"
         limit = [] if call.args["--limit"] == DEFAULT_ROWS else [f"--limit {call.args['--limit']}"]

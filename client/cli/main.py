@@ -26,6 +26,7 @@ RUN_BY = {
     "submit": ("submit", "submit"),
     "status": ("query", "status"),
     "result": ("wait", "result"),
+    "data": ("query", "data"),
     "batch": ("wait", "batch"),
     "show": ("query", "show"),
     "log": ("follow", "log"),

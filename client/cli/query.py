@@ -1,15 +1,16 @@
-"""The commands of zclient that ask: status, show, types, info."""
+"""The commands of zclient that ask: status, data, show, types, info."""
 
 from __future__ import annotations
 
 import time
 
 from zjobs.client.cli import exit_codes
-from zjobs.client.cli.call import Call, job_id_of, say_missing
+from zjobs.client.cli.call import Call, job_id_of, print_value, say_missing
 from zjobs.client.cli.schema.files import SchemaFiles
 from zjobs.client.cli.selection.ids import ids_of_words
 from zjobs.client.cli.show import format
 from zjobs.client.errors import NotPermitted
+from zjobs.client.protocol.job import NO_DATA
 from zjobs.client.protocol.schemas import Schemas
 from zjobs.messages.records import JobStatus
 from zjobs.program.cli.options import nearest
@@ -23,10 +24,12 @@ def status(call: Call) -> int:
     """Runs `zclient status`."""
     if not call.args["ID"]:
         return _queue(call)
-    reply = call.client.status(ids_of_words(call))
+    reply = call.client.status(ids_of_words(call), preview=True)
     for job in reply.jobs:
         line = format.status_line(job, reply.worker, paused=reply.paused, program=call.program)
-        call.output.line(line, {**job._asdict(), "worker": reply.worker, "paused": reply.paused})
+        fields = {**format.fields(job), "worker": reply.worker, "paused": reply.paused}
+        about = "" if call.output.columns is None else format.about(job)  # scripts read the state alone
+        call.output.line(line + about, fields)
     say_missing(call, reply.missing)
     return exit_codes.NO_SUCH_JOB if reply.missing else exit_codes.DONE
 
@@ -51,11 +54,24 @@ def _queue(call: Call) -> int:
     return exit_codes.DONE
 
 
+def data(call: Call) -> int:
+    """Runs `zclient data`."""
+    job_id = job_id_of(call.args["ID"])
+    value = call.client.data(job_id)
+    if value is not NO_DATA:
+        print_value(call, value, {"id": job_id, "data": value})
+        return exit_codes.DONE
+    call.output.note(f"job {job_id} has no data")
+    if call.output.as_json:
+        call.output.line("", {"id": job_id})
+    return exit_codes.DONE
+
+
 def show(call: Call) -> int:
     """Runs `zclient show`."""
-    reply = call.client.show(job_id_of(call.args["ID"]))
+    reply = call.client.show(job_id_of(call.args["ID"]), preview=True)
     if call.output.as_json:
-        call.output.line("", reply)
+        call.output.line("", {**reply._asdict(), "job": format.fields(reply.job)})
         return exit_codes.DONE
     now = call.client.status([reply.job.id])
     kind = next((kind for kind in call.client.types().types if kind.name == reply.job.type), None)

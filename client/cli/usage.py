@@ -31,8 +31,8 @@ reads ids from standard input, such as those that submit prints."""
 _SELECT = f"""\
 {_IDS}
 
---all, --state and --type select jobs in place of IDs; with IDs, --state and --type
-select among them. Without --state, {{}}."""
+--all, --mine, --state, --type, --name and --owner select jobs in place of IDs; with
+IDs, all but --all select among them. Without --state, {{}}."""
 _ASKS = """
 
 On a terminal, zclient asks before it does this to a job of somebody else, or to more
@@ -94,6 +94,12 @@ unless NO_COLOR is set; elsewhere it is a table in which nothing is cut.""",
         "print the result of a job",
         "Print the result of a job: text as it is, anything else as JSON. You can print it\nas often as you like.",
         common=True,
+    ),
+    Command(
+        "data",
+        "ID",
+        "print the data of a job",
+        "Print the data that a job was submitted with: text as it is, anything else as JSON.",
     ),
     Command(
         "batch",
@@ -306,11 +312,15 @@ OPTIONS = (
         partial(one_of, choices=STATES),
     ),
     Option("--type", "TYPE", "only jobs of this type", ("list", *SELECTING)),
+    Option("--mine", "", "only your jobs", ("list", *SELECTING)),
+    Option("--owner", "NAME", "only jobs of this person; '*' stands for any text", ("list", *SELECTING)),
+    Option("--name", "NAME", "only jobs of this name; '*' stands for any text", ("list", *SELECTING)),
+    Option("--since", "DURATION", "only jobs that were submitted in this time: 1d, 90m", ("list",), duration),
     Option("--all", "", "all jobs that the command is for", SELECTING),
     Option("--yes", "", "do not ask", CHANGING, short="-y"),
     Option("--limit", "N", "show at most N jobs", ("list",), partial(integer, low=1, high=MOST_ROWS), default="20"),
     Option("--before", "ID", "only jobs with smaller ids; continues an earlier list", ("list",), job_id),
-    Option("--output", "FILE", "write the result to FILE: bytes and text unchanged", ("result",), short="-o"),
+    Option("--output", "FILE", "write it to FILE: bytes and text unchanged", ("result", "data"), short="-o"),
     Option("--wait", "", "wait until the job has finished", ("result",)),
     Option("--wait", "", "wait until each job has ended", ("cancel",)),
     Option(
@@ -331,7 +341,7 @@ OPTIONS = (
         "",
         "print what jobs wrote unchanged on a terminal too; otherwise control characters are shown there as \\x1b"
         " and the like, because a terminal would act on them",
-        ("result", "batch", "show", "log"),
+        ("result", "data", "batch", "show", "log"),
     ),
     Option("--service", "SERVICE", "a service of your configuration, for its broker and its key; see zclient services"),
     Option("--broker", "ENDPOINT", "the broker; see below if omitted"),

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from zjobs.client.cli import exit_codes
-from zjobs.client.cli.call import Call, chosen_request_key, job_id_of
+from zjobs.client.cli.call import Call, chosen_request_key, job_id_of, print_value
 from zjobs.client.cli.show import format, text
 from zjobs.client.cli.submit import submitted
 from zjobs.client.errors import BrokerUnreachable, StillRunning, WaitTimeout, ZjobsError
@@ -284,19 +284,7 @@ def _print_result(call: Call, job: JobStatus, journal: str) -> None:
 
 
 def _show_result(call: Call, job_id: int, value: Any) -> None:
-    """Prints a result, or writes it to the file of --output."""
-    path = call.args.get("--output")
-    if path is None:
-        call.output.result(value, _fields(job_id, value))
-        return
-    data = value if isinstance(value, bytes) else text.result_text(value).encode(errors="backslashreplace")
-    try:
-        with open(path, "wb") as file:
-            file.write(data)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
-    if call.output.as_json:
-        call.output.line("", {"id": job_id, "state": JobState.COMPLETED, "file": path, "bytes": len(data)})
+    print_value(call, value, _fields(job_id, value))
 
 
 def _fields(job_id: int, value: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from zjobs.messages.fields import MAX_WAIT_MS
 from zjobs.messages.requests import ops
 from zjobs.messages.requests.changes import Cancel
 from zjobs.messages.requests.ops import Error
-from zjobs.messages.requests.queries import List, Log, Result, Status, Wait
+from zjobs.messages.requests.queries import Data, List, Log, Result, Status, Wait
 
 PIECE_BYTES = 256 << 10  # of a result
 STATUS_BYTES = 400
@@ -146,7 +146,7 @@ def waiting_request(action: Await, seconds: float) -> Any:
 
 def reply_bytes(request: Any) -> int:
     """About how large the reply may be."""
-    if isinstance(request, (Result, Log)):
+    if isinstance(request, (Result, Data, Log)):
         return PIECE_BYTES
     if isinstance(request, List):
         return request.limit * STATUS_BYTES

@@ -48,8 +48,8 @@ def job_like(
         raise errors.BadRequest(
             f"priority must be an integer from -{MAX_PRIORITY} to {MAX_PRIORITY}, not {_shown(priority)}"
         )
-    limit_ms = None if time_limit is None else _milliseconds("time_limit", time_limit, low_ms=1)
-    delay_ms = _milliseconds("delay", delay, low_ms=0)
+    limit_ms = None if time_limit is None else milliseconds("time_limit", time_limit, low_ms=1)
+    delay_ms = milliseconds("delay", delay, low_ms=0)
     _check_text("name", name, MAX_JOB_NAME_CHARS)
     _check_text("comment", comment, MAX_COMMENT_CHARS)
     return NewJob(type_name(type), None, priority, delay_ms, limit_ms, name, comment)
@@ -81,7 +81,8 @@ def _check_text(what: str, text: Any, most: int) -> None:
         raise errors.BadRequest(f"the {what} of a job must be text of at most {most:,} characters, not {_shown(text)}")
 
 
-def _milliseconds(what: str, value: Duration, low_ms: int) -> Ms:
+def milliseconds(what: str, value: Duration, low_ms: int) -> Ms:
+    """A duration as messages have it. Raises BadRequest for what is none."""
     seconds: Any = value
     if isinstance(value, timedelta):
         seconds = value.total_seconds()

@@ -10,12 +10,14 @@ from typing import Any
 
 from zjobs.client import errors
 from zjobs.client.protocol.actions import Ask, Flow, Sleep
-from zjobs.client.protocol.job import JobHandle, ended_without_result, gone
+from zjobs.client.protocol.job import NO_DATA, Duration, JobHandle, ended_without_result, gone, milliseconds
 from zjobs.client.settings import Settings
 from zjobs.messages import values
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests.changes import Cancel, CancelReply, Forget, ForgetReply
 from zjobs.messages.requests.queries import (
+    Data,
+    DataReply,
     List,
     ListReply,
     Log,
@@ -45,10 +47,10 @@ LONGEST_LOOK_S = 0.5
 # --- ask -----------------------------------------------------------------------------------------------------
 
 
-def status(to: Settings, ids: Sequence[int], timeout: float | None = None) -> Flow[StatusReply]:
+def status(to: Settings, ids: Sequence[int], timeout: float | None = None, preview: bool = False) -> Flow[StatusReply]:
     reply: StatusReply | None = None
     for part in _parts(ids, STATUS_IDS):
-        more: StatusReply = yield Ask(Status(tuple(map(JobId, part))), StatusReply, timeout)
+        more: StatusReply = yield Ask(Status(tuple(map(JobId, part)), preview), StatusReply, timeout)
         reply = reply or more
         to.check_journal(more.journal, reply.journal)
         if reply is not more:
@@ -75,17 +77,38 @@ def result(to: Settings, id: int, journal: str | None = None) -> Flow[Any]:
 
 def rest_of_result(to: Settings, piece: ResultReply) -> Flow[Any]:
     """The result of which this is the first piece."""
-    id, journal = piece.id, piece.journal
+    body = yield from _whole(to, piece, Result)
+    try:
+        return values.unpack_value(body)
+    except ValueError as error:
+        raise errors.BadReply(f"the result from {to.address} is damaged: {error}") from error
+
+
+def data(to: Settings, id: int, journal: str | None = None) -> Flow[Any]:
+    first: DataReply = yield Ask(Data(JobId(id)), DataReply)
+    to.check_journal(first.journal, journal)
+    if not first.size_bytes:
+        return NO_DATA
+    body = yield from _whole(to, first, Data)
+    try:
+        return values.unpack_value(body)
+    except ValueError as error:
+        raise errors.BadData(f"the data of job {id} is {error}") from error
+
+
+def _whole(to: Settings, piece: ResultReply | DataReply, request: type[Result | Data]) -> Flow[bytes]:
+    """The whole of which this is the first piece."""
+    id, journal, reply = piece.id, piece.journal, type(piece)
     pieces = [piece.body]
     offset = len(piece.body)
     while offset < piece.size_bytes:
         if not piece.body:
-            raise errors.BadReply(f"{to.address} sent an empty piece of the result of job {id}")
-        piece = yield Ask(Result(id, offset), ResultReply)
+            raise errors.BadReply(f"{to.address} sent an empty piece of job {id}")
+        piece = yield Ask(request(id, offset), reply)
         to.check_journal(piece.journal, journal)
         pieces.append(piece.body)
         offset += len(piece.body)
-    return _unpacked(to, b"".join(pieces))
+    return b"".join(pieces)
 
 
 def failure(ended: JobStatus) -> Flow[errors.JobEndedWithoutResult]:
@@ -99,13 +122,6 @@ def failure(ended: JobStatus) -> Flow[errors.JobEndedWithoutResult]:
         if shown.attempts:
             error.__cause__ = errors.RemoteTraceback(shown.attempts[-1].detail)
     return error
-
-
-def _unpacked(to: Settings, body: bytes) -> Any:
-    try:
-        return values.unpack_value(body)
-    except ValueError as error:
-        raise errors.BadReply(f"the result from {to.address} is damaged: {error}") from error
 
 
 def whole_log(to: Settings, job: JobHandle) -> Flow[bytes]:
@@ -125,15 +141,39 @@ def whole_log(to: Settings, job: JobHandle) -> Flow[bytes]:
             return bytes(printed)
 
 
-class Pages:
-    """Jobs in pages, newest first. Raises ValueError for an unknown state."""
+def wanted(
+    to: Settings,
+    state: JobState | str | None,
+    type: str | None,
+    before: int | None,
+    name: str | None,
+    owner: str | None,
+    submitter: str | None,
+    since: Duration | None,
+    mine: bool,
+    preview: bool,
+) -> List:
+    """What `Client.list` asks for. Raises ValueError for an unknown state, BadRequest for what is no duration."""
+    if mine:
+        owner, submitter = to.owner or owner, to.submitter or submitter
+    return List(
+        None if state is None else JobState(state),
+        type,
+        before=None if before is None else JobId(before),
+        name=name,
+        owner=owner,
+        submitter=submitter,
+        since_ms=None if since is None else milliseconds("since", since, low_ms=0),
+        preview=preview,
+    )
 
-    def __init__(
-        self, to: Settings, state: JobState | str | None, type: str | None, limit: int | None, before: int | None
-    ) -> None:
+
+class Pages:
+    """Jobs in pages, newest first; at most `limit`."""
+
+    def __init__(self, to: Settings, wanted: List, limit: int | None) -> None:
         self._to = to
-        below = None if before is None else JobId(before)
-        self._wanted = List(None if state is None else JobState(state), type, before=below)
+        self._wanted = wanted
         self._left = float("inf") if limit is None else limit
         self._journal: str | None = None
         self.more = self._left > 0
@@ -151,7 +191,7 @@ class Pages:
 
 def first_jobs(to: Settings, limit: int) -> Flow[list[JobStatus]]:
     """The newest `limit` jobs."""
-    pages = Pages(to, None, None, limit, None)
+    pages = Pages(to, List(), limit)
     jobs: list[JobStatus] = []
     while pages.more:
         jobs += yield from pages.next()

@@ -72,6 +72,7 @@ OPERATIONS = (
     Operation("status", queries.Status, queries.StatusReply, Role.VIEWER, ids="ids"),
     Operation("queue", queries.Queue, queries.QueueReply, Role.VIEWER),
     Operation("result", queries.Result, queries.ResultReply, Role.SUBMITTER, ids="id"),
+    Operation("data", queries.Data, queries.DataReply, Role.SUBMITTER, ids="id"),
     Operation("wait", queries.Wait, queries.WaitReply, Role.VIEWER, ids="ids"),
     Operation("show", queries.Show, queries.ShowReply, Role.VIEWER, ids="id"),
     Operation(
@@ -101,6 +102,7 @@ Request = Union[
     queries.Status,
     queries.Queue,
     queries.Result,
+    queries.Data,
     queries.Wait,
     queries.Show,
     changes.Cancel,
@@ -122,6 +124,7 @@ Reply = Union[
     queries.StatusReply,
     queries.QueueReply,
     queries.ResultReply,
+    queries.DataReply,
     queries.WaitReply,
     queries.ShowReply,
     changes.CancelReply,

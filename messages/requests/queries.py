@@ -8,6 +8,7 @@ from zjobs.messages.fields import (
     DurationMs,
     Id,
     Ids,
+    JobName,
     Milliseconds,
     Name,
     Number,
@@ -15,6 +16,7 @@ from zjobs.messages.fields import (
     PageOrNone,
     SchemaDigest,
     ShortText,
+    Submitter,
     Text,
     WaitIds,
     WaitMs,
@@ -38,9 +40,10 @@ class HelloReply(NamedTuple):
 
 
 class Status(NamedTuple):
-    """Ask for the status of these jobs."""
+    """Ask for the status of these jobs. `preview`: with the beginning of each job's data."""
 
     ids: Ids
+    preview: bool = False
 
 
 class StatusReply(NamedTuple):
@@ -55,10 +58,12 @@ class StatusReply(NamedTuple):
 
 
 class Queue(NamedTuple):
-    """Ask for the running job and the `limit` jobs that start next, and for `delayed_limit` jobs that are not ready."""
+    """Ask for the running job and the `limit` jobs that start next, and for `delayed_limit` jobs that are not ready.
+    `preview`: as in `Status`."""
 
     limit: Page = 20
     delayed_limit: PageOrNone = 0
+    preview: bool = False
 
 
 class QueueReply(NamedTuple):
@@ -98,6 +103,23 @@ class ResultReply(NamedTuple):
     job: JobStatus | None = None
 
 
+class Data(NamedTuple):
+    """Ask for a piece of a job's packed data, from `offset` on."""
+
+    id: Id
+    offset: Number = 0
+
+
+class DataReply(NamedTuple):
+    """A piece of a job's data; size 0 and an empty body if it has none."""
+
+    journal: ShortText
+    id: Id
+    size_bytes: Number
+    offset: Number
+    body: bytes
+
+
 class Wait(NamedTuple):
     """Reply when the first of these jobs is final, or after `wait_ms`. `results`: with the results, if they fit."""
 
@@ -116,9 +138,10 @@ class WaitReply(NamedTuple):
 
 
 class Show(NamedTuple):
-    """Ask for everything that is known of one job."""
+    """Ask for everything that is known of one job. `preview`: as in `Status`."""
 
     id: Id
+    preview: bool = False
 
 
 class ShowReply(NamedTuple):
@@ -159,12 +182,21 @@ class LogReply(NamedTuple):
 
 
 class List(NamedTuple):
-    """Ask for jobs, newest first, with ids below `before`."""
+    """Ask for jobs, newest first, with ids below `before`; those that fit all that is given.
+
+    In `name`, `owner` and `submitter`, `*` stands for any text. `since_ms`: submitted in this time. `preview`: as in
+    `Status`.
+    """
 
     state: JobState | None = None
     type: Name | None = None
     limit: Page = 100
     before: Id | None = None
+    name: JobName | None = None
+    owner: ShortText | None = None
+    submitter: Submitter | None = None
+    since_ms: DurationMs | None = None
+    preview: bool = False
 
 
 class ListReply(NamedTuple):

@@ -385,6 +385,9 @@ def check_texts(client: Client) -> None:
     (told,) = client.ask("status", ids=[job_id])["jobs"]
     expect((told["name"], told["submitter"]) == ("scan 3", "alice@lab3"), "status has name and submitter", told)
     expect("comment" not in told, "status has no comment", told)
+    for asked, found in (({"name": "scan*"}, True), ({"name": "scan"}, False), ({"submitter": "alice@*"}, True)):
+        jobs = client.ask("list", since_ms=3_600_000, limit=1000, **asked)["jobs"]
+        expect((job_id in [job["id"] for job in jobs]) == found, "list finds by texts", asked)
     shown, listed = client.ask("show", id=job_id)["job"], client.ask("list", limit=1)["jobs"][0]
     expect(shown == listed == {**told, "comment": "after the new lens"}, "show and list have all", (shown, listed))
     for wrong in ({"name": "x" * 201}, {"comment": "x" * 2001}, {"name": 7}):
@@ -449,6 +452,25 @@ def check_show(client: Client) -> None:
         reply["job"] == final and reply["request_key"] == key and reply["attempts"] == [], "job, key, no bad run", reply
     )
     expect((reply["data_bytes"], reply["result_bytes"]) == (6, 6), "the packed sizes", reply)
+
+
+def check_data(client: Client) -> None:
+    """Data is read back in pieces; a preview is the beginning of it."""
+    text = "x" * (PIECE_BYTES + 100)
+    large, none = client.submit(job_of("swap", text), {"type": "swap"})
+    first = client.ask("data", id=large)
+    rest = client.ask("data", id=large, offset=len(first["body"]))
+    expect(len(first["body"]) == PIECE_BYTES and rest["offset"] == PIECE_BYTES, "a piece has at most 256 KiB", rest)
+    expect(msgpack.unpackb(first["body"] + rest["body"]) == text, "the pieces make the data", rest)
+    expect(client.ask("data", id=none)["size_bytes"] == 0, "a job without data has none")
+    client.ask_for_error("not_found", "data", id=NEVER_GIVEN)
+    asked = [client.ask("status", ids=[large, none], preview=True)["jobs"], client.ask("list", preview=True)["jobs"]]
+    for with_data, without in (asked[0], asked[1][1::-1]):
+        preview = {"body": pack(text)[:128], "size_bytes": len(pack(text))}
+        expect(with_data["data_preview"] == preview, "the first 128 bytes, and the size", with_data)
+        expect("data_preview" not in without, "no preview without data", without)
+    expect("data_preview" not in client.ask("show", id=large)["job"], "no preview unless asked for")
+    client.watch(none)
 
 
 def check_types(client: Client) -> None:
@@ -618,6 +640,7 @@ CHECKS: tuple[Callable[[Client], None], ...] = (
     check_failed_job,
     check_large_result,
     check_show,
+    check_data,
     check_types,
     check_info,
     check_changes_without_gaps,

@@ -47,7 +47,7 @@ client.cli.schema             client.cli.show program.schema messages
 client.cli.call               client.cli.usage client.cli.show client client.protocol program.cli messages
 client.cli.usage              client.cli.exit_codes program program.cli messages
 client.cli.exit_codes         client.errors
-client.cli.show               messages.requests messages
+client.cli.show               client.protocol messages.requests messages
 client                        client.net client.protocol.events client.protocol client.settings client.errors
                               messages.requests program messages
 client.net                    client.protocol client.settings client.errors messages.codec messages.requests program

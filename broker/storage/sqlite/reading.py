@@ -10,7 +10,17 @@ from typing import Any, TypeVar
 
 from zjobs.broker.core.estimates.kinds import Numbers
 from zjobs.broker.core.jobs import Counters, Job, Loaded, Service, Session, Submitted
-from zjobs.broker.core.needs import Details, Found, Needs, OutputNeed, OutputPiece, ResultNeed, ResultPiece
+from zjobs.broker.core.needs import (
+    DataNeed,
+    DataPiece,
+    Details,
+    Found,
+    Needs,
+    OutputNeed,
+    OutputPiece,
+    ResultNeed,
+    ResultPiece,
+)
 from zjobs.broker.storage.api import StorageError
 from zjobs.broker.storage.sqlite.database import Database
 from zjobs.messages.records import Attempt, Paused, TaskType
@@ -207,6 +217,19 @@ def _schemas(db: Database, digests: Iterable[str]) -> dict[str, bytes]:
     return {digest: row[0] for digest in digests if (row := db.one(query, digest))}
 
 
+def _data_pieces(db: Database, needs: Iterable[DataNeed]) -> dict[DataNeed, DataPiece]:
+    """Return the pieces; those that begin at the same place are read together."""
+    together: dict[tuple[int, ...], list[int]] = {}
+    for need in needs:
+        together.setdefault(need[1:], []).append(need.id)
+    found = {}
+    for (offset, size), ids in together.items():
+        begin = min(offset, MAX_BLOB_BYTES) + 1
+        for job_id, *piece in _rows(db, f"SELECT id, length(body), substr(body, {begin}, {size}) FROM data", ids):
+            found[DataNeed(job_id, offset, size)] = DataPiece(*piece)
+    return found
+
+
 # In the order of the fields of `Needs`.
 _READERS: tuple[Callable[[Database, Any], object], ...] = (
     _jobs,
@@ -217,6 +240,7 @@ _READERS: tuple[Callable[[Database, Any], object], ...] = (
     _outputs,
     _details,
     _schemas,
+    _data_pieces,
 )
 
 

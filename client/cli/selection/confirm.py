@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 
 from zjobs.client.cli.call import Call
-from zjobs.client.cli.selection.ids import NO_MATCH, Selection, selected
+from zjobs.client.cli.selection.ids import NO_MATCH, Selection, selected, whose
 from zjobs.client.cli.show.text import printable
 from zjobs.program.cli.parse import UsageError
 
@@ -26,8 +26,10 @@ def meant(call: Call, command: str) -> list[int]:
 
 def _confirmed(call: Call, verb: str, selection: Selection) -> bool:
     """Whether to go on, asked where that is a question. Raises UsageError where nobody can be asked."""
+    if call.args["--yes"]:
+        return True
     others = _others(call, selection)
-    if call.args["--yes"] or (len(selection.owners) <= MOST_UNASKED and not others):
+    if len(selection.owners) <= MOST_UNASKED and not others:
         return True
     what = f"{verb} {_count(selection.ids)}{_whose(others)}"
     if sys.stdin is None or not sys.stdin.isatty() or not sys.stderr.isatty() or call.output.as_json:
@@ -40,13 +42,12 @@ def _confirmed(call: Call, verb: str, selection: Selection) -> bool:
 
 
 def _others(call: Call, selection: Selection) -> Counter[str]:
-    """How many of the jobs each other person has. Only a broker with keys knows whose a job is."""
-    if call.client.key is None:
-        return Counter()
+    """How many of the jobs each other person has."""
     owners = dict(selection.owners)
     if unknown := [job_id for job_id in selection.ids if job_id not in owners]:
-        owners.update((job.id, job.owner) for job in call.client.status(unknown).jobs)
-    return Counter(owner for owner in owners.values() if owner not in ("", call.client.key.name))
+        owners.update((job.id, whose(call, job)) for job in call.client.status(unknown).jobs)
+    me = call.client.owner or call.client.submitter.partition("@")[0]
+    return Counter(owner for owner in owners.values() if owner not in ("", me))
 
 
 def _count(ids: list[int]) -> str:

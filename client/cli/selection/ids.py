@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from zjobs.client.cli import usage
 from zjobs.client.cli.call import Call, decoded, open_bytes
@@ -18,6 +18,7 @@ WITHOUT_RESULT = (JobState.FAILED, JobState.CANCELLED)
 ENDED = (JobState.COMPLETED, *WITHOUT_RESULT)
 
 MOST_SELECTED = 1_000_000
+PART_IDS = 1_000
 NO_MATCH = "there is no such job"
 
 
@@ -37,7 +38,7 @@ ACTABLE = {
 
 
 class Selection(NamedTuple):
-    """Ids in order. `owners` has the owner of each job that was looked at: those named one by one are not."""
+    """Ids in order. `owners` says whose each job is that was looked at, see `whose`: those named one by one are not."""
 
     ids: list[int]
     owners: dict[int, str]
@@ -58,19 +59,23 @@ def selected_by_words(call: Call) -> Selection:
         jobs = list(_jobs_in(call, ids))
         if not jobs:
             raise NotFound(f"there is no job from {ids[0]} to {ids[-1]}")
-        found.update((job.id, job.owner) for job in reversed(jobs))
+        found.update((job.id, whose(call, job)) for job in reversed(jobs))
     return Selection(list(found), {job_id: owner for job_id, owner in found.items() if owner is not None})
 
 
 def selected(call: Call, command: str) -> Selection:
     """The jobs that `command` is for, by ids and filters. Raises UsageError if neither is given."""
-    state, kind, every = call.args["--state"], call.args["--type"], call.args["--all"]
-    filtered = state is not None or kind is not None
+    state, every = call.args["--state"], call.args["--all"]
+    filters = filters_of(call)
+    filtered = state is not None or any(filters.values())
     if every and (filtered or call.args["ID"]):
         raise UsageError("--all is for every job: leave out what selects some, or --all")
     if not (every or filtered):
         if not call.args["ID"]:
-            raise UsageError(f"ID is missing; or select jobs with --all, --state or --type\nusage: {_usage(command)}")
+            raise UsageError(
+                "ID is missing; or select jobs with --all, --mine, --state, --type, --name or --owner\n"
+                f"usage: {_usage(command)}"
+            )
         return selected_by_words(call)
     actable = ACTABLE[command]
     if state is not None and state not in actable.states:
@@ -78,17 +83,42 @@ def selected(call: Call, command: str) -> Selection:
             f"--state {state}: {command} is for jobs that are {' or '.join(s.value for s in actable.states)}"
         )
     states = actable.selected if state is None else (JobState(state),)
-    owners: dict[int, str] = {job.id: job.owner for job in _matching(call, states, kind, _ranges(call))}
+    owners: dict[int, str] = {job.id: whose(call, job) for job in _matching(call, states, filters, _ranges(call))}
     return Selection(sorted(owners), owners)
 
 
-def _matching(call: Call, states: Sequence[JobState], kind: str | None, ranges: Sequence[range]) -> Iterator[JobStatus]:
-    """The jobs of these states and this type, page by page; with ranges those within."""
+def filters_of(call: Call) -> dict[str, Any]:
+    """The filters of the command line, as `Client.list` has them. A submitter may be named without the host."""
+    owner = call.args["--owner"]
+    proven = bool(call.client.owner)
+    return {
+        "type": call.args["--type"],
+        "name": call.args["--name"],
+        "mine": call.args["--mine"],
+        "owner": owner if proven else None,
+        "submitter": None if proven or owner is None else owner if "@" in owner else f"{owner}@*",
+    }
+
+
+def whose(call: Call, job: JobStatus) -> str:
+    """The owner of a job or, where nothing is proven, the user who says that it is theirs, whatever the host."""
+    return job.owner if call.client.owner else job.submitter.partition("@")[0]
+
+
+def parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """The ids in parts, after each of which it is shown what was done."""
+    return (ids[first : first + PART_IDS] for first in range(0, len(ids), PART_IDS))
+
+
+def _matching(
+    call: Call, states: Sequence[JobState], filters: dict[str, Any], ranges: Sequence[range]
+) -> Iterator[JobStatus]:
+    """The jobs of these states that pass the filters, page by page; with ranges those within."""
     before = max(ids.stop for ids in ranges) if ranges else None
     lowest = min(ids.start for ids in ranges) if ranges else 0
     count = 0
     for state in states:
-        for job in call.client.list(state, kind, before=before):
+        for job in call.client.list(state, before=before, **filters):
             if job.id < lowest:
                 break
             if ranges and not any(job.id in ids for ids in ranges):

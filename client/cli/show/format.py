@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from zjobs.client.cli.show import estimate
 from zjobs.client.cli.show.text import (
@@ -112,6 +113,33 @@ def whose(job: JobStatus) -> str:
     return printable(job.owner) or (f"{printable(job.submitter)}?" if job.submitter else "")
 
 
+def preview(job: JobStatus, most: int = 60) -> str:
+    """The beginning of the job's data, if it was asked for."""
+    if job.data_preview is None:
+        return ""
+    from zjobs.client.protocol.preview import preview_text  # most commands show no data
+
+    return printable(preview_text(job.data_preview, most))
+
+
+def about(job: JobStatus) -> str:
+    """What a job is, as the end of a line on a terminal: ` [scan 3, of alice@lab3?: {"count": 3}]`."""
+    who = whose(job)
+    what = ", ".join(filter(None, (printable(job.name), f"of {who}" if who else "")))
+    shown = ": ".join(filter(None, (what, preview(job))))
+    return f" [{shown}]" if shown else ""
+
+
+def fields(job: JobStatus) -> dict[str, Any]:
+    """A job for programs; the beginning of its data is text."""
+    known = job._asdict()
+    if job.data_preview is not None:
+        from zjobs.client.protocol.preview import preview_text
+
+        known["data_preview"] = preview_text(job.data_preview)
+    return known
+
+
 def progress(job: JobStatus) -> str:
     """What a running job's task reports, as the end of a line: `, 42 % (aligning)`."""
     fraction = "" if job.fraction is None else f", {percent(job.fraction)}"
@@ -159,7 +187,7 @@ def show_lines(
         "ended": moment(job.ended_at),
         "ran for": "-" if job.elapsed_ms is None else seconds(job.elapsed_ms / 1000),
         "runs": f"{job.attempts} ended, {job.reruns} lost with a worker",
-        "data": byte_count(reply.data_bytes),
+        "data": byte_count(reply.data_bytes) + (f": {preview(job)}" if job.data_preview else ""),
         "result": byte_count(reply.result_bytes),
         "output": f"{byte_count(job.output_bytes)} printed",
         **({"killed": f"{reply.killed} processes that it had left running"} if reply.killed else {}),

@@ -9,7 +9,7 @@ from zjobs.client.cli.show import estimate, format, text
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState
 
-HEAD = ("ID", "STATE", "TYPE", "NAME", "OWNER", "SUBMITTED", "TOOK", "MESSAGE")
+HEAD = ("ID", "STATE", "TYPE", "NAME", "OWNER", "SUBMITTED", "TOOK", "ABOUT")
 WIDEST = 24  # of names, types and owners on a terminal
 
 
@@ -49,7 +49,7 @@ class Table:
             self._whose(job),
             text.moment(job.submitted_at)[:19],
             took,
-            text.printable(_message(job)) + (f" # {text.printable(job.comment)}" if job.comment else ""),
+            _about(job),
         )
 
     def _whose(self, job: JobStatus) -> str:
@@ -68,6 +68,12 @@ class Table:
 
 def _state(job: JobStatus) -> str:
     return "cancelling" if job.cancelling and not job.state.final else job.state.value
+
+
+def _about(job: JobStatus) -> str:
+    """What is of any length: what happened, the beginning of the data, the comment."""
+    comment = f"# {text.printable(job.comment)}" if job.comment else ""
+    return "  ".join(filter(None, (text.printable(_message(job)), format.preview(job), comment)))
 
 
 def _message(job: JobStatus) -> str:

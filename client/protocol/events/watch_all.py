@@ -11,7 +11,7 @@ from zjobs.client.protocol.events.watch import Event, WatchEvent, Watching
 from zjobs.client.settings import Settings
 from zjobs.messages.events import ALL_JOBS_TOPIC, JobEvent, ServiceEvent
 from zjobs.messages.records import JobStatus
-from zjobs.messages.requests.queries import Info, InfoReply, Queue, QueueReply
+from zjobs.messages.requests.queries import Info, InfoReply, List, Queue, QueueReply
 
 # Remember this many jobs, those last heard of, to skip repetitions and to request what was missed.
 MOST_KNOWN = 10_000
@@ -156,7 +156,7 @@ class WatchingAll(Watching):
 
     def _submitted_above(self, newest: int) -> Flow[list[JobStatus]]:
         """Return the jobs with greater ids, in order."""
-        pages = operations.Pages(self._to, None, None, MOST_KNOWN, None)
+        pages = operations.Pages(self._to, List(), MOST_KNOWN)
         jobs: list[JobStatus] = []
         while pages.more and not (jobs and jobs[-1].id <= newest):
             jobs += yield from pages.next()

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import pytest
 import zmq
 
+from zjobs.broker.requests.filters import text_fits
 from zjobs.client import Client
 from zjobs.client.__main__ import main
 from zjobs.messages import codec, values
@@ -43,6 +44,8 @@ from zjobs.messages.requests.changes import (
 )
 from zjobs.messages.requests.ops import Error
 from zjobs.messages.requests.queries import (
+    Data,
+    DataReply,
     Hello,
     HelloReply,
     Info,
@@ -85,6 +88,7 @@ class FakeBroker:
         self.checked = True
         self.schemas: dict[str, Any] = {}  # by type; those of the same digest are the same
         self.jobs: dict[int, JobStatus] = {}
+        self.data: dict[int, bytes] = {}
         self.results: dict[int, bytes] = {}
         self.keys: dict[str, SubmitReply] = {}
         self.logs: dict[int, bytes] = {}
@@ -272,6 +276,13 @@ class FakeBroker:
         status = None if job.state is COMPLETED else job
         return ResultReply(self.journal, job.id, job.state, len(whole), request.offset, piece, job=status)
 
+    def _data(self, request: Data) -> Any:
+        if request.id not in self.jobs:
+            return Error(ErrorCode.NOT_FOUND, f"there is no job {request.id}")
+        whole = self.data.get(request.id, b"")
+        piece = whole[request.offset : request.offset + (256 << 10)]
+        return DataReply(self.journal, request.id, len(whole), request.offset, piece)
+
     def _wait(self, request: Wait) -> Any:
         jobs = tuple(self.jobs[n] for n in request.ids if n in self.jobs and self.jobs[n].state.final)
         missing = tuple(Missing(n, ErrorCode.NOT_FOUND) for n in request.ids if n not in self.jobs)
@@ -323,7 +334,13 @@ class FakeBroker:
         top = min(request.before or 1 << 62, max(self.jobs, default=0) + 1)
         bottom = (top - 1) // 10 * 10
         jobs = [self.jobs[job_id] for job_id in range(top - 1, max(bottom - 1, 0), -1) if job_id in self.jobs]
-        wanted = [job for job in jobs if request.state in (None, job.state) and request.type in (None, job.type)]
+        wanted = [
+            job
+            for job in jobs
+            if request.state in (None, job.state)
+            and request.type in (None, job.type)
+            and all(text_fits(getattr(request, field), getattr(job, field)) for field in ("name", "owner", "submitter"))
+        ]
         return ListReply(self.journal, tuple(wanted[: request.limit]), bottom if bottom > 0 else None)
 
     def _forget(self, request: Forget) -> Any:

@@ -62,6 +62,20 @@ def test_a_job_for_people(broker: Any, client: Client) -> None:
             client.submit("reverse", "x", **wrong)
 
 
+def test_data_read_back(broker: Any, client: Client) -> None:
+    """In pieces, as they are; a job without data has none, which is not the same as None."""
+    large = "x" * (300 << 10)
+    for job_id, value in ((1, large), (2, None)):
+        broker.add(job_id)
+        broker.data[job_id] = values.pack_value(value)
+    broker.add(3)
+    assert client.data(1) == client.job(1).data() == large and client.data(2) is None and client.data(3) is NO_DATA
+    with pytest.raises(errors.NotFound):
+        client.data(9)
+    with pytest.raises(errors.BrokerChanged):
+        client.job(1, "another journal").data()
+
+
 def test_who_submits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment says it first, bounded and in UTF-8 whatever it has; else the system does."""
     user_at_host.cache_clear()

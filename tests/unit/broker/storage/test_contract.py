@@ -30,7 +30,7 @@ from journal_sample import (
 )
 
 from zjobs.broker.core.jobs import Printed, Service
-from zjobs.broker.core.needs import Details, Found, Needs, OutputNeed, OutputPiece, ResultNeed, ResultPiece
+from zjobs.broker.core.needs import DataNeed, Details, Found, Needs, OutputNeed, OutputPiece, ResultNeed, ResultPiece
 from zjobs.broker.storage.api import Claimed, Journal, NotOwner, StorageError
 from zjobs.broker.storage.sqlite import opening
 from zjobs.broker.storage.sqlite.database import MEMORY, Database
@@ -259,6 +259,7 @@ def test_everything_committed_loads_back(storage: Memory, full: SqliteJournal) -
             6: plain,
         },
         {},
+        {},
     )
 
 
@@ -320,8 +321,9 @@ def test_a_long_list_is_one_read(empty: SqliteJournal) -> None:
 
 def test_nothing_named_is_nothing_found(full: SqliteJournal) -> None:
     """Each kind of its own; empty lists as well."""
-    nothing = Found({}, {}, {}, {}, {}, {}, {}, {})
+    nothing = Found({}, {}, {}, {}, {}, {}, {}, {}, {})
     assert full.read(Needs()) == full.read(Needs([], [], [], [], [], [], [])) == nothing
+    assert full.read(Needs(data_pieces=[DataNeed(99, 0, 1), DataNeed(2, 0, 1)])) == nothing
     assert (
         full.read(Needs([99], [("", "99")], [99], [99], [ResultNeed(99, 0, 1)], [OutputNeed(99, 0, 0, 1)], [99]))
         == nothing
@@ -334,6 +336,14 @@ def test_a_result_comes_in_pieces(full: SqliteJournal) -> None:
     found = full.read(Needs(results=needs)).results
     assert [found[need].body for need in needs] == [b"0123", b"89", b"", b"", b""]
     assert {piece.size for piece in found.values()} == {10}
+
+
+def test_data_comes_in_pieces(full: SqliteJournal) -> None:
+    """Of many jobs at once, from different places; each with the size of the whole."""
+    needs = [DataNeed(job_id, at, 2) for job_id in (4, 1, 2) for at in (0, 2, 3, 2**63 - 1)]
+    found = full.read(Needs(data_pieces=needs)).data_pieces
+    assert [found[need].body for need in needs if need.id != 2] == [b"ab", b"c", b"", b""] * 2
+    assert {piece.size for piece in found.values()} == {3} and {need.id for need in found} == {1, 4}
 
 
 def test_output_is_kept_in_the_pieces_it_came_in(full: SqliteJournal) -> None:

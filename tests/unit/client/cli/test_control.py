@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from zjobs.client.cli.show import format
 from zjobs.client.settings import user_at_host
-from zjobs.messages.records import Paused
+from zjobs.messages import values
+from zjobs.messages.records import DataPreview, Paused
 from zjobs.messages.requests.changes import NewJob, Submit
 from zjobs.messages.requests.ops import Error
-from zjobs.messages.requests.queries import Status
+from zjobs.messages.requests.queries import List, Show, Status
 from zjobs.messages.states import ErrorCode, JobState
 
 QUEUED, RUNNING, COMPLETED = JobState.QUEUED, JobState.IN_PROGRESS, JobState.COMPLETED
@@ -40,6 +43,38 @@ def test_submit_options_as_the_broker_gets_them(run: Run, broker: Any) -> None:
     assert broker.asked(Submit) == [Submit("mine", (job,), (), user_at_host())]
 
 
+def test_data(run: Run, broker: Any, tmp_path: Path) -> None:
+    """Printed as a result is; a file gets bytes and text as they are."""
+    for job_id, value in ((1, {"count": 3}), (2, "example"), (3, b"\xff\x00")):
+        broker.add(job_id)
+        broker.data[job_id] = values.pack_value(value)
+    assert run("data", "1") == (0, '{"count": 3}\n', "")
+    assert run("data", "2").out == "example\n"
+    assert json.loads(run("data", "1", "--json").out) == {"id": 1, "data": {"count": 3}}
+    file = tmp_path / "data"
+    assert run("data", "3", "-o", str(file)) == (0, "", "") and file.read_bytes() == b"\xff\x00"
+    assert json.loads(run("data", "3", "-o", str(file), "--json").out) == {"id": 3, "file": str(file), "bytes": 2}
+    broker.add(4)
+    assert run("data", "4") == (0, "", "zclient: job 4 has no data\n")
+    assert run("data", "9").code == 3
+    broker.data[4] = b"\xc1"
+    assert "the data of job 4 is not a msgpack value" in run("data", "4").err
+
+
+def test_previews(run: Run, broker: Any) -> None:
+    """status, list and show have the beginning of the data, for programs as text."""
+    broker.add(17, ahead=3, name="scan 3", submitter="alice@lab3", data_preview=DataPreview(b"\x81\xa1n\x03", 4))
+    assert run("status", "17").out == "17 queued, 3 ahead\n"
+    assert format.about(broker.jobs[17]) == ' [scan 3, of alice@lab3?: {"n": 3}]'
+    assert run("list").out.endswith('{"n": 3}\n') and 'data: 9 bytes: {"n": 3}' in " ".join(
+        run("show", "17").out.split()
+    )
+    for words in (("status", "17"), ("list",)):
+        assert json.loads(run(*words, "--json").out)["data_preview"] == '{"n": 3}'
+    assert json.loads(run("show", "17", "--json").out)["job"]["data_preview"] == '{"n": 3}'
+    assert all(request.preview for kind in (Status, List, Show) for request in broker.asked(kind)[:1])
+
+
 def test_texts_are_shown_harmless(run: Run, broker: Any) -> None:
     """Names, comments and who says that it is theirs: what a terminal would act on is escaped."""
     broker.add(17, name="scan\x1b[2J 3", comment="new\nlens", submitter="alice\x07@lab3")
@@ -57,7 +92,7 @@ WRONG = [
     (["submit", "t", "--delay", "soon"], "--delay: 'soon' is not a duration"),
     (["batch", "t", "--time-limit", "0"], "--time-limit: '0' must be more than 0"),
     (["submit", "t", "--dealy", "1"], "there is no option --dealy; did you mean --delay?"),
-    (["cancel"], "ID is missing; or select jobs with --all, --state or --type\nusage: zclient cancel [options] [--] ["),
+    (["cancel"], "ID is missing; or select jobs with --all, --mine, --state, --type, --name or --owner\nusage"),
     (["cancel", "7-3"], "'7-3' is not a range: the smaller id comes first"),
     (["cancel", "--all", "1"], "--all is for every job: leave out what selects some, or --all"),
     (["cancel", "--all", "--type", "t"], "--all is for every job"),
@@ -145,7 +180,8 @@ def test_retry(run: Run, broker: Any) -> None:
 
 def test_retry_without_an_answer(run: Run, broker: Any) -> None:
     """The key is printed with which repeating makes no second copies."""
-    broker.script = [lambda request: None] * 5
+    broker.add(1, FAILED)
+    broker.script = [broker.answer, *[lambda request: None] * 5]  # whose job it is can be learnt
     ran = run("retry", "1", "--timeout", "0.1", "--once", "mine")
     assert ran.code == 69 and ran.err.endswith("repeat with --once mine to know: that makes no second job\n")
 

@@ -231,7 +231,7 @@ WRONG = [
     (["submit", "typed", "3", "--arg", "raw=@/nonexistent/x"], "cannot read /nonexistent/x: No such file"),
     (["batch", "typed", "--lines", "-"], "line 1: typed: count must be an integer, not 'no number'\n"),
     (["result", "1", "2"], "too many words: 2"),
-    (["list", "--owner", "me"], "there is no option --owner; zclient list --help lists all"),
+    (["list", "--whose", "me"], "there is no option --whose; zclient list --help lists all"),
     (["submit", "t", "a", "--arg", "b=1"], "t: its parameters are not known yet, so --arg goes with nothing else"),
     (["submit", "t", "a", "--lines", "x"], "--lines goes with no ARG, --arg or --file"),
     (["submit", "t", "--arg", "b"], "--arg b: this is not NAME=VALUE"),

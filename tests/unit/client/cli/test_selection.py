@@ -77,6 +77,34 @@ def test_filters(run: Run, broker: Any) -> None:
     assert run("forget", "--all") == (0, "", "zclient: there is no such job\n")
 
 
+def test_filters_by_texts(run: Run, broker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By name, and by whose they are: without keys by the submitter, whose host need not be given."""
+    monkeypatch.setattr(settings, "user_at_host", lambda: "alice@lab3")
+    for job_id, (name, who) in enumerate([("scan 1", "alice@lab3"), ("scan 2", "bob@lab3"), ("dark", "bob@desk")], 1):
+        broker.add(job_id, name=name, submitter=who)
+    wanted = {"--mine": ["1"], "--owner bob": ["3", "2"], "--owner bob@desk": ["3"], "--name scan*": ["2", "1"]}
+    for words, found in wanted.items():
+        assert [line.split()[0] for line in run("list", *words.split()).out.splitlines()] == found
+    assert run("cancel", "--mine", "--name", "scan*").out == "1 cancelled\n"
+    assert run("list", "--since", "1d", "--limit", "1").err.endswith(
+        "zclient list --since 86400 --limit 1 --before 3\n"
+    )
+    assert broker.asked(List)[-1].since_ms == 86_400_000
+    sentence = "zclient: this would cancel 2 jobs, 2 of others (bob 2); say --yes if you mean it\n"
+    assert run("cancel", "--owner", "bob") == run("cancel", "2", "3") == (2, "", sentence)
+    assert run("cancel", "--owner", "bob", "--yes").out == "2 cancelled\n3 cancelled\n"
+
+
+def test_many_jobs_are_done_in_parts(run: Run, broker: Any) -> None:
+    """What was done is shown after each part."""
+    for job_id in range(1, 2_502):
+        broker.add(job_id)
+    assert run("cancel", "--all", "--yes").out.count("cancelled") == 2_501
+    assert [len(request.ids) for request in broker.asked(Cancel)] == [1_000, 1_000, 501]
+    assert run("forget", "1-2501", "--yes").out.count("forgotten") == 2_501
+    assert [len(request.ids) for request in broker.asked(Forget)] == [1_000, 1_000, 501]
+
+
 def test_more_than_ten(run: Run, broker: Any, answer: Callable[..., tuple[int, str]]) -> None:
     """Selected jobs are counted, those that were written one by one are not; --yes spares the question."""
     for job_id in range(1, 12):
