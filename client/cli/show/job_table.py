@@ -9,7 +9,7 @@ from zjobs.client.cli.show import estimate, format, text
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState
 
-HEAD = ("ID", "STATE", "TYPE", "NAME", "OWNER", "SUBMITTED", "TOOK", "ABOUT")
+HEAD = ("ID", "STATE", "TYPE", "NAME", "OWNER", "SUBMITTED", "TOOK", "MESSAGE")
 WIDEST = 24  # of names, types and owners on a terminal
 
 

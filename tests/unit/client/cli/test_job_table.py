@@ -17,7 +17,7 @@ def test_fits_the_terminal() -> None:
         lines = Table(columns).lines(jobs)
         assert lines[0].startswith("ID") and len(lines) == 4
         assert max(map(text.width, lines)) <= columns
-    assert "ABOUT" in Table(200).lines(jobs)[0]
+    assert "MESSAGE" in Table(200).lines(jobs)[0]
 
 
 def test_columns_stay_aligned_over_pages() -> None:
@@ -40,7 +40,7 @@ def test_what_is_not_verified_stays_marked() -> None:
 
 def test_columns_that_no_job_needs_are_not_there() -> None:
     """Names and owners have one if jobs have them."""
-    assert Table(200).lines([JOB])[0].split() == ["ID", "STATE", "TYPE", "SUBMITTED", "TOOK", "ABOUT"]
+    assert Table(200).lines([JOB])[0].split() == ["ID", "STATE", "TYPE", "SUBMITTED", "TOOK", "MESSAGE"]
     named = Table(200).lines([JOB, JOB._replace(name="scan 3")])
     assert named[0].split()[:5] == ["ID", "STATE", "TYPE", "NAME", "SUBMITTED"] and named[1].split()[3] == "-"
 
