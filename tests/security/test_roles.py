@@ -45,6 +45,7 @@ TABLE = {
     "status": Row(YES, YES, NO, YES, YES, by_ids),
     "queue": Row(YES, YES, YES, YES, YES),
     "result": Row(NO, YES, NO, NO, YES, by_id),
+    "data": Row(NO, YES, NO, NO, YES, by_id),
     "wait": Row(YES, YES, NO, YES, YES, by_ids),
     "show": Row(YES, YES, NO, YES, YES, by_id),
     "cancel": Row(NO, YES, NO, NO, YES, by_ids),
