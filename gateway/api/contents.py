@@ -16,8 +16,8 @@ from zjobs.gateway.api.asking import Accept, Client, Id, Offset, OwnClient
 from zjobs.gateway.problems import Problem
 from zjobs.gateway.web import media
 from zjobs.gateway.web.answers import HARMLESS, answer, answer_value
-from zjobs.gateway.web.documents import content, fails, returns
-from zjobs.gateway.web.records import plain, reference
+from zjobs.gateway.web.documents import content, documented, fails, returns
+from zjobs.gateway.web.records import plain
 from zjobs.messages import fields
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests.queries import Log, LogReply, Status
@@ -109,7 +109,7 @@ def piece_of(reply: LogReply) -> LogPiece:
 @ROUTES.get(
     "/jobs/{id}/log",
     responses=content(
-        {media.JSON: reference(LogPiece), media.TEXT: {"type": "string"}},
+        {media.JSON: documented(LogPiece), media.TEXT: {"type": "string"}},
         "A piece of the output; all that there is from `offset` on, as it was printed, if text/plain is preferred.",
     )
     | fails(410),

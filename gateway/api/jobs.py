@@ -47,7 +47,7 @@ class JobBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     type: str = Field(min_length=1, max_length=MAX_TYPE_CHARS)
-    data: Any = NO_DATA
+    data: Any = Field(default_factory=lambda: NO_DATA)  # a default itself would be told in the description
     priority: int = Field(0, ge=-MAX_PRIORITY, le=MAX_PRIORITY)
     delay_ms: int = Field(0, ge=0, le=MAX_DURATION_MS)
     time_limit_ms: int | None = Field(None, ge=1, le=MAX_DURATION_MS)

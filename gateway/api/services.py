@@ -11,9 +11,9 @@ from zjobs.client.errors import UnknownType
 from zjobs.gateway.api.asking import Asker, Client, TypeName, services_of
 from zjobs.gateway.events.hub import ServiceState
 from zjobs.gateway.web.answers import answer, answer_json
-from zjobs.gateway.web.documents import content, returns
+from zjobs.gateway.web.documents import content, documented, returns
 from zjobs.gateway.web.media import JSON
-from zjobs.gateway.web.records import plain, reference
+from zjobs.gateway.web.records import plain
 from zjobs.messages.fields import Text
 from zjobs.messages.records import TaskType
 from zjobs.messages.requests.queries import Info, InfoReply, Types, TypesReply
@@ -55,7 +55,7 @@ async def types(client: Client) -> Response:
 
 
 _TYPE = {
-    "allOf": [reference(TaskType)],
+    "allOf": [documented(TaskType)],
     "properties": {"schema": {"type": ["object", "null"], "description": "JSON Schema of its parameters."}},
     "required": ["schema"],
 }

@@ -49,8 +49,13 @@ _documented: list[Any] = [JobStatus]
 
 def returns(kind: Any, about: str, status: int = 200, headers: tuple[str, ...] = ()) -> Responses:
     """Document an answer whose body is a message of this class."""
+    return content({JSON: documented(kind)}, about, status, headers)
+
+
+def documented(kind: Any) -> Schema:
+    """Return what stands for the schema of a class, which the description then has."""
     _documented.append(kind)
-    return content({JSON: reference(kind)}, about, status, headers)
+    return reference(kind)
 
 
 def content(schemas: dict[str, Schema], about: str, status: int = 200, headers: tuple[str, ...] = ()) -> Responses:
