@@ -7,6 +7,7 @@ from typing import NamedTuple
 from zjobs.broker.core.core import Core
 from zjobs.broker.core.jobs import Instant, Job, Service
 from zjobs.broker.core.needs import Read
+from zjobs.messages.units import JobId
 
 STEP_JOBS = 100
 STEP_BYTES = 16 << 20
@@ -35,9 +36,9 @@ class Retention:
     def __init__(self, keep: Keep) -> None:
         self._keep = keep
         self._keeps_all = keep == Keep()
-        self._after = 0
-        self._page: list[int] = []
-        self._after_page = 0
+        self._after = JobId(0)
+        self._page: list[JobId] = []
+        self._after_page = JobId(0)
         self._due_ms = 0
         self._recorded_ms: int | None = None
 
@@ -45,7 +46,7 @@ class Retention:
         """Return when the next step is due (monotonic), None if all jobs are kept."""
         return None if self._keeps_all else self._due_ms
 
-    def needs(self, now: Instant) -> tuple[list[int], tuple[int, int] | None]:
+    def needs(self, now: Instant) -> tuple[list[JobId], tuple[JobId, int] | None]:
         """Name the records that `step` will read: jobs with their sizes, or a page of ended jobs (see `TurnNeeds`)."""
         if not self._is_due(now):
             return [], None
@@ -75,12 +76,12 @@ class Retention:
     def _is_due(self, now: Instant) -> bool:
         return not self._keeps_all and now.mono_ms >= self._due_ms
 
-    def _go_on(self, after: int, now: Instant) -> None:
+    def _go_on(self, after: JobId, now: Instant) -> None:
         """Schedule the next step, which begins after this id; 0: the sweep is over."""
         self._page, self._after = [], after
         self._due_ms = now.mono_ms + (STEP_EVERY_MS if after else SWEEP_EVERY_MS)
 
-    def _drop(self, core: Core, read: Read, now: Instant) -> int:
+    def _drop(self, core: Core, read: Read, now: Instant) -> JobId:
         """Drop the old jobs of the page, up to the bounds of a step. Return the id to continue after."""
         dropped = dropped_bytes = 0
         for job_id in self._page:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from zjobs.broker.core.jobs import Changes, Dispatched, Job
 from zjobs.messages.dispatch import Arrived, DispatchedJob, Heartbeat, Jobs, Piece, Received, Sent
 from zjobs.messages.flow import Cutter, Flow
-from zjobs.messages.units import DeliveryNumber, Ms
+from zjobs.messages.units import DeliveryNumber, JobId, Ms
 
 OVERHEAD_BYTES = 32  # about what a job takes beside its data
 
@@ -44,11 +44,11 @@ class Sending:
             self.supply(dict(changes.data))
 
     @property
-    def lacks(self) -> tuple[int, ...]:
+    def lacks(self) -> tuple[JobId, ...]:
         """The jobs whose data must be read before they can be sent."""
         return tuple(job.id for _, job in self._without_data)
 
-    def supply(self, data: Mapping[int, bytes]) -> None:
+    def supply(self, data: Mapping[JobId, bytes]) -> None:
         """Give the jobs in `lacks` their data. A job that is not in `data` has none."""
         for delivery, job in self._without_data:
             self._queue.append((delivery, _with_data(job, data.get(job.id))))

@@ -40,6 +40,7 @@ from zjobs.messages.records import BrokerName
 from zjobs.messages.requests.ops import Error, Reply
 from zjobs.messages.requests.queries import Backup, BackupReply
 from zjobs.messages.states import ErrorCode
+from zjobs.messages.units import JobId
 from zjobs.program.clock import mono_ms, wall_ms
 
 log = logging.getLogger("zjobs.broker")
@@ -238,7 +239,7 @@ class Broker:
             if time.perf_counter() >= until_s:
                 break
 
-    def _snapshot(self, job_id: int | None, now: Instant) -> JobEvent | Listening | None:
+    def _snapshot(self, job_id: JobId | None, now: Instant) -> JobEvent | Listening | None:
         """Return the first event for a new subscriber to a job, or to all jobs (None)."""
         core = self._turn.core
         if job_id is None:
@@ -246,7 +247,7 @@ class Broker:
         job = core.record(job_id) or self._journal.read(Needs(jobs=[job_id])).jobs.get(job_id)
         return None if job is None else job_event(core, job, None, now)
 
-    def _may_watch(self, key: str, job_id: int | None) -> bool:
+    def _may_watch(self, key: str, job_id: JobId | None) -> bool:
         """Return whether the holder of a key may watch a job, or all jobs (None)."""
         if self._keys is None:
             return True

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from zjobs.messages.fields import MAX_ID, Number, ShortText
 from zjobs.messages.records import JobStatus, Paused
 from zjobs.messages.states import WorkerState
+from zjobs.messages.units import JobId
 
 
 class Listening(NamedTuple):
@@ -44,10 +45,10 @@ def job_topic(job_id: int) -> bytes:
     return b"job.%d." % job_id
 
 
-def watched_job(topic: bytes) -> int | None:
+def watched_job(topic: bytes) -> JobId | None:
     """The id in a topic that `job_topic` could have made, else None."""
     word, _, rest = topic.partition(b".")
     digits = rest[:-1]
     if word != b"job" or rest[-1:] != b"." or not digits.isdigit() or len(digits) > 19 or digits[:1] == b"0":
         return None
-    return job_id if (job_id := int(digits)) <= MAX_ID else None
+    return job_id if (job_id := JobId(int(digits))) <= MAX_ID else None

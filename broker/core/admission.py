@@ -83,7 +83,7 @@ class Admission:
         return self._no_room(jobs, unended, owner)
 
     def admit(
-        self, owner: str, request: Submit | Retry, jobs: Sequence[NewJob] | Sequence[Job], first_id: int
+        self, owner: str, request: Submit | Retry, jobs: Sequence[NewJob] | Sequence[Job], first_id: JobId
     ) -> Submitted:
         """Admit the jobs of this request, with ids from `first_id` on."""
         given = Submitted(owner, request.request_key, first_id, len(jobs), _digest(request))

@@ -91,13 +91,13 @@ class Core(QueueChanges):
             ids += [job_id for job_id in named if job_id not in self._jobs]
         return Needs(ids, submits)
 
-    def _next_unread(self) -> list[int]:
+    def _next_unread(self) -> list[JobId]:
         """The jobs that start next, when the record of the very first is not at hand: many, so that this is seldom."""
         self._lacks_record = False
         first = self._queue.first(1)
         if not first or first[0] in self._jobs:
             return []
-        self._jobs.prune(lambda job_id: self._dispatch.in_flight.delivery_of(JobId(job_id)) is not None)
+        self._jobs.prune(lambda job_id: self._dispatch.in_flight.delivery_of(job_id) is not None)
         return [job_id for job_id in self._queue.first(PREFETCH) if job_id not in self._jobs]
 
     def read(self, read: Read) -> None:
@@ -120,16 +120,16 @@ class Core(QueueChanges):
         answer = answer or admission.outdated(request.schemas, self.types)
         if answer is None:
             answer = self._give_ids(owner, request, request.jobs)
-            for job_id, new in enumerate(request.jobs, answer.first_id):
+            for job_id, new in zip(answer.ids, request.jobs):
                 if new.data is not None:
                     self._effects.changes.data.append((job_id, new.data))
-                job = admission.new_job(JobId(job_id), new, owner, request.submitter, now.wall_ms)
+                job = admission.new_job(job_id, new, owner, request.submitter, now.wall_ms)
                 self._add(job, new.delay_ms, now)
         if isinstance(answer, Error):
             self._reply(reply_to, answer)
         else:
             checked = self.types is not None
-            self._reply(reply_to, SubmitReply(self.journal, JobId(answer.first_id), answer.count, checked))
+            self._reply(reply_to, SubmitReply(self.journal, answer.first_id, answer.count, checked))
 
     def retry(self, request: Retry, reply_to: Envelope, now: Instant, owner: str = "") -> None:
         """Submits copies of ended jobs, all or none."""
@@ -142,14 +142,14 @@ class Core(QueueChanges):
         answer = answer or self._admission.refuse_retry(jobs, self.types, self.unended, owner)
         if answer is None:
             answer = self._give_ids(owner, request, jobs)
-            for job_id, old in enumerate(jobs, answer.first_id):
+            for job_id, old in zip(answer.ids, jobs):
                 self._effects.changes.data_copies.append((job_id, old.id))
-                job = admission.retried_job(JobId(job_id), old, owner, request.submitter, now.wall_ms)
-                self._add(job, 0, now)
+                job = admission.retried_job(job_id, old, owner, request.submitter, now.wall_ms)
+                self._add(job, Ms(0), now)
         if isinstance(answer, Error):
             self._reply(reply_to, answer)
         else:
-            self._reply(reply_to, RetryReply(self.journal, JobId(answer.first_id), answer.count))
+            self._reply(reply_to, RetryReply(self.journal, answer.first_id, answer.count))
 
     def cancel(self, request: Cancel, reply_to: Envelope, now: Instant, owner: str = "") -> None:
         """Ends jobs: at once where they are not in flight, else by telling the worker. Others stay as they are.

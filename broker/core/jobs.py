@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple
@@ -98,7 +98,7 @@ class Printed(NamedTuple):
     """A piece of what run number `run` of a job printed. Saving it drops the output of earlier runs, and the pieces of
     this run that end before `kept_from`."""
 
-    id: int
+    id: JobId
     run: int
     offset: int
     body: bytes
@@ -110,22 +110,28 @@ class Submitted(NamedTuple):
 
     owner: str
     request_key: str
-    first_id: int
+    first_id: JobId
     count: int  # type: ignore[assignment]  # hides a tuple method that nobody calls
     digest: bytes
 
+    @property
+    def ids(self) -> Iterator[JobId]:
+        """The ids, in the order of the jobs."""
+        return map(JobId, range(self.first_id, self.first_id + self.count))
+
 
 class Session(NamedTuple):
-    """What the journal knows of its worker. Delivery numbers below `next_n` are used up. Reports up to `reports_done`
-    are in the journal. `resume`: the delivery with which the worker continues after its last return. `began_n` and
-    `began_at`: the last delivery known to have begun, and when; journaled, so that its start time never changes."""
+    """What the journal knows of its worker. Delivery numbers below `next_delivery` are used up. Reports up to
+    `reports_done` are in the journal. `resume`: the delivery with which the worker continues after its last return.
+    `began_delivery` and `began_at`: the last delivery known to have begun, and when; journaled, so that its start time
+    never changes."""
 
     incarnation: str
     session: str
-    next_n: DeliveryNumber
+    next_delivery: DeliveryNumber
     reports_done: int
     resume: DeliveryNumber
-    began_n: DeliveryNumber = DeliveryNumber(0)
+    began_delivery: DeliveryNumber = DeliveryNumber(0)
     began_at: Ms = Ms(0)
 
 
@@ -139,7 +145,7 @@ class Service(NamedTuple):
 class Counters(NamedTuple):
     """The journal's totals. Ids below `next_id` are used up; `change` counts the changes of all jobs."""
 
-    next_id: int = 1
+    next_id: JobId = JobId(1)
     change: int = 0
     completed: int = 0
     failed: int = 0
@@ -147,7 +153,7 @@ class Counters(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """A journal as the core starts from it. `ready` and `waiting` include the jobs in `handed`. `types`: None if no
+    """A journal as the core starts from it. `ready` and `waiting` include the jobs in `in_flight`. `types`: None if no
     worker has announced any. `waiting`: for each delayed job, when it is ready by the wall clock, its id, its priority,
     the length of its delay, and the number of its kind. `kinds`: those that are numbered, from 1 (see
     `estimates.kinds`). `history`: how long the last runs of each type took, in microseconds."""
@@ -155,8 +161,8 @@ class Loaded(NamedTuple):
     journal: str
     counters: Counters
     ready: dict[int, tuple[array[int], bytearray]]  # by priority, ids ascending, and the number of each one's kind
-    waiting: list[tuple[int, int, int, int, int]]
-    handed: dict[DeliveryNumber, Job]
+    waiting: list[tuple[Ms, JobId, int, Ms, int]]
+    in_flight: dict[DeliveryNumber, Job]
     session: Session | None
     types: dict[str, TaskType] | None
     paused: Paused | None
@@ -178,14 +184,14 @@ class Changes:
     """What one turn writes in one commit. Empty and None: nothing of that kind."""
 
     def __init__(self) -> None:
-        self.added: dict[int, Job] = {}  # as they were admitted; later changes are in `changed`
-        self.changed: dict[int, Job] = {}
-        self.forgotten: set[int] = set()
-        self.data: list[tuple[int, bytes]] = []
-        self.data_copies: list[tuple[int, int]] = []  # (to, from)
-        self.results: list[tuple[int, bytes]] = []
+        self.added: dict[JobId, Job] = {}  # as they were admitted; later changes are in `changed`
+        self.changed: dict[JobId, Job] = {}
+        self.forgotten: set[JobId] = set()
+        self.data: list[tuple[JobId, bytes]] = []
+        self.data_copies: list[tuple[JobId, JobId]] = []  # (to, from)
+        self.results: list[tuple[JobId, bytes]] = []
         self.outputs: list[Printed] = []
-        self.attempts: list[tuple[int, Attempt]] = []
+        self.attempts: list[tuple[JobId, Attempt]] = []
         self.submitted: dict[tuple[str, str], Submitted] = {}  # by owner and request key
         self.settled: list[tuple[DeliveryNumber]] = []
         self.deliveries: list[tuple[DeliveryNumber, JobId]] = []
@@ -211,34 +217,34 @@ class JobTable:
     """
 
     def __init__(self, in_flight: Iterable[Job]) -> None:
-        self._jobs: dict[int, Job | None] = {job.id: job for job in in_flight}
-        self._added: dict[int, Job] = {}
-        self._written: dict[int, None] = {}
-        self._forgotten: set[int] = set()
-        self._touched: set[int] = set()
+        self._jobs: dict[JobId, Job | None] = {job.id: job for job in in_flight}
+        self._added: dict[JobId, Job] = {}
+        self._written: dict[JobId, None] = {}
+        self._forgotten: set[JobId] = set()
+        self._touched: set[JobId] = set()
 
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def __contains__(self, job_id: int) -> bool:
+    def __contains__(self, job_id: JobId) -> bool:
         return job_id in self._jobs
 
-    def __getitem__(self, job_id: int) -> Job:
+    def __getitem__(self, job_id: JobId) -> Job:
         """Return the record of a job. Raises KeyError if there is no such job, or it was not read."""
         job = self._jobs[job_id]
         if job is None:
             raise KeyError(job_id)
         return job
 
-    def at_hand(self, job_id: int) -> Job | None:
+    def at_hand(self, job_id: JobId) -> Job | None:
         """Return the record, None if there is none here."""
         return self._jobs.get(job_id)
 
-    def get(self, job_id: int) -> Job | None:
+    def get(self, job_id: JobId) -> Job | None:
         """Return the record, None if there is no such job. Raises KeyError if the id was not read."""
         return self._jobs[job_id]
 
-    def read(self, ids: Sequence[int], jobs: Mapping[int, Job]) -> None:
+    def read(self, ids: Sequence[JobId], jobs: Mapping[JobId, Job]) -> None:
         """Add the committed records of these jobs."""
         self._jobs.update((job_id, jobs.get(job_id)) for job_id in ids)
         self._touched.update(ids)
@@ -259,7 +265,7 @@ class JobTable:
         self._jobs[job.id] = job
         self._touched.add(job.id)
 
-    def forget(self, job_id: int) -> bool:
+    def forget(self, job_id: JobId) -> bool:
         """Drop a job from the journal. Return False, and do nothing, if this turn has written or dropped it."""
         if job_id in self._written or job_id in self._added or self._jobs[job_id] is None:
             return False
@@ -268,7 +274,7 @@ class JobTable:
         self._touched.add(job_id)
         return True
 
-    def prune(self, stays: Callable[[int], bool]) -> None:
+    def prune(self, stays: Callable[[JobId], bool]) -> None:
         """Drop every record that does not stay and that this turn has not touched."""
         self._jobs = {job_id: job for job_id, job in self._jobs.items() if job_id in self._touched or stays(job_id)}
 

@@ -34,7 +34,7 @@ class Fate(NamedTuple):
     job: Job
     step: Step
     attempt: Attempt | None = None
-    delay_ms: int = 0
+    delay_ms: Ms = Ms(0)
     mishap: str = ""
     lost: bool = False
 
@@ -97,7 +97,7 @@ def _after_failure(job: Job, ended: Ended, task_type: TaskType) -> Fate:
     job = job._replace(attempts=job.attempts + 1, reason=reason, message=ended.message)
     attempt = _attempt(job, Outcome.FAILED, ended.message, ended.detail)
     if job.attempts < task_type.max_attempts and reason not in DETERMINISTIC and not job.cancelling:
-        delay_ms = min(task_type.retry_delay_ms << min(job.attempts - 1, 32), LONGEST_RETRY_DELAY_MS)
+        delay_ms = Ms(min(task_type.retry_delay_ms << min(job.attempts - 1, 32), LONGEST_RETRY_DELAY_MS))
         return Fate(job, Step.RETRY, attempt, delay_ms)
     return Fate(job, Step.FAIL, attempt, mishap=f"job {job.id} failed: {job.message}")
 

@@ -16,7 +16,7 @@ from zjobs.messages.units import JobId
 class ResultNeed(NamedTuple):
     """At most `size` bytes of a job's result, from `offset` on."""
 
-    id: int
+    id: JobId
     offset: int
     size: int
 
@@ -32,7 +32,7 @@ class DataNeed(NamedTuple):
 class OutputNeed(NamedTuple):
     """At most `size` bytes of what a job's run number `run`, or a later one, printed, from `offset` on."""
 
-    id: int
+    id: JobId
     run: int
     offset: int
     size: int
@@ -41,13 +41,13 @@ class OutputNeed(NamedTuple):
 class Needs(NamedTuple):
     """The ids of the jobs whose records are needed, by kind; an id may occur twice."""
 
-    jobs: Sequence[int] = ()
+    jobs: Sequence[JobId] = ()
     submits: Sequence[tuple[str, str]] = ()  # by owner and request key
-    data: Sequence[int] = ()
-    kept_bytes: Sequence[int] = ()
+    data: Sequence[JobId] = ()
+    kept_bytes: Sequence[JobId] = ()
     results: Sequence[ResultNeed] = ()
     outputs: Sequence[OutputNeed] = ()
-    details: Sequence[int] = ()
+    details: Sequence[JobId] = ()
     schemas: Sequence[str] = ()  # by digest
     data_pieces: Sequence[DataNeed] = ()
 
@@ -90,13 +90,13 @@ class Details(NamedTuple):
 class Found(NamedTuple):
     """The records that exist, each in the field named like its need."""
 
-    jobs: Mapping[int, Job]
+    jobs: Mapping[JobId, Job]
     submits: Mapping[tuple[str, str], Submitted]
-    data: Mapping[int, bytes]
-    kept_bytes: Mapping[int, int]  # of data, result and output together
+    data: Mapping[JobId, bytes]
+    kept_bytes: Mapping[JobId, int]  # of data, result and output together
     results: Mapping[ResultNeed, ResultPiece]
     outputs: Mapping[OutputNeed, OutputPiece]
-    details: Mapping[int, Details]
+    details: Mapping[JobId, Details]
     schemas: Mapping[str, bytes]
     data_pieces: Mapping[DataNeed, DataPiece]
 
@@ -109,7 +109,7 @@ class TurnNeeds(NamedTuple):
     that id. `used_bytes`: whether the journal's size is needed."""
 
     records: Needs = Needs()
-    ended: tuple[int, int] | None = None
+    ended: tuple[JobId, int] | None = None
     used_bytes: bool = False
 
 
@@ -118,5 +118,5 @@ class Read(NamedTuple):
 
     needs: Needs = Needs()
     found: Found = NOTHING
-    ended: tuple[list[Job], int] | None = None
+    ended: tuple[list[Job], JobId] | None = None
     used_bytes: int = 0

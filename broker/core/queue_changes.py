@@ -15,7 +15,7 @@ from zjobs.messages.records import BrokerName, Paused
 from zjobs.messages.requests.changes import NewJob, Retry, Submit
 from zjobs.messages.requests.ops import Reply
 from zjobs.messages.states import JobState
-from zjobs.messages.units import Ms
+from zjobs.messages.units import JobId, Ms
 
 MOST_AT_HAND = 512  # records of ready jobs, before those of new jobs are no longer kept
 
@@ -28,7 +28,7 @@ class QueueChanges(QueueState):
         self._rules = rules
         self._admission = Admission(loaded.owned, rules)
         self._effects = Effects()
-        self._surplus: set[int] = set()  # new jobs whose records are not kept in memory
+        self._surplus: set[JobId] = set()  # new jobs whose records are not kept in memory
 
     def record_service(self, now: Instant) -> None:
         """Writes down the journal's service though nothing else is."""
@@ -47,7 +47,7 @@ class QueueChanges(QueueState):
         self._effects.changes.submitted[owner, request.request_key] = given
         return given
 
-    def _add(self, job: Job, delay_ms: int, now: Instant) -> None:
+    def _add(self, job: Job, delay_ms: Ms, now: Instant) -> None:
         """A new job. At the end of a long queue, its record is read again when its turn comes."""
         if len(self._jobs) >= self.dispatched + MOST_AT_HAND:
             self._surplus.add(job.id)

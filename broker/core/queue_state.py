@@ -36,7 +36,7 @@ class QueueState:
         self.paused = loaded.paused
         self._totals = loaded.counters._asdict()
         self._dispatch = Dispatch(loaded, name, limits, now)
-        self._jobs = JobTable(loaded.handed.values())
+        self._jobs = JobTable(loaded.in_flight.values())
         self._queue = Queue(loaded.ready)
         self._delayed = DelayedJobs(_by_our_clock(loaded.waiting, now))
         self._kinds = Kinds(loaded.kinds, _counted(loaded))
@@ -44,7 +44,7 @@ class QueueState:
         self._began_ms = now.mono_ms
         self._served_before_ms = _served(loaded.service, now)
         self._lacks_record = True  # whether the record of the next job to dispatch may have to be read
-        for job in loaded.handed.values():
+        for job in loaded.in_flight.values():
             self._leave_place(job)
 
     @property
@@ -175,7 +175,7 @@ class QueueState:
         """Return the id of the running job, if any, then of the `count` jobs that start next."""
         running = self._dispatch.running_id
         ids = [job_id for job_id in self._dispatch.in_flight.ids if job_id != running][:count]
-        ids += map(JobId, self._queue.first(count - len(ids)))
+        ids += self._queue.first(count - len(ids))
         return ids if running is None else [running, *ids]
 
     def delayed_ids(self, count: int) -> list[JobId]:
@@ -193,7 +193,7 @@ class QueueState:
         """Return whether this delivery is in flight."""
         return delivery in self._dispatch.in_flight
 
-    def why_missing(self, job_id: int) -> ErrorCode:
+    def why_missing(self, job_id: JobId) -> ErrorCode:
         """Return why there is no such job: `expired` if the id was used, else `not_found`."""
         return ErrorCode.EXPIRED if job_id < self._totals["next_id"] else ErrorCode.NOT_FOUND
 
@@ -201,11 +201,11 @@ class QueueState:
         """Return the time as the journal records it."""
         return Moment(now.wall_ms, self.service(now).served_ms)
 
-    def _put_in_place(self, job: Job, delay_ms: int, now: Instant) -> None:
+    def _put_in_place(self, job: Job, delay_ms: Ms, now: Instant) -> None:
         """Add a job to the ready or, with a delay, to the delayed jobs."""
         kind = self._kinds.add(Kind(job.type, job.time_limit_ms))
         if delay_ms:
-            self._delayed.add(DelayedJob(now.mono_ms + delay_ms, job.id, job.priority, kind))
+            self._delayed.add(DelayedJob(Ms(now.mono_ms + delay_ms), job.id, job.priority, kind))
         else:
             self._queue.add(job.priority, job.id, kind)
 
@@ -224,11 +224,11 @@ def _counted(loaded: Loaded) -> Counter[int]:
     return counts
 
 
-def _by_our_clock(waiting: Sequence[tuple[int, int, int, int, int]], now: Instant) -> Iterator[DelayedJob]:
+def _by_our_clock(waiting: Sequence[tuple[Ms, JobId, int, Ms, int]], now: Instant) -> Iterator[DelayedJob]:
     """Convert loaded delays to the monotonic clock. The rest goes by the wall clock, and is at most the delay."""
     for ready_at, job_id, priority, delay_ms, kind in waiting:
         rest_ms = min(ready_at - now.wall_ms, max(0, delay_ms))
-        yield DelayedJob(now.mono_ms + rest_ms, job_id, priority, kind)
+        yield DelayedJob(Ms(now.mono_ms + rest_ms), job_id, priority, kind)
 
 
 def _served(service: Service, now: Instant) -> int:

@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
+from zjobs.messages.units import JobId, Ms
+
 BLOCK = 1024
 GROUP = 32  # blocks whose counts are added up, too
 FEW = 1024  # stale entries that are not worth removing
@@ -24,8 +26,8 @@ Counts = dict[int, int]  # how many jobs of each kind
 class DelayedJob(NamedTuple):
     """A job that is ready at `ready_at` (monotonic)."""
 
-    ready_at: int
-    job_id: int
+    ready_at: Ms
+    job_id: JobId
     priority: int
     kind: int
 
@@ -65,9 +67,9 @@ class Tally:
 class PriorityLane:
     """The job ids of one priority, ascending, with their kinds."""
 
-    def __init__(self, ids: Iterable[int] = (), kinds: Iterable[int] = ()) -> None:
-        """`ids`: ascending, without repeats. `kinds`: of each."""
-        self._ids = array("q", ids)
+    def __init__(self, ascending: Iterable[int] = (), kinds: Iterable[int] = ()) -> None:
+        """Start with these ids: ascending, without repeats. `kinds`: of each."""
+        self._ids = array("q", ascending)
         self._kinds = bytearray(kinds)
         self._waits = bytearray(b"\x01") * len(self._ids)
         self._first = 0
@@ -82,11 +84,11 @@ class PriorityLane:
     def __len__(self) -> int:
         return self._size
 
-    def __contains__(self, job_id: int) -> bool:
+    def __contains__(self, job_id: JobId) -> bool:
         place = bisect_left(self._ids, job_id)
         return place < len(self._ids) and self._ids[place] == job_id and bool(self._waits[place])
 
-    def add(self, job_id: int, kind: int) -> None:
+    def add(self, job_id: JobId, kind: int) -> None:
         """Add `job_id`, which must not be waiting already."""
         if not self._ids or job_id > self._ids[-1]:
             place = len(self._ids)
@@ -99,7 +101,7 @@ class PriorityLane:
             place = self._put_back(job_id, kind)
         self._count(place, kind, 1)
 
-    def remove(self, job_id: int) -> int:
+    def remove(self, job_id: JobId) -> int:
         """Remove `job_id`, and return its kind. Raises KeyError if it is not waiting."""
         place = bisect_left(self._ids, job_id)
         if place == len(self._ids) or self._ids[place] != job_id or not self._waits[place]:
@@ -112,22 +114,22 @@ class PriorityLane:
             self._skip_empty()
         return kind
 
-    def first(self, count: int) -> list[int]:
+    def first(self, count: int) -> list[JobId]:
         """Return the first ids, at most `count`."""
-        ids: list[int] = []
+        ids: list[JobId] = []
         place = self._first
         while len(ids) < count and place >= 0:
             place = self._waits.find(1, place)
             if place >= 0:
-                ids.append(self._ids[place])
+                ids.append(JobId(self._ids[place]))
                 place += 1
         return ids
 
-    def ahead(self, job_id: int) -> int:
+    def ahead(self, job_id: JobId) -> int:
         """Return how many waiting ids come before `job_id`."""
         return sum(self.kinds_ahead(job_id).values())
 
-    def kinds_ahead(self, job_id: int) -> Counts:
+    def kinds_ahead(self, job_id: JobId) -> Counts:
         """Return how many waiting ids of each kind come before `job_id`."""
         place = bisect_left(self._ids, job_id)
         block = place // BLOCK
@@ -150,7 +152,7 @@ class PriorityLane:
         tally.change(place // BLOCK, by)
         self._size += by
 
-    def _put_back(self, job_id: int, kind: int) -> int:
+    def _put_back(self, job_id: JobId, kind: int) -> int:
         place = bisect_left(self._ids, job_id)
         if self._ids[place] == job_id:
             assert not self._waits[place], f"job {job_id} waits already"
@@ -161,7 +163,7 @@ class PriorityLane:
         self._first = min(self._first, place)
         return place
 
-    def _insert(self, place: int, job_id: int, kind: int) -> None:
+    def _insert(self, place: int, job_id: JobId, kind: int) -> None:
         """Make a slot: the last of each block from here on moves into the next."""
         if len(self._ids) == self._blocks * BLOCK:
             self._begin_block()
@@ -204,7 +206,7 @@ class Queue:
     def __len__(self) -> int:
         return sum(map(len, self._lanes.values()))
 
-    def add(self, priority: int, job_id: int, kind: int) -> None:
+    def add(self, priority: int, job_id: JobId, kind: int) -> None:
         """The job is ready; it must not have been."""
         lane = self._lanes.get(priority)
         if lane is None:
@@ -212,13 +214,13 @@ class Queue:
             self._lanes = dict(sorted(self._lanes.items(), reverse=True))
         lane.add(job_id, kind)
 
-    def remove(self, priority: int, job_id: int) -> int:
+    def remove(self, priority: int, job_id: JobId) -> int:
         """The job is no longer ready; return its kind. Raises KeyError when it was not."""
         return self._lanes[priority].remove(job_id)
 
-    def first(self, count: int) -> list[int]:
+    def first(self, count: int) -> list[JobId]:
         """Up to `count` ids, those whose turn comes first."""
-        ids: list[int] = []
+        ids: list[JobId] = []
         for lane in self._lanes.values():
             if len(ids) == count:
                 break
@@ -231,7 +233,7 @@ class Queue:
             if len(lane):
                 yield priority, lane.kinds()
 
-    def ahead(self, priority: int, job_id: int) -> int:
+    def ahead(self, priority: int, job_id: JobId) -> int:
         """How many ready jobs come before this one."""
         count = 0
         for other, lane in self._lanes.items():
@@ -240,7 +242,7 @@ class Queue:
             count += len(lane)
         return count
 
-    def kinds_ahead(self, priority: int, job_id: int) -> Counts:
+    def kinds_ahead(self, priority: int, job_id: JobId) -> Counts:
         """How many ready jobs of its own priority come before this one, by kind."""
         lane = self._lanes.get(priority)
         return {} if lane is None else lane.kinds_ahead(job_id)
@@ -257,7 +259,7 @@ class DelayedJobs:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __contains__(self, job_id: int) -> bool:
+    def __contains__(self, job_id: JobId) -> bool:
         return job_id in self._entries
 
     def add(self, job: DelayedJob) -> None:
@@ -265,7 +267,7 @@ class DelayedJobs:
         heappush(self._heap, job)
         self._entries[job.job_id] = job
 
-    def remove(self, job_id: int) -> int:
+    def remove(self, job_id: JobId) -> int:
         """Remove a job, and return its kind. Raises KeyError if it is not delayed."""
         kind = self._entries.pop(job_id).kind  # its heap entry is stale now: skipped when due, or removed with others
         if len(self._heap) > 2 * len(self._entries) + FEW:
@@ -276,12 +278,12 @@ class DelayedJobs:
         """Return the size of the heap, stale entries included."""
         return len(self._heap)
 
-    def ready_at(self, job_id: int) -> int | None:
+    def ready_at(self, job_id: JobId) -> Ms | None:
         """Return when the job will be ready (monotonic), None if it is not delayed."""
         entry = self._entries.get(job_id)
         return None if entry is None else entry.ready_at
 
-    def next_ready_at(self) -> int | None:
+    def next_ready_at(self) -> Ms | None:
         """Return when the first job will be ready (monotonic), None without jobs."""
         while self._heap and self._entries.get(self._heap[0].job_id) is not self._heap[0]:
             heappop(self._heap)
@@ -304,7 +306,7 @@ class DelayedJobs:
                 if below < len(self._heap):
                     heappush(front, (self._heap[below], below))
 
-    def wake(self, mono_ms: int) -> list[DelayedJob]:
+    def wake(self, mono_ms: Ms) -> list[DelayedJob]:
         """Remove the jobs whose delay has ended, and return them."""
         ready = []
         while (at := self.next_ready_at()) is not None and at <= mono_ms:

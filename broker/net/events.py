@@ -22,9 +22,10 @@ from zjobs.broker.net import frames
 from zjobs.messages import codec
 from zjobs.messages.events import ALL_JOBS_TOPIC, JobEvent, Listening, ServiceEvent, job_topic, watched_job
 from zjobs.messages.fields import MAX_ID
+from zjobs.messages.units import JobId
 
-MayWatch = Callable[["str", "int | None"], bool]
-Snapshot = Callable[["int | None"], "JobEvent | Listening | None"]
+MayWatch = Callable[["str", "JobId | None"], bool]
+Snapshot = Callable[["JobId | None"], "JobEvent | Listening | None"]
 
 MOST = 100_000  # subscriptions to jobs; other topics may be long, and count for more
 SHORT_TOPIC_BYTES = 16
@@ -37,7 +38,7 @@ class Events:
         """`may_watch(public key of the subscriber or "", job id or None for all)`."""
         self._socket = socket
         self._may_watch = may_watch
-        self._watched: set[int] = set()
+        self._watched: set[JobId] = set()
         self._listened = False
         self._begun = 0
         self._nonces = itertools.count()
@@ -47,7 +48,7 @@ class Events:
         """Whether there are more subscriptions than the broker keeps."""
         return self._begun > MOST
 
-    def wanted(self, job_id: int) -> bool:
+    def wanted(self, job_id: JobId) -> bool:
         """Return whether somebody may watch this job."""
         return self._listened or job_id in self._watched
 

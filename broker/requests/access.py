@@ -8,6 +8,7 @@ from typing import NamedTuple
 from zjobs.messages.records import ActingFor
 from zjobs.messages.requests.ops import Error, Operation
 from zjobs.messages.states import ErrorCode, Role
+from zjobs.messages.units import JobId
 
 
 class Who(NamedTuple):
@@ -32,7 +33,9 @@ def acting_refusal(who: Who, acting_for: ActingFor) -> Error | None:
     return None
 
 
-def refusal(operation: Operation, ids: Iterable[int], who: Who, owner_of: Callable[[int], str | None]) -> Error | None:
+def refusal(
+    operation: Operation, ids: Iterable[JobId], who: Who, owner_of: Callable[[JobId], str | None]
+) -> Error | None:
     """Return why `who` may not do this, or None if they may. `owner_of(id)` is None for an id without a job."""
     if who.role not in operation.roles:
         *most, last = (role.value for role in operation.roles)

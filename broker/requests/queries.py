@@ -193,7 +193,7 @@ class Queries(NamedTuple):
                     return
                 yield WholeResult(job.id, body)
 
-    def _result(self, job_id: int) -> bytes:
+    def _result(self, job_id: JobId) -> bytes:
         """The result, or as much of it as shows that it is too large for a piece."""
         need = ResultNeed(job_id, 0, PIECE_BYTES + 1)
         return self.journal.read(Needs(results=[need])).results.get(need, ResultPiece()).body
@@ -336,10 +336,10 @@ class Queries(NamedTuple):
         """When jobs start, as the queue is now: it may have changed since the last page."""
         return self.core.forecast(self.now)
 
-    def _job(self, job_id: int) -> Job | None:
+    def _job(self, job_id: JobId) -> Job | None:
         return self.core.record(job_id) or self.journal.read(Needs(jobs=[job_id])).jobs.get(job_id)
 
-    def _no_such_job(self, job_id: int) -> Error:
+    def _no_such_job(self, job_id: JobId) -> Error:
         code = self.core.why_missing(job_id)
         why = "was never given" if code is ErrorCode.NOT_FOUND else "has been dropped since"
         return Error(code, f"there is no job {job_id}: the id {why}")

@@ -23,7 +23,7 @@ from zjobs.broker.requests.waiting_requests import WaitingRequests
 from zjobs.messages.records import Limits
 from zjobs.messages.requests.ops import OPERATIONS, Changes, Error, Reply
 from zjobs.messages.states import ErrorCode
-from zjobs.messages.units import JobId
+from zjobs.messages.units import JobId, Ms
 
 RECEIVED = 512
 RECEIVED_BYTES = 16 << 20
@@ -83,12 +83,12 @@ class RequestReader:
             return 0.0
         return self._queue.ready_at_s(now_s) - now_s
 
-    def serve(self, readable: bool, now_ms: int) -> int:
+    def serve(self, readable: bool, now_ms: Ms) -> int:
         """Receive requests if the frontend is `readable`, and serve the next ones. Return the number of steps."""
         more = readable and not self._queue.full and self._receive(now_ms)
         return self._serve(UNSEEN_S if more else SERVING_S, now_ms) if self._queue else 0
 
-    def reply(self, replies: Sequence[tuple[Envelope, Reply]], refused: bool, now_ms: int) -> None:
+    def reply(self, replies: Sequence[tuple[Envelope, Reply]], refused: bool, now_ms: Ms) -> None:
         """Send the core's replies. The reply to a part goes to its request, which continues with the next part; if the
         turn's changes were `refused`, the whole request ends."""
         parts = {each.change.envelope: each.pending for each in self.changes if not each.change.last}
@@ -141,7 +141,7 @@ class RequestReader:
 
     # --- requests that wait for a job ----------------------------------------------------------------------------
 
-    def due_at_ms(self) -> int | None:
+    def due_at_ms(self) -> Ms | None:
         """Return when the next waiting request must be answered (monotonic), None without any."""
         return self._waiting.due_at_ms()
 
@@ -160,7 +160,7 @@ class RequestReader:
         """Wake the waiting requests whose key was revoked."""
         self._woken.extend(self._waiting.select(lambda waiting: keys.who(waiting.client.name) is None))
 
-    def answer_waiting(self, now_ms: int) -> None:
+    def answer_waiting(self, now_ms: Ms) -> None:
         """Answer requests whose wait is over, as many as fit in a turn."""
         self._woken.extend(self._waiting.due(now_ms))
         begun_s = at_s = time.perf_counter()
@@ -175,7 +175,7 @@ class RequestReader:
 
     # --- parts ---------------------------------------------------------------------------------------------------
 
-    def send(self, envelope: Envelope, frame: bytes, now_ms: int) -> bool:
+    def send(self, envelope: Envelope, frame: bytes, now_ms: Ms) -> bool:
         """Send a reply, or drop it if the client leaves too many unread. Return False if the client is gone."""
         try:
             frames.send_to(self._sockets.frontend, *envelope, frame)
@@ -185,7 +185,7 @@ class RequestReader:
             return False
         return True
 
-    def _receive(self, now_ms: int) -> bool:
+    def _receive(self, now_ms: Ms) -> bool:
         """Queue as many requests as a turn may receive. Return whether there may be more."""
         until_s = time.thread_time() + RECEIVING_S
         size, left = 0, RECEIVED
@@ -200,13 +200,13 @@ class RequestReader:
                 return True
         return left == 0
 
-    def _send_busy(self, received: frames.Received, now_ms: int) -> None:
+    def _send_busy(self, received: frames.Received, now_ms: Ms) -> None:
         envelope, _ = frames.split(received[0], received[1], self._most_frames)
         self._log.add("busy", "a request was refused: its client has too many waiting", now_ms)
         error = Error(ErrorCode.BUSY, "too many of your requests wait already; send the next after a reply")
         self.send(envelope, self._server.frame(error), now_ms)
 
-    def _serve(self, most_s: float, now_ms: int) -> int:
+    def _serve(self, most_s: float, now_ms: Ms) -> int:
         begun_s = at_s = time.perf_counter()
         planned_s = 0.0
         steps = 0
@@ -226,7 +226,7 @@ class RequestReader:
             steps += 1
         return steps
 
-    def _advance(self, queue: ClientQueue[Pending], now_ms: int) -> Change | None:
+    def _advance(self, queue: ClientQueue[Pending], now_ms: Ms) -> Change | None:
         """Do the next step of a queue's first request. Return what it changes."""
         pending = queue.first
         fresh = not pending.begun
@@ -238,7 +238,7 @@ class RequestReader:
             change = pending.advance()
         if isinstance(change, WaitFor):
             waiting = Waiting(queue.client, pending)
-            until_ms = now_ms + change.wait_ms
+            until_ms = Ms(now_ms + change.wait_ms)
             self._woken.extend(self._waiting.register(queue.connection, change.ids, until_ms, waiting))
             self._queue.done(queue)
             return None

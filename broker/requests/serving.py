@@ -25,7 +25,7 @@ from zjobs.messages.requests.changes import Forget
 from zjobs.messages.requests.ops import OPERATION_OF, Changes, Error, Reply, Request
 from zjobs.messages.requests.queries import Backup, Result, ResultReply, Wait, WaitReply
 from zjobs.messages.states import ErrorCode
-from zjobs.messages.units import JobId
+from zjobs.messages.units import JobId, Ms
 
 JOB_VALUES = 12  # upper bound on the values in one job of a submit
 OTHER_VALUES = 30_000  # 10,000 ids, and fields that a newer client may add
@@ -53,8 +53,8 @@ class Sender(NamedTuple):
 class WaitFor(NamedTuple):
     """A request goes on when the first of these jobs ends, or after `wait_ms`. It is sent the jobs that ended."""
 
-    ids: tuple[int, ...]
-    wait_ms: int
+    ids: tuple[JobId, ...]
+    wait_ms: Ms
 
 
 Step = Change | WaitFor | None
@@ -128,7 +128,7 @@ class Server:
         """Encode a short reply."""
         return codec.encode(self._named(reply))
 
-    def owner_of(self, job_id: int) -> str | None:
+    def owner_of(self, job_id: JobId) -> str | None:
         """Return the job's owner, or None if there is no such job."""
         job = self._journal.read(Needs(jobs=[job_id])).jobs.get(job_id)
         return None if job is None else job.owner
@@ -176,7 +176,7 @@ class Server:
         )
         return (yield from queries.answer(request))
 
-    def _to_forget(self, ids: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    def _to_forget(self, ids: tuple[JobId, ...]) -> Iterator[tuple[JobId, ...]]:
         """Split `ids` into parts of at most a page, with little more than PART_BYTES of kept data each."""
         for page in _pages(ids):
             kept = self._journal.read(Needs(kept_bytes=page)).kept_bytes
@@ -237,7 +237,7 @@ class Server:
         return reply._replace(journal=self._journal.journal_id) if isinstance(reply, Error) else reply
 
 
-def _waits_for(request: Request, reply: Reply) -> tuple[int, ...]:
+def _waits_for(request: Request, reply: Reply) -> tuple[JobId, ...]:
     """The jobs for whose end the request waits; none if it asked for no wait, or `reply` has an end."""
     if isinstance(request, Result) and isinstance(reply, ResultReply) and not reply.state.final:
         return (request.id,)
@@ -251,6 +251,6 @@ def _refuse(error: Error | None) -> None:
         raise Refused(error.code, error.message)
 
 
-def _pages(ids: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+def _pages(ids: tuple[JobId, ...]) -> Iterator[tuple[JobId, ...]]:
     """Split `ids` into pages; at least one, which may be empty."""
     return (ids[first : first + PAGE] for first in range(0, max(1, len(ids)), PAGE))

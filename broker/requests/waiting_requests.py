@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 from typing import Generic, NamedTuple, TypeVar
 
+from zjobs.messages.units import JobId, Ms
+
 Request = TypeVar("Request")
 SPARE_DEADLINES = 1_000
 
 
 class _Waiting(NamedTuple, Generic[Request]):
     connection: bytes
-    ids: tuple[int, ...]
+    ids: tuple[JobId, ...]
     request: Request
 
 
@@ -32,14 +34,14 @@ class WaitingRequests(Generic[Request]):
         self._jobs = 0
         # By number, and so by age.
         self._waiting: dict[int, _Waiting[Request]] = {}
-        self._by_job: dict[int, dict[int, None]] = {}
+        self._by_job: dict[JobId, dict[int, None]] = {}
         self._by_connection: dict[bytes, dict[int, None]] = {}
-        self._deadlines: list[tuple[int, int]] = []
+        self._deadlines: list[tuple[Ms, int]] = []
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def register(self, connection: bytes, ids: Iterable[int], until_ms: int, request: Request) -> list[Request]:
+    def register(self, connection: bytes, ids: Iterable[JobId], until_ms: Ms, request: Request) -> list[Request]:
         """Have a request wait for the first of these jobs. Return those that are answered early because of it."""
         ids = tuple(dict.fromkeys(ids))
         number = self._numbers = self._numbers + 1
@@ -57,11 +59,11 @@ class WaitingRequests(Generic[Request]):
             early.append(self._remove(next(iter(self._waiting))))
         return early
 
-    def job_ended(self, job_id: int) -> list[Request]:
+    def job_ended(self, job_id: JobId) -> list[Request]:
         """The job is final, or gone."""
         return [self._remove(number) for number in tuple(self._by_job.get(job_id, ()))]
 
-    def due(self, now_ms: int) -> list[Request]:
+    def due(self, now_ms: Ms) -> list[Request]:
         """The time of these is over."""
         due = []
         while self._deadlines and self._deadlines[0][0] <= now_ms:
@@ -70,7 +72,7 @@ class WaitingRequests(Generic[Request]):
                 due.append(self._remove(number))
         return due
 
-    def due_at_ms(self) -> int | None:
+    def due_at_ms(self) -> Ms | None:
         """When the time of the next one is over."""
         while self._deadlines and self._deadlines[0][1] not in self._waiting:
             heappop(self._deadlines)

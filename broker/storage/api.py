@@ -12,6 +12,7 @@ from zjobs.broker.core.jobs import Changes, Job, Loaded
 from zjobs.broker.core.needs import Found, Needs
 from zjobs.broker.credentials import Credentials
 from zjobs.messages.states import JobState
+from zjobs.messages.units import JobId
 
 
 class StorageError(Exception):
@@ -138,14 +139,14 @@ class Journal(Protocol):
         """The records named, in one round trip."""
         ...
 
-    def page(self, below: int, state: JobState | None, most: int) -> tuple[list[Job], int]:
+    def page(self, below: JobId, state: JobState | None, most: int) -> tuple[list[Job], JobId]:
         """At most `most` jobs with ids below `below`, newest first, and the id to go on below, 0 at the end.
 
         For the rare states, failed and cancelled, these jobs alone; for others those of all states may come.
         """
         ...
 
-    def ended(self, after: int, most: int) -> tuple[list[Job], int]:
+    def ended(self, after: JobId, most: int) -> tuple[list[Job], JobId]:
         """Of the next `most` jobs with ids above `after`, those that ended; and the id to go on after, 0 at the end."""
         ...
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Union
 from zjobs.messages.fields import ShortText, Text
 from zjobs.messages.requests import changes, queries
 from zjobs.messages.states import ErrorCode, Role
+from zjobs.messages.units import JobId
 
 
 class Error(NamedTuple):
@@ -56,7 +57,7 @@ class Operation(NamedTuple):
         narrow = (Role.SUBMITTER,) if self.role is Role.VIEWER else (Role.SUBMITTER, Role.MEMBER)
         return tuple(role for role in self.roles if role in narrow)
 
-    def ids_in(self, request: Any) -> tuple[int, ...]:
+    def ids_in(self, request: Any) -> tuple[JobId, ...]:
         """Return the ids that a request names."""
         named = getattr(request, self.ids) if self.ids else ()
         return named if type(named) is tuple else (named,)

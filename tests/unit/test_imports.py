@@ -90,7 +90,7 @@ broker.storage.sqlite         broker.storage broker.core broker.core.jobs broker
 broker.storage                broker.credentials broker.core broker.core.jobs messages
 broker.credentials            broker.requests.access program messages
 broker.requests.access        messages.requests messages
-broker.retention              broker.core broker.core.jobs
+broker.retention              broker.core broker.core.jobs messages
 broker.checkpoint_pauses
 broker.core                   broker.core.worker broker.core.jobs broker.core.estimates messages.requests messages
 broker.core.worker            broker.core.jobs messages

@@ -26,10 +26,10 @@ class Dispatch:
     def __init__(self, loaded: Loaded, name: BrokerName, limits: Limits, now: Instant) -> None:
         self.status = WorkerStatus(now.mono_ms)
         self.in_flight = InFlight()
-        for delivery, job in loaded.handed.items():
+        for delivery, job in loaded.in_flight.items():
             self.in_flight.add(delivery, job, (loaded.types or {}).get(job.type) or TaskType(job.type))
         self._session = loaded.session
-        self._next_delivery = loaded.session.next_n if loaded.session else DeliveryNumber(1)
+        self._next_delivery = loaded.session.next_delivery if loaded.session else DeliveryNumber(1)
         self._name = name
         self._limits = limits
         self._acknowledge = False
@@ -57,7 +57,7 @@ class Dispatch:
     def began_at(self, delivery: DeliveryNumber) -> Ms | None:
         """When this run began, as it was told; None when nobody was told that it has."""
         session = self._session
-        return session.began_at if session is not None and session.began_n == delivery else None
+        return session.began_at if session is not None and session.began_delivery == delivery else None
 
     @property
     def accepts(self) -> bool:
@@ -179,7 +179,7 @@ class Dispatch:
         expected = None if running is None else self.in_flight.get(running.delivery)
         return (
             heartbeat.session == journaled.session
-            and heartbeat.taken < journaled.next_n
+            and heartbeat.taken < journaled.next_delivery
             and heartbeat.acked <= journaled.reports_done
             and (running is None or expected is None or running.id == expected)
         )
@@ -263,14 +263,14 @@ class Dispatch:
         back = [delivery for delivery in self.in_flight if delivery >= returned.delivery]
         self.status.stopping = returned.stopping
         self._unanswered_return = number
-        self._change_session(resume=self._session.next_n)
+        self._change_session(resume=self._session.next_delivery)
         return [self._remove(delivery) for delivery in back]
 
     def _began(self, delivery: DeliveryNumber, now: Instant, elapsed_ms: int = 0) -> None:
         if self.status.running != delivery:
-            self.status.runs(delivery, now.mono_ms - elapsed_ms)
+            self.status.runs(delivery, Ms(now.mono_ms - elapsed_ms))
             if self.began_at(delivery) is None:
-                self._change_session(began_n=delivery, began_at=Ms(max(0, now.wall_ms - elapsed_ms)))
+                self._change_session(began_delivery=delivery, began_at=Ms(max(0, now.wall_ms - elapsed_ms)))
             self._decided.run_changed = True
 
     def _is_next(self, delivery: DeliveryNumber) -> bool:
@@ -310,8 +310,8 @@ class Dispatch:
         if self._session is not None and (self._acknowledge or self._lost_round is not None):
             self._decided.pipe.append(self._ack(self._session))
         self._acknowledge, self._lost_round = False, None
-        if self._session is not None and self._next_delivery != self._session.next_n:
-            self._change_session(next_n=self._next_delivery)
+        if self._session is not None and self._next_delivery != self._session.next_delivery:
+            self._change_session(next_delivery=self._next_delivery)
         decided, self._decided = self._decided, Decided()
         return decided
 

@@ -22,7 +22,7 @@ class Weight(NamedTuple):
     """What a job weighs in the window. `expected_us`: its type's average, None if no job of it has ended yet. `alone`:
     it may not run twice, or was in doubt before, so no other job is put in doubt with it."""
 
-    expected_us: int | None
+    expected_us: Us | None
     data_bytes: int
     alone: bool
 
@@ -36,7 +36,7 @@ class Window:
     """What the jobs in flight weigh, by delivery number and together."""
 
     def __init__(self) -> None:
-        self._weights: dict[int, Weight] = {}
+        self._weights: dict[DeliveryNumber, Weight] = {}
         self._expected_us = 0
         self._data_bytes = 0
         self._closing = 0
@@ -56,14 +56,14 @@ class Window:
             and self._data_bytes + job.data_bytes <= WINDOW_BYTES
         )
 
-    def add(self, delivery: int, job: Weight) -> None:
+    def add(self, delivery: DeliveryNumber, job: Weight) -> None:
         """Add a dispatched delivery."""
         self._weights[delivery] = job
         self._expected_us += job.expected_us or 0
         self._data_bytes += job.data_bytes
         self._closing += job.closes
 
-    def remove(self, delivery: int) -> None:
+    def remove(self, delivery: DeliveryNumber) -> None:
         """Remove a settled delivery. Raises KeyError if it is not in the window."""
         job = self._weights.pop(delivery)
         self._expected_us -= job.expected_us or 0
@@ -77,12 +77,12 @@ class Averages:
     def __init__(self) -> None:
         self._by_type: dict[str, float] = {}
 
-    def of(self, job_type: str) -> int | None:
+    def of(self, job_type: str) -> Us | None:
         """Return the average in microseconds, None if no job of this type has ended yet."""
         average = self._by_type.get(job_type)
-        return None if average is None else int(average)
+        return None if average is None else Us(int(average))
 
-    def took(self, job_type: str, elapsed_us: int) -> None:
+    def took(self, job_type: str, elapsed_us: Us) -> None:
         """Add the duration of one job to its type's average."""
         before = self._by_type.get(job_type)
         self._by_type[job_type] = elapsed_us if before is None else before + (elapsed_us - before) / 16

@@ -27,11 +27,11 @@ class WorkerStatus:
     """The worker's state. `known`: it speaks in the journal's session, so its messages count. `running`: the delivery
     it runs, None if idle."""
 
-    def __init__(self, now_ms: int) -> None:
+    def __init__(self, now_ms: Ms) -> None:
         self.known = False
         self.stopping = False
         self.running: DeliveryNumber | None = None
-        self.running_since_ms = 0
+        self.running_since_ms = Ms(0)
         self.report = RunReport()
         self._heartbeat: Heartbeat | None = None
         self._heard_at_ms = now_ms
@@ -65,7 +65,7 @@ class WorkerStatus:
             return False
         return self.known and not (self._foreign or self._silent or self.stopping)
 
-    def heard(self, heartbeat: Heartbeat, now_ms: int) -> None:
+    def heard(self, heartbeat: Heartbeat, now_ms: Ms) -> None:
         """Record a heartbeat. One of another incarnation means that the worker was restarted."""
         if self._heartbeat is None or heartbeat.incarnation != self._heartbeat.incarnation:
             self.known = False
@@ -76,7 +76,7 @@ class WorkerStatus:
         self._foreign = False
         self.stopping = heartbeat.stopping
 
-    def lives(self, now_ms: int) -> None:
+    def lives(self, now_ms: Ms) -> None:
         """Record a message other than a heartbeat: the worker is not silent."""
         self._heard_at_ms = now_ms
         self._silent = False
@@ -99,7 +99,7 @@ class WorkerStatus:
         """Record that it runs a job, or has none to run."""
         self._stands_at = None
 
-    def stands_still(self, at: tuple[int, ...], sentence: str, now_ms: int) -> None:
+    def stands_still(self, at: tuple[int, ...], sentence: str, now_ms: Ms) -> None:
         """Record that it has jobs and runs none, and warn if that lasts. `at`: changes whenever the worker gets on.
         `sentence`: the warning, shown instead of the worker's own."""
         if at != self._stands_at:
@@ -107,7 +107,7 @@ class WorkerStatus:
         elif now_ms - self._stands_since_ms >= STALLED_AFTER_MS and self._heartbeat is not None:
             self._heartbeat = self._heartbeat._replace(warning=sentence)
 
-    def runs(self, delivery: DeliveryNumber, since_ms: int) -> None:
+    def runs(self, delivery: DeliveryNumber, since_ms: Ms) -> None:
         """Record that a run began at `since_ms` (monotonic)."""
         self.running = delivery
         self.running_since_ms = since_ms
@@ -126,22 +126,22 @@ class WorkerStatus:
         """Record how long the task process has shown no liveness, None if it does."""
         self.report = self.report._replace(stuck_ms=stuck_ms)
 
-    def silent_at_ms(self) -> int | None:
+    def silent_at_ms(self) -> Ms | None:
         """Return when it will count as silent (monotonic), None if it is silent or absent already."""
-        return None if self._heartbeat is None or self._silent else self._heard_at_ms + SILENT_AFTER_MS
+        return None if self._heartbeat is None or self._silent else Ms(self._heard_at_ms + SILENT_AFTER_MS)
 
-    def notice_silence(self, now_ms: int) -> None:
+    def notice_silence(self, now_ms: Ms) -> None:
         """Mark the worker as silent if nothing was heard for SILENT_AFTER_MS."""
         at = self.silent_at_ms()
         if at is not None and now_ms >= at:
             self._silent = True
 
-    def end_turn(self, lacks: str | None, now_ms: int) -> None:
+    def end_turn(self, lacks: str | None, now_ms: Ms) -> None:
         """Settle its state. `lacks`: a sentence on the next job if the worker does not have its type."""
         self._lacks = lacks
         self._settle_state(now_ms)
 
-    def info(self, running: JobId | None, now_ms: int) -> WorkerInfo:
+    def info(self, running: JobId | None, now_ms: Ms) -> WorkerInfo:
         """Return what `info` tells of the worker."""
         heartbeat = self._heartbeat
         return WorkerInfo(
@@ -153,7 +153,7 @@ class WorkerStatus:
             self.warning,
         )
 
-    def _settle_state(self, now_ms: int) -> None:
+    def _settle_state(self, now_ms: Ms) -> None:
         if self._heartbeat is None:
             state = WorkerState.ABSENT
         elif self._foreign:

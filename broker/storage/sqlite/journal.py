@@ -18,6 +18,7 @@ from zjobs.broker.storage.sqlite import opening, reading
 from zjobs.broker.storage.sqlite.database import CHECKPOINT_PAGES, MEMORY, Database, damage, roll_back
 from zjobs.broker.storage.sqlite.writing import COUNT_COMMIT, write
 from zjobs.messages.states import JobState
+from zjobs.messages.units import JobId
 from zjobs.program import lock
 
 MARK_IN_USE = "UPDATE journal SET in_use = 1, commits = commits + 1"
@@ -126,11 +127,11 @@ class SqliteJournal:
         """Return the named records."""
         return reading.read(self._db, needs)
 
-    def page(self, below: int, state: JobState | None, most: int) -> tuple[list[Job], int]:
+    def page(self, below: JobId, state: JobState | None, most: int) -> tuple[list[Job], JobId]:
         """Return jobs with smaller ids, newest first."""
         return reading.page(self._db, below, state, most)
 
-    def ended(self, after: int, most: int) -> tuple[list[Job], int]:
+    def ended(self, after: JobId, most: int) -> tuple[list[Job], JobId]:
         """Return the ended ones of the next jobs."""
         return reading.ended(self._db, after, most)
 

@@ -113,7 +113,7 @@ def read(db: Database, needs: Needs) -> Found:
     return Found._make(found)
 
 
-def _jobs(db: Database, ids: Sequence[int]) -> dict[int, Job]:
+def _jobs(db: Database, ids: Sequence[JobId]) -> dict[JobId, Job]:
     return {row[0]: _job(row) for row in _rows(db, f"SELECT {JOB_COLUMNS} FROM job", ids)}
 
 
@@ -122,19 +122,19 @@ def _submits(db: Database, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, s
     return {row[:2]: Submitted(*row) for key in keys if (row := db.one(query, *key))}
 
 
-def _data(db: Database, ids: Sequence[int]) -> dict[int, bytes]:
+def _data(db: Database, ids: Sequence[JobId]) -> dict[JobId, bytes]:
     return dict(_rows(db, "SELECT id, body FROM data", ids))
 
 
-def _kept_bytes(db: Database, ids: Sequence[int]) -> dict[int, int]:
-    kept: dict[int, int] = {}
+def _kept_bytes(db: Database, ids: Sequence[JobId]) -> dict[JobId, int]:
+    kept: dict[JobId, int] = {}
     for table in ("data", "result", "output"):
         for job_id, size in _rows(db, f"SELECT id, length(body) FROM {table}", ids):
             kept[job_id] = kept.get(job_id, 0) + size
     return kept
 
 
-def _rows(db: Database, query: str, ids: Sequence[int]) -> Iterator[Any]:
+def _rows(db: Database, query: str, ids: Sequence[JobId]) -> Iterator[Any]:
     """The rows of all ids. Most often one range has them, but priorities mix them; one query for each would take three
     times as long."""
     if list(ids) == list(range(ids[0], ids[0] + len(ids))):
@@ -142,7 +142,7 @@ def _rows(db: Database, query: str, ids: Sequence[int]) -> Iterator[Any]:
     return _scattered_rows(db, query, ids)
 
 
-def _scattered_rows(db: Database, query: str, ids: Iterable[int]) -> Iterator[Any]:
+def _scattered_rows(db: Database, query: str, ids: Iterable[JobId]) -> Iterator[Any]:
     rest = iter(ids)
     while some := ", ".join(map(str, islice(rest, IDS_AT_ONCE))):
         yield from db.all(f"{query} WHERE id IN ({some})")
@@ -188,7 +188,7 @@ SELECT (SELECT request_key FROM request WHERE first_id <= job.id ORDER BY first_
 FROM job WHERE job.id = ?"""
 
 
-def _details(db: Database, ids: Iterable[int]) -> dict[int, Details]:
+def _details(db: Database, ids: Iterable[JobId]) -> dict[JobId, Details]:
     found = {}
     for job_id in ids:
         if row := db.one(DETAILS, job_id):
@@ -199,7 +199,7 @@ def _details(db: Database, ids: Iterable[int]) -> dict[int, Details]:
     return found
 
 
-def _attempts(db: Database, job_id: int) -> tuple[Attempt, ...]:
+def _attempts(db: Database, job_id: JobId) -> tuple[Attempt, ...]:
     rows = db.all(
         "SELECT number, outcome, started_at, ended_at, reason, message, detail FROM attempt WHERE job = ? "
         "ORDER BY number",
@@ -247,19 +247,19 @@ _READERS: tuple[Callable[[Database, Any], object], ...] = (
 # --- in the order of their ids ---------------------------------------------------------------------------------------
 
 
-def page(db: Database, below: int, state: JobState | None, most: int) -> tuple[list[Job], int]:
+def page(db: Database, below: JobId, state: JobState | None, most: int) -> tuple[list[Job], JobId]:
     """Return jobs with smaller ids, newest first, and the id to go on below."""
     condition = f"AND state = '{state.value}'" if state in RARE else ""  # which have an index
     query = f"SELECT {JOB_COLUMNS} FROM job WHERE id < ? {condition} ORDER BY id DESC LIMIT ?"
     jobs = list(map(_job, db.all(query, below, most)))
-    return jobs, jobs[-1].id if len(jobs) == most else 0
+    return jobs, jobs[-1].id if len(jobs) == most else JobId(0)
 
 
-def ended(db: Database, after: int, most: int) -> tuple[list[Job], int]:
+def ended(db: Database, after: JobId, most: int) -> tuple[list[Job], JobId]:
     """Return the ended ones of the next jobs, and the id to go on after."""
     rows = db.all(f"SELECT {JOB_COLUMNS} FROM job WHERE id > ? ORDER BY id LIMIT ?", after, most)
     jobs = list(map(_job, rows))
-    return [job for job in jobs if job.state.final], jobs[-1].id if len(jobs) == most else 0
+    return [job for job in jobs if job.state.final], jobs[-1].id if len(jobs) == most else JobId(0)
 
 
 def queued(db: Database, most: int) -> tuple[list[tuple[int, str, bool]], int]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from zjobs.broker.core.jobs import Changes, Job, Printed, Session
 from zjobs.messages.records import Attempt
+from zjobs.messages.units import JobId
 
 INSERT_JOB = """
 INSERT INTO job(id, type, data_bytes, submitted_at, priority, ready_at, time_limit_ms, retry_of, owner, name,
@@ -103,7 +104,7 @@ def _write_outputs(db: sqlite3.Connection, outputs: list[Printed]) -> None:
     db.executemany(DELETE_OUTPUT_BEFORE, full)
 
 
-def _forget(db: sqlite3.Connection, ids: list[int]) -> None:
+def _forget(db: sqlite3.Connection, ids: list[JobId]) -> None:
     """Drops jobs with everything of theirs, and the keys whose jobs are all gone."""
     rows = [(job_id,) for job_id in ids]
     firsts = {row[0] for job_id in ids for row in db.execute(REQUEST_OF, (job_id,)).fetchall()}

@@ -172,7 +172,7 @@ class Oracle:
         self._hold(loaded.paused is None or not changes.deliveries, "something was handed over in a pause")
 
     def _commits_hands(self, changes: Changes, loaded: Loaded) -> None:
-        self._handed = {delivery: job.id for delivery, job in loaded.handed.items()}
+        self._handed = {delivery: job.id for delivery, job in loaded.in_flight.items()}
         for delivery, job_id in changes.deliveries:
             assert loaded.session is not None
             self.counts["hand-overs"] += 1
@@ -180,9 +180,9 @@ class Oracle:
             self._hold(owner == job_id, f"number {delivery} belonged to job {owner} and now to job {job_id}")
             job = self.committed[job_id]
             self._hold(not job.cancelling and not job.state.final, f"job {job_id} shall end and was handed over")
-        for job in loaded.handed.values():
+        for job in loaded.in_flight.values():
             alone = job.reruns > 0 or self._types[job.type].max_reruns == 0
-            self._hold(not alone or len(loaded.handed) == 1, f"job {job.id} travels with {list(loaded.handed)}")
+            self._hold(not alone or len(loaded.in_flight) == 1, f"job {job.id} travels with {list(loaded.in_flight)}")
         if changes.deliveries:
             self._in_turn([job_id for _, job_id in changes.deliveries])
 
@@ -258,7 +258,7 @@ class Oracle:
             job_id: now.mono_ms + min(ready_at - now.wall_ms, max(0, delay_ms))
             for ready_at, job_id, _, delay_ms, _ in loaded.waiting
         }
-        for job in loaded.handed.values():  # it was ready once
+        for job in loaded.in_flight.values():  # it was ready once
             self._wakes.pop(job.id, None)
 
     def _waits(self, job: Job) -> None:
@@ -374,8 +374,8 @@ class Oracle:
         self.forgotten = set(range(1, loaded.counters.next_id)) - set(jobs)
         self._ids_of_key, self._wishes, self._begun = {}, {}, set()
         session = "" if loaded.session is None else loaded.session.session
-        self._numbers = {(session, delivery): job.id for delivery, job in loaded.handed.items()}
-        self._handed = {delivery: job.id for delivery, job in loaded.handed.items()}
+        self._numbers = {(session, delivery): job.id for delivery, job in loaded.in_flight.items()}
+        self._handed = {delivery: job.id for delivery, job in loaded.in_flight.items()}
         self._paused_at = None if loaded.paused is None else self._time().mono_ms
         self._may_start = None  # what was answered, another journal had promised
         for job_id, runs in self.runs.items():

@@ -147,7 +147,7 @@ def test_what_was_ready_stays_so_when_the_clock_is_set_back(ready: Any) -> None:
     ready.after(100)
     ready.heartbeat()
     ready.wall_ms -= 60_000
-    first = min(delivery for delivery in ready.journal.load().handed)
+    first = min(delivery for delivery in ready.journal.load().in_flight)
     ready.report(2, Returned(first, False))
     assert [job_id for _, job_id in ready.handed] == [2, 3]
 

@@ -307,8 +307,8 @@ def test_a_hand_over_is_in_the_same_commit(ready: Any) -> None:
     ready.learn("twice")
     ready.submit("twice", "twice")
     assert ready.handed == [(2, 2), (3, 3)]
-    assert {delivery: job.id for delivery, job in ready.journal.load().handed.items()} == {2: 2, 3: 3}
-    assert ready.journal.load().session.next_n == 4
+    assert {delivery: job.id for delivery, job in ready.journal.load().in_flight.items()} == {2: 2, 3: 3}
+    assert ready.journal.load().session.next_delivery == 4
 
 
 def test_what_was_lost_is_handed_over_again_under_the_same_numbers(ready: Any) -> None:
@@ -777,7 +777,7 @@ def test_returned_jobs_go_back_uncounted_and_their_numbers_are_void(ready: Any) 
     assert ready.handed == [(2, 2), (3, 3), (4, 4)]
     ready.report(2, Returned(3, False))
     assert ready.ack == (2, 5) and ready.handed == []
-    assert set(ready.journal.load().handed) == {2}
+    assert set(ready.journal.load().in_flight) == {2}
     assert [(ready.job(delivery).reruns, ready.job(delivery).attempts) for delivery in (3, 4)] == [(0, 0)] * 2
 
 
@@ -803,7 +803,7 @@ def test_a_repeated_return_voids_nothing_new(ready: Any) -> None:
     ready.report(2, Returned(2, False))
     assert ready.ack == (2, 4) and ready.handed[0] == (4, 2)
     ready.report(2, Returned(2, False))
-    assert ready.ack == (2, 4) and 4 in ready.journal.load().handed
+    assert ready.ack == (2, 4) and 4 in ready.journal.load().in_flight
 
 
 def test_a_worker_that_returns_because_it_stops_gets_nothing_more(ready: Any) -> None:
@@ -835,7 +835,7 @@ def test_ahead_counts_jobs_and_not_numbers(ready: Any) -> None:
     ready.taken = 5
     ready.heartbeat()
     ready.report(3, done(2))
-    assert ready.handed == [] and set(ready.journal.load().handed) == {3}
+    assert ready.handed == [] and set(ready.journal.load().in_flight) == {3}
     assert [ready.core.ahead(ready.job(delivery)) for delivery in (3, 4, 5)] == [0, 1, 2]
     ready.report(4, done(3))
     assert ready.handed == [(6, 4), (7, 5)]
@@ -853,7 +853,7 @@ def test_a_start_is_told_and_only_its_time_is_journaled(ready: Any) -> None:
     ready.core.on_started(Started(session, 2, 2), ready.now)
     (change,) = ready.turn().job_changes
     assert (change.job.id, change.change, ready.core.running.id) == (2, None, 2)
-    assert not ready.last.changes.changed and ready.last.changes.session.began_n == 2
+    assert not ready.last.changes.changed and ready.last.changes.session.began_delivery == 2
     ready.taken = 3
     assert ready.heartbeat(running=Running(2, 2, 9)).job_changes == []
     ready.report(2, done(2))

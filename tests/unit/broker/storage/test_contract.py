@@ -293,7 +293,7 @@ def test_deliveries_are_settled_before_new_ones_are_noted(storage: Memory, full:
     """A number that is void in a turn may come again in the same one, in a new session."""
     full.commit(changes(settled=[(7,)], deliveries=[(7, 1), (8, 1)]))
     storage.crash(full)
-    assert set(storage.claimed().load().handed) == {7, 8}
+    assert set(storage.claimed().load().in_flight) == {7, 8}
 
 
 # --- reading by id ---------------------------------------------------------------------------------------------------
@@ -405,7 +405,7 @@ def test_a_forgotten_job_leaves_nothing_behind(full: SqliteJournal) -> None:
         assert not found.jobs and not found.kept_bytes
         assert full.load().counters.next_id == 7, "ids are never given again"
         assert found.data == ({} if 4 in ids else {4: b"abc"})
-    assert full.load() == LOADED._replace(ready={}, waiting=[], handed={}, kinds=())
+    assert full.load() == LOADED._replace(ready={}, waiting=[], in_flight={}, kinds=())
     full.commit(changes(added={2: URGENT._replace(id=2)}))
     assert details(full, 2) == ("", None, None, (), ())
 
