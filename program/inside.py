@@ -14,7 +14,7 @@ VARIABLE = "ZJOBS_TASK_OF"
 
 
 def enter(journal: str, broker: str, before: str) -> None:
-    """Records that this process, and what it starts, run tasks of the service with this journal.
+    """Record that this process, and what it starts, run tasks of the service with this journal.
 
     `broker` is where clients reach it; `before` is the `broker` of an earlier call; both may be empty. What the user
     has set for the worker stays.

@@ -58,13 +58,13 @@ def load(path: str | Path) -> Credential:
 
 
 def save(path: str | Path, credential: Credential, comment: str) -> None:
-    """Writes a new key file that only its owner can read. Raises OSError, also when the file exists."""
+    """Write a new key file that only its owner can read. Raises OSError, also when the file exists."""
     lines = [f"# {comment}", *(f"{field}: {value}" for field, value in zip(_FIELDS, credential))]
     write_new(path, "\n".join(lines) + "\n", 0o600)
 
 
 def write_new(path: str | Path, content: str, mode: int) -> None:
-    """Makes a new file; never overwrites one. Raises OSError."""
+    """Make a new file; never overwrites one. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     with open(descriptor, "w", encoding="utf-8") as file:
         file.write(content)

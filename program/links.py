@@ -16,7 +16,7 @@ CONNECT_MS = 5_000  # libzmq would let the kernel try for minutes, in steps that
 
 
 def watch_link(socket: zmq.Socket[bytes]) -> None:
-    """Sets the options of *Links* on a socket. Call it before `bind` or `connect`."""
+    """Set the options of *Links* on a socket. Call it before `bind` or `connect`."""
     socket.setsockopt(zmq.HEARTBEAT_IVL, PING_EVERY_MS)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 0)
     socket.setsockopt(zmq.TCP_MAXRT, UNACKNOWLEDGED_MS)

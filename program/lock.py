@@ -32,17 +32,17 @@ class Lock:
         self.previous = previous
 
     def write(self, holder: str) -> None:
-        """Writes who holds the lock: one line, for people and for the next one who tries."""
+        """Write who holds the lock: one line, for people and for the next one who tries."""
         line = holder.encode() + b"\n"
         os.pwrite(self.fd, line, 0)
         os.ftruncate(self.fd, len(line))
 
     def leave(self) -> None:
-        """Releases the lock and leaves what is written there, for the next holder to deal with."""
+        """Release the lock and leave what is written there, for the next holder to deal with."""
         os.close(self.fd)
 
     def release(self) -> None:
-        """Releases the lock after an orderly end. The file stays: without it, two could hold 'the' lock."""
+        """Release the lock after an orderly end. The file stays: without it, two could hold 'the' lock."""
         with contextlib.suppress(OSError):  # a full disk, some file systems: even shortening may need room
             os.ftruncate(self.fd, 0)
         os.close(self.fd)
@@ -91,7 +91,7 @@ def share(path: Path) -> Lock | None:
 
 
 def make_private(directory: Path) -> Path:
-    """Makes a folder for us alone (0700) where it is missing, and returns it.
+    """Make a folder for us alone (0700) where it is missing, and return it.
 
     Raises OSError when it cannot be made, belongs to another user, or others may write into it: they could put
     journals, locks and keys of their own there.

@@ -32,7 +32,7 @@ class Gate:
         self._say_at_s = float("-inf")
 
     def answer(self, most: int) -> None:
-        """Answers at most `most` waiting questions."""
+        """Answer at most `most` waiting questions."""
         for _ in range(most):
             try:
                 question = self._question()
@@ -73,7 +73,7 @@ def _z85(public: bytes) -> str:
 
 
 def serve_with(socket: zmq.Socket[bytes], public: str, secret: str) -> None:
-    """Makes a socket admit only whom the gate admits. Call it before `bind`."""
+    """Make a socket admit only whom the gate admits. Call it before `bind`."""
     socket.curve_server = True
     socket.curve_publickey = public.encode()
     socket.curve_secretkey = secret.encode()
@@ -83,7 +83,7 @@ def serve_with(socket: zmq.Socket[bytes], public: str, secret: str) -> None:
 
 
 def call_with(socket: zmq.Socket[bytes], public: str, secret: str, server: str) -> None:
-    """Makes a socket show its key, and accept only the holder of `server`. Call it before `connect`."""
+    """Make a socket show its key, and accept only the holder of `server`. Call it before `connect`."""
     socket.curve_publickey = public.encode()
     socket.curve_secretkey = secret.encode()
     socket.curve_serverkey = server.encode()

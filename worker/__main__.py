@@ -7,7 +7,7 @@ import sys
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs zworker; returns its exit code."""
+    """Run zworker; return its exit code."""
     if sys.platform != "linux":  # before the imports: they need what only Linux has
         print("zworker: this program runs only on Linux (the Windows Subsystem for Linux will do)", file=sys.stderr)
         return 78

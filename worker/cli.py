@@ -28,7 +28,7 @@ class _Open(Exception):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs zworker; returns its exit code (see the help text)."""
+    """Run zworker; return its exit code (see the help text)."""
     _open_standard_descriptors()
     try:
         _, values = parse(ZWORKER, sys.argv[1:] if argv is None else argv)

@@ -150,7 +150,7 @@ def _converter(annotation: Any) -> Convert:
 
 
 def _add_default(node: Node, default: Any, is_rich: bool) -> None:
-    """Says what a parameter is when it is not given, if JSON can."""
+    """Say what a parameter is when it is not given, if JSON can."""
     try:
         if is_rich:
             import msgspec

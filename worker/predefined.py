@@ -41,7 +41,7 @@ def repeat(text: str) -> str:
 
 
 def register_all(time_scale: float) -> None:
-    """Registers the three, each with its simulated duration times `time_scale`."""
+    """Register the three, each with its simulated duration times `time_scale`."""
     for function in (reverse, swap, repeat):
         name = function.__name__
         timed = _taking(SECONDS[name] * time_scale, function)

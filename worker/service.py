@@ -80,7 +80,7 @@ class _Stopped(Exception):
 
 
 def serve(config: Config) -> None:
-    """Runs a worker until it is told to stop. Raises worker_lock.Taken, Unbindable, Unstartable, Lost, OSError."""
+    """Run a worker until it is told to stop. Raises worker_lock.Taken, Unbindable, Unstartable, Lost, OSError."""
     incarnation = secrets.token_hex(16)
     log_files = LogFiles(config.logs)
     held, marks = worker_lock.acquire(config.pipe)
@@ -111,7 +111,7 @@ def serve(config: Config) -> None:
 
 
 def _gate(context: zmq.Context[zmq.Socket[bytes]], key: Credential | None) -> zap.Gate | None:
-    """Lets in the broker that `key` names, and nobody else."""
+    """Let in the broker that `key` names, and nobody else."""
     return None if key is None else zap.Gate(context, lambda public: public == key.server)
 
 
@@ -268,7 +268,7 @@ class _Loop:
     # --- waiting -------------------------------------------------------------------------------------------
 
     def _poll(self, deadline_ms: Ms) -> set[object]:
-        """Sleeps until something can be read, or the deadline; returns what can be, or may be by now."""
+        """Sleep until something can be read, or the deadline; return what can be, or may be by now."""
         descriptors = self._processes.descriptors()
         if descriptors != self._registered:
             for descriptor in self._registered:

@@ -70,7 +70,7 @@ class Context:
         self._tell = tell
 
     def progress(self, fraction: float | None = None, note: str | None = None) -> None:
-        """Reports how far the job is: fraction from 0 to 1 (beyond that is cut), note a short text of up to 1,000
+        """Report how far the job is: fraction from 0 to 1 (beyond that is cut), note a short text of up to 1,000
         characters. What is not given stays as it was. Costs microseconds: the worker looks four times a second.
 
         Raises ValueError or TypeError for a fraction that is no number, TypeError for a note that is no text.
@@ -88,7 +88,7 @@ class Context:
 
 
 def run(command: str | Sequence[str], *, check: bool = True, stop: float = 1.0, **options: Any) -> int:
-    """Runs a program to its end, in a process group of its own; returns its exit code.
+    """Run a program to its end, in a process group of its own; return its exit code.
 
     What it prints is the job's output. Nothing of its group is left when this call ends, however it does: on an
     exception, `Cancelled` too, the group gets SIGTERM and, `stop` seconds later, SIGKILL.
@@ -115,7 +115,7 @@ def run(command: str | Sequence[str], *, check: bool = True, stop: float = 1.0, 
 
 
 def _await(process: subprocess.Popen[Any], seconds: float | None = None) -> None:
-    """Waits for the end of a program and does not reap it: so its group's number stays its own, and can be killed."""
+    """Wait for the end of a program and does not reap it: so its group's number stays its own, and can be killed."""
     descriptor = os.pidfd_open(process.pid)
     try:
         select.select([descriptor], [], [], seconds)
@@ -150,7 +150,7 @@ def register(
     keeps_processes: bool = False,
     keeps_state: bool = False,
 ) -> None:
-    """Makes `function` a task type; see `task`. Raises TaskError with a sentence."""
+    """Make `function` a task type; see `task`. Raises TaskError with a sentence."""
     name = getattr(function, "__name__", None) if name is None else name
     if name is None:
         raise TaskError(f"{type(function).__name__} has no name of its own: give the task one with @task(name=...)")
@@ -232,7 +232,7 @@ def task(
     function: Function | None = None,
     **options: Any,
 ) -> Function | Callable[[Function], Function]:
-    """Marks a plain function as a task type, as `@task` or `@task(name=..., ...)`; the function stays as it is.
+    """Mark a plain function as a task type, as `@task` or `@task(name=..., ...)`; the function stays as it is.
 
     name: the type that clients submit, by default the function's name.
     description: one line for people, by default the first line of the docstring.

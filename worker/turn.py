@@ -79,7 +79,7 @@ class Turn:
         return spool
 
     def _set_aside(self, what: str) -> None:
-        """Sets the spool aside, and says so. Raises OSError."""
+        """Set the spool aside, and say so. Raises OSError."""
         aside = self._spool.set_aside(self.core.incarnation[:8])
         self.core.warning = f"the spool of the worker before is {what}: it was set aside as {aside}"
         self._log.error("%s", self.core.warning)
@@ -177,7 +177,7 @@ class Turn:
         self._log.warning("%s", self._task_process.refusal or job + death.how)
 
     def clear_up(self, now_ms: Ms) -> None:
-        """Ends what earlier task processes have left, as far as that can be."""
+        """End what earlier task processes have left, as far as that can be."""
         self._task_process.clear_up(now_ms)
         self._tell_of_obstacle(now_ms)
 

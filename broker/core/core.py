@@ -71,7 +71,7 @@ class Core(QueueChanges):
     # --- the begin of a turn -------------------------------------------------------------------------------------
 
     def needs(self, asked: Iterable[tuple[str, Request]], now: Instant) -> Needs:
-        """Lines up the delayed jobs whose time has come, and names the records that the turn will look up.
+        """Line up the delayed jobs whose time has come, and name the records that the turn will look up.
 
         `asked`: what is to be changed, each with its owner.
         """
@@ -101,7 +101,7 @@ class Core(QueueChanges):
         return [job_id for job_id in self._queue.first(PREFETCH) if job_id not in self._jobs]
 
     def read(self, read: Read) -> None:
-        """The records that the turn needs."""
+        """Receive the records that the turn needs."""
         if read.needs.jobs:
             self._jobs.read(read.needs.jobs, read.found.jobs)
         self._admission.read(read.found.submits, read.used_bytes)
@@ -109,11 +109,11 @@ class Core(QueueChanges):
     # --- requests ------------------------------------------------------------------------------------------------
 
     def change(self, request: Request, reply_to: Envelope, now: Instant, owner: str = "") -> None:
-        """Carries out what a request changes, by the method of its operation's name."""
+        """Carry out what a request changes, by the method of its operation's name."""
         getattr(self, OPERATION_OF[type(request)].name)(request, reply_to, now, owner)
 
     def submit(self, request: Submit, reply_to: Envelope, now: Instant, owner: str = "") -> None:
-        """Admits all jobs of the request or none."""
+        """Admit all jobs of the request or none."""
         answer = self._admission.earlier(owner, request)
         answer = answer or admission.too_many(len(request.jobs), self._rules.limits)
         answer = answer or self._admission.refuse_submit(request.jobs, self.types, self.unended, owner)
@@ -132,7 +132,7 @@ class Core(QueueChanges):
             self._reply(reply_to, SubmitReply(self.journal, answer.first_id, answer.count, checked))
 
     def retry(self, request: Retry, reply_to: Envelope, now: Instant, owner: str = "") -> None:
-        """Submits copies of ended jobs, all or none."""
+        """Submit copies of ended jobs, all or none."""
         answer = self._admission.earlier(owner, request) or admission.too_many(len(request.ids), self._rules.limits)
         olds = [] if answer else [self._jobs.get(job_id) for job_id in request.ids]
         if None in olds:
@@ -152,8 +152,8 @@ class Core(QueueChanges):
             self._reply(reply_to, RetryReply(self.journal, answer.first_id, answer.count))
 
     def cancel(self, request: Cancel, reply_to: Envelope, now: Instant, owner: str = "") -> None:
-        """Ends jobs: at once where they are not in flight, else by telling the worker. Others stay as they are.
-        What became of them is told when all are committed."""
+        """End jobs: at once where they are not in flight, else by telling the worker. Jobs that have ended stay as they
+        are. The reply is made when all parts of the request are committed."""
         for job in map(self._jobs.get, request.ids):
             if job is None or job.state.final or job.cancelling:
                 continue
@@ -173,14 +173,14 @@ class Core(QueueChanges):
         self._reply(reply_to, PauseReply(self.journal, paused, running, may_start))
 
     def resume(self, request: Resume, reply_to: Envelope, now: Instant, owner: str = "") -> None:
-        """Ends a pause."""
+        """End the pause, if there is one."""
         self._reply(reply_to, ResumeReply(self.journal, self.paused))
         if self.paused is not None:
             self.paused = None
             self._effects.changes.pauses.append(None)
 
     def forget(self, request: Forget, reply_to: Envelope, now: Instant, owner: str = "") -> None:
-        """Drops ended jobs and all that is kept of them."""
+        """Drop ended jobs and all that is kept of them."""
         kept = []
         missing = []
         forgotten = []
@@ -197,7 +197,7 @@ class Core(QueueChanges):
     # --- the worker ------------------------------------------------------------------------------------------------
 
     def on_heartbeat(self, heartbeat: Heartbeat, new_session: str, now: Instant) -> None:
-        """The worker as it is now. `new_session`: 32 hex digits never used before, if it comes to a session."""
+        """Record how the worker is now. `new_session`: 32 hex digits never used before, for a session if one begins."""
         heard = self._dispatch.on_heartbeat(heartbeat, new_session, now)
         for job_id, began_at in heard.in_doubt:  # judged by the types of the worker that was lost
             job = self._jobs[job_id]
@@ -215,28 +215,32 @@ class Core(QueueChanges):
             self._dispatch.recall()
 
     def on_described(self, message: Described) -> None:
-        """The worker sends a schema that it was asked for."""
+        """Keep a schema that the worker was asked for."""
         if self._schemas.accepts(message.digest, message.schema):
             self._effects.changes.schemas[message.digest] = message.schema
 
     def on_gone(self) -> None:
-        """The connection to the worker is lost; what it was running stays in doubt until one is heard again."""
+        """Record that the connection to the worker is lost. What it ran stays in doubt until one is heard again."""
         self.worker.gone()
 
     def on_started(self, message: Started, now: Instant) -> None:
+        """Record that a job has begun."""
         self._dispatch.on_started(message, now)
 
     def on_progress(self, message: Progress, now: Instant) -> None:
+        """Record what the running task says of itself."""
         self._dispatch.on_progress(message, now)
 
     def on_piece(self, message: Piece, now: Instant) -> None:
+        """Keep a piece of a large result until its report comes."""
         self._dispatch.on_piece(message, now)
 
     def on_received(self, message: Received, lost: bool, now: Instant) -> None:
+        """Send again what the worker lacks if something was lost."""
         self._dispatch.on_received(message, lost, now)
 
     def on_reports(self, message: Reports, now: Instant) -> None:
-        """Settles the jobs that the worker tells the end of, and puts back those that it returns."""
+        """Settle the jobs whose end the worker reports, and put back those that it returns."""
         for job_id, report, began_at in self._dispatch.on_reports(message, now):
             job = self._jobs[job_id]
             if isinstance(report, Output):
@@ -264,7 +268,7 @@ class Core(QueueChanges):
     # --- the end of a turn -------------------------------------------------------------------------------------------
 
     def end_turn(self, now: Instant) -> Effects:
-        """Dispatches what the window has room for, and gives out the effects of the whole turn."""
+        """Dispatch what the window has room for, and return the effects of the whole turn."""
         self.worker.notice_silence(now.mono_ms)
         effects, self._effects = self._effects, Effects()
         decided = self._dispatch.end_turn(self._dispatch_ready(), now)
@@ -288,7 +292,7 @@ class Core(QueueChanges):
         return effects
 
     def _dispatch_ready(self) -> str | None:
-        """Dispatches the ready jobs in turn. Returns why the next one cannot be given to this worker, None if it can.
+        """Dispatch the ready jobs in turn. Return why the next one cannot be given to this worker, None if it can.
 
         A job whose record is not at hand waits for the next turn, which comes at once and reads it.
         """

@@ -31,11 +31,11 @@ class QueueChanges(QueueState):
         self._surplus: set[JobId] = set()  # new jobs whose records are not kept in memory
 
     def record_service(self, now: Instant) -> None:
-        """Writes down the journal's service though nothing else is."""
+        """Record the journal's time in service though nothing else is written."""
         self._effects.changes.service = self.service(now)
 
     def drop(self, job: Job) -> bool:
-        """Drops one ended job. Returns False if that cannot be: it has ended in this very turn."""
+        """Drop one ended job. Return False if that cannot be, because it ended in this turn."""
         if not self._jobs.forget(job.id):
             return False
         self._totals[job.state.value] -= 1
@@ -48,7 +48,7 @@ class QueueChanges(QueueState):
         return given
 
     def _add(self, job: Job, delay_ms: Ms, now: Instant) -> None:
-        """A new job. At the end of a long queue, its record is read again when its turn comes."""
+        """Add a new job. At the end of a long queue, its record is not kept: it is read again when its turn comes."""
         if len(self._jobs) >= self.dispatched + MOST_AT_HAND:
             self._surplus.add(job.id)
         self._jobs.add(job)
@@ -56,7 +56,7 @@ class QueueChanges(QueueState):
         self._tell(job)
 
     def _settle(self, fate: Fate, now: Instant, state: JobState = JobState.IN_PROGRESS) -> None:
-        """Takes a job along its arrow, writes that down and tells of it."""
+        """Take a job along its transition, record that, and tell of it."""
         job = fate.job
         after = next_state(job, fate.step, state)
         if fate.attempt is not None:
@@ -74,7 +74,7 @@ class QueueChanges(QueueState):
             self._pause(fate.mishap, now)
 
     def _write(self, job: Job) -> Job:
-        """Writes down what has changed in a job, and tells of it; returns its record as it is now."""
+        """Record what has changed in a job, and tell of it. Return its record as it is now."""
         job = job._replace(version=job.version + 1)
         self._jobs.write(job)
         self._tell(job)
@@ -85,7 +85,7 @@ class QueueChanges(QueueState):
         self._effects.job_changes.append(JobChange(job, self._totals["change"]))
 
     def _keep_output(self, job: Job, offset: int, body: bytes) -> None:
-        """Keeps what the present run of a job has printed, of much of it the end."""
+        """Keep what the present run of a job has printed; of much output, the end."""
         kept_from = max(0, offset + len(body) - self._rules.limits.output_bytes)
         self._effects.changes.outputs.append(Printed(job.id, job.attempts + job.reruns + 1, offset, body, kept_from))
 

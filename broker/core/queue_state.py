@@ -57,7 +57,7 @@ class QueueState:
         """What is known of the worker."""
         return self._dispatch.status
 
-    def record(self, job_id: int) -> Job | None:
+    def record(self, job_id: JobId) -> Job | None:
         """Return the committed record of a job that has not ended, if it is at hand."""
         return self._jobs.at_hand(job_id)
 

@@ -53,7 +53,7 @@ class Events:
         return self._listened or job_id in self._watched
 
     def publish(self, event: JobEvent) -> None:
-        """Sends an event to the watchers of its job, and to those of all."""
+        """Send an event to the watchers of its job, and to those of all."""
         job_id = event.job.id
         body = codec.encode(event)
         if job_id in self._watched:
@@ -64,12 +64,12 @@ class Events:
             self._send(ALL_JOBS_TOPIC + b"e", body)
 
     def publish_service(self, event: ServiceEvent) -> None:
-        """Tells the watchers of all jobs about the worker and the pause."""
+        """Tell the watchers of all jobs about the worker and the pause."""
         if self._listened:
             self._send(ALL_JOBS_TOPIC + b"e", codec.encode(event))
 
     def take_subscriptions(self, snapshot: Snapshot, most: int) -> bool:
-        """Answers at most `most` waiting subscriptions. Returns whether there may be more.
+        """Answer at most `most` waiting subscriptions. Return whether there may be more.
 
         `snapshot(job_id)` returns the first event for a subscriber to a job, `snapshot(None)` for one to all jobs.
         """
@@ -113,7 +113,7 @@ class Events:
         self._set(False, topic + b"e")
 
     def _set(self, begins: bool, topic: bytes) -> None:
-        """Changes what the subscriber whose message was read last receives; it may be gone by now."""
+        """Change what the subscriber whose message was read last receives; it may be gone by now."""
         try:
             self._socket.setsockopt(zmq.SUBSCRIBE if begins else zmq.UNSUBSCRIBE, topic)
         except zmq.ZMQError as error:

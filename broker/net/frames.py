@@ -46,7 +46,7 @@ def receive(socket: zmq.Socket[bytes], most: int, with_key: bool = False) -> Rec
 
 
 def send(socket: zmq.Socket[bytes], *frames: bytes) -> None:
-    """Sends one message. Raises ZMQError, and then nothing of it was sent."""
+    """Send one message. Raises ZMQError, and then nothing of it was sent."""
     for frame in frames[:-1]:
         socket.send(frame, _MORE)
     socket.send(frames[-1], _LAST)

@@ -60,12 +60,12 @@ class MemoryWatch:
         return growth if growth > GROWTH_BYTES else 0
 
     def cut(self, now_ms: int) -> None:
-        """Records that the connections were cut: growth counts from what is left a little later."""
+        """Record that the connections were cut: growth counts from what is left a little later."""
         self._settling = True
         self._look_at_ms = now_ms + SETTLED_AFTER_MS
 
     def close(self) -> None:
-        """Closes the file that tells the size."""
+        """Close the file that tells the size."""
         if self._statm is not None:
             os.close(self._statm)
             self._statm = None
@@ -76,6 +76,6 @@ class MemoryWatch:
 
 
 def _trim() -> None:
-    """Gives back what glibc keeps of freed memory."""
+    """Give back what glibc keeps of freed memory."""
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)

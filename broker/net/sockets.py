@@ -77,7 +77,7 @@ class Sockets:
         return {self.frontend, self.events, self.reports, self.worker_monitor, self.wakeup.fileno()}
 
     def close(self) -> None:
-        """Sends what is on its way to peers that accept it within a second, then closes everything."""
+        """Send what is on its way to peers that accept it within a second, then close everything."""
         self.reports.disable_monitor()
         self.context.destroy()
         self.wakeup.close()
@@ -121,12 +121,12 @@ class Sockets:
         return self._keys.who(key) is not None
 
     def reopen_events(self) -> None:
-        """Ends all event streams; clients that are admitted come back by themselves."""
+        """End all event streams; clients that are admitted come back by themselves."""
         self._let_go(self.events, self.events_at)
         self.events = self._anew(self._events_socket, self.events_at)
 
     def reopen_frontend(self) -> None:
-        """Cuts all connections of clients. They repeat what was not answered."""
+        """Cut all connections of clients. They repeat what was not answered."""
         self._let_go(self.frontend, self.frontend_at)
         self.frontend = self._anew(self._frontend_socket, self.frontend_at)
 
@@ -136,7 +136,7 @@ class Sockets:
         socket.close(linger=0)
 
     def _anew(self, make: Callable[[], zmq.Socket[bytes]], endpoint: str) -> zmq.Socket[bytes]:
-        """Opens a socket where another one of ours was a moment ago: libzmq releases address and descriptors in its own
+        """Open a socket where another one of ours was a moment ago: libzmq releases address and descriptors in its own
         time. Raises CannotBind."""
         deadline = time.monotonic() + REBIND_S
         while True:

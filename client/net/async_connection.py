@@ -52,7 +52,7 @@ class AsyncFlowRunner(Settings):
         self._share_waits()
 
     def _share_waits(self) -> None:
-        """Begins without waits; those of different people go in requests of their own."""
+        """Begin without waits; those of different people go in requests of their own."""
         self._waits: SharedWaits[asyncio.Future[WaitReply]] = SharedWaits(WAIT_S)
         self._waits_sent = False
 
@@ -155,7 +155,7 @@ class AsyncFlowRunner(Settings):
 
 
 async def run(flow: Flow[T], perform: Any) -> T:
-    """Performs the actions of `flow` and returns its result. A cancel ends the flow at its present action."""
+    """Perform the actions of `flow` and return its result. A cancel ends the flow at its present action."""
     try:
         action = next(flow)
         while True:

@@ -33,7 +33,7 @@ class Events:
         return Feed(self)
 
     def close(self) -> None:
-        """Ends all feeds."""
+        """End all feeds."""
         for feed in list(self._feeds):
             feed.failed(RuntimeError("this AsyncClient is closed"))
             feed.close()
@@ -48,7 +48,7 @@ class Events:
         return self._shared
 
     def end(self, feed: Feed) -> None:
-        """Forgets a feed."""
+        """Forget a feed."""
         self._feeds.discard(feed)
 
 
@@ -63,14 +63,14 @@ class _Source:
         self._channel = Channel(link.new_socket(zmq.SUB), endpoint, link.key, self)
 
     def add(self, feed: Feed, topic: bytes) -> None:
-        """Subscribes, if no other feed has."""
+        """Subscribe, if no other feed has."""
         feeds = self._topics.setdefault(topic, set())
         if not feeds:
             self._channel.socket.subscribe(topic)
         feeds.add(feed)
 
     def drop(self, feed: Feed, topic: bytes) -> None:
-        """Unsubscribes, if nobody else needs it."""
+        """Unsubscribe, if nobody else needs it."""
         feeds = self._topics[topic]
         feeds.discard(feed)
         if not feeds:
@@ -78,14 +78,14 @@ class _Source:
             self._channel.socket.unsubscribe(topic)
 
     def leave(self, feed: Feed) -> None:
-        """Ends the connection with its last feed."""
+        """End the connection with its last feed."""
         self.feeds.discard(feed)
         if not self.feeds:
             self.ended = True
             self._channel.close()
 
     def received(self, frames: list[bytes]) -> None:
-        """Passes an event on. Its topic is `jobs.`, or `job.`, an id and a dot, and what the broker adds."""
+        """Pass an event on. Its topic is `jobs.`, or `job.`, an id and a dot, and what the broker adds."""
         prefix = ALL_JOBS_TOPIC
         topic = prefix if frames[0].startswith(prefix) else b".".join(frames[0].split(b".", 2)[:2]) + b"."
         for feed in self._topics.get(topic, ()):
@@ -118,13 +118,13 @@ class Feed:
         self._reader: asyncio.Future[None] | None = None
 
     def follow(self, action: Follow) -> None:
-        """Receives from another endpoint from now on, without any topic."""
+        """Receive from another endpoint from now on, without any topic."""
         self._leave()
         self._source = self._events.begin(self, action)
         self._source.feeds.add(self)
 
     def subscribe(self, topics: Topics) -> None:
-        """Ends some subscriptions and begins others."""
+        """End some subscriptions and begin others."""
         if self._source is None or self._source.ended:
             return  # `read` says why
         for topic in topics.dropped:
@@ -134,7 +134,7 @@ class Feed:
         self._topics = self._topics.difference(topics.dropped).union(topics.added)
 
     async def read(self, until: float) -> Heard:
-        """Waits for events until the deadline, and returns them. A cancelled read loses nothing."""
+        """Wait for events until the deadline, and return them. A cancelled read loses nothing."""
         loop = asyncio.get_running_loop()
         if not (self._bodies or self._lost or self._error):
             self._reader = loop.create_future()
@@ -148,18 +148,18 @@ class Feed:
         return Heard(bodies, lost, loop.time())
 
     def heard(self, body: bytes) -> None:
-        """Keeps an event for the watch."""
+        """Keep an event for the watch."""
         if len(self._bodies) < MOST_UNHEARD:
             self._bodies.append(body)
         self._wake()
 
     def cut(self) -> None:
-        """Records that the connection was lost."""
+        """Record that the connection was lost."""
         self._lost = True
         self._wake()
 
     def failed(self, error: Exception) -> None:
-        """Records that there can be no connection."""
+        """Record that there can be no connection."""
         self._error = error
         self._wake()
 
@@ -168,7 +168,7 @@ class Feed:
             self._reader.set_result(None)
 
     def close(self) -> None:
-        """Ends the feed. Closing again does nothing."""
+        """End the feed. Closing again does nothing."""
         self._leave()
         self._events.end(self)
 

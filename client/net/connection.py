@@ -67,7 +67,7 @@ class Connection:
         self._pools: dict[int, SocketPool] = {}
 
     def close(self) -> None:
-        """Closes the sockets of this process."""
+        """Close the sockets of this process."""
         self._own_pool().close()
 
     def request(self, frame: bytes, timeout: float | None = None, reply_bytes: int = 0, waits: float = 0.0) -> bytes:
@@ -114,7 +114,7 @@ class Connection:
         return body_of(frames, self.address), True
 
     def _look_for_trouble(self) -> None:
-        """Finds out why there is no connection and reports it at once; only once, and not after there was one."""
+        """Find out why there is no connection and report it at once; only once, and not after there was one."""
         if self._trouble is None:
             self._trouble = trouble(self.address)
             if self._trouble:
@@ -147,7 +147,7 @@ class Feed:
         socket.connect(endpoint)
 
     def subscribe(self, topics: Topics) -> None:
-        """Ends some subscriptions and begins others."""
+        """End some subscriptions and begin others."""
         for topic in topics.dropped:
             self._socket.unsubscribe(topic)
         for topic in topics.added:
@@ -166,7 +166,7 @@ class Feed:
         return bodies, lost
 
     def close(self) -> None:
-        """Ends the feed."""
+        """End the feed."""
         self._handshake.close()
         self._give_back()
 
@@ -212,7 +212,7 @@ class FlowRunner(Settings):
 
 
 def run(flow: Flow[T], perform: Any) -> T:
-    """Performs the actions of `flow` and returns its result."""
+    """Perform the actions of `flow` and return its result."""
     try:
         action = next(flow)
         while True:

@@ -80,7 +80,7 @@ class Handshake:
         return lost
 
     def close(self) -> None:
-        """Ends the monitor."""
+        """End the monitor."""
         self._socket.disable_monitor()
         self.monitor.close()
 

@@ -62,7 +62,7 @@ class Channel:
         return self._handshake.stands
 
     def send(self, frames: list[bytes]) -> bool:
-        """Sends a message. Returns False when there is no connection."""
+        """Send a message. Return False when there is no connection."""
         try:
             self.socket.send_multipart(frames, zmq.NOBLOCK)
         except zmq.Again:
@@ -71,7 +71,7 @@ class Channel:
         return True
 
     def read(self) -> None:
-        """Reads until nothing is left: ZeroMQ's descriptor signals only once."""
+        """Read until nothing is left: ZeroMQ's descriptor signals only once."""
         for _ in range(READ_AT_ONCE):
             if self._closed:
                 return
@@ -101,7 +101,7 @@ class Channel:
             self._user.connected()
 
     async def _judge(self) -> None:
-        """Finds out over another connection why there is none; that takes up to 0.3 s."""
+        """Find out over another connection why there is none; that takes up to 0.3 s."""
         spoken = await asyncio.to_thread(mechanism, self._endpoint)
         self._judging = None
         if self._closed:
@@ -114,7 +114,7 @@ class Channel:
             self._read_handshake()
 
     def close(self) -> None:
-        """Closes the socket. Closing again does nothing."""
+        """Close the socket. Closing again does nothing."""
         if self._closed:
             return
         self._closed = True
@@ -181,7 +181,7 @@ class Link:
                 self._in_flight[number] = None
 
     async def _room(self, until: float) -> bool:
-        """Waits until a request can be sent. Returns False when the time is over."""
+        """Wait until a request can be sent. Return False when the time is over."""
         loop = asyncio.get_running_loop()
         while not (self._stands and len(self._in_flight) < MOST_IN_FLIGHT):
             if self._channel is None:
@@ -213,33 +213,33 @@ class Link:
         return self._channel is not None and self._channel.stands
 
     def _wake(self) -> None:
-        """Lets as many of the queue go on as there is room for."""
+        """Let as many of the queue go on as there is room for."""
         room = MOST_IN_FLIGHT - len(self._in_flight) if self._stands else 0
         while room > 0 and self._queue:
             self._queue.popleft().set_result(None)
             room -= 1
 
     def received(self, frames: list[bytes]) -> None:
-        """Passes a reply to the request with its number."""
+        """Pass a reply to the request with its number."""
         reply = self._in_flight.pop(frames[0], None)
         if reply is not None and not reply.done():
             reply.set_result(frames[2:])
         self._wake()
 
     def connected(self) -> None:
-        """Lets waiting requests go on."""
+        """Let waiting requests go on."""
         self.stood = True
         self._wake()
 
     def lost(self) -> None:
-        """Ends all requests in flight: the broker forgets them with the connection."""
+        """End all requests in flight: the broker forgets them with the connection."""
         in_flight, self._in_flight = self._in_flight, {}
         for reply in in_flight.values():
             if reply is not None and not reply.done():
                 reply.set_result(None)
 
     def refused(self, error: Exception) -> None:
-        """Closes the socket, which ZeroMQ would not connect again; the next request opens another."""
+        """Close the socket, which ZeroMQ would not connect again; the next request opens another."""
         waiting = [*self._in_flight.values(), *self._queue]
         self._in_flight.clear()
         self._queue.clear()
@@ -252,7 +252,7 @@ class Link:
                 one.exception()  # seen: a future whose waiter was cancelled is no mistake
 
     def close(self) -> None:
-        """Closes everything, the context last."""
+        """Close everything, the context last."""
         if self._closed:
             return
         self._closed = True

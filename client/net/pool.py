@@ -43,7 +43,7 @@ class _Caller:
     """A REQ socket, and what we know of its connection."""
 
     def __init__(self, socket: zmq.Socket[bytes], address: str, key: Key | None) -> None:
-        """Connects the socket. Raises BadAddress when ZeroMQ rejects the address."""
+        """Connect the socket. Raises BadAddress when ZeroMQ rejects the address."""
         self._socket = socket
         self.stood = False  # when it last waited in vain, or just before
         # RELAXED and CORRELATE: a reply that comes too late is dropped, and never taken for the next one
@@ -129,7 +129,7 @@ class SocketPool:
             return socket
 
     def give_back(self, caller: _Caller, reusable: bool) -> None:
-        """Ends a loan. Not reusable: a request is still in flight on it."""
+        """End a loan. Not reusable: a request is still in flight on it."""
         with self._lock:
             self._borrowed -= 1
             if reusable and not self._closed:
@@ -139,14 +139,14 @@ class SocketPool:
             self._end_when_unused()
 
     def give_back_feed(self, socket: zmq.Socket[bytes]) -> None:
-        """Ends the loan of a SUB socket."""
+        """End the loan of a SUB socket."""
         with self._lock:
             self._borrowed -= 1
             socket.close()
             self._end_when_unused()
 
     def close(self) -> None:
-        """Closes idle sockets now, and borrowed ones when they are given back."""
+        """Close idle sockets now, and borrowed ones when they are given back."""
         with self._lock:
             self._closed = True
             while self._idle:

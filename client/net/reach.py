@@ -35,7 +35,7 @@ _ANSWER_S = 0.3
 
 
 def wait_for_host(endpoint: str, deadline: float, tell: Callable[[str], None]) -> str:
-    """Waits until the host of `endpoint` has an address, at most until `deadline`; returns why it has none, or "".
+    """Wait until the host of `endpoint` has an address, at most until `deadline`; return why it has none, or "".
 
     Calls `tell` with the reason while it still tries.
     """

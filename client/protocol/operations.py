@@ -48,6 +48,7 @@ LONGEST_LOOK_S = 0.5
 
 
 def status(to: Settings, ids: Sequence[int], timeout: float | None = None, preview: bool = False) -> Flow[StatusReply]:
+    """Return the status of many jobs, asked for in parts."""
     reply: StatusReply | None = None
     for part in _parts(ids, STATUS_IDS):
         more: StatusReply = yield Ask(Status(tuple(map(JobId, part)), preview), StatusReply, timeout)
@@ -60,6 +61,7 @@ def status(to: Settings, ids: Sequence[int], timeout: float | None = None, previ
 
 
 def status_of(to: Settings, job: JobHandle) -> Flow[JobStatus]:
+    """Return the status of one job. Raises what `gone` says if there is no such job."""
     reply = yield from status(to, [job.id])
     to.check_journal(reply.journal, job.journal)
     for missing in reply.missing:
@@ -68,6 +70,7 @@ def status_of(to: Settings, job: JobHandle) -> Flow[JobStatus]:
 
 
 def result(to: Settings, id: int, journal: str | None = None) -> Flow[Any]:
+    """Return the result of a job that has ended, as a value."""
     first: ResultReply = yield Ask(Result(JobId(id)), ResultReply)
     to.check_journal(first.journal, journal)
     if first.job is not None:
@@ -202,12 +205,14 @@ def first_jobs(to: Settings, limit: int) -> Flow[list[JobStatus]]:
 
 
 def cancel(to: Settings, ids: Sequence[int]) -> Flow[CancelReply]:
+    """Cancel jobs, in parts."""
     replies = yield from _in_parts(to, Cancel, CancelReply, ids)
     jobs = tuple(job for reply in replies for job in reply.jobs)
     return CancelReply(replies[0].journal, jobs, tuple(one for reply in replies for one in reply.missing))
 
 
 def cancel_job(to: Settings, job: JobHandle) -> Flow[JobStatus]:
+    """Cancel one job, and return its status then."""
     yield from check_own(to, job)
     reply = yield from cancel(to, [job.id])
     for missing in reply.missing:
@@ -216,12 +221,13 @@ def cancel_job(to: Settings, job: JobHandle) -> Flow[JobStatus]:
 
 
 def check_own(to: Settings, job: JobHandle) -> Flow[None]:
-    """So that nothing is done to a job of another journal in its place."""
+    """Check that the job is in the present journal, so that nothing is done to another journal's job of that id."""
     if job.journal is not None:
         yield from status_of(to, job)
 
 
 def forget(to: Settings, ids: Sequence[int]) -> Flow[ForgetReply]:
+    """Forget ended jobs, in parts."""
     replies = yield from _in_parts(to, Forget, ForgetReply, ids)
     forgotten = tuple(id for reply in replies for id in reply.forgotten)
     kept = tuple(id for reply in replies for id in reply.kept)
@@ -229,6 +235,7 @@ def forget(to: Settings, ids: Sequence[int]) -> Flow[ForgetReply]:
 
 
 def wait_until_idle(to: Settings, timeout: float | None) -> Flow[None]:
+    """Wait until the worker has nothing to run."""
     now = yield Sleep(0)
     deadline = float("inf") if timeout is None else now + timeout
     lost_at: float | None = None

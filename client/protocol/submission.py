@@ -77,7 +77,7 @@ class Maker:
             return self.made(given)
 
     def renew(self) -> Flow[None]:
-        """Goes by the schema that the type has now."""
+        """Go by the schema that the type has now."""
         self._renewed = True
         self._schemas.changed(self._like.type)
         self.schema = yield from self._schemas.of(self._like.type)
@@ -127,7 +127,7 @@ class Submission:
         self._requests = 0
 
     def next(self) -> Flow[SubmitReply | None]:
-        """Sends the next request; None when all are sent.
+        """Send the next request; None when all are sent.
 
         What cannot be sent (or an exception of `datas`) is raised after everything before it was accepted.
         """
@@ -141,7 +141,7 @@ class Submission:
         return None
 
     def _accepted(self, key: str, part: Part) -> Flow[SubmitReply]:
-        """Sends a request; anew, made by another schema, when the broker says that the type has one by now."""
+        """Send a request; anew, made by another schema, when the broker says that the type has one by now."""
         for attempt in range(1, MOST_CHANGES + 1):
             jobs = tuple(job for _, job in part)
             try:
@@ -200,7 +200,7 @@ def check(schemas: Schemas, type: str, data: Any) -> Flow[bool]:
 
 
 def submit(schemas: Schemas, like: NewJob, data: Any, request_key: str, submitter: str) -> Flow[SubmitReply]:
-    """Submits one job."""
+    """Submit one job."""
     reply = yield from Submission(schemas, like, [data], request_key, submitter).next()
     assert reply is not None
     return reply
@@ -234,7 +234,7 @@ def submit_together(
 def submit_many(
     schemas: Schemas, like: NewJob, datas: Iterable[Any], request_key: str, submitter: str
 ) -> Flow[list[SubmitReply]]:
-    """Submits jobs, in requests that are not too large."""
+    """Submit jobs, in requests that are not too large."""
     accepted: list[SubmitReply] = []
     try:
         parts = Submission(schemas, like, datas, request_key, submitter)
@@ -256,7 +256,7 @@ class Copying:
         self._left = [(request_key, tuple(ids))]
 
     def next(self) -> Flow[RetryReply | None]:
-        """Sends the next request; None when all are sent."""
+        """Send the next request; None when all are sent."""
         while self._left:
             key, ids = self._left.pop(0)
             try:
@@ -275,7 +275,7 @@ class Copying:
 
 
 def retry(ids: Sequence[int], request_key: str, submitter: str) -> Flow[list[RetryReply]]:
-    """Submits copies of jobs."""
+    """Submit copies of jobs."""
     copies, accepted = Copying(ids, request_key, submitter), []
     while (part := (yield from copies.next())) is not None:
         accepted.append(part)
@@ -283,7 +283,7 @@ def retry(ids: Sequence[int], request_key: str, submitter: str) -> Flow[list[Ret
 
 
 def retry_job(to: Settings, job: JobHandle, request_key: str) -> Flow[RetryReply]:
-    """Submits a copy of one job."""
+    """Submit a copy of one job."""
     yield from operations.check_own(to, job)
     return (yield from retry([job.id], request_key, to.submitter))[0]
 

@@ -161,7 +161,7 @@ def _anything(value: Any) -> None:
 
 
 def _refused(value: Any) -> None:
-    """Stands for the check of a type that may not be."""
+    """Stand for the check of a type that may not be."""
 
 
 def _of_base(value: Any, by_type: dict[type, Check | None]) -> Check | None:

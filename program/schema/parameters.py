@@ -60,7 +60,7 @@ class Parameters:
             raise Mismatch("is nested too deeply", name) from None
 
     def no_such(self, name: object) -> str:
-        """Says that there is no such parameter."""
+        """Say that there is no such parameter."""
         return f"there is no parameter {name}{instead(name, self.properties)}"
 
 

@@ -49,12 +49,12 @@ class Farewell:
         self._quiet_since_ms = now_ms
 
     def hurry(self, now_ms: Ms) -> None:
-        """Shortens the wait."""
+        """Shorten the wait."""
         self._patience_ms = min(self._patience_ms, HURRY_MS)
         self.begin(now_ms)
 
     def end(self, now_ms: Ms) -> None:
-        """Ends the wait at once."""
+        """End the wait at once."""
         self._patience_ms = Ms(0)
         self._quiet_since_ms = self._not_before_ms = now_ms
 

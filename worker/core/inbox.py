@@ -101,7 +101,7 @@ class Inbox:
             self.offered = DeliveryNumber(min(numbers) - 1)
 
     def end(self, delivery: DeliveryNumber) -> DispatchedJob:
-        """Removes the job that has ended, and returns it."""
+        """Remove the job that has ended, and return it."""
         return self._jobs.pop(delivery)
 
     def give_back(self) -> list[DeliveryNumber]:

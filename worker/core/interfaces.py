@@ -59,15 +59,15 @@ class TaskProcess(Protocol):
         ...
 
     def clear_up(self, now_ms: Ms) -> None:
-        """Ends what earlier task processes left running."""
+        """End what earlier task processes left running."""
         ...
 
     def start(self) -> None:
-        """Starts a task process. Raises OSError."""
+        """Start a task process. Raises OSError."""
         ...
 
     def postpone(self, now_ms: Ms) -> None:
-        """Delays the next start."""
+        """Delay the next start."""
         ...
 
     def serve(self, journal: str, broker: str) -> None:
@@ -75,15 +75,15 @@ class TaskProcess(Protocol):
         ...
 
     def offer(self, delivery: DeliveryNumber, job: DispatchedJob, result_bytes: int) -> None:
-        """Passes a job to the task process."""
+        """Pass a job to the task process."""
         ...
 
     def feed(self) -> None:
-        """Sends offered jobs for which there is room."""
+        """Send offered jobs for which there is room."""
         ...
 
     def recall(self) -> list[DeliveryNumber]:
-        """Recalls what has not begun; returns its delivery numbers."""
+        """Recall what has not begun; return its delivery numbers."""
         ...
 
     def events(self) -> list[TaskEvent]:
@@ -99,15 +99,15 @@ class TaskProcess(Protocol):
         ...
 
     def end_task(self, delivery: DeliveryNumber) -> None:
-        """Tells the running task to end."""
+        """Tell the running task to end."""
         ...
 
     def kill(self) -> None:
-        """Kills the task process."""
+        """Kill the task process."""
         ...
 
     def forget(self) -> None:
-        """Kills the task process; nothing of what it was doing is reported."""
+        """Kill the task process; nothing of what it was doing is reported."""
         ...
 
 
@@ -132,15 +132,15 @@ class SpoolStore(Protocol):
         ...
 
     def save(self, spool: Spool) -> None:
-        """Writes the spool."""
+        """Write the spool."""
         ...
 
     def remove(self) -> None:
-        """Removes the spool."""
+        """Remove the spool."""
         ...
 
     def set_aside(self, mark: str) -> Path:
-        """Renames the spool; returns its new path."""
+        """Rename the spool; return its new path."""
         ...
 
 
@@ -156,11 +156,11 @@ class RunLogs(Protocol):
     """Where all that runs print is written, if anybody wants that; `write` returns the path of the file."""
 
     def write(self, run: RunName, data: bytes) -> str | None:
-        """Appends output to the file of a run; returns its path."""
+        """Append output to the file of a run; return its path."""
         ...
 
     def close(self) -> None:
-        """Closes the file of the present run."""
+        """Close the file of the present run."""
         ...
 
 

@@ -35,7 +35,7 @@ class Outbox:
         return len(self._kept)
 
     def add(self, report: Report) -> None:
-        """Adds a report."""
+        """Add a report."""
         self.reported += 1
         weight = _weight(report)
         self._kept.append((report, weight))

@@ -35,7 +35,7 @@ class OutputBuffer:
         self._changed = False
 
     def printed(self, data: bytes) -> None:
-        """Records output."""
+        """Record output."""
         self.output_bytes += len(data)
         self._untold += data
         if len(self._untold) > 2 * self._most_bytes:  # not each time: moving the rest costs as much as reading it did
@@ -46,7 +46,7 @@ class OutputBuffer:
             del self._untold[: -self._most_bytes]
 
     def reported(self, fraction: float | None, note: str | None) -> None:
-        """Records progress."""
+        """Record progress."""
         if (fraction, note) != (self._fraction, self._note):
             self._fraction, self._note, self._changed = fraction, note, True
 
@@ -94,7 +94,7 @@ class Run:
         self.begin(Ms(0))
 
     def begin(self, now_ms: Ms) -> None:
-        """Begins a run."""
+        """Begin a run."""
         self.started_ms = now_ms
         self.look_at_ms = Ms(now_ms + LOOK_MS)
         self.sign_ms = Ms(0)
@@ -111,13 +111,13 @@ class Run:
     # --- output ------------------------------------------------------------------------------------------------
 
     def printed(self, data: bytes, file: str | None) -> None:
-        """Records output."""
+        """Record output."""
         self._output_file = file
         self._output = self._output or OutputBuffer(self._output_bytes)
         self._output.printed(data)
 
     def seen(self, seen: Seen) -> None:
-        """Records liveness and progress."""
+        """Record liveness and progress."""
         self.sign_ms = seen.sign_ms
         self._output = self._output or OutputBuffer(self._output_bytes)
         self._output.reported(seen.fraction, seen.note)

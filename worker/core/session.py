@@ -54,7 +54,7 @@ class Returning:
         self._asked_for: dict[Purpose, tuple[DeliveryNumber | None, DeliveryNumber]] = {}
 
     def ask(self, purpose: Purpose, running: DeliveryNumber | None, taken: DeliveryNumber) -> None:
-        """Records what the worker asked the task process for."""
+        """Record what the worker asked the task process for."""
         self.asked = purpose
         self._asked_for[purpose] = running, taken
         if purpose is Purpose.RETURN:
@@ -201,7 +201,7 @@ class Session:
         return job.time_limit_ms or (kind.time_limit_ms if kind else None)
 
     def _end_run_if_due(self, now_ms: Ms, types: Mapping[str, TaskType]) -> list[e.Effect]:
-        """Ends the running job, step by step, if it was cancelled or has passed its time limit."""
+        """End the running job, step by step, if it was cancelled or has passed its time limit."""
         delivery, run = self.inbox.running, self.run
         if delivery is None:
             return []
@@ -238,7 +238,7 @@ class Session:
         return []
 
     def _recall(self, purpose: Purpose) -> list[e.Effect]:
-        """Asks for the jobs that have not begun."""
+        """Ask for the jobs that have not begun."""
         self.returning.ask(purpose, self.inbox.running, self.inbox.taken)
         return [e.RecallUnbegun()]
 
@@ -259,7 +259,7 @@ class Session:
         return effects
 
     def _watch(self, delivery: DeliveryNumber, now_ms: Ms) -> Iterator[e.Effect]:
-        """Tells that it has begun, and looks at what it does."""
+        """Tell that it has begun, and look at what it does."""
         run = self.run
         if delivery == self._start_untold and now_ms >= run.started_ms + START_AFTER_MS:
             assert self.id is not None

@@ -15,7 +15,7 @@ class LogFiles:
     """One file is open at a time, since one job runs at a time. Without a directory nothing is written."""
 
     def __init__(self, directory: Path | None) -> None:
-        """Makes the directory. Raises OSError when that cannot be."""
+        """Make the directory. Raises OSError when that cannot be."""
         self._directory = directory
         self._run: RunName | None = None
         self._file: int | None = None
@@ -24,7 +24,7 @@ class LogFiles:
             directory.mkdir(parents=True, exist_ok=True)
 
     def write(self, run: RunName, data: bytes) -> str | None:
-        """Appends to the file of `run`; returns its path, None when nothing can be written there."""
+        """Append to the file of `run`; return its path, None when nothing can be written there."""
         if self._directory is None:
             return None
         if run != self._run:

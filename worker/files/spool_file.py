@@ -32,7 +32,7 @@ class SpoolFile:
             return unpack(file.read())
 
     def save(self, spool: Spool) -> None:
-        """Writes the file, whole or not at all; on return it is on the disk. Raises OSError."""
+        """Write the file, whole or not at all; on return it is on the disk. Raises OSError."""
         self._unfinished.unlink(missing_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
@@ -53,7 +53,7 @@ class SpoolFile:
         self._flush_directory()
 
     def set_aside(self, mark: str) -> Path:
-        """Gives the file another name, for people to look at; `mark` makes it a new one. Raises OSError."""
+        """Give the file another name, for people to look at; `mark` makes it a new one. Raises OSError."""
         aside = self.path.with_name(f"{self.path.name}.aside-{mark}")
         self.path.rename(aside)
         self._flush_directory()

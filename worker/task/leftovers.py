@@ -42,7 +42,7 @@ class Leftovers:
             self._kept_is_what_runs()
 
     def end(self) -> tuple[int, bool]:
-        """Kills what the job has left running; returns how many those were, and whether nothing is left."""
+        """Kill what the job has left running; return how many those were, and whether nothing is left."""
         if not platform.has_children():
             self._kept = frozenset()
             return 0, True
@@ -100,7 +100,7 @@ class Leftovers:
         self._kept = frozenset(process.identity for process in self._below(self._own_pid) if process.alive)
 
     def _reap(self) -> bool:
-        """Takes note of the ends of our children, which were the job's, so nobody else will; whether there were any."""
+        """Take note of the ends of our children, which were the job's, so nobody else will; whether there were any."""
         multiprocessing = sys.modules.get("multiprocessing")
         if multiprocessing is not None:
             with contextlib.suppress(Exception):
@@ -136,12 +136,12 @@ class Remains:
         self.try_again()
 
     def end(self, mark: int) -> int:
-        """Ends what that task process has started; returns how many processes were killed."""
+        """End what that task process has started; return how many processes were killed."""
         self.marks.add(mark)
         return self._end(END_S)
 
     def try_again(self) -> None:
-        """Ends what could not be ended before."""
+        """End what could not be ended before."""
         if self.marks:
             self._end(0)
 

@@ -55,7 +55,7 @@ class Marker:
 
 
 def flush() -> None:
-    """Writes out what Python still holds back."""
+    """Write out what Python still holds back."""
     for stream in (sys.stdout, sys.stderr):
         try:  # noqa: SIM105 - contextlib.suppress would cost as much as all the rest here
             stream.flush()
@@ -77,7 +77,7 @@ class Capture:
         self.over = False
 
     def close(self) -> None:
-        """Closes both ends."""
+        """Close both ends."""
         self.close_writer()
         os.close(self._reader)
 
@@ -92,7 +92,7 @@ class Capture:
         return self._reader
 
     def read(self, chunks: int = CHUNKS_A_TURN) -> None:
-        """Reads what is there, so much at most."""
+        """Read what is there, so much at most."""
         for _ in range(chunks):
             if not self._poll.poll(0):
                 return

@@ -67,7 +67,7 @@ class Garbled(Exception):
 
 
 def send(sock: socket.socket, message: Sequence[Any], flags: int = 0) -> None:
-    """Sends one message. Raises OSError; BlockingIOError with host.DONT_WAIT when there is no room."""
+    """Send one message. Raises OSError; BlockingIOError with host.DONT_WAIT when there is no room."""
     body = _pack(message)
     if len(body) <= PACKET_BYTES:
         sock.send(body, flags)

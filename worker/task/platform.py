@@ -61,7 +61,7 @@ Look = Callable[[], tuple[list[Process], bool]]
 
 
 def die_with_parent(parent_pid: int) -> None:
-    """Arranges that this process is killed when its parent ends; exits when that has happened already."""
+    """Have this process killed when its parent ends; exit if it has ended already."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:
         os._exit(1)
@@ -87,7 +87,7 @@ def has_children() -> bool:
 
 
 def reap(pid: int = -1) -> bool:
-    """Takes note of the end of our child `pid`, or of any; whether there was one that had ended."""
+    """Take note of the end of our child `pid`, or of any; whether there was one that had ended."""
     try:
         return os.waitpid(pid, os.WNOHANG | _WALL)[0] != 0
     except ChildProcessError:
@@ -169,7 +169,7 @@ def new_mark() -> int:
 
 
 def carry(mark: int) -> None:
-    """Marks this process and everything it will ever start."""
+    """Mark this process and everything it will ever start."""
     resource.setrlimit(_RLIMIT_LOCKS, (mark, mark))
 
 
@@ -210,13 +210,13 @@ def _mark_in_file(pid: int) -> int | None:
 
 
 def kill_group(pid: int) -> None:
-    """Kills the process group that `pid` leads: all at once, so that none of them can start another one before."""
+    """Kill the process group that `pid` leads: all at once, so that none of them can start another one before."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
 
 
 def kill(process: Process) -> None:
-    """Kills exactly this process. One that has ended, or that we may not kill, is left as it is."""
+    """Kill exactly this process. One that has ended, or that we may not kill, is left as it is."""
     with contextlib.suppress(OSError):
         descriptor = os.pidfd_open(process.pid)
         try:
@@ -229,9 +229,9 @@ def kill(process: Process) -> None:
 def end_all(
     look: Look, patience_s: float, most_looks: int, none_is_left: Callable[[], bool] = bool
 ) -> tuple[int, list[Process]]:
-    """Kills what `look` finds, again and again until nothing is left: what is being killed may be starting others.
+    """Kill what `look` finds, again and again until nothing is left: what is being killed may be starting others.
 
-    Returns how many were killed, and what is left. That is what lives on for `patience_s` after it was killed; and
+    Return how many were killed, and what is left. That is what lives on for `patience_s` after it was killed; and
     where always others appear, what was found last after `most_looks`. (A bound in looks, not in time: on a busy
     machine each look takes longer, and none gets nearer to a process that lives for less than a millisecond.)
 

@@ -87,7 +87,7 @@ class TaskProcesses:
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Starts a task process; `types` is there when `events` has heard it announce them. Raises OSError."""
+        """Start a task process; `types` is there when `events` has heard it announce them. Raises OSError."""
         assert self._process is None
         self._reset()
         self._mark = platform.new_mark()
@@ -151,7 +151,7 @@ class TaskProcesses:
         self._feed.offer(delivery, job, result_bytes)
 
     def feed(self) -> None:
-        """Sends offered jobs as far as the task process should have them ahead."""
+        """Send offered jobs as far as the task process should have them ahead."""
         # A process that is being killed may still read: what it takes with it would have begun.
         if self.types is None or self._killed:
             return
@@ -245,21 +245,21 @@ class TaskProcesses:
         return [] if self._forgotten else numbers
 
     def end_task(self, delivery: DeliveryNumber) -> None:
-        """Has `Cancelled` raised in the task of job number `n`, if that is what runs."""
+        """Have `Cancelled` raised in the task of job number `n`, if that is what runs."""
         if self._process is not None:
             self._page.to_end = delivery  # the signal alone might come when another job has begun
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """Ends the task process at once; `died` tells when it has, and ends what it had started."""
+        """End the task process at once; `died` tells when it has, and ends what it had started."""
         if self._process is not None:
             self._killed = True
             with contextlib.suppress(PermissionError):  # it has become another user's; `obstacle` names it
                 self._process.kill()
 
     def forget(self) -> None:
-        """Kills the task process, and no word of what it was doing will be heard."""
+        """Kill the task process, and no word of what it was doing will be heard."""
         self._forgotten = True
         self.kill()
 
@@ -310,7 +310,7 @@ class TaskProcesses:
         return self._killed and self._process is not None
 
     def clear_up(self, now_ms: Ms) -> None:
-        """Tries again to end what could not be ended."""
+        """Try again to end what could not be ended."""
         self._remains.try_again()
         if self._dying:
             self.kill()
@@ -334,7 +334,7 @@ class TaskProcesses:
         self.restart_at_ms = Ms(now_ms + delay_ms)
 
     def close(self) -> None:
-        """Ends the task process and waits for that. Only for the end of the worker."""
+        """End the task process and wait for that. Only for the end of the worker."""
         if self._process is not None:
             self.kill()
             os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)

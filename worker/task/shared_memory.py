@@ -46,7 +46,7 @@ class Page:
         self._clock_ns = time.monotonic_ns
 
     def close(self) -> None:
-        """Closes the shared memory."""
+        """Close the shared memory."""
         self._words.release()
         self._map.close()
 

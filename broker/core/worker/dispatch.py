@@ -21,7 +21,7 @@ from zjobs.messages.units import DeliveryNumber, JobId, Ms
 
 
 class Dispatch:
-    """`status`: what the broker believes of the worker."""
+    """The broker's end of the dispatch. `status`: what the broker believes of the worker."""
 
     def __init__(self, loaded: Loaded, name: BrokerName, limits: Limits, now: Instant) -> None:
         self.status = WorkerStatus(now.mono_ms)
@@ -55,7 +55,7 @@ class Dispatch:
         return self._session.session
 
     def began_at(self, delivery: DeliveryNumber) -> Ms | None:
-        """When this run began, as it was told; None when nobody was told that it has."""
+        """Return when this run began, as clients were told; None if nobody was told that it has."""
         session = self._session
         return session.began_at if session is not None and session.began_delivery == delivery else None
 
@@ -70,7 +70,7 @@ class Dispatch:
     # --- what the worker says --------------------------------------------------------------------------------
 
     def on_heartbeat(self, heartbeat: d.Heartbeat, new_session: str, now: Instant) -> Heard:
-        """The worker as it is now. `new_session`: the name for a session, if this heartbeat leads to one."""
+        """Record how the worker is now. `new_session`: the name of a session, if this heartbeat begins one."""
         self.status.heard(heartbeat, now.mono_ms)
         journaled = self._session
         types = {task_type.name: task_type for task_type in heartbeat.types}
@@ -87,32 +87,32 @@ class Dispatch:
         return Heard()
 
     def on_started(self, message: d.Started, now: Instant) -> None:
-        """The worker began a job; of use only to those who look on."""
+        """Record that the worker began a job. Only watchers need to know."""
         if self._is_present(message.session) and self._is_next(message.delivery):
             self._began(message.delivery, now)
 
     def on_progress(self, message: d.Progress, now: Instant) -> None:
-        """The running task told of itself."""
+        """Record what the running task says of itself."""
         if self._counts(message, now) and message.delivery == self.status.running:
             self.status.reported(message, now.mono_ms)
             self._decided.run_changed = True
 
     def on_piece(self, message: d.Piece, now: Instant) -> None:
-        """A part of the next report's result. It is in memory alone until that report comes."""
+        """Keep a part of the next report's result in memory until that report comes."""
         if self._counts(message, now):
             assert self._session is not None
             if message.number == self._session.reports_done + 1:
                 self._arrivals.hold(message.offset, message.body)
 
     def on_received(self, message: d.Received, lost: bool, now: Instant) -> None:
-        """How much of what was sent the worker has. `lost`: not all, of the present round."""
+        """Record how much of what was sent the worker has. `lost`: something of the present round is missing."""
         if self._is_present(message.session):
             self.status.lives(now.mono_ms)
             if lost:
                 self._send_again(message.taken)
 
     def on_reports(self, message: d.Reports, now: Instant) -> list[Reported]:
-        """Accepts the reports that come next, each of them once, and returns the jobs that they are about."""
+        """Accept the reports that come next, each once, and return the jobs that they are about."""
         reported: list[Reported] = []
         if not self._counts(message, now):
             return reported
@@ -141,18 +141,19 @@ class Dispatch:
             self._arrivals.drop()
             done = number
         self._change_session(reports_done=done)
-        following = DeliveryNumber(ended + 1)
-        if ended and following in self.in_flight:
-            self._began(following, now)
+        behind = DeliveryNumber(ended + 1)
+        if ended and behind in self.in_flight:
+            self._began(behind, now)
         return reported
 
     def _reject(self, number: int, why: str) -> None:
-        """Tells the worker, and people, that a report was settled in another way than it said."""
+        """Tell the worker, and the log, that a report was settled in another way than it said."""
         self._decided.pipe.append(d.Rejected(self.session_name, number, why))
         self._decided.rejections.append(f"number {number} was rejected: {why}")
 
     def _distrust(self, number: int, report: d.Report | d.Invalid) -> None:
-        """Nobody knows what this report settles: the worker has another journal in mind, or is broken."""
+        """Begin a new session, because nobody knows what this report settles: the worker is broken, or has in mind
+        another journal."""
         assert self._session is not None
         self._decided.warnings.append(f"the worker sent {described_report(number, report)}: taking over")
         self._decided.pipe.append(d.TakeOver(self._session.incarnation))
@@ -162,7 +163,9 @@ class Dispatch:
         return self._is_next(report.delivery) and report.id == self.in_flight[report.delivery]
 
     def _counts(self, message: d.Piece | d.Progress | d.Reports, now: Instant) -> bool:
-        """Counts what arrives, which shows as well as a heartbeat that the worker lives, and has it acknowledged."""
+        """Count a message of the present session, to be acknowledged. Return False for one of another session.
+
+        It shows as well as a heartbeat that the worker lives."""
         if not self._is_present(message.session):
             return False
         self._arrivals.takes(message.round, 0)
@@ -189,7 +192,7 @@ class Dispatch:
         self._decided.pipe.append(d.StartSession(session.incarnation, session.session, self._name, *bounds))
 
     def _begin(self, incarnation: str, session: str) -> tuple[InDoubt, ...]:
-        """A new worker: the old one is gone, and with it the certainty about what it was given."""
+        """Begin a session with a new worker. The old one is gone, and with it the certainty about what it was given."""
         self._decided.to_send.clear()  # repeats for the old worker, by its numbers; none of them was sent
         self._decided.resend = True
         self._arrivals.drop()
@@ -219,12 +222,12 @@ class Dispatch:
             self.status.looks_stuck(running.stuck_ms)
 
     def _send_again(self, taken: DeliveryNumber) -> None:
-        """Sends once more, under the same numbers, what the worker does not have."""
+        """Send once more, under the same numbers, what the worker does not have."""
         self._decided.resend = True
         self._decided.to_send = [delivery for delivery in self.in_flight if delivery > taken]
 
     def _look_for_progress(self, heartbeat: d.Heartbeat, journaled: Session, now: Instant) -> None:
-        """A worker that runs nothing although it was given something must begin it, report it or return it soon."""
+        """Watch a worker that runs nothing although it was given something: it must begin, report or return it soon."""
         delivery, job_id = self.in_flight.next_job
         if not delivery or heartbeat.running is not None:
             self.status.moves()
@@ -236,7 +239,7 @@ class Dispatch:
             self.status.stands_still(at, sentence, now.mono_ms)
 
     def _refuse(self, heartbeat: d.Heartbeat) -> None:
-        """A worker with a session that this journal does not know."""
+        """Refuse a worker with a session that this journal does not know."""
         self.status.known = False
         other = heartbeat.broker
         ours = other is not None and (other.host, other.frontend) == (self._name.host, self._name.frontend)
@@ -258,7 +261,7 @@ class Dispatch:
         return Reported(job_id, ended, self.began_at(ended.delivery))
 
     def _returned(self, number: int, returned: d.Returned) -> list[JobId]:
-        """Voids the numbers from `returned.delivery` on; the worker goes on with a number never given out."""
+        """Void the numbers from `returned.delivery` on. The worker goes on with a number never given out."""
         assert self._session is not None
         back = [delivery for delivery in self.in_flight if delivery >= returned.delivery]
         self.status.stopping = returned.stopping
@@ -280,7 +283,7 @@ class Dispatch:
     # --- what the core wants -----------------------------------------------------------------------------------
 
     def dispatch(self, job: Job, task_type: TaskType) -> bool:
-        """Gives the job the next number, if it fits into the window; only when the worker accepts jobs."""
+        """Give the job the next number. Return False if the window has no room. Only while the worker accepts jobs."""
         if not self.in_flight.admits(job, task_type):
             return False
         delivery = self._next_delivery
@@ -291,21 +294,22 @@ class Dispatch:
         return True
 
     def cancel(self, delivery: DeliveryNumber) -> None:
-        """Tells the worker that this run shall end."""
+        """Tell the worker to end this run."""
         if self.status.known:
             self._decided.pipe.append(d.CancelRun(self.session_name, delivery))
 
     def ask_for_schemas(self, incarnation: str, digests: tuple[str, ...]) -> None:
+        """Ask the worker for schemas that the journal lacks."""
         self._decided.pipe.append(d.Describe(incarnation, digests))
 
     def recall(self) -> None:
-        """Asks for everything that has not begun, if there is anything."""
+        """Ask the worker to return everything that has not begun, if there is anything."""
         if self.status.known and len(self.in_flight) > (self.running_id is not None):
             self._decided.pipe.append(d.Recall(self.session_name))
 
     def end_turn(self, lacks: str | None, now: Instant) -> Decided:
-        """Acknowledges what is committed with this turn, and gives out everything decided in it. `lacks`: why the next
-        job cannot be given to this worker, None if it can."""
+        """Acknowledge what is committed with this turn, and return everything decided in it. `lacks`: why the next job
+        cannot be given to this worker, None if it can."""
         self.status.end_turn(lacks, now.mono_ms)
         if self._session is not None and (self._acknowledge or self._lost_round is not None):
             self._decided.pipe.append(self._ack(self._session))
@@ -324,7 +328,7 @@ class Dispatch:
         return d.Ack(session.session, session.reports_done, resume, *arrived, held_bytes, again)
 
     def _remove(self, delivery: DeliveryNumber) -> JobId:
-        """Takes a job out of flight, and returns its id."""
+        """Take a job out of flight, and return its id."""
         job_id = self.in_flight.remove(delivery)
         if self.status.running == delivery:
             self.status.running = None

@@ -69,7 +69,7 @@ def check_version(file: str, version: int) -> None:
 
 
 def check_header(file: str, kind: Kind | None, only_read: bool) -> Kind:
-    """Refuses what is not a journal of ours, before anything could change the file. `kind`: what it must be.
+    """Refuse what is not a journal of ours, before anything could change the file. `kind`: what it must be.
 
     An orderly end leaves in_use = 0 and no log, so a file in use without a log has lost it, and with it jobs that were
     acknowledged. Beside a log only the header's bytes are looked at (sqlite.org/fileformat2.html#the_database_header):

@@ -64,7 +64,7 @@ class SqliteJournal:
     # --- ownership ---------------------------------------------------------------------------------------------------
 
     def claim(self, holder: str) -> None:
-        """Opens or creates the file and locks it."""
+        """Open or create the file and lock it."""
         if self.name != MEMORY:
             self._lock = _locked(self.name)
         try:
@@ -75,7 +75,7 @@ class SqliteJournal:
             raise
 
     def announce(self, holder: str) -> None:
-        """Marks the file itself as in use, so that a log that vanishes later is missed (see `header`)."""
+        """Mark the file itself as in use, so that a log that vanishes later is missed (see `header`)."""
         self._tell(holder)
         db = self._db
         try:
@@ -88,7 +88,7 @@ class SqliteJournal:
         self._serves = True
 
     def renew(self) -> None:
-        """Extends nothing: a lock needs no renewal. Raises NotOwner."""
+        """Extend nothing: a lock needs no renewal. Raises NotOwner."""
         _ = self._db  # raises NotOwner; there is no lease to extend
 
     def release(self) -> None:
@@ -149,7 +149,7 @@ class SqliteJournal:
     # --- writing -----------------------------------------------------------------------------------------------------
 
     def commit(self, changes: Changes) -> None:
-        """Writes one turn in one transaction."""
+        """Write one turn in one transaction."""
         connection = self._db.connection
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -164,7 +164,7 @@ class SqliteJournal:
             raise StorageError(str(error)) from error
 
     def recover(self) -> None:
-        """Tries a checkpoint and a commit.
+        """Try a checkpoint and a commit.
 
         A checkpoint, because after a failed flush the log's pages may be in the cache only, where another flush of
         the same pages would wrongly succeed; a checkpoint writes them anew, into the file itself.
@@ -193,7 +193,7 @@ class SqliteJournal:
         return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
 
     def give_back_space(self, pages: int) -> None:
-        """Shrinks the file by free pages."""
+        """Shrink the file by free pages."""
         db = self._db
         if not db.one("PRAGMA freelist_count")[0]:
             return
@@ -205,13 +205,13 @@ class SqliteJournal:
             raise StorageError(str(error)) from error
 
     def pause_checkpoints(self) -> None:
-        """Keeps the file as it is; only the log grows."""
+        """Keep the file as it is; only the log grows."""
         if self._db.in_memory:
             raise MaintenanceError("the journal is in memory; there is nothing to copy")
         self._db.all("PRAGMA wal_autocheckpoint = 0")
 
     def resume_checkpoints(self) -> None:
-        """Ends a checkpoint pause."""
+        """End a checkpoint pause."""
         self._db.all(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
 
 

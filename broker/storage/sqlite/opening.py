@@ -22,7 +22,7 @@ unclosed: list[sqlite3.Connection] = []
 
 
 def open_journal(file: str, new_id: str, as_it_is: bool = False, kind: Kind | None = Kind.JOURNAL) -> Database:
-    """Opens or creates the journal in `file`; a new one gets the identity `new_id`. `kind`: what it must be.
+    """Open or create the journal in `file`; a new one gets the identity `new_id`. `kind`: what it must be.
 
     Nothing is written to an existing file, except that one of an older format is brought up to date; `as_it_is` refuses
     such a file instead. Raises CannotCreate and JournalError.
@@ -44,7 +44,7 @@ def open_journal(file: str, new_id: str, as_it_is: bool = False, kind: Kind | No
 
 
 def check_content(database: Database) -> None:
-    """Looks through the whole file. Raises JournalError with what is wrong; takes seconds for a gigabyte."""
+    """Look through the whole file. Raises JournalError with what is wrong; takes seconds for a gigabyte."""
     with damage(database.file):
         problems = [row[0] for row in database.all("PRAGMA integrity_check(3)") if row[0] != "ok"]
         for sentence, query in CHECKS.items():
@@ -54,7 +54,7 @@ def check_content(database: Database) -> None:
 
 
 def finish(database: Database, kind: Kind, *statements: tuple[str, Sequence[Any]]) -> None:
-    """Turns a copy into one file of this kind, after these statements, and closes it. Raises StorageError."""
+    """Turn a copy into one file of this kind, after these statements, and close it. Raises StorageError."""
     connection = database.connection
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -124,7 +124,7 @@ def _create(file: str, new_id: str) -> sqlite3.Connection:
 
 
 def _create_file(file: str, new_id: str) -> None:
-    """Makes the whole journal under another name first, so that a crash leaves none or a complete one."""
+    """Make the whole journal under another name first, so that a crash leaves none or a complete one."""
     path, making = Path(file), Path(file + ".new")
     try:
         making.unlink(missing_ok=True)

@@ -69,7 +69,7 @@ def _sound_frames(file: Path) -> int:
 
 
 def _begin_reading(connection: sqlite3.Connection) -> sqlite3.Error | None:
-    """Has SQLite go through the log. Its pages may be damaged all the same; what it says of them is for later."""
+    """Have SQLite go through the log. Its pages may be damaged all the same; what it says of them is for later."""
     try:
         connection.execute("PRAGMA schema_version").fetchone()
     except sqlite3.Error as error:

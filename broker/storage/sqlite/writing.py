@@ -35,7 +35,7 @@ UPDATE journal SET next_id = ?, change = ?, completed = ?, failed = ?, cancelled
 
 
 def write(db: sqlite3.Connection, changes: Changes) -> None:
-    """Writes what one turn changed."""
+    """Write what one turn changed."""
     many = db.executemany
     if changes.added:
         many(INSERT_JOB, map(_new, changes.added.values()))
@@ -105,7 +105,7 @@ def _write_outputs(db: sqlite3.Connection, outputs: list[Printed]) -> None:
 
 
 def _forget(db: sqlite3.Connection, ids: list[JobId]) -> None:
-    """Drops jobs with everything of theirs, and the keys whose jobs are all gone."""
+    """Drop jobs with everything of theirs, and the keys whose jobs are all gone."""
     rows = [(job_id,) for job_id in ids]
     firsts = {row[0] for job_id in ids for row in db.execute(REQUEST_OF, (job_id,)).fetchall()}
     for table in ("job", "data", "result", "output"):

@@ -70,7 +70,7 @@ def main() -> NoReturn:
 
 
 def give_signs(page: Page) -> NoReturn:
-    """Says all the time that this process lives and its interpreter is not held up."""
+    """Say all the time that this process lives and its interpreter is not held up."""
     # signals are for the main thread, which they shall interrupt
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     sleep = time.sleep  # now: a task may replace it, as it may replace the clocks
@@ -102,7 +102,7 @@ def load(time_scale: float, modules: list[str]) -> dict[str, Caller]:
 
 
 def serve(sock: socket.socket, bench: Bench, marker: output.Marker) -> NoReturn:
-    """Runs jobs until the worker is gone."""
+    """Run jobs until the worker is gone."""
     own_pid = os.getpid()
     last = 0
     while True:
@@ -146,7 +146,7 @@ class Bench:
     def run(
         self, delivery: DeliveryNumber, name: str, data: bytes | None, result_bytes: int, id: JobId, attempt: int
     ) -> Ended:
-        """Runs one job, whatever it does, and says how it ended."""
+        """Run one job, whatever it does, and say how it ended."""
         begun_ns = self._clock_ns()
         if self._page.service != self._service:
             self._enter_service()
@@ -176,9 +176,9 @@ class Bench:
         self._state.keep()  # else it would be taken for a change by the job, and undone after it
 
     def clear(self, name: str) -> tuple[int, bool, Left]:
-        """Ends what a job of type `name` has left running, and puts back what it has changed in this process.
+        """End what a job of type `name` has left running, and put back what it has changed in this process.
 
-        Returns how many processes were killed, whether all are gone, and what it has left behind beside them.
+        Return how many processes were killed, whether all are gone, and what it has left behind beside them.
         """
         caller = self._callers.get(name)
         if caller is not None and caller.keeps_processes:

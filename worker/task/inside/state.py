@@ -69,7 +69,7 @@ class State:
         self._called.clear()
 
     def restore(self) -> Left:
-        """Puts back what the job has changed."""
+        """Put back what the job has changed."""
         if not self._called and _look() == self._look:
             return NOTHING
         return self._restore()

@@ -28,7 +28,7 @@ REPLY_MS = 5_000
 
 
 def backup(file: str, target: str, keys: Credentials | None) -> str:
-    """Copies a journal to `target`, which must not exist, and looks through the copy. Returns a sentence.
+    """Copy a journal to `target`, which must not exist, and looks through the copy. Return a sentence.
 
     When a broker runs on it, that broker keeps the file as it is meanwhile (the log goes on growing).
     Raises JournalError, MaintenanceError, OSError; then there is no `target`.
@@ -93,7 +93,7 @@ def _pause_checkpoints(broker: str, file: str, name: str, pause_ms: int, keys: C
 
 
 def _settle(file: str, making: str, target: str) -> None:
-    """Makes one sound and marked file of the copy and its log."""
+    """Make one sound and marked file of the copy and its log."""
     with copies.blaming(making, file, target):
         database = open_journal(making, "", kind=Kind.BACKUP)
         check_content(database)
@@ -101,7 +101,7 @@ def _settle(file: str, making: str, target: str) -> None:
 
 
 def _name(making: str, target: str) -> None:
-    """Gives the copy its name, unless somebody else has used it meanwhile."""
+    """Give the copy its name, unless somebody else has used it meanwhile."""
     try:
         os.link(making, target)
     except FileExistsError:

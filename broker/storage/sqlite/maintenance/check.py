@@ -18,7 +18,7 @@ from zjobs.program import lock
 
 
 def check(file: str) -> str:
-    """Returns a sentence, and changes nothing. Raises JournalError with what is wrong, MaintenanceError, OSError."""
+    """Return a sentence, and changes nothing. Raises JournalError with what is wrong, MaintenanceError, OSError."""
     copies.must_exist(file)
     try:
         with copies.kept_from_brokers(file), _readable_place(file) as place:

@@ -62,7 +62,7 @@ def blaming(making: str, source: str, target: str) -> Iterator[None]:
 
 
 def copy_both(file: str, target: str, head: bytes = b"", head_at: int = 0) -> None:
-    """Copies the file first, then its log: what is committed in between stands whole in the log.
+    """Copy the file first, then its log: what is committed in between stands whole in the log.
 
     `head` takes the place of the file's bytes from `head_at` on.
     """
@@ -72,7 +72,7 @@ def copy_both(file: str, target: str, head: bytes = b"", head_at: int = 0) -> No
 
 
 def copy(file: str, target: str, head: bytes = b"", head_at: int = 0) -> None:
-    """Copies one file to one that must not exist, for its owner alone, and flushes it to disk.
+    """Copy one file to one that must not exist, for its owner alone, and flush it to disk.
 
     Raises OSError with the name of that file which failed.
     """
@@ -88,7 +88,7 @@ def copy(file: str, target: str, head: bytes = b"", head_at: int = 0) -> None:
 
 
 def flush_folder(file: str) -> None:
-    """Makes the names in the folder of `file` last."""
+    """Make the names in the folder of `file` last."""
     descriptor = os.open(Path(file).absolute().parent, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

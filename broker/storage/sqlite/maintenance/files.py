@@ -15,13 +15,13 @@ class FileMaintenance:
         self._file = file
 
     def check(self) -> str:
-        """Checks the journal and changes nothing."""
+        """Check the journal and changes nothing."""
         return check(self._file)
 
     def backup(self, target: str, keys: Credentials | None) -> str:
-        """Copies the journal."""
+        """Copy the journal."""
         return backup(self._file, target, keys)
 
     def restore(self, source: str) -> str:
-        """Puts a backup in the journal's place."""
+        """Put a backup in the journal's place."""
         return restore(source, self._file)

@@ -21,7 +21,7 @@ REASON = "restored from {}: what was queued in it may have run since; look at it
 
 
 def restore(source: str, file: str) -> str:
-    """Puts a backup in the place of the journal `file`, which no broker may have open. Returns what to tell.
+    """Put a backup in the place of the journal `file`, which no broker may have open. Return what to tell.
 
     What was there is moved aside. Raises JournalError, MaintenanceError, OSError; then it is still there.
     """
