@@ -6,7 +6,8 @@ PROTOCOL_VERSION = 1
 
 
 class JobState(str, Enum):
-    """The state of a job as everybody sees it; the arrows between them are in `broker/core/jobs.py`."""
+    """The state of a job as everybody sees it; the transitions between them are in `broker/core/jobs.py`. `final`:
+    whether a job in this state has ended."""
 
     QUEUED = "queued"
     IN_PROGRESS = "in_progress"
@@ -14,13 +15,8 @@ class JobState(str, Enum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
-    @property
-    def final(self) -> bool:
-        """Whether a job in this state has ended."""
-        return self in FINAL_STATES
-
-
-FINAL_STATES = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
+    def __init__(self, value: str) -> None:
+        self.final = value in ("completed", "failed", "cancelled")
 
 
 class ErrorCode(str, Enum):

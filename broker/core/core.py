@@ -32,8 +32,8 @@ from zjobs.broker.core.jobs import (
     JobChange,
     Loaded,
     Step,
+    next_state,
 )
-from zjobs.broker.core.lifecycle import next_state
 from zjobs.broker.core.needs import Needs, Read
 from zjobs.broker.core.queue_changes import QueueChanges
 from zjobs.broker.core.schemas import Schemas
@@ -253,7 +253,7 @@ class Core(QueueChanges):
                 self._settle(lifecycle.cancelled_unbegun(job, self.moment(now)), now)
             else:
                 next_state(job, Step.RETURN)
-                self._put_in_place(job, 0, now)
+                self._put_in_place(job, Ms(0), now)
 
     def _end(self, job: Job, ended: Ended, began_at: Ms | None, now: Instant) -> None:
         if ended.output is not None:

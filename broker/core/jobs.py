@@ -94,6 +94,14 @@ class Job(NamedTuple):
     submitter: str = ""
 
 
+def next_state(job: Job, step: Step, state: JobState = JobState.IN_PROGRESS) -> JobState:
+    """Return the state after `step`. `state`: the present one, which the record of a job in flight does not have."""
+    try:
+        return TRANSITIONS[state, step]
+    except KeyError:
+        raise AssertionError(f"job {job.id}: no step {step.value} from {state.value}") from None
+
+
 class Printed(NamedTuple):
     """A piece of what run number `run` of a job printed. Saving it drops the output of earlier runs, and the pieces of
     this run that end before `kept_from`."""

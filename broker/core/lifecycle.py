@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from zjobs.broker.core.jobs import TRANSITIONS, Job, Step
+from zjobs.broker.core.jobs import Job, Step
 from zjobs.messages.dispatch import Ended
 from zjobs.messages.records import Attempt, TaskType
-from zjobs.messages.states import FailReason, JobState, Outcome
+from zjobs.messages.states import FailReason, Outcome
 from zjobs.messages.units import Ms
 
 DETERMINISTIC = frozenset({FailReason.BAD_DATA, FailReason.BAD_RESULT})  # a retry would end the same way
@@ -37,14 +37,6 @@ class Fate(NamedTuple):
     delay_ms: Ms = Ms(0)
     mishap: str = ""
     lost: bool = False
-
-
-def next_state(job: Job, step: Step, state: JobState = JobState.IN_PROGRESS) -> JobState:
-    """Return the state after `step`. `state`: the present one, which the record of a job in flight does not have."""
-    try:
-        return TRANSITIONS[state, step]
-    except KeyError:
-        raise AssertionError(f"job {job.id}: no step {step.value} from {state.value}") from None
 
 
 def after_end(job: Job, ended: Ended, began_at: Ms | None, task_type: TaskType, now: Moment) -> Fate:

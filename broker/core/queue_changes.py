@@ -8,8 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from zjobs.broker.core.admission import Admission, Rules
-from zjobs.broker.core.jobs import Effects, Envelope, Instant, Job, JobChange, Loaded, Printed, Step, Submitted
-from zjobs.broker.core.lifecycle import Fate, next_state
+from zjobs.broker.core.jobs import (
+    Effects,
+    Envelope,
+    Instant,
+    Job,
+    JobChange,
+    Loaded,
+    Printed,
+    Step,
+    Submitted,
+    next_state,
+)
+from zjobs.broker.core.lifecycle import Fate
 from zjobs.broker.core.queue_state import QueueState
 from zjobs.messages.records import BrokerName, Paused
 from zjobs.messages.requests.changes import NewJob, Retry, Submit

@@ -25,7 +25,7 @@ from zjobs.broker.storage.api import StorageError
 from zjobs.broker.storage.sqlite.database import Database
 from zjobs.messages.records import Attempt, Paused, TaskType
 from zjobs.messages.states import FailReason, JobState, Outcome
-from zjobs.messages.units import JobId
+from zjobs.messages.units import JobId, Ms
 
 MAX_BLOB_BYTES = 1 << 31
 IDS_AT_ONCE = 500
@@ -86,7 +86,7 @@ def _ready(db: Database, priority: int, kinds: Numbers) -> tuple[array[int], byt
     return ids, numbers
 
 
-def _waiting(db: Database, kinds: Numbers) -> list[tuple[int, int, int, int, int]]:
+def _waiting(db: Database, kinds: Numbers) -> list[tuple[Ms, JobId, int, Ms, int]]:
     rows = db.all(
         "SELECT ready_at, id, priority, ready_at - coalesce(ended_at, submitted_at), type, time_limit_ms FROM job "
         "WHERE ready_at IS NOT NULL AND state = 'queued'"

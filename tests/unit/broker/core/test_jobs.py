@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zjobs.broker.core.jobs import TRANSITIONS, Changes, Job, Step
-from zjobs.broker.core.lifecycle import next_state
+from zjobs.broker.core.jobs import TRANSITIONS, Changes, Job, Step, next_state
 from zjobs.messages.states import JobState
 
 # What docs/protocol.md draws, written down a second time.
