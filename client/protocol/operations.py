@@ -88,6 +88,7 @@ def rest_of_result(to: Settings, piece: ResultReply) -> Flow[Any]:
 
 
 def data(to: Settings, id: int, journal: str | None = None) -> Flow[Any]:
+    """Return the data of a job, as a value."""
     first: DataReply = yield Ask(Data(JobId(id)), DataReply)
     to.check_journal(first.journal, journal)
     if not first.size_bytes:
