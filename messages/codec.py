@@ -11,12 +11,10 @@ from typing import Any
 
 import msgpack
 
-from zjobs.messages.dispatch import KINDS, PIPE, REPORTS
-from zjobs.messages.events import EVENTS
-from zjobs.messages.fields import Bad, fields_of, record
+from zjobs.messages.fields import KIND_OF, OP_OF, Bad, fields_of, record
 from zjobs.messages.records import ActingFor, JobStatus
 from zjobs.messages.requests.changes import NewJob
-from zjobs.messages.requests.ops import REPLIES, REQUESTS, Request
+from zjobs.messages.requests.ops import REQUESTS, Request
 from zjobs.messages.states import PROTOCOL_VERSION, ErrorCode
 from zjobs.messages.values import Refused, unpack
 
@@ -28,8 +26,6 @@ LOOKED_THROUGH_BYTES = 64 << 10
 
 Ops = Mapping[str, Any]  # what may come on a socket: the classes by `op`
 
-_OPS = {kind: op for ops in (REQUESTS, REPLIES, EVENTS, PIPE, REPORTS) for op, kind in ops.items()}
-_KINDS = {kind: name for name, kind in KINDS.items()}
 # Fields that many jobs lack: from the one named on, a field is left out where it has its default.
 _LEFT_OUT: dict[type, tuple[tuple[str, Any], ...]] = {
     kind: tuple((name, kind._field_defaults[name]) for name in kind._fields[kind._fields.index(first) :])
@@ -57,8 +53,8 @@ def _plain(value: Any) -> Any:
         for name, default in _LEFT_OUT.get(kind, ()):
             if fields[name] == default:
                 del fields[name]
-        if kind in _KINDS:
-            fields["kind"] = _KINDS[kind]
+        if kind in KIND_OF:
+            fields["kind"] = KIND_OF[kind]
         return fields
     return value.value
 
@@ -66,7 +62,7 @@ def _plain(value: Any) -> Any:
 def encode(message: Any, acting_for: ActingFor | None = None) -> bytes:
     """Return the frame that carries `message`. `acting_for`: on whose behalf a request is made."""
     kind = type(message)
-    fields = {"v": PROTOCOL_VERSION, "op": _OPS[kind]}
+    fields = {"v": PROTOCOL_VERSION, "op": OP_OF[kind]}
     fields.update(zip(kind._fields, message))
     if acting_for is not None:
         fields["acting_for"] = acting_for
@@ -81,7 +77,7 @@ def encode_in_steps(message: Any) -> Generator[None, None, bytes]:
         return encode(message)
     packer = msgpack.Packer(default=_plain, strict_types=True, autoreset=False)
     packer.pack_map_header(2 + len(kind._fields))
-    for item in ("v", PROTOCOL_VERSION, "op", _OPS[kind]):
+    for item in ("v", PROTOCOL_VERSION, "op", OP_OF[kind]):
         packer.pack(item)
     for name, value in zip(kind._fields, message):
         packer.pack(name)

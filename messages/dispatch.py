@@ -3,8 +3,10 @@
 from typing import Annotated, Any, NamedTuple, Union
 
 from zjobs.messages.fields import (
+    KIND_OF,
     MAX_DIGESTS,
     MAX_ID,
+    OP_OF,
     ByKind,
     Delivery,
     Fraction,
@@ -21,6 +23,7 @@ from zjobs.messages.fields import (
     ShortText,
     Text,
     TimeLimitMs,
+    called,
 )
 from zjobs.messages.records import BrokerName, TaskType
 from zjobs.messages.states import FailReason, Outcome
@@ -268,7 +271,7 @@ class Invalid(NamedTuple):
 
 
 Report = Union[Output, Ended, Returned]
-KINDS: dict[str, type] = {"output": Output, "ended": Ended, "returned": Returned}
+KINDS = called(KIND_OF, {"output": Output, "ended": Ended, "returned": Returned})
 
 
 def _invalid(value: Any, why: str) -> Invalid:
@@ -293,24 +296,30 @@ PipeMessage = Union[StartSession, Piece, Jobs, Ack, Rejected, Sent, CancelRun, R
 
 WorkerMessage = Union[Heartbeat, Started, Progress, Piece, Reports, Received, Described]
 
-PIPE: dict[str, Any] = {
-    "session": StartSession,
-    "piece": Piece,
-    "jobs": Jobs,
-    "ack": Ack,
-    "sent": Sent,
-    "rejected": Rejected,
-    "cancel_run": CancelRun,
-    "recall": Recall,
-    "describe": Describe,
-    "take_over": TakeOver,
-}
-REPORTS: dict[str, Any] = {
-    "heartbeat": Heartbeat,
-    "started": Started,
-    "progress": Progress,
-    "piece": Piece,
-    "reports": Reports,
-    "received": Received,
-    "described": Described,
-}
+PIPE = called(
+    OP_OF,
+    {
+        "session": StartSession,
+        "piece": Piece,
+        "jobs": Jobs,
+        "ack": Ack,
+        "sent": Sent,
+        "rejected": Rejected,
+        "cancel_run": CancelRun,
+        "recall": Recall,
+        "describe": Describe,
+        "take_over": TakeOver,
+    },
+)
+REPORTS = called(
+    OP_OF,
+    {
+        "heartbeat": Heartbeat,
+        "started": Started,
+        "progress": Progress,
+        "piece": Piece,
+        "reports": Reports,
+        "received": Received,
+        "described": Described,
+    },
+)

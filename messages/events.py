@@ -1,8 +1,8 @@
 """Events: what the broker publishes to those who watch, and the topics to watch."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from zjobs.messages.fields import MAX_ID, Number, ShortText
+from zjobs.messages.fields import MAX_ID, OP_OF, Number, ShortText, called
 from zjobs.messages.records import JobStatus, Paused
 from zjobs.messages.states import WorkerState
 from zjobs.messages.units import JobId
@@ -35,7 +35,7 @@ class JobEvent(NamedTuple):
     paused: bool = False
 
 
-EVENTS: dict[str, Any] = {"job": JobEvent, "listening": Listening, "service": ServiceEvent}
+EVENTS = called(OP_OF, {"job": JobEvent, "listening": Listening, "service": ServiceEvent})
 
 ALL_JOBS_TOPIC = b"jobs."
 

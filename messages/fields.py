@@ -41,6 +41,17 @@ _PERSON_CHARS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0
 
 Check = Callable[[Any], Any]
 
+# What each message class is called in a frame (`op`), and each record that is one of several (`kind`). The modules of
+# messages fill this in, so that a program makes the classes of the messages that it uses, and no others.
+OP_OF: dict[type, str] = {}
+KIND_OF: dict[type, str] = {}
+
+
+def called(names: dict[type, str], classes: dict[str, Any]) -> dict[str, Any]:
+    """Return `classes`, by name, after noting their names in OP_OF or KIND_OF."""
+    names.update((kind, name) for name, kind in classes.items())
+    return classes
+
 
 class Bad(Exception):
     """A value is not what it must be. `path` says where in the message it is; each level prepends its part."""

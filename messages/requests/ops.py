@@ -8,7 +8,7 @@ costs, and the table in docs/protocol.md. The broker carries out an operation wi
 from enum import Enum
 from typing import Any, NamedTuple, Union
 
-from zjobs.messages.fields import ShortText, Text
+from zjobs.messages.fields import OP_OF, ShortText, Text, called
 from zjobs.messages.requests import changes, queries
 from zjobs.messages.states import ErrorCode, Role
 from zjobs.messages.units import JobId
@@ -94,8 +94,8 @@ OPERATIONS = (
 )
 
 OPERATION_OF: dict[type, Operation] = {operation.request: operation for operation in OPERATIONS}
-REQUESTS: dict[str, Any] = {operation.name: operation.request for operation in OPERATIONS}
-REPLIES: dict[str, Any] = {operation.name: operation.reply for operation in OPERATIONS} | {"error": Error}
+REQUESTS = called(OP_OF, {operation.name: operation.request for operation in OPERATIONS})
+REPLIES = called(OP_OF, {operation.name: operation.reply for operation in OPERATIONS} | {"error": Error})
 
 Request = Union[
     queries.Hello,
