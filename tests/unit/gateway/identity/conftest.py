@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +18,7 @@ import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient, Response
 
+from tests.conftest import PATIENCE_S, wait_until
 from zjobs.gateway import problems
 from zjobs.gateway.config import Config, PasswordCost
 from zjobs.gateway.identity.identity import Identity, opened, prepare
@@ -28,28 +30,36 @@ HOUR_MS = 3_600_000
 
 
 class Postgres:
-    """A server in a folder of its own, reached by a Unix socket there. It refuses root, so root makes it run as the
-    user postgres."""
+    """A server in a folder of its own, reached by a Unix socket there. It dies with us; it refuses root, so root makes
+    it run as the user postgres."""
 
     def __init__(self, folder: Path, programs: Path) -> None:
         self.folder = folder
         self._programs = programs
-        self._as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-        if self._as_user:
+        self._as_user = ["setpriv", "--pdeathsig=INT"]
+        if os.geteuid() == 0:
+            self._as_user += ["--reuid=postgres", "--regid=postgres", "--clear-groups"]
             shutil.chown(folder, "postgres")
-        self._run("initdb", "-U", "zjobs", "-A", "trust", "--no-instructions", "-N")
+        made = ["-D", f"{folder}/data", "-U", "zjobs", "-A", "trust", "--no-instructions", "-N"]
+        command = [*self._as_user, str(programs / "initdb"), *made]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
 
     def start(self) -> None:
         # fsync: nothing here is about power failures
-        options = f"-c fsync=off -c listen_addresses= -c unix_socket_directories={self.folder}"
-        self._run("pg_ctl", "-w", "-s", "-l", str(self.folder / "log"), "-o", options, "start")
+        options = ["-D", f"{self.folder}/data", "-k", str(self.folder), "-c", "fsync=off", "-c", "listen_addresses="]
+        command = [*self._as_user, str(self._programs / "postgres"), *options]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
+        wait_until(self._is_ready, "PostgreSQL is ready")
 
-    def stop(self, mode: str = "fast") -> None:
-        self._run("pg_ctl", "-w", "-s", "-m", mode, "stop")
+    def stop(self, signal_number: int = signal.SIGINT) -> None:
+        self._process.send_signal(signal_number)
+        self._process.wait(PATIENCE_S)
 
-    def _run(self, program: str, *words: str) -> None:
-        command = [*self._as_user, str(self._programs / program), "-D", str(self.folder / "data"), *words]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
+    def _is_ready(self) -> bool:
+        """As the server itself tells it."""
+        told = self.folder / "data/postmaster.pid"
+        return told.exists() and told.read_text().split()[-1:] == ["ready"]
 
     async def emptied(self) -> str:
         """The URL of its database, in which nothing is."""

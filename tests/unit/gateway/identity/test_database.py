@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sqlite3
 import stat
 from pathlib import Path
@@ -168,7 +169,7 @@ async def test_postgresql_goes_and_comes_back() -> None:
             grant = await gateway.identity.grants.of(token)
             assert grant is not None
             with gateway.identity.grants.watch(grant) as ended:
-                server.stop("immediate")
+                server.stop(signal.SIGQUIT)
                 assert (await gateway.ask("GET", "/me", token)).status_code == 200
                 assert (await gateway.log_in()).status_code == 503
                 assert not ended.is_set()
