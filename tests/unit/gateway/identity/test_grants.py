@@ -10,6 +10,7 @@ from sqlalchemy import event, select
 from sqlalchemy.engine import Engine
 
 from tests.unit.gateway.identity.conftest import HOUR_MS, Clock, Gateway, config, start
+from zjobs.gateway.identity import accounts
 from zjobs.gateway.identity.grants import Grant
 from zjobs.gateway.identity.models import Token
 
@@ -169,3 +170,24 @@ async def test_when_a_token_was_used(gateway: Gateway) -> None:
             return (await session.scalar(select(Token.used_at))) == used
 
     await until(shown)
+
+
+async def test_a_user_who_is_deactivated_while_logging_in(gateway: Gateway) -> None:
+    """The password was right when it was checked; the login waits for the change, and is refused after it."""
+    password = await gateway.add("alice")
+    arrived = asyncio.Event()
+
+    def heard(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith(("BEGIN IMMEDIATE", "UPDATE revision")):
+            arrived.set()
+
+    async with gateway.identity.changing() as session:
+        (await accounts.the_user(session, "alice")).active = False
+        await session.flush()
+        event.listen(Engine, "before_cursor_execute", heard)
+        try:
+            login = asyncio.create_task(gateway.log_in("alice", password))
+            await asyncio.wait_for(arrived.wait(), PATIENCE_S)
+        finally:
+            event.remove(Engine, "before_cursor_execute", heard)
+    assert (await login).status_code == 401
