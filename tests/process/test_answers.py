@@ -57,6 +57,16 @@ def test_a_request_sees_what_the_ones_before_it_changed(new_service: Callable[..
     assert states == ["cancelled"] * 100
 
 
+def test_a_delay_ends_though_nothing_comes_in(new_service: Callable[..., Service]) -> None:
+    """Without a worker nobody gives the broker anything to decide; that it is asked for a status does not either."""
+    service = new_service()
+    service.start_broker()
+    job = service.client().submit("reverse", "example", delay=0.2)
+    assert job.status().ready_at is not None
+    service.until(lambda: job.status().ready_at is None, "the delay is over")
+    assert job.status().ahead == 0
+
+
 def test_500_requests_in_flight_are_all_answered(new_service: Callable[..., Service]) -> None:
     """However many replies were read one by one before: libzmq counts those as read in large steps only."""
     service = new_service()
