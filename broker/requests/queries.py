@@ -222,7 +222,7 @@ class Queries(NamedTuple):
             page: list[tuple[Job, JobStatus]] = []
             for job in jobs:
                 if job.submitted_at < since:
-                    before = 0
+                    before = JobId(0)
                     break
                 if not (sees(self.who, job.owner) and fits(request, job)):
                     continue

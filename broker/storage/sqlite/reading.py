@@ -219,7 +219,7 @@ def _schemas(db: Database, digests: Iterable[str]) -> dict[str, bytes]:
 
 def _data_pieces(db: Database, needs: Iterable[DataNeed]) -> dict[DataNeed, DataPiece]:
     """Return the pieces; those that begin at the same place are read together."""
-    together: dict[tuple[int, ...], list[int]] = {}
+    together: dict[tuple[int, ...], list[JobId]] = {}
     for need in needs:
         together.setdefault(need[1:], []).append(need.id)
     found = {}
