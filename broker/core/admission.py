@@ -184,6 +184,13 @@ def _which(place: int, jobs: Sequence[NewJob]) -> str:
     return f"jobs[{place}]: " if len(jobs) > 1 else ""
 
 
+def _options(job: NewJob) -> bytes:
+    """What the digest has of a job that is not as most are."""
+    parts = [job[2:5]] if job[2:5] != (0, 0, None) else []
+    texts = [job[5:]] if job.name or job.comment else []
+    return "".join(map(repr, [*parts, *texts])).encode()
+
+
 def _digest(request: Submit | Retry) -> bytes:
     """Return a digest of the jobs. It includes the lengths of types and data, so different lists never look alike.
 
@@ -197,8 +204,6 @@ def _digest(request: Submit | Retry) -> bytes:
         digest.update(b"%d %d " % (len(job.type.encode()), size))
         digest.update(job.type.encode())
         digest.update(job.data or b"")
-        if job[2:5] != (0, 0, None):
-            digest.update(repr(job[2:5]).encode())
-        if job.name or job.comment:
-            digest.update(repr((job.name, job.comment)).encode())
+        if job[2:] != (0, 0, None, "", ""):
+            digest.update(_options(job))
     return digest.digest()
