@@ -24,7 +24,7 @@ class ResultNeed(NamedTuple):
 class DataNeed(NamedTuple):
     """At most `size` bytes of a job's data, from `offset` on."""
 
-    id: int
+    id: JobId
     offset: int
     size: int
 

@@ -9,6 +9,7 @@ from zjobs.broker.core.needs import DataNeed, Needs
 from zjobs.broker.requests.access import Who, reads
 from zjobs.broker.storage.api import Journal
 from zjobs.messages.records import DataPreview, JobStatus
+from zjobs.messages.units import JobId
 
 PREVIEW_BYTES = 128
 STEP_BYTES = 2 << 20  # a database may have to read all of a body for its beginning: about a millisecond
@@ -18,7 +19,7 @@ def previewed(
     journal: Journal, who: Who, jobs: Sequence[tuple[Job, JobStatus]]
 ) -> Generator[None, None, list[JobStatus]]:
     """Return the statuses with previews. Yields after each step of reading."""
-    previews: dict[int, DataPreview] = {}
+    previews: dict[JobId, DataPreview] = {}
     for ids in _steps(job for job, _ in jobs if job.data_bytes and reads(who, job.owner)):
         pieces = journal.read(Needs(data_pieces=[DataNeed(job_id, 0, PREVIEW_BYTES) for job_id in ids])).data_pieces
         previews |= {need.id: DataPreview(piece.body, piece.size) for need, piece in pieces.items()}
@@ -26,9 +27,9 @@ def previewed(
     return [status._replace(data_preview=previews[job.id]) if job.id in previews else status for job, status in jobs]
 
 
-def _steps(jobs: Iterable[Job]) -> Iterator[list[int]]:
+def _steps(jobs: Iterable[Job]) -> Iterator[list[JobId]]:
     """The ids, in steps of about STEP_BYTES of data."""
-    ids: list[int] = []
+    ids: list[JobId] = []
     size = 0
     for job in jobs:
         ids.append(job.id)
