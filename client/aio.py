@@ -62,7 +62,7 @@ class AsyncClient(AsyncFlowRunner):
 
     def __init__(
         self,
-        broker: str | None = None,
+        broker: str | Sequence[str] | None = None,
         timeout: float = 5.0,
         patience: float = PATIENCE_S,
         key: str | os.PathLike[str] | None = None,

@@ -54,8 +54,9 @@ from zjobs.messages.units import JobId
 class Client(FlowRunner):
     """A broker's client.
 
-    broker: its endpoint; by default that of the service, else the environment variable ZJOBS_BROKER, else
-    tcp://127.0.0.1:5570.
+    broker: its endpoint, or several, as a list or with commas between: the client uses the first that answers, and goes
+    on to the next one when it is not answered any more. By default that of the service, else the environment variable
+    ZJOBS_BROKER, else tcp://127.0.0.1:5570.
     timeout: seconds for one answer, repeated attempts included; it never bounds a job.
     patience: seconds for which a wait outlasts a lost broker.
     key: the key file to use; by default the one that the environment variable ZJOBS_KEY names, else
@@ -71,7 +72,7 @@ class Client(FlowRunner):
 
     def __init__(
         self,
-        broker: str | None = None,
+        broker: str | Sequence[str] | None = None,
         timeout: float = 5.0,
         patience: float = PATIENCE_S,
         key: str | os.PathLike[str] | None = None,

@@ -39,7 +39,7 @@ class Background:
     def __init__(self, client: Settings) -> None:
         self.pid = os.getpid()
         key = "" if client.key is None else client.key.file
-        self._client = AsyncClient(client.address, client.timeout, client.patience, key)
+        self._client = AsyncClient(client.addresses.text, client.timeout, client.patience, key)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="zjobs", daemon=True)
         self._thread.start()

@@ -3,7 +3,7 @@
 default = "laser"
 
 [services.laser]
-broker = "tcp://192.0.2.10:5570"
+broker = "tcp://192.0.2.10:5570"    # or a list, of which the first that answers is used
 key = "laser.key"                   # beside config.toml, unless the path is absolute; "" means none
 """
 
@@ -13,14 +13,16 @@ import os
 import sys
 from typing import Any, NamedTuple
 
-from zjobs.client.errors import BadConfig
+from zjobs.client.addresses import Addresses
+from zjobs.client.errors import BadAddress, BadConfig
 from zjobs.program import endpoints
 
 SERVICE_VARIABLE = "ZJOBS_SERVICE"
 
 
 class Service(NamedTuple):
-    """A named service. `key` is the path of its key file, empty for no key, None if the file names none."""
+    """A named service. `broker` is its address, or several with commas. `key` is the path of its key file: empty
+    for no key, None if the file names none."""
 
     name: str
     broker: str
@@ -114,16 +116,17 @@ class _Reader:
         self._check_fields(f"{field}.", table, ("broker", "key"))
         if "broker" not in table:
             self._refuse(f"{field}.broker", f'it is missing; write broker = "{endpoints.FRONTEND}" or the like')
-        broker = self._typed(f"{field}.broker", table["broker"], str, f'one address, as in "{endpoints.FRONTEND}"')
+        brokers = table["broker"] if isinstance(table["broker"], list) else [table["broker"]]
+        wanted = f'an address, as in "{endpoints.FRONTEND}", or a list of them'
         try:
-            endpoints.checked(endpoints.with_transport(broker))
-        except ValueError as error:
+            addresses = Addresses(",".join(self._typed(f"{field}.broker", each, str, wanted) for each in brokers))
+        except BadAddress as error:
             self._refuse(f"{field}.broker", str(error))
         key = table.get("key")
         if key is not None:
             self._typed(f"{field}.key", key, str, 'the path of a key file, or "" for none')
             key = key and os.path.join(os.path.dirname(self._file), os.path.expanduser(key))
-        return Service(name, broker, key)
+        return Service(name, addresses.text, key)
 
     def _check_fields(self, before: str, table: dict[str, Any], fields: tuple[str, ...]) -> None:
         for field in table.keys() - set(fields):

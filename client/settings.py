@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from copy import copy
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
 from zjobs.client import services
-from zjobs.client.errors import BadAddress, BadKeyFile, BadRequest, BrokerChanged
+from zjobs.client.addresses import Addresses
+from zjobs.client.errors import BadKeyFile, BadRequest, BrokerChanged
 from zjobs.messages.fields import MAX_SUBMITTER_CHARS, PERSON_NAME, is_person_name
 from zjobs.messages.records import ActingFor
 from zjobs.messages.states import Role
@@ -81,7 +83,7 @@ class Settings:
 
     def __init__(
         self,
-        broker: str | None,
+        broker: str | Sequence[str] | None,
         timeout: float,
         patience: float,
         key: str | os.PathLike[str] | None,
@@ -92,10 +94,7 @@ class Settings:
         address = broker or (chosen.broker if chosen else by_environment) or endpoints.FRONTEND
         if key is None and chosen and (service or KEY_VARIABLE not in os.environ):
             key = chosen.key
-        try:
-            self.address = endpoints.checked(endpoints.with_transport(address))
-        except ValueError as error:
-            raise BadAddress(str(error)) from None
+        self.addresses = Addresses(address)
         self.whole = self  # what this is a view of, if it is one
         self.person: ActingFor | None = None  # on whose behalf requests are made
         self.background: Any = None  # what waits for jobs in a thread, once it does: see client/futures.py
@@ -110,6 +109,11 @@ class Settings:
         if self.person is not None:
             return self.person.name
         return "" if self.key is None else self.key.name
+
+    @property
+    def address(self) -> str:
+        """The address in use."""
+        return self.addresses.current
 
     @property
     def submitter(self) -> str:

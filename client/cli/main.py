@@ -112,7 +112,7 @@ def _command(argv: list[str], output: Output) -> int:
 
     run = _function(*RUN_BY[name])
     with Client(args["--broker"], timeout, key=args["--key"], service=args["--service"]) as client:
-        client.connection.on_trouble = partial(_say_trouble, output, client.address, timeout)
+        client.connection.on_trouble = partial(_say_trouble, output, client.addresses.named, timeout)
         call = Call(args, client, output)
         try:
             return int(run(call))

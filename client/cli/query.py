@@ -87,7 +87,7 @@ def types(call: Call) -> int:
     reply = call.client.types()
     if not reply.known:
         call.output.note("no worker has announced its types yet")
-    call.client.schemas = Schemas(SchemaFiles(call.client.address))
+    call.client.schemas = Schemas(SchemaFiles(call.client.addresses.text))
     name = call.args["TYPE"]
     shown = [task for task in reply.types if name in (None, task.name)]
     if name is not None and not shown:

@@ -36,7 +36,7 @@ def submitted(call: Call, request_key: str) -> Iterator[SubmitReply]:
     """
     args = call.args
     givens = _givens(args)
-    call.client.schemas = Schemas(SchemaFiles(call.client.address))
+    call.client.schemas = Schemas(SchemaFiles(call.client.addresses.text))
     name, comment = args["--name"] or "", args["--comment"] or ""
     like = job_like(args["TYPE"], args["--priority"], args["--delay"], args["--time-limit"], name, comment)
     taken = 0

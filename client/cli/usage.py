@@ -235,7 +235,7 @@ marks the default. All are asked at once, for 2 s at most. The exit code is that
 the first one that does not answer as it should.""",
         """\
 The file has a table for each service, [services.laser] for one. Its field 'broker'
-is the address, and 'key' the path of the key file, relative to the folder of
+is the address, or a list of addresses as for --broker, and 'key' the path of the key file, relative to the folder of
 config.toml ('' means none). The field 'default', before the tables, names the service to use
 when none is given.""",
     ),
@@ -344,7 +344,12 @@ OPTIONS = (
         ("result", "data", "batch", "show", "log"),
     ),
     Option("--service", "SERVICE", "a service of your configuration, for its broker and its key; see zclient services"),
-    Option("--broker", "ENDPOINT", "the broker; see below if omitted"),
+    Option(
+        "--broker",
+        "ENDPOINT",
+        "the broker, or several addresses of it with commas between, of which the first that answers is used; see"
+        " below if omitted",
+    ),
     Option("--key", "FILE", "the key file for a broker that has keys; '' means none; see below if omitted"),
     Option(
         "--timeout",

@@ -273,7 +273,9 @@ def until_ended(call: Call, watch: Watch, display: Display) -> None:
 def say_link(call: Call, event: WatchEvent) -> None:
     """Print a note if the broker was lost or answers again."""
     if event.link is not None:
-        call.output.note(f"{call.client.address} {'answers again' if event.link else 'is lost: waiting for it'}")
+        call.output.note(
+            f"{call.client.addresses.named} {'answers again' if event.link else 'is lost: waiting for it'}"
+        )
 
 
 def _print_result(call: Call, job: JobStatus, journal: str) -> None:

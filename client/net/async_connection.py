@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
 from zjobs.client.errors import BrokerUnreachable, ZjobsError
@@ -11,6 +12,7 @@ from zjobs.client.net.async_events import Events
 from zjobs.client.net.link import Link
 from zjobs.client.net.reach import trouble, wait_for_host
 from zjobs.client.protocol.actions import (
+    RETRY_S,
     WAIT_S,
     Action,
     Ask,
@@ -38,16 +40,17 @@ class AsyncFlowRunner(Settings):
 
     def __init__(
         self,
-        broker: str | None,
+        broker: str | Sequence[str] | None,
         timeout: float,
         patience: float,
         key: str | os.PathLike[str] | None,
         service: str | None,
     ) -> None:
         super().__init__(broker, timeout, patience, key, service)
-        self._link = Link(self.address, self.key)
+        self._link = Link(self.addresses, self.key)
         self._events = Events(self._link)
-        self._host_known = False
+        self._known_hosts: set[str] = set()
+        self._troubles: dict[str, str] = {}
         self._asking: set[asyncio.Task[None]] = set()  # the loop itself keeps no task alive
         self._share_waits()
 
@@ -60,23 +63,42 @@ class AsyncFlowRunner(Settings):
         frame = codec.encode(request, self.person)
         timeout = self.timeout if timeout is None else timeout
         clock = asyncio.get_running_loop().time
-        attempts = Attempts(timeout, len(frame) + reply_bytes(request), clock(), waits)
+        begun = clock()
+        attempts = Attempts(timeout, len(frame) + reply_bytes(request), begun, waits)
         connected = False
-        if not self._host_known:
-            deadline = clock() + timeout
-            if why := await asyncio.to_thread(wait_for_host, self.address, deadline, lambda why: None):
-                raise BrokerUnreachable(self.address, timeout, why)
-            self._host_known = True
         while True:
-            frames, stood = await self._link.ask(frame, attempts.begin(clock()))
-            if frames is not None:
-                return read_reply(body_of(frames, self.address), kind, self.address)
+            address, stood = self.address, False
+            if await self._find_host(address, begun + timeout):
+                frames, stood = await self._link.ask(frame, attempts.begin(clock()))
+                if frames is not None:
+                    return read_reply(body_of(frames, address), kind, address)
             pause = attempts.failed(clock(), stood)
             connected = connected or stood
             if pause is None:
-                why = "" if self._link.stood else await asyncio.to_thread(trouble, self.address)
-                raise BrokerUnreachable(self.address, timeout, why, connected)
-            await asyncio.sleep(pause)
+                raise BrokerUnreachable(self.addresses.named, timeout, await self._why(), connected)
+            if not self.addresses.leave(address):
+                await asyncio.sleep(pause)
+
+    async def _find_host(self, address: str, deadline: float) -> bool:
+        """Wait until the host has an address of the network; not for long where another broker may be tried."""
+        if address not in self._known_hosts:
+            until = deadline
+            if self.addresses.several:
+                until = min(deadline, asyncio.get_running_loop().time() + RETRY_S)
+            why = await asyncio.to_thread(wait_for_host, address, until, lambda why: None)
+            self._troubles[address] = why
+            if why:
+                return False
+            self._known_hosts.add(address)
+        return True
+
+    async def _why(self) -> str:
+        """What is wrong at each address, unless there ever was a connection."""
+        if self._link.stood:
+            return ""
+        for address in self._known_hosts:
+            self._troubles[address] = await asyncio.to_thread(trouble, address)
+        return self.addresses.why(self._troubles)
 
     async def _perform(self, action: Action) -> Any:
         if isinstance(action, Ask):

@@ -60,7 +60,7 @@ class _Source:
         self.ended = False
         self.feeds: set[Feed] = set()
         self._topics: dict[bytes, set[Feed]] = {}
-        self._channel = Channel(link.new_socket(zmq.SUB), endpoint, link.key, self)
+        self._channel = Channel(link.new_socket(zmq.SUB, endpoint), endpoint, link.key, self)
 
     def add(self, feed: Feed, topic: bytes) -> None:
         """Subscribe, if no other feed has."""
@@ -92,6 +92,9 @@ class _Source:
             feed.heard(frames[-1])
 
     def connected(self) -> None:
+        pass
+
+    def retried(self) -> None:
         pass
 
     def lost(self) -> None:

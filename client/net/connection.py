@@ -8,17 +8,20 @@ in the child would disturb the parent's connections).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from time import monotonic, sleep
 from typing import Any, TypeVar, cast
 
 import zmq
 
+from zjobs.client.addresses import Addresses
 from zjobs.client.errors import BrokerUnreachable
 from zjobs.client.net.handshake import Handshake
 from zjobs.client.net.pool import SocketPool, poll_ms
 from zjobs.client.net.reach import trouble, wait_for_host
 from zjobs.client.protocol.actions import (
+    RETRY_S,
     WAIT_S,
     Action,
     Ask,
@@ -50,20 +53,20 @@ os.register_at_fork(after_in_child=_count_fork)
 
 
 class Connection:
-    """Sends requests to the broker at `address`, and makes feeds of its events. `timeout`: seconds for one answer.
+    """Sends requests to the broker, and makes feeds of its events. `timeout`: seconds for one answer.
 
     `key` None means a connection without keys. `on_trouble`, if set, is called with the reason when the first
-    connection fails, while it is tried again.
+    connection fails, at each address that there is, while they are tried again.
     """
 
-    def __init__(self, address: str, timeout: float, key: Key | None = None) -> None:
-        self.address = address
+    def __init__(self, addresses: Addresses, timeout: float, key: Key | None = None) -> None:
+        self.addresses = addresses
         self.timeout = timeout
         self.key = key
         self.on_trouble: Callable[[str], None] | None = None
         self._told = ""
-        self._trouble: str | None = None  # why no connection came about; None: not looked at
-        self._host_known = False
+        self._troubles: dict[str, str] = {}  # why no connection came about, by address; empty: one did
+        self._known_hosts: set[str] = set()
         self._pools: dict[int, SocketPool] = {}
 
     def close(self) -> None:
@@ -78,57 +81,68 @@ class Connection:
         """
         timeout = self.timeout if timeout is None else timeout
         begun = monotonic()
-        if not self._host_known and (why := wait_for_host(self.address, begun + timeout, self._tell)):
-            raise BrokerUnreachable(self.address, timeout, why)
-        self._host_known = True
         attempts = Attempts(timeout, len(frame) + reply_bytes, begun, waits)
         connected = False
         while True:
-            reply, stood = self._try(frame, attempts.begin(monotonic()))
-            if reply is not None:
-                return reply
+            address, stood = self.addresses.current, False
+            if self._find_host(address, begun + timeout):
+                reply, stood = self._try(address, frame, attempts.begin(monotonic()))
+                if reply is not None:
+                    return reply
             pause = attempts.failed(monotonic(), stood)
             connected = connected or stood
             if pause is None:
-                raise BrokerUnreachable(self.address, timeout, self._trouble or "", connected)
-            sleep(pause)
+                raise BrokerUnreachable(self.addresses.named, timeout, self.addresses.why(self._troubles), connected)
+            if not self.addresses.leave(address):
+                sleep(pause)
 
     def feed(self, endpoint: str) -> Feed:
         """Return a feed of the events at `endpoint`."""
         pool = self._own_pool()
-        socket = pool.borrow_feed()
+        socket = pool.borrow_feed(endpoint)
         return Feed(socket, endpoint, self.key, lambda: pool.give_back_feed(socket))
 
-    def _try(self, frame: bytes, attempt: Attempt) -> tuple[bytes | None, bool]:
+    def _find_host(self, address: str, deadline: float) -> bool:
+        """Wait until the host has an address of the network; not for long where another broker may be tried."""
+        if address not in self._known_hosts:
+            until = min(deadline, monotonic() + RETRY_S) if self.addresses.several else deadline
+            if why := wait_for_host(address, until, partial(self._tell, address)):
+                self._troubles[address] = why
+                return False
+            self._known_hosts.add(address)
+        return True
+
+    def _try(self, address: str, frame: bytes, attempt: Attempt) -> tuple[bytes | None, bool]:
         """Return the reply, if one came, and whether there was a connection at the end, or until just before."""
         pool = self._own_pool()
-        caller = pool.borrow()
+        caller = pool.borrow(address)
         frames = None
         try:
-            frames = caller.ask(frame, attempt, self._look_for_trouble)
+            frames = caller.ask(frame, attempt, partial(self._look_for_trouble, address), not self.addresses.several)
         finally:
             pool.give_back(caller, reusable=frames is not None)
         if frames is None:
             return None, caller.stood
-        self._trouble = ""
-        return body_of(frames, self.address), True
+        self._troubles = dict.fromkeys(self.addresses.every, "")
+        return body_of(frames, address), True
 
-    def _look_for_trouble(self) -> None:
+    def _look_for_trouble(self, address: str) -> None:
         """Find out why there is no connection and report it at once; only once, and not after there was one."""
-        if self._trouble is None:
-            self._trouble = trouble(self.address)
-            if self._trouble:
-                self._tell(self._trouble)
+        if address not in self._troubles:
+            self._tell(address, trouble(address))
 
-    def _tell(self, why: str) -> None:
-        if why != self._told and self.on_trouble is not None:
-            self.on_trouble(why)
-        self._told = why
+    def _tell(self, address: str, why: str) -> None:
+        """Report what is wrong once it is known of each address."""
+        self._troubles[address] = why
+        told = self.addresses.why(self._troubles) if all(map(self._troubles.get, self.addresses.every)) else ""
+        if told and told != self._told and self.on_trouble is not None:
+            self.on_trouble(told)
+        self._told = told
 
     def _own_pool(self) -> SocketPool:
         # Without a lock: a thread that the fork did not copy may hold an inherited one. The parent's pools stay in the
         # dictionary, because collecting them would close their sockets.
-        return self._pools.get(_forks) or self._pools.setdefault(_forks, SocketPool(self.address, self.key))
+        return self._pools.get(_forks) or self._pools.setdefault(_forks, SocketPool(self.key))
 
 
 class Feed:
@@ -176,14 +190,14 @@ class FlowRunner(Settings):
 
     def __init__(
         self,
-        broker: str | None,
+        broker: str | Sequence[str] | None,
         timeout: float,
         patience: float,
         key: str | os.PathLike[str] | None,
         service: str | None,
     ) -> None:
         super().__init__(broker, timeout, patience, key, service)
-        self.connection = Connection(self.address, timeout, self.key)
+        self.connection = Connection(self.addresses, timeout, self.key)
 
     def _ask(self, request: Any, kind: type[T], timeout: float | None = None) -> T:
         """Send `request` and return the reply, which must be a `kind`."""

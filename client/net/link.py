@@ -9,6 +9,7 @@ from typing import Protocol
 
 import zmq
 
+from zjobs.client.addresses import Addresses
 from zjobs.client.errors import BadAddress, KeyRefused, NotPermitted, UntrustedBroker
 from zjobs.client.net.handshake import Handshake
 from zjobs.client.net.pool import new_socket
@@ -31,6 +32,8 @@ class _User(Protocol):
 
     def lost(self) -> None: ...
 
+    def retried(self) -> None: ...
+
     def refused(self, error: Exception) -> None: ...
 
 
@@ -39,7 +42,7 @@ class Channel:
 
     def __init__(self, socket: zmq.Socket[bytes], endpoint: str, key: Key | None, user: _User) -> None:
         self.socket = socket
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._user = user
         self._loop = asyncio.get_running_loop()
         self._handshake = Handshake(socket, endpoint, key)
@@ -99,10 +102,12 @@ class Channel:
             self._user.lost()
         if self.stands and (lost or not stood):
             self._user.connected()
+        if self._handshake.retries and not self.stands:
+            self._user.retried()
 
     async def _judge(self) -> None:
         """Find out over another connection why there is none; that takes up to 0.3 s."""
-        spoken = await asyncio.to_thread(mechanism, self._endpoint)
+        spoken = await asyncio.to_thread(mechanism, self.endpoint)
         self._judging = None
         if self._closed:
             return
@@ -131,8 +136,8 @@ class Link:
     `stood`: whether there ever was a connection.
     """
 
-    def __init__(self, address: str, key: Key | None) -> None:
-        self.address = address
+    def __init__(self, addresses: Addresses, key: Key | None) -> None:
+        self.addresses = addresses
         self.key = key
         self.stood = False
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
@@ -144,15 +149,18 @@ class Link:
         self._closed = False
         self._process = os.getpid()
 
-    def new_socket(self, kind: int) -> zmq.Socket[bytes]:
-        """Return an unconnected socket. Raises RuntimeError when the client is closed, or used after a fork."""
+    def new_socket(self, kind: int, endpoint: str) -> zmq.Socket[bytes]:
+        """Return a socket for this endpoint, not yet connected.
+
+        Raises RuntimeError when the client is closed, or used after a fork.
+        """
         if self._closed or self._process != os.getpid():
             raise RuntimeError(
                 "this AsyncClient is closed" if self._closed else "an AsyncClient belongs to one process"
             )
         if self._context is None:
             self._context = zmq.Context()
-        return new_socket(self._context, kind, self.address, self.key)
+        return new_socket(self._context, kind, endpoint, self.key)
 
     async def ask(self, frame: bytes, attempt: Attempt) -> tuple[list[bytes] | None, bool]:
         """Send a request. Return the reply's frames behind the empty one (None: none came in time, or the connection
@@ -184,10 +192,13 @@ class Link:
         """Wait until a request can be sent. Return False when the time is over."""
         loop = asyncio.get_running_loop()
         while not (self._stands and len(self._in_flight) < MOST_IN_FLIGHT):
+            address = self.addresses.current
+            if self._channel is not None and self._channel.endpoint != address:
+                self._leave()
             if self._channel is None:
-                socket = self.new_socket(zmq.DEALER)
+                socket = self.new_socket(zmq.DEALER, address)
                 socket.setsockopt(zmq.IMMEDIATE, 1)  # what is sent goes to a connection, or is not sent
-                self._channel = Channel(socket, self.address, self.key, self)
+                self._channel = Channel(socket, address, self.key, self)
             turn = loop.create_future()
             self._queue.append(turn)
             try:
@@ -202,6 +213,8 @@ class Link:
             if not turn.done():
                 return False
             turn.result()
+            if self._channel is None:
+                return False
         return True
 
     @staticmethod
@@ -210,7 +223,8 @@ class Link:
 
     @property
     def _stands(self) -> bool:
-        return self._channel is not None and self._channel.stands
+        channel = self._channel
+        return channel is not None and channel.stands and channel.endpoint == self.addresses.current
 
     def _wake(self) -> None:
         """Let as many of the queue go on as there is room for."""
@@ -237,6 +251,20 @@ class Link:
         for reply in in_flight.values():
             if reply is not None and not reply.done():
                 reply.set_result(None)
+
+    def retried(self) -> None:
+        """Let those that wait for a connection go on to another address, if there is one."""
+        if self.addresses.several:
+            self._leave()
+            while self._queue:
+                self._queue.popleft().set_result(None)
+
+    def _leave(self) -> None:
+        """Close the connection to one of the addresses."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        self.lost()
 
     def refused(self, error: Exception) -> None:
         """Close the socket, which ZeroMQ would not connect again; the next request opens another."""

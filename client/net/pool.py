@@ -44,6 +44,7 @@ class _Caller:
 
     def __init__(self, socket: zmq.Socket[bytes], address: str, key: Key | None) -> None:
         """Connect the socket. Raises BadAddress when ZeroMQ rejects the address."""
+        self.address = address
         self._socket = socket
         self.stood = False  # when it last waited in vain, or just before
         # RELAXED and CORRELATE: a reply that comes too late is dropped, and never taken for the next one
@@ -64,10 +65,12 @@ class _Caller:
             self.close()
             raise BadAddress(f"cannot connect to {address}: {error}") from error
 
-    def ask(self, frame: bytes, attempt: Attempt, on_retry: Callable[[], None]) -> list[bytes] | None:
+    def ask(
+        self, frame: bytes, attempt: Attempt, on_retry: Callable[[], None], insists: bool = True
+    ) -> list[bytes] | None:
         """Send a request and return the frames of the reply; None: none came in time, or the connection broke.
 
-        Calls `on_retry` when a connection fails. Raises what Handshake.read raises.
+        Calls `on_retry` when a connection fails, and goes on if it `insists`. Raises what Handshake.read raises.
         """
         self._socket.send(frame)
         deadline, more = attempt
@@ -85,6 +88,8 @@ class _Caller:
                 return None
             if self._handshake.retries:
                 on_retry()
+                if not (insists or self.stood):
+                    return None
 
     def is_sound(self) -> bool:
         """Return whether the broker has not refused it since its last request: ZeroMQ would not connect it again."""
@@ -103,8 +108,7 @@ class _Caller:
 class SocketPool:
     """The context of one process and its REQ sockets without a request in flight."""
 
-    def __init__(self, address: str, key: Key | None) -> None:
-        self._address = address
+    def __init__(self, key: Key | None) -> None:
         self._key = key
         self._lock = threading.Lock()
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
@@ -112,19 +116,19 @@ class SocketPool:
         self._borrowed = 0
         self._closed = False
 
-    def borrow(self) -> _Caller:
+    def borrow(self, address: str) -> _Caller:
         """Return a connected REQ socket that nobody else has. Raises BadAddress when ZeroMQ rejects the address."""
         with self._lock:
             self._check_open()
-            caller = self._sound_idle() or _Caller(self._socket(zmq.REQ), self._address, self._key)
+            caller = self._sound_idle(address) or _Caller(self._socket(zmq.REQ, address), address, self._key)
             self._borrowed += 1
             return caller
 
-    def borrow_feed(self) -> zmq.Socket[bytes]:
-        """Return an unconnected SUB socket."""
+    def borrow_feed(self, endpoint: str) -> zmq.Socket[bytes]:
+        """Return a SUB socket for this endpoint, not yet connected."""
         with self._lock:
             self._check_open()
-            socket = self._socket(zmq.SUB)
+            socket = self._socket(zmq.SUB, endpoint)
             self._borrowed += 1
             return socket
 
@@ -153,18 +157,18 @@ class SocketPool:
                 self._idle.pop().close()
             self._end_when_unused()
 
-    def _sound_idle(self) -> _Caller | None:
+    def _sound_idle(self, address: str) -> _Caller | None:
         while self._idle:
             caller = self._idle.pop()
-            if caller.is_sound():
+            if caller.address == address and caller.is_sound():
                 return caller
             caller.close()
         return None
 
-    def _socket(self, kind: int) -> zmq.Socket[bytes]:
+    def _socket(self, kind: int, address: str) -> zmq.Socket[bytes]:
         if self._context is None:
             self._context = zmq.Context()
-        return new_socket(self._context, kind, self._address, self._key)
+        return new_socket(self._context, kind, address, self._key)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -77,7 +77,7 @@ class Waiting:
         if self._lost_at is None:
             self._lost_at = now
         elif now - self._lost_at > self._to.patience:
-            raise BrokerUnreachable(self._to.address, self._to.patience)
+            raise BrokerUnreachable(self._to.addresses.named, self._to.patience)
         yield Sleep(LOST_PAUSE_S)
 
 

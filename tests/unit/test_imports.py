@@ -40,7 +40,7 @@ client.cli                    client.cli.overview client.cli.selection client.cl
 client.cli.top                client.cli.overview client.cli.exit_codes client.cli.show client client.errors
                               messages.requests program.cli messages
 client.cli.local              client.cli.usage client.cli.exit_codes client.cli.show client client.services
-                              client.errors messages.requests program.cli
+                              client.errors messages.requests program.cli messages
 client.cli.overview           client.cli.show client.protocol client.settings client.errors messages.requests messages
 client.cli.selection          client.cli.call client.cli.usage client.cli.show client.errors program.cli messages
 client.cli.schema             client.cli.show program.schema messages
@@ -51,13 +51,14 @@ client.cli.show               client.protocol messages.requests messages
 client                        client.net client.protocol.events client.protocol client.settings client.errors
                               messages.requests program messages
 client.net                    client.protocol client.settings client.errors messages.codec messages.requests program
-                              messages
+                              messages client.addresses
 client.protocol.events        client.protocol client.settings client.errors messages.codec messages.requests program
                               messages
 client.protocol               client.settings client.errors messages.codec messages.requests program program.schema
                               program.cli messages
-client.settings               client.services client.errors program messages
-client.services               client.errors program
+client.settings               client.services client.errors program messages client.addresses
+client.services               client.errors program client.addresses
+client.addresses              client.errors program
 client.errors                 messages
 
 worker.cli                    worker.usage worker.service worker.files program program.cli messages

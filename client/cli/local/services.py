@@ -8,13 +8,19 @@ from typing import Any
 from zjobs.client.aio import AsyncClient
 from zjobs.client.cli import exit_codes
 from zjobs.client.cli.show.console import Output
+from zjobs.client.cli.show.grid import Column, Grid
+from zjobs.client.cli.show.styled import ASCII, UNICODE, Line, Span, Style, line, padded, plain, width
 from zjobs.client.cli.show.text import printable
 from zjobs.client.errors import BrokerUnreachable, ZjobsError
 from zjobs.client.services import Service, Services, config_file, load
 from zjobs.messages.requests.queries import InfoReply
+from zjobs.messages.states import WorkerState
 
 # A service that answers at all answers sooner; the list must not wait for those that do not.
 PATIENCE_S = 2.0
+
+_HEAD = [line(Span(word, Style.FAINT)) for word in ("", "SERVICE", "BROKER", "STATE")]
+_COLUMNS = (Column(), Column(), Column(least=12, leaves=1), Column())
 
 
 def services(args: dict[str, Any], output: Output) -> int:
@@ -24,12 +30,17 @@ def services(args: dict[str, Any], output: Output) -> int:
         output.note(f"no services are named in {config_file()}; see zclient services --help")
         return exit_codes.DONE
     answers = asyncio.run(_ask_all(known, min(args["--timeout"], PATIENCE_S)))
-    name_width, broker_width = (max(map(len, column)) for column in zip(*map(_place, known.named.values())))
-    for service, answer in zip(known.named.values(), answers):
-        name, broker = _place(service)
-        mark = "*" if service.name == known.default else " "
-        line = f"{name:{name_width}}{mark} {broker:{broker_width}}  {_state(answer)}"
-        output.line(line, _fields(service, service.name == known.default, answer))
+    rows = [_row(service, known.default, answer) for service, answer in zip(known.named.values(), answers)]
+    if output.columns is None or output.as_json:
+        name_width, broker_width = (max(width(row[place]) for row in rows) for place in (1, 2))
+        for service, answer, (mark, name, broker, state) in zip(known.named.values(), answers, rows):
+            whole = (*padded(name, name_width), *padded(mark, 2), *padded(broker, broker_width + 2), *state)
+            output.line(plain(whole), _fields(service, service.name == known.default, answer))
+    else:
+        glyphs = UNICODE if output.in_unicode else ASCII
+        grid = Grid(_COLUMNS, [_HEAD], rows, output.columns, glyphs, last=max(width(row[-1]) for row in rows))
+        for row in (_HEAD, *rows):
+            output.styled(grid.line(row))
     return next((exit_codes.code_of(one) for one in answers if isinstance(one, ZjobsError)), exit_codes.DONE)
 
 
@@ -45,24 +56,29 @@ async def _ask(name: str, timeout: float) -> InfoReply | ZjobsError:
         return error
 
 
-def _place(service: Service) -> tuple[str, str]:
-    return printable(service.name), printable(service.broker)
+def _row(service: Service, default: str | None, answer: InfoReply | ZjobsError) -> list[Line]:
+    mark = line("*" if service.name == default else "")
+    return [mark, line(Span(printable(service.name), Style.STRONG)), line(printable(service.broker)), _state(answer)]
 
 
-def _state(answer: InfoReply | ZjobsError) -> str:
+def _state(answer: InfoReply | ZjobsError) -> Line:
     if isinstance(answer, BrokerUnreachable):
-        return f"no answer ({answer.why})" if answer.why else "no answer"
+        return line(Span("no answer", Style.BAD), f" ({printable(answer.why)})" if answer.why else "")
     if isinstance(answer, ZjobsError):
-        return printable(str(answer))
+        return line(Span(printable(str(answer)), Style.BAD))
     worker, paused = answer.worker, answer.paused
+    why = f": {printable(paused.reason)}" if paused is not None and paused.reason else ""
     parts = [
-        *([] if paused is None else [f"paused: {printable(paused.reason)}" if paused.reason else "paused"]),
-        f"worker {worker.state.value}",
-        "idle" if worker.running is None else f"job {worker.running} runs",
-        *([f"{answer.queued} queued"] if answer.queued else []),
-        *([f"{answer.waiting} waiting"] if answer.waiting else []),
+        Span("" if paused is None else f"paused{why}", Style.WARNING),
+        Span(f"worker {worker.state.value}", Style.PLAIN if worker.state is WorkerState.READY else Style.BAD),
+        Span(
+            "idle" if worker.running is None else f"job {worker.running} runs",
+            Style.GOOD if worker.running else Style.PLAIN,
+        ),
+        Span(f"{answer.queued} queued" if answer.queued else ""),
+        Span(f"{answer.waiting} delayed" if answer.waiting else ""),
     ]
-    return ", ".join(parts)
+    return line(*[each for part in parts if part.text for each in (", ", part)][1:])
 
 
 def _fields(service: Service, default: bool, answer: InfoReply | ZjobsError) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from zjobs.client.cli.overview.snapshot import Overview
-from zjobs.client.cli.show import text
+from zjobs.client.cli.show import estimate, text
 from zjobs.client.cli.show.styled import BLANK, Line, Span, Style, line
-from zjobs.messages.records import JobStatus
+from zjobs.messages.records import Estimate, JobStatus
 from zjobs.messages.states import JobState
 
 OUTCOMES = {JobState.COMPLETED: Style.GOOD, JobState.FAILED: Style.BAD, JobState.CANCELLED: Style.WARNING}
@@ -33,30 +33,39 @@ class Entries(NamedTuple):
 def entries(overview: Overview, now_s: float) -> Entries:
     """The jobs of the overview, at this wall clock time."""
     return Entries(
-        [_coming(job, overview) for job in overview.next],
+        [_coming(job, overview, now_s) for job in overview.next],
         [_delayed(job, now_s) for job in overview.delayed],
         [_ended(job, now_s) for job in overview.ended],
     )
 
 
-def _coming(job: JobStatus, overview: Overview) -> Entry:
+def _coming(job: JobStatus, overview: Overview, now_s: float) -> Entry:
     runs = overview.info.worker.running is not None
     place = 0 if job.ahead is None else job.ahead + (not runs)
     what = line(Span("being cancelled", Style.WARNING)) if job.cancelling else _attempt(job)
-    return Entry(job, place, BLANK, what)
+    return Entry(job, place, _start(job.estimate, now_s), what)
+
+
+def _start(start: Estimate | None, now_s: float) -> Line:
+    """When a job starts, as far as that is known."""
+    if start is None or (estimate.is_unknown(start) and start.after is None):
+        return BLANK
+    told = estimate.start(start, now_s).removeprefix("starts ").removeprefix("start unknown, ")
+    return line(Span(told, Style.PLAIN if start.after is None else Style.WARNING))
 
 
 def _delayed(job: JobStatus, now_s: float) -> Entry:
-    left_s = (job.ready_at or 0) / 1000 - now_s
-    return Entry(job, 0, line(f"in {text.whole_seconds(left_s)}"), _attempt(job) or line("its delay"))
+    left = text.whole_seconds((job.ready_at or 0) / 1000 - now_s)
+    start = _start(job.estimate, now_s) or line(f"in {left}")
+    return Entry(job, 0, start, _attempt(job, f" in {left}") or line(f"its delay: {left}"))
 
 
-def _attempt(job: JobStatus) -> Line:
-    """Of a job that failed and is tried again: which attempt is next, and why."""
+def _attempt(job: JobStatus, left: str = "") -> Line:
+    """Of a job that failed and is tried again: which attempt is next, when, and why."""
     if not job.attempts:
         return BLANK
     after = f", after {text.printable(job.message)}" if job.message else ""
-    return line(f"attempt {job.attempts + 1} of {job.max_attempts}{after}")
+    return line(f"attempt {job.attempts + 1} of {job.max_attempts}{left}{after}")
 
 
 def _ended(job: JobStatus, now_s: float) -> Entry:

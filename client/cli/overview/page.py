@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from zjobs.client.cli.overview.entries import OUTCOMES, Entry, entries
-from zjobs.client.cli.overview.grid import Column, Grid
 from zjobs.client.cli.overview.running import running_lines
 from zjobs.client.cli.overview.service import service_lines
 from zjobs.client.cli.overview.snapshot import Overview
 from zjobs.client.cli.show import format, text
-from zjobs.client.cli.show.styled import BLANK, Glyphs, Line, Span, Style, cut, line
+from zjobs.client.cli.show.grid import Column, Grid
+from zjobs.client.cli.show.styled import BLANK, Glyphs, Line, Span, Style, cut, line, spelled
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState
 
@@ -53,7 +53,8 @@ def body(
 ) -> list[Row]:
     """The jobs alone. counted: say how many more there are, and that nothing runs."""
     running = _running(overview, columns, glyphs, later_s) if counted or overview.running is not None else ()
-    return [*running, *_table(overview, columns, glyphs, now_s, counted)]
+    rows = [*running, *_table(overview, columns, glyphs, now_s, counted)]
+    return [Row(spelled(row.line, glyphs), row.job) for row in rows]
 
 
 def _running(overview: Overview, columns: int, glyphs: Glyphs, later_s: float) -> Iterator[Row]:

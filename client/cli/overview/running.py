@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zjobs.client.cli.overview.snapshot import Limit
-from zjobs.client.cli.show import format, text
+from zjobs.client.cli.show import estimate, format, text
 from zjobs.client.cli.show.styled import Glyphs, Line, Span, Style, bar, cut, flowed, line
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import WorkerState
@@ -56,7 +56,9 @@ def _times(job: JobStatus, limit: Limit | None, later_s: float) -> list[Line]:
 
 def remarks(job: JobStatus, limit: Limit | None, later_s: float) -> list[Line]:
     """What else there is to say of the run, each on its own."""
-    parts = []
+    end = None if job.estimate is None or job.estimate.after else job.estimate
+    left = "" if end is None else estimate.end(end, later_s)
+    parts = [line(Span(left, Style.WARNING if end is not None and end.overdue_ms else Style.PLAIN))]
     if limit is not None:
         limited = "no limit" if limit.limit_ms is None else f"limit {text.exact(limit.limit_ms)}"
         parts.append(line(Span(limited, Style.FAINT)))

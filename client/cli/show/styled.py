@@ -46,16 +46,22 @@ class Glyphs(NamedTuple):
     between: str
     cut: str
     chosen: str
+    to: str
 
 
-UNICODE = Glyphs("▶", "✓", "✗", "–", "·", "━", "╸", "─", "·", "…", "▌")
-ASCII = Glyphs(">", "+", "x", "-", ".", "#", "", "-", "|", "~", "*")
+UNICODE = Glyphs("▶", "✓", "✗", "–", "·", "━", "╸", "─", "·", "…", "▌", "–")
+ASCII = Glyphs(">", "+", "x", "-", ".", "#", "", "-", "|", "~", "*", "-")
 
 
 def line(*parts: str | Span) -> Line:
     """A line of these spans; plain text need not be made one."""
     spans = (Span(part) if isinstance(part, str) else part for part in parts)
     return tuple(span for span in spans if span.text)
+
+
+def spelled(of: Line, glyphs: Glyphs) -> Line:
+    """A line whose ranges, 3–6 min, are written with the signs that there are."""
+    return tuple(Span(span.text.replace(UNICODE.to, glyphs.to), span.style) for span in of)
 
 
 def width(of: Line) -> int:

@@ -96,6 +96,7 @@ class Watching:
         self._lost_at: float | None = None
         self._changed: BrokerChanged | None = None  # raised once the events before it were returned
         self._endpoint = ""
+        self._followed = ""  # the broker's address whose events these are
         self._next_check = 0.0
         self.others = 0  # watches of the same client: with many, each asks less often
         self.worker = WorkerState.READY
@@ -171,7 +172,8 @@ class Watching:
             yield from self._ask(self._to.timeout)
 
     def _follow(self, events: str) -> Flow[None]:
-        endpoint = seen_from(events, self._to.address)
+        self._followed = self._to.address
+        endpoint = seen_from(events, self._followed)
         if endpoint != self._endpoint:
             yield Follow(endpoint, self.shared)
             self._endpoint = endpoint
@@ -224,7 +226,7 @@ class Watching:
         """Request the status of the jobs, which makes up for lost events and shows whether the broker is there."""
         try:
             yield from self._ask(CHECK_TIMEOUT_S)
-            if self._lost_at is not None:
+            if self._lost_at is not None or self._to.address != self._followed:
                 yield from self._back()
         except BrokerUnreachable:
             self._lost(now)
@@ -248,13 +250,14 @@ class Watching:
             self._lost_at = now
             self._events.append(WatchEvent(link=False))
         elif now - self._lost_at > self._to.patience:
-            raise BrokerUnreachable(self._to.address, self._to.patience)
+            raise BrokerUnreachable(self._to.addresses.named, self._to.patience)
         self._next_check = now + LOST_CHECK_EVERY_S
 
     def _back(self) -> Flow[None]:
-        """Subscribe again. The SUB socket reconnects by itself, unless the broker's events have another address now."""
+        """Subscribe again. The SUB socket reconnects by itself, unless the events have another address now."""
         welcome: HelloReply = yield Ask(Hello(), HelloReply)
         yield from self._follow(welcome.events)
         yield from self._subscribe()
-        self._lost_at = None
-        self._events.append(WatchEvent(link=True))
+        if self._lost_at is not None:
+            self._lost_at = None
+            self._events.append(WatchEvent(link=True))

@@ -77,6 +77,12 @@ def test_the_order_of_keys(config: Callable[[str], Path], monkeypatch: pytest.Mo
     assert Client(service="laser").key is None
 
 
+def test_a_list_of_brokers(config: Callable[[str], Path]) -> None:
+    """A service may have several addresses, in the order in which they are tried."""
+    config(TWO.replace(f'"{LASER}"', f'["{LASER}", "127.0.0.1:7003"]'))
+    assert Client(service="laser").addresses.every == (LASER, ELSEWHERE)
+
+
 MISTAKES = [
     ('default = "laser"', "config.toml: default: there is no [services.laser]"),
     ("default = laser", "config.toml is not TOML: Invalid value (at line 1, column 11)"),
@@ -85,7 +91,9 @@ MISTAKES = [
     ("services = 1", "config.toml: services: it must be tables such as [services.laser]"),
     ("services.laser = 1", "config.toml: services.laser: it must be a table: [services.laser], and broker ="),
     ("[services.laser]", "config.toml: services.laser.broker: it is missing; write broker = "),
-    ('[services.laser]\nbroker = ["x"]', "config.toml: services.laser.broker: it must be one address, as in "),
+    ('[services.laser]\nbroker = ["x"]', "config.toml: services.laser.broker: 'x' is not an endpoint such as"),
+    ("[services.laser]\nbroker = []", "config.toml: services.laser.broker: '' is not an endpoint such as"),
+    ("[services.laser]\nbroker = [1]", "config.toml: services.laser.broker: it must be an address, as in "),
     ('[services.laser]\nbroker = "laser"', "config.toml: services.laser.broker: 'laser' is not an endpoint such as"),
     ('[services.laser]\nbroker = "a:1"\nkey = 1', "config.toml: services.laser.key: it must be the path of a key file"),
     ('[services.laser]\nbrokre = "a:1"', "services.laser.brokre: there is no such field; there are broker and key"),
@@ -143,13 +151,13 @@ def test_services(config: Callable[[str], Path], run: Any, broker: Any) -> None:
     """A line for each: the default is marked, the state of what answers, why another does not."""
     broker.paused = Paused(1, "lens cap")
     config(TWO.replace(LASER, broker.address))
-    ran = run("services", "--timeout", "0.2")
+    ran = run("services", "--timeout", "1")
     assert (ran.code, ran.err) == (69, "")
     assert ran.out.splitlines() == [
-        f"laser* {broker.address}  paused: lens cap, worker ready, job 17 runs, 1 queued, 5 waiting",
-        f"mill   {'127.0.0.1:7002':{len(broker.address)}}  no answer (nothing listens there)",
+        f"laser* {broker.address}  paused: lens cap, worker ready, job 17 runs, 1 queued, 5 delayed",
+        f"mill   {MILL:{len(broker.address)}}  no answer (nothing listens there)",
     ]
-    laser, mill = map(json.loads, run("services", "--timeout", "0.2", "--json").out.splitlines())
+    laser, mill = map(json.loads, run("services", "--timeout", "1", "--json").out.splitlines())
     assert (laser["service"], laser["default"], laser["broker"]) == ("laser", True, broker.address)
     assert laser["info"]["paused"]["reason"] == "lens cap" and "error" not in laser
     assert (mill["service"], mill["default"], mill["error"]["code"]) == ("mill", False, "unreachable")

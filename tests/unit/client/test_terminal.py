@@ -11,6 +11,7 @@ import subprocess
 import termios
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -203,6 +204,23 @@ def test_the_queue_on_a_terminal(
     assert ("✗" if no_color else "\x1b[31m✗\x1b[0m") + "  16" in shown and (plain == shown) == bool(no_color)
     assert f"▶ 17  reverse\r\n  {'━' * 30}{'─' * 30}  50 %\r\n" in plain
     assert max(map(len, plain.split("\r\n"))) <= 80
+
+
+def test_services_on_a_terminal(
+    broker: Any, on_terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A table with a head; what is said of each service comes before its address where there is no room for both."""
+    (tmp_path / "zjobs").mkdir()
+    named = {"laser": broker.address, "a-mill-with-a-long-name": "tcp://127.0.0.1:1"}
+    tables = [f'[services.{name}]\nbroker = "{address}"\nkey = ""\n' for name, address in named.items()]
+    (tmp_path / "zjobs/config.toml").write_text('default = "laser"\n' + "".join(tables))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("NO_COLOR", "1")
+    broker.paused = Paused(1, "the lens cap is on")
+    head, laser, mill, _ = on_terminal("services", "--timeout", "1").split("\r\n")
+    assert head.split() == ["SERVICE", "STATE"] and "*  laser " in laser
+    assert "paused: the lens cap is on, worker ready" in laser and mill.endswith("no answer (nothing listens there)")
+    assert max(map(len, (head, laser, mill))) <= 80
 
 
 def test_the_bar(start: Start, broker: Any, terminal: Terminal) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from zjobs.client.cli.overview.snapshot import Limit, Overview
-from zjobs.messages.records import JobStatus, Limits, WorkerInfo
+from zjobs.messages.records import Estimate, JobStatus, Limits, WorkerInfo
 from zjobs.messages.requests.queries import InfoReply
-from zjobs.messages.states import JobState, WorkerState
+from zjobs.messages.states import JobState, Origin, WorkerState
 
 NOW_S = 1_800_000_000.0
 NOW_MS = int(NOW_S * 1000)
@@ -20,12 +20,22 @@ def job(id: int, state: JobState = JobState.QUEUED, type: str = "measure", **fie
 
 WORKER = WorkerInfo(WorkerState.READY, 3_000_000, "lab3", 812, 17, None)
 INFO = InfoReply("j", "zjobs 1", "4", "3", "3.11", 1, 1, "/j", 1, None, None, WORKER, 1_204, 3, 1, 128, 3, 1, Limits())
-RUNNING = job(17, JobState.IN_PROGRESS, elapsed_ms=72_000, fraction=0.42, note="aligning mirror 3", name="red sweep")
+SOON = Estimate(90_000, 115_000, Origin.HISTORY, runs=14)
+LEFT = Estimate(80_000, 110_000, Origin.PROGRESS)
+RUNNING = job(
+    17,
+    JobState.IN_PROGRESS,
+    elapsed_ms=72_000,
+    fraction=0.42,
+    note="aligning mirror 3",
+    name="red sweep",
+    estimate=LEFT,
+)
 LAMP = "TimeoutError: no lamp"
 ODD = "ValueError: odd wavelength: 531.22 nm"
 NEXT = (
-    job(18, name="blue sweep", owner="ben", priority=5, ahead=1),
-    job(19, type="spectrum", owner="anna", ahead=2),
+    job(18, name="blue sweep", owner="ben", priority=5, ahead=1, estimate=LEFT),
+    job(19, type="spectrum", owner="anna", ahead=2, estimate=SOON),
     job(20, submitter="charlotte@basement-lab-12", ahead=3, attempts=1, max_attempts=3, message=LAMP),
 )
 DELAYED = (

@@ -26,16 +26,16 @@ tcp://127.0.0.1:5570 · worker ready · 1,204 queued
 
 ▶ 17  red sweep · measure
   ━━━━━━━━━━━━━━━━━━━━━╸──────────────────────────────  42 %
-  1 min 12 s so far · limit 10 min
+  1 min 12 s so far · 80–110 s left · limit 10 min
   aligning mirror 3
 
 #  ID  JOB         OWNER       STARTS         WAITS FOR
-1  18  blue sweep  ben
-2  19  spectrum    anna
+1  18  blue sweep  ben         in 80–110 s
+2  19  spectrum    anna        in 90–115 s
 3  20  measure     charlotte?                 attempt 2 of …
 … 1,201 more
 ·  25  flaky                   in 28 s        attempt 2 of …
-·  23  measure     anna        in 1 h 20 min  its delay
+·  23  measure     anna        in 1 h 20 min  its delay: 1 …
 … 1 more delayed
 
                                ENDED          OUTCOME
@@ -47,16 +47,16 @@ tcp://127.0.0.1:5570 · worker ready · 1,204 queued · 3 delayed · 128 complet
 
 ▶ 17  red sweep · measure
   ━━━━━━━━━━━━━━━━━━━━━━━━━───────────────────────────────────  42 %
-  1 min 12 s so far · limit 10 min
+  1 min 12 s so far · 80–110 s left · limit 10 min
   aligning mirror 3
 
 #  ID  NAME        TYPE      OWNER                     PRIO  STARTS         WAITS FOR
-1  18  blue sweep  measure   ben                          5
-2  19              spectrum  anna
+1  18  blue sweep  measure   ben                          5  in 80–110 s
+2  19              spectrum  anna                            in 90–115 s
 3  20              measure   charlotte@basement-lab…?                       attempt 2 of 3, after TimeoutError: no lamp
 … 1,201 more
-·  25              flaky                                     in 28 s        attempt 2 of 3, after TimeoutError: no lamp
-·  23              measure   anna                            in 1 h 20 min  its delay
+·  25              flaky                                     in 28 s        attempt 2 of 3 in 28 s, after TimeoutError:…
+·  23              measure   anna                            in 1 h 20 min  its delay: 1 h 20 min
 … 1 more delayed
 
                                                              ENDED          OUTCOME
@@ -69,12 +69,12 @@ worker: ready
 queued: 1204
 delayed: 3
 PLACE  ID  STATE        NAME        TYPE      OWNER                       PRIORITY  WHEN            REMARK
-0      17  in_progress  red sweep   measure   -                           0         for 1 min 12 s  42 % (aligning mirror 3), limit 10 min
-1      18  queued       blue sweep  measure   ben                         5         -               -
-2      19  queued       -           spectrum  anna                        0         -               -
+0      17  in_progress  red sweep   measure   -                           0         for 1 min 12 s  42 % (aligning mirror 3), 80–110 s left, limit 10 min
+1      18  queued       blue sweep  measure   ben                         5         in 80–110 s     -
+2      19  queued       -           spectrum  anna                        0         in 90–115 s     -
 3      20  queued       -           measure   charlotte@basement-lab-12?  0         -               attempt 2 of 3, after TimeoutError: no lamp
--      25  delayed      -           flaky     -                           0         in 28 s         attempt 2 of 3, after TimeoutError: no lamp
--      23  delayed      -           measure   anna                        0         in 1 h 20 min   its delay
+-      25  delayed      -           flaky     -                           0         in 28 s         attempt 2 of 3 in 28 s, after TimeoutError: no lamp
+-      23  delayed      -           measure   anna                        0         in 1 h 20 min   its delay: 1 h 20 min
 -      16  completed    -           measure   anna                        0         1 min ago       took 1 min 3 s
 -      15  failed       -           measure   ben                         0         2 min ago       ValueError: odd wavelength: 531.22 nm
 -      14  cancelled    -           measure   ben                         0         50 min ago      cancelled"""  # noqa: E501
@@ -147,13 +147,13 @@ STATES = [
     (IDLE._replace(info=NOBODY), "\n\nnothing runs"),
     (IDLE, "\n\njob 17 of somebody else runs"),
     (
-        OVERVIEW._replace(running=RUNNING._replace(fraction=None, note=None)),
+        OVERVIEW._replace(running=RUNNING._replace(fraction=None, note=None, estimate=None)),
         "measure\n  1 min 12 s so far · limit 10 min\n",
     ),
     (OVERVIEW._replace(running=RUNNING._replace(stuck_ms=4_000)), " · no liveness for 4 s\n"),
     (OVERVIEW._replace(running=RUNNING._replace(cancelling=True)), "▶ 17  red sweep · measure · being cancelled\n"),
-    (OVERVIEW._replace(limit=OVERVIEW.limit and OVERVIEW.limit._replace(limit_ms=None)), "so far · no limit\n"),
-    (OVERVIEW._replace(limit=None), "1 min 12 s so far\n"),
+    (OVERVIEW._replace(limit=OVERVIEW.limit and OVERVIEW.limit._replace(limit_ms=None)), "left · no limit\n"),
+    (OVERVIEW._replace(limit=None), "1 min 12 s so far · 80–110 s left\n"),
     (OVERVIEW._replace(info=INFO._replace(paused=Paused(1, "lens cap"))), "\npaused: lens cap\n"),
     (
         OVERVIEW._replace(info=INFO._replace(worker=WORKER._replace(state=WorkerState.ABSENT, since_ms=9_000))),

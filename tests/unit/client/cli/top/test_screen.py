@@ -188,16 +188,16 @@ tcp://127.0.0.1:5570 · worker ready · 1,204 queued
 
 ▌ ▶ 17  red sweep · measure
 ▌   ━━━━━━━━━━━━━━━━━━━━━─────────────────────────────  42 %
-▌   1 min 12 s so far · limit 10 min
+▌   1 min 12 s so far · 80–110 s left · limit 10 min
 ▌   aligning mirror 3
 
   #  ID  JOB         STARTS         WAITS FOR
-  1  18  blue sweep
-  2  19  spectrum
+  1  18  blue sweep  in 80–110 s
+  2  19  spectrum    in 90–115 s
   3  20  measure                    attempt 2 of 3, after T…
   … 1,201 more
-  ·  25  flaky       in 28 s        attempt 2 of 3, after T…
-  ·  23  measure     in 1 h 20 min  its delay
+  ·  25  flaky       in 28 s        attempt 2 of 3 in 28 s,…
+  ·  23  measure     in 1 h 20 min  its delay: 1 h 20 min
   … 1 more delayed
 
                      ENDED          OUTCOME
@@ -219,7 +219,7 @@ def test_the_chosen_job_is_in_sight() -> None:
 
 SHOWN = ShowReply(
     "j",
-    RUNNING,
+    RUNNING._replace(estimate=None),
     "key",
     9,
     None,

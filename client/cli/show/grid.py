@@ -8,7 +8,7 @@ from typing import NamedTuple
 from zjobs.client.cli.show.styled import Glyphs, Line, cut, line, padded, width
 
 GAP = "  "
-# What the last column, which has whole sentences, shall have before others give way.
+# Of the last column, which has whole sentences.
 LAST_COLUMNS = 14
 
 
@@ -23,7 +23,7 @@ class Column(NamedTuple):
 
 class Grid:
     """The widths of columns, made to fit `columns`. The last one takes what is left; one without content is left out,
-    whatever `heads` say."""
+    whatever `heads` say. last: how much of the last one shall be seen before others give way."""
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class Grid:
         rows: Sequence[Sequence[Line]],
         columns: int,
         glyphs: Glyphs,
+        last: int = LAST_COLUMNS,
     ) -> None:
         self._columns = columns
         self._glyphs = glyphs
@@ -39,7 +40,7 @@ class Grid:
         used = [place for place in range(len(kinds)) if any(row[place] for row in rows)]
         self._widths = {place: max(width(row[place]) for row in (*heads, *rows)) for place in used}
         self._last = len(kinds) - 1
-        self._wanted = min(self._widths.pop(self._last, 0), LAST_COLUMNS)
+        self._wanted = min(self._widths.pop(self._last, 0), last)
         while self._over() > 0 and (self._narrow() or self._leave_out()):
             pass
 

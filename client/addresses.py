@@ -1,0 +1,58 @@
+"""The addresses of a broker: one, or several that are tried in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zjobs.client.errors import BadAddress
+from zjobs.program import endpoints
+
+
+class Addresses:
+    """Where a broker may be. A client uses one address as long as it is answered there, and then goes on to the next;
+    after the last comes the first. All of them lead to the same journal."""
+
+    def __init__(self, given: str | Sequence[str]) -> None:
+        """`given`: a list, or text with commas between. Raises BadAddress."""
+        parts = given.split(",") if isinstance(given, str) else given
+        try:
+            every = [endpoints.checked(endpoints.with_transport(part.strip())) for part in parts]
+        except ValueError as error:
+            raise BadAddress(str(error)) from None
+        if not every:
+            raise BadAddress("the list of addresses is empty")
+        self.every = tuple(dict.fromkeys(every))
+        self._place = 0
+
+    @property
+    def current(self) -> str:
+        """The address in use."""
+        return self.every[self._place]
+
+    @property
+    def several(self) -> bool:
+        """Whether there is another one to go on to."""
+        return len(self.every) > 1
+
+    @property
+    def text(self) -> str:
+        """All of them, as they may be given."""
+        return ",".join(self.every)
+
+    @property
+    def named(self) -> str:
+        """All of them, for a sentence."""
+        return " or ".join(self.every)
+
+    def leave(self, address: str) -> bool:
+        """Go on to the next address, unless somebody has already left this one. Return False when all were tried."""
+        if self.current == address:
+            self._place = (self._place + 1) % len(self.every)
+        return self._place > 0
+
+    def why(self, troubles: dict[str, str]) -> str:
+        """What is wrong at all of them, from what is wrong at each."""
+        told = {address: troubles[address] for address in self.every if troubles.get(address)}
+        if len(set(told.values())) == 1:
+            return next(iter(told.values()))
+        return "; ".join(f"{address}: {why}" for address, why in told.items())
