@@ -78,7 +78,10 @@ class SharedWaits(Generic[Waiter]):
 
     def next(self, now: float) -> tuple[int, Wait] | None:
         """A request to send now, and its number."""
-        ids = self._from_line() if len(self._asked) - self._replaced < self._most else self._with_smallest()
+        asked = len(self._asked) - self._replaced
+        ids = self._next_alone() if asked < MOST_REQUESTS else ()
+        if not ids:
+            ids = self._from_line() if asked < self._most else self._with_smallest()
         if not ids:
             return None
         self._numbers += 1
@@ -129,12 +132,16 @@ class SharedWaits(Generic[Waiter]):
             else:
                 self._pending.discard(job_id)
 
-    def _from_line(self) -> tuple[JobId, ...]:
+    def _next_alone(self) -> tuple[JobId, ...]:
+        """Such a job can join no other request, so it has one of its own even when fewer are sent at once."""
         while self._alone:
             job_id = self._alone.popleft()
             if job_id in self._waiters:
                 return (job_id,)
             self._pending.discard(job_id)
+        return ()
+
+    def _from_line(self) -> tuple[JobId, ...]:
         ids: list[JobId] = []
         while self._line and len(ids) < MAX_WAIT_IDS:
             job_id = next(iter(self._line))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from zjobs.client.errors import NotPermitted
@@ -148,6 +148,7 @@ Steps = st.lists(
 )
 
 
+@example([("add", frozenset({1, 29})), ("early", 0), ("refuse", 0), ("end", 29)])  # each alone, with room for one
 @given(Steps)
 def test_whoever_waits_is_told_of_an_end(steps: list[tuple[str, object]]) -> None:
     """Played against a broker without bounds: ends answer the requests that name them, now or when they come."""
