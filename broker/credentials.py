@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import zmq
 
-from zjobs.broker.requests.access import Who
+from zjobs.broker.core.people.who import Who
 from zjobs.messages.fields import PERSON_NAME, is_person_name
 from zjobs.messages.states import Role
 from zjobs.program import keyfiles, lock

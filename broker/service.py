@@ -139,7 +139,7 @@ class Broker:
     def _asked(self) -> list[Asked]:
         """Return the changes that this turn's requests ask for."""
         changes = [gathered.change for gathered in self._requests.changes]
-        return [Asked(change.envelope, change.request, change.who.name) for change in changes]
+        return [Asked(change.envelope, change.request, change.who) for change in changes]
 
     def _settle(self, inputs: Inputs, now: Instant) -> None:
         """Decide, commit, and send the outcome."""
@@ -243,7 +243,7 @@ class Broker:
         """Return the first event for a new subscriber to a job, or to all jobs (None)."""
         core = self._turn.core
         if job_id is None:
-            return Listening(core.journal, core.counters.change, core.worker.state, core.paused)
+            return Listening(core.journal, core.counters.change, core.worker.state, core.paused, core.pauses)
         job = core.record(job_id) or self._journal.read(Needs(jobs=[job_id])).jobs.get(job_id)
         return None if job is None else job_event(core, job, None, now)
 

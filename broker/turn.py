@@ -19,6 +19,7 @@ from zjobs.broker.core.admission import Rules
 from zjobs.broker.core.core import Core
 from zjobs.broker.core.jobs import Changes, Effects, EndedJob, Envelope, Instant, JobChange, Loaded
 from zjobs.broker.core.needs import Needs, Read, TurnNeeds
+from zjobs.broker.core.people.who import ANYBODY, Who
 from zjobs.broker.retention import Retention
 from zjobs.broker.sending import Sending
 from zjobs.messages import codec
@@ -43,11 +44,11 @@ RETRY_WRITING_MS = 1_000
 
 
 class Asked(NamedTuple):
-    """A change that a client asks for. `owner`: the name of its key, "" without keys."""
+    """A change that a client asks for."""
 
     envelope: Envelope
     request: Request
-    owner: str = ""
+    who: Who = ANYBODY
 
 
 class Inputs(NamedTuple):
@@ -120,7 +121,7 @@ class Turn:
 
     def needs(self, inputs: Inputs, now: Instant) -> TurnNeeds:
         """Name the records that this turn will look up."""
-        needs = self.core.needs([(asked.owner, asked.request) for asked in inputs.asked], now)
+        needs = self.core.needs([(asked.who.name, asked.request) for asked in inputs.asked], now)
         page, ended = self._retention.needs(now)
         if page or self._sending.lacks:
             needs = Needs([*needs.jobs, *page], needs.submits, self._sending.lacks, page)
@@ -139,7 +140,7 @@ class Turn:
         for message in messages:
             self._hear(message, now)
         for asked in inputs.asked:
-            self.core.change(asked.request, asked.envelope, now, asked.owner)
+            self.core.change(asked.request, asked.envelope, now, asked.who)
         free_pages = self._retention.step(self.core, read, now)
         effects = self.core.end_turn(now)
         return Decided(effects.changes, free_pages, effects)
@@ -196,7 +197,7 @@ class Turn:
 
     def service_event(self) -> ServiceEvent:
         """Return the present state of worker and pause, for watchers of all jobs."""
-        return ServiceEvent(self.core.journal, self.core.worker.state, self.core.paused)
+        return ServiceEvent(self.core.journal, self.core.worker.state, self.core.paused, self.core.pauses)
 
     # --- parts -------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from zjobs.client.aio_job import AsyncJob, AsyncWatch
@@ -22,12 +23,11 @@ from zjobs.client.protocol.job import NO_DATA, Duration, ids_of, job_like, named
 from zjobs.client.protocol.schemas import Schemas
 from zjobs.client.protocol.waiting import Ends
 from zjobs.client.settings import PATIENCE_S
-from zjobs.messages.records import JobStatus, Paused
+from zjobs.messages.records import JobStatus
 from zjobs.messages.requests.changes import (
     CancelReply,
     ForgetReply,
     NewJob,
-    Pause,
     PauseReply,
     Resume,
     ResumeReply,
@@ -229,9 +229,17 @@ class AsyncClient(AsyncFlowRunner):
         """Drops jobs that have ended, with data, result and output. Those that have not are in `kept`."""
         return await self._run(operations.forget(self, ids))
 
-    async def pause(self, reason: str = "", *, wait: bool = False, timeout: float | None = None) -> PauseReply:
-        """Nothing new starts until `resume`; see `Client.pause`."""
-        reply = await self._ask(Pause(reason), PauseReply)
+    async def pause(
+        self,
+        reason: str = "",
+        *,
+        duration: Duration | None = None,
+        until: datetime | None = None,
+        wait: bool = False,
+        timeout: float | None = None,
+    ) -> PauseReply:
+        """Nothing new starts until `resume`, or the time is over; see `Client.pause`."""
+        reply = await self._ask(operations.pause(reason, duration, until), PauseReply)
         if wait:
             await self.wait_until_idle(timeout)
         return reply
@@ -240,9 +248,9 @@ class AsyncClient(AsyncFlowRunner):
         """Waits, while the queue is paused, until nothing runs and nothing can start; see `Client.wait_until_idle`."""
         await self._run(operations.wait_until_idle(self, timeout))
 
-    async def resume(self) -> Paused | None:
-        """Ends a pause; returns it, None when there was none."""
-        return (await self._ask(Resume(), ResumeReply)).was
+    async def resume(self, *, all: bool = False) -> ResumeReply:
+        """Lifts one's own pauses, with `all` everybody's; see `Client.resume`."""
+        return await self._ask(Resume(all), ResumeReply)
 
     # --- wait ----------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from zjobs.client.job import Job, Watch, request_key_or_new
@@ -20,12 +21,11 @@ from zjobs.client.protocol.job import NO_DATA, Duration, ids_of, job_like, named
 from zjobs.client.protocol.schemas import Schemas
 from zjobs.client.protocol.waiting import Ends
 from zjobs.client.settings import PATIENCE_S
-from zjobs.messages.records import JobStatus, Paused
+from zjobs.messages.records import JobStatus
 from zjobs.messages.requests.changes import (
     CancelReply,
     ForgetReply,
     NewJob,
-    Pause,
     PauseReply,
     Resume,
     ResumeReply,
@@ -284,14 +284,26 @@ class Client(FlowRunner):
         """Drop ended jobs with their data, result and output. Jobs that have not ended are in `kept`."""
         return self._run(operations.forget(self, ids))
 
-    def pause(self, reason: str = "", *, wait: bool = False, timeout: float | None = None) -> PauseReply:
-        """Pause the queue: nothing new starts until `resume`, even after restarts. The running job goes on.
+    def pause(
+        self,
+        reason: str = "",
+        *,
+        duration: Duration | None = None,
+        until: datetime | None = None,
+        wait: bool = False,
+        timeout: float | None = None,
+    ) -> PauseReply:
+        """Pause the queue: nothing new starts, even after restarts. The running job goes on.
+
+        duration: for how long, in seconds, as text such as "30m" or a timedelta; until: a time, local unless it says
+        otherwise; by default until `resume`. Pauses of several people add up; this replaces those of one's own that
+        would end earlier.
 
         The reply names the jobs that were dispatched before: `running`, and those in `may_start`, which may start in
         the next moments. wait: return only when none of them runs or can start, so that it is safe to touch the
         instrument. Raises what `wait_until_idle` raises; the pause stays in force.
         """
-        reply = self._ask(Pause(reason), PauseReply)
+        reply = self._ask(operations.pause(reason, duration, until), PauseReply)
         if wait:
             self.wait_until_idle(timeout)
         return reply
@@ -305,9 +317,12 @@ class Client(FlowRunner):
         """
         self._run(operations.wait_until_idle(self, timeout))
 
-    def resume(self) -> Paused | None:
-        """End a pause, and return it; None if there was none."""
-        return self._ask(Resume(), ResumeReply).was
+    def resume(self, *, all: bool = False) -> ResumeReply:
+        """Lift one's own pauses. An operator lifts those of nobody, such as the broker's, too; with `all` everybody's.
+
+        The reply has those that were `lifted`, and the `pauses` that are still in force: without any, the queue runs.
+        """
+        return self._ask(Resume(all), ResumeReply)
 
     # --- wait ----------------------------------------------------------------------------------------------
 

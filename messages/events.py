@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from zjobs.messages.fields import MAX_ID, OP_OF, Number, ShortText, called
-from zjobs.messages.records import JobStatus, Paused
+from zjobs.messages.records import JobStatus, Paused, QueuePause
 from zjobs.messages.states import WorkerState
 from zjobs.messages.units import JobId
 
@@ -15,14 +15,16 @@ class Listening(NamedTuple):
     change: Number
     worker: WorkerState = WorkerState.READY
     paused: Paused | None = None
+    pauses: tuple[QueuePause, ...] = ()
 
 
 class ServiceEvent(NamedTuple):
-    """`service`: the worker's state or the pause has changed. For listeners to all jobs."""
+    """`service`: the worker's state or a pause has changed. For listeners to all jobs."""
 
     journal: ShortText
     worker: WorkerState
     paused: Paused | None
+    pauses: tuple[QueuePause, ...] = ()
 
 
 class JobEvent(NamedTuple):

@@ -166,6 +166,15 @@ class Paused(NamedTuple):
     reason: Reason
 
 
+class QueuePause(NamedTuple):
+    """One of the pauses in force: whose it is, why, since when, and when it ends by itself; None: when it is lifted."""
+
+    owner: ShortText
+    reason: Reason
+    since_at: Milliseconds
+    until_at: Milliseconds | None = None
+
+
 class WorkerInfo(NamedTuple):
     """What the broker knows of its worker. `warning`: a sentence on what keeps it from running jobs, if anything."""
 

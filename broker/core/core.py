@@ -19,6 +19,7 @@ loaded anew.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from zjobs.broker.core import admission, lifecycle
 from zjobs.broker.core.admission import Rules
@@ -35,10 +36,12 @@ from zjobs.broker.core.jobs import (
     next_state,
 )
 from zjobs.broker.core.needs import Needs, Read
+from zjobs.broker.core.people import pauses
+from zjobs.broker.core.people.who import ANYBODY, Who
 from zjobs.broker.core.queue_changes import QueueChanges
 from zjobs.broker.core.schemas import Schemas
 from zjobs.messages.dispatch import Described, Ended, Heartbeat, Output, Piece, Progress, Received, Reports, Started
-from zjobs.messages.records import BrokerName, Missing
+from zjobs.messages.records import BrokerName, Missing, Paused
 from zjobs.messages.requests.changes import (
     Cancel,
     Forget,
@@ -108,12 +111,13 @@ class Core(QueueChanges):
 
     # --- requests ------------------------------------------------------------------------------------------------
 
-    def change(self, request: Request, reply_to: Envelope, now: Instant, owner: str = "") -> None:
+    def change(self, request: Request, reply_to: Envelope, now: Instant, who: Who = ANYBODY) -> None:
         """Carry out what a request changes, by the method of its operation's name."""
-        getattr(self, OPERATION_OF[type(request)].name)(request, reply_to, now, owner)
+        getattr(self, OPERATION_OF[type(request)].name)(request, reply_to, now, who)
 
-    def submit(self, request: Submit, reply_to: Envelope, now: Instant, owner: str = "") -> None:
+    def submit(self, request: Submit, reply_to: Envelope, now: Instant, who: Who = ANYBODY) -> None:
         """Admit all jobs of the request or none."""
+        owner = who.name
         answer = self._admission.earlier(owner, request)
         answer = answer or admission.too_many(len(request.jobs), self._rules.limits)
         answer = answer or self._admission.refuse_submit(request.jobs, self.types, self.unended, owner)
@@ -131,8 +135,9 @@ class Core(QueueChanges):
             checked = self.types is not None
             self._reply(reply_to, SubmitReply(self.journal, answer.first_id, answer.count, checked))
 
-    def retry(self, request: Retry, reply_to: Envelope, now: Instant, owner: str = "") -> None:
+    def retry(self, request: Retry, reply_to: Envelope, now: Instant, who: Who = ANYBODY) -> None:
         """Submit copies of ended jobs, all or none."""
+        owner = who.name
         answer = self._admission.earlier(owner, request) or admission.too_many(len(request.ids), self._rules.limits)
         olds = [] if answer else [self._jobs.get(job_id) for job_id in request.ids]
         if None in olds:
@@ -151,9 +156,9 @@ class Core(QueueChanges):
         else:
             self._reply(reply_to, RetryReply(self.journal, answer.first_id, answer.count))
 
-    def cancel(self, request: Cancel, reply_to: Envelope, now: Instant, owner: str = "") -> None:
-        """End jobs: at once where they are not in flight, else by telling the worker. Jobs that have ended stay as they
-        are. The reply is made when all parts of the request are committed."""
+    def cancel(self, request: Cancel, reply_to: Envelope, now: Instant, who: Who = ANYBODY) -> None:
+        """End jobs: at once where they are not in flight, else by telling the worker. Others stay as they are.
+        What became of them is told when all are committed."""
         for job in map(self._jobs.get, request.ids):
             if job is None or job.state.final or job.cancelling:
                 continue
@@ -165,21 +170,30 @@ class Core(QueueChanges):
                 self._write(job._replace(cancelling=True))
                 self._dispatch.cancel(delivery)
 
-    def pause(self, request: Pause, reply_to: Envelope, now: Instant, owner: str = "") -> None:
+    def pause(self, request: Pause, reply_to: Envelope, now: Instant, who: Who = ANYBODY) -> None:
         """Nothing new starts until `resume`, but what is in flight: the reply names it."""
-        paused = self._pause(request.reason, now)
+        if error := pauses.refusal(request, who, len(self._pauses), now):
+            self._reply(reply_to, error)
+            return
+        self._pauses.replace(who.name, request.reason, pauses.duration_ms(request, now), now)
+        self._pauses_changed()
+        paused = Paused(now.wall_ms, request.reason)
         running = self._dispatch.running_id
         may_start = tuple(job_id for job_id in self._dispatch.in_flight.ids if job_id != running)
-        self._reply(reply_to, PauseReply(self.journal, paused, running, may_start))
+        self._reply(reply_to, PauseReply(self.journal, paused, running, may_start, self.pauses))
 
-    def resume(self, request: Resume, reply_to: Envelope, now: Instant, owner: str = "") -> None:
-        """End the pause, if there is one."""
-        self._reply(reply_to, ResumeReply(self.journal, self.paused))
-        if self.paused is not None:
-            self.paused = None
-            self._effects.changes.pauses.append(None)
+    def resume(self, request: Resume, reply_to: Envelope, now: Instant, who: Who = ANYBODY) -> None:
+        """Lift the pauses that are theirs to lift."""
+        if error := pauses.lifting_refusal(request, who):
+            self._reply(reply_to, error)
+            return
+        lifted = self._pauses.lift(partial(pauses.lifts, request, who), now)
+        if lifted:
+            self._pauses_changed()
+        was = Paused(lifted[0].since_at, lifted[0].reason) if lifted else None
+        self._reply(reply_to, ResumeReply(self.journal, was, lifted, self.pauses))
 
-    def forget(self, request: Forget, reply_to: Envelope, now: Instant, owner: str = "") -> None:
+    def forget(self, request: Forget, reply_to: Envelope, now: Instant, who: Who = ANYBODY) -> None:
         """Drop ended jobs and all that is kept of them."""
         kept = []
         missing = []
@@ -270,6 +284,9 @@ class Core(QueueChanges):
     def end_turn(self, now: Instant) -> Effects:
         """Dispatch what the window has room for, and return the effects of the whole turn."""
         self.worker.notice_silence(now.mono_ms)
+        if self._pauses.end_due(now):
+            self._pauses_changed()
+        self._pauses.look(now)
         effects, self._effects = self._effects, Effects()
         decided = self._dispatch.end_turn(self._dispatch_ready(), now)
         changes = effects.changes

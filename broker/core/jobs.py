@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from zjobs.broker.core.estimates.kinds import Kind
 from zjobs.messages.dispatch import PipeMessage
-from zjobs.messages.records import Attempt, Paused, TaskType
+from zjobs.messages.records import Attempt, QueuePause, TaskType
 from zjobs.messages.requests.ops import Reply
 from zjobs.messages.states import FailReason, JobState
 from zjobs.messages.units import DeliveryNumber, JobId, Ms
@@ -24,6 +24,9 @@ class Instant(NamedTuple):
 
     mono_ms: Ms
     wall_ms: Ms
+
+
+CLOCK_SLACK_MS = 1_000  # a time that was told stands while it is right to a second
 
 
 class Step(str, Enum):
@@ -173,7 +176,7 @@ class Loaded(NamedTuple):
     in_flight: dict[DeliveryNumber, Job]
     session: Session | None
     types: dict[str, TaskType] | None
-    paused: Paused | None
+    pauses: tuple[QueuePause, ...]
     owned: dict[str, int]  # how many jobs of each owner have not ended
     service: Service = Service()
     schemas: frozenset[str] = frozenset()  # the digests of those that are kept
@@ -207,7 +210,7 @@ class Changes:
         self.types: dict[str, TaskType] | None = None
         self.history: dict[str, tuple[int, ...]] = {}  # the last runs of types that ran; without any, they are dropped
         self.schemas: dict[str, bytes | None] = {}  # by digest; None: it is dropped
-        self.pauses: list[Paused | None] = []  # the last one holds
+        self.pauses: list[tuple[QueuePause, ...]] = []  # all that are in force; the last one holds
         self.counters: Counters | None = None
         self.service: Service | None = None
 

@@ -22,7 +22,8 @@ from zjobs.broker.core.jobs import (
 )
 from zjobs.broker.core.lifecycle import Fate
 from zjobs.broker.core.queue_state import QueueState
-from zjobs.messages.records import BrokerName, Paused
+from zjobs.messages.fields import MAX_REASON_CHARS
+from zjobs.messages.records import BrokerName
 from zjobs.messages.requests.changes import NewJob, Retry, Submit
 from zjobs.messages.requests.ops import Reply
 from zjobs.messages.states import JobState
@@ -81,8 +82,9 @@ class QueueChanges(QueueState):
             self._totals[after.value] += 1
             self._admission.ended(job.owner)
         pauses = self._rules.pause_on == "failed" or (fate.lost and self._rules.pause_on == "lost")
-        if fate.mishap and pauses and self.paused is None:  # the first reason stands: the others may follow from it
-            self._pause(fate.mishap, now)
+        if fate.mishap and pauses and not self._pauses.endless:  # the first reason stands: others may follow from it
+            self._pauses.begin("", fate.mishap[:MAX_REASON_CHARS], None, now)
+            self._pauses_changed()
 
     def _write(self, job: Job) -> Job:
         """Record what has changed in a job, and tell of it. Return its record as it is now."""
@@ -100,11 +102,11 @@ class QueueChanges(QueueState):
         kept_from = max(0, offset + len(body) - self._rules.limits.output_bytes)
         self._effects.changes.outputs.append(Printed(job.id, job.attempts + job.reruns + 1, offset, body, kept_from))
 
-    def _pause(self, reason: str, now: Instant) -> Paused:
-        self.paused = Paused(now.wall_ms, reason[:1000])
-        self._effects.changes.pauses.append(self.paused)
-        self._dispatch.recall()
-        return self.paused
+    def _pauses_changed(self) -> None:
+        """Writes down which pauses are in force. What has not begun comes back from the worker."""
+        self._effects.changes.pauses.append(self._pauses.kept)
+        if self._pauses:
+            self._dispatch.recall()
 
     def _reply(self, reply_to: Envelope, reply: Reply) -> None:
         self._effects.replies.append((reply_to, reply))

@@ -14,26 +14,26 @@ from zjobs.broker.core.estimates.history import History
 from zjobs.broker.core.estimates.kinds import Kind, Kinds
 from zjobs.broker.core.estimates.spans import Progress, Remaining, remaining
 from zjobs.broker.core.forecast import Forecast, Spans, estimate, limit_of
-from zjobs.broker.core.jobs import Counters, Instant, Job, JobTable, Loaded, Service
+from zjobs.broker.core.jobs import CLOCK_SLACK_MS, Counters, Instant, Job, JobTable, Loaded, Service
 from zjobs.broker.core.lifecycle import Moment
+from zjobs.broker.core.people.pauses import Pauses
 from zjobs.broker.core.ready import DelayedJob, DelayedJobs, Queue
 from zjobs.broker.core.worker.dispatch import Dispatch
 from zjobs.broker.core.worker.status import WorkerStatus
-from zjobs.messages.records import BrokerName, Estimate, Limits, TaskType
+from zjobs.messages.records import BrokerName, Estimate, Limits, Paused, QueuePause, TaskType
 from zjobs.messages.states import Awaited, ErrorCode, WorkerState
 from zjobs.messages.units import DeliveryNumber, JobId, Ms
 
 LONGEST_BREAK_MS = 24 * 3_600_000
-CLOCK_SLACK_MS = 1_000
 
 
 class QueueState:
-    """The state of one queue. `types`: as last announced by a worker, None before. `paused`: None if the queue runs."""
+    """The state of one queue. `types`: as last announced by a worker, None before."""
 
     def __init__(self, loaded: Loaded, limits: Limits, name: BrokerName, now: Instant) -> None:
         self.journal = loaded.journal
         self.types = loaded.types
-        self.paused = loaded.paused
+        self._pauses = Pauses(loaded.pauses, now)
         self._totals = loaded.counters._asdict()
         self._dispatch = Dispatch(loaded, name, limits, now)
         self._jobs = JobTable(loaded.in_flight.values())
@@ -51,6 +51,16 @@ class QueueState:
     def counters(self) -> Counters:
         """The journal's totals, as they will be after this turn."""
         return Counters(**self._totals)
+
+    @property
+    def paused(self) -> Paused | None:
+        """Since when and why nothing starts, None if the queue runs."""
+        return self._pauses.oldest
+
+    @property
+    def pauses(self) -> tuple[QueuePause, ...]:
+        """All pauses in force, the oldest first."""
+        return self._pauses.told
 
     @property
     def worker(self) -> WorkerStatus:
@@ -186,7 +196,7 @@ class QueueState:
         """Return when the next turn is due if nothing arrives (monotonic), None for never."""
         if self._lacks_record:
             return now_ms
-        deadlines = self.worker.silent_at_ms(), self._delayed.next_ready_at()
+        deadlines = self.worker.silent_at_ms(), self._delayed.next_ready_at(), self._pauses.next_end_ms()
         return min((at for at in deadlines if at is not None), default=None)
 
     def is_with_worker(self, delivery: DeliveryNumber) -> bool:

@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
+from zjobs.broker.core.people.who import Who
 from zjobs.messages.records import ActingFor
 from zjobs.messages.requests.ops import Error, Operation
 from zjobs.messages.states import ErrorCode, Role
 from zjobs.messages.units import JobId
-
-
-class Who(NamedTuple):
-    """Name and role of whoever sent a request. `acts_for`: they may send requests on behalf of others."""
-
-    name: str
-    role: Role
-    acts_for: bool = False
-
-
-ANYBODY = Who("", Role.OPERATOR, acts_for=True)
 
 
 def acting_refusal(who: Who, acting_for: ActingFor) -> Error | None:

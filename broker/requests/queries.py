@@ -23,8 +23,9 @@ from zjobs.broker.core.needs import (
     ResultNeed,
     ResultPiece,
 )
+from zjobs.broker.core.people.who import Who
 from zjobs.broker.core.queue_state import QueueState
-from zjobs.broker.requests.access import Who, reads, sees
+from zjobs.broker.requests.access import reads, sees
 from zjobs.broker.requests.filters import fits
 from zjobs.broker.requests.job_status import job_status, with_comment
 from zjobs.broker.requests.previews import previewed
@@ -116,7 +117,9 @@ class Queries(NamedTuple):
         """Return the status of each job, and why the others are missing."""
         jobs, missing = yield from self._statuses(request.ids, request.preview)
         core = self.core
-        return StatusReply(core.journal, jobs, missing, core.queued, core.worker.state, core.paused is not None)
+        return StatusReply(
+            core.journal, jobs, missing, core.queued, core.worker.state, core.paused is not None, core.pauses
+        )
 
     def queue(self, request: Queue) -> Steps[QueueReply]:
         """Return the running job, the next ones and delayed ones. A submitter sees its own only."""
@@ -125,7 +128,9 @@ class Queries(NamedTuple):
         jobs, delayed = (tuple(job for job in some if sees(self.who, job.owner)) for some in (jobs, delayed))
         core = self.core
         paused, change = core.paused is not None, core.counters.change
-        return QueueReply(core.journal, jobs, core.queued, core.dispatched, core.worker.state, paused, change, delayed)
+        return QueueReply(
+            core.journal, jobs, core.queued, core.dispatched, core.worker.state, paused, change, delayed, core.pauses
+        )
 
     def cancel(self, request: Cancel) -> Steps[CancelReply]:
         """Return the status of the jobs, whose cancels are committed by now."""
@@ -308,6 +313,7 @@ class Queries(NamedTuple):
             counters.cancelled,
             service.limits,
             warnings(journal.used_bytes(), service.journal_bytes, disk),
+            core.pauses,
         )
 
     def _statuses(

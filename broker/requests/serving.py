@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 from zjobs.broker.core.jobs import EndedJob, Envelope, Instant
 from zjobs.broker.core.needs import Needs
+from zjobs.broker.core.people.who import ANYBODY, Who
 from zjobs.broker.core.queue_state import QueueState
 from zjobs.broker.credentials import Credentials
 from zjobs.broker.net import frames
-from zjobs.broker.requests.access import ANYBODY, Who, acting_refusal, refusal
+from zjobs.broker.requests.access import acting_refusal, refusal
 from zjobs.broker.requests.queries import PAGE, Queries, Service
 from zjobs.broker.storage.api import Journal, StorageError
 from zjobs.messages import codec

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import islice
 from shlex import quote
 
@@ -13,11 +14,14 @@ from zjobs.client.cli.selection.confirm import meant
 from zjobs.client.cli.selection.ids import filters_of, parts
 from zjobs.client.cli.show import format
 from zjobs.client.cli.show.job_table import Table
+from zjobs.client.cli.show.pauses import going_on_lines, paused_lines, resumed_lines
 from zjobs.client.cli.wait import Resumable
 from zjobs.client.protocol.job import ids_of
 from zjobs.messages.records import JobStatus, Missing
 from zjobs.messages.states import WorkerState
 from zjobs.messages.units import JobId
+from zjobs.program.cli.parse import UsageError
+from zjobs.program.cli.times import time_to_come
 
 ROWS_A_PAGE = 100
 DEFAULT_ROWS = 20
@@ -88,14 +92,15 @@ def forget(call: Call) -> int:
 def pause(call: Call) -> int:
     """Runs `zclient pause`."""
     limit = call.args["--max-wait"]
-    reply = call.client.pause(call.args["REASON"] or "")
-    going_on = {"running": reply.running, "may_start": reply.may_start}
-    call.output.line(format.paused_line(reply.paused), {"paused": reply.paused, **going_on})
+    reply = call.client.pause(_reason(call), duration=call.args["--for"], until=_until(call))
+    told = {"paused": reply.paused, "running": reply.running, "may_start": reply.may_start, "pauses": reply.pauses}
+    call.output.line(paused_lines(reply.paused, reply.pauses[-1:])[0], told)
     call.output.flush()
-    for line in format.going_on_lines(reply):
+    for line in going_on_lines(reply):
         call.output.note(line)
     if call.args["--wait"] or limit is not None:
-        with Resumable(call, f"the pause stays on until {call.program} resume"):
+        ends = call.args["--for"] is not None or call.args["--until"] is not None
+        with Resumable(call, "the pause stays on" + ("" if ends else f" until {call.program} resume")):
             call.client.wait_until_idle(limit)
         call.output.line("idle: nothing runs, and nothing starts", {"idle": True})
     return exit_codes.DONE
@@ -103,9 +108,32 @@ def pause(call: Call) -> int:
 
 def resume(call: Call) -> int:
     """Runs `zclient resume`."""
-    was = call.client.resume()
-    call.output.line("resumed" if was else "it was not paused", {"was": was})
+    reply = call.client.resume(all=call.args["--all"])
+    told = {"was": reply.was, "lifted": reply.lifted, "pauses": reply.pauses}
+    first, *others = resumed_lines(reply, call.program)
+    call.output.line(first, told)
+    call.output.flush()
+    for line in others:
+        call.output.note(line)
     return exit_codes.DONE
+
+
+def _reason(call: Call) -> str:
+    word, option = call.args["REASON"], call.args["--reason"]
+    if word is not None and option is not None:
+        raise UsageError("REASON and --reason are the same; give one of them")
+    return word or option or ""
+
+
+def _until(call: Call) -> datetime | None:
+    if call.args["--until"] is None:
+        return None
+    if call.args["--for"] is not None:
+        raise UsageError("--for and --until exclude each other")
+    try:
+        return time_to_come(call.args["--until"], datetime.now().astimezone())
+    except ValueError as error:
+        raise UsageError(f"--until: {error}") from None
 
 
 def list_jobs(call: Call) -> int:

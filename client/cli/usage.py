@@ -205,12 +205,20 @@ ended is kept (exit code 4).""",
         "[REASON]",
         "start no more jobs until resume",
         """\
-Start no more jobs until 'zclient resume', even if the broker restarts. The running
-job goes on, and a job that the worker already has may still start: stderr names
-them. With --wait, it is safe to touch the instrument once the command has ended with
-exit code 0. 'zclient info' shows the REASON; pausing again replaces it.""",
+Start no more jobs until the time is over (--for, --until) or 'zclient resume', even if
+the broker restarts. The running job goes on, and a job that the worker already has may
+still start: stderr names them. With --wait, it is safe to touch the instrument once the
+command has ended with exit code 0. Pauses of several people add up: jobs start again
+when the last one has ended. 'zclient info' shows them. Pausing again replaces pauses of
+your own that would end earlier.""",
     ),
-    Command("resume", "", "end a pause", "End a pause: jobs start again."),
+    Command(
+        "resume",
+        "",
+        "lift your pauses",
+        """Lift your own pauses; an operator lifts those that the broker made, too. Jobs start
+again if nobody else has paused the queue.""",
+    ),
     Command(
         "types",
         "[TYPE]",
@@ -317,6 +325,10 @@ OPTIONS = (
     Option("--name", "NAME", "only jobs of this name; '*' stands for any text", ("list", *SELECTING)),
     Option("--since", "DURATION", "only jobs that were submitted in this time: 1d, 90m", ("list",), duration),
     Option("--all", "", "all jobs that the command is for", SELECTING),
+    Option("--all", "", "everybody's pauses, as an operator", ("resume",)),
+    Option("--for", "DURATION", "end the pause after this time", ("pause",), duration),
+    Option("--until", "TIME", "end the pause at 15:00, or at '2026-11-28 15:00'", ("pause",)),
+    Option("--reason", "REASON", "why, as REASON", ("pause",)),
     Option("--yes", "", "do not ask", CHANGING, short="-y"),
     Option("--limit", "N", "show at most N jobs", ("list",), partial(integer, low=1, high=MOST_ROWS), default="20"),
     Option("--before", "ID", "only jobs with smaller ids; continues an earlier list", ("list",), job_id),

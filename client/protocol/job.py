@@ -82,7 +82,7 @@ def _check_text(what: str, text: Any, most: int) -> None:
 
 
 def milliseconds(what: str, value: Duration, low_ms: int) -> Ms:
-    """A duration as messages have it. Raises BadRequest for what is none."""
+    """Return a duration as the protocol has it. Raises BadRequest, naming `what` it is."""
     seconds: Any = value
     if isinstance(value, timedelta):
         seconds = value.total_seconds()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from zjobs.client import errors
@@ -14,7 +15,7 @@ from zjobs.client.protocol.job import NO_DATA, Duration, JobHandle, ended_withou
 from zjobs.client.settings import Settings
 from zjobs.messages import values
 from zjobs.messages.records import JobStatus
-from zjobs.messages.requests.changes import Cancel, CancelReply, Forget, ForgetReply
+from zjobs.messages.requests.changes import Cancel, CancelReply, Forget, ForgetReply, Pause
 from zjobs.messages.requests.queries import (
     Data,
     DataReply,
@@ -32,7 +33,7 @@ from zjobs.messages.requests.queries import (
     StatusReply,
 )
 from zjobs.messages.states import FailReason, JobState
-from zjobs.messages.units import JobId
+from zjobs.messages.units import JobId, Ms
 
 # Ids a request for status, although the protocol allows more: the reply stays small and quick to write.
 STATUS_IDS = 1000
@@ -233,6 +234,14 @@ def forget(to: Settings, ids: Sequence[int]) -> Flow[ForgetReply]:
     forgotten = tuple(id for reply in replies for id in reply.forgotten)
     kept = tuple(id for reply in replies for id in reply.kept)
     return ForgetReply(replies[0].journal, forgotten, kept, tuple(one for reply in replies for one in reply.missing))
+
+
+def pause(reason: str, duration: Duration | None, until: datetime | None) -> Pause:
+    """Return the request for a pause. Raises BadRequest."""
+    if duration is not None and until is not None:
+        raise errors.BadRequest("a pause has a duration or ends at a time; give one of them")
+    for_ms = None if duration is None else milliseconds("duration", duration, 1)
+    return Pause(reason, None if until is None else Ms(int(until.timestamp() * 1000)), for_ms)
 
 
 def wait_until_idle(to: Settings, timeout: float | None) -> Flow[None]:

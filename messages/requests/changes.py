@@ -9,6 +9,7 @@ from zjobs.messages.fields import (
     Ids,
     Items,
     JobName,
+    Milliseconds,
     Name,
     Positive,
     Priority,
@@ -20,7 +21,7 @@ from zjobs.messages.fields import (
     Submitter,
     TimeLimitMs,
 )
-from zjobs.messages.records import JobStatus, Missing, Paused
+from zjobs.messages.records import JobStatus, Missing, Paused, QueuePause
 from zjobs.messages.units import Ms
 
 
@@ -94,30 +95,38 @@ class RetryReply(NamedTuple):
 
 
 class Pause(NamedTuple):
-    """Nothing new starts until `Resume`; the running job goes on."""
+    """Nothing new starts; the running job goes on. It ends at `until_at`, after `for_ms`, or with `Resume`."""
 
     reason: Reason = ""
+    until_at: Milliseconds | None = None
+    for_ms: TimeLimitMs | None = None
 
 
 class Resume(NamedTuple):
-    """End a pause, if there is one."""
+    """Lift one's own pauses; an operator lifts those of nobody, too, and with `all` everybody's."""
+
+    all: bool = False
 
 
 class PauseReply(NamedTuple):
     """The pause. `running`: the job that runs; `may_start`: jobs that were dispatched before the pause, in turn. No
-    other job starts."""
+    other job starts. `pauses`: all that are in force."""
 
     journal: ShortText
     paused: Paused
     running: Id | None
     may_start: tuple[Id, ...]
+    pauses: tuple[QueuePause, ...] = ()
 
 
 class ResumeReply(NamedTuple):
-    """The queue runs. `was`: the pause that this ended, None if there was none."""
+    """`was`: the oldest pause that this lifted, None if there was none. `lifted`: all of them. `pauses`: those that are
+    still in force; without any, the queue runs."""
 
     journal: ShortText
     was: Paused | None
+    lifted: tuple[QueuePause, ...] = ()
+    pauses: tuple[QueuePause, ...] = ()
 
 
 class Forget(NamedTuple):

@@ -80,8 +80,8 @@ OPERATIONS = (
         "cancel", changes.Cancel, changes.CancelReply, Role.SUBMITTER, Changes.JOB_BY_JOB, ids="ids", weight="ids"
     ),
     Operation("retry", changes.Retry, changes.RetryReply, Role.SUBMITTER, Changes.ALL_OR_NONE, ids="ids", weight="ids"),
-    Operation("pause", changes.Pause, changes.PauseReply, Role.OPERATOR, Changes.ALL_OR_NONE),
-    Operation("resume", changes.Resume, changes.ResumeReply, Role.OPERATOR, Changes.ALL_OR_NONE),
+    Operation("pause", changes.Pause, changes.PauseReply, Role.MEMBER, Changes.ALL_OR_NONE),
+    Operation("resume", changes.Resume, changes.ResumeReply, Role.MEMBER, Changes.ALL_OR_NONE),
     Operation("log", queries.Log, queries.LogReply, Role.SUBMITTER, ids="id"),
     Operation("list", queries.List, queries.ListReply, Role.VIEWER),
     Operation(

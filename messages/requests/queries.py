@@ -21,7 +21,17 @@ from zjobs.messages.fields import (
     WaitIds,
     WaitMs,
 )
-from zjobs.messages.records import Attempt, JobStatus, Limits, Missing, Paused, TaskType, WholeResult, WorkerInfo
+from zjobs.messages.records import (
+    Attempt,
+    JobStatus,
+    Limits,
+    Missing,
+    Paused,
+    QueuePause,
+    TaskType,
+    WholeResult,
+    WorkerInfo,
+)
 from zjobs.messages.states import FailReason, JobState, WorkerState
 from zjobs.messages.units import Ms
 
@@ -55,6 +65,7 @@ class StatusReply(NamedTuple):
     queued: Number
     worker: WorkerState
     paused: bool = False
+    pauses: tuple[QueuePause, ...] = ()
 
 
 class Queue(NamedTuple):
@@ -78,6 +89,7 @@ class QueueReply(NamedTuple):
     paused: bool
     change: Number
     delayed: tuple[JobStatus, ...] = ()
+    pauses: tuple[QueuePause, ...] = ()
 
 
 class Result(NamedTuple):
@@ -261,6 +273,7 @@ class InfoReply(NamedTuple):
     cancelled: Number
     limits: Limits
     warnings: tuple[Text, ...] = ()
+    pauses: tuple[QueuePause, ...] = ()
 
 
 class Backup(NamedTuple):

@@ -108,7 +108,7 @@ def test_submit_wait_and_ask(service: Service, facade: Facade) -> None:
     assert client.pause("lens cap", wait=True, timeout=20).paused.reason == "lens cap"
     held = client.submit("reverse", "x")
     assert client.cancel([held.id, 99]).missing[0].id == 99 and held.status().state == "cancelled"
-    assert client.resume().reason == "lens cap" and job.log() == b""
+    assert client.resume().was.reason == "lens cap" and job.log() == b""
     assert client.forget([held.id]).forgotten == (held.id,)
 
 

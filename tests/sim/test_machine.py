@@ -72,7 +72,7 @@ class Machine(RuleBasedStateMachine):
     def control(self, what: str, ids: list[str]) -> None:
         self.do(f"{what} {' '.join(ids)}")
 
-    @rule(what=st.sampled_from(("pause", "resume", "resume")))
+    @rule(what=st.sampled_from(("pause", "resume", "resume", "pause ann 700", "pause bob 50", "resume ann")))
     def stop_the_line(self, what: str) -> None:
         self.do(what)
 

@@ -79,21 +79,23 @@ broker.service                broker.journaling broker.requests broker.net broke
 broker.journals               broker.storage.sqlite.maintenance broker.storage.sqlite broker.storage
 broker.journaling             broker.turn broker.storage broker.core broker.core.jobs
 broker.requests               broker.net broker.storage broker.credentials broker.requests.access broker.core
-                              broker.core.jobs messages.codec messages.requests program messages
+                              broker.core.people broker.core.jobs messages.codec messages.requests program messages
 broker.net                    broker.credentials broker.retention broker.core broker.core.jobs messages.codec program
                               messages
-broker.turn                   broker.sending broker.retention broker.core broker.core.jobs messages.codec
-                              messages.requests messages
+broker.turn                   broker.sending broker.retention broker.core broker.core.people broker.core.jobs
+                              messages.codec messages.requests messages
 broker.sending                broker.core.jobs messages
 broker.storage.sqlite.maintenance  broker.storage.sqlite broker.storage broker.credentials messages.codec
                               messages.requests program messages
 broker.storage.sqlite         broker.storage broker.core broker.core.jobs broker.core.estimates program messages
 broker.storage                broker.credentials broker.core broker.core.jobs messages
-broker.credentials            broker.requests.access program messages
-broker.requests.access        messages.requests messages
+broker.credentials            broker.core.people program messages
+broker.requests.access        broker.core.people messages.requests messages
 broker.retention              broker.core broker.core.jobs messages
 broker.checkpoint_pauses
-broker.core                   broker.core.worker broker.core.jobs broker.core.estimates messages.requests messages
+broker.core                   broker.core.people broker.core.worker broker.core.jobs broker.core.estimates
+                              messages.requests messages
+broker.core.people            broker.core.jobs messages.requests messages
 broker.core.worker            broker.core.jobs messages
 broker.core.jobs              broker.core.estimates messages.requests messages
 broker.core.estimates         messages

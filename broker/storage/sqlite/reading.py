@@ -23,7 +23,7 @@ from zjobs.broker.core.needs import (
 )
 from zjobs.broker.storage.api import StorageError
 from zjobs.broker.storage.sqlite.database import Database
-from zjobs.messages.records import Attempt, Paused, TaskType
+from zjobs.messages.records import Attempt, QueuePause, TaskType
 from zjobs.messages.states import FailReason, JobState, Outcome
 from zjobs.messages.units import JobId, Ms
 
@@ -52,7 +52,7 @@ def load(db: Database) -> Loaded:
     types = db.all(f"SELECT {', '.join(TaskType._fields)} FROM type")
     schemas = db.all("SELECT digest FROM type_schema")
     priorities = [row[0] for row in db.all("SELECT DISTINCT priority FROM job WHERE state = 'queued'")]
-    paused = db.one("SELECT at, reason FROM pause")
+    pauses = db.all(f"SELECT {', '.join(QueuePause._fields)} FROM pause ORDER BY rowid")
     kinds = Numbers()
     ready = {priority: _ready(db, priority, kinds) for priority in priorities}
     waiting = _waiting(db, kinds)
@@ -64,7 +64,7 @@ def load(db: Database) -> Loaded:
         {row[0]: _job(row[1:]) for row in in_flight},
         Session(*session) if session else None,
         {row[0]: TaskType(*row) for row in types} if announced else None,
-        Paused(*paused) if paused else None,
+        tuple(QueuePause(*row) for row in pauses),
         dict(db.all("SELECT owner, count(*) FROM job WHERE state = 'queued' AND owner <> '' GROUP BY owner")),
         Service(*db.one("SELECT served_ms, served_at FROM journal")),
         frozenset(row[0] for row in schemas),

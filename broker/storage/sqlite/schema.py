@@ -61,8 +61,8 @@ CREATE TABLE type_schema(digest TEXT PRIMARY KEY, schema BLOB NOT NULL) WITHOUT 
 CREATE TABLE announced(at INTEGER PRIMARY KEY);
 -- how long the last runs of a type took: microseconds, with spaces between them, the newest last
 CREATE TABLE history(type TEXT PRIMARY KEY, runs TEXT NOT NULL) WITHOUT ROWID;
--- a row while nothing new may start
-CREATE TABLE pause(at INTEGER NOT NULL, reason TEXT NOT NULL);
+-- while there are rows, nothing new may start; until_at: NULL until somebody lifts the pause
+CREATE TABLE pause(owner TEXT NOT NULL, reason TEXT NOT NULL, since_at INTEGER NOT NULL, until_at INTEGER);
 """
 
 # From each older format to the next.
@@ -140,6 +140,10 @@ ALTER TABLE job ADD COLUMN name TEXT NOT NULL DEFAULT '';
 ALTER TABLE job ADD COLUMN comment TEXT NOT NULL DEFAULT '';
 ALTER TABLE job ADD COLUMN submitter TEXT NOT NULL DEFAULT '';
 CREATE TABLE history(type TEXT PRIMARY KEY, runs TEXT NOT NULL) WITHOUT ROWID;
+ALTER TABLE pause RENAME TO pause_5;
+CREATE TABLE pause(owner TEXT NOT NULL, reason TEXT NOT NULL, since_at INTEGER NOT NULL, until_at INTEGER);
+INSERT INTO pause SELECT '', reason, at, NULL FROM pause_5;
+DROP TABLE pause_5;
 """,
 }
 

@@ -69,7 +69,7 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     if changes.schemas:
         _write_schemas(db, changes.schemas)
     if changes.pauses:
-        _replace(db, "pause", [paused for paused in changes.pauses[-1:] if paused is not None])
+        _replace(db, "pause", changes.pauses[-1])
     if changes.counters is not None:
         db.execute(UPDATE_COUNTERS, (*changes.counters, *(changes.service or (None, None))))
     else:

@@ -9,6 +9,7 @@ from zjobs.client.aio import AsyncClient
 from zjobs.client.cli import exit_codes
 from zjobs.client.cli.show.console import Output
 from zjobs.client.cli.show.grid import Column, Grid
+from zjobs.client.cli.show.pauses import paused_lines
 from zjobs.client.cli.show.styled import ASCII, UNICODE, Line, Span, Style, line, padded, plain, width
 from zjobs.client.cli.show.text import printable
 from zjobs.client.errors import BrokerUnreachable, ZjobsError
@@ -66,10 +67,9 @@ def _state(answer: InfoReply | ZjobsError) -> Line:
         return line(Span("no answer", Style.BAD), f" ({printable(answer.why)})" if answer.why else "")
     if isinstance(answer, ZjobsError):
         return line(Span(printable(str(answer)), Style.BAD))
-    worker, paused = answer.worker, answer.paused
-    why = f": {printable(paused.reason)}" if paused is not None and paused.reason else ""
+    worker = answer.worker
     parts = [
-        Span("" if paused is None else f"paused{why}", Style.WARNING),
+        *[Span(each, Style.WARNING) for each in paused_lines(answer.paused, answer.pauses)],
         Span(f"worker {worker.state.value}", Style.PLAIN if worker.state is WorkerState.READY else Style.BAD),
         Span(
             "idle" if worker.running is None else f"job {worker.running} runs",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from zjobs.client.cli.show import format, text
+from zjobs.client.cli.show import text
+from zjobs.client.cli.show.pauses import paused_lines
 from zjobs.client.cli.show.styled import Glyphs, Line, Span, Style, flowed, line, wrapped
 from zjobs.messages.requests.queries import InfoReply
 from zjobs.messages.states import WorkerState
@@ -37,7 +38,7 @@ def _counts(info: InfoReply) -> list[Line]:
 
 def sentences(info: InfoReply) -> list[str]:
     """What keeps jobs from starting, or soon will."""
-    paused = [] if info.paused is None else [format.paused_line(info.paused)]
+    paused = paused_lines(info.paused, info.pauses)
     read_only = [] if info.read_only is None else [f"read only: {info.read_only}"]
     warnings = [*([] if info.worker.warning is None else [info.worker.warning]), *info.warnings]
     return [*paused, *read_only, *(f"warning: {sentence}" for sentence in warnings)]

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from zjobs.client.cli.show import estimate
+from zjobs.client.cli.show.pauses import paused_lines, since_when
 from zjobs.client.cli.show.text import (
     byte_count,
     exact,
@@ -17,8 +18,7 @@ from zjobs.client.cli.show.text import (
     whole_seconds,
 )
 from zjobs.messages.events import ServiceEvent
-from zjobs.messages.records import Attempt, Estimate, JobStatus, Paused, TaskType
-from zjobs.messages.requests.changes import PauseReply
+from zjobs.messages.records import Attempt, Estimate, JobStatus, TaskType
 from zjobs.messages.requests.queries import InfoReply, ShowReply
 from zjobs.messages.states import FailReason, JobState, Origin, WorkerState
 
@@ -48,8 +48,8 @@ def service_lines(now: ServiceEvent, before: ServiceEvent | None) -> list[str]:
     lines = []
     if before is None or now.worker is not before.worker:
         lines.append(f"service: the worker {_WORKER_SENTENCES[now.worker]}")
-    if before is None or now.paused != before.paused:
-        lines.append("service resumed" if now.paused is None else f"service {paused_line(now.paused)}")
+    if before is None or (now.paused, now.pauses) != (before.paused, before.pauses):
+        lines += [f"service {line}" for line in paused_lines(now.paused, now.pauses)] or ["service resumed"]
     return lines
 
 
@@ -239,7 +239,7 @@ def info_lines(info: InfoReply, address: str, running_job: JobStatus | None = No
         f"{info.completed} completed, {info.failed} failed, {info.cancelled} cancelled",
     }
     if info.paused is not None:
-        facts["paused"] = f"since {moment(info.paused.at)}" + _why(info.paused)
+        facts["paused"] = since_when(info.paused, info.pauses)
     if info.read_only is not None:
         facts["read only"] = printable(info.read_only)
     if worker.warning is not None:
@@ -250,26 +250,6 @@ def info_lines(info: InfoReply, address: str, running_job: JobStatus | None = No
 def _what_runs(worker: WorkerState, job_id: int) -> str:
     absent = worker is WorkerState.ABSENT
     return f"; job {job_id} ran when it was lost" if absent else f", running job {job_id}"
-
-
-def paused_line(paused: Paused) -> str:
-    """Return the line that says that the queue is paused, and why."""
-    return "paused" + _why(paused)
-
-
-def going_on_lines(reply: PauseReply) -> list[str]:
-    """What still runs or may start though the queue is paused."""
-    lines = [] if reply.running is None else [f"job {reply.running} is running and goes on"]
-    if len(reply.may_start) == 1:
-        lines.append(f"job {reply.may_start[0]} may still start: the worker has it")
-    elif reply.may_start:
-        first, last = min(reply.may_start), max(reply.may_start)
-        lines.append(f"{len(reply.may_start)} jobs ({first} to {last}) may still start: the worker has them")
-    return lines
-
-
-def _why(paused: Paused) -> str:
-    return f": {printable(paused.reason)}" if paused.reason else ""
 
 
 def _aligned(facts: dict[str, str]) -> list[str]:

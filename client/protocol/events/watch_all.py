@@ -79,7 +79,7 @@ class WatchingAll(Watching):
                 self.known.clear()
                 self._checked = None
             self._change = event.change
-            self._change_service(ServiceEvent(event.journal, event.worker, event.paused))
+            self._change_service(ServiceEvent(event.journal, event.worker, event.paused, event.pauses))
         super()._hear(event)
 
     def _change_service(self, heard: ServiceEvent) -> None:
@@ -124,9 +124,10 @@ class WatchingAll(Watching):
             yield from self._ask(timeout)
             return
         service = self.service
-        if service is not None and (reply.worker, reply.paused) != (service.worker, service.paused is not None):
+        heard = service and (service.worker, service.paused is not None, service.pauses)
+        if heard and heard != (reply.worker, reply.paused, reply.pauses):
             info: InfoReply = yield Ask(Info(), InfoReply, timeout)
-            self._change_service(ServiceEvent(reply.journal, reply.worker, info.paused))
+            self._change_service(ServiceEvent(reply.journal, reply.worker, info.paused, info.pauses))
         self._repair_above = None
         self._unexplained.clear()
         for job in [*(job for job in reply.jobs if job.id in wanted), *newer]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from simulation.pauses import PausePromises
 from zjobs.broker.core.jobs import Changes, Instant, Job, Loaded
 from zjobs.messages.dispatch import DispatchedJob, Jobs
 from zjobs.messages.records import TaskType
@@ -54,9 +55,10 @@ class Oracle:
         self.counts = dict.fromkeys(
             ("runs", "reruns", "hand-overs", "completed", "failed", "worker lost", "cancelled", "cancelled runs")
             + ("timed out", "retried", "copies", "overtakes", "delayed", "pauses", "pauses answered", "forgotten")
-            + ("spooled", "delivered", "pieces"),
+            + ("spooled", "delivered", "pieces", "timed out pauses"),
             0,
         )
+        self.pauses = PausePromises(self._hold, time, self.counts)
         self._earlier: dict[int, list[Run]] = {}  # before an older journal was put in place
         self._strangers: set[str] = set()  # workers of that time
         self._ended_in_order: set[str] = set()  # incarnations that told, or kept, everything before they ended
@@ -164,12 +166,13 @@ class Oracle:
             self._hold(whole, f"job {printed.id} is said to have printed {printed}")
 
     def _pauses(self, changes: Changes, loaded: Loaded, was_paused: bool) -> None:
-        if loaded.paused is None:
+        self.pauses.commits(loaded)
+        if not loaded.pauses:
             self._paused_at = self._may_start = None
         elif self._paused_at is None:
             self.counts["pauses"] += 1
             self._paused_at = self._time().mono_ms
-        self._hold(loaded.paused is None or not changes.deliveries, "something was handed over in a pause")
+        self._hold(not loaded.pauses or not changes.deliveries, "something was handed over in a pause")
 
     def _commits_hands(self, changes: Changes, loaded: Loaded) -> None:
         self._handed = {delivery: job.id for delivery, job in loaded.in_flight.items()}
@@ -253,6 +256,7 @@ class Oracle:
 
     def broker_loads(self, loaded: Loaded) -> None:
         """Over a restart the wall clock says what is left of a delay, and at most all of it is."""
+        self.pauses.loads(loaded)
         now = self._time()
         self._wakes = {
             job_id: now.mono_ms + min(ready_at - now.wall_ms, max(0, delay_ms))
@@ -376,7 +380,7 @@ class Oracle:
         session = "" if loaded.session is None else loaded.session.session
         self._numbers = {(session, delivery): job.id for delivery, job in loaded.in_flight.items()}
         self._handed = {delivery: job.id for delivery, job in loaded.in_flight.items()}
-        self._paused_at = None if loaded.paused is None else self._time().mono_ms
+        self._paused_at = None if not loaded.pauses else self._time().mono_ms
         self._may_start = None  # what was answered, another journal had promised
         for job_id, runs in self.runs.items():
             self._earlier.setdefault(job_id, []).extend(runs)
@@ -392,6 +396,7 @@ class Oracle:
     def nobody_waits_for_its_end(self) -> None:
         """With nothing in the way, what shall end has ended."""
         assert self.healthy_since is not None
+        self.pauses.nothing_overdue()
         now_ms = self._time().mono_ms
         for job_id, at_ms in self._wishes.items():
             job = self.committed.get(job_id)

@@ -111,7 +111,9 @@ class Broker:
         if self.journal.read_only is not None:
             try_writing(self._turns, self.journal, now)
         known = set(oracle.committed)
-        asked = [broker_turn.Asked((b"%d" % number, b""), request) for number, request in requests]
+        who = self._world.asker
+        asked = [broker_turn.Asked((b"%d" % number, b""), request, who(number)) for number, request in requests]
+        oracle.pauses.asked((each.who, each.request) for each in asked)
         journal = CommitWatch(self._world, self.journal, dies)
         waiting = 0 if lost else len(self._turns.outbox)
         self._wait_for_all()

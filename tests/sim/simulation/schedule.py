@@ -17,6 +17,9 @@ WEIGHTED = (
     (3, "retry {ids}"),
     (2, "forget {ids}"),
     (1, "pause"),
+    (1, "pause {who} {for}"),
+    (1, "pause {who} {for}; broker; broker dies after {few}; clock {step}; broker starts; run {ms}"),
+    (1, "resume {who}"),
     (6, "resume"),
     (1, "pause on {when}"),
     (1, "keep {keep}"),
@@ -80,6 +83,8 @@ def _filled(line: str, rng: random.Random, clocks: random.Random) -> str:
         when=rng.choice(("never", "lost", "failed")),
         side=rng.choice(("before", "after")),
         spool=f"worker crashes {rng.choice(('before', 'after'))} {rng.choice(('Save', 'Remove', 'SetAside'))}Spool",
+        who=rng.choice(("ann", "bob")),
+        **{"for": rng.choice((1, 50, 700))},
         keep=rng.choice(("", "3", "0 500", "8 2000")),
         step=rng.choice((-10_000, -300, 300, 10_000)) * clocks.choice((1, 1, 10_000, 10**9)),
     )

@@ -17,6 +17,7 @@ from simulation.tasks import BEHAVIOURS, FEW, TYPES, TaskProcesses
 from zjobs.broker.core.admission import Rules
 from zjobs.broker.core.jobs import Instant, Job
 from zjobs.broker.core.needs import Needs, ResultNeed
+from zjobs.broker.core.people.who import ANYBODY, Who
 from zjobs.broker.retention import Keep
 from zjobs.broker.storage.api import Journal
 from zjobs.messages.requests.changes import (
@@ -32,7 +33,8 @@ from zjobs.messages.requests.changes import (
     SubmitReply,
 )
 from zjobs.messages.requests.ops import Reply, Request
-from zjobs.messages.states import JobState
+from zjobs.messages.states import JobState, Role
+from zjobs.messages.units import Ms
 
 WALL_MS = 1_700_000_000_000
 LONGEST_DRAIN_MS = 600_000
@@ -52,6 +54,7 @@ class World:
         self.lines: list[str] = []
         self.disk_full = False
         self.asked: list[Request] = []
+        self._askers: dict[int, Who] = {}
         self.broker: Broker | None = None
         self.worker: Worker | None = None
         self.spool: bytes | None = None
@@ -113,11 +116,17 @@ class World:
     def forget(self, *ids: str) -> None:
         self._ask(Forget(self._ids(ids)))
 
-    def pause(self) -> None:
-        self._ask(Pause("a person"))
+    def pause(self, who: str = "", for_ms: str = "") -> None:
+        """`pause`: until `resume`; `pause ann 500`: a member's, for a time."""
+        if who:
+            self._askers[len(self.asked)] = Who(who, Role.MEMBER)
+        self._ask(Pause("a person", for_ms=Ms(int(for_ms)) if for_ms else None))
 
-    def resume(self) -> None:
-        self._ask(Resume())
+    def resume(self, who: str = "") -> None:
+        """`resume`: as an operator; `resume ann`: a member's own pauses; `resume all`: everybody's."""
+        if who not in ("", "all"):
+            self._askers[len(self.asked)] = Who(who, Role.MEMBER)
+        self._ask(Resume(all=who == "all"))
 
     def pause_on(self, what: str) -> None:
         """The broker is started anew with this rule."""
@@ -269,7 +278,7 @@ class World:
             if self.worker is not None and self.worker.types != tuple(kind for kind, _ in TYPES.values()):
                 self.worker_dies()
             self.worker_starts()
-            self.resume()
+            self.resume("all")
             self.run("1000")
             if self.worker is not None and self.worker.exited:
                 self._worker_ends("1000000")
@@ -293,6 +302,10 @@ class World:
 
     def time(self) -> Instant:
         return Instant(self.now, self._wall_ms + self.now)
+
+    def asker(self, number: int) -> Who:
+        """Who made a request."""
+        return self._askers.get(number, ANYBODY)
 
     def new_round(self) -> int:
         """Where a new broker begins to count its rounds: none that an earlier one had."""

@@ -10,6 +10,7 @@ from zjobs.broker.core.admission import Rules
 from zjobs.broker.core.core import Core
 from zjobs.broker.core.jobs import Effects, Envelope, Instant, Job
 from zjobs.broker.core.needs import Details, Needs, OutputNeed, OutputPiece, ResultNeed, ResultPiece, TurnNeeds
+from zjobs.broker.core.people.who import ANYBODY, Who
 from zjobs.broker.journaling import read
 from zjobs.broker.storage.sqlite.database import MEMORY
 from zjobs.broker.storage.sqlite.journal import SqliteJournal
@@ -17,7 +18,7 @@ from zjobs.messages.dispatch import Ack, Ended, Heartbeat, Invalid, Output, Repo
 from zjobs.messages.records import BrokerName, Limits, TaskType
 from zjobs.messages.requests.changes import Cancel, Forget, NewJob, Pause, Resume, Retry, Submit, SubmitReply
 from zjobs.messages.requests.ops import Error, Reply, Request
-from zjobs.messages.states import Outcome
+from zjobs.messages.states import Outcome, Role
 
 NAME = BrokerName("here", "tcp://127.0.0.1:5570", "journal")
 TYPES = (
@@ -57,10 +58,10 @@ class Bench:
         """A new broker on what is committed."""
         self.core = Core(self.journal.load(), self.rules, NAME, self.now)
 
-    def ask(self, request: Request, envelope: Envelope = CLIENT, owner: str = "") -> None:
+    def ask(self, request: Request, envelope: Envelope = CLIENT, owner: str = "", who: Who | None = None) -> None:
         """A change within the present turn, with the records that it needs."""
-        self.read(request, owner=owner)
-        self.core.change(request, envelope, self.now, owner)
+        self.read(request, owner=who.name if who else owner)
+        self.core.change(request, envelope, self.now, who or Who(owner, Role.OPERATOR))
 
     def read(self, *requests: Request, owner: str = "") -> None:
         """Reads what the core needs for these."""
@@ -147,12 +148,12 @@ class Bench:
         self.ask(Retry(self.key(key), ids))
         return self.reply()
 
-    def pause(self, reason: str = "") -> Reply:
-        self.ask(Pause(reason))
+    def pause(self, reason: str = "", for_ms: int | None = None, who: Who = ANYBODY) -> Reply:
+        self.ask(Pause(reason, for_ms=for_ms), who=who)
         return self.reply()
 
-    def resume(self) -> Reply:
-        self.ask(Resume())
+    def resume(self, who: Who = ANYBODY, everything: bool = False) -> Reply:
+        self.ask(Resume(everything), who=who)
         return self.reply()
 
     def forget(self, *ids: int) -> Reply:

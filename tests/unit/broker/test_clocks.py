@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from zjobs.broker.requests.access import ANYBODY
+from zjobs.broker.core.people.who import ANYBODY
 from zjobs.broker.requests.queries import Queries, Service
 from zjobs.messages import codec
 from zjobs.messages.dispatch import Ended, Running

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from zjobs.messages.dispatch import Ended, Recall, Returned, Running
-from zjobs.messages.records import Paused
+from zjobs.messages.records import Paused, QueuePause
 from zjobs.messages.requests.changes import Pause, PauseReply, Resume, ResumeReply
 from zjobs.messages.states import FailReason, JobState, Outcome
 
@@ -24,14 +24,15 @@ def test_nothing_new_starts_until_resume(ready: Any) -> None:
     """The running job goes on, the queue grows; `resume` says what it ended and hands over in the same turn."""
     ready.submit("once")
     paused = Paused(ready.now.wall_ms, "looking")
-    assert ready.pause("looking") == PauseReply("journal", paused, None, (1,))
+    told = (QueuePause("", "looking", ready.now.wall_ms),)
+    assert ready.pause("looking") == PauseReply("journal", paused, None, (1,), told)
     ready.submit("once")
     ready.report(1, done(1))
     assert ready.job(1).state is JobState.COMPLETED and ready.handed == []
     ready.after(60_000)
     ready.heartbeat()
     assert ready.handed == [] and ready.core.paused == paused
-    assert ready.resume() == ResumeReply("journal", paused)
+    assert ready.resume() == ResumeReply("journal", paused, told)
     assert ready.handed == [(2, 2)]
     assert ready.resume() == ResumeReply("journal", None) and not ready.last.changes
 
@@ -42,14 +43,14 @@ def test_the_reply_names_what_runs_and_what_may_start(ready: Any) -> None:
     ready.submit("twice", "twice", "twice", "once")
     ready.taken = 4
     ready.heartbeat(running=Running(2, 2, 5))
-    assert ready.pause()[2:] == (2, (3, 4)) and ready.core.dispatched == 3
+    assert ready.pause()[2:4] == (2, (3, 4)) and ready.core.dispatched == 3
     ready.core.on_gone()
-    assert ready.pause()[2:] == (2, (3, 4))
+    assert ready.pause()[2:4] == (2, (3, 4))
     ready.restart()
-    assert ready.pause()[2:] == (None, (2, 3, 4)), "which of them runs is not known yet"
+    assert ready.pause()[2:4] == (None, (2, 3, 4)), "which of them runs is not known yet"
     ready.heartbeat(running=Running(2, 2, 50))
     ready.report(2, done(2), Returned(3, False))
-    assert ready.pause()[2:] == (None, ()) and ready.core.dispatched == 0
+    assert ready.pause()[2:4] == (None, ()) and ready.core.dispatched == 0
     ready.after(60_000)
     assert ready.handed == []
 
@@ -75,7 +76,8 @@ def test_a_second_pause_changes_the_reason(ready: Any) -> None:
     ready.pause("first")
     ready.mono_ms += 10
     ready.pause("second")
-    assert ready.core.paused == Paused(ready.now.wall_ms, "second") == ready.journal.load().paused
+    assert ready.core.paused == Paused(ready.now.wall_ms, "second")
+    assert ready.journal.load().pauses == (QueuePause("", "second", ready.now.wall_ms),)
     ready.resume()
     assert ready.core.paused is None
 
@@ -85,7 +87,7 @@ def test_pause_and_resume_in_one_turn(ready: Any) -> None:
     ready.ask(Pause("a moment"))
     ready.ask(Resume())
     ready.turn()
-    assert ready.journal.load().paused is None
+    assert ready.journal.load().pauses == ()
 
 
 def test_what_has_not_begun_is_called_back(ready: Any) -> None:
@@ -148,7 +150,7 @@ def test_it_pauses_by_itself(make: Any, pause_on: str, fails: bool, loses: bool)
     assert (bench.core.paused is not None) is loses
     if loses:
         assert bench.core.paused.reason == "job 2: the worker died while running it"
-        assert bench.journal.load().paused == bench.core.paused
+        assert bench.journal.load().pauses == bench.core.pauses
 
 
 def test_a_failure_that_is_tried_again_pauses_nothing(make: Any) -> None:

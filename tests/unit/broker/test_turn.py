@@ -11,6 +11,7 @@ from zjobs.broker.core.admission import Rules
 from zjobs.broker.core.core import PREFETCH
 from zjobs.broker.core.jobs import Changes, Instant
 from zjobs.broker.core.needs import Needs
+from zjobs.broker.core.people.who import Who
 from zjobs.broker.journaling import read, take_turn, try_writing
 from zjobs.broker.retention import Keep, Retention
 from zjobs.broker.storage.api import Journal, StorageError
@@ -21,7 +22,7 @@ from zjobs.messages.dispatch import PIPE, Ended, Heartbeat, Jobs, Reports, Start
 from zjobs.messages.records import BrokerName, Paused, TaskType
 from zjobs.messages.requests.changes import Cancel, NewJob, Pause, Retry, Submit, SubmitReply
 from zjobs.messages.requests.ops import Error, Request
-from zjobs.messages.states import ErrorCode, JobState, Outcome, WorkerState
+from zjobs.messages.states import ErrorCode, JobState, Outcome, Role, WorkerState
 
 NAME = BrokerName("here", "tcp://127.0.0.1:5570", "journal")
 CLIENT = (b"client", b"")
@@ -113,6 +114,9 @@ def bench() -> Iterator[Bench]:
     made.disk.journal.release()
 
 
+ALICE = Who("alice", Role.SUBMITTER)
+
+
 def submit(key: str, count: int = 1, data: bytes | None = b"d") -> Submit:
     return Submit(key, (NewJob("x", data),) * count)
 
@@ -126,7 +130,7 @@ def test_a_turn_without_anything_asks_nothing_of_the_disk(bench: Bench) -> None:
 def test_what_a_decision_looks_up_is_named_first(bench: Bench) -> None:
     """Jobs by id, request keys with their owners; jobs that are at hand are not named again."""
     bench.turn(submit("1", 3))
-    requests = [Asked((), Retry("k", (7, 8)), "alice"), Asked((), Cancel((1, 9))), Asked((), submit("2"))]
+    requests = [Asked((), Retry("k", (7, 8)), ALICE), Asked((), Cancel((1, 9))), Asked((), submit("2"))]
     needs = bench.turns.needs(Inputs(requests), bench.now).records
     assert needs.jobs == [7, 8, 9] and needs.submits == [("alice", "k"), ("", "2")]
 

@@ -25,7 +25,7 @@ from zjobs.client import Client
 from zjobs.client.__main__ import main
 from zjobs.messages import codec, values
 from zjobs.messages.events import ALL_JOBS_TOPIC, JobEvent, Listening, ServiceEvent, job_topic
-from zjobs.messages.records import Attempt, JobStatus, Limits, Missing, Paused, TaskType, WorkerInfo
+from zjobs.messages.records import Attempt, JobStatus, Limits, Missing, Paused, QueuePause, TaskType, WorkerInfo
 from zjobs.messages.requests import ops
 from zjobs.messages.requests.changes import (
     Cancel,
@@ -315,7 +315,9 @@ class FakeBroker:
     def _pause(self, request: Pause) -> Any:
         self.paused = Paused(1_700_000_000_000, request.reason)
         running = next((n for n in self.dispatched if self.jobs[n].state is JobState.IN_PROGRESS), None)
-        return PauseReply(self.journal, self.paused, running, tuple(n for n in self.dispatched if n != running))
+        may_start = tuple(n for n in self.dispatched if n != running)
+        pauses = (QueuePause("", request.reason, self.paused.at),)
+        return PauseReply(self.journal, self.paused, running, may_start, pauses)
 
     def _resume(self, _: Resume) -> Any:
         was, self.paused = self.paused, None

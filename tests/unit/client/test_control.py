@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from zjobs.client import Client, errors
 from zjobs.client.protocol import operations
 from zjobs.messages.records import JobStatus, Limits
-from zjobs.messages.requests.changes import Cancel, Retry, Submit
+from zjobs.messages.requests.changes import Cancel, Pause, Resume, Retry, Submit
 from zjobs.messages.requests.ops import Error
 from zjobs.messages.requests.queries import List, Wait
 from zjobs.messages.states import ErrorCode, JobState
@@ -139,11 +140,24 @@ def test_a_job_of_another_journal_is_left_alone(broker: Any, client: Client) -> 
 
 
 def test_pause_and_resume(broker: Any, client: Client) -> None:
-    """pause tells the pause, resume the one it ended, or that there was none."""
+    """pause tells the pause, resume the one it lifted, or that there was none."""
     assert client.pause("lens cap").paused.reason == "lens cap" == broker.paused.reason
-    was = client.resume()
+    was = client.resume().was
     assert was is not None and was.reason == "lens cap"
-    assert client.resume() is None
+    assert client.resume(all=True).was is None
+    assert [request.all for request in broker.asked(Resume)] == [False, True]
+
+
+def test_pauses_with_an_end(broker: Any, client: Client) -> None:
+    """As a duration or a time, and not as both."""
+    until = datetime(2030, 1, 1, tzinfo=timezone.utc)
+    for given in ({"duration": "30m"}, {"duration": 1.5}, {"until": until}, {}):
+        client.pause(**given)
+    told = [(request.until_at, request.for_ms) for request in broker.asked(Pause)]
+    assert told == [(None, 1_800_000), (None, 1_500), (1_893_456_000_000, None), (None, None)]
+    for wrong in ({"duration": 5, "until": until}, {"duration": 0}, {"duration": "soon"}):
+        with pytest.raises(errors.BadRequest):
+            client.pause(**wrong)
 
 
 def test_pause_that_waits(broker: Any, client: Client) -> None:

@@ -12,7 +12,7 @@ from zjobs.broker.storage.sqlite.database import Database, damage
 from zjobs.broker.storage.sqlite.header import LOG, Kind
 from zjobs.broker.storage.sqlite.maintenance import copies
 from zjobs.broker.storage.sqlite.opening import check_content, finish, open_journal
-from zjobs.messages.records import Paused
+from zjobs.messages.records import QueuePause
 from zjobs.messages.units import Ms
 from zjobs.program import clock, lock
 
@@ -56,16 +56,16 @@ def _become_journal(database: Database, new_id: str, source: str) -> None:
         ("UPDATE journal SET id = ?", (new_id,)),
         ("DELETE FROM session", ()),
         ("DELETE FROM pause", ()),
-        ("INSERT INTO pause(at, reason) VALUES(?, ?)", paused),
+        ("INSERT INTO pause(owner, reason, since_at) VALUES('', ?, ?)", (paused.reason, paused.since_at)),
     )
 
 
-def _pause(database: Database, source: str) -> Paused:
+def _pause(database: Database, source: str) -> QueuePause:
     """Nothing may start before somebody has looked: what the backup calls queued may have run after it was made."""
     with damage(database.file):
-        before = reading.load(database).paused
-    reason = REASON.format(source) + (f". Before that: {before.reason}" if before and before.reason else "")
-    return Paused(Ms(clock.wall_ms()), reason[:1000])
+        before = [pause.reason for pause in reading.load(database).pauses if pause.reason]
+    reason = REASON.format(source) + (f". Before that: {before[0]}" if before else "")
+    return QueuePause("", reason[:1000], Ms(clock.wall_ms()))
 
 
 def _open_jobs(database: Database) -> list[str]:

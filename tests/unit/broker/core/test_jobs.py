@@ -44,6 +44,6 @@ def test_changes_are_nothing_until_something_is_put_in() -> None:
     assert not Changes()
     for name, empty in vars(Changes()).items():
         changes = Changes()
-        value = {1: 1} if isinstance(empty, dict) else [None] if name == "pauses" else [1]
+        value = {1: 1} if isinstance(empty, dict) else [()] if name == "pauses" else [1]
         setattr(changes, name, value)
         assert changes, name

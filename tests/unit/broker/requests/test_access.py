@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from zjobs.broker.requests.access import ANYBODY, Who, acting_refusal, reads, refusal, sees
+from zjobs.broker.core.people.who import ANYBODY, Who
+from zjobs.broker.requests.access import acting_refusal, reads, refusal, sees
 from zjobs.messages.records import ActingFor
 from zjobs.messages.requests.ops import OPERATIONS
 from zjobs.messages.states import ErrorCode, Role

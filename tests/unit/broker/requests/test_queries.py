@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from zjobs.broker.requests.access import ANYBODY, Who
+from zjobs.broker.core.people.who import ANYBODY, Who
 from zjobs.broker.requests.queries import PIECE_BYTES, Queries, Service, warnings
 from zjobs.messages import codec
 from zjobs.messages.dispatch import Described, Ended, Output, Progress, Running, TakeOver

@@ -6,7 +6,7 @@ from array import array
 
 from zjobs.broker.core.estimates.kinds import Kind
 from zjobs.broker.core.jobs import Changes, Counters, Job, Loaded, Printed, Session, Submitted
-from zjobs.messages.records import Attempt, Paused, TaskType
+from zjobs.messages.records import Attempt, QueuePause, TaskType
 from zjobs.messages.states import FailReason, JobState, Outcome
 from zjobs.messages.units import Ms
 
@@ -41,7 +41,7 @@ HISTORY = {"reverse": (2_000_100, 2_000_050), "swap": (5_000_000,)}
 SESSION = Session("incarnation", "session", 8, 4, 6)
 OLD_COUNTERS = Counters(4, 9, 1, 1, 0)
 COUNTERS = Counters(7, 9, 1, 1, 1)
-PAUSED = Paused(1300, "looking at it")
+PAUSED = QueuePause("", "looking at it", 1300)
 JOBS = (QUEUED, DONE, FAILED, URGENT, DELAYED, CANCELLED)
 FIRST, SECOND = Submitted("", "key", 1, 3, b"digest"), Submitted("", "second", 4, 3, b"2")
 LOADED = Loaded(
@@ -56,13 +56,13 @@ LOADED = Loaded(
     {7: QUEUED},
     SESSION,
     TYPES,
-    PAUSED,
+    (PAUSED,),
     {},
     schemas=frozenset({DIGEST}),
     kinds=(Kind("reverse"), Kind("reverse", Ms(700)), Kind("swap")),
     history=HISTORY,
 )
-EMPTY = Loaded("the journal", Counters(1), {}, [], {}, None, None, None, {})
+EMPTY = Loaded("the journal", Counters(1), {}, [], {}, None, None, (), {})
 
 
 def changes(**fields: object) -> Changes:
@@ -81,7 +81,7 @@ def everything() -> Changes:
         data=[(1, b"abc")],
         data_copies=[(4, 1)],
         outputs=[Printed(6, 1, 0, b"printed")],
-        pauses=[Paused(1200, "before"), None, PAUSED],
+        pauses=[(QueuePause("", "before", 1200),), (), (PAUSED,)],
         results=[(2, b"0123456789")],
         attempts=[(1, attempt) for attempt in ATTEMPTS],
         submitted={each[:2]: each for each in (FIRST, SECOND)},

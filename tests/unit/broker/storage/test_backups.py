@@ -26,7 +26,7 @@ from zjobs.broker.storage.sqlite.journal import SqliteJournal
 from zjobs.broker.storage.sqlite.maintenance import backup, check, restore
 from zjobs.broker.storage.sqlite.opening import open_journal
 from zjobs.messages.dispatch import Heartbeat
-from zjobs.messages.records import BrokerName, Paused, TaskType
+from zjobs.messages.records import BrokerName, QueuePause, TaskType
 from zjobs.messages.states import FailReason, JobState
 from zjobs.program import lock
 
@@ -208,7 +208,7 @@ def test_a_restored_journal_is_another_one(backed_up: Path, capsys: pytest.Captu
     journal = open_journal(str(fresh), "x")
     loaded = reading.load(journal)
     assert journal.journal_id not in ("old", "x") and said[0].split()[3] == journal.journal_id
-    assert loaded.session is None and loaded.paused is not None and str(backed_up) in loaded.paused.reason
+    assert loaded.session is None and str(backed_up) in loaded.pauses[0].reason and loaded.pauses[0].until_at is None
     assert kind_of(str(backed_up)) is Kind.BACKUP
 
 
@@ -337,7 +337,7 @@ def test_a_restore_cut_off_at_any_move_never_leaves_no_journal(
 def test_an_earlier_pause_is_told_with_the_new_one(path: Path) -> None:
     """Its reason may still hold."""
     paused = Changes()
-    paused.pauses = [Paused(5, "the lamp is broken")]
+    paused.pauses = [(QueuePause("ann", "the lamp is broken", 5, 9),)]
     journal = claimed(path)
     journal.commit(paused)
     journal.release()
@@ -345,7 +345,8 @@ def test_an_earlier_pause_is_told_with_the_new_one(path: Path) -> None:
     backup.backup(str(path), target, None)
     restore.restore(target, fresh)
     loaded = reading.load(open_journal(fresh, "x"))
-    assert loaded.paused is not None and loaded.paused.reason.endswith("Before that: the lamp is broken")
+    assert [pause.owner for pause in loaded.pauses] == [""]
+    assert loaded.pauses[0].reason.endswith("Before that: the lamp is broken")
 
 
 # --- damage and read-only places ------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ from zjobs.broker.storage.api import Claimed, Journal, NotOwner, StorageError
 from zjobs.broker.storage.sqlite import opening
 from zjobs.broker.storage.sqlite.database import MEMORY, Database
 from zjobs.broker.storage.sqlite.journal import SqliteJournal
-from zjobs.messages.records import Paused
+from zjobs.messages.records import QueuePause
 from zjobs.messages.states import JobState
 
 STEPS = ("an insert", "an update", "the commit")
@@ -282,11 +282,20 @@ def test_the_service_of_a_journal_is_kept(storage: Memory, full: SqliteJournal) 
     assert storage.claimed().load().service == Service(5, 6)
 
 
+def test_pauses_are_kept_in_their_order(storage: Memory, full: SqliteJournal) -> None:
+    """With owner and end; the clock may have been set between them."""
+    ann = QueuePause("ann", "by hand", 900, 5000)
+    pauses = (ann, QueuePause("", "a failure", 700), ann._replace(since_at=800))
+    full.commit(changes(pauses=[pauses]))
+    storage.crash(full)
+    assert storage.claimed().load().pauses == pauses
+
+
 def test_a_resumed_journal_is_not_paused(storage: Memory, full: SqliteJournal) -> None:
     """Of several in one turn the last one holds."""
-    full.commit(changes(pauses=[Paused(1, "again"), None]))
+    full.commit(changes(pauses=[(QueuePause("", "again", 1),), ()]))
     storage.crash(full)
-    assert storage.claimed().load().paused is None
+    assert storage.claimed().load().pauses == ()
 
 
 def test_deliveries_are_settled_before_new_ones_are_noted(storage: Memory, full: SqliteJournal) -> None:

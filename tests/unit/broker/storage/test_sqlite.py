@@ -496,7 +496,7 @@ def test_a_journal_of_format_1_still_means_the_same(path: Path) -> None:
     shutil.copy(SAMPLES / "format_1.db", path)
     journal = claimed(path)
     ready = {0: (array("q", [1]), bytearray([1]))}
-    expected = Loaded("sample", OLD_COUNTERS, ready, [], {7: QUEUED}, SESSION, OLD_TYPES, None, {})
+    expected = Loaded("sample", OLD_COUNTERS, ready, [], {7: QUEUED}, SESSION, OLD_TYPES, (), {})
     assert journal.load() == expected._replace(kinds=(Kind("reverse"),))
     result = ResultNeed(2, 0, 99)
     found = journal.read(Needs([1, 2, 3], [("", "key")], [1], (), [result], (), [1]))
@@ -504,8 +504,8 @@ def test_a_journal_of_format_1_still_means_the_same(path: Path) -> None:
     assert found.data == {1: b"abc"} and found.results[result] == (10, b"0123456789")
     assert found.details[1].attempts == ATTEMPTS
     one = {4: URGENT}
-    pieces = [Printed(2, 1, 0, b"x")]
-    journal.commit(changes(added=one, changed=one, data_copies=[(4, 1)], pauses=[PAUSED], outputs=pieces, types=TYPES))
+    more = {"outputs": [Printed(2, 1, 0, b"x")], "pauses": [(PAUSED,)]}
+    journal.commit(changes(added=one, changed=one, data_copies=[(4, 1)], types=TYPES, **more))
     assert journal.read(Needs(jobs=[4])).jobs == one and journal.load().types == TYPES
     journal.release()
 

@@ -106,6 +106,10 @@ WRONG = [
     (["pause", "a", "b"], "REASON is one argument; quote it: zclient pause 'a b'"),
     (["pause", "--max-wait", "soon"], "--max-wait: 'soon' is not a duration"),
     (["resume", "now"], "too many words: now"),
+    (["pause", "a", "--reason", "b"], "REASON and --reason are the same; give one of them"),
+    (["pause", "--for", "5m", "--until", "15:00"], "--for and --until exclude each other"),
+    (["pause", "--until", "noon"], "--until: 'noon' is not a time such as 15:00"),
+    (["pause", "--for", "soon"], "--for: 'soon' is not a duration"),
     (["list", "--limit", "0"], "--limit: '0' is not a whole number from 1"),
     (["list", "--before", "x"], "--before: 'x' is not a job id"),
     (

@@ -1,0 +1,18 @@
+"""Who asks for something."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from zjobs.messages.states import Role
+
+
+class Who(NamedTuple):
+    """Name and role of whoever sent a request. `acts_for`: they may send requests on behalf of others."""
+
+    name: str
+    role: Role
+    acts_for: bool = False
+
+
+ANYBODY = Who("", Role.OPERATOR, acts_for=True)  # where the broker has no keys

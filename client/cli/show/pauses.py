@@ -1,0 +1,50 @@
+"""The pauses of a queue, as lines for people. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zjobs.client.cli.show.text import moment, printable
+from zjobs.messages.records import Paused, QueuePause
+from zjobs.messages.requests.changes import PauseReply, ResumeReply
+
+
+def paused_lines(paused: Paused | None, pauses: Sequence[QueuePause]) -> list[str]:
+    """Return a line for each pause in force. `paused`: the oldest, all that is known where `pauses` is empty."""
+    return [f"paused{_details(pause)}" for pause in _all(paused, pauses)]
+
+
+def since_when(paused: Paused | None, pauses: Sequence[QueuePause]) -> str:
+    """Return the same with the times at which they began, in one line."""
+    return "; ".join(f"since {moment(pause.since_at)}{_details(pause)}" for pause in _all(paused, pauses))
+
+
+def resumed_lines(reply: ResumeReply, program: str) -> list[str]:
+    """Return what became of the pauses: the queue runs, or who still has paused it."""
+    if not reply.pauses:
+        return ["resumed" if reply.was else "it was not paused"]
+    lifted = [f"lifted {len(reply.lifted)} of your pauses"] if reply.lifted else []
+    still = [f"still {line}" for line in paused_lines(None, reply.pauses)]
+    return [*lifted, *still, f"operators lift all with {program} resume --all"]
+
+
+def going_on_lines(reply: PauseReply) -> list[str]:
+    """What still runs or may start though the queue is paused."""
+    lines = [] if reply.running is None else [f"job {reply.running} is running and goes on"]
+    if len(reply.may_start) == 1:
+        lines.append(f"job {reply.may_start[0]} may still start: the worker has it")
+    elif reply.may_start:
+        first, last = min(reply.may_start), max(reply.may_start)
+        lines.append(f"{len(reply.may_start)} jobs ({first} to {last}) may still start: the worker has them")
+    return lines
+
+
+def _all(paused: Paused | None, pauses: Sequence[QueuePause]) -> Sequence[QueuePause]:
+    return pauses if pauses or paused is None else [QueuePause("", paused.reason, paused.at)]
+
+
+def _details(pause: QueuePause) -> str:
+    """By whom, until when, and why."""
+    who = f" by {printable(pause.owner)}" if pause.owner else ""
+    until = "" if pause.until_at is None else f" until {moment(pause.until_at)}"
+    return f"{who}{until}" + (f": {printable(pause.reason)}" if pause.reason else "")

@@ -1,0 +1,25 @@
+"""Times of day and dates on a command line."""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+
+
+def time_to_come(text: str, now: datetime) -> datetime:
+    """The next `15:00` after `now`, or a date such as `2026-11-28 15:00`, by the local clock unless it says otherwise.
+
+    Raises ValueError with a sentence.
+    """
+    words = text.strip()
+    try:
+        if "-" in words:
+            told = datetime.fromisoformat(words).astimezone()
+        else:
+            told = datetime.combine(now.date(), time.fromisoformat(words)).astimezone()
+            if told <= now:
+                told = datetime.combine(now.date() + timedelta(days=1), time.fromisoformat(words)).astimezone()
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text!r} is not a time such as 15:00 or '2026-11-28 15:00'") from None
+    if told <= now:
+        raise ValueError(f"{text!r} is over")
+    return told

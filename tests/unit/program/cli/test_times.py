@@ -1,0 +1,46 @@
+"""Times of day and dates, as people write them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from zjobs.program.cli.times import time_to_come
+
+NOW = datetime(2026, 11, 28, 14, 30).astimezone()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("15:00", datetime(2026, 11, 28, 15)),
+        ("14:30", datetime(2026, 11, 29, 14, 30)),
+        (" 09:05:30 ", datetime(2026, 11, 29, 9, 5, 30)),
+        ("2026-12-01 08:00", datetime(2026, 12, 1, 8)),
+        ("2026-12-01T08:00", datetime(2026, 12, 1, 8)),
+    ],
+)
+def test_the_next_such_time(text: str, told: datetime) -> None:
+    """By the local clock; of a time of day without a date, the next one."""
+    assert time_to_come(text, NOW) == told.astimezone()
+
+
+def test_a_time_that_names_its_zone() -> None:
+    """Wherever one is."""
+    assert time_to_come("2026-12-01 08:00+02:00", NOW).utcoffset() is not None
+    difference = time_to_come("2026-12-01 08:00+00:00", NOW) - time_to_come("2026-12-01 08:00+02:00", NOW)
+    assert difference == timedelta(hours=2)
+
+
+@pytest.mark.parametrize("text", ["", "noon", "25:00", "2026-13-01 08:00", "2026-11-31", "15.00", "9999999-01-01"])
+def test_what_is_no_time(text: str) -> None:
+    """A sentence with an example."""
+    with pytest.raises(ValueError, match="is not a time such as 15:00"):
+        time_to_come(text, NOW)
+
+
+def test_a_date_that_is_over() -> None:
+    """It is not taken for another year's."""
+    with pytest.raises(ValueError, match="is over"):
+        time_to_come("2026-11-28 14:30", NOW)
