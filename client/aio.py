@@ -23,7 +23,7 @@ from zjobs.client.protocol.job import NO_DATA, Duration, ids_of, job_like, named
 from zjobs.client.protocol.schemas import Schemas
 from zjobs.client.protocol.waiting import Ends
 from zjobs.client.settings import PATIENCE_S
-from zjobs.messages.records import JobStatus
+from zjobs.messages.records import AuditEntry, JobStatus
 from zjobs.messages.requests.changes import (
     CancelReply,
     ForgetReply,
@@ -207,6 +207,13 @@ class AsyncClient(AsyncFlowRunner):
             for job in await self._run(pages.next()):
                 yield job
 
+    async def audit(self, limit: int | None = None, since: datetime | None = None) -> AsyncIterator[AuditEntry]:
+        """Who changed what by hand, newest first, for `async for`; see `Client.audit`."""
+        pages = operations.AuditPages(self, limit, since)
+        while pages.more:
+            for entry in await self._run(pages.next()):
+                yield entry
+
     # --- pass on -------------------------------------------------------------------------------------------
 
     async def ask(self, request: Any, *, timeout: float | None = None) -> Any:
@@ -239,7 +246,7 @@ class AsyncClient(AsyncFlowRunner):
         timeout: float | None = None,
     ) -> PauseReply:
         """Nothing new starts until `resume`, or the time is over; see `Client.pause`."""
-        reply = await self._ask(operations.pause(reason, duration, until), PauseReply)
+        reply = await self._ask(operations.pause(self, reason, duration, until), PauseReply)
         if wait:
             await self.wait_until_idle(timeout)
         return reply
@@ -250,7 +257,7 @@ class AsyncClient(AsyncFlowRunner):
 
     async def resume(self, *, all: bool = False) -> ResumeReply:
         """Lifts one's own pauses, with `all` everybody's; see `Client.resume`."""
-        return await self._ask(Resume(all), ResumeReply)
+        return await self._ask(Resume(all, self.submitter), ResumeReply)
 
     # --- wait ----------------------------------------------------------------------------------------------
 

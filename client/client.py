@@ -21,7 +21,7 @@ from zjobs.client.protocol.job import NO_DATA, Duration, ids_of, job_like, named
 from zjobs.client.protocol.schemas import Schemas
 from zjobs.client.protocol.waiting import Ends
 from zjobs.client.settings import PATIENCE_S
-from zjobs.messages.records import JobStatus
+from zjobs.messages.records import AuditEntry, JobStatus
 from zjobs.messages.requests.changes import (
     CancelReply,
     ForgetReply,
@@ -273,6 +273,15 @@ class Client(FlowRunner):
         while pages.more:
             yield from self._run(pages.next())
 
+    def audit(self, limit: int | None = None, since: datetime | None = None) -> Iterator[AuditEntry]:
+        """Iterate over who changed what by hand, newest first: at most `limit` entries, none older than `since`.
+
+        A submitter gets what it did itself. Pages are fetched as they are needed.
+        """
+        pages = operations.AuditPages(self, limit, since)
+        while pages.more:
+            yield from self._run(pages.next())
+
     # --- control -------------------------------------------------------------------------------------------
 
     def cancel(self, ids: Sequence[int]) -> CancelReply:
@@ -303,7 +312,7 @@ class Client(FlowRunner):
         the next moments. wait: return only when none of them runs or can start, so that it is safe to touch the
         instrument. Raises what `wait_until_idle` raises; the pause stays in force.
         """
-        reply = self._ask(operations.pause(reason, duration, until), PauseReply)
+        reply = self._ask(operations.pause(self, reason, duration, until), PauseReply)
         if wait:
             self.wait_until_idle(timeout)
         return reply
@@ -322,7 +331,7 @@ class Client(FlowRunner):
 
         The reply has those that were `lifted`, and the `pauses` that are still in force: without any, the queue runs.
         """
-        return self._ask(Resume(all), ResumeReply)
+        return self._ask(Resume(all, self.submitter), ResumeReply)
 
     # --- wait ----------------------------------------------------------------------------------------------
 

@@ -175,6 +175,20 @@ class QueuePause(NamedTuple):
     until_at: Milliseconds | None = None
 
 
+class AuditEntry(NamedTuple):
+    """Who did what by hand. `who`: proven by a key if `proven`, else what the client said. `via`: the key that acted
+    for them. `jobs`: ids, as `3-7 9`."""
+
+    number: Number
+    at: Milliseconds
+    op: ShortText
+    who: ShortText
+    proven: bool
+    via: ShortText = ""
+    jobs: Text = ""
+    text: Text = ""
+
+
 class WorkerInfo(NamedTuple):
     """What the broker knows of its worker. `warning`: a sentence on what keeps it from running jobs, if anything."""
 

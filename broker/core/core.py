@@ -18,7 +18,7 @@ loaded anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from zjobs.broker.core import admission, lifecycle
@@ -36,7 +36,7 @@ from zjobs.broker.core.jobs import (
     next_state,
 )
 from zjobs.broker.core.needs import Needs, Read
-from zjobs.broker.core.people import pauses
+from zjobs.broker.core.people import audit, pauses
 from zjobs.broker.core.people.who import ANYBODY, Who
 from zjobs.broker.core.queue_changes import QueueChanges
 from zjobs.broker.core.schemas import Schemas
@@ -61,6 +61,7 @@ from zjobs.messages.units import JobId, Ms
 
 PREFETCH = 256
 DISPATCHED_TOGETHER = 16
+ByHand = Cancel | Retry | Forget | Pause | Resume
 NIL = b"\xc0"  # msgpack: nothing
 
 
@@ -147,6 +148,8 @@ class Core(QueueChanges):
         answer = answer or self._admission.refuse_retry(jobs, self.types, self.unended, owner)
         if answer is None:
             answer = self._give_ids(owner, request, jobs)
+            copies = audit.ranges(range(answer.first_id, answer.first_id + answer.count))
+            self._audit(request, who, request.ids, now, f"as {copies}")
             for job_id, old in zip(answer.ids, jobs):
                 self._effects.changes.data_copies.append((job_id, old.id))
                 job = admission.retried_job(job_id, old, owner, request.submitter, now.wall_ms)
@@ -159,9 +162,11 @@ class Core(QueueChanges):
     def cancel(self, request: Cancel, reply_to: Envelope, now: Instant, who: Who = ANYBODY) -> None:
         """End jobs: at once where they are not in flight, else by telling the worker. Others stay as they are.
         What became of them is told when all are committed."""
+        ended: list[int] = []
         for job in map(self._jobs.get, request.ids):
             if job is None or job.state.final or job.cancelling:
                 continue
+            ended.append(job.id)
             delivery = self._dispatch.in_flight.delivery_of(job.id)
             if delivery is None:
                 self._leave_place(job)
@@ -169,6 +174,8 @@ class Core(QueueChanges):
             else:
                 self._write(job._replace(cancelling=True))
                 self._dispatch.cancel(delivery)
+        if ended:
+            self._audit(request, who, ended, now)
 
     def pause(self, request: Pause, reply_to: Envelope, now: Instant, who: Who = ANYBODY) -> None:
         """Nothing new starts until `resume`, but what is in flight: the reply names it."""
@@ -177,6 +184,7 @@ class Core(QueueChanges):
             return
         self._pauses.replace(who.name, request.reason, pauses.duration_ms(request, now), now)
         self._pauses_changed()
+        self._audit(request, who, (), now, pauses.told_by(self.pauses[-1]))
         paused = Paused(now.wall_ms, request.reason)
         running = self._dispatch.running_id
         may_start = tuple(job_id for job_id in self._dispatch.in_flight.ids if job_id != running)
@@ -190,6 +198,7 @@ class Core(QueueChanges):
         lifted = self._pauses.lift(partial(pauses.lifts, request, who), now)
         if lifted:
             self._pauses_changed()
+            self._audit(request, who, (), now, "; ".join(map(pauses.told_by, lifted)))
         was = Paused(lifted[0].since_at, lifted[0].reason) if lifted else None
         self._reply(reply_to, ResumeReply(self.journal, was, lifted, self.pauses))
 
@@ -206,7 +215,14 @@ class Core(QueueChanges):
                 kept.append(job_id)
             else:
                 forgotten.append(job_id)
+        if forgotten:
+            self._audit(request, who, forgotten, now)
         self._reply(reply_to, ForgetReply(self.journal, tuple(forgotten), tuple(kept), tuple(missing)))
+
+    def _audit(self, request: ByHand, who: Who, ids: Sequence[int], now: Instant, text: str = "") -> None:
+        """Adds to the audit trail what a request has changed."""
+        op = OPERATION_OF[type(request)].name
+        self._effects.changes.audit.append(audit.entry(op, who, request.submitter, ids, text, now.wall_ms))
 
     # --- the worker ------------------------------------------------------------------------------------------------
 

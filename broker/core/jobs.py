@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from zjobs.broker.core.estimates.kinds import Kind
 from zjobs.messages.dispatch import PipeMessage
-from zjobs.messages.records import Attempt, QueuePause, TaskType
+from zjobs.messages.records import Attempt, AuditEntry, QueuePause, TaskType
 from zjobs.messages.requests.ops import Reply
 from zjobs.messages.states import FailReason, JobState
 from zjobs.messages.units import DeliveryNumber, JobId, Ms
@@ -210,6 +210,7 @@ class Changes:
         self.types: dict[str, TaskType] | None = None
         self.history: dict[str, tuple[int, ...]] = {}  # the last runs of types that ran; without any, they are dropped
         self.schemas: dict[str, bytes | None] = {}  # by digest; None: it is dropped
+        self.audit: list[AuditEntry] = []
         self.pauses: list[tuple[QueuePause, ...]] = []  # all that are in force; the last one holds
         self.counters: Counters | None = None
         self.service: Service | None = None

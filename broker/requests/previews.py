@@ -6,7 +6,8 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from zjobs.broker.core.jobs import Job
 from zjobs.broker.core.needs import DataNeed, Needs
-from zjobs.broker.requests.access import Who, reads
+from zjobs.broker.core.people.who import Who
+from zjobs.broker.requests.access import reads
 from zjobs.broker.storage.api import Journal
 from zjobs.messages.records import DataPreview, JobStatus
 from zjobs.messages.units import JobId

@@ -30,10 +30,13 @@ from zjobs.broker.requests.filters import fits
 from zjobs.broker.requests.job_status import job_status, with_comment
 from zjobs.broker.requests.previews import previewed
 from zjobs.broker.storage.api import Journal
+from zjobs.messages.fields import MAX_ID
 from zjobs.messages.records import JobStatus, Limits, Missing, WholeResult
 from zjobs.messages.requests.changes import Cancel, CancelReply, Forget, ForgetReply
 from zjobs.messages.requests.ops import OPERATION_OF, Error, Reply, Request
 from zjobs.messages.requests.queries import (
+    Audit,
+    AuditReply,
     Backup,
     Data,
     DataReply,
@@ -60,7 +63,7 @@ from zjobs.messages.requests.queries import (
     Wait,
     WaitReply,
 )
-from zjobs.messages.states import ErrorCode, JobState
+from zjobs.messages.states import ErrorCode, JobState, Role
 from zjobs.messages.units import JobId, Ms
 from zjobs.program.version import VERSION
 
@@ -269,6 +272,13 @@ class Queries(NamedTuple):
             job.output_file if whole else None,
             job.left_behind,
         )
+
+    def audit(self, request: Audit) -> AuditReply:
+        """Return a page of the audit trail. A submitter is told what it did itself."""
+        who = self.who.name if self.who.role is Role.SUBMITTER else None
+        entries = self.journal.audit(request.before or MAX_ID, request.since_at, who, request.limit)
+        before = entries[-1].number if len(entries) == request.limit else None
+        return AuditReply(self.core.journal, tuple(entries), before)
 
     def types(self, request: Types) -> TypesReply:
         """Return the task types that a worker announced last, by name."""

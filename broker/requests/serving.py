@@ -228,7 +228,7 @@ class Server:
             raise Refused(ErrorCode.NOT_PERMITTED, "this key was revoked; ask the operator of the broker for a new one")
         if sender.acting_for is not None:
             _refuse(acting_refusal(who, sender.acting_for))
-            who = Who(*sender.acting_for)
+            who = Who(*sender.acting_for, via=who.name)
         if who is ANYBODY:
             return who
         _refuse(refusal(OPERATION_OF[type(request)], (), who, self.owner_of))

@@ -11,6 +11,7 @@ from typing import Protocol
 from zjobs.broker.core.jobs import Changes, Job, Loaded
 from zjobs.broker.core.needs import Found, Needs
 from zjobs.broker.credentials import Credentials
+from zjobs.messages.records import AuditEntry
 from zjobs.messages.states import JobState
 from zjobs.messages.units import JobId
 
@@ -144,6 +145,11 @@ class Journal(Protocol):
 
         For the rare states, failed and cancelled, these jobs alone; for others those of all states may come.
         """
+        ...
+
+    def audit(self, below: int, since_at: int, who: str | None, most: int) -> list[AuditEntry]:
+        """At most `most` entries of the audit trail with numbers below `below`, newest first, none older than
+        `since_at`. `who`: only theirs; None: everybody's."""
         ...
 
     def ended(self, after: JobId, most: int) -> tuple[list[Job], JobId]:

@@ -38,6 +38,7 @@ RUN_BY = {
     "forget": ("control", "forget"),
     "pause": ("control", "pause"),
     "resume": ("control", "resume"),
+    "audit": ("query", "audit"),
     "types": ("query", "types"),
     "info": ("query", "info"),
 }

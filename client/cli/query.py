@@ -1,8 +1,9 @@
-"""The commands of zclient that ask: status, data, show, types, info."""
+"""The commands of zclient that ask: status, data, show, audit, types, info."""
 
 from __future__ import annotations
 
 import time
+from datetime import datetime, timedelta
 
 from zjobs.client.cli import exit_codes
 from zjobs.client.cli.call import Call, job_id_of, print_value, say_missing
@@ -118,3 +119,12 @@ def _running(call: Call, job_id: int | None) -> JobStatus | None:
     except NotPermitted:
         return None
     return next(iter(jobs), None)
+
+
+def audit(call: Call) -> int:
+    """Runs `zclient audit`."""
+    ago = call.args["--since"]
+    since = None if ago is None else datetime.now().astimezone() - timedelta(seconds=ago)
+    for entry in call.client.audit(call.args["--limit"], since):
+        call.output.line(format.audit_line(entry), entry)
+    return exit_codes.DONE

@@ -220,6 +220,14 @@ your own that would end earlier.""",
 again if nobody else has paused the queue.""",
     ),
     Command(
+        "audit",
+        "",
+        "show who changed what by hand",
+        """\
+Show who cancelled, retried, forgot, paused and resumed what, the newest first. A
+submitter sees what it did itself. Who has no key is shown as unverified.""",
+    ),
+    Command(
         "types",
         "[TYPE]",
         "list the job types, and what they take",
@@ -331,6 +339,15 @@ OPTIONS = (
     Option("--reason", "REASON", "why, as REASON", ("pause",)),
     Option("--yes", "", "do not ask", CHANGING, short="-y"),
     Option("--limit", "N", "show at most N jobs", ("list",), partial(integer, low=1, high=MOST_ROWS), default="20"),
+    Option(
+        "--limit",
+        "N",
+        "show at most N entries",
+        ("audit",),
+        partial(integer, low=1, high=MOST_ROWS),
+        default="20",
+    ),
+    Option("--since", "DURATION", "only what was done since, such as 1d", ("audit",), duration),
     Option("--before", "ID", "only jobs with smaller ids; continues an earlier list", ("list",), job_id),
     Option("--output", "FILE", "write it to FILE: bytes and text unchanged", ("result", "data"), short="-o"),
     Option("--wait", "", "wait until the job has finished", ("result",)),

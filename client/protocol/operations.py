@@ -14,9 +14,11 @@ from zjobs.client.protocol.actions import Ask, Flow, Sleep
 from zjobs.client.protocol.job import NO_DATA, Duration, JobHandle, ended_without_result, gone, milliseconds
 from zjobs.client.settings import Settings
 from zjobs.messages import values
-from zjobs.messages.records import JobStatus
+from zjobs.messages.records import AuditEntry, JobStatus
 from zjobs.messages.requests.changes import Cancel, CancelReply, Forget, ForgetReply, Pause
 from zjobs.messages.requests.queries import (
+    Audit,
+    AuditReply,
     Data,
     DataReply,
     List,
@@ -40,6 +42,7 @@ STATUS_IDS = 1000
 # The protocol's bounds for one request.
 IDS_A_REQUEST = 10_000
 JOBS_A_PAGE = 1_000
+ENTRIES_A_PAGE = 100
 
 # How often it is asked whether the worker has nothing any more: of a job that it gives back, no event tells.
 FIRST_LOOK_S = 0.01
@@ -194,6 +197,27 @@ class Pages:
         return page.jobs
 
 
+class AuditPages:
+    """Entries of the audit trail in pages, newest first."""
+
+    def __init__(self, to: Settings, limit: int | None, since: datetime | None) -> None:
+        self._to = to
+        self._wanted = Audit(since_at=Ms(0) if since is None else _wall_ms(since))
+        self._left = float("inf") if limit is None else limit
+        self._journal: str | None = None
+        self.more = self._left > 0
+
+    def next(self) -> Flow[tuple[AuditEntry, ...]]:
+        """The next page, which may be empty; `more` tells whether another follows."""
+        page: AuditReply = yield Ask(self._wanted._replace(limit=int(min(self._left, ENTRIES_A_PAGE))), AuditReply)
+        self._to.check_journal(page.journal, self._journal)
+        self._journal = page.journal
+        self._left -= len(page.entries)
+        self._wanted = self._wanted._replace(before=page.before)
+        self.more = self._left > 0 and page.before is not None
+        return page.entries
+
+
 def first_jobs(to: Settings, limit: int) -> Flow[list[JobStatus]]:
     """The newest `limit` jobs."""
     pages = Pages(to, List(), limit)
@@ -236,12 +260,16 @@ def forget(to: Settings, ids: Sequence[int]) -> Flow[ForgetReply]:
     return ForgetReply(replies[0].journal, forgotten, kept, tuple(one for reply in replies for one in reply.missing))
 
 
-def pause(reason: str, duration: Duration | None, until: datetime | None) -> Pause:
+def pause(to: Settings, reason: str, duration: Duration | None, until: datetime | None) -> Pause:
     """Return the request for a pause. Raises BadRequest."""
     if duration is not None and until is not None:
         raise errors.BadRequest("a pause has a duration or ends at a time; give one of them")
     for_ms = None if duration is None else milliseconds("duration", duration, 1)
-    return Pause(reason, None if until is None else Ms(int(until.timestamp() * 1000)), for_ms)
+    return Pause(reason, None if until is None else _wall_ms(until), for_ms, to.submitter)
+
+
+def _wall_ms(at: datetime) -> Ms:
+    return Ms(int(at.timestamp() * 1000))
 
 
 def wait_until_idle(to: Settings, timeout: float | None) -> Flow[None]:
@@ -275,7 +303,7 @@ def _in_parts(to: Settings, request: type, kind: type, ids: Sequence[int]) -> Fl
     """The replies to a request for many ids."""
     replies: list[Any] = []
     for part in _parts(ids, IDS_A_REQUEST):
-        reply = yield Ask(request(tuple(map(JobId, part))), kind)
+        reply = yield Ask(request(tuple(map(JobId, part)), to.submitter), kind)
         replies.append(reply)
         to.check_journal(reply.journal, replies[0].journal)
     return replies

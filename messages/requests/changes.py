@@ -65,9 +65,10 @@ class SubmitReply(NamedTuple):
 
 
 class Cancel(NamedTuple):
-    """Cancel jobs. A running job ends soon after the reply."""
+    """Cancel jobs. A running job ends soon after the reply. `submitter`: as in `Submit`."""
 
     ids: SomeIds
+    submitter: Submitter = ""
 
 
 class CancelReply(NamedTuple):
@@ -100,12 +101,14 @@ class Pause(NamedTuple):
     reason: Reason = ""
     until_at: Milliseconds | None = None
     for_ms: TimeLimitMs | None = None
+    submitter: Submitter = ""
 
 
 class Resume(NamedTuple):
     """Lift one's own pauses; an operator lifts those of nobody, too, and with `all` everybody's."""
 
     all: bool = False
+    submitter: Submitter = ""
 
 
 class PauseReply(NamedTuple):
@@ -130,9 +133,10 @@ class ResumeReply(NamedTuple):
 
 
 class Forget(NamedTuple):
-    """Drop ended jobs with their data, results and output."""
+    """Drop ended jobs with their data, results and output. `submitter`: as in `Submit`."""
 
     ids: SomeIds
+    submitter: Submitter = ""
 
 
 class ForgetReply(NamedTuple):

@@ -90,6 +90,7 @@ OPERATIONS = (
     Operation("types", queries.Types, queries.TypesReply, Role.VIEWER),
     Operation("schema", queries.Schema, queries.SchemaReply, Role.VIEWER),
     Operation("info", queries.Info, queries.InfoReply, Role.VIEWER),
+    Operation("audit", queries.Audit, queries.AuditReply, Role.SUBMITTER),
     Operation("backup", queries.Backup, queries.BackupReply, Role.OPERATOR),
 )
 
@@ -116,6 +117,7 @@ Request = Union[
     queries.Types,
     queries.Schema,
     queries.Info,
+    queries.Audit,
     queries.Backup,
 ]
 
@@ -138,6 +140,7 @@ Reply = Union[
     queries.TypesReply,
     queries.SchemaReply,
     queries.InfoReply,
+    queries.AuditReply,
     queries.BackupReply,
     Error,
 ]

@@ -14,6 +14,7 @@ from zjobs.messages.fields import (
     Number,
     Page,
     PageOrNone,
+    Positive,
     SchemaDigest,
     ShortText,
     Submitter,
@@ -23,6 +24,7 @@ from zjobs.messages.fields import (
 )
 from zjobs.messages.records import (
     Attempt,
+    AuditEntry,
     JobStatus,
     Limits,
     Missing,
@@ -274,6 +276,22 @@ class InfoReply(NamedTuple):
     limits: Limits
     warnings: tuple[Text, ...] = ()
     pauses: tuple[QueuePause, ...] = ()
+
+
+class Audit(NamedTuple):
+    """Who changed what by hand? The newest first, with numbers below `before`, not older than `since_at`."""
+
+    limit: Page = 100
+    before: Positive | None = None
+    since_at: Milliseconds = Ms(0)
+
+
+class AuditReply(NamedTuple):
+    """A page of entries. `before`: request the next page with it; None: this is the last."""
+
+    journal: ShortText
+    entries: tuple[AuditEntry, ...]
+    before: Positive | None
 
 
 class Backup(NamedTuple):

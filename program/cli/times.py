@@ -14,6 +14,8 @@ def time_to_come(text: str, now: datetime) -> datetime:
     try:
         if "-" in words:
             told = datetime.fromisoformat(words).astimezone()
+        elif ":" not in words:  # later versions of Python take 15 and 15.00 for times
+            raise ValueError
         else:
             told = datetime.combine(now.date(), time.fromisoformat(words)).astimezone()
             if told <= now:

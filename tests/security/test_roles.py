@@ -57,6 +57,7 @@ TABLE = {
     "types": Row(YES, YES, YES, YES, YES),
     "schema": Row(YES, YES, YES, YES, YES, lambda job_id: {"type": "reverse"}),
     "info": Row(YES, YES, YES, YES, YES),
+    "audit": Row(NO, YES, YES, YES, YES),
     "backup": Row(NO, NO, NO, NO, YES, lambda job_id: {"name": "x", "pause_ms": 0}),
     "forget": Row(NO, YES, NO, NO, YES, by_ids),
 }
@@ -103,6 +104,18 @@ def test_every_request_for_every_role(role: str, name: str, people: Any, ask: As
             named = [each.value for each in Role if each.value in reply["message"].partition("the role ")[2]]
             does = {"operator": row.operator, "member": row.own or row.member, "submitter": row.own}
             assert named and all(does[each] for each in named), (op, reply)
+
+
+def test_the_audit_trail_by_role(people: Any) -> None:
+    """A submitter is told what it did itself, a member and an operator everything; whoever acted is named."""
+    people.client("alice").forget([people.jobs["alice"].id])
+    people.client("gate").acting_for("bob", "submitter").forget([people.jobs["bob"].id])
+    people.client("boss").pause("lamp", duration=60)
+    told = {name: [(each.who, each.via, each.op) for each in people.client(name).audit()] for name in ("bob", "mia")}
+    forgot = ("bob", "gate", "forget")
+    assert told["bob"] == [forgot] and told["mia"] == [("boss", "", "pause"), forgot, ("alice", "", "forget")]
+    with pytest.raises(errors.NotPermitted):
+        list(people.client("eve").audit())
 
 
 def test_only_a_marked_key_acts_for_others(people: Any, ask: Ask) -> None:

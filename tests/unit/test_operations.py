@@ -12,7 +12,7 @@ from zjobs.broker.requests.queries import Queries
 from zjobs.messages.requests.ops import OPERATIONS, REPLIES, REQUESTS, Changes, Error, Operation, Reply, Request
 from zjobs.messages.states import Role
 
-CHANGE = ["self", "request", "reply_to", "now", "owner"]
+CHANGE = ["self", "request", "reply_to", "now", "who"]
 
 
 def changed_by_core() -> set[str]:
@@ -55,4 +55,4 @@ def test_an_entry_names_fields_that_its_request_has(operation: Operation) -> Non
 def test_roles_are_in_order() -> None:
     """Who may more comes later, and may all that one before may: `Operation.roles` rests on it."""
     assert list(Role) == [Role.VIEWER, Role.SUBMITTER, Role.MEMBER, Role.OPERATOR]
-    assert [len(each.roles) for each in OPERATIONS if each.name in ("list", "submit", "pause")] == [3, 1, 4]
+    assert [len(each.roles) for each in OPERATIONS if each.name in ("list", "submit", "pause")] == [3, 2, 4]

@@ -139,6 +139,11 @@ def lifts(request: Resume, who: Who, pause: QueuePause) -> bool:
     return request.all or pause.owner == who.name or (who.role is Role.OPERATOR and not pause.owner)
 
 
+def told_by(pause: QueuePause) -> str:
+    """Return a pause for the audit trail: whose it is, where that matters, and why."""
+    return ": ".join(part for part in (pause.owner, pause.reason) if part)
+
+
 def _end_after_restart(pause: QueuePause, now: Instant) -> int | None:
     if pause.until_at is None:
         return None

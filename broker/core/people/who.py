@@ -8,11 +8,13 @@ from zjobs.messages.states import Role
 
 
 class Who(NamedTuple):
-    """Name and role of whoever sent a request. `acts_for`: they may send requests on behalf of others."""
+    """Name and role of whoever sent a request. `acts_for`: they may send requests on behalf of others. `via`: the key
+    that sent this one on their behalf."""
 
     name: str
     role: Role
     acts_for: bool = False
+    via: str = ""
 
 
 ANYBODY = Who("", Role.OPERATOR, acts_for=True)  # where the broker has no keys

@@ -17,6 +17,7 @@ from zjobs.broker.storage.api import CannotCreate, Claimed, MaintenanceError, No
 from zjobs.broker.storage.sqlite import opening, reading
 from zjobs.broker.storage.sqlite.database import CHECKPOINT_PAGES, MEMORY, Database, damage, roll_back
 from zjobs.broker.storage.sqlite.writing import COUNT_COMMIT, write
+from zjobs.messages.records import AuditEntry
 from zjobs.messages.states import JobState
 from zjobs.messages.units import JobId
 from zjobs.program import lock
@@ -130,6 +131,10 @@ class SqliteJournal:
     def page(self, below: JobId, state: JobState | None, most: int) -> tuple[list[Job], JobId]:
         """Return jobs with smaller ids, newest first."""
         return reading.page(self._db, below, state, most)
+
+    def audit(self, below: int, since_at: int, who: str | None, most: int) -> list[AuditEntry]:
+        """Return entries of the audit trail, newest first."""
+        return reading.audit(self._db, below, since_at, who, most)
 
     def ended(self, after: JobId, most: int) -> tuple[list[Job], JobId]:
         """Return the ended ones of the next jobs."""

@@ -23,7 +23,7 @@ from zjobs.broker.core.needs import (
 )
 from zjobs.broker.storage.api import StorageError
 from zjobs.broker.storage.sqlite.database import Database
-from zjobs.messages.records import Attempt, QueuePause, TaskType
+from zjobs.messages.records import Attempt, AuditEntry, QueuePause, TaskType
 from zjobs.messages.states import FailReason, JobState, Outcome
 from zjobs.messages.units import JobId, Ms
 
@@ -253,6 +253,13 @@ def page(db: Database, below: JobId, state: JobState | None, most: int) -> tuple
     query = f"SELECT {JOB_COLUMNS} FROM job WHERE id < ? {condition} ORDER BY id DESC LIMIT ?"
     jobs = list(map(_job, db.all(query, below, most)))
     return jobs, jobs[-1].id if len(jobs) == most else JobId(0)
+
+
+def audit(db: Database, below: int, since_at: int, who: str | None, most: int) -> list[AuditEntry]:
+    """Return entries of the audit trail with smaller numbers, newest first. `who`: theirs alone."""
+    query = "SELECT * FROM audit WHERE number < ? AND at >= ? AND (? IS NULL OR who = ?) ORDER BY number DESC LIMIT ?"
+    rows = db.all(query, below, since_at, who, who, most)
+    return [AuditEntry(*row)._replace(proven=bool(row[4])) for row in rows]
 
 
 def ended(db: Database, after: JobId, most: int) -> tuple[list[Job], JobId]:

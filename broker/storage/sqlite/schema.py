@@ -61,6 +61,10 @@ CREATE TABLE type_schema(digest TEXT PRIMARY KEY, schema BLOB NOT NULL) WITHOUT 
 CREATE TABLE announced(at INTEGER PRIMARY KEY);
 -- how long the last runs of a type took: microseconds, with spaces between them, the newest last
 CREATE TABLE history(type TEXT PRIMARY KEY, runs TEXT NOT NULL) WITHOUT ROWID;
+-- who changed what by hand: the newest entries
+CREATE TABLE audit(
+    number INTEGER PRIMARY KEY, at INTEGER NOT NULL, op TEXT NOT NULL, who TEXT NOT NULL, proven INTEGER NOT NULL,
+    via TEXT NOT NULL, jobs TEXT NOT NULL, text TEXT NOT NULL);
 -- while there are rows, nothing new may start; until_at: NULL until somebody lifts the pause
 CREATE TABLE pause(owner TEXT NOT NULL, reason TEXT NOT NULL, since_at INTEGER NOT NULL, until_at INTEGER);
 """
@@ -140,6 +144,9 @@ ALTER TABLE job ADD COLUMN name TEXT NOT NULL DEFAULT '';
 ALTER TABLE job ADD COLUMN comment TEXT NOT NULL DEFAULT '';
 ALTER TABLE job ADD COLUMN submitter TEXT NOT NULL DEFAULT '';
 CREATE TABLE history(type TEXT PRIMARY KEY, runs TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE audit(
+    number INTEGER PRIMARY KEY, at INTEGER NOT NULL, op TEXT NOT NULL, who TEXT NOT NULL, proven INTEGER NOT NULL,
+    via TEXT NOT NULL, jobs TEXT NOT NULL, text TEXT NOT NULL);
 ALTER TABLE pause RENAME TO pause_5;
 CREATE TABLE pause(owner TEXT NOT NULL, reason TEXT NOT NULL, since_at INTEGER NOT NULL, until_at INTEGER);
 INSERT INTO pause SELECT '', reason, at, NULL FROM pause_5;

@@ -10,6 +10,8 @@ from zjobs.broker.core.jobs import Changes, Job, Printed, Session
 from zjobs.messages.records import Attempt
 from zjobs.messages.units import JobId
 
+AUDIT_ENTRIES = 10_000  # the newest are kept
+
 INSERT_JOB = """
 INSERT INTO job(id, type, data_bytes, submitted_at, priority, ready_at, time_limit_ms, retry_of, owner, name,
                 comment, submitter, state, attempts, reruns, version)
@@ -68,6 +70,9 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
         _write_history(db, changes.history)
     if changes.schemas:
         _write_schemas(db, changes.schemas)
+    if changes.audit:
+        many("INSERT INTO audit VALUES(NULL, ?, ?, ?, ?, ?, ?, ?)", (entry[1:] for entry in changes.audit))
+        db.execute("DELETE FROM audit WHERE number <= (SELECT max(number) FROM audit) - ?", (AUDIT_ENTRIES,))
     if changes.pauses:
         _replace(db, "pause", changes.pauses[-1])
     if changes.counters is not None:

@@ -18,7 +18,7 @@ from zjobs.client.cli.show.text import (
     whole_seconds,
 )
 from zjobs.messages.events import ServiceEvent
-from zjobs.messages.records import Attempt, Estimate, JobStatus, TaskType
+from zjobs.messages.records import Attempt, AuditEntry, Estimate, JobStatus, TaskType
 from zjobs.messages.requests.queries import InfoReply, ShowReply
 from zjobs.messages.states import FailReason, JobState, Origin, WorkerState
 
@@ -250,6 +250,15 @@ def info_lines(info: InfoReply, address: str, running_job: JobStatus | None = No
 def _what_runs(worker: WorkerState, job_id: int) -> str:
     absent = worker is WorkerState.ABSENT
     return f"; job {job_id} ran when it was lost" if absent else f", running job {job_id}"
+
+
+def audit_line(entry: AuditEntry) -> str:
+    """Return the line of the audit trail that says who did what, and when."""
+    who = printable(entry.who) or "somebody"
+    how = "" if entry.proven else " (unverified)"
+    via = f" via {printable(entry.via)}" if entry.via else ""
+    text = f": {printable(entry.text)}" if entry.text else ""
+    return f"{moment(entry.at)}  {who}{how}{via}  {printable(entry.op)}{f' {entry.jobs}' if entry.jobs else ''}{text}"
 
 
 def _aligned(facts: dict[str, str]) -> list[str]:

@@ -14,6 +14,7 @@ WEIGHTED = (
     (5, "cancel {ids}"),
     (6, "connect; submit {long}^9; broker; worker; task 1; cancel running"),
     (4, "broker; worker; task 1; worker dies {few}"),
+    (2, "submit {long}^9; connect; broker; worker; task 1; worker dies {few}; worker starts; connect; run 10"),
     (3, "retry {ids}"),
     (2, "forget {ids}"),
     (1, "pause"),

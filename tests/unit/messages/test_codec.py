@@ -61,6 +61,7 @@ BOUNDED: dict[str, st.SearchStrategy[Any]] = {
     "retry_delay_ms": DURATION,
     "time_limit_ms": st.none() | DURATION,
     "since_ms": DURATION,
+    "for_ms": st.none() | DURATION,
     "schema_digest": DIGEST,
     "digest": DIGEST,
     "digests": st.lists(DIGEST, min_size=1, max_size=3).map(tuple),

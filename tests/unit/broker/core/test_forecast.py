@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from zjobs.broker.core.estimates.outlook import Delayed, Outlook
 from zjobs.broker.core.estimates.spans import NOTHING, Remaining, Span
 from zjobs.broker.core.forecast import estimate
-from zjobs.broker.requests.access import ANYBODY
+from zjobs.broker.core.people.who import ANYBODY
 from zjobs.broker.requests.job_status import job_event
 from zjobs.broker.requests.queries import Queries, Service
 from zjobs.messages.dispatch import Progress, Running

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from zjobs.broker.requests.access import ANYBODY, Who
+from zjobs.broker.core.people.who import ANYBODY, Who
 from zjobs.broker.requests.previews import PREVIEW_BYTES, STEP_BYTES
 from zjobs.broker.requests.queries import PIECE_BYTES, Queries
 from zjobs.messages.records import DataPreview, JobStatus

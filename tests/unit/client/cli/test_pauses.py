@@ -1,10 +1,11 @@
-"""Pauses as lines for people."""
+"""Pauses, and who did what, as lines for people."""
 
 from __future__ import annotations
 
+from zjobs.client.cli.show.format import audit_line
 from zjobs.client.cli.show.pauses import paused_lines, resumed_lines, since_when
 from zjobs.client.cli.show.text import moment
-from zjobs.messages.records import Paused, QueuePause
+from zjobs.messages.records import AuditEntry, Paused, QueuePause
 from zjobs.messages.requests.changes import ResumeReply
 
 ANN = QueuePause("ann", "aligning\x1b[2J", 1_700_000_000_000, 1_700_000_600_000)
@@ -34,3 +35,13 @@ def test_what_a_resume_leaves() -> None:
     told = resumed_lines(ResumeReply("j", was, (NOBODY,), (ANN,)), "zclient")
     assert told[0] == "lifted 1 of your pauses" and told[1].startswith("still paused by ann until")
     assert told[-1] == "operators lift all with zclient resume --all"
+
+
+def test_who_did_what() -> None:
+    """What no key proves is said to be unverified."""
+    at = 1_700_000_000_000
+    entry = AuditEntry(1, at, "cancel", "ann", True, "gate", "3-7", "")
+    assert audit_line(entry) == f"{moment(at)}  ann via gate  cancel 3-7"
+    entry = AuditEntry(2, at, "pause", "eve@lab", False, "", "", "lamp\x1b")
+    assert audit_line(entry) == f"{moment(at)}  eve@lab (unverified)  pause: lamp\\x1b"
+    assert "somebody (unverified)" in audit_line(entry._replace(who=""))
