@@ -148,8 +148,7 @@ class Core(QueueChanges):
         answer = answer or self._admission.refuse_retry(jobs, self.types, self.unended, owner)
         if answer is None:
             answer = self._give_ids(owner, request, jobs)
-            copies = audit.ranges(range(answer.first_id, answer.first_id + answer.count))
-            self._audit(request, who, request.ids, now, f"as {copies}")
+            self._audit(request, who, request.ids, now, f"as {audit.ranges(answer.ids)}")
             for job_id, old in zip(answer.ids, jobs):
                 self._effects.changes.data_copies.append((job_id, old.id))
                 job = admission.retried_job(job_id, old, owner, request.submitter, now.wall_ms)
@@ -160,9 +159,9 @@ class Core(QueueChanges):
             self._reply(reply_to, RetryReply(self.journal, answer.first_id, answer.count))
 
     def cancel(self, request: Cancel, reply_to: Envelope, now: Instant, who: Who = ANYBODY) -> None:
-        """End jobs: at once where they are not in flight, else by telling the worker. Others stay as they are.
-        What became of them is told when all are committed."""
-        ended: list[int] = []
+        """End jobs: at once where they are not in flight, else by telling the worker. Jobs that have ended stay as they
+        are. The reply is made when all parts of the request are committed."""
+        ended: list[JobId] = []
         for job in map(self._jobs.get, request.ids):
             if job is None or job.state.final or job.cancelling:
                 continue
@@ -219,8 +218,8 @@ class Core(QueueChanges):
             self._audit(request, who, forgotten, now)
         self._reply(reply_to, ForgetReply(self.journal, tuple(forgotten), tuple(kept), tuple(missing)))
 
-    def _audit(self, request: ByHand, who: Who, ids: Sequence[int], now: Instant, text: str = "") -> None:
-        """Adds to the audit trail what a request has changed."""
+    def _audit(self, request: ByHand, who: Who, ids: Sequence[JobId], now: Instant, text: str = "") -> None:
+        """Add to the audit trail what a request has changed."""
         op = OPERATION_OF[type(request)].name
         self._effects.changes.audit.append(audit.entry(op, who, request.submitter, ids, text, now.wall_ms))
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.conftest import Service
 
 HERE = Path(__file__).parent
-MOST_MODULES = 26  # between the broker's socket and the worker's: what a newcomer has to read
+MOST_MODULES = 27
 JOBS = 5
 SUBMITS = f"""
 from zjobs import Client

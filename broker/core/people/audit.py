@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from zjobs.broker.core.people.who import Who
 from zjobs.messages.records import AuditEntry
-from zjobs.messages.units import Ms
+from zjobs.messages.units import JobId, Ms
 
 MOST_CHARS = 1_000
 
 
-def entry(op: str, who: Who, submitter: str, jobs: Sequence[int], text: str, wall_ms: Ms) -> AuditEntry:
+def entry(op: str, who: Who, submitter: str, jobs: Iterable[JobId], text: str, wall_ms: Ms) -> AuditEntry:
     """Return the entry for a change. `submitter`: what the client says of itself, where no key proves who it is."""
     proven = bool(who.name)
     return AuditEntry(0, wall_ms, op, who.name or submitter, proven, who.via, ranges(jobs), text[:MOST_CHARS])
 
 
-def ranges(ids: Sequence[int]) -> str:
+def ranges(ids: Iterable[JobId]) -> str:
     """Return ids as `3-7 9`, in order; of very many the first."""
     parts: list[list[int]] = []
     for job_id in sorted(set(ids)):

@@ -69,7 +69,7 @@ def _state(answer: InfoReply | ZjobsError) -> Line:
         return line(Span(printable(str(answer)), Style.BAD))
     worker = answer.worker
     parts = [
-        *[Span(each, Style.WARNING) for each in paused_lines(answer.paused, answer.pauses)],
+        *(Span(each, Style.WARNING) for each in paused_lines(answer.paused, answer.pauses)),
         Span(f"worker {worker.state.value}", Style.PLAIN if worker.state is WorkerState.READY else Style.BAD),
         Span(
             "idle" if worker.running is None else f"job {worker.running} runs",
