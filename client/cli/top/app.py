@@ -152,7 +152,7 @@ class Top(App["ZjobsError | None"]):
 
     async def _fetch_details(self, job_id: int) -> None:
         try:
-            reply = await self._client.show(job_id)
+            reply = await self._client.show(job_id, preview=True)
             types = await self._client.types()
         except ZjobsError as error:
             self._say(str(error))
