@@ -121,6 +121,15 @@ def test_no_line_is_too_wide(columns: int) -> None:
     assert max(width(row.line) for row in page(overview, columns, UNICODE, NOW_S)) <= columns
 
 
+def test_a_long_name_gives_way_to_the_others() -> None:
+    """It is cut before a column is left out."""
+    named = (job(18, name="the wavelengths of the blue sweep, once more", owner="ben", ahead=1),)
+    (row,) = [
+        row for row in shown(OVERVIEW._replace(next=named, delayed=()), 60).split("\n") if row.startswith("1  18")
+    ]
+    assert "the wavelengths" in row and "more" not in row and row.endswith("…  ben")
+
+
 def test_nothing_acts_on_the_terminal() -> None:
     """Control characters in whatever a job or a client has written are shown as escapes, in both forms."""
     evil = {"type": EVIL, "name": EVIL, "submitter": EVIL, "message": EVIL, "note": EVIL, "attempts": 1}
