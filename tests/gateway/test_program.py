@@ -106,7 +106,7 @@ WITH_THE_SERVICE = {
     ("GET", "info"): {"viewer", "submitter", "member", "operator"},
     ("POST", "jobs"): {"submitter", "member", "operator"},
     ("POST", "pause"): {"operator"},
-    ("POST", "resume"): {"operator"},
+    ("POST", "resume"): {"member", "operator"},
 }
 BODIES: dict[tuple[str, str], Any] = {("POST", "jobs"): {"type": "echo"}, ("POST", "pause"): {"reason": "test"}}
 

@@ -56,6 +56,7 @@ class Asker:
             if reply is not None:
                 return reply
             socket.disable_monitor()
+            self._monitor.close()
             socket.close()
             self._socket = None
             wait_s = min(wait_s * 2, LONGEST_TRY_S)
