@@ -76,7 +76,7 @@ setup(
             *TOP,
             "pytest>=8",
             "pytest-asyncio>=1.0",
-            "pytest-xdist>=3.7",  # the first that can keep the order of the files
+            "pytest-xdist>=3.5",
             "httpx>=0.28",
             "hypothesis>=6.100",
             "schemathesis>=4.0; python_version >= '3.11'",

@@ -11,12 +11,11 @@ bin=$ROOT/.venv-test/bin
 "$bin/ruff" format --check .
 "$bin/mypy" -p zjobs
 # two processes, whatever the machine: more would make those tests wait for each other that start whole services
-# in the order of the folders: those that start services come first, and the many short ones fill up what is left
 pytest() { "$bin/python" -m pytest -q "$@"; }
 if [ $# -gt 0 ]; then
     pytest -n 2 --dist loadfile "$@"
     exit
 fi
 marked="links"
-pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not ($marked)"
+pytest -n 2 --dist loadfile -m "not ($marked)"
 pytest -n 3 -m "$marked" # these mostly wait, for a slow link or a server

@@ -23,11 +23,11 @@ def house(tmp_path: Path) -> Path:
     """A tree with the scripts, whose environment is the present one."""
     root = tmp_path / "house"
     shutil.copytree(ROOT / "scripts", root / "scripts")
-    for name in ("api", "broker", "worker", "client", "messages", "program", "testing", ".venv"):
+    for name in ("api", "broker", "worker", "client", "messages", "program", "testing", "gateway", ".venv"):
         (root / name).mkdir()
     (root / "setup.py").touch()
     (root / ".venv/bin").symlink_to(Path(sys.executable).parent)
-    (root / ".venv/.installed").touch()
+    (root / ".venv/.installed").write_text(f"{root}\n")
     for name in ("home", "tmp"):
         (tmp_path / name).mkdir()
     return root
