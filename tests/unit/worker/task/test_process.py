@@ -185,7 +185,7 @@ def die(how: str):
         signal.pause()
 
 def write(what):
-    for fd in range(3, 64):
+    for fd in map(int, os.listdir("/proc/self/fd")):
         try:
             if stat.S_ISSOCK(os.fstat(fd).st_mode): os.write(fd, what)
         except OSError: pass
@@ -223,7 +223,7 @@ import stat
 import msgpack
 
 def write(*packet):
-    for fd in range(3, 64):
+    for fd in map(int, os.listdir("/proc/self/fd")):
         try:
             if stat.S_ISSOCK(os.fstat(fd).st_mode): os.write(fd, msgpack.packb(packet))
         except OSError: pass
