@@ -1,1 +1,1 @@
-"""The broker: takes requests, keeps jobs in a journal, hands them to the worker. Start reading in `core`."""
+"""The broker: receives requests, keeps jobs in a journal, dispatches them to the worker. Start reading in `core`."""

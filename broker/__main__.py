@@ -1,4 +1,4 @@
-"""The `zbroker` program. Nothing is imported before Ctrl+C is quiet, so that it never shows a traceback."""
+"""The `zbroker` program. It imports nothing before Ctrl+C is silenced, so that it never shows a traceback."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """Runs zbroker; returns its exit code."""
+    """Run zbroker; exit with its exit code."""
     if sys.platform != "linux":
         print("zbroker: this program runs only on Linux (the Windows Subsystem for Linux will do)", file=sys.stderr)
         sys.exit(78)
@@ -19,7 +19,7 @@ def main() -> NoReturn:
     code = run(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
-    # Not an ordinary exit: that would close journals that were looked into or found damaged, and closing writes.
+    # An ordinary exit would close journals that were only examined, or found damaged; and closing writes to them.
     os._exit(code)
 
 

@@ -22,7 +22,7 @@ class CheckpointPauses:
         return bool(self._checkpoint_pauses)
 
     def begin(self, name: str, until_ms: int) -> bool:
-        """Begin a pause or prolong it. Return whether no checkpoint has run since it began.
+        """Begin a pause or prolong it. Return True if no checkpoint has run since it began.
 
         Raises ValueError if there are too many.
         """
@@ -33,7 +33,7 @@ class CheckpointPauses:
         return undisturbed
 
     def end(self, name: str) -> bool:
-        """End a pause. Return whether it lasted and no checkpoint has run since it began."""
+        """End a pause. Return True if it lasted, and no checkpoint has run since it began."""
         pause = self._checkpoint_pauses.pop(name, None)
         return pause is not None and pause.undisturbed
 

@@ -2,11 +2,11 @@
 
     broker.key        the broker's pair, 0600; `server` in it is the worker's public key once there is one
     worker.key        the worker's pair, 0600: to be moved to the worker's host
-    clients/NAME      a client's public key and role, and whether it acts for others; the secret half is in the one file
-                      that the client has
+    clients/NAME      a client's public key and role, and whether it acts for others; only the client's own file has
+                      the secret half
 
-A client is known by its public key. So a former holder of a name does not get in when somebody else gets that name.
-Jobs belong to the name: a client that lost its key gets a new one under its old name, and has its jobs back.
+A client is identified by its public key, so a former holder of a name does not get in when somebody else gets that
+name. Jobs belong to the name: a client that lost its key gets a new one under its old name, and has its jobs back.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from zjobs.messages.states import Role
 from zjobs.program import keyfiles, lock
 from zjobs.program.keyfiles import Credential, KeyFileError
 
-# Changes within one tick of the file system's clock have the same time: what is younger is looked at again.
+# Changes within one tick of the file system's clock have the same time, so a recent change is read again.
 TICK_NS = 50_000_000
 
 
 class KeysError(Exception):
-    """Something cannot be done with keys; the text is a sentence."""
+    """A failed operation on keys; the text is a sentence."""
 
 
 class Client(NamedTuple):
@@ -42,7 +42,7 @@ class Client(NamedTuple):
 
 
 def init(directory: Path) -> str:
-    """Makes the directory with the broker's and the worker's keys. Returns a sentence. Raises KeysError, OSError."""
+    """Make the directory with the broker's and the worker's keys. Return a sentence. Raises KeysError, OSError."""
     if (directory / "broker.key").exists():
         raise KeysError(f"{directory} has keys already; name another folder with --keys DIR")
     lock.make_private(directory)
@@ -56,7 +56,7 @@ def init(directory: Path) -> str:
 
 
 def renew_worker(directory: Path) -> str:
-    """Makes a new pair for the worker; from its next start on, the broker refuses the old one."""
+    """Make a new pair for the worker. From its next start on, the broker refuses the old one."""
     broker = _broker(directory)
     worker = _pair()
     (directory / "worker.key").unlink(missing_ok=True)
@@ -69,7 +69,7 @@ def renew_worker(directory: Path) -> str:
 
 
 def add(directory: Path, name: str, role: Role, file: Path, acts_for: bool = False) -> str:
-    """Admits a client: writes its key file and records its public half."""
+    """Admit a client: write its key file, and record its public half."""
     if not is_person_name(name):
         raise KeysError(f"{name!r} is not a name for a key: use {PERSON_NAME}")
     broker = _broker(directory)
@@ -83,7 +83,7 @@ def add(directory: Path, name: str, role: Role, file: Path, acts_for: bool = Fal
 
 
 def change_role(directory: Path, name: str, role: Role, acts_for: bool = False) -> str:
-    """Gives a client another role, and says whether it may act for others; its key file stays valid. A running broker
+    """Give a client another role, and set whether it may act for others. Its key file stays valid, and a running broker
     notices by itself."""
     _broker(directory)
     client = _client(directory / "clients" / name) if is_person_name(name) else None
@@ -94,7 +94,7 @@ def change_role(directory: Path, name: str, role: Role, acts_for: bool = False) 
 
 
 def revoke(directory: Path, name: str) -> str:
-    """Refuses a client from now on; a running broker notices by itself."""
+    """Refuse a client from now on. A running broker notices by itself."""
     _broker(directory)
     try:
         if not is_person_name(name):
@@ -106,7 +106,7 @@ def revoke(directory: Path, name: str) -> str:
 
 
 def listed(directory: Path) -> str:
-    """Return a line for each admitted client. Raises KeysError when there are no keys yet."""
+    """Return a line for each admitted client. Raises KeysError if there are no keys yet."""
     _broker(directory)
     return "\n".join(map(_line, clients(directory)))
 
@@ -123,7 +123,7 @@ def clients(directory: Path) -> list[Client]:
 
 
 def _client(path: Path) -> Client | None:
-    """Read a client's file. None: it was revoked this instant, or is not such a file."""
+    """Read a client's file. Return None if it was revoked this instant, or is not such a file."""
     try:
         fields = keyfiles.parse(path.read_text(encoding="utf-8", errors="replace"))
         acts_for = fields.get("acts_for") == "yes"
@@ -141,7 +141,7 @@ class Credentials:
     """The keys of a running broker. `worker`: the public key of its worker."""
 
     def __init__(self, directory: Path) -> None:
-        """Raises KeysError, and OSError when others could put keys of their own there."""
+        """Read the keys. Raises KeysError, and OSError if others could put keys of their own there."""
         self._directory = directory
         pair = _broker(directory)
         lock.make_private(directory)
@@ -159,16 +159,16 @@ class Credentials:
         return changed
 
     def refresh(self) -> None:
-        """Reads what has changed in the directory."""
+        """Read what has changed in the directory."""
         try:
             changed_at = os.stat(self._directory / "clients").st_mtime_ns
             if changed_at == self._seen:
                 return
             admitted = clients(self._directory)
-        except FileNotFoundError:  # the folder itself is gone: nobody is admitted any more
+        except FileNotFoundError:  # the folder is gone: nobody is admitted any more
             changed_at, admitted = 0, []
         except OSError:
-            return  # such as no descriptor left: that revokes nobody, and is tried again
+            return  # no descriptor is left, or the like: that revokes nobody, and is tried again
         before = self._by_key
         self._by_key = {client.public: Who(client.name, client.role, client.acts_for) for client in admitted}
         self._by_key[self.public] = Who("broker", Role.OPERATOR)  # for `zbroker backup` on the broker's own host
@@ -176,7 +176,7 @@ class Credentials:
         self._changed = self._changed or any(self._by_key.get(key) != who for key, who in before.items())
 
     def who(self, public: str) -> Who | None:
-        """Return the holder of this key; None if it is not admitted."""
+        """Return the holder of this key, None if it is not admitted."""
         return self._by_key.get(public)
 
 
@@ -206,7 +206,7 @@ def _admit(directory: Path, client: Client) -> None:
 
 
 def _place(path: Path, content: str) -> None:
-    """Makes a file in one step: a broker may read the directory at any moment."""
+    """Write a file in one step: a broker may read the directory at any moment."""
     making = path.with_name("." + path.name)
     making.unlink(missing_ok=True)
     keyfiles.write_new(making, content, 0o600)

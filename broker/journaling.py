@@ -1,4 +1,4 @@
-"""Takes a turn with a journal: read, decide, commit, and only then send."""
+"""A turn with a journal: read, decide, commit, and only then send."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def take_turn(turn: Turn, journal: Journal, inputs: Inputs, now: Instant) -> Sai
 
 
 def try_writing(turn: Turn, journal: Journal, now: Instant) -> None:
-    """Try to write to a journal that could not be written."""
+    """Try again to write to a journal that could not be written."""
     try:
         journal.recover()
     except StorageError as error:

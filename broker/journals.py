@@ -1,4 +1,4 @@
-"""Which storage a journal's name means: a path, or `:memory:`."""
+"""Choice of the storage for a journal's name: a path, or `:memory:`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from zjobs.broker.storage.sqlite.maintenance.files import FileMaintenance
 
 
 def journal_at(name: str) -> Journal:
-    """The journal with this name; it is neither opened nor created before it is claimed."""
+    """Return the journal with this name. It is neither opened nor created before it is claimed."""
     return SqliteJournal(name, os.urandom(8).hex())
 
 
 def maintenance_of(name: str) -> Maintenance:
-    """How the journal with this name is checked, copied and restored."""
+    """Return what checks, copies and restores the journal with this name."""
     return FileMaintenance(name)

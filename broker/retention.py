@@ -1,4 +1,5 @@
-"""Drops old jobs as `--keep` and `--keep-jobs` say, in steps so small that no request waits for them."""
+"""The deletion of old jobs that `--keep` and `--keep-jobs` ask for, in steps so small that no request waits for them.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ RECORD_SERVICE_MS = 3_600_000
 
 
 class Keep(NamedTuple):
-    """What to keep. `jobs`: at most this many ended jobs, None for all. `for_ms`: this long after their end, in time
-    that the journal was in service (see `Core.service`), None for ever."""
+    """The jobs to keep. `jobs`: at most this many ended jobs, None for all. `for_ms`: this long after their end, in
+    time that the journal was in service (see `Core.service`), None for ever."""
 
     for_ms: int | None = None
     jobs: int | None = None
@@ -29,7 +30,7 @@ class Keep(NamedTuple):
 class Retention:
     """Sweeps over the journal by id, again and again. A job that ended out of order may be kept one sweep longer.
 
-    A step reads a page of ended jobs. If some must go, the next turn follows at once, reads how many bytes each has,
+    A step reads a batch of ended jobs. If some must go, the next turn follows at once, reads how many bytes each has,
     and drops as many as take a few milliseconds.
     """
 
@@ -47,7 +48,7 @@ class Retention:
         return None if self._keeps_all else self._due_ms
 
     def needs(self, now: Instant) -> tuple[list[JobId], tuple[JobId, int] | None]:
-        """Name the records that `step` will read: jobs with their sizes, or a page of ended jobs (see `TurnNeeds`)."""
+        """Name the records that `step` will read: jobs with their sizes, or a batch of ended jobs (see `TurnNeeds`)."""
         if not self._is_due(now):
             return [], None
         return (self._page, None) if self._page else ([], (self._after, STEP_LOOKED_AT))
@@ -77,12 +78,12 @@ class Retention:
         return not self._keeps_all and now.mono_ms >= self._due_ms
 
     def _go_on(self, after: JobId, now: Instant) -> None:
-        """Schedule the next step, which begins after this id; 0: the sweep is over."""
+        """Schedule the next step, which begins after this id; 0 ends the sweep."""
         self._page, self._after = [], after
         self._due_ms = now.mono_ms + (STEP_EVERY_MS if after else SWEEP_EVERY_MS)
 
     def _drop(self, core: Core, read: Read, now: Instant) -> JobId:
-        """Drop the old jobs of the page, up to the bounds of a step. Return the id to continue after."""
+        """Drop the old jobs of the batch, up to the bounds of a step. Return the id to continue after."""
         dropped = dropped_bytes = 0
         for job_id in self._page:
             job = read.found.jobs.get(job_id)
@@ -100,11 +101,11 @@ class Retention:
         )
 
     def _too_old(self, job: Job, service: Service) -> bool:
-        """Return whether the job ended longer than `for_ms` ago; without a time, it ended when service began."""
+        """True if the job ended longer than `for_ms` ago. One without a time counts from the start of service."""
         return self._keep.for_ms is not None and (job.ended_served_ms or 0) < service.served_ms - self._keep.for_ms
 
     def _record_service(self, core: Core, now: Instant) -> None:
-        """Record the time in service once an hour, so that a long idle period is not taken for a break."""
+        """Record the time in service once an hour, so that a long idle period does not count as a break."""
         if self._recorded_ms is None:
             self._recorded_ms = now.mono_ms
         elif now.mono_ms - self._recorded_ms >= RECORD_SERVICE_MS:

@@ -1,6 +1,7 @@
-"""Turns dispatched jobs into messages: large data in pieces, and no more at a time than the link carries soon
-(docs/protocol.md, Large bodies). Pure: if a job was submitted in an earlier turn, the turn after its dispatch reads its
-data.
+"""Dispatched jobs on their way to the worker: large data in pieces, and no more at a time than the link can soon carry
+(docs/protocol.md, Large bodies).
+
+Pure: the data of a job that was submitted in an earlier turn is read by the turn after its dispatch.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from zjobs.messages.dispatch import Arrived, DispatchedJob, Heartbeat, Jobs, Pie
 from zjobs.messages.flow import Cutter, Flow
 from zjobs.messages.units import DeliveryNumber, JobId, Ms
 
-OVERHEAD_BYTES = 32  # about what a job takes beside its data
+OVERHEAD_BYTES = 32  # roughly what a job takes besides its data
 
 
 class Sending:
-    """Dispatched jobs that are not sent yet, in the order of their delivery numbers."""
+    """The dispatched jobs that are not sent yet, in the order of their delivery numbers."""
 
     def __init__(self, first_round: int) -> None:
         """Start empty. `first_round`: a number that earlier brokers of the journal are unlikely to have used."""
@@ -27,14 +28,14 @@ class Sending:
         self._cutter = Cutter()
 
     def start_over(self) -> None:
-        """Begin a new round with what is added next, because what was sent may be lost."""
+        """Begin a new round with the jobs that are added next, because those sent may be lost."""
         self._queue.clear()
         self._without_data.clear()
         self._flow.begin_round()
         self._cutter.start_over()
 
     def add(self, dispatched: Sequence[Dispatched], changes: Changes) -> None:
-        """Add jobs. `changes`: the turn's, which contain the data of jobs that were submitted in it."""
+        """Add jobs. `changes`: those of the turn, with the data of jobs that were submitted in it."""
         if not dispatched:
             return
         all_new = all(job.id in changes.added and job.retry_of is None for _, job in dispatched)
@@ -49,13 +50,13 @@ class Sending:
         return tuple(job.id for _, job in self._without_data)
 
     def supply(self, data: Mapping[JobId, bytes]) -> None:
-        """Give the jobs in `lacks` their data. A job that is not in `data` has none."""
+        """Supply the data of the jobs in `lacks`. A job that is not in `data` has none."""
         for delivery, job in self._without_data:
             self._queue.append((delivery, _with_data(job, data.get(job.id))))
         self._without_data.clear()
 
     def hears(self, message: Heartbeat | Received, now_ms: Ms) -> bool:
-        """Process what the worker says has arrived. Return whether part of the current round was lost."""
+        """Process what the worker says has arrived. Return True if part of the current round was lost."""
         if isinstance(message, Heartbeat):
             self._flow.hears(message.arrived, now_ms)
             return False
@@ -69,7 +70,7 @@ class Sending:
         return Sent(session, self._flow.round, self._flow.count)
 
     def due(self, session: str, wanted: Callable[[DeliveryNumber], bool], now_ms: Ms) -> Iterator[Jobs | Piece]:
-        """Iterate over the messages that the link has room for. `wanted(n)`: False if delivery n was recalled."""
+        """Yield the messages that the link has room for. `wanted(n)`: False if delivery n was recalled."""
         while self._flow.has_room():
             while self._queue and not wanted(self._queue[0][0]):
                 self._queue.popleft()

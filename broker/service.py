@@ -1,6 +1,6 @@
 """The broker's loop: it receives, reads, commits and sends. `turn` decides.
 
-    receive what is ready → serve those whose turn it is → turn → one commit → replies, pipe, events → wait
+    receive what is ready → serve the requests that are next → turn → one commit → replies, pipe, events → wait
 
 Nothing leaves a socket before the turn it belongs to is committed.
 """
@@ -45,7 +45,7 @@ from zjobs.program.clock import mono_ms, wall_ms
 
 log = logging.getLogger("zjobs.broker")
 
-TURN_QUESTIONS = 32  # handshakes admitted before requests are served, about 3 ms
+TURN_QUESTIONS = 32  # handshakes answered before requests are served, about 3 ms
 TURN_MESSAGES = 8  # upper bound on how long a request waits
 REQUESTS_A_MESSAGE = 32  # one message of the worker reports at most this many finished jobs
 TURN_SUBSCRIPTIONS = 20  # at a time
@@ -89,7 +89,7 @@ class Broker:
         self._server = Server(service, config.keys, journal, lambda: self._turn.core, clock, self._pause_checkpoints)
         self._requests = RequestReader(self.sockets, self._server, limits, config.keys is not None, self._limited_log)
         self._memory = MemoryWatch(clock().mono_ms)
-        self._due_ms: int | None = None  # when something is to be decided without inputs
+        self._due_ms: int | None = None  # when the next turn is due without inputs
         self._stopping = False
 
     def run(self) -> None:
@@ -114,7 +114,7 @@ class Broker:
     # --- a turn --------------------------------------------------------------------------------------------
 
     def _take_turn(self, ready: Container[object]) -> None:
-        """Take one turn. Only `ready` sockets are read: finding one empty costs as much as a small request."""
+        """Take one turn. Only `ready` sockets are read: finding an empty one costs as much as a small request."""
         at = self.sockets
         if at.wakeup.fileno() in ready:
             self._drain_wakeups()
@@ -122,7 +122,7 @@ class Broker:
         if at.gate is not None and at.gate.socket in ready:
             at.gate.answer(TURN_QUESTIONS)
         served = self._requests.serve(at.frontend in ready, mono_ms())
-        now = clock()  # after the requests have arrived: a delay must not begin before it was asked for
+        now = clock()  # read after the requests arrived: a delay must not begin before its request came
         lost = at.worker_monitor in ready and self._connection_lost()
         reports = list(self._receive_reports(served)) if at.reports in ready else []
         inputs = Inputs(self._asked(), reports, lost)
@@ -173,7 +173,7 @@ class Broker:
                 getattr(log, line.level)("%s", line.text)
 
     def _keep_bounds(self, now: Instant) -> None:
-        """Disconnect all clients when libzmq buffers too much for them."""
+        """Disconnect all clients if libzmq buffers too much for them."""
         grown = self._memory.grown(now.mono_ms)
         if grown:
             self._limited_log.add("memory", f"grown by {grown >> 20} MiB: all clients are cut off", now.mono_ms)
@@ -200,12 +200,12 @@ class Broker:
     # --- the worker ----------------------------------------------------------------------------------------
 
     def _receive_reports(self, requests: int) -> Iterator[bytes]:
-        """Receive from the worker; if `requests` were served, about as much as took the same time."""
+        """Receive from the worker. If `requests` were served, spend about as much time on reports."""
         most = 1 + requests // REQUESTS_A_MESSAGE if requests else TURN_MESSAGES
         return (parts[0] for parts, _, _ in islice(frames.waiting(self.sockets.reports, 1, False), most))
 
     def _connection_lost(self) -> bool:
-        """Return whether the connection to the worker broke; a kill -9 shows here within a millisecond."""
+        """Return True if the connection to the worker broke; a kill -9 shows here within a millisecond."""
         lost = False
         with contextlib.suppress(zmq.Again):
             while True:
@@ -230,7 +230,7 @@ class Broker:
             while self.sockets.wakeup.recv(4096):
                 pass
 
-    # --- who watches ---------------------------------------------------------------------------------------
+    # --- watchers ------------------------------------------------------------------------------------------
 
     def _answer_subscriptions(self, now: Instant) -> None:
         """Answer new subscriptions, as many as fit in SUBSCRIBING_S."""
@@ -248,7 +248,7 @@ class Broker:
         return None if job is None else job_event(core, job, None, now)
 
     def _may_watch(self, key: str, job_id: JobId | None) -> bool:
-        """Return whether the holder of a key may watch a job, or all jobs (None)."""
+        """True if the holder of a key may watch a job, or all jobs (None)."""
         if self._keys is None:
             return True
         who = self._keys.who(key)
@@ -257,7 +257,7 @@ class Broker:
         return sees(who, "" if job_id is None else self._server.owner_of(job_id) or "")
 
     def _refresh_keys(self) -> None:
-        """Read changed keys. If one was revoked or has another role, cut all event streams; clients reconnect."""
+        """Read changed keys. If one was revoked or has another role, end all event streams; clients reconnect."""
         if self._keys is not None and self._keys.take_changed():
             log.info("a key was revoked or has another role: event streams begin anew")
             self._reopen_events()

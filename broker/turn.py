@@ -1,10 +1,11 @@
-"""One turn of the broker: what happens between receiving and sending, without sockets, clocks, files or storage. The
-service receives, reads, commits, and sends what a turn returns. The simulation takes the same turns.
+"""One turn of the broker: what happens between receiving and sending, without sockets, clocks, files or storage.
 
-    needs = turn.needs(inputs, now)                names the records it will look up
-    decided = turn.decide(inputs, read, now)       decides with them
-    said = turn.committed(decided, now)            after `decided.changes` are on disk: what to send
-    said = turn.failed(error, loaded, …)           if reading or writing failed: starts over from the disk
+The service receives, reads, commits, and sends what a turn returns. The simulation takes the same turns.
+
+    needs = turn.needs(inputs, now)                name the records that it will look up
+    decided = turn.decide(inputs, read, now)       decide, given those records
+    said = turn.committed(decided, now)            once `decided.changes` are on disk: what to send
+    said = turn.failed(error, loaded, …)           if reading or writing failed: start over from the disk
 
 `take_turn` in `broker.journaling` does these steps with a journal.
 """
@@ -44,7 +45,7 @@ RETRY_WRITING_MS = 1_000
 
 
 class Asked(NamedTuple):
-    """A change that a client asks for."""
+    """A change that a client requests."""
 
     envelope: Envelope
     request: Request
@@ -52,7 +53,7 @@ class Asked(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """What a turn starts from. `frames`: the worker's messages. `lost`: its connection broke before them."""
+    """The inputs of a turn. `frames`: the worker's messages. `lost`: its connection broke before them."""
 
     asked: Sequence[Asked] = ()
     frames: Sequence[bytes] = ()
@@ -60,7 +61,7 @@ class Inputs(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line for the log. `kind`: lines of one kind are rate-limited; "" for no limit."""
+    """A line for the log. `kind`: lines of one kind are rate-limited together; "" for no limit."""
 
     level: str
     text: str
@@ -68,7 +69,7 @@ class Line(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """What a turn has decided. `changes` are committed and `free_pages` given back before `effects` are sent."""
+    """The decisions of a turn. `changes` are committed and `free_pages` given back before `effects` are sent."""
 
     changes: Changes
     free_pages: int
@@ -76,9 +77,9 @@ class Decided(NamedTuple):
 
 
 class Said(NamedTuple):
-    """What to send. `settled`: how many runs ended or were returned. `refused`: no requested change was made, and the
-    replies say why. `anew`: the state was loaded from the disk again, so requests must read again. `ended`: the
-    jobs that ended, for requests that wait for them."""
+    """The messages and log lines to send. `settled`: how many runs ended or were returned. `refused`: no requested
+    change was made, and the replies say why. `anew`: the state was loaded from the disk again, so requests must read
+    again. `ended`: the jobs that ended, for requests that wait for them."""
 
     replies: Sequence[tuple[Envelope, Reply]] = ()
     job_changes: Sequence[JobChange] = ()
@@ -128,7 +129,7 @@ class Turn:
         return TurnNeeds(needs, ended, self._rules.journal_bytes is not None and bool(needs.submits))
 
     def decide(self, inputs: Inputs, read: Read, now: Instant) -> Decided:
-        """Decide, given the records that were read."""
+        """Decide, with the records that were read."""
         self.core.read(read)
         if self._sending.lacks:
             self._sending.supply(read.found.data)
@@ -159,7 +160,7 @@ class Turn:
         return said._replace(ended=_ended(effects))
 
     def failed(self, error: Exception, loaded: Loaded, inputs: Inputs, now: Instant) -> Said:
-        """Replace the core, which is ahead of the disk, by one made of committed records, and refuse the changes."""
+        """Replace the core, which is ahead of the disk, with one loaded from the disk, and refuse the changes."""
         self._lines.append(Line("error", f"the journal cannot be written: {error}; nothing is admitted until it can"))
         self._retry_writing_ms = now.mono_ms + RETRY_WRITING_MS
         self.core = Core(loaded, self._rules, self._name, now)
@@ -173,18 +174,18 @@ class Turn:
     # --- a journal that cannot be written ----------------------------------------------------------------------
 
     def retries_writing(self, now: Instant) -> bool:
-        """Return whether it is time to try again."""
+        """True if it is time to try again."""
         return now.mono_ms >= self._retry_writing_ms
 
     def tried_writing(self, error: Exception | None, now: Instant) -> None:
-        """Record the outcome of a try. `error`: None if it succeeded."""
+        """Record the outcome of an attempt to write. `error`: None if it succeeded."""
         if error is None:
             self._lines.append(Line("warning", "the journal can be written again"))
         else:
             self._lines.append(Line("debug", f"the journal still cannot be written: {error}"))
             self._retry_writing_ms = now.mono_ms + RETRY_WRITING_MS
 
-    # --- what others look at -----------------------------------------------------------------------------------
+    # --- for the service ---------------------------------------------------------------------------------------
 
     def deadline_ms(self, read_only: bool, now_ms: int) -> int | None:
         """Return when the next turn is due if nothing arrives (monotonic), None for never."""
@@ -196,7 +197,7 @@ class Turn:
         return min((at for at in deadlines if at is not None), default=None)
 
     def service_event(self) -> ServiceEvent:
-        """Return the present state of worker and pause, for watchers of all jobs."""
+        """Return the present state of the worker and the pauses, for watchers of all jobs."""
         return ServiceEvent(self.core.journal, self.core.worker.state, self.core.paused, self.core.pauses)
 
     # --- parts -------------------------------------------------------------------------------------------------
@@ -221,7 +222,8 @@ class Turn:
             self.core.on_received(message, self._sending.hears(message, now.mono_ms), now)
 
     def _send_jobs(self, now: Instant) -> None:
-        """Send what the link has room for. After a heartbeat, say how much was sent, so the worker notices losses."""
+        """Send what the link has room for. After a heartbeat, say how much was sent, so that the worker notices losses.
+        """
         if not self.core.worker.known:
             return
         session = self.core.session_name
@@ -237,7 +239,8 @@ class Turn:
     def _said(
         self, replies: Sequence[tuple[Envelope, Reply]], job_changes: Sequence[JobChange] = (), settled: int = 0
     ) -> Said:
-        """Add the worker's state to the log and the events if it has changed, also because a core was loaded anew."""
+        """Add the worker's state to the log and the events if it has changed, even if only because the core was loaded
+        anew."""
         worker = self.core.worker
         sentence = worker.warning or f"the worker is {worker.state.value}"
         if sentence != self._logged_of_worker:
@@ -251,7 +254,7 @@ class Turn:
 
 
 def _decoded(frames: Iterable[bytes]) -> tuple[list[WorkerMessage], list[Line]]:
-    """Return the messages in these frames, and a line for the log for each frame that has none."""
+    """Return the messages in these frames, and a log line for each frame that cannot be decoded."""
     messages: list[WorkerMessage] = []
     lines = []
     for frame in frames:

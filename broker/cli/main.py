@@ -1,4 +1,4 @@
-"""How zbroker starts: its configuration from the command line, the lock on the journal, an exit code for each end."""
+"""The start of zbroker: its configuration from the command line, the lock on the journal, an exit code for each end."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ log = logging.getLogger("zjobs.broker")
 
 
 class Refused(Exception):
-    """The program will not start, for the reason in the text; `code` is its exit code."""
+    """A refusal to start; the text says why. `code`: the exit code."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -56,7 +56,7 @@ class Refused(Exception):
 
 
 def run(argv: Sequence[str]) -> int:
-    """Runs the broker until a signal ends it. Returns the exit code."""
+    """Run the broker until a signal ends it. Return the exit code."""
     try:
         command, values = parse(ZBROKER, list(argv))
         logs.start(values["--log-level"], "zbroker")
@@ -138,7 +138,7 @@ def _maintain(command: str, values: dict[str, Any]) -> int:
 
 
 def _end_on_sigterm() -> None:
-    """Through whatever tidies up: half a copy is no use to anybody."""
+    """Let SIGTERM raise SystemExit, so that half a copy is tidied up."""
 
     def end(*_: object) -> None:
         sys.exit(128 + signal.SIGTERM)
@@ -163,21 +163,23 @@ def _serve(config: Config, journal_name: str) -> int:
     finally:
         try:
             journal.release()
-        except StorageError as error:  # what was acknowledged is in the log, where the next broker finds it
+        except StorageError as error:  # acknowledged changes are in the log, where the next broker finds them
             log.warning("the journal could not be tidied up: %s", error)
     log.info("ended")
     return OK
 
 
 def _allow_descriptors() -> None:
-    """As many as we may have: each client takes two, and the usual 1,024 are meant for programs that use select()."""
+    """Allow as many descriptors as possible. Each client takes two, and the usual limit of 1,024 is for programs that
+    use select()."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):  # macOS says infinity and takes less
+    with contextlib.suppress(OSError, ValueError):  # macOS claims no limit, and has one
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _stop_on_signals(broker: Broker) -> None:
-    """A handler that only set a flag would not wake the poller; the byte that goes with it does."""
+    """Stop the broker on SIGTERM and SIGINT. A handler alone would not wake the poller; the byte written with it does.
+    """
     signal.set_wakeup_fd(broker.sockets.wakeup_sender.fileno(), warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: broker.stop())

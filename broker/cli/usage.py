@@ -1,4 +1,4 @@
-"""The commands and options of zbroker; its command line is read by this list, and its help pages are made from it."""
+"""The commands and options of zbroker, from which its command line is parsed and its help pages are made."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _mib(size_bytes: int) -> str:
 
 
 def read_role(text: str) -> Role:
-    """Raises ValueError for a word that is no role."""
+    """Return the role that a word names. Raises ValueError for any other word."""
     return Role(one_of(text, [role.value for role in Role]))
 
 

@@ -1,19 +1,19 @@
-"""The queue itself: which jobs are admitted, in which order they are dispatched, and what becomes of them.
+"""The queue: which jobs are admitted, in which order they are dispatched, and what becomes of them.
 
-The core is a function of its inputs. It gets requests, the worker's messages, the records that it asked for and the
-time, and answers with `Effects`: what must be written down, and what may be said once that is on disk. It has no clock,
-socket, file, log or random numbers of its own, and never calls storage. One turn is
+The core is a function of its inputs: requests, the worker's messages, the records that it asked for, and the time. It
+returns `Effects`: what to write to the journal, and what to send once that is on disk. It has no clock, socket, file,
+log or random numbers of its own, and never calls storage. One turn is
 
-    needs = core.needs(what is asked, now)        names the records that the turn will look up
-    core.read(read)                               they were read, all at once
-    for each thing that came in:  core.change(request …) | core.on_heartbeat(…) | … | core.on_reports(…)
-    effects = core.end_turn(now)                  dispatches what the window has room for
+    needs = core.needs(requests, now)             name the records that the turn will look up
+    core.read(read)                               receive them, all at once
+    for each request and message:  core.change(request …) | core.on_heartbeat(…) | … | core.on_reports(…)
+    effects = core.end_turn(now)                  dispatch what the window has room for
 
-`broker.turn` is around it: there the effects are committed, then said. If the commit fails, the core is thrown away and
-loaded anew.
+`broker.turn` calls it, commits the effects, and then sends them. If the commit fails, the core is discarded and loaded
+anew.
 
-`queue_state` says what is there, `queue_changes` makes the changes. `admission` says which jobs are admitted,
-`lifecycle` what becomes of one.
+`queue_state` answers questions about the queue, `queue_changes` changes it. `admission` decides which jobs are
+admitted, `lifecycle` what becomes of a job.
 """
 
 from __future__ import annotations
@@ -66,18 +66,18 @@ NIL = b"\xc0"  # msgpack: nothing
 
 
 class Core(QueueChanges):
-    """One queue, and what is decided about it."""
+    """One queue, and the decisions about it."""
 
     def __init__(self, loaded: Loaded, rules: Rules, name: BrokerName, now: Instant) -> None:
         super().__init__(loaded, rules, name, now)
         self._schemas = Schemas(loaded.schemas, loaded.types)
 
-    # --- the begin of a turn -------------------------------------------------------------------------------------
+    # --- the start of a turn -------------------------------------------------------------------------------------
 
     def needs(self, asked: Iterable[tuple[str, Request]], now: Instant) -> Needs:
-        """Line up the delayed jobs whose time has come, and name the records that the turn will look up.
+        """Make the delayed jobs whose time has come ready, and name the records that the turn will look up.
 
-        `asked`: what is to be changed, each with its owner.
+        `asked`: the requests that change something, each with its owner.
         """
         for woken in self._delayed.wake(now.mono_ms):
             self._queue.add(woken.priority, woken.job_id, woken.kind)
@@ -96,7 +96,7 @@ class Core(QueueChanges):
         return Needs(ids, submits)
 
     def _next_unread(self) -> list[JobId]:
-        """The jobs that start next, when the record of the very first is not at hand: many, so that this is seldom."""
+        """Return the jobs to read, if the record of the first to start is not in memory: many, so that this is rare."""
         self._lacks_record = False
         first = self._queue.first(1)
         if not first or first[0] in self._jobs:
@@ -113,7 +113,7 @@ class Core(QueueChanges):
     # --- requests ------------------------------------------------------------------------------------------------
 
     def change(self, request: Request, reply_to: Envelope, now: Instant, who: Who = ANYBODY) -> None:
-        """Carry out what a request changes, by the method of its operation's name."""
+        """Carry out a request that changes something, with the method named like its operation."""
         getattr(self, OPERATION_OF[type(request)].name)(request, reply_to, now, who)
 
     def submit(self, request: Submit, reply_to: Envelope, now: Instant, who: Who = ANYBODY) -> None:
@@ -177,7 +177,7 @@ class Core(QueueChanges):
             self._audit(request, who, ended, now)
 
     def pause(self, request: Pause, reply_to: Envelope, now: Instant, who: Who = ANYBODY) -> None:
-        """Nothing new starts until `resume`, but what is in flight: the reply names it."""
+        """Start no further jobs until `resume`, except those in flight, which the reply names."""
         if error := pauses.refusal(request, who, len(self._pauses), now):
             self._reply(reply_to, error)
             return
@@ -190,7 +190,7 @@ class Core(QueueChanges):
         self._reply(reply_to, PauseReply(self.journal, paused, running, may_start, self.pauses))
 
     def resume(self, request: Resume, reply_to: Envelope, now: Instant, who: Who = ANYBODY) -> None:
-        """Lift the pauses that are theirs to lift."""
+        """Lift the pauses that `who` may lift."""
         if error := pauses.lifting_refusal(request, who):
             self._reply(reply_to, error)
             return
@@ -202,7 +202,7 @@ class Core(QueueChanges):
         self._reply(reply_to, ResumeReply(self.journal, was, lifted, self.pauses))
 
     def forget(self, request: Forget, reply_to: Envelope, now: Instant, who: Who = ANYBODY) -> None:
-        """Drop ended jobs and all that is kept of them."""
+        """Drop ended jobs, with their data, results and output."""
         kept = []
         missing = []
         forgotten = []
@@ -219,14 +219,15 @@ class Core(QueueChanges):
         self._reply(reply_to, ForgetReply(self.journal, tuple(forgotten), tuple(kept), tuple(missing)))
 
     def _audit(self, request: ByHand, who: Who, ids: Sequence[JobId], now: Instant, text: str = "") -> None:
-        """Add to the audit trail what a request has changed."""
+        """Add the changes made by a request to the audit trail."""
         op = OPERATION_OF[type(request)].name
         self._effects.changes.audit.append(audit.entry(op, who, request.submitter, ids, text, now.wall_ms))
 
     # --- the worker ------------------------------------------------------------------------------------------------
 
     def on_heartbeat(self, heartbeat: Heartbeat, new_session: str, now: Instant) -> None:
-        """Record how the worker is now. `new_session`: 32 hex digits never used before, for a session if one begins."""
+        """Record the worker's heartbeat. `new_session`: 32 hex digits never used before, the name of a session if one
+        begins."""
         heard = self._dispatch.on_heartbeat(heartbeat, new_session, now)
         for job_id, began_at in heard.in_doubt:  # judged by the types of the worker that was lost
             job = self._jobs[job_id]
@@ -249,7 +250,7 @@ class Core(QueueChanges):
             self._effects.changes.schemas[message.digest] = message.schema
 
     def on_gone(self) -> None:
-        """Record that the connection to the worker is lost. What it ran stays in doubt until one is heard again."""
+        """Record that the connection to the worker is lost. Its jobs stay in doubt until a worker is heard again."""
         self.worker.gone()
 
     def on_started(self, message: Started, now: Instant) -> None:
@@ -257,7 +258,7 @@ class Core(QueueChanges):
         self._dispatch.on_started(message, now)
 
     def on_progress(self, message: Progress, now: Instant) -> None:
-        """Record what the running task says of itself."""
+        """Record the progress that the running task reports."""
         self._dispatch.on_progress(message, now)
 
     def on_piece(self, message: Piece, now: Instant) -> None:
@@ -274,7 +275,7 @@ class Core(QueueChanges):
             job = self._jobs[job_id]
             if isinstance(report, Output):
                 self._keep_output(job, report.offset, report.body)
-                # told without a new version: it is no other state
+                # announced without a new version: its state is the same
                 self._jobs.write(job._replace(output_bytes=report.offset + len(report.body)))
             elif report is not None:
                 self._end(job, report, began_at, now)
@@ -324,7 +325,7 @@ class Core(QueueChanges):
         return effects
 
     def _dispatch_ready(self) -> str | None:
-        """Dispatch the ready jobs in turn. Return why the next one cannot be given to this worker, None if it can.
+        """Dispatch the ready jobs in order. Return why this worker cannot run the next one, None if it can.
 
         A job whose record is not at hand waits for the next turn, which comes at once and reads it.
         """
@@ -350,7 +351,7 @@ class Core(QueueChanges):
         return None
 
     def _stays(self, job: Job) -> bool:
-        """Whether a record is kept in memory after this turn."""
+        """True if a record stays in memory after this turn."""
         if job.state.final:
             return False
         if self._dispatch.in_flight.delivery_of(job.id) is not None:

@@ -1,6 +1,6 @@
-"""When the jobs of a queue start, seen from one moment.
+"""A forecast, made at one moment, of when the jobs of a queue start.
 
-A forecast is made for each page of a reply. For a job it adds up what is ahead: by kind, not job by job.
+Each page of a reply has its own. For each job it adds up what is ahead, by kind rather than job by job.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _kind = attrgetter("type", "time_limit_ms", "cancelling")
 
 
 class Spans:
-    """How long jobs take: by the history of their types, and their limits."""
+    """The expected durations of jobs, from the history of their types and from their limits."""
 
     def __init__(self, history: History, types: Mapping[str, TaskType]) -> None:
         self._history = history
@@ -39,8 +39,9 @@ class Spans:
 
 
 class Forecast:
-    """`in_flight`: the jobs that the worker has, in order. `running`: the first of them, if it runs, and what is left
-    of its run. `kinds`: of queued jobs, by their numbers. Nothing of it is looked at before it is needed."""
+    """A forecast of when jobs start. `in_flight`: the jobs that the worker has, in order. `running`: the first of them,
+    if it runs, and what is left of its run. `kinds`: the kinds of queued jobs, by number. Nothing is computed before it
+    is needed."""
 
     def __init__(
         self,
@@ -61,11 +62,11 @@ class Forecast:
         self._kinds = kinds
         self._mono_ms = mono_ms
         self._after = after
-        self._above: dict[int, Span] = {}  # the ready jobs of greater priorities
+        self._above: dict[int, Span] = {}  # by priority: the ready jobs of greater priorities
 
     @cached_property
     def _spans(self) -> dict[int, Span]:
-        """How long a job of each kind takes."""
+        """The expected duration of a job of each kind."""
         return {number: self._spans_of.of(kind) for number, kind in self._kinds}
 
     @cached_property
@@ -89,7 +90,7 @@ class Forecast:
         return starts
 
     def _left(self, jobs: Sequence[Job]) -> Span:
-        """What is left of jobs in flight; a cancelled one that has not begun never does."""
+        """Return what is left of jobs in flight. A cancelled job that has not begun takes no time."""
         span, running = NOTHING, self._running
         if running is not None and jobs and jobs[0].id == running[0]:
             span, jobs = running[1], jobs[1:]
@@ -116,8 +117,8 @@ class Forecast:
         return outlook.delayed_start(order, ahead, self._us_until(ready_at))
 
     def _above_of(self, priority: int) -> Span:
-        """The ready jobs of greater priorities."""
-        if priority not in self._above:  # no job of it is ready: this one is delayed
+        """Return how long the ready jobs of greater priorities take."""
+        if priority not in self._above:  # no job of this priority is ready: this one is delayed
             counted = (counts for other, counts in self._queue.kinds() if other > priority)
             self._above[priority] = reduce(self._plus, counted, NOTHING)
         return self._above[priority]
@@ -137,13 +138,13 @@ class Forecast:
 
 
 def limit_of(task_type: TaskType, time_limit_ms: Ms | None) -> int | None:
-    """Return when a run is killed, in microseconds, None without a limit. `time_limit_ms`: the job's own."""
+    """Return after how many microseconds a run is killed, None without a limit. `time_limit_ms`: the job's own."""
     limit_ms = task_type.time_limit_ms if time_limit_ms is None else time_limit_ms
     return None if limit_ms is None else (limit_ms + task_type.grace_ms) * 1000
 
 
 def estimate(left: Remaining, after: Awaited | None) -> Estimate:
-    """Return it as clients are told."""
+    """Return an estimate in the form that clients receive."""
     span, overdue_us = left
     unknown = span.at_least and not span.likely_us
     return Estimate(

@@ -20,17 +20,17 @@ Envelope = tuple[bytes, ...]
 
 
 class Instant(NamedTuple):
-    """The time, twice: `mono_ms` for intervals, `wall_ms` (since 1970, UTC) for what people are shown."""
+    """The time, twice: `mono_ms` for intervals, `wall_ms` (since 1970, UTC) for what people see."""
 
     mono_ms: Ms
     wall_ms: Ms
 
 
-CLOCK_SLACK_MS = 1_000  # a time that was told stands while it is right to a second
+CLOCK_SLACK_MS = 1_000  # a time clients were told stands while it is right to within a second
 
 
 class Step(str, Enum):
-    """What can happen to a job."""
+    """A change of a job's state."""
 
     DISPATCH = "dispatch"
     RETURN = "return"
@@ -47,7 +47,7 @@ class Step(str, Enum):
 TRANSITIONS: dict[tuple[JobState, Step], JobState] = {
     (JobState.QUEUED, Step.DISPATCH): JobState.IN_PROGRESS,
     (JobState.QUEUED, Step.CANCEL): JobState.CANCELLED,
-    (JobState.IN_PROGRESS, Step.RETURN): JobState.QUEUED,  # certainly not begun: back to its place, uncounted
+    (JobState.IN_PROGRESS, Step.RETURN): JobState.QUEUED,  # it certainly did not begin: back to its place, not counted
     (JobState.IN_PROGRESS, Step.COMPLETE): JobState.COMPLETED,
     (JobState.IN_PROGRESS, Step.FAIL): JobState.FAILED,
     (JobState.IN_PROGRESS, Step.CANCEL): JobState.CANCELLED,
@@ -98,7 +98,7 @@ class Job(NamedTuple):
 
 
 def next_state(job: Job, step: Step, state: JobState = JobState.IN_PROGRESS) -> JobState:
-    """Return the state after `step`. `state`: the present one, which the record of a job in flight does not have."""
+    """Return the state after `step`. `state` is the present one, which the record of a job in flight lacks."""
     try:
         return TRANSITIONS[state, step]
     except KeyError:
@@ -106,8 +106,8 @@ def next_state(job: Job, step: Step, state: JobState = JobState.IN_PROGRESS) -> 
 
 
 class Printed(NamedTuple):
-    """A piece of what run number `run` of a job printed. Saving it drops the output of earlier runs, and the pieces of
-    this run that end before `kept_from`."""
+    """A piece of what run `run` of a job printed. Saving it drops the output of earlier runs, and the pieces of this
+    run that end before `kept_from`."""
 
     id: JobId
     run: int
@@ -132,7 +132,7 @@ class Submitted(NamedTuple):
 
 
 class Session(NamedTuple):
-    """What the journal knows of its worker. Delivery numbers below `next_delivery` are used up. Reports up to
+    """The journal's session with its worker. Delivery numbers below `next_delivery` are used up. Reports up to
     `reports_done` are in the journal. `resume`: the delivery with which the worker continues after its last return.
     `began_delivery` and `began_at`: the last delivery known to have begun, and when; journaled, so that its start time
     never changes."""
@@ -147,7 +147,7 @@ class Session(NamedTuple):
 
 
 class Service(NamedTuple):
-    """How long a journal has been in service, and the wall clock when that was recorded; 0 for never."""
+    """The time that a journal has been in service, and the wall clock when it was recorded; 0 for never."""
 
     served_ms: Ms = Ms(0)
     wall_ms: Ms = Ms(0)
@@ -166,7 +166,7 @@ class Counters(NamedTuple):
 class Loaded(NamedTuple):
     """A journal as the core starts from it. `ready` and `waiting` include the jobs in `in_flight`. `types`: None if no
     worker has announced any. `waiting`: for each delayed job, when it is ready by the wall clock, its id, its priority,
-    the length of its delay, and the number of its kind. `kinds`: those that are numbered, from 1 (see
+    the length of its delay, and the number of its kind. `kinds`: the numbered kinds, from 1 (see
     `estimates.kinds`). `history`: how long the last runs of each type took, in microseconds."""
 
     journal: str
@@ -179,7 +179,7 @@ class Loaded(NamedTuple):
     pauses: tuple[QueuePause, ...]
     owned: dict[str, int]  # how many jobs of each owner have not ended
     service: Service = Service()
-    schemas: frozenset[str] = frozenset()  # the digests of those that are kept
+    schemas: frozenset[str] = frozenset()  # the digests of the schemas kept
     kinds: tuple[Kind, ...] = ()
     history: Mapping[str, tuple[int, ...]] = MappingProxyType({})
 
@@ -192,10 +192,10 @@ class EndedJob(NamedTuple):
 
 
 class Changes:
-    """What one turn writes in one commit. Empty and None: nothing of that kind."""
+    """The changes that one turn writes in one commit. Empty or None: nothing of that kind."""
 
     def __init__(self) -> None:
-        self.added: dict[JobId, Job] = {}  # as they were admitted; later changes are in `changed`
+        self.added: dict[JobId, Job] = {}  # as admitted; later changes are in `changed`
         self.changed: dict[JobId, Job] = {}
         self.forgotten: set[JobId] = set()
         self.data: list[tuple[JobId, bytes]] = []
@@ -208,10 +208,10 @@ class Changes:
         self.deliveries: list[tuple[DeliveryNumber, JobId]] = []
         self.session: Session | None = None
         self.types: dict[str, TaskType] | None = None
-        self.history: dict[str, tuple[int, ...]] = {}  # the last runs of types that ran; without any, they are dropped
-        self.schemas: dict[str, bytes | None] = {}  # by digest; None: it is dropped
+        self.history: dict[str, tuple[int, ...]] = {}  # the last runs of each type that ran; (): drop them
+        self.schemas: dict[str, bytes | None] = {}  # by digest; None: drop it
         self.audit: list[AuditEntry] = []
-        self.pauses: list[tuple[QueuePause, ...]] = []  # all that are in force; the last one holds
+        self.pauses: list[tuple[QueuePause, ...]] = []  # each: all pauses in force; the last one counts
         self.counters: Counters | None = None
         self.service: Service | None = None
 
@@ -249,7 +249,7 @@ class JobTable:
         return job
 
     def at_hand(self, job_id: JobId) -> Job | None:
-        """Return the record, None if there is none here."""
+        """Return the record, None if it is not in memory."""
         return self._jobs.get(job_id)
 
     def get(self, job_id: JobId) -> Job | None:
@@ -317,7 +317,7 @@ class JobChange(NamedTuple):
 
 
 class Effects:
-    """What a turn leads to. `changes` must be on disk before anything else leaves the process. `resend`: `dispatched`
+    """The effects of a turn. `changes` must be on disk before anything else leaves the process. `resend`: `dispatched`
     contains everything that the worker may still need, and whatever was being sent before is void."""
 
     def __init__(self) -> None:

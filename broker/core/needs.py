@@ -1,4 +1,4 @@
-"""The committed records that a turn needs, and what the journal has of them.
+"""The committed records that a turn needs, and those that the journal found.
 
 A step names everything that it needs at once, so that even a database across a network is asked once.
 """
@@ -14,7 +14,7 @@ from zjobs.messages.units import JobId
 
 
 class ResultNeed(NamedTuple):
-    """At most `size` bytes of a job's result, from `offset` on."""
+    """A piece of a job's result: at most `size` bytes, from `offset` on."""
 
     id: JobId
     offset: int
@@ -22,7 +22,7 @@ class ResultNeed(NamedTuple):
 
 
 class DataNeed(NamedTuple):
-    """At most `size` bytes of a job's data, from `offset` on."""
+    """A piece of a job's data: at most `size` bytes, from `offset` on."""
 
     id: JobId
     offset: int
@@ -30,7 +30,7 @@ class DataNeed(NamedTuple):
 
 
 class OutputNeed(NamedTuple):
-    """At most `size` bytes of what a job's run number `run`, or a later one, printed, from `offset` on."""
+    """A piece of the output of a job's run `run`, or of a later run: at most `size` bytes, from `offset` on."""
 
     id: JobId
     run: int
@@ -53,14 +53,14 @@ class Needs(NamedTuple):
 
 
 class ResultPiece(NamedTuple):
-    """A piece of a result. `size`: of the whole result."""
+    """A piece of a result. `size`: that of the whole result."""
 
     size: int = 0
     body: bytes = b""
 
 
 class DataPiece(NamedTuple):
-    """A piece of a job's data. `size`: of the whole data."""
+    """A piece of a job's data. `size`: that of the whole data."""
 
     size: int = 0
     body: bytes = b""
@@ -77,8 +77,8 @@ class OutputPiece(NamedTuple):
 
 
 class Details(NamedTuple):
-    """Facts of a job that only `show` tells. `attempts`: the runs that did not complete it, in order. `data_bytes`,
-    `result_bytes`: None without data or result. `copies`: the jobs that retry it."""
+    """Facts about a job that only `show` reports. `attempts`: the runs that did not complete it, in order.
+    `data_bytes`, `result_bytes`: None without data or result. `copies`: the jobs that retry it."""
 
     request_key: str
     data_bytes: int | None
@@ -105,8 +105,8 @@ NOTHING = Found({}, {}, {}, {}, {}, {}, {}, {}, {})
 
 
 class TurnNeeds(NamedTuple):
-    """Everything that a turn must read before it decides. `ended`: (id, n) for the ended jobs among the n records after
-    that id. `used_bytes`: whether the journal's size is needed."""
+    """The reads that a turn needs before it decides. `ended`: (id, n) for the ended jobs among the n records after that
+    id. `used_bytes`: True if the journal's size is needed."""
 
     records: Needs = Needs()
     ended: tuple[JobId, int] | None = None

@@ -1,6 +1,6 @@
-"""The changes that can be made to the queue: each is written down with the turn, and told once that is on disk.
+"""The changes that can be made to the queue. Each is written with the turn, and announced once that is on disk.
 
-Which change is made is decided in `core`.
+`core` decides which change is made.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MOST_AT_HAND = 512  # records of ready jobs, before those of new jobs are no lon
 
 
 class QueueChanges(QueueState):
-    """A queue that changes. What one turn changes is gathered until its end."""
+    """A queue that can be changed. Collects the changes of one turn until its end."""
 
     def __init__(self, loaded: Loaded, rules: Rules, name: BrokerName, now: Instant) -> None:
         super().__init__(loaded, rules.limits, name, now)
@@ -43,11 +43,11 @@ class QueueChanges(QueueState):
         self._surplus: set[JobId] = set()  # new jobs whose records are not kept in memory
 
     def record_service(self, now: Instant) -> None:
-        """Record the journal's time in service though nothing else is written."""
+        """Record the journal's time in service, even if nothing else is written."""
         self._effects.changes.service = self.service(now)
 
     def drop(self, job: Job) -> bool:
-        """Drop one ended job. Return False if that cannot be, because it ended in this turn."""
+        """Drop one ended job. Return False if it ended in this turn, and so cannot be dropped yet."""
         if not self._jobs.forget(job.id):
             return False
         self._totals[job.state.value] -= 1
@@ -60,7 +60,8 @@ class QueueChanges(QueueState):
         return given
 
     def _add(self, job: Job, delay_ms: Ms, now: Instant) -> None:
-        """Add a new job. At the end of a long queue, its record is not kept: it is read again when its turn comes."""
+        """Add a new job. At the end of a long queue, its record is dropped from memory, and read again when its turn
+        comes."""
         if len(self._jobs) >= self.dispatched + MOST_AT_HAND:
             self._surplus.add(job.id)
         self._jobs.add(job)
@@ -68,7 +69,7 @@ class QueueChanges(QueueState):
         self._tell(job)
 
     def _settle(self, fate: Fate, now: Instant, state: JobState = JobState.IN_PROGRESS) -> None:
-        """Take a job along its transition, record that, and tell of it."""
+        """Carry out a job's transition, record it, and announce it."""
         job = fate.job
         after = next_state(job, fate.step, state)
         if fate.attempt is not None:
@@ -87,7 +88,7 @@ class QueueChanges(QueueState):
             self._pauses_changed()
 
     def _write(self, job: Job) -> Job:
-        """Record what has changed in a job, and tell of it. Return its record as it is now."""
+        """Record a changed job under its next version, and announce it. Return the new record."""
         job = job._replace(version=job.version + 1)
         self._jobs.write(job)
         self._tell(job)
@@ -98,12 +99,12 @@ class QueueChanges(QueueState):
         self._effects.job_changes.append(JobChange(job, self._totals["change"]))
 
     def _keep_output(self, job: Job, offset: int, body: bytes) -> None:
-        """Keep what the present run of a job has printed; of much output, the end."""
+        """Keep the output of a job's present run: its end, if there is too much."""
         kept_from = max(0, offset + len(body) - self._rules.limits.output_bytes)
         self._effects.changes.outputs.append(Printed(job.id, job.attempts + job.reruns + 1, offset, body, kept_from))
 
     def _pauses_changed(self) -> None:
-        """Writes down which pauses are in force. What has not begun comes back from the worker."""
+        """Record the pauses in force, and recall the jobs that have not begun."""
         self._effects.changes.pauses.append(self._pauses.kept)
         if self._pauses:
             self._dispatch.recall()

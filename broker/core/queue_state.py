@@ -1,4 +1,4 @@
-"""The readable half of the core: where each job is, and what is known of the worker.
+"""The half of the core that answers questions: where each job is, and how the worker is.
 
 A job that has not ended is in exactly one place: delayed (`_delayed`), ready (`_queue`), or in flight (`_dispatch`,
 which also has sessions, delivery numbers and acknowledgements). Its record is in `_jobs` (see `JobTable`).
@@ -28,7 +28,7 @@ LONGEST_BREAK_MS = 24 * 3_600_000
 
 
 class QueueState:
-    """The state of one queue. `types`: as last announced by a worker, None before."""
+    """The state of one queue. `types`: those last announced by a worker, None before."""
 
     def __init__(self, loaded: Loaded, limits: Limits, name: BrokerName, now: Instant) -> None:
         self.journal = loaded.journal
@@ -43,7 +43,7 @@ class QueueState:
         self._history = History(loaded.history)
         self._began_ms = now.mono_ms
         self._served_before_ms = _served(loaded.service, now)
-        self._lacks_record = True  # whether the record of the next job to dispatch may have to be read
+        self._lacks_record = True  # the record of the next job to dispatch may have to be read
         for job in loaded.in_flight.values():
             self._leave_place(job)
 
@@ -54,17 +54,17 @@ class QueueState:
 
     @property
     def paused(self) -> Paused | None:
-        """Since when and why nothing starts, None if the queue runs."""
+        """The oldest pause in force: since when and why nothing starts. None if the queue runs."""
         return self._pauses.oldest
 
     @property
     def pauses(self) -> tuple[QueuePause, ...]:
-        """All pauses in force, the oldest first."""
+        """All pauses in force, oldest first."""
         return self._pauses.told
 
     @property
     def worker(self) -> WorkerStatus:
-        """What is known of the worker."""
+        """The status of the worker."""
         return self._dispatch.status
 
     def record(self, job_id: JobId) -> Job | None:
@@ -79,7 +79,7 @@ class QueueState:
 
     @property
     def running_started_at(self) -> Ms | None:
-        """When the run in progress began (ms since 1970); it never changes during the run."""
+        """The start of the run in progress (ms since 1970). It never changes during the run."""
         delivery = self.worker.running
         return None if delivery is None else self._dispatch.began_at(delivery)
 
@@ -89,27 +89,27 @@ class QueueState:
 
     @property
     def session_name(self) -> str:
-        """Return the present session. Nothing is dispatched without one."""
+        """The name of the present session. Nothing is dispatched without one."""
         return self._dispatch.session_name
 
     @property
     def queued(self) -> int:
-        """How many jobs are ready, or in flight and not known to be running."""
+        """The number of jobs that are ready, or in flight but not known to run."""
         return len(self._queue) + self.dispatched - (self._dispatch.running_id is not None)
 
     @property
     def dispatched(self) -> int:
-        """How many jobs are in flight. Any of them may start at any moment, even while paused."""
+        """The number of jobs in flight. Any of them may start at any moment, even while paused."""
         return len(self._dispatch.in_flight)
 
     @property
     def unended(self) -> int:
-        """How many jobs have not ended."""
+        """The number of jobs that have not ended."""
         return len(self._queue) + len(self._delayed) + self.dispatched
 
     @property
     def waiting(self) -> int:
-        """How many jobs wait for a delay to end."""
+        """The number of delayed jobs."""
         return len(self._delayed)
 
     def ahead(self, job: Job) -> int | None:
@@ -122,7 +122,7 @@ class QueueState:
         return self.dispatched + self._queue.ahead(job.priority, job.id)
 
     def forecast(self, now: Instant) -> Forecast:
-        """Return how things stand at this moment, to tell of jobs when they start."""
+        """Return a forecast, made now, of when jobs start."""
         left = self._running_left(now)
         running = self._dispatch.running_id
         after = None
@@ -176,8 +176,8 @@ class QueueState:
     def service(self, now: Instant) -> Service:
         """Return how long this journal has been in service, by which `--keep` measures the age of jobs.
 
-        It counts the time in which a broker ran, and at most a day of each break. Only the wall clock knows how long a
-        break was; if it was wrong for a moment, that must not cost anybody's results.
+        It counts the time in which a broker ran, and at most a day of each break. Only the wall clock tells how long a
+        break was, and a clock that is wrong for a moment must not cost anybody their results.
         """
         return Service(Ms(self._served_before_ms + now.mono_ms - self._began_ms), now.wall_ms)
 
@@ -200,7 +200,7 @@ class QueueState:
         return min((at for at in deadlines if at is not None), default=None)
 
     def is_with_worker(self, delivery: DeliveryNumber) -> bool:
-        """Return whether this delivery is in flight."""
+        """True if this delivery is in flight."""
         return delivery in self._dispatch.in_flight
 
     def why_missing(self, job_id: JobId) -> ErrorCode:
@@ -226,7 +226,7 @@ class QueueState:
 
 
 def _counted(loaded: Loaded) -> Counter[int]:
-    """How many queued jobs there are of each kind, by number."""
+    """Count the queued jobs of each kind, by the kind's number."""
     counts = Counter(entry[-1] for entry in loaded.waiting)
     for _, numbers in loaded.ready.values():
         for number in set(numbers):
@@ -235,13 +235,13 @@ def _counted(loaded: Loaded) -> Counter[int]:
 
 
 def _by_our_clock(waiting: Sequence[tuple[Ms, JobId, int, Ms, int]], now: Instant) -> Iterator[DelayedJob]:
-    """Convert loaded delays to the monotonic clock. The rest goes by the wall clock, and is at most the delay."""
+    """Convert loaded delays to the monotonic clock. The wall clock says how much is left, at most the whole delay."""
     for ready_at, job_id, priority, delay_ms, kind in waiting:
         rest_ms = min(ready_at - now.wall_ms, max(0, delay_ms))
         yield DelayedJob(Ms(now.mono_ms + rest_ms), job_id, priority, kind)
 
 
 def _served(service: Service, now: Instant) -> int:
-    """Return the journal's time in service at the start of a broker, with at most a day of the break."""
+    """Return the journal's time in service when a broker starts, with at most a day of the break before it."""
     break_ms = now.wall_ms - service.wall_ms if service.wall_ms else 0
     return service.served_ms + min(max(0, break_ms), LONGEST_BREAK_MS)

@@ -1,7 +1,7 @@
-"""Which schemas of parameters the journal has, and which the worker has yet to send (docs/protocol.md, *Schemas*).
+"""The schemas of parameters: those in the journal, and those the worker has yet to send (docs/protocol.md, *Schemas*).
 
-A schema is known by its digest. It is asked for with each heartbeat until it comes, and dropped with the last type that
-names it. The schemas themselves stay in the journal: they are read when a client asks.
+A schema is named by its digest. The broker asks for it with each heartbeat until it comes, and drops it with the last
+type that names it. The schemas themselves stay in the journal, and are read when a client asks.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ class Schemas:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The digests of schemas that the worker is to send."""
+        """The digests of schemas that the worker has yet to send."""
         return tuple(sorted(self._named - self._kept)[:MAX_DIGESTS])
 
     def announced(self, types: Mapping[str, TaskType]) -> list[str]:
-        """The worker has these types now. Returns the digests of schemas that none of them names any more."""
+        """Record the types that the worker has now. Return the digests of schemas that none of them names any more."""
         self._named = {task_type.schema_digest for task_type in types.values()} - {""}
         dropped = sorted(self._kept - self._named)
         self._kept -= set(dropped)
         return dropped
 
     def accepts(self, digest: str, schema: bytes) -> bool:
-        """Whether this is a schema that is missing. Then it counts as kept."""
-        is_it = sha256(schema).hexdigest()[:DIGEST_CHARS] == digest and len(schema) <= MAX_SCHEMA_BYTES
-        if not is_it or digest not in self._named or digest in self._kept:
+        """Count a schema as kept if it is one of those missing. Return False if it is not."""
+        genuine = sha256(schema).hexdigest()[:DIGEST_CHARS] == digest and len(schema) <= MAX_SCHEMA_BYTES
+        if not genuine or digest not in self._named or digest in self._kept:
             return False
         self._kept.add(digest)
         return True

@@ -1,1 +1,1 @@
-"""Talks: the broker's sockets, frames and events."""
+"""The broker's sockets, frames and events."""

@@ -1,4 +1,4 @@
-"""Messages as frames: the envelope of a request, which must come back as it was, and the body."""
+"""Messages as frames: the envelope of a request, which must come back unchanged, and the body."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ _POLLIN = int(zmq.POLLIN)
 
 
 def waiting(socket: zmq.Socket[bytes], most: int, with_key: bool) -> Iterator[Received]:
-    """The messages that wait: their frames, how many there were, and the sender's public key ("" if not asked for)."""
+    """Yield the messages that wait: their frames, the number of frames, and the sender's public key ("" if not
+    requested)."""
     with contextlib.suppress(zmq.Again):
         yield receive(socket, most, with_key)
-        # Most often that was all. To ask costs half as much as the exception, but more than reading the next one does.
+        # Most often that was all. Asking costs half as much as the exception, but more than reading the next message.
         if int(socket.getsockopt(zmq.EVENTS)) & _POLLIN:
             while True:
                 yield receive(socket, most, with_key)
 
 
 def receive(socket: zmq.Socket[bytes], most: int, with_key: bool = False) -> Received:
-    """The frames of the next message, how many there were (those past `most` are read and dropped), and the public key
-    of its sender in Z85, if asked for.
+    """Return the frames of the next message, their number (those past `most` are read and dropped), and the public key
+    of its sender in Z85, if requested.
 
-    Frame by frame, since recv_multipart would gather a message of any number. Raises zmq.Again when none waits.
+    It reads frame by frame, because recv_multipart would gather a message of any size. Raises zmq.Again if none waits.
     """
     frame = first = socket.recv(zmq.NOBLOCK, copy=False)
     frames, count = [frame.bytes], 1
@@ -46,7 +47,7 @@ def receive(socket: zmq.Socket[bytes], most: int, with_key: bool = False) -> Rec
 
 
 def send(socket: zmq.Socket[bytes], *frames: bytes) -> None:
-    """Send one message. Raises ZMQError, and then nothing of it was sent."""
+    """Send one message. If it raises ZMQError, none of it was sent."""
     for frame in frames[:-1]:
         socket.send(frame, _MORE)
     socket.send(frames[-1], _LAST)
@@ -57,11 +58,11 @@ class NoRoom(Exception):
 
 
 class Gone(Exception):
-    """The receiver has no connection any more."""
+    """The receiver is no longer connected."""
 
 
 def send_to(socket: zmq.Socket[bytes], *frames: bytes) -> None:
-    """Send one message to the peer that its first frame names. Raises NoRoom and Gone, and then drops it."""
+    """Send one message to the peer that its first frame names. Raises NoRoom and Gone, and then drops the message."""
     try:
         send(socket, *frames)
     except zmq.Again:
@@ -73,9 +74,9 @@ def send_to(socket: zmq.Socket[bytes], *frames: bytes) -> None:
 
 
 def split(frames: list[bytes], count: int, most: int) -> tuple[Envelope, bytes | DecodeError]:
-    """The envelope of a request, and its body or what is wrong with its frames.
+    """Return the envelope of a request, and its body or what is wrong with its frames.
 
-    `frames` begins with the identity that the ROUTER put there, which `most` counts as well.
+    `frames` begins with the identity that the ROUTER put there; `most` counts it as well.
     """
     if count > most:
         return (frames[0], b""), _bad(f"the request has {count - 1} frames; the limit is {most - 1}")

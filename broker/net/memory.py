@@ -1,12 +1,12 @@
-"""Bounds the memory that peers make the broker use.
+"""A bound on the memory that peers make the broker use.
 
-libzmq bounds messages and not bytes. A message whose end has not come is outside every bound, whatever its size, and
-libzmq does not say how much waits in it. So we look at the whole process. When it has grown too much, the broker cuts
-the connections of clients, and what libzmq held for them is gone. Honest clients come back by themselves.
+libzmq bounds messages, not bytes. A message that is not complete is outside every bound, whatever its size, and libzmq
+does not say how much it buffers. So we look at the whole process. When it has grown too much, the broker cuts the
+connections of clients, and libzmq frees what it held for them. Honest clients reconnect by themselves.
 
-glibc keeps freed memory for the next time: 600 watchers that came and left would have taken 60 MiB for good. So every
-ten seconds we give it back to the system, while the process is clearly larger than the smallest that this ever left.
-It takes a few milliseconds.
+glibc keeps freed memory for later use: 600 watchers that came and left would have taken 60 MiB for good. So every ten
+seconds, if the process is clearly larger than the smallest size this has ever achieved, we return freed memory to the
+system. That takes a few milliseconds.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ import os
 
 GROWTH_BYTES = 1 << 30
 LOOK_EVERY_MS = 250
-SETTLED_AFTER_MS = 1_000  # libzmq gives back what it held in its own time
+SETTLED_AFTER_MS = 1_000  # libzmq frees what it held in its own time
 GIVE_BACK_EVERY_MS = 10_000
 GIVE_BACK_BYTES = 8 << 20
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class MemoryWatch:
-    """Notices when the process has grown by more than GROWTH_BYTES. Without /proc it never does."""
+    """A watch on the size of the process, which must not grow by more than GROWTH_BYTES. Without /proc it sees nothing.
+    """
 
     def __init__(self, now_ms: int) -> None:
         self._statm: int | None = None
@@ -38,11 +39,12 @@ class MemoryWatch:
         self._kept = self._floor
 
     def due_at_ms(self) -> int | None:
-        """When to look next; None: never."""
+        """Return when to look next, None for never."""
         return None if self._statm is None else self._look_at_ms
 
     def grown(self, now_ms: int) -> int:
-        """Return by how many bytes the process has grown, if it is time to look and that is too much; else 0."""
+        """Return by how many bytes the process has grown if that is too much; 0 if it is not, or it is not yet time to
+        look."""
         if now_ms < self._look_at_ms or self._statm is None:
             return 0
         self._look_at_ms = now_ms + LOOK_EVERY_MS
@@ -60,7 +62,7 @@ class MemoryWatch:
         return growth if growth > GROWTH_BYTES else 0
 
     def cut(self, now_ms: int) -> None:
-        """Record that the connections were cut: growth counts from what is left a little later."""
+        """Record that the connections were cut. Growth then counts from the size a little later."""
         self._settling = True
         self._look_at_ms = now_ms + SETTLED_AFTER_MS
 
@@ -76,6 +78,6 @@ class MemoryWatch:
 
 
 def _trim() -> None:
-    """Give back what glibc keeps of freed memory."""
+    """Return the memory that glibc keeps to the system."""
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""Opens, sets up and binds the broker's sockets; `service` uses them."""
+"""The broker's sockets: opened, set up and bound here, used by `service`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from zjobs.program.links import watch_link
 FAREWELL_MS = 1_000
 TOPIC_BYTES = 1024  # the handshake of CURVE has messages of several hundred bytes
 REBIND_S = 5.0
-UNREAD_REPLIES = 1_000  # of one client; libzmq counts them as read by half as many: docs/protocol.md promises 500
-REPORT_BYTES = 64 << 20  # beside the largest result
+UNREAD_REPLIES = 1_000  # of one client; libzmq counts reads in batches of half as many: the protocol promises 500
+REPORT_BYTES = 64 << 20  # besides the largest result
 HANDSHAKE_MS = 10_000
-WAITING_CONNECTIONS = 1024  # libzmq's 100 make the others try again after a second
+WAITING_CONNECTIONS = 1024  # with libzmq's 100, the others try again only after a second
 
 
 class Config(NamedTuple):
-    """Configuration of a broker. An endpoint that is None is derived from the frontend's."""
+    """The configuration of a broker. An endpoint that is None is derived from the frontend's."""
 
     listen: str = endpoints.FRONTEND
     events: str | None = None
@@ -37,14 +37,14 @@ class Config(NamedTuple):
     keys: Credentials | None = None
 
 
-# A handshake with keys is a third of a millisecond of an I/O thread, for which its other connections wait: with one
-# thread, 3,000 new connections held up everybody's requests for half a second. Without keys nothing is computed there,
+# A handshake with keys takes an I/O thread a third of a millisecond, during which its other connections wait: with one
+# thread, 3,000 new connections held up everybody's requests for half a second. Without keys they compute nothing,
 # and more threads would only wake each other.
 IO_THREADS_WITH_KEYS = 8
 
 
 class CannotBind(Exception):
-    """The broker cannot listen at an address. `in_use`: somebody else does."""
+    """An address at which the broker cannot listen. `in_use`: another program listens there."""
 
     def __init__(self, endpoint: str, error: zmq.ZMQError) -> None:
         super().__init__(f"cannot listen at {endpoint}: {error.strerror}")
@@ -55,7 +55,7 @@ class Sockets:
     """The open sockets, their addresses, and a poller that watches everything readable."""
 
     def __init__(self, config: Config) -> None:
-        """Raises CannotBind, and ValueError for an endpoint that cannot be used."""
+        """Open and bind the sockets. Raises CannotBind, and ValueError for an endpoint that cannot be used."""
         self.context = zmq.Context(1 if config.keys is None else IO_THREADS_WITH_KEYS)
         self.frontend_at = self.events_at = self.pipe_at = self.reports_at = ""
         self._keys = config.keys
@@ -73,11 +73,11 @@ class Sockets:
         self._watch_all()
 
     def all(self) -> set[object]:
-        """Return everything readable, as the poller names it."""
+        """Return all readable sockets, as the poller names them."""
         return {self.frontend, self.events, self.reports, self.worker_monitor, self.wakeup.fileno()}
 
     def close(self) -> None:
-        """Send what is on its way to peers that accept it within a second, then close everything."""
+        """Send what is pending to peers that accept it within a second, then close everything."""
         self.reports.disable_monitor()
         self.context.destroy()
         self.wakeup.close()
@@ -95,7 +95,7 @@ class Sockets:
         self.events = self._events_socket()
         listen = endpoints.checked(config.listen, free_port=True)
         self.frontend_at = self._bind(self.frontend, listen)
-        # Beside a free port there may be none: then the events take any free one as well.
+        # The port after a free one may be in use, so the events take any free one as well.
         beside = listen if listen.endswith(":*") else self.frontend_at
         events = config.events or endpoints.after(beside, endpoints.EVENTS)
         self.events_at = self._bind(self.events, endpoints.checked(events, free_port=True))
@@ -104,12 +104,12 @@ class Sockets:
         self.pipe_at = endpoints.checked(config.pipe or endpoints.after(self.frontend_at, endpoints.PIPE))
         self.reports_at = endpoints.checked(config.reports or endpoints.after(self.frontend_at, endpoints.REPORTS))
         self.pipe = self._calling(zmq.PUSH)
-        self.pipe.setsockopt(zmq.IMMEDIATE, 1)  # nothing is queued for a worker that is not there
+        self.pipe.setsockopt(zmq.IMMEDIATE, 1)  # queue nothing for a worker that is not connected
         self.pipe.setsockopt(zmq.SNDHWM, 0)  # bounded by the window
         _dial(self.pipe, self.pipe_at)
         self.reports = self._calling(zmq.SUB)
-        self.reports.setsockopt(zmq.LINGER, 0)  # an unsent subscription is nothing to wait for
-        self.reports.setsockopt(zmq.RCVHWM, 0)  # bounded by what the worker holds unacknowledged
+        self.reports.setsockopt(zmq.LINGER, 0)  # an unsent subscription is not worth waiting for
+        self.reports.setsockopt(zmq.RCVHWM, 0)  # bounded by the worker's unacknowledged reports
         self.reports.setsockopt(zmq.MAXMSGSIZE, config.rules.limits.result_bytes + REPORT_BYTES)
         self.worker_monitor = self.reports.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self.reports.subscribe(b"")
@@ -121,7 +121,7 @@ class Sockets:
         return self._keys.who(key) is not None
 
     def reopen_events(self) -> None:
-        """End all event streams; clients that are admitted come back by themselves."""
+        """End all event streams; admitted clients reconnect by themselves."""
         self._let_go(self.events, self.events_at)
         self.events = self._anew(self._events_socket, self.events_at)
 
@@ -136,8 +136,8 @@ class Sockets:
         socket.close(linger=0)
 
     def _anew(self, make: Callable[[], zmq.Socket[bytes]], endpoint: str) -> zmq.Socket[bytes]:
-        """Open a socket where another one of ours was a moment ago: libzmq releases address and descriptors in its own
-        time. Raises CannotBind."""
+        """Open a socket at an address that another one of ours held a moment ago: libzmq releases addresses and
+        descriptors in its own time. Raises CannotBind."""
         deadline = time.monotonic() + REBIND_S
         while True:
             socket = None
@@ -157,7 +157,7 @@ class Sockets:
         socket = self._served(zmq.ROUTER)
         socket.setsockopt(zmq.MAXMSGSIZE, 2 * self._limits.request_bytes)
         socket.setsockopt(zmq.SNDHWM, UNREAD_REPLIES)
-        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # so that it tells of replies it has no room for
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # so that it reports replies for which it has no room
         return socket
 
     def _events_socket(self) -> zmq.Socket[bytes]:
@@ -182,7 +182,7 @@ class Sockets:
     def _socket(self, kind: int) -> zmq.Socket[bytes]:
         socket = self.context.socket(kind)
         socket.setsockopt(zmq.LINGER, FAREWELL_MS)
-        socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)  # a connection that says nothing goes after that
+        socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)  # a connection that stays silent is closed after that
         watch_link(socket)
         return socket
 
@@ -201,7 +201,7 @@ def _bind(socket: zmq.Socket[bytes], endpoint: str) -> None:
 
 
 def _dial(socket: zmq.Socket[bytes], endpoint: str) -> None:
-    """A broker that listens everywhere finds its worker on its own host."""
+    """Connect. A broker that listens everywhere finds its worker on its own host."""
     endpoint = endpoints.from_here(endpoint)
     socket.setsockopt(zmq.IPV6, endpoints.is_ipv6(endpoint))
     socket.connect(endpoint)

@@ -1,1 +1,1 @@
-"""Serves requests: whose turn it is, who may ask what, and what is answered."""
+"""The service of requests: which is next, who may send it, and what the reply is."""

@@ -1,4 +1,4 @@
-"""Decides who may do what. Without keys, everybody who reaches the broker is an operator."""
+"""Access control: who may do what. Without keys, everybody who reaches the broker is an operator."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zjobs.messages.units import JobId
 
 
 def acting_refusal(who: Who, acting_for: ActingFor) -> Error | None:
-    """Return why `who` may not act for this person, or None if they may. Nobody acts in a role above their own."""
+    """Return why `who` may not act for this person, None if they may. Nobody acts in a role above their own."""
     roles = tuple(Role)
     if not who.acts_for:
         return Error(ErrorCode.NOT_PERMITTED, f"the key {who.name} may not act for others; zbroker keys role marks it")
@@ -25,7 +25,7 @@ def acting_refusal(who: Who, acting_for: ActingFor) -> Error | None:
 def refusal(
     operation: Operation, ids: Iterable[JobId], who: Who, owner_of: Callable[[JobId], str | None]
 ) -> Error | None:
-    """Return why `who` may not do this, or None if they may. `owner_of(id)` is None for an id without a job."""
+    """Return why `who` may not do this, None if they may. `owner_of(id)` is None for an id without a job."""
     if who.role not in operation.roles:
         *most, last = (role.value for role in operation.roles)
         which = f"{', '.join(most)} or {last}" if most else last
@@ -39,10 +39,10 @@ def refusal(
 
 
 def sees(who: Who, owner: str) -> bool:
-    """Return whether `who` may see the states of the jobs of `owner`."""
+    """True if `who` may see the states of the jobs of `owner`."""
     return who.role is not Role.SUBMITTER or owner == who.name
 
 
 def reads(who: Who, owner: str) -> bool:
-    """Return whether `who` may read what is in the jobs of `owner`: data, results, output, tracebacks."""
+    """True if `who` may read the contents of the jobs of `owner`: data, results, output, tracebacks."""
     return who.role is Role.OPERATOR or (who.role is not Role.VIEWER and owner == who.name)

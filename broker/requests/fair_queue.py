@@ -1,15 +1,15 @@
-"""Requests that wait, and whose turn it is: no client's requests hold up those of others.
+"""A fair queue of waiting requests: no client's requests hold up those of others.
 
-A client is the holder of a key or, without keys, a connection. The queue adds up the time that each client has been
-served, and serves the one with the least next (start-time fair queueing: Goyal, Vin, Cheng, 1996). A client that was
-silent starts level with the others. Silence earns no credit, but a rare request still goes before the hundreds of a
-client that floods. The connections of one client take turns, and requests of one connection keep their order.
+A client is the holder of a key or, without keys, a connection. The queue adds up the time spent on each client, and
+next serves the one with the least (start-time fair queueing: Goyal, Vin, Cheng, 1996). A client that was silent starts
+level with the others. Silence earns no credit, but a rare request still goes before the hundreds of a client that
+floods. The connections of one client take turns, and the requests of one connection keep their order.
 
 A request that cannot be split and takes long (a submit of 10,000 jobs) makes its client rest for the same time again
 while anybody else asks, so others find the broker free half of the time.
 
-The number and size of waiting requests are bounded for each connection and each client. More are refused, since a
-ROUTER cannot read from some connections and leave others alone.
+The number and size of waiting requests are bounded for each connection and each client. Requests beyond that are
+refused, since a ROUTER cannot read from some connections and not from others.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ Request = TypeVar("Request")
 
 
 class ClientQueue(Generic[Request]):
-    """The requests of one connection, first come first served."""
+    """The requests of one connection, in the order in which they came."""
 
     def __init__(self, client: Client[Request], connection: bytes) -> None:
         self.client = client
         self.connection = connection
         self.requests: deque[tuple[Request, int]] = deque()
         self.postponed = False
-        self.changes = False  # whether one of its requests changes something in this turn; set by the reader
+        self.changes = False  # one of its requests changes something in this turn; set by the reader
 
     @property
     def first(self) -> Request:
@@ -50,7 +50,7 @@ class ClientQueue(Generic[Request]):
 class Client(Generic[Request]):
     """A client's account and its queues.
 
-    `served_s`: how long it has been served, on the scale of FairQueue. `queues`: those that are not postponed.
+    `served_s`: the time spent on it, on the scale of FairQueue. `queues`: those that are not postponed.
     """
 
     def __init__(self, name: str, served_s: float) -> None:
@@ -82,7 +82,7 @@ class FairQueue(Generic[Request]):
 
     @property
     def full(self) -> bool:
-        """Whether nothing more should be read from the sockets."""
+        """True if nothing more should be read from the sockets."""
         return self._requests >= ALL_REQUESTS or self._bytes >= ALL_BYTES
 
     def put(self, client_name: str, connection: bytes, request: Request, size: int) -> bool:
@@ -105,7 +105,7 @@ class FairQueue(Generic[Request]):
         return True
 
     def next(self, now_s: float) -> ClientQueue[Request] | None:
-        """Return the queue to serve next, or None if none waits or all of them rest or are postponed."""
+        """Return the queue to serve next, None if none waits or all of them rest or are postponed."""
         resting = []
         found = None
         while self._turns and found is None:
@@ -147,7 +147,7 @@ class FairQueue(Generic[Request]):
             self._level_s = max(self._level_s, client.served_s)
 
     def rest(self, client: Client[Request], seconds: float, now_s: float) -> None:
-        """Make the client rest if it kept the others waiting for longer than LONG_S without a break."""
+        """Make the client rest if it kept the others waiting longer than LONG_S without a break."""
         if seconds > LONG_S:
             client.rests_until_s = now_s + seconds
 
@@ -176,7 +176,7 @@ class FairQueue(Generic[Request]):
         self._postponed = []
 
     def clients(self) -> int:
-        """Return how many clients are remembered."""
+        """Return the number of clients remembered."""
         return len(self._clients)
 
     def waiting(self) -> Iterator[Request]:

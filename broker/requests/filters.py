@@ -1,4 +1,4 @@
-"""Which jobs a `list` request asks for."""
+"""The filters of a `list` request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ANY = "*"
 
 
 def fits(request: List, job: Job) -> bool:
-    """Return whether the job is one that is asked for, by all but its age and whether it runs."""
+    """True if the job passes all filters but those by age and by whether it runs."""
     return (
         request.type in (None, job.type)
         and (request.state is None or not job.state.final or job.state is request.state)
@@ -20,7 +20,7 @@ def fits(request: List, job: Job) -> bool:
 
 
 def text_fits(wanted: str | None, text: str) -> bool:
-    """Return whether the text is the one wanted, in which each `*` stands for any text. None: whatever it is."""
+    """True if the text matches `wanted`, in which each `*` stands for any text. None matches everything."""
     if wanted is None:
         return True
     begin, *parts = wanted.split(ANY)

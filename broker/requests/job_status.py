@@ -1,4 +1,4 @@
-"""Describes a job as clients and watchers see it, from its record, the queue, and the worker's reports of its run."""
+"""A job as clients and watchers see it, from its record, the queue, and the worker's reports on its run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def job_status(
 ) -> JobStatus:
     """Return a job as clients see it: its record, its place in the queue, and what the worker reports of its run.
 
-    `forecast`: tells when a queued job starts. `texts`: with what people wrote, but for its comment; see
+    `forecast` says when a queued job starts. `texts`: include the texts that people wrote, except the comment; see
     `with_comment`.
     """
     status = JobStatus(
@@ -50,7 +50,7 @@ def job_status(
 
 
 def with_comment(status: JobStatus, job: Job) -> JobStatus:
-    """Return the status with the job's comment, which only `list` and `show` tell."""
+    """Return the status with the job's comment, which only `list` and `show` report."""
     return status._replace(comment=job.comment) if job.comment else status
 
 

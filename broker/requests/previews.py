@@ -1,4 +1,4 @@
-"""Adds the beginnings of jobs' data to what is told of them, where the client may read it."""
+"""Previews: the beginnings of jobs' data in statuses, where the client may read them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zjobs.messages.records import DataPreview, JobStatus
 from zjobs.messages.units import JobId
 
 PREVIEW_BYTES = 128
-STEP_BYTES = 2 << 20  # a database may have to read all of a body for its beginning: about a millisecond
+STEP_BYTES = 2 << 20  # a database may have to read a whole body to return its beginning: about a millisecond
 
 
 def previewed(
@@ -29,7 +29,7 @@ def previewed(
 
 
 def _steps(jobs: Iterable[Job]) -> Iterator[list[JobId]]:
-    """The ids, in steps of about STEP_BYTES of data."""
+    """Yield the ids in steps of about STEP_BYTES of data."""
     ids: list[JobId] = []
     size = 0
     for job in jobs:

@@ -1,6 +1,6 @@
-"""Answers requests from committed records and the core's queue.
+"""Replies to requests, from committed records and the core's queue.
 
-A long answer is built page by page. Each job in it is described as it was when its page was read.
+A long reply is built page by page. Each job in it is described as it was when its page was read.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ from zjobs.program.version import VERSION
 PIECE_BYTES = 256 << 10
 LOG_BYTES = 64 << 10
 PAGE_LOOKED_AT = 2_000  # jobs examined for one reply to `list`
-PAGE = 200  # jobs examined before others are served: a few milliseconds
+PAGE = 200  # jobs examined before other requests are served: a few milliseconds
 NEARLY_FULL = 0.9
 FREE_BYTES = 1 << 30
 SERVER = f"zjobs {VERSION}"
@@ -91,7 +91,7 @@ class Service(NamedTuple):
 
 
 class Queries(NamedTuple):
-    """Answers one client at one moment. The method named like the operation returns the reply, or a generator that
+    """Answers to one client at one moment. The method named like the operation returns the reply, or a generator that
     yields after each page of jobs and returns the reply.
 
     `parts`: the core's replies to the committed parts of a request that changes jobs page by page. `ended`: jobs that
@@ -125,7 +125,7 @@ class Queries(NamedTuple):
         )
 
     def queue(self, request: Queue) -> Steps[QueueReply]:
-        """Return the running job, the next ones and delayed ones. A submitter sees its own only."""
+        """Return the running job, the next ones and delayed ones. A submitter sees only its own."""
         jobs, _ = yield from self._statuses(self.core.next_ids(request.limit), request.preview)
         delayed, _ = yield from self._statuses(self.core.delayed_ids(request.delayed_limit), request.preview)
         jobs, delayed = (tuple(job for job in some if sees(self.who, job.owner)) for some in (jobs, delayed))
@@ -178,7 +178,8 @@ class Queries(NamedTuple):
         return DataReply(self.core.journal, request.id, size, request.offset, body)
 
     def wait(self, request: Wait) -> WaitReply:
-        """Those of the jobs that are final, looked up in one go: what is not among them is waited for after that."""
+        """Return those of the jobs that are final, all looked up at once: only then does the request wait for the
+        others."""
         ids = tuple(dict.fromkeys(request.ids))
         jobs = [self.ended[job_id].job for job_id in ids if job_id in self.ended]
         missing: list[Missing] = []
@@ -191,7 +192,7 @@ class Queries(NamedTuple):
         return WaitReply(self.core.journal, statuses, tuple(missing), results)
 
     def _whole_results(self, jobs: Sequence[Job]) -> Iterator[WholeResult]:
-        """As many as fit into a piece, of jobs that the client may read."""
+        """Yield as many results as fit into a piece, of jobs that the client may read."""
         room = PIECE_BYTES
         for job in jobs:
             if job.state is JobState.COMPLETED and reads(self.who, job.owner):
@@ -202,12 +203,12 @@ class Queries(NamedTuple):
                 yield WholeResult(job.id, body)
 
     def _result(self, job_id: JobId) -> bytes:
-        """The result, or as much of it as shows that it is too large for a piece."""
+        """Return the result, or enough of it to show that it is too large for a piece."""
         need = ResultNeed(job_id, 0, PIECE_BYTES + 1)
         return self.journal.read(Needs(results=[need])).results.get(need, ResultPiece()).body
 
     def log(self, request: Log) -> Reply:
-        """Return a piece of what the job's last run has printed."""
+        """Return a piece of the output of the job's last run."""
         job = self._job(request.id)
         if job is None:
             return self._no_such_job(request.id)
@@ -247,7 +248,7 @@ class Queries(NamedTuple):
         return ListReply(core.journal, tuple(found), JobId(before) if before else None)
 
     def show(self, request: Show) -> Steps[Reply]:
-        """Return all that is known of one job. Who may not read it gets neither tracebacks nor file names."""
+        """Return everything known about one job. Who may not read the job gets neither tracebacks nor file names."""
         found = self.journal.read(Needs(jobs=[request.id], details=[request.id]))
         job, details = found.jobs.get(request.id), found.details.get(request.id)
         if job is None or details is None:
@@ -274,19 +275,19 @@ class Queries(NamedTuple):
         )
 
     def audit(self, request: Audit) -> AuditReply:
-        """Return a page of the audit trail. A submitter is told what it did itself."""
+        """Return a page of the audit trail. A submitter sees only its own entries."""
         who = self.who.name if self.who.role is Role.SUBMITTER else None
         entries = self.journal.audit(request.before or MAX_ID, request.since_at, who, request.limit)
         before = entries[-1].number if len(entries) == request.limit else None
         return AuditReply(self.core.journal, tuple(entries), before)
 
     def types(self, request: Types) -> TypesReply:
-        """Return the task types that a worker announced last, by name."""
+        """Return the task types that a worker last announced, by name."""
         types = self.core.types or {}
         return TypesReply(self.core.journal, self.core.types is not None, tuple(types[name] for name in sorted(types)))
 
     def schema(self, request: Schema) -> Reply:
-        """Return the schema of a type's parameters, as far as it is known."""
+        """Return the schema of a type's parameters, if it is known."""
         types = self.core.types
         if types is None:
             return SchemaReply(self.core.journal, None, None)
@@ -349,7 +350,7 @@ class Queries(NamedTuple):
         return [status for _, status in jobs]
 
     def _forecast(self) -> Forecast:
-        """When jobs start, as the queue is now: it may have changed since the last page."""
+        """Return a forecast for the queue as it is now; it may have changed since the last page."""
         return self.core.forecast(self.now)
 
     def _job(self, job_id: JobId) -> Job | None:

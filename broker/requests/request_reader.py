@@ -1,7 +1,8 @@
-"""Reads requests from the frontend into the fair queue, serves those whose turn it is, and sends their replies.
+"""The reader of requests: moves them from the frontend into the fair queue, serves the next ones, and sends the
+replies.
 
-Their changes are gathered for the turn's commit. The time spent in a turn is measured and bounded, so no request waits
-long for the end of a turn; `fair_queue` sees to it that none waits long for its own.
+Changes are gathered for the turn's commit. The time spent in a turn is measured and bounded, so no request waits long
+for the end of a turn; `fair_queue` sees to it that none waits long to be next.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from zjobs.messages.units import JobId, Ms
 
 RECEIVED = 512
 RECEIVED_BYTES = 16 << 20
-RECEIVING_S = 0.005  # of the processor: while others have it, more arrives than would be read
+RECEIVING_S = 0.005  # of processor time: while other programs have the processor, more arrives than would be read
 SERVING_S = 0.010
-UNSEEN_S = 0.003  # while requests are still unread: one of them may be next
+UNSEEN_S = 0.003  # while requests are unread: one of them may be next
 CHANGES_S = 0.020  # estimated time of the changes gathered in a turn
 
 # Estimated cost of submitting or changing one job, commit included; measured in turns with many.
@@ -50,7 +51,7 @@ class Gathered(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """A request that waits for a job, and whose it is."""
+    """A request that waits for a job, and its client."""
 
     client: Client[Pending]
     pending: Pending
@@ -60,7 +61,7 @@ class RequestReader:
     """The requests of all clients. `changes`: those gathered in this turn."""
 
     def __init__(self, sockets: Sockets, server: Server, limits: Limits, keys: bool, log: RateLimitedLog) -> None:
-        """Start without requests. `keys`: whether clients have keys."""
+        """Start without requests. `keys`: True if clients have keys."""
         self.changes: list[Gathered] = []
         self._sockets = sockets
         self._server = server
@@ -73,11 +74,11 @@ class RequestReader:
         self._change_s = CHANGE_S
 
     def __bool__(self) -> bool:
-        """Whether any request is to be served."""
+        """Return True if any request can be served."""
         return bool(self._queue or self._woken)
 
     def ready_in_s(self) -> float:
-        """Return in how many seconds the next request may be served; 0 or less: now."""
+        """Return in how many seconds the next request may be served; 0 or less means now."""
         now_s = time.perf_counter()
         if self._woken:
             return 0.0
@@ -120,21 +121,21 @@ class RequestReader:
     def restart(self) -> None:
         """Restart all requests, because the state was loaded anew and what they have read may be wrong.
 
-        Wake those that wait, too: a commit that failed may be on disk all the same, with the end of their job.
+        Wake those that wait, too: a commit that failed may still be on disk, and with it the end of their job.
         """
         for pending in self._queue.waiting():
             pending.restart()
         self.answer_all()
 
     def end_turn(self) -> None:
-        """Serve again what had to wait for this turn's commit."""
+        """Resume the requests that waited for this turn's commit."""
         for each in self.changes:
             each.queue.changes = False
         self.changes = []
         self._queue.release()
 
     def forget_all(self) -> None:
-        """Drop all requests; the connections of all clients are cut."""
+        """Drop all requests, because the connections of all clients are cut."""
         self._queue = FairQueue()
         self._waiting.select(lambda waiting: True)
         self._woken.clear()
@@ -153,7 +154,7 @@ class RequestReader:
                 self._woken.append(waiting)
 
     def answer_all(self) -> None:
-        """Wake all waiting requests: each is answered with what is on disk."""
+        """Wake all waiting requests, to answer each with what is on disk."""
         self._woken.extend(self._waiting.select(lambda waiting: True))
 
     def answer_revoked(self, keys: Credentials) -> None:
@@ -186,7 +187,7 @@ class RequestReader:
         return True
 
     def _receive(self, now_ms: Ms) -> bool:
-        """Queue as many requests as a turn may receive. Return whether there may be more."""
+        """Queue as many requests as a turn may receive. Return True if there may be more."""
         until_s = time.thread_time() + RECEIVING_S
         size, left = 0, RECEIVED
         for received in islice(frames.waiting(self._sockets.frontend, self._most_frames, self._keys), RECEIVED):
@@ -227,12 +228,12 @@ class RequestReader:
         return steps
 
     def _advance(self, queue: ClientQueue[Pending], now_ms: Ms) -> Change | None:
-        """Do the next step of a queue's first request. Return what it changes."""
+        """Take the next step of a queue's first request. Return the change that it makes, if any."""
         pending = queue.first
         fresh = not pending.begun
         change = pending.advance()
         if fresh and change is None and not pending.over:
-            if queue.changes:  # the answer must show the earlier change, so it waits for the commit
+            if queue.changes:  # its reply must show the earlier change, so it waits for the commit
                 self._queue.postpone(queue)
                 return None
             change = pending.advance()

@@ -1,9 +1,9 @@
-"""Serves a request, from its frames to the frame of its reply, in steps between which others are served.
+"""The service of a request, from its frames to the frame of its reply, in steps between which others are served.
 
 Each request is a generator. It yields after every page that it reads, and where a change must be committed first. So a
 `status` of 10,000 ids or a `list` that finds nothing delays nobody, and 10,000 jobs are cancelled a few hundred to a
-commit. Submits and retries are all or none, so they are one step. A request that waits
-for a job also yields, and continues when the job has ended.
+commit. Submits and retries are all or none, so they are one step. A request that waits for a job also yields, and
+continues when the job has ended.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ JOB_BYTES = 4096  # storing this many bytes costs about as much as a job
 
 
 class Change(NamedTuple):
-    """A change to commit before its request goes on. `last`: the core's reply is the answer to the request."""
+    """A change to commit before its request continues. `last`: the core's reply is the reply to the request."""
 
     envelope: Envelope
     request: Request
@@ -45,14 +45,15 @@ class Change(NamedTuple):
 
 
 class Sender(NamedTuple):
-    """Where a request comes from: a public key, "" without keys, and the person whom its holder acts for, if any."""
+    """The sender of a request: a public key, "" without keys, and the person whom its holder acts for, if any."""
 
     key: str
     acting_for: ActingFor | None
 
 
 class WaitFor(NamedTuple):
-    """A request goes on when the first of these jobs ends, or after `wait_ms`. It is sent the jobs that ended."""
+    """A wait of a request, until the first of these jobs ends or `wait_ms` is over. It is then sent the jobs that
+    ended."""
 
     ids: tuple[JobId, ...]
     wait_ms: Ms
@@ -64,7 +65,7 @@ Serving = Generator[Step, Outcome, bytes | None]
 
 
 class Refused(Exception):
-    """A request that cannot be carried out; `error` is its reply."""
+    """A request that cannot be carried out. `error`: its reply."""
 
     def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(message)
@@ -89,7 +90,7 @@ class Pending:
         self.result: Outcome = None
 
     def advance(self) -> Step:
-        """Do the next step. Return the change or the wait that it ends with; the last step sets `over`."""
+        """Take the next step. Return the change or the wait that it ends with; the last step sets `over`."""
         result, self.result, self.begun = self.result, None, True
         try:
             return self._steps.send(result)
@@ -99,7 +100,7 @@ class Pending:
 
 
 class Server:
-    """Serves requests; each step reads the core and the journal as they are then."""
+    """The server of requests. Each step sees the core and the journal as they are at that moment."""
 
     def __init__(
         self,
@@ -130,7 +131,7 @@ class Server:
         return codec.encode(self._named(reply))
 
     def owner_of(self, job_id: JobId) -> str | None:
-        """Return the job's owner, or None if there is no such job."""
+        """Return the job's owner, None if there is no such job."""
         job = self._journal.read(Needs(jobs=[job_id])).jobs.get(job_id)
         return None if job is None else job.owner
 
@@ -178,7 +179,7 @@ class Server:
         return (yield from queries.answer(request))
 
     def _to_forget(self, ids: tuple[JobId, ...]) -> Iterator[tuple[JobId, ...]]:
-        """Split `ids` into parts of at most a page, with little more than PART_BYTES of kept data each."""
+        """Split `ids` into parts of at most a page, each with little more than PART_BYTES of kept data."""
         for page in _pages(ids):
             kept = self._journal.read(Needs(kept_bytes=page)).kept_bytes
             first = kept_bytes = 0
@@ -202,7 +203,7 @@ class Server:
             raise Refused(ErrorCode.BAD_REQUEST, "the body is nested too deeply") from None
 
     def _permitted(self, request: Request, sender: Sender) -> Generator[None, Any, Who]:
-        """Return who asks. Raises Refused if they may not."""
+        """Return who sent the request. Raises Refused if they may not."""
         who = self._who(request, sender)
         if who is ANYBODY:
             return who
@@ -214,7 +215,8 @@ class Server:
         return who
 
     def _still_permitted(self, request: Request, sender: Sender, before: Who) -> Who:
-        """Return who asks, after a wait. Raises Refused if the key was revoked meanwhile, or its role is another."""
+        """Return who sent the request, after a wait. Raises Refused if the key was revoked meanwhile, or its new role
+        does not allow it."""
         who = self._who(request, sender)
         if who != before:
             operation = OPERATION_OF[type(request)]
@@ -222,7 +224,8 @@ class Server:
         return who
 
     def _who(self, request: Request, sender: Sender) -> Who:
-        """Who asks. Raises Refused for a revoked key, for one that may not act for others, and without the role."""
+        """Return who sent the request. Raises Refused for a revoked key, a key that may not act for others, and a
+        missing role."""
         who = ANYBODY if self._keys is None else self._keys.who(sender.key)
         if who is None:
             raise Refused(ErrorCode.NOT_PERMITTED, "this key was revoked; ask the operator of the broker for a new one")
@@ -239,7 +242,7 @@ class Server:
 
 
 def _waits_for(request: Request, reply: Reply) -> tuple[JobId, ...]:
-    """The jobs for whose end the request waits; none if it asked for no wait, or `reply` has an end."""
+    """Return the jobs whose end the request waits for: none if it asked for no wait, or `reply` has an end already."""
     if isinstance(request, Result) and isinstance(reply, ResultReply) and not reply.state.final:
         return (request.id,)
     if isinstance(request, Wait) and isinstance(reply, WaitReply) and not (reply.jobs or reply.missing):

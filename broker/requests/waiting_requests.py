@@ -1,9 +1,10 @@
-"""Requests that wait for the end of a job: which end when, and which are answered before, so that they stay bounded.
+"""Requests that wait for the end of a job: when each is due, and which are answered early, so that their number stays
+bounded.
 
-A request is registered in the turn in which it saw its jobs unended, before the commit of that turn; and every commit
-is followed by `job_ended` for each job that is final with it. So no end falls between the two.
+A request is registered in the turn in which it found its jobs unfinished, before that turn's commit; and after every
+commit `job_ended` is called for each job that became final with it. So no end falls between the two.
 
-Whatever a method returns is no longer registered: it is to be answered now.
+A request that a method returns is no longer registered: the caller answers it now.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class _Waiting(NamedTuple, Generic[Request]):
 
 
 class WaitingRequests(Generic[Request]):
-    """At most `of_connection` requests of one connection; all together name at most `jobs` jobs."""
+    """A register of at most `of_connection` requests of one connection. All together name at most `jobs` jobs."""
 
     def __init__(self, of_connection: int, jobs: int) -> None:
         self._most_of_connection = of_connection
@@ -42,7 +43,8 @@ class WaitingRequests(Generic[Request]):
         return len(self._waiting)
 
     def register(self, connection: bytes, ids: Iterable[JobId], until_ms: Ms, request: Request) -> list[Request]:
-        """Have a request wait for the first of these jobs. Return those that are answered early because of it."""
+        """Have a request wait for the first of these jobs. Return the requests that must be answered early because of
+        it."""
         ids = tuple(dict.fromkeys(ids))
         number = self._numbers = self._numbers + 1
         self._waiting[number] = _Waiting(connection, ids, request)
@@ -60,11 +62,11 @@ class WaitingRequests(Generic[Request]):
         return early
 
     def job_ended(self, job_id: JobId) -> list[Request]:
-        """The job is final, or gone."""
+        """Remove the requests that wait for a job which is final or gone, and return them."""
         return [self._remove(number) for number in tuple(self._by_job.get(job_id, ()))]
 
     def due(self, now_ms: Ms) -> list[Request]:
-        """The time of these is over."""
+        """Remove the requests whose time is over, and return them."""
         due = []
         while self._deadlines and self._deadlines[0][0] <= now_ms:
             _, number = heappop(self._deadlines)
@@ -73,18 +75,18 @@ class WaitingRequests(Generic[Request]):
         return due
 
     def due_at_ms(self) -> Ms | None:
-        """When the time of the next one is over."""
+        """Return when the next request's time is over (monotonic), None without any."""
         while self._deadlines and self._deadlines[0][1] not in self._waiting:
             heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else None
 
     def select(self, chosen: Callable[[Request], bool]) -> list[Request]:
-        """Those that are `chosen`, such as all of a key that was revoked."""
+        """Remove the requests that `chosen` accepts, such as all those of a revoked key, and return them."""
         numbers = [number for number, waiting in self._waiting.items() if chosen(waiting.request)]
         return [self._remove(number) for number in numbers]
 
     def connection_gone(self, connection: bytes) -> None:
-        """Drop what waits for nobody."""
+        """Drop the requests of a connection that is gone."""
         for number in tuple(self._by_connection.get(connection, ())):
             self._remove(number)
 

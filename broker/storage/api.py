@@ -1,7 +1,8 @@
-"""What the broker asks of its storage. Each implementation passes tests/unit/broker/storage/test_contract.py.
+"""The interface between the broker and its storage. Each implementation passes
+tests/unit/broker/storage/test_contract.py.
 
-Every method but the attributes may cost a round trip, so the reads take lists and a turn is one commit. Foreign
-errors are translated: a caller meets those declared here, and nothing else.
+Every method may cost a round trip (attributes do not), so reads take lists and a turn is one commit. Foreign errors are
+translated: a caller meets only those declared here.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from zjobs.messages.units import JobId
 
 
 class StorageError(Exception):
-    """The storage does not answer or does not take a commit, at present; the text says why."""
+    """A failure of the storage to answer or to accept a commit, at present; the text says why."""
 
 
 class NotOwner(StorageError):
-    """This process does not own the journal, or no longer: it can commit nothing."""
+    """A use of a journal that this process does not own, or no longer owns. It can commit nothing."""
 
 
 class JournalError(Exception):
-    """The journal cannot be used; it is left as it is. The text is a sentence for people."""
+    """A journal that cannot be used, and is left as it is. The text is a sentence for people."""
 
 
 class Claimed(JournalError):
-    """Another broker owns the journal; `holder` is what it said about itself."""
+    """A journal that another broker owns. `holder`: what that broker said about itself."""
 
     def __init__(self, message: str, holder: str) -> None:
         super().__init__(message)
@@ -37,19 +38,20 @@ class Claimed(JournalError):
 
 
 class CannotCreate(JournalError):
-    """There is no journal and none can be made there, or it cannot be written at present."""
+    """A journal that does not exist and cannot be created there, or cannot be written at present."""
 
 
 class Unreadable(JournalError):
-    """The storage does not give the journal out, or may not: that says nothing about what is in it."""
+    """A journal that cannot be read, or not by this user. That says nothing about its contents."""
 
 
 class Misplaced(JournalError):
-    """A backup where a journal is meant, or the other way round."""
+    """A backup in place of a journal, or the other way round."""
 
 
 class MaintenanceError(Exception):
-    """It cannot be done; the text is a sentence. `claimed`: because a running broker has the journal."""
+    """A maintenance command that cannot be carried out; the text is a sentence. `claimed`: because a running broker has
+    the journal."""
 
     def __init__(self, message: str, claimed: bool = False) -> None:
         super().__init__(message)
@@ -57,15 +59,15 @@ class MaintenanceError(Exception):
 
 
 class Journal(Protocol):
-    """Jobs and everything that belongs to them, for the one broker that owns the journal.
+    """The jobs, and everything that belongs to them, for the one broker that owns the journal.
 
-    Claim it, load it, announce yourself, then read and commit; release it at the end. The reads see what was committed,
-    and nothing else.
+    Claim it, load it, announce yourself, then read and commit; release it at the end. Reads see what was committed, and
+    nothing else.
     """
 
     @property
     def name(self) -> str:
-        """Where the journal is, as `info` shows it: without secrets."""
+        """The place of the journal, as `info` shows it: without secrets."""
         ...
 
     @property
@@ -75,17 +77,18 @@ class Journal(Protocol):
 
     @property
     def journal_id(self) -> str:
-        """The identity of the journal, which never changes. Known once it is claimed."""
+        """The identity of the journal, which never changes. Known once the journal is claimed."""
         ...
 
     @property
     def read_only(self) -> str | None:
-        """Why nothing can be committed since a commit failed, or None."""
+        """The reason why nothing can be committed since a commit failed, or None."""
         ...
 
     @property
     def owned(self) -> bool:
-        """Whether this process is certain to own the journal now, without a round trip; if not, it must send nothing.
+        """True if this process certainly owns the journal now, known without a round trip. If not, it must send
+        nothing.
 
         A lock lasts until it is released. A lease ends by itself, unless a commit or `renew` extends it.
         """
@@ -93,128 +96,134 @@ class Journal(Protocol):
 
     @property
     def renew_at_ms(self) -> int | None:
-        """When `renew` is due (monotonic) if no commit comes before; None: never."""
+        """The time at which `renew` is due (monotonic) if no commit comes before, None for never."""
         ...
 
     @property
     def files(self) -> Files | None:
-        """The care that the broker takes of the journal's files; None where the database does all of it by itself."""
+        """The broker's care of the journal's files; None if the database takes all of it."""
         ...
 
     # --- ownership ---------------------------------------------------------------------------------------------------
 
     def claim(self, holder: str) -> None:
-        """Make this process the one owner. `holder`: who that is, told to whoever is refused meanwhile.
+        """Make this process the one owner. `holder`: who that is, for whoever is refused meanwhile.
 
-        Creates the journal where there is none, and brings an older format up to date; nothing else is written before
-        `announce`. Raises Claimed when another broker owns it (then it may be tried again), and JournalError.
+        Creates the journal if there is none, and upgrades an older format; nothing else is written before `announce`.
+        Raises Claimed if another broker owns it (trying again later may succeed), and JournalError.
         """
         ...
 
     def announce(self, holder: str) -> None:
-        """Begin to serve: from here on `release` is the way to end. `holder` says now where requests are taken.
+        """Begin to serve; from here on, end with `release`. `holder` now also says where requests are received.
 
-        Raises CannotCreate when the storage does not take it.
+        Raises CannotCreate if the storage does not accept it.
         """
         ...
 
     def renew(self) -> None:
-        """Extend the lease, if there is one. Raises NotOwner when it was lost, and StorageError."""
+        """Extend the lease, if there is one. Raises NotOwner if it was lost, and StorageError."""
         ...
 
     def release(self) -> None:
-        """End in an orderly way: another broker may claim the journal, also when this raises StorageError.
+        """End in an orderly way. Another broker may then claim the journal, even if this raises StorageError.
 
         Without `announce` before, the journal stays as it was.
         """
         ...
 
     # --- reading -----------------------------------------------------------------------------------------------------
-    # Each raises StorageError when the storage does not answer or a record is damaged.
+    # Each raises StorageError if the storage does not answer or a record is damaged.
 
     def load(self) -> Loaded:
-        """Everything that the core keeps in memory. Raises JournalError when the journal turns out to be damaged."""
+        """Return everything that the core keeps in memory. Raises JournalError if the journal turns out to be damaged.
+        """
         ...
 
     def read(self, needs: Needs) -> Found:
-        """The records named, in one round trip."""
+        """Return the named records, in one round trip."""
         ...
 
     def page(self, below: JobId, state: JobState | None, most: int) -> tuple[list[Job], JobId]:
-        """At most `most` jobs with ids below `below`, newest first, and the id to go on below, 0 at the end.
+        """Return at most `most` jobs with ids below `below`, newest first, and the id to continue below, 0 at the end.
 
-        For the rare states, failed and cancelled, these jobs alone; for others those of all states may come.
+        For the rare states, failed and cancelled, it returns only such jobs; for other states, it may return jobs of
+        any.
         """
         ...
 
     def audit(self, below: int, since_at: int, who: str | None, most: int) -> list[AuditEntry]:
-        """At most `most` entries of the audit trail with numbers below `below`, newest first, none older than
-        `since_at`. `who`: only theirs; None: everybody's."""
+        """Return at most `most` entries of the audit trail with numbers below `below`, newest first, none older than
+        `since_at`. `who`: only the entries of this person, None for everybody's."""
         ...
 
     def ended(self, after: JobId, most: int) -> tuple[list[Job], JobId]:
-        """Of the next `most` jobs with ids above `after`, those that ended; and the id to go on after, 0 at the end."""
+        """Return those of the next `most` jobs with ids above `after` that ended, and the id to continue after, 0 at
+        the end."""
         ...
 
     def size_bytes(self) -> int:
-        """What the journal takes on disk, or in memory."""
+        """Return the size of the journal on disk, or in memory."""
         ...
 
     def used_bytes(self) -> int:
-        """How much of that is in use: what was forgotten is free again. May be some seconds old."""
+        """Return how much of that is in use: the space of forgotten jobs is free again. May be some seconds old."""
         ...
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
     def commit(self, changes: Changes) -> None:
-        """Write down one turn, all or nothing, in one round trip; on return it is on disk.
+        """Write one turn, all or nothing, in one round trip; on return it is on disk.
 
-        Raises NotOwner, and StorageError: then nothing of it may be told to anybody, `read_only` says why, and the core
-        is loaded anew. Settled deliveries go before new ones are added: a number may come again in one turn.
+        Raises NotOwner, and StorageError: then nothing of the turn may be sent, `read_only` says why, and the core is
+        loaded anew. Settled deliveries are removed before new ones are added, because a number may come again in one
+        turn.
         """
         ...
 
     def recover(self) -> None:
-        """Make commits possible again after one failed; the core is loaded anew after it, for the outcome of that
-        commit may have been unknown until now. Raises StorageError while it is not possible."""
+        """Make commits possible again after one failed. Raises StorageError while that is impossible. The core is
+        loaded anew after it, because the outcome of the failed commit may have been unknown until now."""
         ...
 
 
 class Files(Protocol):
-    """What a broker does about the journal's files between its turns. Each raises StorageError."""
+    """The care that a broker takes of the journal's files between its turns. Each method raises StorageError."""
 
     def disk_bytes(self) -> tuple[int, int] | None:
-        """How much of the disk is free for this user, and all of it; None without a disk."""
+        """Return the bytes of the disk that are free for this user, and those of the whole disk; None without a disk.
+        """
         ...
 
     def give_back_space(self, pages: int) -> None:
-        """Let the file shrink by at most `pages` of those that are free."""
+        """Shrink the file by at most `pages` free pages."""
         ...
 
     def pause_checkpoints(self) -> None:
-        """From now on the file stays as it is and only its log grows, so that both can be copied.
+        """Leave the file unchanged from now on, and let only its log grow, so that both can be copied.
 
-        Raises MaintenanceError when there is nothing to copy.
+        Raises MaintenanceError if there is nothing to copy.
         """
         ...
 
     def resume_checkpoints(self) -> None:
-        """End that."""
+        """End the checkpoint pause."""
         ...
 
 
 class Maintenance(Protocol):
-    """What an operator does with a journal from outside, where it lies in files of ours: `zbroker check` and so on.
+    """Maintenance of a journal from outside the broker, as files: `zbroker check` and so on.
 
-    Each returns what to tell, and raises MaintenanceError, JournalError, and OSError with the file's name.
+    Each method returns a text for the operator, and raises MaintenanceError, JournalError, and OSError with the file's
+    name.
     """
 
     def check(self) -> str:
-        """Look through a journal that no broker owns, and change nothing."""
+        """Check a journal that no broker owns, and change nothing."""
         ...
 
     def backup(self, target: str, keys: Credentials | None) -> str:
-        """Copy the journal to `target`, also while a broker runs on it. `keys`: to ask that broker with."""
+        """Copy the journal to `target`, even while a broker runs on it. `keys`: for requests to that broker."""
         ...
 
     def restore(self, source: str) -> str:

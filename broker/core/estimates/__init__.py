@@ -1,1 +1,1 @@
-"""Estimates when jobs start and end: pure functions of plain data."""
+"""Estimates of when jobs start and end: pure functions of plain data."""

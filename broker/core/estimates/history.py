@@ -1,4 +1,4 @@
-"""How long the last runs of each type took. The journal keeps it, so a restarted broker goes on with it."""
+"""The durations of the last runs of each type. They are journaled, so a restarted broker still has them."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from zjobs.messages.dispatch import Ended
 from zjobs.messages.states import FailReason, Outcome
 
 RECENT = 50
-MOST_TYPES = 1_000  # of which runs are kept; beyond them, the type that came first goes
+MOST_TYPES = 1_000  # types whose runs are kept; beyond this, the oldest is dropped
 
 
 def tells_duration(ended: Ended) -> bool:
-    """Whether a run says how long its type takes: it completed, or reached its time limit. How long it took to fail, or
-    until somebody ended it, says nothing about a run that does its work."""
+    """True if a run tells how long its type takes: it completed, or reached its time limit. The time until a run
+    failed, or somebody ended it, says nothing about a run that does its work."""
     return ended.outcome is Outcome.COMPLETED or ended.reason is FailReason.TIMED_OUT
 
 
 class History:
-    """The last runs of each type, in microseconds, the newest last.
+    """The durations of the last runs of each type, in microseconds, newest last.
 
-    A run takes the time from the end of the one before, if the worker went from one to the other. Of short jobs, that
-    is most of what they take.
+    If the worker went straight from one run to the next, the time between them counts as part of the second. For short
+    jobs, that is most of it.
     """
 
     def __init__(self, runs: Mapping[str, Sequence[int]]) -> None:
         self._runs = {name: deque(durations, RECENT) for name, durations in runs.items()}
         self._spans: dict[str, Span] = {}
         self._new: dict[str, list[int]] = {}  # runs of this turn
-        self._ended = 0  # how many there were in this turn, whether they tell or not
-        self._elapsed_us = 0  # how long they took together
+        self._ended = 0  # all runs of this turn, whether they tell a duration or not
+        self._elapsed_us = 0  # their total
         self._busy_since_ms: int | None = None
 
     def of(self, name: str) -> Sequence[int]:
@@ -46,16 +46,16 @@ class History:
         return span.at_most(limit_us)
 
     def ended(self, name: str, elapsed_us: int, tells: bool) -> None:
-        """A run has ended in this turn. `tells`: see `tells_duration`."""
+        """Record a run that ended in this turn. `tells`: see `tells_duration`."""
         self._ended += 1
         self._elapsed_us += elapsed_us
         if tells:
             self._new.setdefault(name, []).append(elapsed_us)
 
     def end_turn(self, mono_ms: int, busy: bool) -> dict[str, tuple[int, ...]]:
-        """Add the runs of this turn, and return all runs of the types that changed; none: drop them.
+        """Add the runs of this turn. Return the runs of each type that changed; an empty tuple drops the type.
 
-        `busy`: whether the worker goes on with another job now.
+        `busy`: True if the worker now goes on with another job.
         """
         if not self._ended:
             if not busy:
@@ -73,13 +73,13 @@ class History:
         return changed
 
     def _gap_us(self, mono_ms: int) -> int:
-        """How long the worker took between the runs that ended in this turn, for each."""
+        """Return the average time between the runs that ended in this turn."""
         if self._busy_since_ms is None:
             return 0
         return max(0, (mono_ms - self._busy_since_ms) * 1000 - self._elapsed_us) // self._ended
 
     def _make_room(self) -> dict[str, tuple[int, ...]]:
-        """Drop the oldest types if there will be too many, and return them, without runs."""
+        """Drop the oldest types if there will be too many. Return them, each with an empty tuple of runs."""
         more = len(self._new.keys() - self._runs.keys())
         dropped = list(self._runs)[: max(0, len(self._runs) + more - MOST_TYPES)] if more else []
         for name in dropped:

@@ -1,4 +1,4 @@
-"""Jobs of the same type and time limit are of one kind: they are estimated alike, and counted together.
+"""Kinds of jobs. Jobs of the same type and time limit are of one kind: estimated alike, and counted together.
 
 A queued job's kind is one byte in memory, a number from this table.
 """
@@ -10,33 +10,33 @@ from typing import NamedTuple
 
 from zjobs.messages.units import Ms
 
-OTHER = 255  # jobs of any further kinds, about which nothing is known
+OTHER = 255  # all further kinds, about which nothing is known
 
 
 class Kind(NamedTuple):
-    """`time_limit_ms`: the job's own limit; None: its type's."""
+    """A type and a time limit. `time_limit_ms`: the job's own limit; None means that of its type."""
 
     type: str
     time_limit_ms: Ms | None = None
 
 
 class Numbers(dict[Kind, int]):
-    """Numbers each kind that it is asked for, as it comes; see `Kinds`."""
+    """Numbers each kind when it is first looked up; see `Kinds`."""
 
     def __missing__(self, kind: Kind) -> int:
         number = self[kind] = min(len(self) + 1, OTHER)
         return number
 
     def kinds(self) -> tuple[Kind, ...]:
-        """Return those that have a number of their own, in order."""
+        """Return the kinds that have a number of their own, in order."""
         return tuple(map(Kind._make, list(self)[: OTHER - 1]))
 
 
 class Kinds:
-    """Numbers the kinds of queued jobs, from 1. A number of which no job is left may get another kind."""
+    """Numbers the kinds of queued jobs, from 1. A number without jobs may be reused for another kind."""
 
     def __init__(self, kinds: Sequence[Kind], counts: Mapping[int, int]) -> None:
-        """Start with these kinds. `counts`: how many jobs there are of each, by number."""
+        """Start with these kinds. `counts`: the number of jobs of each, by the kind's number."""
         self._kinds = [Kind(""), *kinds]
         self._numbers = {kind: number for number, kind in enumerate(kinds, 1)}
         self._counts = [counts.get(number, 0) for number in range(OTHER + 1)]
@@ -48,11 +48,11 @@ class Kinds:
         return number
 
     def remove(self, number: int) -> None:
-        """Count one job less."""
+        """Count one job fewer."""
         self._counts[number] -= 1
 
     def __iter__(self) -> Iterator[tuple[int, Kind | None]]:
-        """The numbers of which there are jobs, each with its kind; None for the further kinds."""
+        """Yield each number that has jobs, with its kind; None stands for all further kinds."""
         for number, kind in enumerate(self._kinds):
             if self._counts[number]:
                 yield number, kind

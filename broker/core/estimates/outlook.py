@@ -1,7 +1,7 @@
-"""When queued jobs start, given what is ahead of each: the queue at one moment, as plain data.
+"""Estimates of when queued jobs start, from the queue at one moment, given as plain data.
 
 One worker runs one job after another, and is never idle while a job is ready. So a ready job starts when everything
-ahead of it has ended, and whatever becomes ready before then and goes first.
+ahead of it has ended, including what becomes ready before then and goes first.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from zjobs.broker.core.estimates.spans import NOTHING, UNKNOWN, Span
 
-LOOKED_AT = 100  # delayed jobs, for one estimate
+LOOKED_AT = 100  # delayed jobs that one estimate considers at most
 
-Order = tuple[int, int]  # (-priority, id): the smaller goes first
+Order = tuple[int, int]  # (-priority, id): the smaller one goes first
 
 
 class Delayed(NamedTuple):
@@ -27,9 +27,9 @@ class Delayed(NamedTuple):
 class Outlook:
     """The queue at one moment. All times count from then.
 
-    `in_flight`: what is left of the jobs that the worker has, together. `held_us`: when the pause ends. `delayed`: the
-    delayed jobs, the soonest ready first; they are looked at as needed, of `delayed_count` as many as there come.
-    `ready`: all ready jobs together. `longest`: of all jobs that are ready or delayed.
+    `in_flight`: what is left of all jobs that the worker has. `held_us`: when the pause ends. `delayed`: the delayed
+    jobs, the soonest ready first, read as needed; it may yield fewer than `delayed_count`. `ready`: all ready jobs
+    together. `longest`: the longest of all ready and delayed jobs.
     """
 
     def __init__(
@@ -49,13 +49,13 @@ class Outlook:
         self._longest = longest
 
     def start(self, order: Order, ahead: Span) -> Span:
-        """Estimate when a ready job starts. `ahead`: the ready jobs before it, together."""
+        """Estimate when a ready job starts. `ahead`: all ready jobs before it."""
         return self._joined(self._free.plus(ahead), order, 0, 0)
 
     def delayed_start(self, order: Order, ahead: Span, ready_us: int) -> Span:
-        """Estimate when a delayed job starts, which is ready at `ready_us`. `ahead`: the ready jobs before it.
+        """Estimate when a delayed job starts that is ready at `ready_us`. `ahead`: the ready jobs before it.
 
-        When it is ready, a job behind it may have begun, and the same goes for each that is ready before it.
+        A job behind it may be running when it becomes ready. The same goes for each delayed job that goes first.
         """
         late_us = self._longest.upper_us if self._is_busy(ready_us) else 0
         start = self._joined(self._free.plus(ahead), order, ready_us, late_us).not_before(ready_us)
@@ -64,8 +64,8 @@ class Outlook:
         return start._replace(upper_us=max(start.upper_us, ready_us + late_us))
 
     def _joined(self, start: Span, order: Order, ready_us: int, late_us: int | None) -> Span:
-        """Add the delayed jobs that go first, because they will be ready in time. `late_us`: how long what has begun
-        before may keep each of them waiting."""
+        """Add the delayed jobs that will be ready in time to go first. `late_us`: how long a job that is already
+        running may keep each of them waiting."""
         for job in self._soonest():
             if job is None:
                 return UNKNOWN._replace(likely_us=start.likely_us)
@@ -88,7 +88,7 @@ class Outlook:
         return start
 
     def _is_busy(self, us: int) -> bool:
-        """Whether the worker may be running something at that moment."""
+        """True if the worker may be running something at that moment."""
         busy = self._free.plus(self._ready)
         for job in self._soonest():
             if busy.upper_us is None or job is None:
@@ -99,7 +99,7 @@ class Outlook:
         return busy.upper_us is None or busy.upper_us > us
 
     def _soonest(self) -> Iterator[Delayed | None]:
-        """The delayed jobs, each of which is taken from the queue once. None: there are more."""
+        """Yield the delayed jobs, each read from the queue once; then None if there are more."""
         for place in range(self._delayed_count):
             if place == len(self._looked_at):
                 job = None if place == LOOKED_AT else next(self._delayed, None)

@@ -1,4 +1,4 @@
-"""How long a run takes, and what is left of one in progress: from its progress, finished runs of its type, its limit.
+"""Estimates of how long a run takes, and how much of it is left: from its progress, its limit, and finished runs.
 
 All durations here are microseconds: a queue may hold a million jobs of a few hundred each.
 """
@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 from zjobs.messages.states import Origin
 
-SLACK_US = 1_000_000  # a run is not overdue before: it takes time to hear of its end, and equal runs differ a little
-TELLING = 10  # a tenth of the runs must have lasted longer than one in progress, or they tell nothing about it
+SLACK_US = 1_000_000  # no run is overdue sooner: news of its end takes time, and equal runs differ a little
+TELLING = 10  # earlier runs count only if at least a tenth of them lasted longer than the one in progress
 
 _RANK = {origin: rank for rank, origin in enumerate(Origin)}
 
 
 class Span(NamedTuple):
-    """How long something takes. `likely_us`: as far as it is known. `upper_us`: None without a bound. `runs`: how many
-    finished runs it rests on. `at_least`: nothing tells how long a part of it takes, so `likely_us` lacks it."""
+    """An estimated duration. `likely_us`: of what is known. `upper_us`: its bound, None without one. `runs`: how many
+    finished runs it rests on. `at_least`: a part of unknown length is missing from `likely_us`."""
 
     likely_us: int = 0
     upper_us: int | None = 0
@@ -27,7 +27,7 @@ class Span(NamedTuple):
     at_least: bool = False
 
     def plus(self, other: Span, count: int = 1) -> Span:
-        """Return this, and `count` times the other after it."""
+        """Return this span followed by `count` times the other."""
         if not count:
             return self
         bounded = self.upper_us is not None and other.upper_us is not None
@@ -40,12 +40,12 @@ class Span(NamedTuple):
         )
 
     def not_before(self, us: int) -> Span:
-        """Return this, or `us` where that is later."""
+        """Return this span, ending no sooner than `us`."""
         upper_us = None if self.upper_us is None else max(us, self.upper_us)
         return self._replace(likely_us=max(us, self.likely_us), upper_us=upper_us)
 
     def at_most(self, us: int | None) -> Span:
-        """Return this, cut off after `us`; None: nothing cuts it off."""
+        """Return this span, cut off after `us`; None leaves it as it is."""
         if us is None:
             return self
         if self.origin is Origin.UNKNOWN:
@@ -59,8 +59,8 @@ UNKNOWN = Span(0, None, Origin.UNKNOWN, at_least=True)
 
 
 class Progress(NamedTuple):
-    """A run in progress. `fraction`: what its task last reported, `reported_us` after its beginning; None: nothing.
-    `grace_us`: it was told to end, and is killed after this time; None: it was not."""
+    """A run in progress. `fraction`: last reported by its task, `reported_us` after it began; None if nothing was
+    reported. `grace_us`: how long it may go on after it was told to end; None if it was not told."""
 
     elapsed_us: int
     fraction: float | None = None
@@ -69,7 +69,7 @@ class Progress(NamedTuple):
 
 
 class Remaining(NamedTuple):
-    """What is left of a run in progress, and by how much it has outlasted what was expected."""
+    """The time left of a run in progress, and by how much it has exceeded what was expected."""
 
     span: Span
     overdue_us: int = 0
@@ -83,7 +83,7 @@ def span_of_run(runs: Sequence[int], limit_us: int | None) -> Span:
 def remaining(runs: Sequence[int], limit_us: int | None, run: Progress) -> Remaining:
     """Estimate what is left of a run in progress."""
     elapsed_us = run.elapsed_us
-    if limit_us is not None and elapsed_us > limit_us + SLACK_US:  # what should have killed it did not
+    if limit_us is not None and elapsed_us > limit_us + SLACK_US:  # its limit should have ended it, and did not
         return Remaining(UNKNOWN, elapsed_us - limit_us)
     if run.fraction and run.reported_us:
         expected_us = int(run.reported_us / run.fraction)
@@ -100,7 +100,8 @@ def remaining(runs: Sequence[int], limit_us: int | None, run: Progress) -> Remai
 
 
 def _spread(runs: Sequence[int]) -> Span:
-    """The median, and the 80th percentile. Many such jobs together take the mean of each, so no bound is less."""
+    """Return the median and the 80th percentile, but no less than the mean: many such jobs together take the mean of
+    each."""
     ordered = sorted(runs)
     count = len(ordered)
     median = (ordered[(count - 1) // 2] + ordered[count // 2]) // 2

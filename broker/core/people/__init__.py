@@ -1,1 +1,1 @@
-"""People, as the core knows them: who asks, and what they have paused."""
+"""People, as the core sees them: who sends a request, and who paused what."""

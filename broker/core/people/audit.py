@@ -12,13 +12,13 @@ MOST_CHARS = 1_000
 
 
 def entry(op: str, who: Who, submitter: str, jobs: Iterable[JobId], text: str, wall_ms: Ms) -> AuditEntry:
-    """Return the entry for a change. `submitter`: what the client says of itself, where no key proves who it is."""
+    """Return the entry for a change. `submitter`: the name that the client gives, used where no key proves one."""
     proven = bool(who.name)
     return AuditEntry(0, wall_ms, op, who.name or submitter, proven, who.via, ranges(jobs), text[:MOST_CHARS])
 
 
 def ranges(ids: Iterable[JobId]) -> str:
-    """Return ids as `3-7 9`, in order; of very many the first."""
+    """Return ids as `3-7 9`, in order. A very long list is cut."""
     parts: list[list[int]] = []
     for job_id in sorted(set(ids)):
         if parts and job_id == parts[-1][1] + 1:

@@ -1,8 +1,8 @@
-"""The pauses that are in force: several people may have paused the queue, each for a time of their own.
+"""The pauses in force. Several people may pause the queue, each for a time of their own.
 
-The queue runs when none is left. Each pause belongs to whoever asked for it, and ends by itself or is lifted; its end
-lifts nobody else's. The ends go by the monotonic clock, as delays of jobs do: a wall clock that is set moves none of
-them. Over a restart the wall clock says what is left, which is at most the whole time.
+The queue runs when no pause is left. Each pause belongs to whoever asked for it, and ends by itself or is lifted; its
+end lifts nobody else's. Ends are kept by the monotonic clock, like the delays of jobs, so setting the wall clock moves
+none of them. Across a restart the wall clock says how much is left, at most the whole time.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ MOST = 100
 
 
 class _InForce(NamedTuple):
-    """A pause as the journal has it, and when it ends (monotonic), None: when it is lifted."""
+    """A pause as the journal has it, and when it ends (monotonic); None if it lasts until it is lifted."""
 
     pause: QueuePause
     ends_ms: int | None
 
     def outlasts(self, other: _InForce) -> bool:
-        """Whether this one makes an earlier one of the same owner needless."""
+        """True if this pause makes `other`, an earlier one of the same owner, unnecessary."""
         same = self.pause.owner == other.pause.owner
         return same and (self.ends_ms is None or (other.ends_ms is not None and other.ends_ms <= self.ends_ms))
 
 
 class Pauses:
-    """Those in force, the oldest first. `told`: as clients see them, with ends by the wall clock as it is set now."""
+    """The pauses in force, oldest first. `told`: as clients see them, their ends by the present wall clock."""
 
     def __init__(self, kept: Iterable[QueuePause], now: Instant) -> None:
         self._in_force = [_InForce(pause, _end_after_restart(pause, now)) for pause in kept]
@@ -47,50 +47,51 @@ class Pauses:
 
     @property
     def kept(self) -> tuple[QueuePause, ...]:
-        """What the journal keeps."""
+        """The pauses as the journal keeps them."""
         return tuple(each.pause for each in self._in_force)
 
     @property
     def oldest(self) -> Paused | None:
-        """When and why the queue was paused; None: it runs."""
+        """The time and reason of the oldest pause; None if the queue runs."""
         return Paused(self.told[0].since_at, self.told[0].reason) if self.told else None
 
     @property
     def endless(self) -> bool:
-        """Whether one lasts until somebody lifts it."""
+        """True if one of them lasts until somebody lifts it."""
         return any(each.ends_ms is None for each in self._in_force)
 
     def begin(self, owner: str, reason: str, lasts_ms: int | None, now: Instant) -> None:
-        """One more; None: until it is lifted."""
+        """Add a pause. `lasts_ms`: None if it lasts until it is lifted."""
         until_at = None if lasts_ms is None else Ms(now.wall_ms + lasts_ms)
         pause = QueuePause(owner, reason, now.wall_ms, until_at)
         self._in_force.append(_InForce(pause, None if lasts_ms is None else now.mono_ms + lasts_ms))
         self.look(now)
 
     def replace(self, owner: str, reason: str, lasts_ms: int | None, now: Instant) -> None:
-        """One more, instead of those of this owner that would not last longer."""
+        """Add a pause in place of those of this owner that would not outlast it."""
         self.begin(owner, reason, lasts_ms, now)
         *others, new = self._in_force
         self._in_force = [each for each in others if not new.outlasts(each)] + [new]
         self.look(now)
 
     def lift(self, chosen: Callable[[QueuePause], bool], now: Instant) -> tuple[QueuePause, ...]:
-        """End those that are `chosen`, and return them."""
+        """End the pauses that `chosen` accepts, and return them."""
         return self._remove(lambda each: chosen(each.pause), now)
 
     def end_due(self, now: Instant) -> tuple[QueuePause, ...]:
-        """End those whose time is over, and return them."""
+        """End the pauses whose time is over, and return them."""
         due = self.next_end_ms()
         if due is None or due > now.mono_ms:
             return ()
         return self._remove(lambda each: each.ends_ms is not None and each.ends_ms <= now.mono_ms, now)
 
     def next_end_ms(self) -> int | None:
-        """When the next one ends by itself (monotonic), None: never."""
+        """Return when the next pause ends by itself (monotonic), None for never."""
         return min((each.ends_ms for each in self._in_force if each.ends_ms is not None), default=None)
 
     def look(self, now: Instant) -> None:
-        """See what the wall clock says now. An end that was told stands while it is right to a second."""
+        """Recompute the ends by the present wall clock. An end that was told stands while it is right to within a
+        second."""
         if not self._in_force and not self.told:
             return
         before = {each[:3]: each.until_at for each in self.told}
@@ -107,7 +108,7 @@ class Pauses:
 
 
 def refusal(request: Pause, who: Who, pauses: int, now: Instant) -> Error | None:
-    """Return why `who` may not pause so, None if they may. `pauses`: how many are in force."""
+    """Return why `who` may not make this pause, None if they may. `pauses`: how many are in force."""
     if request.until_at is not None and request.for_ms is not None:
         return Error(ErrorCode.BAD_REQUEST, "pause: until_at and for_ms exclude each other")
     lasts_ms = duration_ms(request, now)
@@ -122,12 +123,12 @@ def refusal(request: Pause, who: Who, pauses: int, now: Instant) -> Error | None
 
 
 def duration_ms(request: Pause, now: Instant) -> int | None:
-    """How long the pause shall last, None: until it is lifted."""
+    """Return how long the pause lasts, None if until it is lifted."""
     return request.for_ms if request.until_at is None else request.until_at - now.wall_ms
 
 
 def lifting_refusal(request: Resume, who: Who) -> Error | None:
-    """Return why `who` may not resume so, None if they may."""
+    """Return why `who` may not lift these pauses, None if they may."""
     if request.all and who.role is not Role.OPERATOR:
         what = f"{who.name} is a {who.role.value}; only a key of the role operator may lift the pauses of others"
         return Error(ErrorCode.NOT_PERMITTED, what)
@@ -135,7 +136,8 @@ def lifting_refusal(request: Resume, who: Who) -> Error | None:
 
 
 def lifts(request: Resume, who: Who, pause: QueuePause) -> bool:
-    """Whether this request ends this pause: one's own, and for operators those of nobody, such as the broker's."""
+    """True if this request lifts this pause: one's own; for operators also those without an owner, such as the
+    broker's."""
     return request.all or pause.owner == who.name or (who.role is Role.OPERATOR and not pause.owner)
 
 

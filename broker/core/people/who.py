@@ -1,4 +1,4 @@
-"""Who asks for something."""
+"""The sender of a request, as the broker identified it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from zjobs.messages.states import Role
 
 
 class Who(NamedTuple):
-    """Name and role of whoever sent a request. `acts_for`: they may send requests on behalf of others. `via`: the key
-    that sent this one on their behalf."""
+    """The name and role of whoever sent a request. `acts_for`: they may send requests on behalf of others. `via`: the
+    key that sent this request on their behalf."""
 
     name: str
     role: Role

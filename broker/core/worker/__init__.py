@@ -1,1 +1,1 @@
-"""What the core knows of its worker: what was dispatched to it, what it reported, and how it is."""
+"""The core's view of its worker: the jobs dispatched to it, its reports, and its status."""

@@ -1,4 +1,4 @@
-"""What the broker's end of the dispatch has decided."""
+"""The decisions of the broker's end of the dispatch."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class InDoubt(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """What a heartbeat leads to. `known`: the worker continues the session. `types`: those it announces, None if it
-    serves another broker."""
+    """The consequences of a heartbeat. `known`: the worker continues the session. `types`: those it announces, None if
+    it serves another broker."""
 
     known: bool = False
     in_doubt: tuple[InDoubt, ...] = ()
@@ -29,7 +29,7 @@ class Heard(NamedTuple):
 
 @dataclass(slots=True)
 class Decided:
-    """What `Dispatch` has decided in a turn. `to_send`: delivery numbers. `run_changed`: the running job began or
+    """The decisions of `Dispatch` in a turn. `to_send`: delivery numbers. `run_changed`: the running job began or
     reported progress. The rest is as in `Effects` and `Changes`."""
 
     session: Session | None = None

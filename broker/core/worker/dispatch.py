@@ -1,7 +1,7 @@
 """The broker's end of the dispatch: sessions, delivery numbers, acknowledgements (docs/protocol.md, part 2).
 
-This half of the core knows which jobs are in flight, by id, and under which numbers; what becomes of a job is decided
-in `core`, which has the records. A job is in flight from its dispatch until the worker reports how it ended (settled),
+This half of the core knows the ids and numbers of the jobs in flight. `core`, which has their records, decides what
+becomes of a job. A job is in flight from its dispatch until the worker reports how it ended (settled),
 returns it, or is lost. A number belongs to one job for ever, and is committed before it is sent.
 """
 
@@ -21,7 +21,7 @@ from zjobs.messages.units import DeliveryNumber, JobId, Ms
 
 
 class Dispatch:
-    """The broker's end of the dispatch. `status`: what the broker believes of the worker."""
+    """The broker's end of the dispatch. `status`: the broker's view of the worker."""
 
     def __init__(self, loaded: Loaded, name: BrokerName, limits: Limits, now: Instant) -> None:
         self.status = WorkerStatus(now.mono_ms)
@@ -33,14 +33,14 @@ class Dispatch:
         self._name = name
         self._limits = limits
         self._acknowledge = False
-        # The last report that returned jobs, until the worker shows that it has heard where to go on; 0: it has.
-        # After a start that may be any report.
+        # The last report that returned jobs, until the worker shows that it knows where to continue; then 0.
+        # After a start, that may be any report.
         self._unanswered_return = loaded.session.reports_done if loaded.session else 0
         self._arrivals = Arrivals(limits.result_bytes)
-        self._lost_round: int | None = None  # of the worker's messages in it some did not come
+        self._lost_round: int | None = None  # the round in which messages of the worker were lost
         self._decided = Decided()
 
-    # --- what is there ---------------------------------------------------------------------------------------
+    # --- the present state -----------------------------------------------------------------------------------
 
     @property
     def running_id(self) -> JobId | None:
@@ -50,27 +50,27 @@ class Dispatch:
 
     @property
     def session_name(self) -> str:
-        """Return the present session. Nothing is dispatched without one."""
+        """The name of the present session. Nothing is dispatched without one."""
         assert self._session is not None
         return self._session.session
 
     def began_at(self, delivery: DeliveryNumber) -> Ms | None:
-        """Return when this run began, as clients were told; None if nobody was told that it has."""
+        """Return when this run began, as clients were told; None if no start was announced."""
         session = self._session
         return session.began_at if session is not None and session.began_delivery == delivery else None
 
     @property
     def accepts(self) -> bool:
-        """Whether the worker may be given jobs now, if the window admits them."""
+        """True if jobs may be dispatched now, as far as the window admits them."""
         if self._session is None or not self.status.accepts:
             return False
-        # what a return has left is settled first; so the numbers of `jobs` have no gap
+        # jobs from before a return are settled first, so that the numbers in `jobs` have no gap
         return (self.in_flight.first or self._session.resume) >= self._session.resume
 
     # --- what the worker says --------------------------------------------------------------------------------
 
     def on_heartbeat(self, heartbeat: d.Heartbeat, new_session: str, now: Instant) -> Heard:
-        """Record how the worker is now. `new_session`: the name of a session, if this heartbeat begins one."""
+        """Record the worker's heartbeat. `new_session`: the name of a session, if this heartbeat begins one."""
         self.status.heard(heartbeat, now.mono_ms)
         journaled = self._session
         types = {task_type.name: task_type for task_type in heartbeat.types}
@@ -92,7 +92,7 @@ class Dispatch:
             self._began(message.delivery, now)
 
     def on_progress(self, message: d.Progress, now: Instant) -> None:
-        """Record what the running task says of itself."""
+        """Record the progress that the running task reports."""
         if self._counts(message, now) and message.delivery == self.status.running:
             self.status.reported(message, now.mono_ms)
             self._decided.run_changed = True
@@ -105,14 +105,14 @@ class Dispatch:
                 self._arrivals.hold(message.offset, message.body)
 
     def on_received(self, message: d.Received, lost: bool, now: Instant) -> None:
-        """Record how much of what was sent the worker has. `lost`: something of the present round is missing."""
+        """Record how much the worker has received. `lost`: something of the present round is missing."""
         if self._is_present(message.session):
             self.status.lives(now.mono_ms)
             if lost:
                 self._send_again(message.taken)
 
     def on_reports(self, message: d.Reports, now: Instant) -> list[Reported]:
-        """Accept the reports that come next, each once, and return the jobs that they are about."""
+        """Accept the reports that are due, each once, and return the jobs that they are about."""
         reported: list[Reported] = []
         if not self._counts(message, now):
             return reported
@@ -147,25 +147,25 @@ class Dispatch:
         return reported
 
     def _reject(self, number: int, why: str) -> None:
-        """Tell the worker, and the log, that a report was settled in another way than it said."""
+        """Tell the worker and the log that a report was not settled as it said."""
         self._decided.pipe.append(d.Rejected(self.session_name, number, why))
         self._decided.rejections.append(f"number {number} was rejected: {why}")
 
     def _distrust(self, number: int, report: d.Report | d.Invalid) -> None:
-        """Begin a new session, because nobody knows what this report settles: the worker is broken, or has in mind
-        another journal."""
+        """Begin a new session, because it is unknown what this report settles: the worker is broken, or means another
+        journal."""
         assert self._session is not None
         self._decided.warnings.append(f"the worker sent {described_report(number, report)}: taking over")
         self._decided.pipe.append(d.TakeOver(self._session.incarnation))
 
     def _is_of_next(self, report: d.Output | d.Ended) -> bool:
-        """Whether a report is about the job that is settled next."""
+        """True if a report is about the job that is settled next."""
         return self._is_next(report.delivery) and report.id == self.in_flight[report.delivery]
 
     def _counts(self, message: d.Piece | d.Progress | d.Reports, now: Instant) -> bool:
         """Count a message of the present session, to be acknowledged. Return False for one of another session.
 
-        It shows as well as a heartbeat that the worker lives."""
+        Like a heartbeat, it shows that the worker lives."""
         if not self._is_present(message.session):
             return False
         self._arrivals.takes(message.round, 0)
@@ -174,7 +174,7 @@ class Dispatch:
         return True
 
     def _is_present(self, session: str) -> bool:
-        """Whether `session` is the present one, and its worker was heard since this broker started."""
+        """True if `session` is the present one, and its worker was heard since this broker started."""
         return self._session is not None and session == self._session.session and self.status.known
 
     def _is_known(self, heartbeat: d.Heartbeat, journaled: Session) -> bool:
@@ -192,8 +192,8 @@ class Dispatch:
         self._decided.pipe.append(d.StartSession(session.incarnation, session.session, self._name, *bounds))
 
     def _begin(self, incarnation: str, session: str) -> tuple[InDoubt, ...]:
-        """Begin a session with a new worker. The old one is gone, and with it the certainty about what it was given."""
-        self._decided.to_send.clear()  # repeats for the old worker, by its numbers; none of them was sent
+        """Begin a session with a new worker. The old one is gone, so the jobs it was given are in doubt."""
+        self._decided.to_send.clear()  # repeats for the old worker, under its numbers; none was sent
         self._decided.resend = True
         self._arrivals.drop()
         deliveries = list(self.in_flight)
@@ -207,9 +207,9 @@ class Dispatch:
     def _go_on(self, heartbeat: d.Heartbeat, journaled: Session, now: Instant) -> None:
         if not self.status.known:
             self.status.known = True
-            self._arrivals.start_over()  # what came before was dropped, and another process may count the same round
+            self._arrivals.start_over()  # earlier messages were dropped, and another broker may have counted this round
             self._send_again(heartbeat.taken)
-        if heartbeat.sent or heartbeat.acked < journaled.reports_done:  # what was said of these may be lost
+        if heartbeat.sent or heartbeat.acked < journaled.reports_done:  # their acknowledgements may be lost
             self._acknowledge = True
         if heartbeat.acked >= self._unanswered_return or heartbeat.taken >= journaled.resume:
             self._unanswered_return = 0
@@ -222,19 +222,19 @@ class Dispatch:
             self.status.looks_stuck(running.stuck_ms)
 
     def _send_again(self, taken: DeliveryNumber) -> None:
-        """Send once more, under the same numbers, what the worker does not have."""
+        """Send again, under the same numbers, the jobs that the worker does not have."""
         self._decided.resend = True
         self._decided.to_send = [delivery for delivery in self.in_flight if delivery > taken]
 
     def _look_for_progress(self, heartbeat: d.Heartbeat, journaled: Session, now: Instant) -> None:
-        """Watch a worker that runs nothing although it was given something: it must begin, report or return it soon."""
+        """Watch a worker that has jobs but runs none: it must soon begin, report or return one."""
         delivery, job_id = self.in_flight.next_job
         if not delivery or heartbeat.running is not None:
             self.status.moves()
         else:
             what = "taken" if heartbeat.taken < delivery else "begun or reported the end of"
             which = f"job {job_id}, number {delivery} of its session"
-            sentence = f"the worker runs nothing and has not {what} {which}, for a while"
+            sentence = f"the worker runs nothing, and for a while has not {what} {which}"
             at = (delivery, heartbeat.taken, journaled.reports_done, *heartbeat.arrived, *self._arrivals.arrived)
             self.status.stands_still(at, sentence, now.mono_ms)
 
@@ -243,7 +243,7 @@ class Dispatch:
         self.status.known = False
         other = heartbeat.broker
         ours = other is not None and (other.host, other.frontend) == (self._name.host, self._name.frontend)
-        if ours or heartbeat.spooled:  # a spooled session is served by nobody any more
+        if ours or heartbeat.spooled:  # nobody serves a spooled session any more
             self._decided.pipe.append(d.TakeOver(heartbeat.incarnation))
         else:
             self.status.serves(other)
@@ -257,11 +257,11 @@ class Dispatch:
     def _ended(self, ended: d.Ended) -> Reported:
         job_id = self._remove(ended.delivery)
         if self._session is not None and ended.delivery >= self._session.resume:
-            self._unanswered_return = 0  # it was given after the last return, so the worker has gone on
+            self._unanswered_return = 0  # dispatched after the last return, so the worker knows where to continue
         return Reported(job_id, ended, self.began_at(ended.delivery))
 
     def _returned(self, number: int, returned: d.Returned) -> list[JobId]:
-        """Void the numbers from `returned.delivery` on. The worker goes on with a number never given out."""
+        """Void the numbers from `returned.delivery` on. The worker continues with a number never used."""
         assert self._session is not None
         back = [delivery for delivery in self.in_flight if delivery >= returned.delivery]
         self.status.stopping = returned.stopping
@@ -277,13 +277,13 @@ class Dispatch:
             self._decided.run_changed = True
 
     def _is_next(self, delivery: DeliveryNumber) -> bool:
-        """Whether this number is the one that is settled next."""
+        """True if this delivery is the one that is settled next."""
         return delivery == self.in_flight.first != 0
 
-    # --- what the core wants -----------------------------------------------------------------------------------
+    # --- the core's decisions ----------------------------------------------------------------------------------
 
     def dispatch(self, job: Job, task_type: TaskType) -> bool:
-        """Give the job the next number. Return False if the window has no room. Only while the worker accepts jobs."""
+        """Dispatch the job under the next number. Return False if the window has no room. Requires `accepts`."""
         if not self.in_flight.admits(job, task_type):
             return False
         delivery = self._next_delivery
@@ -308,8 +308,8 @@ class Dispatch:
             self._decided.pipe.append(d.Recall(self.session_name))
 
     def end_turn(self, lacks: str | None, now: Instant) -> Decided:
-        """Acknowledge what is committed with this turn, and return everything decided in it. `lacks`: why the next job
-        cannot be given to this worker, None if it can."""
+        """Acknowledge what is committed with this turn, and return everything decided in it. `lacks`: why this worker
+        cannot run the next job, None if it can."""
         self.status.end_turn(lacks, now.mono_ms)
         if self._session is not None and (self._acknowledge or self._lost_round is not None):
             self._decided.pipe.append(self._ack(self._session))
@@ -328,7 +328,7 @@ class Dispatch:
         return d.Ack(session.session, session.reports_done, resume, *arrived, held_bytes, again)
 
     def _remove(self, delivery: DeliveryNumber) -> JobId:
-        """Take a job out of flight, and return its id."""
+        """Remove a job from those in flight, and return its id."""
         job_id = self.in_flight.remove(delivery)
         if self.status.running == delivery:
             self.status.running = None

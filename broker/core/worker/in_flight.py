@@ -1,7 +1,7 @@
-"""The jobs in flight: dispatched and not settled. How many there may be depends on how long jobs of their types take.
+"""The jobs in flight: dispatched and not settled. The size of the window depends on how long jobs of their types take.
 
-A window of one leaves the worker idle for a round trip after each job (5,700 no-op jobs a second against 64,000
-with a window of 64). A wide window of long jobs would gain nothing, and a higher priority could not overtake them.
+A window of one leaves the worker idle for a round trip after each job (5,700 no-op jobs a second against 64,000 with a
+window of 64). A wide window of long jobs would gain nothing, and jobs of higher priority would have to wait for it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ WINDOW_BYTES = 1 << 20
 
 
 class Weight(NamedTuple):
-    """What a job weighs in the window. `expected_us`: its type's average, None if no job of it has ended yet. `alone`:
-    it may not run twice, or was in doubt before, so no other job is put in doubt with it."""
+    """The weight of a job in the window. `expected_us`: its type's average, None if no job of that type has ended yet.
+    `alone`: it may not run twice, or was in doubt before, so no other job is put in doubt with it."""
 
     expected_us: Us | None
     data_bytes: int
@@ -28,12 +28,12 @@ class Weight(NamedTuple):
 
     @property
     def closes(self) -> bool:
-        """Whether nothing may be dispatched beside it."""
+        """True if nothing may be dispatched beside it."""
         return self.alone or self.expected_us is None
 
 
 class Window:
-    """What the jobs in flight weigh, by delivery number and together."""
+    """The weights of the jobs in flight, by delivery number and in total."""
 
     def __init__(self) -> None:
         self._weights: dict[DeliveryNumber, Weight] = {}
@@ -45,7 +45,7 @@ class Window:
         return len(self._weights)
 
     def admits(self, job: Weight) -> bool:
-        """Whether `job` may be dispatched on top of these."""
+        """True if `job` may be dispatched as well."""
         if not self._weights:
             return True
         if self._closing or job.alone or job.expected_us is None:
@@ -72,7 +72,7 @@ class Window:
 
 
 class Averages:
-    """How long the jobs of each type take: a moving average over about the last 16."""
+    """The average duration of each type's jobs: a moving average over about the last 16."""
 
     def __init__(self) -> None:
         self._by_type: dict[str, float] = {}
@@ -89,7 +89,7 @@ class Averages:
 
 
 class InFlight:
-    """Which jobs are in flight: their ids, by delivery number, in order."""
+    """The ids of the jobs in flight, by delivery number, in order."""
 
     def __init__(self) -> None:
         self._ids: dict[DeliveryNumber, JobId] = {}
@@ -101,18 +101,18 @@ class InFlight:
         return len(self._ids)
 
     def __iter__(self) -> Iterator[DeliveryNumber]:
-        """The delivery numbers."""
+        """Iterate over the delivery numbers."""
         return iter(self._ids)
 
     def __contains__(self, delivery: DeliveryNumber) -> bool:
         return delivery in self._ids
 
     def __getitem__(self, delivery: DeliveryNumber) -> JobId:
-        """The id of the job with this number."""
+        """Return the id of the job with this number."""
         return self._ids[delivery]
 
     def get(self, delivery: DeliveryNumber) -> JobId | None:
-        """The id of the job with this number, None if it is not in flight."""
+        """Return the id of the job with this number, None if it is not in flight."""
         return self._ids.get(delivery)
 
     @property
@@ -122,24 +122,24 @@ class InFlight:
 
     @property
     def first(self) -> DeliveryNumber:
-        """The delivery that is settled next; 0: none."""
+        """The delivery that is settled next, 0 if none is in flight."""
         return next(iter(self._ids), DeliveryNumber(0))
 
     @property
     def next_job(self) -> tuple[DeliveryNumber, JobId]:
-        """Delivery number and id of the job that is settled next; (0, 0): none."""
+        """The delivery number and id of the job that is settled next, (0, 0) if none is in flight."""
         return next(iter(self._ids.items()), (DeliveryNumber(0), JobId(0)))
 
     def delivery_of(self, job_id: JobId) -> DeliveryNumber | None:
-        """The job's delivery number, None when it is not in flight."""
+        """Return the job's delivery number, None if it is not in flight."""
         return self._deliveries.get(job_id)
 
     def ahead(self, delivery: DeliveryNumber) -> int:
-        """How many jobs in flight must end before this one starts."""
+        """Return how many jobs in flight must end before this one starts."""
         return delivery - self.first
 
     def admits(self, job: Job, task_type: TaskType) -> bool:
-        """Whether the window has room for this job."""
+        """True if the window has room for this job."""
         return self._window.admits(self._weight(job, task_type))
 
     def add(self, delivery: DeliveryNumber, job: Job, task_type: TaskType) -> None:

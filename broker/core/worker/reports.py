@@ -1,4 +1,4 @@
-"""Reports of the worker, checked: they may come in pieces, be too large, or be invalid."""
+"""Checks of the worker's reports, which may come in pieces, be too large, or be invalid."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zjobs.messages.units import DeliveryNumber, JobId, Ms, Us
 
 
 class Reported(NamedTuple):
-    """A report of a job: how it ended, what it printed, or None if it is returned and certainly did not begin."""
+    """A report on a job: its end or its output, or None if the job is returned and certainly did not begin."""
 
     job_id: JobId
     report: Ended | Output | None
@@ -19,7 +19,7 @@ class Reported(NamedTuple):
 
 
 def whole_report(said: Report | Invalid, arrivals: Arrivals, result_bytes: int) -> Report | Invalid | None:
-    """Return the report with its whole result, None if its beginning is missing; one too large is not joined."""
+    """Return the report with its whole result, None if the beginning is missing. A result too large is not joined."""
     if not isinstance(said, Ended) or not said.result_from or _size(said) > result_bytes:
         return said
     joined = arrivals.joined(said.result_from, said.result)
@@ -29,10 +29,10 @@ def whole_report(said: Report | Invalid, arrivals: Arrivals, result_bytes: int) 
 def checked_report(
     report: Report | Invalid, next_job: tuple[DeliveryNumber, JobId], result_bytes: int
 ) -> tuple[Report | Invalid, str]:
-    """Return the report and "". If it is an end that cannot be stored, return a failure in its place, and why.
+    """Return the report and "". If it is an end that cannot be stored, return a failure instead, and the reason.
 
-    `next_job`: delivery number and id of the job that ends next, 0 if none is in flight. An invalid end still says that
-    a job has ended, and the order says which one.
+    `next_job`: delivery number and id of the job that ends next, 0 if none is in flight. Even an invalid report of an
+    end shows that a job has ended, and the order says which one.
     """
     if isinstance(report, Ended):
         size = _size(report)
@@ -59,5 +59,5 @@ def described_report(number: int, report: Report | Invalid) -> str:
 
 
 def _size(ended: Ended) -> int:
-    """The size of the whole result."""
+    """Return the size of the whole result."""
     return ended.result_from + len(ended.result or b"")

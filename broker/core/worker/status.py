@@ -1,4 +1,4 @@
-"""What the broker believes of its worker. None of it is journaled; each heartbeat says it again."""
+"""The broker's view of its worker. None of it is journaled: each heartbeat repeats it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STALLED_AFTER_MS = 5_000  # five heartbeats
 
 
 class RunReport(NamedTuple):
-    """What the running task and its process have reported. `fraction_at_ms`: when the fraction came (monotonic)."""
+    """The last reports of the running task and its process. `fraction_at_ms`: when the fraction came (monotonic)."""
 
     progress: int = 1
     fraction: float | None = None
@@ -24,8 +24,8 @@ class RunReport(NamedTuple):
 
 
 class WorkerStatus:
-    """The worker's state. `known`: it speaks in the journal's session, so its messages count. `running`: the delivery
-    it runs, None if idle."""
+    """The worker's state. `known`: it continues the journal's session, so its messages count. `running`: the delivery
+    that it runs, None if idle."""
 
     def __init__(self, now_ms: Ms) -> None:
         self.known = False
@@ -46,12 +46,12 @@ class WorkerStatus:
 
     @property
     def state(self) -> WorkerState:
-        """The state as of the last end of a turn."""
+        """The state as of the end of the last turn."""
         return self._state
 
     @property
     def warning(self) -> str | None:
-        """A sentence on what keeps it from running jobs, or what it warns of; None if all is well."""
+        """A sentence that says what keeps it from running jobs, or what it warns of; None if all is well."""
         if self._foreign:
             return self._serves
         if self._heartbeat is None:
@@ -60,7 +60,7 @@ class WorkerStatus:
 
     @property
     def accepts(self) -> bool:
-        """Whether jobs may be dispatched to it."""
+        """True if jobs may be dispatched to it."""
         if self._heartbeat is None or self._heartbeat.obstacle is not None:
             return False
         return self.known and not (self._foreign or self._silent or self.stopping)
@@ -96,12 +96,12 @@ class WorkerStatus:
         self.moves()
 
     def moves(self) -> None:
-        """Record that it runs a job, or has none to run."""
+        """Record that it runs a job, or has nothing to run."""
         self._stands_at = None
 
     def stands_still(self, at: tuple[int, ...], sentence: str, now_ms: Ms) -> None:
-        """Record that it has jobs and runs none, and warn if that lasts. `at`: changes whenever the worker gets on.
-        `sentence`: the warning, shown instead of the worker's own."""
+        """Record that it has jobs and runs none, and warn if that lasts. `at` changes whenever the worker makes
+        progress. `sentence`: the warning, shown instead of the worker's own."""
         if at != self._stands_at:
             self._stands_at, self._stands_since_ms = at, now_ms
         elif now_ms - self._stands_since_ms >= STALLED_AFTER_MS and self._heartbeat is not None:
@@ -114,7 +114,7 @@ class WorkerStatus:
         self.report = RunReport()
 
     def reported(self, told: Progress, now_ms: int) -> None:
-        """Record what the running task said of itself."""
+        """Record the progress that the running task reported."""
         report = self.report
         self.report = RunReport(max(report.progress, told.progress), told.fraction, told.note, report.stuck_ms, now_ms)
 
@@ -123,11 +123,11 @@ class WorkerStatus:
         self.report = self.report._replace(progress=max(self.report.progress, progress))
 
     def looks_stuck(self, stuck_ms: Ms | None) -> None:
-        """Record how long the task process has shown no liveness, None if it does."""
+        """Record how long the task process has shown no liveness; None if it shows it."""
         self.report = self.report._replace(stuck_ms=stuck_ms)
 
     def silent_at_ms(self) -> Ms | None:
-        """Return when it will count as silent (monotonic), None if it is silent or absent already."""
+        """Return when it will count as silent (monotonic), None if it already is silent or absent."""
         return None if self._heartbeat is None or self._silent else Ms(self._heard_at_ms + SILENT_AFTER_MS)
 
     def notice_silence(self, now_ms: Ms) -> None:
@@ -137,12 +137,12 @@ class WorkerStatus:
             self._silent = True
 
     def end_turn(self, lacks: str | None, now_ms: Ms) -> None:
-        """Settle its state. `lacks`: a sentence on the next job if the worker does not have its type."""
+        """Determine its state. `lacks`: a sentence on the next job, if the worker lacks its type."""
         self._lacks = lacks
         self._settle_state(now_ms)
 
     def info(self, running: JobId | None, now_ms: Ms) -> WorkerInfo:
-        """Return what `info` tells of the worker."""
+        """Return what `info` reports about the worker."""
         heartbeat = self._heartbeat
         return WorkerInfo(
             self._state,

@@ -1,4 +1,4 @@
-"""A connection to SQLite as the journal needs it, and its errors in the words of the storage."""
+"""A connection to SQLite, set up for the journal, and SQLite's errors translated into those of the storage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MEMORY = ":memory:"
 PAGE_CACHE_KIB = 49_152
 CHECKPOINT_PAGES = 4_000
 
-# What SQLite says when not the content is wrong (the codes for these are known to Python from 3.11 on).
+# SQLite's errors that do not mean wrong content. (Python has their codes only from 3.11 on.)
 NOT_DAMAGE = (
     "disk I/O error",
     "unable to open database file",
@@ -28,7 +28,7 @@ NOT_DAMAGE = (
 
 
 class Database:
-    """An open journal file. `kind`: what its header says that it is."""
+    """An open journal file. `kind`: what its header says it is."""
 
     def __init__(self, connection: sqlite3.Connection, file: str, kind: Kind = Kind.JOURNAL) -> None:
         self.connection = connection
@@ -38,11 +38,11 @@ class Database:
 
     @property
     def in_memory(self) -> bool:
-        """Whether the journal is kept in memory only."""
+        """True if the journal is kept only in memory."""
         return self.file == MEMORY
 
     def one(self, query: str, *values: Any) -> Any:
-        """The first row, or None."""
+        """Return the first row, or None. Raises StorageError."""
         rows = self.all(query, *values)
         return rows[0] if rows else None
 
@@ -54,46 +54,46 @@ class Database:
             raise StorageError(str(error)) from error
 
     def each(self, query: str, *values: Any) -> Iterator[Any]:
-        """The rows one by one, for more of them than should be in memory."""
+        """Yield the rows one by one, where there may be too many for memory. Raises StorageError."""
         try:
             yield from self.connection.execute(query, values)
         except sqlite3.Error as error:
             raise StorageError(str(error)) from error
 
     def move_log_into_file(self) -> None:
-        """Checkpoint all of the log."""
+        """Checkpoint the whole log. Raises StorageError."""
         if self.one("PRAGMA wal_checkpoint(TRUNCATE)")[0]:
             raise StorageError("the log could not be moved into the file")
 
     def stand(self) -> Stand:
-        """The journal as it is with its log."""
+        """Return the state of the journal with its log."""
         counted = any(row[1] == "commits" for row in self.all("PRAGMA table_info(journal)"))
         return Stand(self.journal_id, self.one("SELECT commits FROM journal")[0] if counted else 0)
 
 
 def roll_back(connection: sqlite3.Connection) -> None:
-    """End the transaction that a failure left open, if SQLite did not."""
+    """End the transaction that a failure left open, unless SQLite already did."""
     if connection.in_transaction:
         connection.execute("ROLLBACK")
 
 
 def connect(file: str, only_read: bool = False) -> sqlite3.Connection:
-    """`only_read`: from a place where nothing can be written, not even a lock. SQLite asks for a promise then that
-    nobody else writes there either."""
+    """Open a connection. `only_read`: for a place where nothing can be written, not even a lock; SQLite then requires a
+    promise that nobody else writes there either."""
     if only_read:
         return sqlite3.connect(f"{Path(file).absolute().as_uri()}?immutable=1", uri=True, isolation_level=None)
     return sqlite3.connect(file, isolation_level=None, check_same_thread=False)
 
 
 def configure(connection: sqlite3.Connection) -> None:
-    """The first thing that reads the file, so the first that may find it damaged."""
+    """Set up the connection. This is the first read of the file, so the first that may find it damaged."""
     for setting in (
         "locking_mode = EXCLUSIVE",
         "synchronous = FULL",
         f"cache_size = -{PAGE_CACHE_KIB}",
         f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
         "temp_store = MEMORY",
-        # Debian's SQLite overwrites what is deleted, through the log: to forget 200 MiB took 1.5 s instead of 20 ms.
+        # Debian's SQLite overwrites deleted rows, through the log: forgetting 200 MiB took 1.5 s instead of 20 ms.
         "secure_delete = OFF",
     ):
         connection.execute(f"PRAGMA {setting}")
@@ -101,7 +101,7 @@ def configure(connection: sqlite3.Connection) -> None:
 
 @contextlib.contextmanager
 def damage(file: str) -> Iterator[None]:
-    """Raises JournalError for whatever reading a damaged file leads to."""
+    """Raise JournalError for any error that reading a damaged file leads to."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a file is, before SQLite may touch it: from its name, its neighbours and the bytes of its header."""
+"""Checks of a file before SQLite may touch it: its name, its neighbours and the bytes of its header."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ LOG = "-wal"
 
 
 class Kind(Enum):
-    """What a file is; the value is the application id in its header (sqlite.org/pragma.html#pragma_application_id).
-    A backup is marked, so that no broker runs on a copy beside the journal that it was made of."""
+    """A kind of file; the value is the application id in its header (sqlite.org/pragma.html#pragma_application_id). A
+    backup is marked, so that no broker runs on a copy beside the journal that it was made of."""
 
     JOURNAL = APPLICATION_ID
     BACKUP = BACKUP_ID
 
 
 def refuse_foreign_links(file: str) -> None:
-    """In a folder that others write to, a link of theirs would have us write to any file of ours."""
+    """Refuse links made by other users: in a folder that others write to, such a link would have us write to any file
+    of ours."""
     for name in (file, *(file + suffix for suffix in (LOG, "-shm", "-journal", ".new", ".new-wal", ".new-journal"))):
         if os.path.islink(name) and os.lstat(name).st_uid not in (os.geteuid(), 0):
             raise JournalError(f"{name} is a link that another user made: it is not followed")
 
 
 def has_content(file: str) -> bool:
-    """Whether there is a file to open. An empty one is as good as none, unless it has a log."""
+    """Return True if there is a file to open. An empty one counts as none, unless it has a log."""
     try:
         if os.path.exists(file) and os.stat(file).st_size > 0:
             return True
@@ -44,7 +45,7 @@ def has_content(file: str) -> bool:
 
 
 def kind_of(file: str) -> Kind:
-    """What the header says that `file` is. Raises JournalError for what is neither, or has an unknown format."""
+    """Return what the header says `file` is. Raises JournalError if it is neither, or has an unknown format."""
     try:
         with open(file, "rb") as content:
             header = content.read(HEADER_BYTES)
@@ -60,7 +61,7 @@ def kind_of(file: str) -> Kind:
 
 
 def check_version(file: str, version: int) -> None:
-    """Raises JournalError for a format that is newer than this program, or none of ours."""
+    """Raise JournalError for a format that is newer than this program, or not one of ours."""
     if not 1 <= version <= SCHEMA_VERSION:
         raise JournalError(
             f"the journal {file} has format {version}; this zjobs reads format {SCHEMA_VERSION}"
@@ -69,11 +70,11 @@ def check_version(file: str, version: int) -> None:
 
 
 def check_header(file: str, kind: Kind | None, only_read: bool) -> Kind:
-    """Refuse what is not a journal of ours, before anything could change the file. `kind`: what it must be.
+    """Refuse a file that is not a journal of ours, before anything could change it. `kind`: what it must be.
 
-    An orderly end leaves in_use = 0 and no log, so a file in use without a log has lost it, and with it jobs that were
-    acknowledged. Beside a log only the header's bytes are looked at (sqlite.org/fileformat2.html#the_database_header):
-    a crash while the log is moved into the file leaves pages, and a length, that only the log makes whole again.
+    An orderly end leaves in_use = 0 and no log, so a file in use without a log has lost it, and with it acknowledged
+    jobs. Beside a log, only the header's bytes are examined (sqlite.org/fileformat2.html#the_database_header): a crash
+    while the log is moved into the file leaves pages, and a length, that only the log makes whole again.
     """
     if not os.access(file, os.R_OK if only_read else os.R_OK | os.W_OK):
         raise Unreadable(f"the journal {file} cannot be read{'' if only_read else ' and written'} by this user")
@@ -94,7 +95,7 @@ def check_header(file: str, kind: Kind | None, only_read: bool) -> Kind:
 def _refuse_misplaced(file: str, found: Kind) -> None:
     if found is Kind.BACKUP:
         raise Misplaced(
-            f"{file} is a backup: no broker runs on it, for the journal that it was made of has gone on since. "
+            f"{file} is a backup: no broker runs on it, because the journal it was made of may have changed since. "
             f"`zbroker restore {file} JOURNAL` makes a journal of it"
         )
     raise Misplaced(f"{file} is a journal and not a backup: `zbroker backup {file} TARGET` makes one")

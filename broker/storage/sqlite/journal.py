@@ -27,13 +27,13 @@ MARK_ENDED = "UPDATE journal SET in_use = 0, commits = commits + 1"
 
 
 class SqliteJournal:
-    """`api.Journal` and `api.Files`, in a file or, for as long as this process lives, in memory."""
+    """An `api.Journal` and `api.Files` in SQLite: in a file or, for as long as this process lives, in memory."""
 
     engine = sqlite3.sqlite_version
     renew_at_ms: int | None = None  # the lock of a file lasts until it is released, or its process is gone
 
     def __init__(self, file: str, new_id: str) -> None:
-        """`new_id`: the identity of the journal, if it is to be created."""
+        """Remember the names. `new_id`: the identity of the journal, if it is to be created."""
         self.name = file
         self.read_only: str | None = None
         self._new_id = new_id
@@ -48,12 +48,12 @@ class SqliteJournal:
 
     @property
     def owned(self) -> bool:
-        """Whether it was claimed: the lock lasts until it is released."""
+        """True if the journal was claimed: the lock lasts until it is released."""
         return self._database is not None
 
     @property
     def files(self) -> SqliteJournal:
-        """The care of the files, which is this journal's own."""
+        """The care of the files, which is the journal's own."""
         return self
 
     @property
@@ -76,7 +76,7 @@ class SqliteJournal:
             raise
 
     def announce(self, holder: str) -> None:
-        """Mark the file itself as in use, so that a log that vanishes later is missed (see `header`)."""
+        """Mark the file as in use, so that the loss of its log would be noticed (see `header`)."""
         self._tell(holder)
         db = self._db
         try:
@@ -89,11 +89,11 @@ class SqliteJournal:
         self._serves = True
 
     def renew(self) -> None:
-        """Extend nothing: a lock needs no renewal. Raises NotOwner."""
-        _ = self._db  # raises NotOwner; there is no lease to extend
+        """Do nothing: a lock needs no renewal. Raises NotOwner."""
+        _ = self._db  # raises NotOwner
 
     def release(self) -> None:
-        """An orderly end leaves everything in one file, with no log beside it."""
+        """End in an orderly way: leave everything in one file, with no log beside it."""
         database, serves = self._database, self._serves
         self._database, self._serves = None, False
         try:
@@ -137,7 +137,7 @@ class SqliteJournal:
         return reading.audit(self._db, below, since_at, who, most)
 
     def ended(self, after: JobId, most: int) -> tuple[list[Job], JobId]:
-        """Return the ended ones of the next jobs."""
+        """Return those of the next jobs that ended."""
         return reading.ended(self._db, after, most)
 
     def size_bytes(self) -> int:
@@ -160,7 +160,7 @@ class SqliteJournal:
             connection.execute("BEGIN IMMEDIATE")
             write(connection, changes)
             connection.execute("COMMIT")
-        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):  # not the disk's fault but ours
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):  # our own bug, not the disk's fault
             roll_back(connection)
             raise
         except sqlite3.Error as error:
@@ -171,8 +171,8 @@ class SqliteJournal:
     def recover(self) -> None:
         """Try a checkpoint and a commit.
 
-        A checkpoint, because after a failed flush the log's pages may be in the cache only, where another flush of
-        the same pages would wrongly succeed; a checkpoint writes them anew, into the file itself.
+        The checkpoint is needed because after a failed flush the log's pages may be in the cache only, and another
+        flush of the same pages would wrongly succeed. A checkpoint writes them anew, into the file itself.
         """
         db = self._db
         try:
@@ -203,14 +203,14 @@ class SqliteJournal:
         if not db.one("PRAGMA freelist_count")[0]:
             return
         try:
-            # A script, because it is run to its end: `execute` stops after a step, which is one page here.
+            # A script runs to its end; `execute` would stop after one step, which is one page here.
             db.connection.executescript(f"BEGIN; {COUNT_COMMIT}; PRAGMA incremental_vacuum({pages}); COMMIT")
         except sqlite3.Error as error:
             roll_back(db.connection)
             raise StorageError(str(error)) from error
 
     def pause_checkpoints(self) -> None:
-        """Keep the file as it is; only the log grows."""
+        """Leave the file unchanged; only the log grows."""
         if self._db.in_memory:
             raise MaintenanceError("the journal is in memory; there is nothing to copy")
         self._db.all("PRAGMA wal_autocheckpoint = 0")

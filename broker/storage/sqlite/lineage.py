@@ -1,12 +1,12 @@
-"""Whether a write-ahead log belongs to the journal's file that it lies beside.
+"""The check that a write-ahead log belongs to the journal's file beside it.
 
-SQLite asks no such question: it lays whatever log it finds over the file. A file that was copied into place beside the
-log of another one, or of another day, would become a mixture of both. So each transaction counts itself in the
-journal's one row (`commits`), and both ends are compared as they stand on the disk: the log's first transaction must be
+SQLite does not check: it lays whatever log it finds over the file. A file that was copied into place beside the log of
+another file, or of another day, would become a mixture of both. So each transaction counts itself in the journal's one
+row (`commits`), and the counts in file and log are compared as they are on disk. The log's first transaction must be
 the one after the file's last; or, after a crash while the log was moved into the file, one of those already moved.
 
-The row is read from the raw page, because through SQLite nobody sees the file without its log. That page is always
-the same one: the table is the first that a journal is made with, and no page of it ever moves.
+The row is read from the raw page, because SQLite never shows the file without its log. That page is always the same:
+the table is the first that a journal is created with, and none of its pages ever moves.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ INTEGER_BYTES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}
 
 
 class Stand(NamedTuple):
-    """A journal at one moment: its identity, and how many transactions it has seen (0 before format 3)."""
+    """The state of a journal: its identity, and how many transactions it has seen (0 before format 3)."""
 
     journal: str
     commits: int
 
 
 def of_file(file: str) -> Stand | None:
-    """The file as it is without its log; None when that cannot be said, as in the middle of a checkpoint."""
+    """Return the state of the file without its log, None if it cannot be told, as in the middle of a checkpoint."""
     with open(file, "rb") as content:
         content.seek((JOURNAL_PAGE - 1) * wal.PAGE_BYTES)
         return _stand(content.read(wal.PAGE_BYTES))
 
 
 def of_log(file: str) -> Stand | None:
-    """What the first transaction in the log of `file` left; None: there is none in it."""
+    """Return the state after the first transaction in the log of `file`, None if the log has none."""
     try:
         descriptor = os.open(f"{file}-wal", os.O_RDONLY)
     except FileNotFoundError:
@@ -57,7 +57,8 @@ def of_log(file: str) -> Stand | None:
 
 
 def fits(file: Stand | None, log: Stand | None, together: Stand | None = None) -> bool:
-    """Whether the log can have been begun on this file. `together`: as SQLite sees both, if it can read them."""
+    """True if the log may have been begun on this file. `together`: the state that SQLite sees with both, if it can
+    read them."""
     if file is None or log is None:
         return True
     newest = file if together is None else together
@@ -65,7 +66,7 @@ def fits(file: Stand | None, log: Stand | None, together: Stand | None = None) -
 
 
 def _stand(page: bytes) -> Stand | None:
-    """From the one row on the page; None for a page that is torn, or none of ours."""
+    """Return the state from the one row on the page, None if the page is torn, or not one of ours."""
     try:
         row = _row(page)
     except (IndexError, KeyError, ValueError):
@@ -77,7 +78,7 @@ def _stand(page: bytes) -> Stand | None:
 
 
 def _row(page: bytes) -> list[int | str]:
-    """The columns of a table's only row (sqlite.org/fileformat2.html#record_format)."""
+    """Return the columns of a table's only row (sqlite.org/fileformat2.html#record_format)."""
     if len(page) < wal.PAGE_BYTES or page[0] != LEAF or page[3:5] != b"\0\1":
         raise ValueError("not one row")
     size, at = _varint(page, int.from_bytes(page[8:10], "big"))
@@ -103,7 +104,7 @@ def _row(page: bytes) -> list[int | str]:
 
 
 def _varint(content: bytes, at: int) -> tuple[int, int]:
-    """(a number of up to nine bytes, where the next thing begins)."""
+    """Return a number of up to nine bytes, and where the next value begins."""
     value = 0
     for place in range(at, at + 8):
         value = value << 7 | content[place] & 0x7F

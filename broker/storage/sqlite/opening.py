@@ -1,4 +1,4 @@
-"""Opens and creates journal files, so that a file which is refused stays as it is, byte by byte."""
+"""Opening and creating journal files, such that a file that is refused stays as it is, byte by byte."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from zjobs.broker.storage.sqlite.schema import APPLICATION_ID, CHECKS, MIGRATION
 
 CHECKED_AT_START_BYTES = 64 << 20
 
-# Connections to files that turned out to be damaged, or that nobody serves yet. SQLite moves the log into the file when
-# a connection is closed; a damaged journal shall stay as it is, so these never are (the program ends anyway).
+# Connections to files that turned out to be damaged, or that nobody serves yet. Closing a connection moves the log into
+# the file, and a damaged journal must stay as it is. So these are never closed (the program ends anyway).
 unclosed: list[sqlite3.Connection] = []
 
 
 def open_journal(file: str, new_id: str, as_it_is: bool = False, kind: Kind | None = Kind.JOURNAL) -> Database:
     """Open or create the journal in `file`; a new one gets the identity `new_id`. `kind`: what it must be.
 
-    Nothing is written to an existing file, except that one of an older format is brought up to date; `as_it_is` refuses
-    such a file instead. Raises CannotCreate and JournalError.
+    Nothing is written to an existing file, except to upgrade an older format; with `as_it_is`, such a file is refused.
+    Raises CannotCreate and JournalError.
     """
     if file == MEMORY:
         return Database(_create(MEMORY, new_id), file)
@@ -44,7 +44,7 @@ def open_journal(file: str, new_id: str, as_it_is: bool = False, kind: Kind | No
 
 
 def check_content(database: Database) -> None:
-    """Look through the whole file. Raises JournalError with what is wrong; takes seconds for a gigabyte."""
+    """Check the whole file, which takes seconds for a gigabyte. Raises JournalError that says what is wrong."""
     with damage(database.file):
         problems = [row[0] for row in database.all("PRAGMA integrity_check(3)") if row[0] != "ok"]
         for sentence, query in CHECKS.items():
@@ -63,7 +63,7 @@ def finish(database: Database, kind: Kind, *statements: tuple[str, Sequence[Any]
         connection.execute("UPDATE journal SET in_use = 0, commits = commits + 1")
         connection.execute(f"PRAGMA application_id = {kind.value}")
         connection.execute("COMMIT")
-        database.move_log_into_file()  # closing would not say that it failed
+        database.move_log_into_file()  # closing would not report a failure
         unclosed.remove(connection)
         connection.close()
     except sqlite3.Error as error:
@@ -71,12 +71,12 @@ def finish(database: Database, kind: Kind, *statements: tuple[str, Sequence[Any]
 
 
 def size_bytes(file: str) -> int:
-    """What the journal takes on disk, its log included."""
+    """Return the size of the journal on disk, with its log."""
     return sum(path.stat().st_size for path in (Path(file), Path(file + LOG)) if path.exists())
 
 
 def _with_its_own_log(connection: sqlite3.Connection, file: str, kind: Kind) -> Database:
-    """The journal on a connection that has read nothing yet; raises JournalError when its log is another one's."""
+    """Return the journal on a connection that has read nothing yet. Raises JournalError if the log is not its own."""
     alone, log = lineage.of_file(file), lineage.of_log(file)
     foreign = JournalError(
         f"the log {file}{LOG} does not belong to the journal {file}: one of them was put beside the other, and "
@@ -90,7 +90,7 @@ def _with_its_own_log(connection: sqlite3.Connection, file: str, kind: Kind) -> 
         if not lineage.fits(alone, log):
             raise foreign from None
         raise
-    # When both are the same, SQLite found nothing whole in the log, and passes over it.
+    # If both are equal, SQLite found no complete transaction in the log, and ignores it.
     if alone not in (None, together) and not lineage.fits(alone, log, together):
         raise foreign
     return database
@@ -98,7 +98,7 @@ def _with_its_own_log(connection: sqlite3.Connection, file: str, kind: Kind) -> 
 
 def _bring_up_to_date(database: Database, refuse: bool) -> None:
     file, version = database.file, database.one("PRAGMA user_version")[0]
-    header.check_version(file, version)  # the log may have another one than the file's header
+    header.check_version(file, version)  # the log may hold another version than the file's header
     if version < SCHEMA_VERSION and refuse:
         raise JournalError(
             f"{file} has the older format {version}; make a backup, which gets the present one, and check that"
@@ -124,7 +124,7 @@ def _create(file: str, new_id: str) -> sqlite3.Connection:
 
 
 def _create_file(file: str, new_id: str) -> None:
-    """Make the whole journal under another name first, so that a crash leaves none or a complete one."""
+    """Make the whole journal under another name first, so that a crash leaves a complete one or none."""
     path, making = Path(file), Path(file + ".new")
     try:
         making.unlink(missing_ok=True)

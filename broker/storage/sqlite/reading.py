@@ -1,4 +1,4 @@
-"""Reads committed records. Each function raises StorageError when the disk cannot be read or a record is damaged."""
+"""Reads of committed records. Each function raises StorageError if the disk cannot be read or a record is damaged."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def load(db: Database) -> Loaded:
 
 
 def _ready(db: Database, priority: int, kinds: Numbers) -> tuple[array[int], bytearray]:
-    """The ids of ready jobs, and the number of each one's kind."""
+    """Return the ids of ready jobs, and the number of each one's kind."""
     query = (
         "SELECT id, type, time_limit_ms FROM job "
         "WHERE state = 'queued' AND priority = ? AND ready_at IS NULL ORDER BY id"
@@ -135,8 +135,8 @@ def _kept_bytes(db: Database, ids: Sequence[JobId]) -> dict[JobId, int]:
 
 
 def _rows(db: Database, query: str, ids: Sequence[JobId]) -> Iterator[Any]:
-    """The rows of all ids. Most often one range has them, but priorities mix them; one query for each would take three
-    times as long."""
+    """Return the rows of all ids. Most often the ids are one range, but priorities mix them; a query for each would
+    take three times as long."""
     if list(ids) == list(range(ids[0], ids[0] + len(ids))):
         return iter(db.all(f"{query} WHERE id BETWEEN ? AND ?", ids[0], ids[-1]))
     return _scattered_rows(db, query, ids)
@@ -151,7 +151,7 @@ def _scattered_rows(db: Database, query: str, ids: Iterable[JobId]) -> Iterator[
 def _results(db: Database, needs: Iterable[ResultNeed]) -> dict[ResultNeed, ResultPiece]:
     found = {}
     for need in needs:
-        begin = min(need.offset, MAX_BLOB_BYTES) + 1  # an offset may be the greatest number that SQLite takes
+        begin = min(need.offset, MAX_BLOB_BYTES) + 1  # an offset may be the greatest number that SQLite accepts
         query = "SELECT length(body), substr(body, ?, ?) FROM result WHERE id = ?"
         if row := db.one(query, begin, need.size, need.id):
             found[need] = ResultPiece(*row)
@@ -212,13 +212,13 @@ def _attempts(db: Database, job_id: JobId) -> tuple[Attempt, ...]:
 
 
 def _schemas(db: Database, digests: Iterable[str]) -> dict[str, bytes]:
-    """Return the schemas that there are."""
+    """Return those of the schemas that exist."""
     query = "SELECT schema FROM type_schema WHERE digest = ?"
     return {digest: row[0] for digest in digests if (row := db.one(query, digest))}
 
 
 def _data_pieces(db: Database, needs: Iterable[DataNeed]) -> dict[DataNeed, DataPiece]:
-    """Return the pieces; those that begin at the same place are read together."""
+    """Return the pieces; those with the same offset are read together."""
     together: dict[tuple[int, ...], list[JobId]] = {}
     for need in needs:
         together.setdefault(need[1:], []).append(need.id)
@@ -248,7 +248,7 @@ _READERS: tuple[Callable[[Database, Any], object], ...] = (
 
 
 def page(db: Database, below: JobId, state: JobState | None, most: int) -> tuple[list[Job], JobId]:
-    """Return jobs with smaller ids, newest first, and the id to go on below."""
+    """Return jobs with smaller ids, newest first, and the id to continue below."""
     condition = f"AND state = '{state.value}'" if state in RARE else ""  # which have an index
     query = f"SELECT {JOB_COLUMNS} FROM job WHERE id < ? {condition} ORDER BY id DESC LIMIT ?"
     jobs = list(map(_job, db.all(query, below, most)))
@@ -256,21 +256,22 @@ def page(db: Database, below: JobId, state: JobState | None, most: int) -> tuple
 
 
 def audit(db: Database, below: int, since_at: int, who: str | None, most: int) -> list[AuditEntry]:
-    """Return entries of the audit trail with smaller numbers, newest first. `who`: theirs alone."""
+    """Return entries of the audit trail with smaller numbers, newest first. `who`: only those of this person."""
     query = "SELECT * FROM audit WHERE number < ? AND at >= ? AND (? IS NULL OR who = ?) ORDER BY number DESC LIMIT ?"
     rows = db.all(query, below, since_at, who, who, most)
     return [AuditEntry(*row)._replace(proven=bool(row[4])) for row in rows]
 
 
 def ended(db: Database, after: JobId, most: int) -> tuple[list[Job], JobId]:
-    """Return the ended ones of the next jobs, and the id to go on after."""
+    """Return those of the next jobs that ended, and the id to continue after."""
     rows = db.all(f"SELECT {JOB_COLUMNS} FROM job WHERE id > ? ORDER BY id LIMIT ?", after, most)
     jobs = list(map(_job, rows))
     return [job for job in jobs if job.state.final], jobs[-1].id if len(jobs) == most else JobId(0)
 
 
 def queued(db: Database, most: int) -> tuple[list[tuple[int, str, bool]], int]:
-    """The first of the jobs that have not ended, in turn: id, type, whether it is in flight; and how many there are."""
+    """Return the first of the jobs that have not ended, in order: id, type, and whether it is in flight; and how many
+    there are."""
     rows = db.all(
         "SELECT id, type, id IN (SELECT id FROM in_flight) FROM job WHERE state = 'queued' "
         "ORDER BY priority DESC, id LIMIT ?",
@@ -296,7 +297,7 @@ def _reason(value: str | None) -> FailReason | None:
 
 
 def _word(kind: type[Word], value: str) -> Word:
-    """One of a closed list. An unknown one was damaged on disk: a KeyError would end the broker."""
+    """Return a member of a closed list. An unknown value was damaged on disk; a KeyError would end the broker."""
     try:
         return _WORDS[kind][value]  # type: ignore[no-any-return]
     except KeyError:

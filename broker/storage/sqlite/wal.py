@@ -1,12 +1,12 @@
-"""Whether a write-ahead log was damaged after it had been flushed.
+"""The check that a write-ahead log was not damaged after it was flushed.
 
-SQLite takes a broken frame for the end of the log (sqlite.org/fileformat2.html#walformat), which is right after a
-power cut, but would silently forget the acknowledged jobs behind a flipped bit. Each commit is flushed before the next
-one is begun: so what is unfinished at the end of the log can be one transaction, and a second commit behind a broken
-frame means that what is broken had been whole.
+SQLite takes a broken frame for the end of the log (sqlite.org/fileformat2.html#walformat). That is right after a power
+cut, but would silently lose the acknowledged jobs behind a flipped bit. Each commit is flushed before the next one
+begins, so at most one transaction at the end of the log is unfinished. A second commit behind a broken frame means that
+the frame had been whole.
 
-SQLite itself checks the frames, at the speed of C, and says in the log's index how many it found sound; here only the
-headers of the frames behind those are read. Summing up all of a log of 256 MiB in Python took 9 s.
+SQLite itself checks the frames, at the speed of C, and says in the log's index how many it found sound; only the
+headers of the frames behind those are read here. Summing up a log of 256 MiB in Python took 9 s.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ INDEX_SOUND_FRAMES_AT = 16  # mxFrame, in the host's byte order (sqlite.org/walf
 
 
 def lost_commits(file: Path) -> int:
-    """How many commits stand behind a broken place of the log of the database `file`; 0 for a sound log, an empty
-    one, or none. Raises sqlite3.Error when SQLite cannot look at the log."""
+    """Return how many commits stand behind a broken place in the log of the database `file`; 0 if the log is sound,
+    empty or missing. Raises sqlite3.Error if SQLite cannot read the log."""
     try:
         descriptor = os.open(f"{file}-wal", os.O_RDONLY)
     except FileNotFoundError:
@@ -45,13 +45,13 @@ def lost_commits(file: Path) -> int:
 
 
 def _commits(frame_header: bytes, salts: bytes) -> bool:
-    """Whether a frame ends a transaction of this log; frames left from before it was begun anew have other salts."""
+    """True if a frame ends a transaction of this log. Frames left from before the log began anew have other salts."""
     return frame_header[8:16] == salts and frame_header[4:8] != b"\0\0\0\0"
 
 
 def _sound_frames(file: Path) -> int:
-    """How many frames SQLite takes for the log, up to the last commit. A connection that may only read moves nothing
-    into the file, neither now nor when it is closed; the index that it makes beside the file is removed again."""
+    """Return how many frames SQLite accepts, up to the last commit. A read-only connection moves nothing into the file,
+    not even when it is closed. The index that it makes beside the file is removed."""
     index = Path(f"{file}-shm")
     connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
     try:
@@ -69,7 +69,7 @@ def _sound_frames(file: Path) -> int:
 
 
 def _begin_reading(connection: sqlite3.Connection) -> sqlite3.Error | None:
-    """Have SQLite go through the log. Its pages may be damaged all the same; what it says of them is for later."""
+    """Have SQLite go through the log, and return the error it raises, if any: the pages may still be damaged."""
     try:
         connection.execute("PRAGMA schema_version").fetchone()
     except sqlite3.Error as error:
@@ -78,7 +78,7 @@ def _begin_reading(connection: sqlite3.Connection) -> sqlite3.Error | None:
 
 
 def _header_sound(header: bytes) -> bool:
-    """Whether the checksum in the log's header, over words in the log's byte order, is right."""
+    """True if the checksum in the log's header, over words in the log's byte order, is right."""
     if header[:4] not in (MAGIC_BIG, MAGIC_LITTLE):
         return False
     words = array("I", header[:24])

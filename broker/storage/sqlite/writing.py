@@ -1,4 +1,4 @@
-"""Writes what one turn changed, within a transaction that the caller begins and ends."""
+"""Writes of what one turn changed, within a transaction that the caller begins and ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zjobs.broker.core.jobs import Changes, Job, Printed, Session
 from zjobs.messages.records import Attempt
 from zjobs.messages.units import JobId
 
-AUDIT_ENTRIES = 10_000  # the newest are kept
+AUDIT_ENTRIES = 10_000  # kept, the newest
 
 INSERT_JOB = """
 INSERT INTO job(id, type, data_bytes, submitted_at, priority, ready_at, time_limit_ms, retry_of, owner, name,
@@ -23,7 +23,7 @@ UPDATE job SET state = ?, attempts = ?, reruns = ?, version = ?, ready_at = ?, c
 WHERE id = ?"""
 INSERT_REQUEST = "INSERT INTO request(owner, request_key, first_id, count, digest) VALUES(?, ?, ?, ?, ?)"
 REQUEST_OF = "SELECT first_id FROM request WHERE first_id <= ? ORDER BY first_id DESC LIMIT 1"
-# the last piece that begins before the bound is kept: it may end behind it
+# the last piece that begins before the bound is kept, because it may end after it
 DELETE_OUTPUT_BEFORE = """
 DELETE FROM output WHERE id = ? AND run = ? AND offset <
 (SELECT max(offset) FROM output WHERE id = ? AND run = ? AND offset <= ?)"""
@@ -110,7 +110,7 @@ def _write_outputs(db: sqlite3.Connection, outputs: list[Printed]) -> None:
 
 
 def _forget(db: sqlite3.Connection, ids: list[JobId]) -> None:
-    """Drop jobs with everything of theirs, and the keys whose jobs are all gone."""
+    """Drop jobs with everything that belongs to them, and the request keys whose jobs are all gone."""
     rows = [(job_id,) for job_id in ids]
     firsts = {row[0] for job_id in ids for row in db.execute(REQUEST_OF, (job_id,)).fetchall()}
     for table in ("job", "data", "result", "output"):
@@ -129,11 +129,11 @@ def _replace(db: sqlite3.Connection, table: str, rows: Iterable[Sequence[Any]]) 
         db.execute(f"INSERT INTO {table} VALUES({', '.join('?' * len(row))})", row)
 
 
-# Written out field by field, because a million jobs pass here: going over the fields by name took twice as long.
+# Written out field by field, because a million jobs pass here: a loop over the names of the fields took twice as long.
 
 
 def _new(job: Job) -> tuple[Any, ...]:
-    """See INSERT_JOB: a job as it was submitted."""
+    """Return the values for INSERT_JOB: a job as it was submitted."""
     return (
         job.id,
         job.type,
@@ -151,7 +151,7 @@ def _new(job: Job) -> tuple[Any, ...]:
 
 
 def _changed(job: Job) -> tuple[Any, ...]:
-    """See UPDATE_JOB: what can change of a job."""
+    """Return the values for UPDATE_JOB: everything about a job that can change."""
     return (
         job.state.value,
         job.attempts,

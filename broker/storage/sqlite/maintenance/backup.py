@@ -1,7 +1,7 @@
-"""`zbroker backup`: a marked copy of a journal, of a running broker too.
+"""The command `zbroker backup`: a marked copy of a journal, even of one that a broker is using.
 
-It is made under another name, looked through, and given its name only when it is complete. It is marked from its first
-byte on: whatever is left of it, no broker takes it for a journal.
+The copy is made under another name, checked, and renamed only when it is complete. It is marked from its first byte on,
+so no broker takes even a part of it for a journal.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ REPLY_MS = 5_000
 
 
 def backup(file: str, target: str, keys: Credentials | None) -> str:
-    """Copy a journal to `target`, which must not exist, and looks through the copy. Return a sentence.
+    """Copy a journal to `target`, which must not exist, and check the copy. Return a sentence.
 
-    When a broker runs on it, that broker keeps the file as it is meanwhile (the log goes on growing).
-    Raises JournalError, MaintenanceError, OSError; then there is no `target`.
+    If a broker runs on it, that broker leaves the file unchanged meanwhile (the log goes on growing). Raises
+    JournalError, MaintenanceError, OSError; then there is no `target`.
     """
     copies.must_exist(file)
     if os.path.lexists(target):
@@ -93,7 +93,7 @@ def _pause_checkpoints(broker: str, file: str, name: str, pause_ms: int, keys: C
 
 
 def _settle(file: str, making: str, target: str) -> None:
-    """Make one sound and marked file of the copy and its log."""
+    """Make one sound and marked file out of the copy and its log."""
     with copies.blaming(making, file, target):
         database = open_journal(making, "", kind=Kind.BACKUP)
         check_content(database)
@@ -101,7 +101,7 @@ def _settle(file: str, making: str, target: str) -> None:
 
 
 def _name(making: str, target: str) -> None:
-    """Give the copy its name, unless somebody else has used it meanwhile."""
+    """Give the copy its name, unless another process has used that name meanwhile."""
     try:
         os.link(making, target)
     except FileExistsError:

@@ -1,4 +1,4 @@
-"""`zbroker check`: looks through a journal or a backup that no broker has open."""
+"""The command `zbroker check`: looks for damage in a journal or a backup that no broker has open."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from zjobs.program import lock
 
 
 def check(file: str) -> str:
-    """Return a sentence, and changes nothing. Raises JournalError with what is wrong, MaintenanceError, OSError."""
+    """Check a file, change nothing, and return a sentence. Raises JournalError that says what is wrong,
+    MaintenanceError, OSError."""
     copies.must_exist(file)
     try:
         with copies.kept_from_brokers(file), _readable_place(file) as place:
@@ -45,7 +46,7 @@ def _summary(file: str, database: Database) -> str:
 
 @contextlib.contextmanager
 def _readable_place(file: str) -> Iterator[str]:
-    """SQLite reads a log only where it may write. Elsewhere a copy is looked at, if there is a log."""
+    """Yield the file itself or, where SQLite could not read its log because it may not write there, a copy."""
     writable = os.access(file, os.W_OK) and os.access(Path(file).absolute().parent, os.W_OK)
     if writable or not _has_content(file + LOG):
         yield file

@@ -1,4 +1,4 @@
-"""Copies of a journal's files, made so that the folder never shows half of one, and so that no broker comes between."""
+"""Copies of a journal's files, made such that the folder never shows half of one, and no broker interferes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ PIECE_BYTES = 1 << 20
 
 
 def must_exist(file: str) -> None:
-    """Raises MaintenanceError when there is no such file."""
+    """Raise MaintenanceError if there is no such file."""
     if not Path(file).exists():
         raise MaintenanceError(f"there is no file {file}")
 
 
 @contextlib.contextmanager
 def kept_from_brokers(file: str) -> Iterator[None]:
-    """No broker claims the journal meanwhile. Raises lock.Locked when one has, OSError when that cannot be said.
+    """Keep brokers from claiming the journal meanwhile. Raises lock.Locked if one has it, OSError if that cannot be
+    told.
 
-    Where no lock can be made, as on read-only media, share the one that exists; if none does, no broker has run there.
+    Where no lock can be made, as on read-only media, share the one that exists; if there is none, no broker has run
+    there.
     """
     path = Path(file + ".lock")
     try:
@@ -40,7 +42,7 @@ def kept_from_brokers(file: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def in_the_making(file: str) -> Iterator[str]:
-    """A name beside `file` that nobody else uses; nothing is left there."""
+    """Yield a name beside `file` that nobody else uses; nothing is left there afterwards."""
     making = f"{file}.{os.urandom(4).hex()}.making"
     try:
         yield making
@@ -51,8 +53,8 @@ def in_the_making(file: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def blaming(making: str, source: str, target: str) -> Iterator[None]:
-    """Names the file that is at fault: the one that was copied when the copy is not sound, the other when the disk
-    does not take it."""
+    """Name the file that is at fault: the source if the copy is not sound, the target if the disk does not accept it.
+    """
     try:
         yield
     except (CannotCreate, Unreadable, StorageError) as error:
@@ -62,9 +64,9 @@ def blaming(making: str, source: str, target: str) -> Iterator[None]:
 
 
 def copy_both(file: str, target: str, head: bytes = b"", head_at: int = 0) -> None:
-    """Copy the file first, then its log: what is committed in between stands whole in the log.
+    """Copy the file first, then its log: commits made in between are complete in the log.
 
-    `head` takes the place of the file's bytes from `head_at` on.
+    `head` replaces the file's bytes from `head_at` on.
     """
     copy(file, target, head, head_at)
     if Path(file + LOG).exists():
@@ -72,9 +74,9 @@ def copy_both(file: str, target: str, head: bytes = b"", head_at: int = 0) -> No
 
 
 def copy(file: str, target: str, head: bytes = b"", head_at: int = 0) -> None:
-    """Copy one file to one that must not exist, for its owner alone, and flush it to disk.
+    """Copy one file to one that must not exist, readable by its owner only, and flush it to disk.
 
-    Raises OSError with the name of that file which failed.
+    Raises OSError with the name of the file that failed.
     """
     with open(file, "rb") as source, _created(target) as made:
         first = True
@@ -88,7 +90,7 @@ def copy(file: str, target: str, head: bytes = b"", head_at: int = 0) -> None:
 
 
 def flush_folder(file: str) -> None:
-    """Make the names in the folder of `file` last."""
+    """Flush the names in the folder of `file` to disk."""
     descriptor = os.open(Path(file).absolute().parent, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -119,7 +121,7 @@ def _write(descriptor: int, piece: bytes, target: str) -> None:
 
 @contextlib.contextmanager
 def _naming(file: str) -> Iterator[None]:
-    """Name the file in errors of reads and writes, which do not."""
+    """Add the file's name to errors of reads and writes, which lack it."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""All maintenance of one journal in a file."""
+"""All maintenance of a journal in a file."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from zjobs.broker.storage.sqlite.maintenance.restore import restore
 
 
 class FileMaintenance:
-    """`api.Maintenance`."""
+    """An `api.Maintenance` of SQLite files."""
 
     def __init__(self, file: str) -> None:
         self._file = file
 
     def check(self) -> str:
-        """Check the journal and changes nothing."""
+        """Check the journal, and change nothing."""
         return check(self._file)
 
     def backup(self, target: str, keys: Credentials | None) -> str:

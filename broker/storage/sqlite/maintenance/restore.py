@@ -1,4 +1,4 @@
-"""`zbroker restore`: a backup takes the place of a journal, as a journal with an identity of its own."""
+"""The command `zbroker restore`: a backup takes the place of a journal, as a journal with an identity of its own."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ REASON = "restored from {}: what was queued in it may have run since; look at it
 
 
 def restore(source: str, file: str) -> str:
-    """Put a backup in the place of the journal `file`, which no broker may have open. Return what to tell.
+    """Put a backup in the place of the journal `file`, which no broker may have open. Return a text for the operator.
 
-    What was there is moved aside. Raises JournalError, MaintenanceError, OSError; then it is still there.
+    The files that were there are moved aside. Raises JournalError, MaintenanceError, OSError; then they are still
+    there.
     """
     copies.must_exist(source)
     try:
@@ -48,7 +49,8 @@ def restore(source: str, file: str) -> str:
 
 
 def _become_journal(database: Database, new_id: str, source: str) -> None:
-    """It has no session: whatever worker comes is not the one that jobs were dispatched to, so these are in doubt."""
+    """Turn the backup into a journal. It has no session: the next worker is not the one that jobs were dispatched to,
+    so these are in doubt."""
     paused = _pause(database, source)
     finish(
         database,
@@ -61,7 +63,8 @@ def _become_journal(database: Database, new_id: str, source: str) -> None:
 
 
 def _pause(database: Database, source: str) -> QueuePause:
-    """Nothing may start before somebody has looked: what the backup calls queued may have run after it was made."""
+    """Return a pause: jobs that the backup calls queued may have run since, so nothing may start before somebody has
+    looked."""
     with damage(database.file):
         before = [pause.reason for pause in reading.load(database).pauses if pause.reason]
     reason = REASON.format(source) + (f". Before that: {before[0]}" if before else "")
@@ -69,7 +72,7 @@ def _pause(database: Database, source: str) -> QueuePause:
 
 
 def _open_jobs(database: Database) -> list[str]:
-    """What to tell of the jobs that had not ended, in turn."""
+    """Return lines about the jobs that had not ended, in order."""
     jobs, count = reading.queued(database, SHOWN)
     if not count:
         return ["no job in it was queued; nothing starts before `zclient resume`"]
@@ -87,10 +90,10 @@ def _open_jobs(database: Database) -> list[str]:
 
 
 def _replace(making: str, file: str) -> str | None:
-    """The new journal gets its name; the old one, with its log, another, which is returned.
+    """Give the new journal its name, and the old one, with its log, another, which is returned.
 
-    Whenever this is cut off, a broker finds the old journal or the new one, or refuses an old one without its log;
-    never does it find none, and begin with an empty one.
+    Wherever this is interrupted, a broker finds the old journal or the new one, or refuses an old one without its log.
+    It never finds none, and so never begins with an empty one.
     """
     if not os.path.lexists(file) and not os.path.lexists(file + LOG):
         aside = None
