@@ -1,5 +1,5 @@
-"""The deletion of old jobs that `--keep` and `--keep-jobs` ask for, in steps so small that no request waits for them.
-"""
+"""The deletion of old jobs that `--keep` and `--keep-jobs` ask for, in steps so small that no request waits for
+them."""
 
 from __future__ import annotations
 

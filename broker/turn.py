@@ -222,8 +222,8 @@ class Turn:
             self.core.on_received(message, self._sending.hears(message, now.mono_ms), now)
 
     def _send_jobs(self, now: Instant) -> None:
-        """Send what the link has room for. After a heartbeat, say how much was sent, so that the worker notices losses.
-        """
+        """Send what the link has room for. After a heartbeat, say how much was sent, so that the worker notices
+        losses."""
         if not self.core.worker.known:
             return
         session = self.core.session_name

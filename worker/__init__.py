@@ -1,1 +1,1 @@
-"""The worker: runs jobs strictly in turn in a task process (`task`), driven by a pure core (`core`)."""
+"""The worker: runs jobs strictly in order in a task process (`task`), driven by a pure core (`core`)."""

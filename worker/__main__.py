@@ -1,4 +1,4 @@
-"""`python -m zjobs.worker`, and what the command `zworker` calls. Tiny, so that Ctrl+C finds no traceback to print."""
+"""The program behind `zworker` and `python -m zjobs.worker`: tiny, so that Ctrl+C finds no traceback to print."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 def main(argv: list[str] | None = None) -> int:
     """Run zworker; return its exit code."""
-    if sys.platform != "linux":  # before the imports: they need what only Linux has
+    if sys.platform != "linux":  # before the imports, which need Linux
         print("zworker: this program runs only on Linux (the Windows Subsystem for Linux will do)", file=sys.stderr)
         return 78
     # Until the loop has its own handler, Ctrl+C just ends us; imports take long enough to be interrupted.

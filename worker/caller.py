@@ -1,4 +1,4 @@
-"""From a job's packed data to a call of its task's function."""
+"""Calls of task functions with jobs' packed data."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 class Caller:
-    """A task ready to be called: its function is looked at once, not for each job.
+    """A task ready to be called. Its function is examined once, not for each job.
 
-    schema: that of its parameters, packed; empty when no data can be described that it takes.
+    schema: that of its parameters, packed; empty if no data for it can be described.
     """
 
     def __init__(self, task: Task) -> None:
@@ -42,7 +42,7 @@ class Caller:
         self._by_place = [each for each in signature.parameters.values() if each.kind is each.POSITIONAL_ONLY]
         by_position = [each.name for each in takes if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
         self._first = next(iter(by_position if self._spreads else self._parameters.properties), "")
-        # The two most frequent calls need nothing of what the others do.
+        # Shortcuts for the two most frequent calls.
         special = self.context or self._by_place
         self._takes_none = not (self._parameters.required or special)
         self._takes_one = self._first in by_position and not (
@@ -51,7 +51,7 @@ class Caller:
         self.schema = b"" if self._spreads else parameters.packed(schema)
 
     def bound(self, data: bytes | None, context: Context | None = None) -> Call:
-        """The arguments that packed `data` means. context: for a task that takes one. Raises BadData."""
+        """Return the arguments that packed `data` stands for. context: for a task that takes one. Raises BadData."""
         if data is None and self._takes_none:
             return (), {}
         try:
@@ -81,13 +81,13 @@ class Caller:
         return self._function(*call[0], **call[1])
 
     def _spread(self, value: Any, context: Context) -> Call:
-        """The call of a function that has no parameters but *args and maybe its context."""
+        """Return the call of a function that has no parameters but *args and perhaps a context."""
         if self.context is None:
             return (value,), {}
         return ((value,), {self.context: context}) if self._context_is_named else ((context, value), {})
 
     def _named(self, value: Any) -> dict[str, Any]:
-        """The parameters by name: a map is that, everything else is the first one."""
+        """Return the parameters by name: those of a map, or else the value as the first one."""
         if type(value) is not dict:
             if not self._first:
                 raise Mismatch("it takes no data")

@@ -1,4 +1,4 @@
-"""How zworker starts: its configuration from the command line, and an exit code for each reason to end."""
+"""The start of zworker: its configuration from the command line, and an exit code for each reason to end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from zjobs.worker.usage import (
 
 
 class _Open(Exception):
-    """Anybody could reach an address; the text is a sentence."""
+    """An address that anybody could reach; the text is a sentence."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -58,7 +58,7 @@ def _served(config: service.Config) -> int:
 
 
 def _config(values: dict[str, Any]) -> service.Config:
-    """Raises ValueError, KeyFileError and _Open with a sentence."""
+    """Return the configuration. Raises ValueError, KeyFileError and _Open with a sentence."""
     pipe = values["--pipe"]
     reports = values["--reports"] or endpoints.checked(_after(pipe))
     if pipe == reports:
@@ -82,7 +82,8 @@ def _config(values: dict[str, Any]) -> service.Config:
 
 
 def _after(pipe: str) -> str:
-    """Where the broker looks for the reports of a worker at `pipe`, when its own options follow the defaults too."""
+    """Return where the broker looks for the reports of a worker at `pipe`, if its own options follow the defaults
+    too."""
     if pipe.startswith("ipc://"):
         return endpoints.after(pipe.removesuffix(".pipe"), endpoints.REPORTS)
     return endpoints.after(pipe, endpoints.REPORTS - endpoints.PIPE)
@@ -94,7 +95,8 @@ def _start_log(level: str) -> None:
 
 
 def _open_standard_descriptors() -> None:
-    """A worker started with closed descriptors would give their numbers to its sockets, and tasks print into them."""
+    """Open descriptors 0 to 2. If they were closed, sockets would get their numbers, and tasks would print into
+    them."""
     descriptor = os.open(os.devnull, os.O_RDWR)
     while descriptor <= 2:
         descriptor = os.dup(descriptor)

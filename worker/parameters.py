@@ -1,9 +1,9 @@
-"""The parameters of a task, read from its function: their JSON Schema, and what makes of data what is annotated.
+"""The parameters of a task, read from its function: their JSON Schema, and converters to the annotated types.
 
-The plain types are described here: a table of seven, with which the predefined tasks and most others need nothing
-more. Everything else is msgspec's, which is made for this and knows msgpack's types. It is imported only for a task
-that needs it: that takes about 20 ms at the start of a task process. What it cannot describe stays the task's own
-affair and is announced without a type, as is a parameter without annotation.
+The plain types are described here, in a table of seven that covers the predefined tasks and most others. Everything
+else is left to msgspec, which is made for this and knows msgpack's types. It is imported only for a task that needs it,
+because that takes about 20 ms at the start of a task process. A parameter that msgspec cannot describe is the task's
+own affair and is announced without a type, like a parameter without annotation.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from zjobs.program.schema.checks import Mismatch
 from zjobs.program.schema.document import Node
 
-# Makes of a value what the annotation says, such as a dataclass of a map. Raises Mismatch.
+# Converts a value to the annotated type, such as a map to a dataclass. Raises Mismatch.
 Convert = Callable[[Any], Any]
 
 _PLAIN: dict[Any, Node] = {
@@ -37,7 +37,7 @@ _DESCRIBED = r"(?m)^[ \t]*(?::param[ \t]+)?({names})(?:[ \t]*\([^)\n]*\))?:[ \t]
 
 def signature_of(function: Callable[..., Any]) -> inspect.Signature:
     """Return a function's signature, with annotations that cannot be evaluated left as they are."""
-    if sys.version_info >= (3, 14):  # annotations are code there, run when somebody looks, and may fail
+    if sys.version_info >= (3, 14):  # annotations are code there, which runs when they are read, and may fail
         import annotationlib
 
         return inspect.signature(function, annotation_format=annotationlib.Format.FORWARDREF)
@@ -45,13 +45,13 @@ def signature_of(function: Callable[..., Any]) -> inspect.Signature:
 
 
 def annotations_of(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, Any]:
-    """The annotation of each parameter that has one which can be read; the others are the task's own affair."""
+    """Return the annotation of each parameter that has a readable one; the others are the task's own affair."""
     space = getattr(inspect.unwrap(function), "__globals__", {})
     found = {}
     for name, parameter in signature.parameters.items():
         annotation = parameter.annotation
         if isinstance(annotation, str):
-            # one by one: a name that is there for type checkers only must not hide what the others say
+            # one by one: a name that only type checkers know must not hide the others
             try:
                 annotation = eval(annotation, space)
             except Exception:
@@ -64,7 +64,8 @@ def annotations_of(function: Callable[..., Any], signature: inspect.Signature) -
 def described(
     parameters: Iterable[inspect.Parameter], annotations: dict[str, Any], text: str | None
 ) -> tuple[Node, dict[str, Convert]]:
-    """The schema of a function's parameters, and what converts those that are more than plain. text: its docstring."""
+    """Return the schema of a function's parameters, and the converters of those that are not plain. text: its
+    docstring."""
     parameters = list(parameters)
     named = [each for each in parameters if each.kind not in _VARIABLE]
     nodes, definitions, converts = _nodes({each.name: annotations.get(each.name) for each in named})
@@ -89,24 +90,24 @@ def described(
 
 
 def packed(schema: Node) -> bytes:
-    """A schema as it is announced. The same function gives the same bytes."""
+    """Return a schema as it is announced. The same function gives the same bytes."""
     return json.dumps(schema, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def _nodes(annotations: dict[str, Any]) -> tuple[dict[str, Node], Node, dict[str, Convert]]:
-    """The schema of each parameter, the definitions that they refer to, what converts them."""
+    """Return the schema of each parameter, the definitions that they refer to, and their converters."""
     nodes = {name: _PLAIN.get(_hashable(annotation), {}) for name, annotation in annotations.items()}
     rich = {name: annotations[name] for name, node in nodes.items() if not node and annotations[name] is not None}
     rich = {name: annotation for name, annotation in rich.items() if annotation is not Any}
     if not rich:
         return nodes, {}, {}
 
-    from msgspec import json as msgspec_json  # only here: see above
+    from msgspec import json as msgspec_json  # only here: see the top of this module
 
     known = {name: annotation for name, annotation in rich.items() if _is_known(annotation)}
     found, definitions = msgspec_json.schema_components(known.values(), ref_template="#/$defs/{name}")
     for definition in definitions.values():
-        if "properties" in definition:  # msgspec would drop what a dataclass has no field for: a slip of the pen
+        if "properties" in definition:  # msgspec would drop a key without a field, which most likely is a typo
             definition.setdefault("additionalProperties", False)
     nodes |= dict(zip(known, found))
     return nodes, definitions, {name: _converter(annotation) for name, annotation in known.items() if nodes[name]}
@@ -117,7 +118,7 @@ def _hashable(annotation: Any) -> Any:
 
 
 def _is_known(annotation: Any) -> bool:
-    """Whether msgspec can describe this type and make values of it."""
+    """True if msgspec can describe this type and convert values to it."""
     import msgspec
 
     try:
@@ -125,7 +126,7 @@ def _is_known(annotation: Any) -> bool:
         msgspec.convert(None, annotation, builtin_types=(bytes,))
     except msgspec.ValidationError:
         return True
-    except Exception:  # TypeError, and what evaluating a class's own annotations leads to
+    except Exception:  # TypeError, and whatever evaluating a class's own annotations raises
         return False
     return True
 
@@ -136,12 +137,12 @@ def _converter(annotation: Any) -> Convert:
     def convert(value: Any) -> Any:
         try:
             return msgspec.convert(value, annotation, builtin_types=(bytes,))
-        except msgspec.ValidationError as error:  # what no schema says: text that is no date, a class's own check
+        except msgspec.ValidationError as error:  # beyond any schema: text that is not a date, a class's own check
             what, _, path = str(error).partition(" - at `$")
             if error.__cause__ is not None:
                 what = f"is refused: {error.__cause__}"
             elif what.startswith("Invalid "):
-                what = f"is no valid {what.removeprefix('Invalid ')}"
+                what = f"is not a valid {what.removeprefix('Invalid ')}"
             else:
                 what = f"does not fit: {what}"
             raise Mismatch(what, path.rstrip("`")) from None
@@ -150,7 +151,7 @@ def _converter(annotation: Any) -> Convert:
 
 
 def _add_default(node: Node, default: Any, is_rich: bool) -> None:
-    """Say what a parameter is when it is not given, if JSON can."""
+    """Add the parameter's default to its schema, if JSON can express it."""
     try:
         if is_rich:
             import msgspec
@@ -162,7 +163,7 @@ def _add_default(node: Node, default: Any, is_rich: bool) -> None:
 
 
 def _said_of(names: set[str], text: str) -> dict[str, str]:
-    """What a docstring says of each parameter, where it does so line by line."""
+    """Return the docstring's description of each parameter, where there is one line for each."""
     if not names or ":" not in text:
         return {}
     pattern = _DESCRIBED.format(names="|".join(map(re.escape, names)))

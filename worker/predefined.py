@@ -18,12 +18,12 @@ _characters: Callable[[str], list[str]] = regex.compile(r"\X").findall
 
 
 def reverse(text: str) -> str:
-    """The text backwards."""
+    """Reverse the text."""
     return "".join(reversed(_characters(text)))
 
 
 def swap(text: str) -> str:
-    """Neighbours change places, pair by pair; an odd last one stays."""
+    """Swap neighbouring characters, pair by pair; an odd last one stays."""
     characters = _characters(text)
     for i in range(0, len(characters) - 1, 2):
         characters[i], characters[i + 1] = characters[i + 1], characters[i]
@@ -31,9 +31,9 @@ def swap(text: str) -> str:
 
 
 def repeat(text: str) -> str:
-    """The n-th character n times, counted from 1."""
+    """Repeat the n-th character n times, counted from 1."""
     characters = _characters(text)
-    # before it is made: half a megabyte of text would become more than the machine can hold
+    # checked before: half a megabyte of text would become more than the machine can hold
     size = sum(len(character.encode("utf-8", "replace")) * n for n, character in enumerate(characters, 1))
     if size > MAX_REPEAT_BYTES:
         raise ValueError(f"the result would have {size:,} bytes, more than the limit of {MAX_REPEAT_BYTES:,}")

@@ -1,8 +1,8 @@
-"""The worker's sockets and its loop: it receives, has a turn taken (`turn`), sends, and polls; it decides nothing.
+"""The worker's sockets and its loop: it receives, takes a turn (`turn`), sends, and polls. It decides nothing.
 
-One thread. It sleeps until the turn's next deadline or the next message. Reading the sockets comes before the look at
-the clock, and when the poller slept up to a deadline everything is read: after a pause of the whole process a timer
-that has run out means nothing while messages are unread.
+One thread. It sleeps until the turn's next deadline or the next message. It reads the sockets before the clock, and
+after sleeping up to a deadline it reads everything: when the whole process was paused, an expired timer means nothing
+while messages are unread.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from zjobs.worker.files.log_files import LogFiles
 from zjobs.worker.files.spool_file import SpoolFile
 from zjobs.worker.task.process import TaskProcesses
 from zjobs.worker.task.shared_memory import MAX_ADDRESS_CHARS
-from zjobs.worker.turn import Chatter, Inputs, Turn
+from zjobs.worker.turn import Inputs, StrayOutput, Turn
 
 log = logging.getLogger("zworker")
 
@@ -43,12 +43,12 @@ TOPIC_BYTES = 1024
 LINGER_MS = 500
 _POLLIN = int(zmq.POLLIN)
 SLOW_START_MS = 10_000
-# To be woken by the end of each of many short jobs costs as much as running it; so their ends gather for this long.
+# Waking up for the end of each of many short jobs costs as much as running it, so their ends gather for this long.
 GATHER_S = 0.0002
 
 
 class Config(NamedTuple):
-    """What a worker is told by its command line."""
+    """The configuration of a worker, from its command line."""
 
     pipe: str
     reports: str
@@ -60,7 +60,7 @@ class Config(NamedTuple):
 
 
 class Unbindable(Exception):
-    """A socket cannot be bound; the text is a sentence. `in_use`: because somebody else has the address."""
+    """A socket that cannot be bound; the text is a sentence. `in_use`: another program has the address."""
 
     def __init__(self, message: str, in_use: bool) -> None:
         super().__init__(message)
@@ -68,15 +68,15 @@ class Unbindable(Exception):
 
 
 class Unstartable(Exception):
-    """The task process does not come up; the text is a sentence."""
+    """A task process that does not start; the text is a sentence."""
 
 
 class Lost(Exception):
-    """The worker had to end with reports that nobody has; the text is a sentence."""
+    """The end of a worker with reports that nobody has; the text is a sentence."""
 
 
 class _Stopped(Exception):
-    """A signal came before the worker was ready."""
+    """A signal that came before the worker was ready."""
 
 
 def serve(config: Config) -> None:
@@ -111,14 +111,14 @@ def serve(config: Config) -> None:
 
 
 def _gate(context: zmq.Context[zmq.Socket[bytes]], key: Credential | None) -> zap.Gate | None:
-    """Let in the broker that `key` names, and nobody else."""
+    """Return a gate that admits only the broker that `key` names."""
     return None if key is None else zap.Gate(context, lambda public: public == key.server)
 
 
 def _bound(
     context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, key: Credential | None = None
 ) -> zmq.Socket[bytes]:
-    """A socket bound to `endpoint`. Raises Unbindable."""
+    """Return a socket bound to `endpoint`. Raises Unbindable."""
     sock = context.socket(kind)
     if key is not None:
         zap.serve_with(sock, key.public, key.secret)
@@ -128,7 +128,7 @@ def _bound(
     sock.maxmsgsize = codec.MAX_PIPE_BYTES if kind == zmq.PULL else TOPIC_BYTES
     sock.ipv6 = endpoints.is_ipv6(endpoint)
     if kind == zmq.XPUB:
-        sock.xpub_verbose = 1  # a broker that comes back subscribes to what its old connection still has
+        sock.xpub_verbose = 1  # a broker that reconnects subscribes again, while its old connection still subscribes
     try:
         sock.bind(endpoint)
     except zmq.ZMQError as error:
@@ -140,7 +140,7 @@ def _bound(
 
 
 class _Signals:
-    """SIGTERM and SIGINT, readable from a descriptor: a handler alone does not wake a poll."""
+    """The signals SIGTERM and SIGINT, readable from a descriptor: a handler alone does not wake a poll."""
 
     def __enter__(self) -> _Signals:
         self._reader, writer = socket.socketpair()
@@ -162,7 +162,7 @@ class _Signals:
         return self._reader.fileno()
 
     def received(self) -> tuple[str, ...]:
-        """The names of the signals that came since."""
+        """Return the names of the signals received since the last call."""
         try:
             numbers = self._reader.recv(64)
         except BlockingIOError:
@@ -171,7 +171,7 @@ class _Signals:
 
 
 def _noted(number: int, frame: object) -> None:
-    """Python needs a handler for the wakeup descriptor to be written to."""
+    """Do nothing: Python needs a handler, or it does not write to the wakeup descriptor."""
 
 
 class _Loop:
@@ -196,12 +196,14 @@ class _Loop:
             self._poller.register(source, zmq.POLLIN)
 
     def run(self, incarnation: str, log_files: LogFiles) -> None:
-        """Raises Unstartable, Lost, _Stopped, OSError."""
-        chatter = Chatter(log)
-        types = self._announced_types(chatter)
+        """Serve until told to stop. Raises Unstartable, Lost, _Stopped, OSError."""
+        stray_output = StrayOutput(log)
+        types = self._announced_types(stray_output)
         core = WorkerCore(incarnation, types, *_self(), self._config.farewell_ms, self._processes.schemas)
         spool = SpoolFile(worker_lock.spool_path(self._config.pipe))
-        turn = Turn(core, self._processes, spool, log_files, chatter, log, lambda: secrets.token_hex(16), _reachable)
+        turn = Turn(
+            core, self._processes, spool, log_files, stray_output, log, lambda: secrets.token_hex(16), _reachable
+        )
         _print_ready(self._config)
         log.info("ready, pipe %s, reports %s", self._config.pipe, self._config.reports)
         for source in (self._pipe, self._reports):
@@ -213,30 +215,30 @@ class _Loop:
             raise Lost(f"{turn.lost} reports are lost: {spool.path} cannot be written")
         log.info("stopped")
 
-    def _announced_types(self, chatter: Chatter) -> tuple[TaskType, ...]:
-        """What the first task process announces. Raises Unstartable, _Stopped."""
+    def _announced_types(self, stray_output: StrayOutput) -> tuple[TaskType, ...]:
+        """Return the types that the first task process announces. Raises Unstartable, _Stopped."""
         begun_ms, said = _now_ms(), False
         while True:
             self._let_in()
-            self._show(chatter, self._processes.events())
+            self._show(stray_output, self._processes.events())
             if self._processes.types is not None:
                 return self._processes.types
             if self._signals.received():
                 raise _Stopped
             death = self._processes.died(_now_ms())
             if death is not None:
-                self._show(chatter, death.events)
+                self._show(stray_output, death.events)
                 raise Unstartable(self._processes.refusal or f"{death.how} before it was ready")
             if not said and _now_ms() - begun_ms >= SLOW_START_MS:
                 said = True
                 log.warning("the task process is still importing %s; waiting", ", ".join(self._config.tasks) or "zjobs")
             self._poll(Ms(_now_ms() + HEARTBEAT_MS))
 
-    def _show(self, chatter: Chatter, events: list[TaskEvent]) -> None:
-        """What is printed before there is a job."""
+    def _show(self, stray_output: StrayOutput, events: list[TaskEvent]) -> None:
+        """Log what is printed before there is a job."""
         for event in events:
             if isinstance(event, Printed):
-                chatter.hear(event.data, _now_ms())
+                stray_output.hear(event.data, _now_ms())
 
     def _serve(self, turn: Turn) -> None:
         ready = self._all()
@@ -249,7 +251,8 @@ class _Loop:
                 ready = self._poll(turn.deadline_ms())
 
     def _inputs(self, ready: set[object]) -> Inputs:
-        """`ready`: what can be read. The others are left alone: to find one empty costs as much as a small message."""
+        """Return what came. `ready`: the sources to read. The others are skipped: finding one empty costs as much as a
+        small message."""
         return Inputs(
             _waiting(self._pipe) if self._pipe in ready else [],
             self._reports in ready and any(frame.startswith(b"\x01") for frame in _waiting(self._reports)),
@@ -268,7 +271,7 @@ class _Loop:
     # --- waiting -------------------------------------------------------------------------------------------
 
     def _poll(self, deadline_ms: Ms) -> set[object]:
-        """Sleep until something can be read, or the deadline; return what can be, or may be by now."""
+        """Sleep until something can be read, or the deadline. Return what can be read, or may be by now."""
         descriptors = self._processes.descriptors()
         if descriptors != self._registered:
             for descriptor in self._registered:
@@ -286,11 +289,11 @@ class _Loop:
 
 
 def _waiting(sock: zmq.Socket[bytes]) -> list[bytes]:
-    """The messages that wait, at most MESSAGES_A_TURN."""
+    """Return the messages that wait, at most MESSAGES_A_TURN."""
     frames: list[bytes] = []
     with contextlib.suppress(zmq.Again):
         frames.append(sock.recv(zmq.NOBLOCK))
-        # Most often that was all. To ask costs half as much as the exception, but more than reading the next one does.
+        # Most often that was all. Asking costs half as much as the exception, but more than reading the next message.
         if int(sock.getsockopt(zmq.EVENTS)) & _POLLIN:
             while len(frames) < MESSAGES_A_TURN:
                 frames.append(sock.recv(zmq.NOBLOCK))
@@ -298,13 +301,14 @@ def _waiting(sock: zmq.Socket[bytes]) -> list[bytes]:
 
 
 def _self() -> tuple[str, int]:
-    """Host and pid of this worker."""
+    """Return host and pid of this worker."""
     return socket.gethostname()[:256], os.getpid()
 
 
-@functools.lru_cache(maxsize=1)  # asked for each job
+@functools.lru_cache(maxsize=1)  # called for each job
 def _reachable(broker: BrokerName) -> str:
-    """Where tasks reach the broker; empty when it is not known: a broker elsewhere says how it is called over there."""
+    """Return where tasks reach the broker; empty if unknown: a broker elsewhere gives an address that holds over
+    there."""
     if broker.host != _self()[0] or len(broker.frontend) > MAX_ADDRESS_CHARS:
         return ""
     relative = broker.frontend.startswith("ipc://") and broker.frontend[len("ipc://")] not in "/@"
@@ -316,7 +320,7 @@ def _now_ms() -> Ms:
 
 
 def _print_ready(config: Config) -> None:
-    """The one line on stdout. A launcher that does not listen is no reason to fail."""
+    """Print the one line on stdout. A launcher that does not read it is no reason to fail."""
     try:
         print(f"zworker ready {config.pipe} {config.reports}", flush=True)
     except OSError:

@@ -1,15 +1,15 @@
-"""What a user writes tasks with: the `task` decorator, and how a job's data reaches the function.
+"""The `task` decorator for users' own tasks, and how a job's data reaches the function.
 
     from zjobs.worker.tasks import task
 
     @task(max_reruns=2)
     def resize(path: str, width: int = 640) -> str:
-        "Makes a picture smaller."
+        "Make a picture smaller."
         ...
 
-No data calls the function without arguments, a map becomes keyword arguments, and anything else is the
-one positional argument. The result is whatever msgpack can hold. `max_attempts` counts runs that failed,
-`max_reruns` runs lost with their worker: with the default 0 a job is never run a second time because of that.
+Without data the function is called without arguments, a map becomes keyword arguments, and anything else is
+the one positional argument. The result is whatever msgpack can hold. `max_attempts` bounds the runs that fail,
+`max_reruns` the runs lost with their worker: with the default 0, a job never runs again because of that.
 A parameter annotated `Context` is not data: it gets the job's context. docs/tasks.md has the whole story.
 """
 
@@ -39,25 +39,25 @@ Duration = Union[int, float, str]
 
 
 class TaskError(Exception):
-    """A task cannot be registered; the text is a sentence for people."""
+    """A task that cannot be registered; the text is a sentence for people."""
 
 
 class BadData(Exception):
-    """The data is not what the task takes; the text is a sentence for people."""
+    """Data that the task does not accept; the text is a sentence for people."""
 
 
 class Cancelled(BaseException):
-    """Raised in a task that is to end: its job was cancelled, or has passed its time limit. Let it through.
+    """Raised in a task that must end: its job was cancelled, or has exceeded its time limit. Let it through.
 
-    No Exception, so that `except Exception` in a task does not swallow it. Close in `finally` what must be closed; the
-    grace time of the task type is there for that.
+    It is not an Exception, so that `except Exception` in a task does not swallow it. Use `finally` to close what must
+    be closed; the grace time of the task type is there for that.
     """
 
 
 class Context:
-    """A job's context, for a task with a parameter annotated so. `Context()` does for calling it in a test.
+    """A job's context, for a task with a parameter annotated so. In tests, pass `Context()`.
 
-    id: the job's. attempt: 1 for its first run. fraction, note: what was last reported.
+    id: the job's. attempt: 1 for its first run. fraction, note: those last reported.
     """
 
     def __init__(
@@ -70,10 +70,10 @@ class Context:
         self._tell = tell
 
     def progress(self, fraction: float | None = None, note: str | None = None) -> None:
-        """Report how far the job is: fraction from 0 to 1 (beyond that is cut), note a short text of up to 1,000
-        characters. What is not given stays as it was. Costs microseconds: the worker looks four times a second.
+        """Report how far the job is. fraction: from 0 to 1, cut to that range. note: a short text of up to 1,000
+        characters. What is omitted stays as it was. Costs microseconds: the worker looks four times a second.
 
-        Raises ValueError or TypeError for a fraction that is no number, TypeError for a note that is no text.
+        Raises ValueError or TypeError for a fraction that is not a number, TypeError for a note that is not text.
         """
         if fraction is not None:
             if math.isnan(fraction):
@@ -90,13 +90,14 @@ class Context:
 def run(command: str | Sequence[str], *, check: bool = True, stop: float = 1.0, **options: Any) -> int:
     """Run a program to its end, in a process group of its own; return its exit code.
 
-    What it prints is the job's output. Nothing of its group is left when this call ends, however it does: on an
-    exception, `Cancelled` too, the group gets SIGTERM and, `stop` seconds later, SIGKILL.
-    check: raise subprocess.CalledProcessError when the exit code is not 0. options: as for subprocess.Popen, such as
-    cwd, env, shell; the standard input is empty unless one of them says otherwise.
-    Raises OSError when the program cannot be started.
+    What it prints becomes the job's output. Nothing of its group is left when this call ends, however it ends: on an
+    exception, including `Cancelled`, the group gets SIGTERM and, `stop` seconds later, SIGKILL.
+    check: raise subprocess.CalledProcessError if the exit code is not 0.
+    options: as for subprocess.Popen, such as cwd, env, shell; the standard input is empty unless one of them says
+    otherwise.
+    Raises OSError if the program cannot be started.
     """
-    for stream in (sys.stdout, sys.stderr):  # what was printed before stands before what it prints
+    for stream in (sys.stdout, sys.stderr):  # earlier output must come before that of the program
         with contextlib.suppress(Exception):
             stream.flush()
     process = subprocess.Popen(command, **{"stdin": subprocess.DEVNULL, **options, "start_new_session": True})
@@ -115,7 +116,7 @@ def run(command: str | Sequence[str], *, check: bool = True, stop: float = 1.0, 
 
 
 def _await(process: subprocess.Popen[Any], seconds: float | None = None) -> None:
-    """Wait for the end of a program and does not reap it: so its group's number stays its own, and can be killed."""
+    """Wait for the end of a program without reaping it, so that its group's number stays its own, and can be killed."""
     descriptor = os.pidfd_open(process.pid)
     try:
         select.select([descriptor], [], [], seconds)
@@ -124,7 +125,7 @@ def _await(process: subprocess.Popen[Any], seconds: float | None = None) -> None
 
 
 class Task(NamedTuple):
-    """A registered function with its type and its exceptions from the rules for tasks."""
+    """A registered function, with its type and its exemptions from the rules for tasks."""
 
     type: TaskType
     function: Callable[..., Any]
@@ -134,7 +135,7 @@ class Task(NamedTuple):
 
 DEFAULTS = TaskType("")
 
-# One registry for the process: a decorator in a user's module has no other way to reach us.
+# One registry for the process: a decorator in a user's module has no other way to reach it.
 REGISTRY: dict[str, Task] = {}
 
 
@@ -183,14 +184,14 @@ def register(
 
 
 def check_type(kind: TaskType) -> None:
-    """Raises TaskError when the broker would not take this type, and so would hear nothing of the worker at all."""
+    """Raise TaskError if the broker would not accept this type, because it would then drop all heartbeats."""
     mistake = refusal(kind)
     if mistake is not None:
         raise TaskError(f"task {kind.name!a}: {mistake}")
 
 
 def _shown(value: Any) -> str:
-    """A value for an error message: short, and printable whatever it is."""
+    """Return a value for an error message: short, and always printable."""
     try:
         shown = ascii(value)
     except Exception:
@@ -199,7 +200,7 @@ def _shown(value: Any) -> str:
 
 
 def _milliseconds(task: str, what: str, value: Duration, low_ms: int = 0) -> Ms:
-    """A duration of the decorator. Raises TaskError."""
+    """Convert a duration given to the decorator. Raises TaskError."""
     try:
         seconds = duration(value) if isinstance(value, str) else value
     except ValueError as error:
@@ -236,15 +237,16 @@ def task(
 
     name: the type that clients submit, by default the function's name.
     description: one line for people, by default the first line of the docstring.
-    max_attempts: how often a job may run and fail before it is failed for good.
+    max_attempts: how many of a job's runs may fail before the job has failed.
     max_reruns: how often a job whose worker was lost while running it is put back.
-    time_limit: how long a run may take; then it is ended like a cancelled one, and failed. None: as long as it likes.
-    grace: how long a task that is told to end has for that, before its process is killed.
+    time_limit: how long a run may take before it is ended like a cancelled one, and has failed. None: no limit.
+    grace: how long a task that is told to end may take for that, before its process is killed.
     retry_delay: how long after its first failure a job waits for its next attempt; it doubles each time.
-    keeps_processes: the processes that its jobs start live on after them; those of other types are killed.
-    keeps_state: what it changes in its process (working directory, environment, threads, ...) stays for later jobs.
+    keeps_processes: the processes that its jobs start live on; those of other types are killed.
+    keeps_state: what its jobs change in their process (working directory, environment, threads, ...) stays for later
+    jobs.
     Durations are seconds, or text such as "90s", "5m", "2h".
-    Raises TaskError when that cannot be.
+    Raises TaskError if the task cannot be registered.
     """
 
     def mark(function: Function) -> Function:

@@ -1,7 +1,8 @@
-"""One turn of the worker: what happens between receiving and sending. No sockets, clocks or files in here; the service
-passes what it has received, and sends what a turn returns. The simulation drives the same turns.
+"""One turn of the worker: what happens between receiving and sending, without sockets, clocks or files.
 
-The task process is heard first: after a `take_over`, what it did before is no longer known to the core.
+The service passes in what it has received, and sends what a turn returns. The simulation drives the same turns.
+
+The task process is heard first: after a `take_over`, the core no longer knows what it did before.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from zjobs.worker.core.interfaces import Damaged, Death, Log, RunLogs, Spool, Sp
 from zjobs.worker.core.spool import SpoolDelivery
 
 CLEAR_UP_MS = 500
-CHATTER_MS, CHATTER_BYTES = 60_000, 16 << 10
+STRAY_MS, STRAY_BYTES = 60_000, 16 << 10
 LINE_BYTES = 64  # what the log adds to each line
 MOST_ROUNDS = 1_000  # far more than a turn has
 
 
 class Inputs(NamedTuple):
-    """`frames`: the broker's messages; `subscribed`: whether a broker listens anew; `signals`: by name; `told`: the
-    task process may have said something; `ended`: it may have ended. To find out that it has not is a system call."""
+    """The inputs of a turn. `frames`: the broker's messages. `subscribed`: a broker has begun to listen. `signals`:
+    their names. `told`: the task process may have sent something. `ended`: it may have ended. Both save a system call
+    when False."""
 
     frames: list[bytes]
     subscribed: bool = False
@@ -36,7 +38,7 @@ class Inputs(NamedTuple):
 
 
 class Turn:
-    """A worker, turn after turn. `done`: it may exit; `lost`: how many reports are lost, because the spool could not be
+    """A worker, turn after turn. `done`: it may exit. `lost`: how many reports are lost, because the spool could not be
     written."""
 
     def __init__(
@@ -45,19 +47,20 @@ class Turn:
         task_process: TaskProcess,
         spool: SpoolStore,
         run_logs: RunLogs,
-        chatter: Chatter,
+        stray_output: StrayOutput,
         log: Log,
         new_incarnation: Callable[[], str],
         reachable: Callable[[BrokerName], str],
     ) -> None:
-        """`reachable`: where tasks reach a broker. Raises OSError when there is a spool that cannot be read."""
+        """Load the spool, if there is one. `reachable(broker)`: where tasks reach a broker. Raises OSError if the spool
+        cannot be read."""
         self.core = core
         self.done = False
         self.lost = 0
         self._task_process = task_process
         self._spool = spool
         self._run_logs = run_logs
-        self._chatter = chatter
+        self._stray_output = stray_output
         self._log = log
         self._new_incarnation = new_incarnation
         self._next_incarnation = new_incarnation()
@@ -68,29 +71,29 @@ class Turn:
         self.spool_delivery = None if left is None else SpoolDelivery(left, *core.whereabouts)
 
     def _left_behind(self) -> Spool | None:
-        """What the worker before could not deliver, if there is something that can be used."""
+        """Return what the previous worker could not deliver, if there is anything usable."""
         try:
             spool = self._spool.load()
         except Damaged as damaged:
             self._set_aside(f"damaged ({damaged})")
             return None
         if spool is not None:
-            self._log.info("delivering %d reports that the worker before could not deliver", len(spool.reports))
+            self._log.info("delivering %d reports that the previous worker could not deliver", len(spool.reports))
         return spool
 
     def _set_aside(self, what: str) -> None:
-        """Set the spool aside, and say so. Raises OSError."""
+        """Set the spool aside, and log that. Raises OSError."""
         aside = self._spool.set_aside(self.core.incarnation[:8])
-        self.core.warning = f"the spool of the worker before is {what}: it was set aside as {aside}"
+        self.core.warning = f"the spool of the previous worker is {what}: it was set aside as {aside}"
         self._log.error("%s", self.core.warning)
 
     @property
     def speaker(self) -> SpoolDelivery | WorkerCore:
-        """Who speaks with the broker."""
+        """The party that speaks with the broker: the delivery of a spool, or the core."""
         return self.spool_delivery or self.core
 
     def take(self, inputs: Inputs, now_ms: Ms) -> list[bytes]:
-        """One turn. Returns what is to be sent to the broker."""
+        """Take one turn. Return the frames to send to the broker."""
         if inputs.told or inputs.ended or not self._task_process.alive:
             self._hear_task_process(inputs.ended, now_ms)
         for frame in inputs.frames:
@@ -106,7 +109,7 @@ class Turn:
         return frames
 
     def stop(self, signal: str, now_ms: Ms) -> None:
-        """Somebody wants the worker to stop, sooner each time; `signal` says how."""
+        """Stop the worker, sooner with each call. `signal`: the name of the signal, for the log."""
         if self.spool_delivery is not None:
             self._log.info("%s: stopping; the spool stays for the next worker", signal)
             self.done = True
@@ -121,7 +124,7 @@ class Turn:
         return "now: no job runs" if job_id is None else f"after job {job_id}"
 
     def deadline_ms(self) -> Ms:
-        """When to take a turn although nothing happened."""
+        """Return when to take a turn even if nothing happens."""
         deadline_ms = self.speaker.next_deadline_ms()
         if not self._task_process.alive and not self.core.state.stopping:
             deadline_ms = min(deadline_ms, self._task_process.restart_at_ms)
@@ -146,7 +149,7 @@ class Turn:
             return
         try:
             self._task_process.start()
-        except OSError as error:  # such as no processes, descriptors or memory left at present
+        except OSError as error:  # for example, too few processes, descriptors or memory at present
             self._task_process.postpone(now_ms)
             self._log.warning("cannot start a task process: %s", error)
 
@@ -166,7 +169,7 @@ class Turn:
                     event.delivery, event.data, self._run_logs.write(self.core.session.run_name, event.data)
                 )
             else:
-                self._chatter.hear(event.data, now_ms)
+                self._stray_output.hear(event.data, now_ms)
 
     def _bury(self, death: Death, now_ms: Ms) -> None:
         self._hear(death.events, now_ms)
@@ -177,7 +180,7 @@ class Turn:
         self._log.warning("%s", self._task_process.refusal or job + death.how)
 
     def clear_up(self, now_ms: Ms) -> None:
-        """End what earlier task processes have left, as far as that can be."""
+        """End what earlier task processes left running, as far as possible."""
         self._task_process.clear_up(now_ms)
         self._tell_of_obstacle(now_ms)
 
@@ -191,7 +194,7 @@ class Turn:
         try:
             message = codec.decode(frame, PIPE)
         except codec.DecodeError as error:
-            if not self._dropped_garbage:  # said once: somebody who sends one sends many
+            if not self._dropped_garbage:  # logged once: who sends one sends many
                 self._dropped_garbage = True
                 self._log.warning("dropped a message on the pipe: %s", error)
             return
@@ -203,7 +206,7 @@ class Turn:
                 self._next_incarnation = self._new_incarnation()
 
     def _act(self, now_ms: Ms) -> list[bytes]:
-        """Does what is to be done, until nothing more follows from it; returns what is to be sent."""
+        """Carry out the effects until nothing more follows from them. Return the frames to send."""
         frames: list[bytes] = []
         for _ in range(MOST_ROUNDS):
             done = False
@@ -246,7 +249,7 @@ class Turn:
             self._keep(effect)
 
     def _keep(self, effect: e.Spooling) -> None:
-        """What is to be done to the spool. A disk that refuses is asked again."""
+        """Carry out an effect on the spool. If the disk refuses, the effect comes again."""
         try:
             if isinstance(effect, e.SaveSpool):
                 self._save(effect.spool)
@@ -263,14 +266,14 @@ class Turn:
                 self.core.on_spool_failed()
 
     def _save(self, spool: Spool) -> None:
-        """Raises OSError."""
+        """Save the spool. Raises OSError."""
         self._spool.save(spool)
         self._log.warning("the broker did not take %d reports; %s keeps them", len(spool.reports), self._spool.path)
         self.core.on_spooled()
 
 
-class Chatter:
-    """What is printed outside of any job, into the log: of much only the beginning of each minute's."""
+class StrayOutput:
+    """A log of what is printed outside of any job, limited to the beginning of each minute's output."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -278,9 +281,9 @@ class Chatter:
         self._room = 0
 
     def hear(self, data: bytes, now_ms: Ms) -> None:
-        """Logs output from outside of jobs, within bounds."""
+        """Log output from outside of jobs, within bounds."""
         if now_ms >= self._until_ms:
-            self._until_ms, self._room = now_ms + CHATTER_MS, CHATTER_BYTES
+            self._until_ms, self._room = now_ms + STRAY_MS, STRAY_BYTES
         if self._room <= 0:
             return
         for line in data[: self._room].decode(errors="replace").splitlines():

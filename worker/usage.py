@@ -1,4 +1,4 @@
-"""The options of zworker; its command line is read by this list, and its help page is made from it."""
+"""The options of zworker, from which its command line is parsed and its help page is made."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def _factor(text: str) -> float:
 
 
 def _module(name: str) -> str:
-    """A module as `import` names it. Raises ValueError for a file, with the name that was probably meant."""
+    """Return a module's name as `import` needs it. Raises ValueError for a file, naming the module that was probably
+    meant."""
     if name.endswith(".py") or "/" in name:
         meant = name.removesuffix(".py").removeprefix("./").strip("/").replace("/", ".")
         raise ValueError(f"{name} is a file; name the module instead: --tasks {meant}")

@@ -178,8 +178,8 @@ def _allow_descriptors() -> None:
 
 
 def _stop_on_signals(broker: Broker) -> None:
-    """Stop the broker on SIGTERM and SIGINT. A handler alone would not wake the poller; the byte written with it does.
-    """
+    """Stop the broker on SIGTERM and SIGINT. A handler alone would not wake the poller; the byte written with it
+    does."""
     signal.set_wakeup_fd(broker.sockets.wakeup_sender.fileno(), warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: broker.stop())

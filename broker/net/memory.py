@@ -24,8 +24,8 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class MemoryWatch:
-    """A watch on the size of the process, which must not grow by more than GROWTH_BYTES. Without /proc it sees nothing.
-    """
+    """A watch on the size of the process, which must not grow by more than GROWTH_BYTES. Without /proc it sees
+    nothing."""
 
     def __init__(self, now_ms: int) -> None:
         self._statm: int | None = None

@@ -136,8 +136,8 @@ class Journal(Protocol):
     # Each raises StorageError if the storage does not answer or a record is damaged.
 
     def load(self) -> Loaded:
-        """Return everything that the core keeps in memory. Raises JournalError if the journal turns out to be damaged.
-        """
+        """Return everything that the core keeps in memory. Raises JournalError if the journal turns out to be
+        damaged."""
         ...
 
     def read(self, needs: Needs) -> Found:
@@ -191,8 +191,8 @@ class Files(Protocol):
     """The care that a broker takes of the journal's files between its turns. Each method raises StorageError."""
 
     def disk_bytes(self) -> tuple[int, int] | None:
-        """Return the bytes of the disk that are free for this user, and those of the whole disk; None without a disk.
-        """
+        """Return the bytes of the disk that are free for this user, and those of the whole disk; None without a
+        disk."""
         ...
 
     def give_back_space(self, pages: int) -> None:

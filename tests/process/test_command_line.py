@@ -107,7 +107,7 @@ def test_json_prints_one_object_a_line(zclient: Run, json_lines: Callable[[str],
 
 def test_types_info_and_show_are_for_people(zclient: Run, shared_service: Service) -> None:
     """Descriptions; versions, journal, worker and counts; times, key, attempts with their tracebacks."""
-    assert "reverse" in zclient("types").stdout and "The text backwards." in zclient("types").stdout
+    assert "reverse" in zclient("types").stdout and "Reverse the text." in zclient("types").stdout
     info = zclient("info").stdout
     assert all(word in info for word in ("zjobs", ":memory:", f"pid {shared_service.worker.pid}", "completed"))
     job_id = zclient("submit", "third_time", "shown", "--once", "my key").stdout.strip()

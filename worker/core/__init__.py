@@ -1,1 +1,1 @@
-"""Decides: the worker's half of the dispatch. Pure."""
+"""The worker's half of the dispatch: pure decisions."""

@@ -1,14 +1,15 @@
-"""The worker's side of the dispatch (docs/protocol.md, part 2): no sockets, clocks, files or randomness in here.
+"""The worker's side of the dispatch (docs/protocol.md, part 2), without sockets, clocks, files or randomness.
 
-Messages and events go in through the `on_…` methods and `stop`; each only changes the state. Then `turn(now_ms)` says
-what is to be done, in order. The worker's turn does it at once, answers a `RecallUnbegun` with `on_recalled` and a
-`Look` with `on_seen`, and calls `turn` again until nothing more comes. `next_deadline_ms` is when to call it otherwise.
+Messages and events go in through the `on_…` methods and `stop`; each only changes the state. Then `turn(now_ms)`
+returns what is to be done, in order. The worker's turn does it at once, answers a `RecallUnbegun` with `on_recalled`
+and a `Look` with `on_seen`, and calls `turn` again until nothing more comes. `next_deadline_ms` is when to call it
+otherwise.
 
-What becomes of each message in each state stands in `states`. The rest:
+`states` has a table of what becomes of each message in each state. The rest:
 
-- A worker that stops exits when nothing runs any more and every report is acknowledged. When no acknowledgement has
-  come for its farewell time, it has the reports spooled for the next worker (`SaveSpool`) and exits then.
-- What becomes of the jobs of a session, and of the one that runs, stands in `session`.
+- A worker that stops exits when nothing runs any more and every report is acknowledged. If no acknowledgement comes
+  during its farewell time, it has the reports spooled for the next worker (`SaveSpool`), and then exits.
+- `session` decides about the jobs of a session, and about the one that runs.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ RETRY_SPOOL_MS = 1000
 
 
 class Farewell:
-    """When the reports are spooled that nobody has acknowledged by then."""
+    """The deadline after which unacknowledged reports are spooled."""
 
     def __init__(self, patience_ms: Ms) -> None:
         self._patience_ms = patience_ms
@@ -41,11 +42,11 @@ class Farewell:
 
     @property
     def due_ms(self) -> Ms:
-        """When to give up waiting for acknowledgements."""
+        """The time at which to give up waiting for acknowledgements."""
         return max(self._not_before_ms, Ms(self._quiet_since_ms + self._patience_ms))
 
     def begin(self, now_ms: Ms) -> None:
-        """It begins anew with everything that is told and everything that arrives: the rest is waited for."""
+        """Begin anew, after every report and every arrival: the broker has the whole time for the rest."""
         self._quiet_since_ms = now_ms
 
     def hurry(self, now_ms: Ms) -> None:
@@ -59,15 +60,15 @@ class Farewell:
         self._quiet_since_ms = self._not_before_ms = now_ms
 
     def postpone(self, now_ms: Ms) -> None:
-        """It is tried now; the next time is later."""
+        """Put off the next attempt, because one is made now."""
         self._not_before_ms = Ms(now_ms + RETRY_SPOOL_MS)
 
 
 class WorkerCore:
-    """The state of one worker; it begins with a task process that has announced `types`.
+    """The state of one worker. It begins with a task process that has announced `types`.
 
-    farewell_ms: how long it waits for acknowledgements when it stops. schemas: of what the types take, by digest.
-    `warning`: a sentence for `info`, None: none.
+    farewell_ms: how long it waits for acknowledgements when it stops. schemas: those of the types' parameters, by
+    digest. `warning`: a sentence for `info`, or None.
     """
 
     def __init__(
@@ -92,20 +93,20 @@ class WorkerCore:
         self._begin(incarnation)
 
     def _begin(self, incarnation: str) -> None:
-        """Without a session."""
+        """Begin without a session."""
         self.incarnation = incarnation
         self.session = Session()
         self._heartbeat_at_ms = Ms(0)
 
     @property
     def whereabouts(self) -> tuple[str, int]:
-        """Host and pid."""
+        """The host and the pid."""
         return self._host, self._pid
 
     # --- what the broker sends -------------------------------------------------------------------------
 
     def on_pipe(self, message: d.PipeMessage, now_ms: Ms, next_incarnation: str) -> None:
-        """A message of the broker. `next_incarnation` is used when it makes the worker start anew."""
+        """Process a message of the broker. `next_incarnation` is used if the message makes the worker start anew."""
         if isinstance(message, d.TakeOver):
             if message.incarnation == self.incarnation:
                 self._act(d.TakeOver, next_incarnation, now_ms)
@@ -116,18 +117,18 @@ class WorkerCore:
             self._act(type(message), message, now_ms)
 
     def on_subscription(self, now_ms: Ms) -> None:
-        """A broker listens anew: it may have missed everything."""
+        """Introduce itself again: a broker that begins to listen may have missed everything."""
         self._act(Signal.SUBSCRIPTION, None, now_ms)
 
     def stop(self, now_ms: Ms) -> None:
-        """Finish the running job, return the rest, and exit when all is acknowledged or spooled.
+        """Finish the running job, return the rest, and exit when everything is acknowledged or spooled.
 
-        The second time: do not wait for the running job; the third time: nor for the broker.
+        On the second call, do not wait for the running job; on the third, nor for the broker.
         """
         self._act(Signal.STOP, None, now_ms)
 
     def _act(self, heard: Heard, what: object, now_ms: Ms) -> None:
-        """What the table says."""
+        """Do what the table says."""
         found = TABLE.get((self.state, heard))
         if found is not None:
             action, self.state = found
@@ -157,7 +158,7 @@ class WorkerCore:
             return
         covered = returned is not None and message.reports >= returned.report
         if returned is not None and covered and (message.resume is None or message.resume < returned.delivery):
-            return  # nobody would say again where to go on once this is acknowledged
+            return  # once this is acknowledged, nothing would repeat where to continue
         if outbox.hears(message, now_ms):
             self._farewell.begin(now_ms)
         if covered and message.resume is not None:
@@ -208,7 +209,7 @@ class WorkerCore:
     # --- what the task process does --------------------------------------------------------------------
 
     def on_ready(self, types: tuple[TaskType, ...], now_ms: Ms, schemas: Mapping[str, bytes] | None = None) -> None:
-        """A new task process has announced its types. schemas: of their parameters, by digest."""
+        """Record that a new task process has announced its types. schemas: those of their parameters, by digest."""
         self._ready = True
         self._schemas = schemas or {}
         if types != self.types:
@@ -220,50 +221,50 @@ class WorkerCore:
         self._type_named = {one.name: one for one in types}
 
     def on_output(self, delivery: DeliveryNumber, data: bytes, file: str | None = None) -> None:
-        """The running job has printed something. file: where all of its output is."""
+        """Record output of the running job. file: where all of its output is."""
         assert delivery == self.session.inbox.running, (delivery, self.session.inbox.running)
         self.session.run.printed(data, file)
 
     def on_seen(self, seen: Seen, now_ms: Ms) -> None:
-        """The answer to `Look`."""
+        """Process the answer to `Look`."""
         self._effects += self.session.seen(seen, now_ms)
 
     def on_ended(self, ended: d.Ended, now_ms: Ms) -> None:
-        """The first of the jobs offered has ended."""
+        """Record that the first of the jobs offered has ended."""
         self.session.ended(ended, now_ms)
         self._farewell.begin(now_ms)
 
     def on_task_process_died(
         self, lost: list[DeliveryNumber], unbegun: list[DeliveryNumber], how: str, now_ms: Ms, killed: int = 0
     ) -> None:
-        """It is dead; all its results went to `on_ended` before. `lost` had begun, `unbegun` had not. killed: how many
-        processes it had left."""
+        """Record that the task process is dead; its results went to `on_ended` before. `lost` had begun, `unbegun` had
+        not. killed: how many processes it had left."""
         for delivery in lost:
             self.on_ended(
                 self.session.run.lost(delivery, how, self._interrupts, now_ms)._replace(killed=killed), now_ms
             )
-            killed = 0  # they were those of the first: the others had not come to start any
+            killed = 0  # these were the first job's: the others had not started any
         self.session.inbox.recall(unbegun)
         self._ready = False
 
     def on_recalled(self, numbers: list[DeliveryNumber], now_ms: Ms) -> None:
-        """The answer to `RecallUnbegun`: the jobs offered that have not begun."""
+        """Process the answer to `RecallUnbegun`: the jobs offered that have not begun."""
         if self.session.recalled(numbers, self.state.stopping):
             self.state = RETURNED.get(self.state, self.state)
             self._farewell.begin(now_ms)
 
     def on_obstacle(self, sentence: str | None, now_ms: Ms) -> None:
-        """What keeps any job from being started; None: nothing. The broker gets all jobs back meanwhile."""
+        """Record what keeps any job from starting, or None. Meanwhile the broker gets all jobs back."""
         if sentence == self.obstacle:
             return
         self.obstacle = sentence
         self._heartbeat_at_ms = now_ms
-        self._effects.append(e.Say(sentence or "what kept jobs from being started is gone"))
+        self._effects.append(e.Say(sentence or "jobs can start again"))
 
     # --- what is to be done --------------------------------------------------------------------------------
 
     def turn(self, now_ms: Ms) -> tuple[e.Effect, ...]:
-        """What is to be done now, in this order."""
+        """Return what is to be done now, in this order."""
         session = self.session
         self._effects += session.due(now_ms, self._type_named, self._ready, self.obstacle is not None, self._interrupts)
         if now_ms >= self._heartbeat_at_ms:
@@ -280,7 +281,7 @@ class WorkerCore:
         return tuple(effects)
 
     def next_deadline_ms(self) -> Ms:
-        """When `turn` has something to do although nothing happened."""
+        """Return when `turn` has something to do even if nothing happens."""
         times = [self._heartbeat_at_ms, *self.session.times(self._type_named)]
         if self.state.stopping and not self.session.inbox:
             times.append(self._farewell.due_ms)
@@ -288,7 +289,7 @@ class WorkerCore:
 
     @property
     def _interrupts(self) -> bool:
-        """Whether the running job is killed, or was, because the worker stops at once."""
+        """True if the running job is or was killed because the worker stops at once."""
         return self.state in (State.KILLING, State.GIVING_UP)
 
     def _heartbeat(self, now_ms: Ms) -> d.Heartbeat:
@@ -323,11 +324,11 @@ class WorkerCore:
             self._effects.append(e.SaveSpool(Spool(self._heartbeat(now_ms), self.session.outbox.unacknowledged())))
 
     def on_spooled(self) -> None:
-        """The next worker will tell what is left to tell."""
+        """Exit: the next worker will deliver the reports that are left."""
         self._exit()
 
     def on_spool_failed(self) -> None:
-        """The disk does not take it. Go on waiting for the broker, and try again, until somebody gives it up."""
+        """Go on waiting for the broker, and try again, until the user gives up: the disk refuses the spool."""
         if self.state is State.GIVING_UP:
             self._exit(len(self.session.outbox))
 

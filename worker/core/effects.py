@@ -1,4 +1,4 @@
-"""What the worker's core wants done. The service does it at once, in order."""
+"""Effects that the worker's core asks for. The service carries them out at once, in order."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from zjobs.messages.records import BrokerName
 from zjobs.messages.units import DeliveryNumber
 from zjobs.worker.core.interfaces import Spool
 
-# Not named tuples: those without fields would all be equal, and `Exit() == RecallUnbegun()` is a trap.
+# Not named tuples: those without fields would all be equal, so that `Exit() == RecallUnbegun()`.
 
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Send this to the broker."""
+    """Send this message to the broker."""
 
     message: WorkerMessage
 
 
-@dataclass(slots=True)  # not frozen: there is one for each job, and that makes it four times as dear
+@dataclass(slots=True)  # not frozen: there is one for each job, and frozen ones cost four times as much
 class Offer:
-    """Give this job of this broker to the task process, behind those it has."""
+    """Give this job of this broker to the task process, behind the jobs it has."""
 
     delivery: DeliveryNumber
     job: DispatchedJob
@@ -32,7 +32,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class RecallUnbegun:
-    """Recall what the task process has not begun, read what has ended, and answer with `on_recalled`."""
+    """Recall the jobs that the task process has not begun, read its results, and answer with `on_recalled`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class EndTask:
-    """Tell the task of this number, which is all that the task process has, to end."""
+    """Tell the task of this number, the only job that the task process has, to end."""
 
     delivery: DeliveryNumber
 
@@ -56,38 +56,38 @@ class KillTask:
 
 @dataclass(frozen=True, slots=True)
 class Renew:
-    """Kill the task process and forget what it was doing; the next one carries this incarnation."""
+    """Kill the task process and forget its jobs; the next one carries this incarnation."""
 
     incarnation: str
 
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Tell the people."""
+    """Log a sentence as a warning."""
 
     sentence: str
 
 
 @dataclass(frozen=True, slots=True)
 class SaveSpool:
-    """Keep this for the next worker, on the disk; answer with `on_spooled` or `on_spool_failed`."""
+    """Save this for the next worker; answer with `on_spooled` or `on_spool_failed`."""
 
     spool: Spool
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveSpool:
-    """Remove the spool, which is delivered; when that is on the disk the delivery is over."""
+    """Remove the spool, which is delivered. The delivery is over when the removal is on disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetAsideSpool:
-    """Set the spool aside, whose session the broker does not know; then the delivery is over."""
+    """Set aside the spool, whose session the broker does not know. Then the delivery is over."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """The worker is done. lost: how many reports are lost, because the spool could not be written."""
+    """Exit: the worker is done. lost: how many reports are lost, because the spool could not be written."""
 
     lost: int = 0
 

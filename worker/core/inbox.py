@@ -1,7 +1,7 @@
 """The jobs of one session on their way into the task process, in order of their delivery numbers. Pure.
 
-Here is what was taken and has neither ended nor been returned. All up to `offered` are with the task process, and the
-first of these is the one that runs.
+It holds the jobs that arrived and have neither ended nor been returned. All up to `offered` are with the task process,
+and the first of these is the one that runs.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from zjobs.messages.units import DeliveryNumber
 
 
 class Inbox:
-    """`taken`: the last number that was taken."""
+    """The jobs of a session. `taken`: the number of the last one that arrived."""
 
     def __init__(self) -> None:
         self.taken = DeliveryNumber(0)
         self.offered = DeliveryNumber(0)
         self._jobs: dict[DeliveryNumber, DispatchedJob] = {}
         self._arrivals = Arrivals(codec.MAX_DATA_BYTES)
-        self._lost_round: int | None = None  # of the broker's messages in it some did not come
+        self._lost_round: int | None = None  # the round in which messages of the broker were lost
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -33,13 +33,13 @@ class Inbox:
 
     @property
     def running(self) -> DeliveryNumber | None:
-        """The number of the job that runs."""
+        """The number of the job that runs, None if none does."""
         delivery = next(iter(self._jobs), None)
         return delivery if delivery is not None and delivery <= self.offered else None
 
     @property
     def unbegun(self) -> bool:
-        """Whether something has not begun, as far as is known."""
+        """True if some job has not begun, as far as is known."""
         return len(self._jobs) > (self.running is not None)
 
     @property
@@ -50,17 +50,17 @@ class Inbox:
     # --- what arrives ----------------------------------------------------------------------------------------
 
     def count(self, message: Jobs | Piece) -> None:
-        """It has come, whatever becomes of it."""
+        """Count a message that came, whatever becomes of it."""
         size = CONFIRM_BYTES if isinstance(message, Piece) else sum(32 + len(job.data or b"") for job in message.jobs)
         self._arrivals.takes(message.round, size)
 
     def keep(self, piece: Piece) -> None:
-        """The beginning of the data of a job that follows."""
+        """Keep the beginning of the data of the next job."""
         if piece.number == self.taken + 1:
             self._arrivals.hold(piece.offset, piece.body)
 
     def take(self, message: Jobs) -> None:
-        """Those of the jobs that come after `taken`; one whose data began in pieces only if all of them are here."""
+        """Add the jobs that come after `taken`. One whose data began in pieces is added only if all of them came."""
         known = self.taken + 1 - message.first
         if known < 0:
             return
@@ -74,12 +74,12 @@ class Inbox:
             self._jobs[self.taken] = job._replace(data=whole[0], data_from=0) if job.data_from else job
 
     def compare(self, sent: Sent) -> None:
-        """How much was sent before this: what is missing is lost."""
+        """Compare how much was sent with how much came: what is missing is lost."""
         if self._arrivals.lacks(sent.round, sent.count):
             self._lost_round = sent.round
 
     def confirmation(self, session: str) -> Received | None:
-        """How much has come, when that is much or something was lost; said once."""
+        """Return how much has come, if that is much or something was lost; None the next time."""
         held_bytes = self._arrivals.held_bytes
         if self._lost_round is not None:
             lost, self._lost_round = self._lost_round, None
@@ -89,14 +89,14 @@ class Inbox:
     # --- what leaves -----------------------------------------------------------------------------------------
 
     def offer(self) -> DeliveryNumber | None:
-        """The next number for the task process; None: it has all."""
+        """Return the next number for the task process, None if it has all."""
         if self.offered == self.taken:
             return None
         self.offered = DeliveryNumber(self.offered + 1)
         return self.offered
 
     def recall(self, numbers: list[DeliveryNumber]) -> None:
-        """The task process has not begun these, the last ones offered."""
+        """Record that the task process has not begun these, the last ones offered."""
         if numbers:
             self.offered = DeliveryNumber(min(numbers) - 1)
 
@@ -105,13 +105,13 @@ class Inbox:
         return self._jobs.pop(delivery)
 
     def give_back(self) -> list[DeliveryNumber]:
-        """What is not with the task process is no longer this worker's; returns its numbers."""
+        """Remove all jobs that are not with the task process. Return their numbers."""
         unbegun = [delivery for delivery in self._jobs if delivery > self.offered]
         for delivery in unbegun:
             del self._jobs[delivery]
         return unbegun
 
     def resume(self, delivery: DeliveryNumber) -> None:
-        """Everything from the first number returned on is void; `n` is the next one to come."""
+        """Continue with this number; the numbers from the first one returned on are void."""
         self.taken = self.offered = DeliveryNumber(delivery - 1)
         self._arrivals.drop()

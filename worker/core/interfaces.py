@@ -1,4 +1,4 @@
-"""What a worker's turn needs around it: real things (`task.process`, `files`), or those of the simulation."""
+"""The surroundings of a worker's turn: real ones (`task.process`, `files`), or those of the simulation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zjobs.worker.core.run import Seen
 
 
 class Printed(NamedTuple):
-    """Output of job number `n`; 0: it belongs to none."""
+    """Output of the job with this delivery number; 0 if it belongs to none."""
 
     delivery: DeliveryNumber
     data: bytes
@@ -23,8 +23,8 @@ TaskEvent = Union[Ended, Printed]
 
 
 class Death(NamedTuple):
-    """A task process has ended: its last events, the numbers it had begun without result, those it had not begun, and
-    how many processes were killed that it had left."""
+    """The end of a task process: its last events, the numbers it had begun without result, those it had not begun, and
+    how many processes it left that were killed."""
 
     how: str
     events: list[TaskEvent]
@@ -34,9 +34,9 @@ class Death(NamedTuple):
 
 
 class TaskProcess(Protocol):
-    """One task process after the other. `types`: what the present one has announced, None: nothing yet; `schemas`: of
-    their parameters, by digest; `refusal`: why it cannot; `restart_at_ms`: when the next one may start; `clear`:
-    nothing runs any more of earlier ones, and if something cannot be ended, `obstacle` says what."""
+    """One task process after the other. `types`: those that the present one has announced, None before. `schemas`:
+    those of their parameters, by digest. `refusal`: why it cannot announce any. `restart_at_ms`: when the next one may
+    start."""
 
     types: tuple[TaskType, ...] | None
     schemas: Mapping[str, bytes]
@@ -45,17 +45,17 @@ class TaskProcess(Protocol):
 
     @property
     def alive(self) -> bool:
-        """Whether the task process is running."""
+        """True if the task process is running."""
         ...
 
     @property
     def clear(self) -> bool:
-        """Whether nothing of earlier task processes is left running."""
+        """True if nothing of earlier task processes is still running."""
         ...
 
     @property
     def obstacle(self) -> str | None:
-        """What cannot be killed and keeps jobs from starting, as a sentence."""
+        """A sentence about what cannot be killed and keeps jobs from starting, or None."""
         ...
 
     def clear_up(self, now_ms: Ms) -> None:
@@ -71,7 +71,7 @@ class TaskProcess(Protocol):
         ...
 
     def serve(self, journal: str, broker: str) -> None:
-        """Names the service of the jobs offered from now on."""
+        """Name the service that the jobs offered from now on belong to."""
         ...
 
     def offer(self, delivery: DeliveryNumber, job: DispatchedJob, result_bytes: int) -> None:
@@ -79,19 +79,19 @@ class TaskProcess(Protocol):
         ...
 
     def feed(self) -> None:
-        """Send offered jobs for which there is room."""
+        """Send offered jobs, as far as there is room."""
         ...
 
     def recall(self) -> list[DeliveryNumber]:
-        """Recall what has not begun; return its delivery numbers."""
+        """Recall the jobs that have not begun; return their delivery numbers."""
         ...
 
     def events(self) -> list[TaskEvent]:
-        """Return ends and output; after `recall`, all ends that can be there."""
+        """Return ends and output; after `recall`, all ends that there can be."""
         ...
 
     def died(self, now_ms: Ms) -> Death | None:
-        """Return the death of the task process, once."""
+        """Return the death of the task process, once; None otherwise."""
         ...
 
     def seen(self, delivery: DeliveryNumber) -> Seen:
@@ -107,28 +107,29 @@ class TaskProcess(Protocol):
         ...
 
     def forget(self) -> None:
-        """Kill the task process; nothing of what it was doing is reported."""
+        """Kill the task process, and report nothing more of its jobs."""
         ...
 
 
 class Spool(NamedTuple):
-    """`heartbeat`: the last heartbeat of the worker that stopped; `reports`: those after number `heartbeat.acked`."""
+    """The spool of a worker. `heartbeat`: the last one of the worker that stopped. `reports`: those after number
+    `heartbeat.acked`."""
 
     heartbeat: Heartbeat
     reports: tuple[Report, ...]
 
 
 class Damaged(Exception):
-    """The file is no spool, or not a whole one; the text says what is wrong with it."""
+    """A file that is not a spool, or not a whole one; the text says what is wrong with it."""
 
 
 class SpoolStore(Protocol):
-    """Where the spool is kept. Methods raise OSError, `load` Damaged, too; what they did is on the disk."""
+    """The place of the spool. Methods raise OSError, `load` also Damaged; when they return, their change is on disk."""
 
     path: Path
 
     def load(self) -> Spool | None:
-        """Return the spool, or None. Raises Damaged."""
+        """Return the spool, None if there is none. Raises Damaged."""
         ...
 
     def save(self, spool: Spool) -> None:
@@ -145,7 +146,7 @@ class SpoolStore(Protocol):
 
 
 class RunName(NamedTuple):
-    """Which run it is: ids belong to a journal, and a job may run more than once."""
+    """The name of a run: ids belong to a journal, and a job may run more than once."""
 
     journal: str
     id: JobId
@@ -153,10 +154,10 @@ class RunName(NamedTuple):
 
 
 class RunLogs(Protocol):
-    """Where all that runs print is written, if anybody wants that; `write` returns the path of the file."""
+    """The files with the complete output of runs, if the operator wants them."""
 
     def write(self, run: RunName, data: bytes) -> str | None:
-        """Append output to the file of a run; return its path."""
+        """Append output to the file of a run. Return its path, None if there is no file."""
         ...
 
     def close(self) -> None:
@@ -165,16 +166,16 @@ class RunLogs(Protocol):
 
 
 class Log(Protocol):
-    """What people are told; a logger of the standard library is one."""
+    """A log for people, such as a logger of the standard library."""
 
     def info(self, msg: str, *args: object) -> None:
-        """Logs what happened."""
+        """Log what happened."""
         ...
 
     def warning(self, msg: str, *args: object) -> None:
-        """Logs a warning."""
+        """Log a warning."""
         ...
 
     def error(self, msg: str, *args: object) -> None:
-        """Logs an error."""
+        """Log an error."""
         ...

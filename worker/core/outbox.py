@@ -1,6 +1,6 @@
-"""The reports of one session: numbered from 1, kept until the broker acknowledges them, sent again when they were lost.
+"""The reports of one session: numbered from 1, kept until the broker acknowledges them, sent again if they were lost.
 
-Never sent again because of the time that has passed: a large one may take minutes to arrive. Pure.
+They are never sent again merely because time has passed: a large one may take minutes to arrive. Pure.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from zjobs.messages.flow import Cutter, Flow
 from zjobs.messages.units import Ms
 
 # Reports that are sent one by one, as they come, cost the broker a turn and a commit each. So while some are on their
-# way others gather, if there are enough to come; this many are worth a message of their own, so that neither side ever
-# waits for the other.
+# way, others gather, if enough are to come. This many are worth a message of their own, so neither side ever waits for
+# the other.
 GATHER = 32
 
 
 class Outbox:
-    """`acked`: the last report acknowledged; `reported`: the last one there is; `weight_bytes`: of those in between;
-    `flow`: what is on its way, the progress of jobs included."""
+    """The reports that the broker has not acknowledged. `acked`: the last one acknowledged. `reported`: the last one
+    there is. `weight_bytes`: that of those in between. `flow`: what is on its way, including the progress of jobs."""
 
     def __init__(self, acked: int = 0) -> None:
         self.acked = acked
@@ -42,7 +42,7 @@ class Outbox:
         self.weight_bytes += weight
 
     def hears(self, ack: Ack, now_ms: Ms) -> bool:
-        """What the broker has: its `reports` is not below `acked` and not above `reported`. Whether it is more than
+        """Record what the broker has: its `reports` is between `acked` and `reported`. Return True if it is more than
         before."""
         more = ack.reports > self.acked
         for _ in range(ack.reports - self.acked):
@@ -57,25 +57,25 @@ class Outbox:
         return more
 
     def start_over(self) -> None:
-        """Something may be lost: a new round, with everything that is not acknowledged."""
+        """Begin a new round with everything that is not acknowledged, because something may be lost."""
         self._sent = self.acked
         self.flow.begin_round()
         self._cutter.start_over()
 
     def due(self, session: str, now_ms: Ms, more_to_come: int) -> list[Piece | Reports]:
-        """What is new and worth a message, as far as there is room for it.
+        """Return the new messages that are worth sending, as far as there is room.
 
         more_to_come: how many jobs are here that have not ended.
         """
         if self._sent > self.acked and self.reported - self._sent < GATHER <= more_to_come:
-            return []  # the acknowledgement of what is on its way sends them, with those that come meanwhile
+            return []  # they follow the next acknowledgement, with those that come meanwhile
         due: list[Piece | Reports] = []
         while self._sent < self.reported and self.flow.has_room():
             due.append(self._piece(session, now_ms) or self._batch(session, now_ms))
         return due
 
     def _piece(self, session: str, now_ms: Ms) -> Piece | None:
-        """A part of the result of the report that is sent next, if that is too large for one message."""
+        """Return a piece of the result of the next report, if that is too large for one message."""
         report, number = self._kept[self._sent - self.acked][0], self._sent + 1
         if not isinstance(report, Ended) or report.result is None:
             return None
@@ -87,12 +87,12 @@ class Outbox:
         return Piece(session, self.flow.round, number, offset, body)
 
     def _batch(self, session: str, now_ms: Ms) -> Reports:
-        """The reports after `_sent`, as many as make a message: at least one."""
+        """Return the reports after `_sent` that fit into one message: at least one."""
         batch: list[Report] = []
         weight, most = 0, self.flow.piece_bytes
         for report, more in islice(self._kept, self._sent - self.acked, None):
             rest = report
-            if not batch:  # of the first alone some may have gone
+            if not batch:  # only the first may have been sent in part
                 rest = self._rest(report, self._sent + 1)
                 more = _weight(rest)
             if batch and (len(batch) == GATHER or weight + more > most):
@@ -105,19 +105,19 @@ class Outbox:
         return Reports(session, first, tuple(batch), self.flow.round)
 
     def _rest(self, report: Report, number: int) -> Report:
-        """The report with what has not been sent of its result."""
+        """Return the report with the part of its result that is not sent yet."""
         begun = self._cutter.sent_bytes(number)
         if not begun or not isinstance(report, Ended) or report.result is None:
             return report
         return report._replace(result=report.result[begun:], result_from=begun)
 
     def unacknowledged(self) -> tuple[Report, ...]:
-        """The reports after number `acked`."""
+        """Return the reports after number `acked`."""
         return tuple(report for report, _ in self._kept)
 
 
 def _weight(report: Report) -> int:
-    """About how many bytes it takes."""
+    """Return roughly how many bytes a report takes."""
     if isinstance(report, Output):
         return 64 + len(report.body)
     if not isinstance(report, Ended):

@@ -1,4 +1,4 @@
-"""The run of the job that runs now: since when, what it reports and prints, whether it was told to end. Pure."""
+"""The run of the present job: when it began, what it reports and prints, whether it was told to end. Pure."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Seen(NamedTuple):
 
 
 class OutputBuffer:
-    """Of one run. `output_bytes` counts all that was printed. Of what was not told yet, the last `most_bytes` are kept:
-    the broker would drop the rest of it, too."""
+    """The output of one run. `output_bytes` counts everything printed. Of what is not sent yet, the last `most_bytes`
+    are kept: the broker would drop the rest, too."""
 
     def __init__(self, most_bytes: int) -> None:
         self.output_bytes = 0
@@ -38,7 +38,7 @@ class OutputBuffer:
         """Record output."""
         self.output_bytes += len(data)
         self._untold += data
-        if len(self._untold) > 2 * self._most_bytes:  # not each time: moving the rest costs as much as reading it did
+        if len(self._untold) > 2 * self._most_bytes:  # not each time: moving the rest costs as much as reading it
             self._forget_the_rest()
 
     def _forget_the_rest(self) -> None:
@@ -51,7 +51,7 @@ class OutputBuffer:
             self._fraction, self._note, self._changed = fraction, note, True
 
     def pieces(self, delivery: DeliveryNumber, id: JobId, most: int) -> list[Output]:
-        """Return the beginning of what was not told yet, in at most `most` pieces."""
+        """Return the beginning of the output that is not sent yet, in at most `most` pieces."""
         self._forget_the_rest()
         pieces: list[Output] = []
         while self._untold and len(pieces) < most:
@@ -63,13 +63,13 @@ class OutputBuffer:
         return pieces
 
     def last(self, delivery: DeliveryNumber, id: JobId) -> tuple[list[Output], bytes | None]:
-        """All that was not told yet: pieces, and the rest of at most PIECE_BYTES, None if there is none."""
+        """Return all output that is not sent yet: pieces, and a rest of at most PIECE_BYTES, None if there is none."""
         self._forget_the_rest()
         pieces = self.pieces(delivery, id, max(0, len(self._untold) - 1) // PIECE_BYTES)
         return pieces, bytes(self._untold) or None
 
     def progress(self, session: str, delivery: DeliveryNumber, id: JobId) -> Progress | None:
-        """What the task reports, if that is something else than the last time."""
+        """Return what the task reports, None if that has not changed."""
         if not self._changed:
             return None
         self._changed = False
@@ -78,7 +78,7 @@ class OutputBuffer:
 
 
 class _Ending(NamedTuple):
-    """It was told to end: by its time limit, or (None) because somebody wants it so."""
+    """The order to end that a run got: by its time limit or, if that is None, because somebody wants it."""
 
     limit_ms: Ms | None
     grace_ms: Ms
@@ -86,10 +86,11 @@ class _Ending(NamedTuple):
 
 
 class Run:
-    """One object for all runs, one after the other: a stream of short jobs makes 50,000 of them a second."""
+    """The present run. One object serves all runs, one after another: a stream of short jobs makes 50,000 of them a
+    second."""
 
     def __init__(self, output_bytes: int = 0) -> None:
-        """output_bytes: of what a run prints and was not told yet, so much is kept."""
+        """Prepare for runs. output_bytes: how much output that is not sent yet is kept of a run."""
         self._output_bytes = output_bytes
         self.begin(Ms(0))
 
@@ -123,20 +124,20 @@ class Run:
         self._output.reported(seen.fraction, seen.note)
 
     def progress(self, session: str, delivery: DeliveryNumber, id: JobId) -> Progress | None:
-        """Return what the task reports, if it has changed."""
+        """Return what the task reports, None if that has not changed."""
         return self._output.progress(session, delivery, id) if self._output is not None else None
 
     def output(self, delivery: DeliveryNumber, id: JobId, most: int) -> list[Output]:
-        """What was printed and not told yet, from its beginning on, in at most `most` pieces."""
+        """Return the output that is not sent yet, from its beginning on, in at most `most` pieces."""
         return self._output.pieces(delivery, id, most) if self._output is not None else []
 
     def stuck_ms(self, now_ms: Ms) -> Ms | None:
-        """Return for how long the task process has shown no liveness, if that is longer than usual."""
+        """Return how long the task process has shown no liveness, None if no longer than usual."""
         silent_ms = Ms(now_ms - self.sign_ms)
         return silent_ms if self.sign_ms and silent_ms > STUCK_MS else None
 
     def newly_stuck(self, now_ms: Ms) -> bool:
-        """Whether that is so and was not asked before."""
+        """Return True if the task process looks stuck, and did not at the last call."""
         before, self._said_stuck = self._said_stuck, self.stuck_ms(now_ms) is not None
         return self._said_stuck and not before
 
@@ -144,29 +145,29 @@ class Run:
 
     @property
     def ending(self) -> bool:
-        """Whether the task was told to end."""
+        """True if the task was told to end."""
         return self._ending is not None
 
     def tell_to_end(self, limit_ms: Ms | None, grace_ms: Ms, now_ms: Ms) -> None:
-        """It is told to end now. limit_ms: the time limit that it has passed, if that is why."""
+        """Record that the task is told to end now. limit_ms: the time limit that it has exceeded, if that is why."""
         self._ending = _Ending(limit_ms, grace_ms, Ms(now_ms + grace_ms))
 
     def kill_due(self, now_ms: Ms) -> bool:
-        """Whether it was told to end and the grace time is over; said once."""
+        """Return True, once, if the task was told to end and its grace time is over."""
         if self._ending is None or self.killed or now_ms < self._ending.kill_at_ms:
             return False
         self.killed = True
         return True
 
     def times(self, limit_ms: Ms | None) -> list[Ms]:
-        """When something is to be done about it: looking, telling it to end, killing."""
+        """Return when something is to be done about the run: looking, telling it to end, killing."""
         if self._ending is None:
             return [self.look_at_ms] if limit_ms is None else [self.look_at_ms, Ms(self.started_ms + limit_ms)]
         return [self.look_at_ms] if self.killed else [self.look_at_ms, self._ending.kill_at_ms]
 
     def report(self, ended: Ended, id: JobId) -> list[Report]:
-        """How job `id` ended, as the broker is told: what it printed, and then its end."""
-        if ended.id != id:  # the task process's own say so already
+        """Return the reports of the end of job `id`: first its output, then its end."""
+        if ended.id != id:  # those from the task process have it already
             ended = ended._replace(id=id)
         ended = self._explained(ended)
         if self._output is None:
@@ -178,7 +179,7 @@ class Run:
         return ended._replace(output=rest, output_bytes=output_bytes, output_file=self._output_file)
 
     def _explained(self, ended: Ended) -> Ended:
-        """With the reason why it was told to end."""
+        """Add the reason why the task was told to end."""
         if self._ending is None or self._ending.limit_ms is None or ended.outcome is not Outcome.CANCELLED:
             return ended
         sentence = f"it ran longer than its time limit of {self._ending.limit_ms / 1000:g} s"
@@ -186,7 +187,8 @@ class Run:
         return ended._replace(outcome=Outcome.FAILED, reason=FailReason.TIMED_OUT, message=sentence, detail=detail)
 
     def lost(self, delivery: DeliveryNumber, how: str, interrupted: bool, now_ms: Ms) -> Ended:
-        """Its end when the task process has died, `how` says from what. interrupted: by us, to stop at once."""
+        """Return the end of a run whose task process has died, `how` says of what. interrupted: we killed it, to stop
+        at once."""
         elapsed_us = Us(self.elapsed_ms(now_ms) * 1000)
         if self._ending is not None:
             killed = f"its process was killed {self._ending.grace_ms / 1000:g} s after it was told to end"

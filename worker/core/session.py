@@ -1,8 +1,8 @@
-"""What a worker has of one session: the jobs dispatched to it, the run in progress, and the reports. Pure.
+"""A session as the worker sees it: the jobs dispatched to it, the run in progress, and the reports. Pure.
 
-- A job that has run for 50 ms returns what is behind it.
-- To end what runs: recall what is behind it (if that brings its end, there is nothing to do), tell the task, wait
-  for its grace time, kill the task process. Nothing is offered from the first of these to the end of the job.
+- When a job has run for 50 ms, the jobs behind it are returned.
+- To end the running job: recall the jobs behind it (if that brings its end, there is nothing left to do), tell the
+  task, wait for its grace time, kill the task process. Nothing is offered from the first step until the job has ended.
 """
 
 from __future__ import annotations
@@ -21,29 +21,30 @@ from zjobs.worker.core.outbox import Outbox
 from zjobs.worker.core.run import LOOK_MS, PIECE_BYTES, Run, Seen
 
 RETURN_AFTER_MS = 50
-START_AFTER_MS = 3  # most short jobs end before; then their end says all, and the broker is not woken for nothing
+START_AFTER_MS = 3  # most short jobs end sooner; their end says it all, and the broker is not woken for nothing
 UNACKNOWLEDGED_BYTES = 4 << 20
-OUTPUT_UNACKNOWLEDGED_BYTES = 1 << 20  # the rest of a running job's output waits where only its end is kept
+OUTPUT_UNACKNOWLEDGED_BYTES = 1 << 20  # the rest of a running job's output waits in `Run`, which keeps only its end
 
 
 class Purpose(Enum):
-    """Why the worker asks the task process for jobs."""
+    """The reason for which the worker recalls jobs from the task process."""
 
     RETURN = "return"
     KEEP = "keep"
 
 
 class Return(NamedTuple):
-    """Report number `report` has returned everything from delivery number `n` on."""
+    """A return: report number `report` has returned everything from delivery number `delivery` on."""
 
     report: int
     delivery: DeliveryNumber
 
 
 class Returning:
-    """`asked`: why the task process was asked for what it has not begun, until it answers. `wanted`: the broker wants
-    that returned; `owed`: a return is told even if it is of nothing that is here. `alone`: the job that has begun and
-    has nothing behind it in the task process; 0 if unknown. `returned`: until it is acknowledged."""
+    """The state of recalls and returns. `asked`: why the task process was asked for the jobs that it has not begun,
+    until it answers. `wanted`: the broker wants these returned. `owed`: a return is reported even if it is empty.
+    `alone`: the job that has begun and has nothing behind it in the task process; 0 if unknown. `returned`: the last
+    return, until it is acknowledged."""
 
     def __init__(self) -> None:
         self.asked: Purpose | None = None
@@ -54,20 +55,20 @@ class Returning:
         self._asked_for: dict[Purpose, tuple[DeliveryNumber | None, DeliveryNumber]] = {}
 
     def ask(self, purpose: Purpose, running: DeliveryNumber | None, taken: DeliveryNumber) -> None:
-        """Record what the worker asked the task process for."""
+        """Record a recall from the task process."""
         self.asked = purpose
         self._asked_for[purpose] = running, taken
         if purpose is Purpose.RETURN:
             self.wanted = False
 
     def is_new(self, purpose: Purpose, running: DeliveryNumber, taken: DeliveryNumber) -> bool:
-        """Whether that was not asked yet for this running job and what is behind it. Once is enough: it may be that all
-        had begun and only their ends are still to be read."""
+        """True if this was not asked yet for this running job and the jobs behind it. Once is enough: they may all have
+        begun, with their ends still to be read."""
         return self._asked_for.get(purpose) != (running, taken)
 
 
 class Session:
-    """`id`, `broker`: None before the broker has begun it; until then there are no jobs and no reports."""
+    """A session. `id`, `broker`: None before the broker has begun it; until then there are no jobs and no reports."""
 
     def __init__(self) -> None:
         self.id: str | None = None
@@ -81,26 +82,26 @@ class Session:
         self._start_untold = 0
 
     def begin(self, message: d.StartSession) -> None:
-        """The broker begins it."""
+        """Begin the session, as the broker says."""
         self.id, self.broker = message.session, message.broker
         self._result_bytes = message.result_bytes
         self.run = Run(message.output_bytes)
 
     @property
     def running_id(self) -> JobId | None:
-        """The id of the job that runs, None when none does."""
+        """The id of the job that runs, None if none does."""
         delivery = self.inbox.running
         return None if delivery is None else self.inbox[delivery].id
 
     @property
     def run_name(self) -> RunName:
-        """Of the job that runs; only while one does."""
+        """The name of the present run. There must be one."""
         delivery = self.inbox.running
         assert delivery is not None and self.broker is not None
         return RunName(self.broker.journal, self.inbox[delivery].id, self.inbox[delivery].attempt)
 
     def running(self, now_ms: Ms) -> d.Running | None:
-        """What a heartbeat says of the job that runs."""
+        """Return what a heartbeat says about the job that runs, None if none does."""
         delivery = self.inbox.running
         if delivery is None:
             return None
@@ -108,19 +109,17 @@ class Session:
 
     def cancel(self, delivery: DeliveryNumber) -> None:
         """End this job, or return it if it has not begun."""
-        if (
-            delivery > self.inbox.taken
-        ):  # on its way, maybe in pieces for a long time: it must not begin when it is here
+        if delivery > self.inbox.taken:  # still on its way, perhaps in many pieces: it must not begin when it arrives
             self.returning.owed |= self.returning.returned is None
         if delivery in self.inbox:
             self.cancels.add(delivery)
-            # by what has been heard so far it has not begun; if it has, the answer to RecallUnbegun shows that
+            # as far as is known, it has not begun; if it has, the answer to RecallUnbegun shows that
             self.returning.wanted |= delivery != self.inbox.running
 
     # --- what the task process does --------------------------------------------------------------------
 
     def seen(self, seen: Seen, now_ms: Ms) -> Iterator[e.Effect]:
-        """The answer to `Look`."""
+        """Process the answer to `Look`."""
         delivery, id = self.inbox.running, self.running_id
         assert delivery is not None and id is not None and self.id is not None
         self.run.seen(seen)
@@ -136,7 +135,7 @@ class Session:
             self.outbox.add(piece)
 
     def ended(self, ended: d.Ended, now_ms: Ms) -> None:
-        """The first of the jobs offered has ended."""
+        """Record that the first of the jobs offered has ended."""
         assert ended.delivery == self.inbox.running, (ended.delivery, self.inbox.running)
         job = self.inbox.end(ended.delivery)
         for report in self.run.report(ended, job.id):
@@ -145,7 +144,7 @@ class Session:
         self.run.begin(now_ms)  # the next one, if there is one
 
     def recalled(self, numbers: list[DeliveryNumber], stopping: bool) -> bool:
-        """The answer to `RecallUnbegun`. True if the worker reports a return."""
+        """Process the answer to `RecallUnbegun`. Return True if the worker reports a return."""
         returning = self.returning
         purpose, returning.asked = returning.asked, None
         self.inbox.recall(numbers)
@@ -167,9 +166,9 @@ class Session:
     def due(
         self, now_ms: Ms, types: Mapping[str, TaskType], ready: bool, blocked: bool, interrupted: bool
     ) -> list[e.Effect]:
-        """What is to be done about the jobs, in this order.
+        """Return what is to be done about the jobs, in this order.
 
-        ready: there is a task process. blocked: no job may start. interrupted: the running job is killed anyway.
+        ready: there is a task process. blocked: no job may start. interrupted: the running job is being killed anyway.
         """
         effects: list[e.Effect] = []
         if self.returning.asked is None and not interrupted:
@@ -184,7 +183,7 @@ class Session:
         return effects
 
     def times(self, types: Mapping[str, TaskType]) -> list[Ms]:
-        """When something is to be done about the running job although nothing happened."""
+        """Return when something is to be done about the running job even if nothing happens."""
         delivery = self.inbox.running
         if delivery is None:
             return []
@@ -217,7 +216,7 @@ class Session:
         return [e.EndTask(delivery)]
 
     def _return_wanted(self, delivery: DeliveryNumber) -> bool:
-        """Whether something waits behind the running job that has not been asked back yet."""
+        """True if jobs wait behind the running one that were not recalled yet."""
         return len(self.inbox) > 1 and self.returning.is_new(Purpose.RETURN, delivery, self.inbox.taken)
 
     def _recall_if_due(self, now_ms: Ms, blocked: bool) -> list[e.Effect]:
@@ -252,14 +251,14 @@ class Session:
             assert self.broker is not None  # jobs belong to a session
             self.returning.alone = 0
             effects.append(e.Offer(delivery, self.inbox[delivery], self._result_bytes, self.broker))
-            if idle:  # nothing ended before it, so the broker cannot know
+            if idle:  # no earlier job ended, so the broker cannot know
                 self.run.begin(now_ms)
                 self._start_untold = delivery
             idle = False
         return effects
 
     def _watch(self, delivery: DeliveryNumber, now_ms: Ms) -> Iterator[e.Effect]:
-        """Tell that it has begun, and look at what it does."""
+        """Report that the job has begun, and look at what it does."""
         run = self.run
         if delivery == self._start_untold and now_ms >= run.started_ms + START_AFTER_MS:
             assert self.id is not None

@@ -1,9 +1,9 @@
-"""The spool: what a worker that stops could not tell its broker, kept in a file for the next worker to tell. Pure.
+"""The spool: the reports that a stopping worker could not deliver, kept in a file for the next worker to deliver. Pure.
 
-The file lies beside the worker's lock. It holds messages as the broker would have had them: a heartbeat, which names
-session, journal and broker, and the reports that were not acknowledged. Before them stand a line that names the format
-and a digest, so that a damaged file is set aside instead of believed. This is its content, and its delivery;
-`files/spool_file.py` has the file.
+The file lies beside the worker's lock. It holds messages as the broker would have received them: a heartbeat, which
+names session, journal and broker, and the reports that were not acknowledged. Before them come a line that names the
+format, and a digest, so that a damaged file is set aside instead of believed. This module has its content and its
+delivery; `files/spool_file.py` has the file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RETRY_MS = 1000
 
 
 def pack(spool: Spool) -> bytes:
-    """The content of the file."""
+    """Return the content of the file."""
     assert spool.heartbeat.session is not None and spool.reports
     messages = (spool.heartbeat, Reports(spool.heartbeat.session, spool.heartbeat.acked + 1, spool.reports))
     frames = map(codec.encode, messages)
@@ -34,7 +34,7 @@ def pack(spool: Spool) -> bytes:
 
 
 def unpack(content: bytes) -> Spool:
-    """The spool in the content of a file. Raises Damaged."""
+    """Return the spool in the content of a file. Raises Damaged."""
     if not content.startswith(MAGIC):
         raise Damaged("it does not begin as a spool of this version does")
     digest, body = content[len(MAGIC) : len(MAGIC) + DIGEST_BYTES], content[len(MAGIC) + DIGEST_BYTES :]
@@ -68,13 +68,13 @@ def _frames(body: bytes) -> list[bytes]:
 class SpoolDelivery:
     """The delivery of one spool by the worker `pid` on `host`.
 
-    It speaks as the worker that wrote the spool, under that worker's incarnation and session, and accepts no jobs.
-    When every report is acknowledged it wants the file removed (`RemoveSpool`), again and again until that is on the
-    disk; then the delivery is over, and the worker begins as a new incarnation. A crash anywhere in between leaves the
-    file, and the next worker delivers it again: the broker knows the reports by their numbers.
+    It speaks as the worker that wrote the spool, under that worker's incarnation and session, and accepts no jobs. When
+    every report is acknowledged, it wants the file removed (`RemoveSpool`), again and again until that is on disk. Then
+    the delivery is over, and the worker begins as a new incarnation. A crash anywhere in between leaves the file, and
+    the next worker delivers it again: the broker recognises the reports by their numbers.
 
-    A broker that does not know the session answers with `take_over`. Then nobody will ever accept these reports, so
-    the file is set aside (`SetAsideSpool`).
+    A broker that does not know the session answers with `take_over`. Nobody will ever accept these reports then, so the
+    file is set aside (`SetAsideSpool`).
     """
 
     def __init__(self, spool: Spool, host: str, pid: int) -> None:
@@ -90,7 +90,7 @@ class SpoolDelivery:
         self._settle_at_ms = Ms(0)  # when to try to remove the file, or to set it aside
 
     def on_pipe(self, message: PipeMessage, now_ms: Ms) -> None:
-        """A message of the broker."""
+        """Process a message of the broker."""
         outbox = self._outbox
         if isinstance(message, Ack):
             if message.session == self._last_heartbeat.session and outbox.acked <= message.reports <= outbox.reported:
@@ -102,12 +102,12 @@ class SpoolDelivery:
             self._refused |= message.incarnation == self._last_heartbeat.incarnation
 
     def on_subscription(self, now_ms: Ms) -> None:
-        """A broker listens anew: it may have missed everything."""
+        """Introduce itself again: a broker that begins to listen may have missed everything."""
         self._heartbeat_at_ms = now_ms
         self._outbox.start_over()
 
     def turn(self, now_ms: Ms) -> tuple[Effect, ...]:
-        """What is to be done now, in this order."""
+        """Return what is to be done now, in this order."""
         if self._said:
             said, self._said = self._said, []
             return tuple(said)
@@ -125,12 +125,12 @@ class SpoolDelivery:
         return (*heartbeats, *map(Publish, self._outbox.due(session, now_ms, 0)))
 
     def next_deadline_ms(self) -> Ms:
-        """When `turn` has something to do although nothing happened."""
+        """Return when `turn` has something to do even if nothing happens."""
         return self._settle_at_ms if self._settled else self._heartbeat_at_ms
 
     @property
     def _settled(self) -> bool:
-        """Whether nothing is left to tell."""
+        """True if nothing is left to deliver."""
         return self._refused or not self._outbox
 
     @property

@@ -1,14 +1,15 @@
-"""What a worker does with what it hears, state by state: one table, which docs/protocol.md shows (a test compares).
+"""Actions of a worker by state and message: one table, which docs/protocol.md shows (a test compares).
 
 Why a table, and not an `if` in each method: a question such as "what becomes of jobs that arrive while a return is on
-its way?" has one answer, in one place, and a test can put every message to every state. What is not in the table is
-dropped: nothing changes and nothing is sent. So a message that comes late, or twice, does no harm.
+its way?" has one answer, in one place, and a test can put every message to every state. A message that is not in the
+table is dropped: nothing changes and nothing is sent. So a message that comes late, or twice, does no harm.
 
-Only messages that are meant for this worker are looked up: those of its session, and for `session` and `take_over`
-those of its incarnation. So a worker without a session hears these two and nothing else.
+Only messages meant for this worker are looked up: those of its session, and for `session` and `take_over` those of its
+incarnation. So a worker without a session hears these two and nothing else.
 
 Two changes of state depend on more than the message. `RETURNED`: the worker has reported that it returns jobs.
-`RESUMED`: an acknowledgement covers that report. Once it is told to stop, neither moves it: it takes no more jobs.
+`RESUMED`: an acknowledgement covers that report. Neither applies once the worker is told to stop: it takes no more
+jobs.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from zjobs.messages import dispatch as d
 
 
 class State(Enum):
-    """The value is the column's name in the document."""
+    """A state of the worker. The value is its column's name in the document."""
 
     NO_SESSION = "no session"
     TAKING = "takes jobs"
@@ -32,7 +33,7 @@ class State(Enum):
 
     @property
     def stopping(self) -> bool:
-        """Whether it was told to stop: it takes no more jobs, ever."""
+        """True if the worker was told to stop: it takes no more jobs, ever."""
         return self not in _SERVING
 
 
@@ -41,7 +42,7 @@ _STOPPING = (State.STOPPING, State.KILLING, State.GIVING_UP)
 
 
 class Signal(Enum):
-    """What a worker hears besides messages. The value is the row's name in the document."""
+    """An event that a worker hears besides messages. The value is its row's name in the document."""
 
     SUBSCRIPTION = "a subscription"
     STOP = "it is told to stop"
@@ -51,7 +52,7 @@ Heard = Union[type[d.PipeMessage], Signal]
 
 
 class Action(Enum):
-    """The value is what stands in the document."""
+    """An action of the worker. The value is its text in the document."""
 
     BEGIN_SESSION = "begins it, heartbeats at once"
     TAKE_JOBS = "takes those after `taken`"
@@ -71,13 +72,13 @@ class Action(Enum):
 
 
 def _everywhere(heard: Heard, action: Action, *states: State) -> dict[tuple[State, Heard], tuple[Action, State]]:
-    """In each of these states the same, and the state stays."""
+    """Return entries for the same action in each of these states; the state stays."""
     return {(state, heard): (action, state) for state in states}
 
 
 _IN_SESSION = (State.TAKING, State.RETURNING, *_STOPPING)
 
-# What it does, and the state after that.
+# The action, and the state after it.
 TABLE: dict[tuple[State, Heard], tuple[Action, State]] = {
     (State.NO_SESSION, d.StartSession): (Action.BEGIN_SESSION, State.TAKING),
     **_everywhere(d.Jobs, Action.COUNT, State.RETURNING, *_STOPPING),

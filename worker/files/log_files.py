@@ -1,4 +1,4 @@
-"""What tasks print, complete, in files: one for each run, in a directory that the operator names (`zworker --logs`)."""
+"""Complete output of runs in files: one for each run, in a directory that the operator names (`zworker --logs`)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ log = logging.getLogger("zworker")
 
 
 class LogFiles:
-    """One file is open at a time, since one job runs at a time. Without a directory nothing is written."""
+    """The log files of runs. One is open at a time, since one job runs at a time. Without a directory nothing is
+    written."""
 
     def __init__(self, directory: Path | None) -> None:
-        """Make the directory. Raises OSError when that cannot be."""
+        """Make the directory. Raises OSError."""
         self._directory = directory
         self._run: RunName | None = None
         self._file: int | None = None
@@ -24,7 +25,7 @@ class LogFiles:
             directory.mkdir(parents=True, exist_ok=True)
 
     def write(self, run: RunName, data: bytes) -> str | None:
-        """Append to the file of `run`; return its path, None when nothing can be written there."""
+        """Append to the file of `run`. Return its path, None if nothing can be written there."""
         if self._directory is None:
             return None
         if run != self._run:
@@ -38,7 +39,7 @@ class LogFiles:
         return self._path
 
     def close(self) -> None:
-        """The run has ended."""
+        """Close the file of the run that has ended."""
         if self._file is not None:
             os.close(self._file)
         self._run = self._file = self._path = None
@@ -49,14 +50,14 @@ class LogFiles:
         path = directory.absolute() / run.journal / f"job-{run.id}-run-{run.attempt}.log"
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            # to append: the broker may have been given an older journal, in which this run is still to come
+            # append: after a restored backup the same run may come a second time
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
             self._path = os.fsencode(path).decode("utf-8", "backslashreplace")
         except OSError as error:
             self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
-        """No more of this run is written: its task goes on, and the broker has the end of its output."""
+        """Write no more of this run: its task goes on, and the broker has the end of its output."""
         run = self._run
         self.close()
         log.warning("the output of %s cannot be written to %s: %s", run, self._directory, error)

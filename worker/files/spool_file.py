@@ -1,4 +1,4 @@
-"""The file of a spool: it appears whole or not at all, and what was done to it is on the disk when a call returns."""
+"""The file of a spool. It appears whole or not at all, and each change is on disk when the call returns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SpoolFile:
         self._unfinished = path.with_name(path.name + ".new")
 
     def load(self) -> Spool | None:
-        """The spool, None when there is none. Raises spool.Damaged, and OSError when it cannot be read."""
+        """Return the spool, None if there is none. Raises spool.Damaged, and OSError if it cannot be read."""
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
@@ -32,7 +32,7 @@ class SpoolFile:
             return unpack(file.read())
 
     def save(self, spool: Spool) -> None:
-        """Write the file, whole or not at all; on return it is on the disk. Raises OSError."""
+        """Write the file, whole or not at all; on return it is on disk. Raises OSError."""
         self._unfinished.unlink(missing_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
@@ -43,17 +43,17 @@ class SpoolFile:
             self._unfinished.rename(self.path)
             self._flush_directory()
         except OSError:
-            with contextlib.suppress(OSError):  # a full disk gets its room back
+            with contextlib.suppress(OSError):  # make room on a full disk
                 self._unfinished.unlink(missing_ok=True)
             raise
 
     def remove(self) -> None:
-        """On return its absence is on the disk. Raises OSError."""
+        """Remove the file; on return that is on disk. Raises OSError."""
         self.path.unlink(missing_ok=True)
         self._flush_directory()
 
     def set_aside(self, mark: str) -> Path:
-        """Give the file another name, for people to look at; `mark` makes it a new one. Raises OSError."""
+        """Rename the file, for people to look at; `mark` makes its name unique. Raises OSError."""
         aside = self.path.with_name(f"{self.path.name}.aside-{mark}")
         self.path.rename(aside)
         self._flush_directory()

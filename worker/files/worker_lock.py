@@ -1,9 +1,9 @@
-"""One worker at a pipe address: the lock file, and what a dead worker has left behind.
+"""The lock against a second worker at a pipe address, and the processes that a dead worker has left behind.
 
-The task process inherits the lock, so while an orphan of a dead worker lives, no new worker starts beside it. The
-holder's line has the marks of its task processes, and the kernel hands a mark on to everything that its carrier starts:
-so what is left of the predecessor is found and ended before anything is bound. What cannot be ended (another user's,
-or deep in the kernel) is handed to the new worker, which runs no job before it is gone.
+The task process inherits the lock, so no new worker starts while an orphan of a dead worker lives. The holder's line
+has the marks of its task processes, and the kernel passes a mark on to everything that its carrier starts. So what is
+left of the predecessor is found and ended before anything is bound. What cannot be ended (another user's process, or
+one deep in the kernel) is reported to the new worker, which runs no job before it is gone.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _RETRY_S = 0.05
 
 
 class Taken(Exception):
-    """Another worker has the address; the text is a sentence that names it."""
+    """An address that another worker has; the text is a sentence that names it."""
 
 
 def lock_path(pipe: str) -> Path:
-    """The lock file of a pipe endpoint. Raises OSError when its host has no address."""
+    """Return the lock file of a pipe endpoint. Raises OSError if its host has no address."""
     address = endpoints.address(pipe)
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", address)[-80:].strip("-")
     # the digest keeps ipc:///a/b apart from ipc:///a-b
@@ -37,12 +37,12 @@ def lock_path(pipe: str) -> Path:
 
 
 def spool_path(pipe: str) -> Path:
-    """Where the worker of a pipe endpoint keeps what it could not tell its broker. Raises OSError, as `lock_path`."""
+    """Return the spool file of the worker at a pipe endpoint. Raises OSError, as `lock_path` does."""
     return lock_path(pipe).with_suffix(".spool")
 
 
 def holder_line(marks: Collection[int], pipe: str) -> str:
-    """What this worker writes into the lock about itself; `marks`: of all that it may have to answer for."""
+    """Return the line about this worker for the lock file. `marks`: those of everything it may have to end."""
     pid = os.getpid()
     return f"pid {pid} start {platform.start_time(pid)} marks {','.join(map(str, marks))} pipe {pipe}"
 
@@ -55,10 +55,10 @@ class Held(NamedTuple):
 
 
 def acquire(pipe: str, wait_s: float = ORPHAN_WAIT_S) -> Held:
-    """The lock for `pipe`, after ending whatever a dead predecessor left behind.
+    """Return the lock for `pipe`, after ending whatever a dead predecessor left behind.
 
-    A living worker is refused at once; an orphan is killed and its end waited for, `wait_s` at most.
-    Raises Taken with a sentence, OSError when the file cannot be made.
+    A living worker is left alone; an orphan is killed, and its end awaited for at most `wait_s`. Raises Taken with a
+    sentence, OSError if the file cannot be made.
     """
     path = lock_path(pipe)
     lock.make_private(path.parent)
@@ -77,7 +77,7 @@ def acquire(pipe: str, wait_s: float = ORPHAN_WAIT_S) -> Held:
 
 
 def _wait_for_orphan(locked: lock.Locked, deadline: float) -> None:
-    """One step of waiting for a lock that a dead worker's task still holds. Raises Taken."""
+    """Take one step of waiting for a lock that a dead worker's task still holds. Raises Taken."""
     holder = _Holder(locked.holder)
     if holder.alive:
         raise Taken(f"a worker (pid {holder.pid}) already serves {holder.pipe}; its lock is {locked.path}")
@@ -91,7 +91,7 @@ def _wait_for_orphan(locked: lock.Locked, deadline: float) -> None:
 
 
 class _Holder:
-    """A holder's line, read; whatever is missing from it is empty."""
+    """The parsed line of a holder; whatever is missing from it is empty."""
 
     def __init__(self, line: str) -> None:
         words = line.split(" ", 7)
@@ -103,5 +103,5 @@ class _Holder:
 
     @property
     def alive(self) -> bool:
-        # the start time, because the pid may belong to somebody else by now
+        # compare the start time, because the pid may be another process's by now
         return self.pid.isdigit() and bool(self._start) and platform.start_time(int(self.pid)) == self._start

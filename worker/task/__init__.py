@@ -1,1 +1,1 @@
-"""The task process, from outside (`process`) and from inside (`main`)."""
+"""The task process, from outside (`process`) and from inside (`inside.main`)."""

@@ -1,8 +1,8 @@
 """Jobs on their way into the task process: offered, sent, and recalled while it has not begun them.
 
-The packets in the task process's socket are jobs that it has not begun: we keep a duplicate of its end, and reading a
-packet there recalls the job. The task process may read between two of our reads; but it runs a job only when it has run
-the one sent before that, so the first packet we read recalls all that were sent behind it, whoever reads those.
+The packets in the task process's socket are jobs that it has not begun. We keep a duplicate of its end, and reading a
+packet there recalls the job. The task process may read between two of our reads; but it runs a job only if it has run
+the one sent before, so the first packet that we read recalls all those sent after it, whoever reads them.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from zjobs.messages.dispatch import DispatchedJob
 from zjobs.messages.units import DeliveryNumber, JobId
 from zjobs.worker.task import packets, platform
 
-# With 1 job ahead the task process idles while we turn around: 13,000 jobs/s instead of 110,000. Linux takes
-# 278 small packets unread in a socket of this kind, or 11 of the largest.
+# With 1 job ahead, the task process idles while we turn around: 13,000 jobs/s instead of 110,000. A socket of this kind
+# holds 278 small packets unread, or 11 of the largest.
 JOBS_AHEAD = 64
-# Of jobs with large results only this many: their results are read in one turn, all of them.
+# Of jobs with large results only this many, because all their results are read in one turn.
 FEW_AHEAD = 8
 NONE = DeliveryNumber(0)
 
 
 class Feed:
-    """The jobs that one task process has been offered and has not ended."""
+    """The jobs that one task process was offered and that have not ended."""
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[DeliveryNumber, DispatchedJob, int]] = deque()
@@ -33,12 +33,12 @@ class Feed:
 
     @property
     def begins(self) -> bool:
-        """Whether the next job sent will find the task process idle."""
+        """True if the next job sent will find the task process idle."""
         return bool(self._waiting) and not self._sent
 
     @property
     def far_ahead(self) -> bool:
-        """Whether the task process has work for a while: more than it is given when jobs are long."""
+        """True if the task process has work for a while: more than it is given if jobs are long."""
         return len(self._sent) >= JOBS_AHEAD // 2
 
     @property
@@ -48,7 +48,7 @@ class Feed:
 
     @property
     def first(self) -> tuple[DeliveryNumber, JobId]:
-        """Number and id of the job that runs, or runs next; 0: there is none."""
+        """The number and id of the job that runs, or runs next; 0 if there is none."""
         for delivery, (_, job_id) in self._sent.items():
             return delivery, job_id
         return NONE, JobId(0)
@@ -58,7 +58,7 @@ class Feed:
         self._waiting.append((delivery, job, result_bytes))
 
     def send(self, ours: socket.socket) -> None:
-        """Send jobs as far as the task process should have them ahead, through our end of its socket."""
+        """Send as many jobs ahead as the task process should have, through our end of its socket."""
         while self._waiting and len(self._sent) < self._ahead:
             delivery, job, result_bytes = self._waiting[0]
             after, _ = next(reversed(self._sent.values()), (0, NONE))
@@ -72,7 +72,7 @@ class Feed:
             self._sent[delivery] = self._packet, job.id
 
     def has_sent(self, number: int) -> bool:
-        """Whether the packet of this number was sent and not recalled."""
+        """True if the packet of this number was sent and not recalled."""
         return any(number == packet for packet, _ in self._sent.values())
 
     def ended(self, delivery: DeliveryNumber, large: bool) -> None:

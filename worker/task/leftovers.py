@@ -1,8 +1,9 @@
-"""What a job leaves running, seen from inside the task process: found and ended before the job's end is reported.
+"""The processes that a job leaves running: found and ended, from inside the task process, before the job's end is
+reported.
 
 The task process adopts every descendant whose parent ends, so nothing that a job starts can leave its tree, and one
-system call tells that a job has left nothing. What ran before the job began is kept, and so is whatever that starts
-itself; so are Python's own helpers, but not the processes that multiprocessing's fork server forks for a job.
+system call tells that a job has left nothing. Processes from before the job are kept, with whatever they start, and so
+are Python's own helpers; but not the processes that multiprocessing's fork server forks for a job.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from collections.abc import Sequence
 
 from zjobs.worker.task import platform
 
-PATIENCE_S = 2.0  # with what does not die of being killed
-END_S = 0.5  # for what a dead task process has left: the worker waits
-MOST_LOOKS = 2_000  # for what starts others all the time
+PATIENCE_S = 2.0  # with a process that does not die when killed
+END_S = 0.5  # for what a dead task process has left; the worker waits meanwhile
+MOST_LOOKS = 2_000  # for processes that start others all the time
 
 
 class Leftovers:
-    """The processes below this one. Make it before anything is started."""
+    """The processes below this one. Create it before anything is started."""
 
     def __init__(self) -> None:
         platform.adopt_orphans()
@@ -28,13 +29,13 @@ class Leftovers:
         self._kept: frozenset[tuple[int, str]] = frozenset()
         self._seen_pid = ""
         self._children: dict[int, list[platform.Process]] = {}
-        self._met: set[tuple[int, str]] = set()  # as new children, since the end of the job
+        self._met: set[tuple[int, str]] = set()  # those found as new children since the end of the job
 
     def keep(self) -> None:
-        """Whatever runs now was there before the next job."""
+        """Keep whatever runs now: it was there before the next job."""
         self._kept = frozenset()
         if platform.has_children():
-            for _ in range(platform.QUIET_LOOKS):  # what is just being started may be seen by the second look only
+            for _ in range(platform.QUIET_LOOKS):  # a process that is just starting may show only in the second look
                 before = self._seen_pid
                 self._look()
                 if before == self._seen_pid == platform.newest_pid():
@@ -42,7 +43,7 @@ class Leftovers:
             self._kept_is_what_runs()
 
     def end(self) -> tuple[int, bool]:
-        """Kill what the job has left running; return how many those were, and whether nothing is left."""
+        """Kill what the job has left running. Return how many processes those were, and whether nothing is left."""
         if not platform.has_children():
             self._kept = frozenset()
             return 0, True
@@ -64,7 +65,7 @@ class Leftovers:
         return alive, self._reap()
 
     def _new_children(self) -> list[platform.Process]:
-        """Our living children that were not found before, nor kept. Of what starts another one and ends, over and over,
+        """Return our living children that are neither kept nor found before. If each process starts another and ends,
         one is always our child; but it may have ended before a look at everything is over."""
         passed = self._kept | self._met
         helpers = _helpers()
@@ -82,7 +83,7 @@ class Leftovers:
         self._children = platform.children_of(platform.processes())
 
     def _below(self, root: int) -> list[platform.Process]:
-        """The descendants of `root` that are not kept."""
+        """Return the descendants of `root` that are not kept."""
         helpers = _helpers()
         found, todo = [], [root]
         while todo:
@@ -95,16 +96,16 @@ class Leftovers:
         return found
 
     def _kept_is_what_runs(self) -> None:
-        """Of what is alive now, all was there before the next job: also if its parent should end during that."""
+        """Keep everything that is alive now, even if its parent ends during the next job."""
         self._kept = frozenset()
         self._kept = frozenset(process.identity for process in self._below(self._own_pid) if process.alive)
 
     def _reap(self) -> bool:
-        """Take note of the ends of our children, which were the job's, so nobody else will; whether there were any."""
+        """Reap our children, which were the job's, so nobody else will. Return True if there were any."""
         multiprocessing = sys.modules.get("multiprocessing")
         if multiprocessing is not None:
             with contextlib.suppress(Exception):
-                multiprocessing.active_children()  # it does so itself, and would take them for alive otherwise
+                multiprocessing.active_children()  # it reaps its own, which it would otherwise take for alive
         helpers = _helpers()
         reaped = 0
         if not self._kept and not helpers:
@@ -118,7 +119,7 @@ class Leftovers:
 
 
 def _helpers() -> set[int]:
-    """The processes that multiprocessing runs for itself, and once for all jobs."""
+    """Return the pids of the processes that multiprocessing runs for itself, once for all jobs."""
     tracker = getattr(sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None)
     server = getattr(sys.modules.get("multiprocessing.forkserver"), "_forkserver", None)
     return {pid for pid in (getattr(tracker, "_pid", None), getattr(server, "_forkserver_pid", None)) if pid}
@@ -128,7 +129,7 @@ def _helpers() -> set[int]:
 
 
 class Remains:
-    """`marks`: of dead task processes, as far as something of them may still run (see `platform`)."""
+    """The remains of dead task processes. `marks`: theirs, while something of them may still run (see `platform`)."""
 
     def __init__(self, marks: Sequence[int]) -> None:
         self.marks = set(marks)
@@ -136,7 +137,7 @@ class Remains:
         self.try_again()
 
     def end(self, mark: int) -> int:
-        """End what that task process has started; return how many processes were killed."""
+        """End what that task process has started. Return how many processes were killed."""
         self.marks.add(mark)
         return self._end(END_S)
 
@@ -147,10 +148,11 @@ class Remains:
 
     @property
     def obstacle(self) -> str | None:
-        """A sentence on what is left and cannot be ended."""
+        """A sentence about what is left and cannot be ended, or None."""
         if not self._left:
             return None
-        return f"no job starts while what an earlier one has left cannot be killed: {platform.described(self._left)}"
+        left = platform.described(self._left)
+        return f"no job starts while processes left by an earlier one cannot be killed: {left}"
 
     def _end(self, patience_s: float) -> int:
         killed, self._left = platform.end_marked(self.marks, patience_s)

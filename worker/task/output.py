@@ -1,13 +1,13 @@
-"""What a task prints, its programs included, and which job each byte belongs to.
+"""The output of tasks and of their programs, and which job each byte belongs to.
 
-Standard output and standard error of the task process are one pipe, which the worker reads without ever waiting.
-At the end of a job the task process writes a mark into it, then sends the result: what stands before the mark
-belongs to that job. The token in the mark is drawn anew for each task process, so no output looks like one.
+Standard output and standard error of the task process are one pipe, which the worker reads without ever waiting. At the
+end of a job the task process writes a mark into it, then sends the result: everything before the mark belongs to that
+job. The token in the mark is drawn anew for each task process, so no output looks like one.
 
-A mark for each job would cost a stream of short ones a tenth of its speed, so a job that has printed nothing makes
-none. The task process knows that from the pipe being empty and the worker not having read from it since the last
-job's end (`Page.reads`). It must look in this order: what is gone from the pipe has been read by somebody whose
-count was odd before that, and is odd or greater still.
+A mark for each job would slow a stream of short jobs down by a tenth, so a job that has printed nothing makes none. The
+task process knows that from the pipe being empty and the worker not having read from it since the last job's end
+(`SharedMemory.reads`). It must look in this order: whoever emptied the pipe had an odd count before that, and has an
+odd or greater one still.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 
 from zjobs.messages.units import DeliveryNumber
 from zjobs.worker.task import platform
-from zjobs.worker.task.shared_memory import Page
+from zjobs.worker.task.shared_memory import SharedMemory
 
 CHUNK_BYTES = 64 << 10
 CHUNKS_A_TURN = 4
@@ -31,31 +31,32 @@ def _mark(token: bytes, delivery: DeliveryNumber) -> bytes:
 
 
 class Marker:
-    """The task process's side: marks where the output of a job ends."""
+    """The task process's side: marks the end of each job's output."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, shared: SharedMemory) -> None:
         self.token = secrets.token_bytes(TOKEN_BYTES)
-        self._page = page
-        self._reads = page.reads
+        self._shared = shared
+        self._reads = shared.reads
         self._fd = os.dup(1)  # a task may close or redirect its own
 
     def mark(self, delivery: DeliveryNumber) -> bool:
-        """Job number `n` has ended. Whether it made a mark, because the job may have printed something."""
+        """Mark the end of the job with this delivery number. Return False, and write nothing, if the job has certainly
+        printed nothing."""
         flush()
         unread = platform.unread(self._fd)
-        before, self._reads = self._reads, self._page.reads
+        before, self._reads = self._reads, self._shared.reads
         if not unread and self._reads == before and not before & 1:
             return False
         try:
             os.write(self._fd, _mark(self.token, delivery))
-        except BlockingIOError:  # a program has made the pipe, which it shares with us, non-blocking
+        except BlockingIOError:  # a program has made the pipe, which we share, non-blocking
             os.set_blocking(self._fd, True)
             os.write(self._fd, _mark(self.token, delivery))
         return True
 
 
 def flush() -> None:
-    """Write out what Python still holds back."""
+    """Write out what Python still buffers."""
     for stream in (sys.stdout, sys.stderr):
         try:  # noqa: SIM105 - contextlib.suppress would cost as much as all the rest here
             stream.flush()
@@ -64,10 +65,10 @@ def flush() -> None:
 
 
 class Capture:
-    """The worker's side: reads the pipe and hands out each job's bytes. `writer` is for the task process."""
+    """The worker's side: reads the pipe, and tells which bytes are each job's. `writer` is for the task process."""
 
-    def __init__(self, page: Page) -> None:
-        self._page = page
+    def __init__(self, shared: SharedMemory) -> None:
+        self._shared = shared
         self._reader, self.writer = os.pipe()
         os.set_blocking(self._reader, False)
         self._poll = select.poll()
@@ -82,7 +83,7 @@ class Capture:
         os.close(self._reader)
 
     def close_writer(self) -> None:
-        """Once the task process has it."""
+        """Close the writing end, once the task process has it."""
         if self.writer >= 0:
             os.close(self.writer)
             self.writer = -1
@@ -92,36 +93,36 @@ class Capture:
         return self._reader
 
     def read(self, chunks: int = CHUNKS_A_TURN) -> None:
-        """Read what is there, so much at most."""
+        """Read what is there, at most `chunks` chunks."""
         for _ in range(chunks):
             if not self._poll.poll(0):
                 return
             # both stores stand around the read, see above
-            self._page.reads += 1
+            self._shared.reads += 1
             try:
                 data = os.read(self._reader, CHUNK_BYTES)
             finally:
-                self._page.reads += 1
+                self._shared.reads += 1
             self._unclaimed += data
-            if not data:  # all have closed it: it would be 'readable' for ever
+            if not data:  # all writers have closed it: it would be 'readable' for ever
                 self.over = True
                 self._poll.unregister(self._reader)
 
     def until_mark(self, delivery: DeliveryNumber) -> bytes:
-        """What stands before the mark of job number `n`, which is in the pipe or has been read already."""
+        """Return the output before the mark of the job with this number, which is in the pipe or was read already."""
         mark = _mark(self.token, delivery)
         searched = 0
         while (place := self._unclaimed.find(mark, max(0, searched - len(mark)))) < 0:
             searched = len(self._unclaimed)
             self.read(1)
-            if len(self._unclaimed) == searched:  # a task has read its own output: then all there is
+            if len(self._unclaimed) == searched:  # a task has read its own output: return everything there is
                 return self.rest()
         found = bytes(self._unclaimed[:place])
         del self._unclaimed[: place + len(mark)]
         return found
 
     def rest(self) -> bytes:
-        """What was read and does not stand before a mark, be it a whole one or the beginning of one."""
+        """Return what was read and does not belong to a mark, whole or begun, or come after one."""
         if not self._unclaimed:
             return b""
         end = len(self._unclaimed)
@@ -133,5 +134,5 @@ class Capture:
         return found
 
     def _begun_mark(self) -> int:
-        """How many bytes at the end may be the beginning of a mark."""
+        """Return how many bytes at the end may be the beginning of a mark."""
         return next((k for k in range(TOKEN_BYTES - 1, 0, -1) if self._unclaimed.endswith(self.token[:k])), 0)

@@ -1,4 +1,4 @@
-"""What travels between the worker and its task process: one packet a message, a msgpack array.
+"""Packets between the worker and its task process: one for each message, a msgpack array.
 
 worker -> task process   [packet, after, n, type, data or nil, result_bytes, id, attempt] (packet: its own number, never
                          used again; after: that of the packet before it, 0 when all those have ended)
@@ -9,7 +9,7 @@ task process -> worker   first ["types", [[name, description, ...], ...], token,
                          left behind] (see `Ended`; marked: a mark stands behind its output) or
                          ["skipped", packet], which did not run, because the one before it had not
 
-What does not fit a packet travels as a descriptor of a nameless file: nothing to clean up, whoever crashes.
+A message that does not fit a packet travels as the descriptor of a nameless file: nothing to clean up after a crash.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from zjobs.messages.states import FailReason, Outcome
 from zjobs.messages.units import DeliveryNumber, JobId, Us
 from zjobs.worker.task import platform
 
-# Eight of these fit the default buffer of a Linux socket, so a packet is never too large to be sent at all.
+# Eight of these fit into the default buffer of a Linux socket, so no packet is too large to be sent.
 PACKET_BYTES = 16 * 1024
 
 EXIT_LEFTOVERS = 71  # the code of a task process that cannot end what its job has left running
-# The task process ends because of what its job, whose end it has told, has left behind.
+# The task process ends because of what its last job, whose end it has reported, left behind.
 EXIT_REPLACED = 72
 
 _IN_FILE = b"\xc0"  # a packed nil: "see the descriptor"
@@ -44,12 +44,12 @@ _NOTHING_ELSE = (None, "", "")  # no reason, message, detail
 _DESCRIPTOR_SPACE = socket.CMSG_SPACE(array.array("i", [0]).itemsize)
 
 
-# Made once: a packer takes longer to make than to use.
+# Created once: creating a packer takes longer than using it.
 _pack = msgpack.Packer().pack
 
 
 def described_exit(code: int) -> str:
-    """Say how a task process ended, from its exit code; negative: minus the number of a signal."""
+    """Say how a task process ended, from its exit code. A negative one is the number of a signal, negated."""
     if code == EXIT_LEFTOVERS:
         return "the task process ended, because something that its job had started cannot be killed"
     if code == EXIT_REPLACED:
@@ -63,11 +63,11 @@ def described_exit(code: int) -> str:
 
 
 class Garbled(Exception):
-    """A packet is not what this module sends: a task has written to descriptors that are not its own."""
+    """A packet that this module did not send: a task has written to descriptors that are not its own."""
 
 
 def send(sock: socket.socket, message: Sequence[Any], flags: int = 0) -> None:
-    """Send one message. Raises OSError; BlockingIOError with host.DONT_WAIT when there is no room."""
+    """Send one message. Raises OSError; BlockingIOError with platform.DONT_WAIT if there is no room."""
     body = _pack(message)
     if len(body) <= PACKET_BYTES:
         sock.send(body, flags)
@@ -79,7 +79,7 @@ def send(sock: socket.socket, message: Sequence[Any], flags: int = 0) -> None:
 
 
 def receive(sock: socket.socket, flags: int = 0) -> list[Any] | None:
-    """The next message, or None at the end. Raises Garbled, OSError; BlockingIOError when nothing waits."""
+    """Return the next message, None at the end. Raises Garbled, OSError; BlockingIOError if nothing waits."""
     body, ancillary, _, _ = sock.recvmsg(PACKET_BYTES, _DESCRIPTOR_SPACE, flags | platform.RECEIVE_FLAGS)
     if ancillary:
         body = _from_file(ancillary)
@@ -102,7 +102,7 @@ def _from_file(ancillary: list[tuple[int, int, bytes]]) -> bytes:
 
 
 # --- the end of a job ------------------------------------------------------------------------------------------
-# A task can reach into its process, so what that says may be anything. An end that the broker refused would come again
+# A task can reach into its process, so a packet may contain anything. An end that the broker refuses would be repeated
 # for ever, and stop the queue.
 
 
@@ -118,7 +118,8 @@ def read_end(
     killed: Any,
     left: str,
 ) -> Ended:
-    """The end of job `id` that the fields of a packet tell of. Raises TypeError, ValueError or KeyError for no end."""
+    """Return the end of job `id` from the fields of a packet. Raises TypeError, ValueError or KeyError if they are not
+    one."""
     killed = killed if type(killed) is int and 0 < killed <= MAX_ID else 0
     why = reason and FailReason(reason)
     end = (delivery, _OUTCOMES[outcome], elapsed_us, result, why, message, detail)
@@ -126,7 +127,7 @@ def read_end(
 
 
 def mended(ended: Ended) -> Ended:
-    """The end as it is, or, when it cannot be kept, one that says so."""
+    """Return the end as it is or, if it cannot be stored, one that says so."""
     elapsed_us = ended.elapsed_us
     if type(elapsed_us) is not int or not 0 <= elapsed_us <= LONGEST_US:
         elapsed_us = Us(min(max(0, elapsed_us), LONGEST_US) if type(elapsed_us) is int else 0)
@@ -137,11 +138,11 @@ def mended(ended: Ended) -> Ended:
         and ended[4:7] == _NOTHING_ELSE
         and not ended.left_behind
     ):
-        return ended  # most are like this: to look closer would cost as much as all the rest here
+        return ended  # most are like this, and a closer look would cost as much as all the rest here
     mistake = codec.refusal(ended)
     if mistake is None:
         return ended
-    message = f"the task process told of an end that cannot be kept: {mistake}"
+    message = f"the task process reported an end that cannot be stored: {mistake}"
     return Ended(
         DeliveryNumber(int(ended.delivery)),
         Outcome.FAILED,

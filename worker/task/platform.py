@@ -1,4 +1,4 @@
-"""What Linux does for us: marking, finding and ending processes, watching them, packets, nameless files."""
+"""Linux facilities: marking, finding and ending processes, watching them, packets, nameless files."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from collections import defaultdict
 from collections.abc import Callable, Collection
 from typing import BinaryIO, NamedTuple
 
-# Descriptors that arrive in a packet shall not leak into programs that a task starts. (As plain numbers: to join the
-# members of an enumeration takes as long as the call they are for.)
+# Descriptors that arrive in a packet must not leak into programs that a task starts. (Plain numbers, because combining
+# members of an enumeration takes as long as the call itself.)
 RECEIVE_FLAGS = int(socket.MSG_CMSG_CLOEXEC)
 DONT_WAIT = int(socket.MSG_DONTWAIT)
 
@@ -30,8 +30,8 @@ QUIET_LOOKS = 8
 _LOOKS_A_SECOND = 100
 _NOTHING = bytes(4)
 
-# The kernel keeps this limit, hands it on to every child and through every exec, and since Linux 2.4.25 makes nothing
-# of it (getrlimit(2)). Nobody without a privilege can raise it. So it is a mark that no program loses by clearing its
+# The kernel keeps this limit, passes it on to every child and through every exec, and since Linux 2.4.25 ignores it
+# (getrlimit(2)). Nobody without privileges can raise it. So it is a mark that no program loses by clearing its
 # environment, changing its title, leaving its session or losing its parent.
 _RLIMIT_LOCKS = 10
 _LIMITS_LINE = b"Max file locks"
@@ -39,7 +39,7 @@ _HIGHEST_MARK = 1 << 62
 
 
 class Process(NamedTuple):
-    """A process at one moment. `start` tells it from a later one with its number."""
+    """A process at one moment. `start` distinguishes it from a later one with its number."""
 
     pid: int
     parent: int
@@ -53,7 +53,7 @@ class Process(NamedTuple):
         return self.pid, self.start
 
 
-# What is there to be killed, and whether something has ended since the last look.
+# The processes to kill, and whether something has ended since the last look.
 Look = Callable[[], tuple[list[Process], bool]]
 
 
@@ -68,7 +68,7 @@ def die_with_parent(parent_pid: int) -> None:
 
 
 def adopt_orphans() -> None:
-    """From now on every descendant whose parent ends becomes our child, so none of them can leave us."""
+    """Make every descendant whose parent ends our child from now on, so none of them can leave us."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
@@ -78,7 +78,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def has_children() -> bool:
-    """Whether we have any child, alive or not reaped. One system call."""
+    """Return True if we have any child, alive or not reaped. One system call."""
     try:
         os.waitid(os.P_ALL, 0, _ANY_CHILD)
     except ChildProcessError:
@@ -87,7 +87,7 @@ def has_children() -> bool:
 
 
 def reap(pid: int = -1) -> bool:
-    """Take note of the end of our child `pid`, or of any; whether there was one that had ended."""
+    """Reap our child `pid`, or any. Return True if one had ended."""
     try:
         return os.waitpid(pid, os.WNOHANG | _WALL)[0] != 0
     except ChildProcessError:
@@ -95,9 +95,9 @@ def reap(pid: int = -1) -> bool:
 
 
 def has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether our child has ended, without reaping it.
+    """Return True if our child has ended, without reaping it.
 
-    Unreaped, its pid and so its group number stay its own: the group can be killed without hitting others.
+    Until it is reaped, its pid and so its group number stay its own: the group can be killed without hitting others.
     """
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
@@ -106,25 +106,25 @@ def has_ended(process: subprocess.Popen[bytes]) -> bool:
 
 
 def newest_pid() -> str:
-    """The number that was given last: as long as it stays the same, no process was started (proc(5), loadavg)."""
+    """Return the last pid given. While it stays the same, no process was started (proc(5), loadavg)."""
     with open("/proc/loadavg") as file:
         return file.read().split()[-1]
 
 
 def processes() -> dict[int, Process]:
-    """All that there are, by pid."""
+    """Return all processes, by pid."""
     found = (_process(pid) for pid in _pids())
     return {process.pid: process for process in found if process is not None}
 
 
 def _pids() -> list[int]:
-    # the newest first: they may be gone in an instant, having started another one
+    # newest first: these may be gone in an instant, having started another one
     return sorted(map(int, filter(str.isdigit, os.listdir("/proc"))), reverse=True)
 
 
 def own_children() -> list[Process]:
-    """Our children, in a fraction of the time that a look at everything takes. Empty where the kernel does not list
-    them (CONFIG_PROC_CHILDREN), and incomplete while some of them end."""
+    """Return our children, in a fraction of the time that a look at everything takes. Empty where the kernel does not
+    list them (CONFIG_PROC_CHILDREN), and incomplete while some of them end."""
     pids: list[int] = []
     for thread in os.listdir("/proc/self/task"):
         with contextlib.suppress(OSError), open(f"/proc/self/task/{thread}/children", "rb") as file:
@@ -145,13 +145,13 @@ def _process(pid: int) -> Process | None:
 
 
 def start_time(pid: int) -> str | None:
-    """When the process started, in a form only good for comparing; None when there is none (zombies included)."""
+    """Return when the process started, in a form only good for comparing; None if there is none, or only a zombie."""
     process = _process(pid)
     return process.start if process is not None and process.alive else None
 
 
 def children_of(table: dict[int, Process]) -> dict[int, list[Process]]:
-    """The processes of a table by their parent."""
+    """Return the processes of a table, by their parent."""
     children = defaultdict(list)
     for process in table.values():
         children[process.parent].append(process)
@@ -162,7 +162,7 @@ def children_of(table: dict[int, Process]) -> dict[int, list[Process]]:
 
 
 def new_mark() -> int:
-    """A mark that nothing else carries. Below the one that we carry ourselves, if a job of another worker runs us."""
+    """Return a mark that nothing else carries. It is below our own, if we run inside a job of another worker."""
     hard = resource.getrlimit(_RLIMIT_LOCKS)[1]
     top = _HIGHEST_MARK if hard == resource.RLIM_INFINITY else min(hard, _HIGHEST_MARK)
     return top - 1 - secrets.randbelow(max(1, top // 2))
@@ -174,7 +174,8 @@ def carry(mark: int) -> None:
 
 
 def marked(marks: Collection[int]) -> list[Process]:
-    """The living processes that carry one of `marks`, and what these have started: that may carry a mark of its own."""
+    """Return the living processes that carry one of `marks`, and those they started, which may carry a mark of their
+    own."""
     table = processes()
     children = children_of(table)
     found = {pid: process for pid, process in table.items() if _mark_of(pid) in marks}
@@ -190,7 +191,7 @@ def marked(marks: Collection[int]) -> list[Process]:
 def _mark_of(pid: int) -> int | None:
     try:
         return resource.prlimit(pid, _RLIMIT_LOCKS)[1]
-    except PermissionError:  # another user's; but everybody may read the file
+    except PermissionError:  # another user's process; but everybody may read the file
         return _mark_in_file(pid)
     except (OSError, ValueError):
         return None
@@ -210,7 +211,7 @@ def _mark_in_file(pid: int) -> int | None:
 
 
 def kill_group(pid: int) -> None:
-    """Kill the process group that `pid` leads: all at once, so that none of them can start another one before."""
+    """Kill the process group that `pid` leads: all at once, so that none of them can start another one first."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
 
@@ -220,7 +221,7 @@ def kill(process: Process) -> None:
     with contextlib.suppress(OSError):
         descriptor = os.pidfd_open(process.pid)
         try:
-            if start_time(process.pid) == process.start:  # the number may be somebody else's by now
+            if start_time(process.pid) == process.start:  # the pid may be another process's by now
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
         finally:
             os.close(descriptor)
@@ -229,15 +230,16 @@ def kill(process: Process) -> None:
 def end_all(
     look: Look, patience_s: float, most_looks: int, none_is_left: Callable[[], bool] = bool
 ) -> tuple[int, list[Process]]:
-    """Kill what `look` finds, again and again until nothing is left: what is being killed may be starting others.
+    """Kill what `look` finds, again and again until nothing is left: a process may start others while it is being
+    killed.
 
-    Return how many were killed, and what is left. That is what lives on for `patience_s` after it was killed; and
-    where always others appear, what was found last after `most_looks`. (A bound in looks, not in time: on a busy
-    machine each look takes longer, and none gets nearer to a process that lives for less than a millisecond.)
+    Return how many were killed, and what is left: processes that live on for `patience_s` after they were killed or, if
+    others always appear, those found last after `most_looks`. (The bound is in looks, not in time: on a busy machine
+    each look takes longer, and none gets nearer to a process that lives for less than a millisecond.)
 
-    none_is_left: tells for certain. Without that certainty one look that finds nothing proves nothing: a process may
-    have started another one and ended while we looked. Two such looks do, between which none was started anywhere, or
-    some more in a row; they are waited for, however long it has taken.
+    none_is_left: tells for certain. Without that certainty, one look that finds nothing proves nothing: a process may
+    have started another one and ended while we looked. Two such looks prove it if no process was started anywhere
+    between them, and so do QUIET_LOOKS in a row; they are made however long it has taken so far.
     """
     killed_at: dict[tuple[int, str], float] = {}
     left: list[Process] = []
@@ -270,12 +272,12 @@ def end_all(
 
 
 def end_marked(marks: Collection[int], patience_s: float) -> tuple[int, list[Process]]:
-    """`end_all` of those that carry one of `marks`."""
+    """End the processes that carry one of `marks`; see `end_all`."""
     return end_all(lambda: (marked(marks), False), patience_s, 1 + int(patience_s * _LOOKS_A_SECOND))
 
 
 def described(found: Collection[Process]) -> str:
-    """A few processes for people: name, pid, and whose they are."""
+    """Describe a few processes to people: name, pid, and owner."""
     some = sorted(found)[:5]
     names = [f"{process.name} (pid {process.pid}{_owner(process.pid)})" for process in some]
     return ", ".join(names) + (f" and {len(found) - len(some)} more" if len(found) > len(some) else "")
@@ -293,15 +295,15 @@ def _owner(pid: int) -> str:
 
 
 def packet_pair() -> tuple[socket.socket, socket.socket]:
-    """Two connected sockets that keep packets apart."""
+    """Return two connected sockets that keep packets apart."""
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
 def nameless_file() -> BinaryIO:
-    """An empty file without a name, gone with its last descriptor, so a crash leaves nothing behind."""
+    """Return an empty file without a name. It is gone with its last descriptor, so a crash leaves nothing behind."""
     return os.fdopen(os.memfd_create("zjobs"), "w+b")
 
 
 def unread(pipe: int) -> bool:
-    """Whether something was written into our pipe that nobody has read."""
+    """Return True if something was written into our pipe that nobody has read."""
     return fcntl.ioctl(pipe, termios.FIONREAD, _NOTHING) != _NOTHING

@@ -1,7 +1,7 @@
-"""The worker's side of the task process: starts it, feeds it, hears how its jobs end, recalls what it has not begun.
+"""The worker's side of the task process: starts it, feeds it, reads how its jobs end, recalls those it has not begun.
 
-Nothing here waits. When a task process is to be killed, that is done at once and the rest follows when it is dead: then
-nothing changes any more, and first its results, then its unread jobs are read; what is missing from both had begun.
+Nothing here waits. A task process is killed at once, and the rest follows when it is dead. Nothing changes any more
+then: first its results are read, then its unread jobs; what is in neither had begun.
 """
 
 from __future__ import annotations
@@ -26,22 +26,23 @@ from zjobs.worker.task import packets, platform
 from zjobs.worker.task.feed import JOBS_AHEAD, NONE, Feed
 from zjobs.worker.task.leftovers import Remains
 from zjobs.worker.task.output import Capture
-from zjobs.worker.task.shared_memory import PAGE_BYTES, Page
+from zjobs.worker.task.shared_memory import SHARED_BYTES, SharedMemory
 
-RESULTS_A_TURN = JOBS_AHEAD  # so that after a recall, all ends that can be there are heard
-LAST_PACKETS = 1_000  # more than there can be: what a dead task process leaves is read to its end
+RESULTS_A_TURN = JOBS_AHEAD  # so that all ends there can be are read after a recall
+LAST_PACKETS = 1_000  # more than there can be: the packets of a dead task process are read to the last
 RESTART_FIRST_MS = 100
-OVERDUE_MS = 2_000  # a task process that was killed has ended by then, unless it is stuck in the kernel
+OVERDUE_MS = 2_000  # by then a killed task process has ended, unless it is stuck in the kernel
 RESTART_LAST_MS = 10_000
 
 NoteMarks = Callable[[Sequence[int]], None]
 
 
 class TaskProcesses:
-    """One task process at a time; `types` is what the present one announced, None before; `schemas`: what those take.
+    """One task process at a time. `types`: those that the present one announced, None before. `schemas`: those of their
+    parameters.
 
-    note_marks: writes down where the next worker finds it what this task process and its programs carry; called
-    before there is anything that carries it. marks: of what an earlier worker has left and could not end.
+    note_marks: records, for the next worker, the marks that this task process and its programs carry; it is called
+    before anything carries them. marks: those of what an earlier worker has left and could not end.
     """
 
     def __init__(
@@ -78,28 +79,28 @@ class TaskProcesses:
 
     @property
     def alive(self) -> bool:
-        """Whether there is a task process, be it starting or dying."""
+        """True if there is a task process, even one that is starting or dying."""
         return self._process is not None
 
     @property
     def pid(self) -> int | None:
-        """The pid of the present task process, if there is one."""
+        """The pid of the present task process, None if there is none."""
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Start a task process; `types` is there when `events` has heard it announce them. Raises OSError."""
+        """Start a task process. `types` is set once `events` has read its announcement. Raises OSError."""
         assert self._process is None
         self._reset()
         self._mark = platform.new_mark()
         self._note_marks([*self._remains.marks, self._mark])
         with contextlib.ExitStack() as undo:
-            self._socket, self._child_end = map(undo.enter_context, platform.packet_pair())
+            self._socket, self._their_socket = map(undo.enter_context, platform.packet_pair())
             with platform.nameless_file() as file:
-                file.truncate(PAGE_BYTES)
-                self._page = Page(file.fileno())
-                self._page.service = self._service
-                undo.callback(self._page.close)
-                self._capture = undo.enter_context(contextlib.closing(Capture(self._page)))
+                file.truncate(SHARED_BYTES)
+                self._shared = SharedMemory(file.fileno())
+                self._shared.service = self._service
+                undo.callback(self._shared.close)
+                self._capture = undo.enter_context(contextlib.closing(Capture(self._shared)))
                 process = self._popen(file.fileno())
             try:
                 self.death_fd = os.pidfd_open(process.pid)
@@ -111,9 +112,9 @@ class TaskProcesses:
             self._resources = undo.pop_all()
         self._capture.close_writer()
 
-    def _popen(self, page_fd: int) -> subprocess.Popen[bytes]:
-        numbers = (self._child_end.fileno(), self._lock_fd, page_fd, os.getpid(), self._mark)
-        # -P: without it the user's current directory would come before the standard library
+    def _popen(self, shared_fd: int) -> subprocess.Popen[bytes]:
+        numbers = (self._their_socket.fileno(), self._lock_fd, shared_fd, os.getpid(), self._mark)
+        # -P: otherwise the user's current directory would come before the standard library
         safe_path = ("-P",) if sys.version_info >= (3, 11) else ()
         program = (sys.executable, *safe_path, "-m", "zjobs.worker.task.inside.main")
         return subprocess.Popen(
@@ -126,7 +127,7 @@ class TaskProcesses:
         )
 
     def descriptors(self) -> list[int]:
-        """What to poll for reading: `events` and `died` look at what there is, `died` when `death_fd` can be read."""
+        """Return what to poll for reading: all for `events`, and `death_fd` for `died`."""
         if self._process is None:
             return []
         output = [] if self._capture.over else [self._capture.fileno()]
@@ -134,45 +135,46 @@ class TaskProcesses:
 
     @property
     def far_ahead(self) -> bool:
-        """Whether the task process has work for a while: more than it is given when jobs are long."""
+        """True if the task process has work for a while: more than it is given if jobs are long."""
         return self._feed.far_ahead
 
     def serve(self, journal: str, broker: str) -> None:
-        """The jobs offered from now on are of this journal; a task must not wait for others of them.
+        """Name the journal of the jobs offered from now on: a task must not wait for other jobs of it.
 
-        broker: where a task reaches the broker; empty if that is not known.
+        broker: where a task reaches the broker; empty if unknown.
         """
         service = (journal.encode(), broker.encode())
         if service != self._service:
-            self._page.service = self._service = service
+            self._shared.service = self._service = service
 
     def offer(self, delivery: DeliveryNumber, job: DispatchedJob, result_bytes: int) -> None:
-        """Job number `n` shall run after those offered before."""
+        """Add a job, to run under this delivery number after those offered before."""
         self._feed.offer(delivery, job, result_bytes)
 
     def feed(self) -> None:
-        """Send offered jobs as far as the task process should have them ahead."""
-        # A process that is being killed may still read: what it takes with it would have begun.
+        """Send as many of the offered jobs ahead as the task process should have."""
+        # A process that is being killed may still read, and a job that it reads counts as begun.
         if self.types is None or self._killed:
             return
-        if self._feed.begins:  # what was printed so far, the next job has not printed
+        if self._feed.begins:  # output so far is not the next job's
             self._capture.read()
             self._idle_output += self._capture.rest()
         self._feed.send(self._socket)
 
     def events(self, most: int = RESULTS_A_TURN) -> list[TaskEvent]:
-        """What happened since, in order: output, and the jobs that have ended, at most `most` of them."""
+        """Return what happened since the last call, in order: output, and the jobs that ended, at most `most` of
+        them."""
         if self._process is None:
             return []
         self._capture.read()
         idle, self._idle_output = self._idle_output, b""
         heard, all_heard = self._hear(most)
-        # If no job has ended whose end was not heard, what was read before is the present one's.
+        # Every finished job is accounted for, so this output belongs to the present one.
         rest = self._capture.rest() if all_heard else b""
         return [] if self._forgotten else [*_printed(NONE, idle), *heard, *_printed(self._feed.first[0], rest)]
 
     def _hear(self, most: int) -> tuple[list[TaskEvent], bool]:
-        """What packets say, at most `most`; whether those were all."""
+        """Return what packets say, at most `most` of them, and whether those were all."""
         events: list[TaskEvent] = []
         for _ in range(most):
             if self._broken:
@@ -188,13 +190,13 @@ class TaskProcesses:
             except BlockingIOError:
                 return events, True
             except (OSError, packets.Garbled, TypeError, ValueError, KeyError):
-                continue  # a task has written to our socket; its own end is still to come
+                continue  # a task has written to our socket; its real end is still to come
         return events, False
 
     def _ended(
         self, marked: bool, delivery: DeliveryNumber, outcome: str, elapsed_us: Us, *more: Any
     ) -> list[TaskEvent]:
-        """A result, and before it what that job has printed. Raises TypeError or ValueError when it is none."""
+        """Return a result, and before it the output of its job. Raises TypeError or ValueError if it is not one."""
         first, job_id = self._feed.first
         ended = packets.read_end(job_id, delivery, outcome, elapsed_us, *more)
         if delivery != first:
@@ -206,12 +208,13 @@ class TaskProcesses:
         return [*printed, ended]
 
     def _skipped(self, _: str, number: int) -> None:
-        """A packet that was recalled with the one before it: fine. If that was not, somebody else has read it."""
+        """Accept that a packet was recalled with the one before it. If that was not recalled, somebody else has read
+        it."""
         if self._feed.has_sent(number):
             self._break("missed a job that was sent to it")
 
     def _break(self, how: str) -> NoReturn:
-        """A task has read or forged what is not its own, so nobody knows any more which job runs."""
+        """Kill the task process: a task has read or forged what is not its own, so the running job is unknown."""
         self._broken = how
         self.kill()
         raise ValueError(how)
@@ -231,40 +234,40 @@ class TaskProcesses:
             self.refusal = str(what)
 
     def seen(self, delivery: DeliveryNumber) -> Seen:
-        """A look at the task process while it runs job number `n`."""
+        """Return a look at the task process while it runs the job with this number."""
         if self._process is None:
             return Seen(None, None, Ms(0))
-        told = self._page.told()
+        told = self._shared.told()
         if told is None or told.delivery != delivery:
-            return Seen(None, None, self._page.sign_ms)
-        return Seen(told.fraction, told.note, self._page.sign_ms)
+            return Seen(None, None, self._shared.sign_ms)
+        return Seen(told.fraction, told.note, self._shared.sign_ms)
 
     def recall(self) -> list[DeliveryNumber]:
-        """The numbers of all jobs offered that have not begun, and now never will unless offered again."""
-        numbers = self._feed.recall(None if self._process is None else self._child_end)
+        """Return the numbers of all jobs offered that have not begun, and now never will unless offered again."""
+        numbers = self._feed.recall(None if self._process is None else self._their_socket)
         return [] if self._forgotten else numbers
 
     def end_task(self, delivery: DeliveryNumber) -> None:
-        """Have `Cancelled` raised in the task of job number `n`, if that is what runs."""
+        """Raise `Cancelled` in the task of the job with this number, if that job is the one that runs."""
         if self._process is not None:
-            self._page.to_end = delivery  # the signal alone might come when another job has begun
+            self._shared.to_end = delivery  # the signal alone might arrive when another job has begun
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the task process at once; `died` tells when it has, and ends what it had started."""
+        """Kill the task process. `died` returns its end once it is dead, and ends what it had started."""
         if self._process is not None:
             self._killed = True
             with contextlib.suppress(PermissionError):  # it has become another user's; `obstacle` names it
                 self._process.kill()
 
     def forget(self) -> None:
-        """Kill the task process, and no word of what it was doing will be heard."""
+        """Kill the task process, and report nothing more of its jobs."""
         self._forgotten = True
         self.kill()
 
     def died(self, now_ms: Ms) -> Death | None:
-        """The end of the task process, told once; None while it lives. Cleans up behind it."""
+        """Return the death of the task process, once; None while it lives. Cleans up after it."""
         if self._process is None or not platform.has_ended(self._process):
             return None
         killed = self._end_what_it_started()
@@ -285,10 +288,11 @@ class TaskProcesses:
         return death
 
     def _end_what_it_started(self) -> int:
-        """Of the dead task process, which is not reaped yet; returns how many processes were killed."""
+        """End what the dead task process, which is not reaped yet, had started. Return how many processes were
+        killed."""
         assert self._process is not None
         killed = self._remains.end(self._mark)
-        platform.kill_group(self._process.pid)  # whatever starts another and ends so fast that no look finds it
+        platform.kill_group(self._process.pid)  # those, too, that start another one and end too fast to be found
         return killed
 
     def _how(self, code: int) -> str:
@@ -302,7 +306,7 @@ class TaskProcesses:
 
     @property
     def clear(self) -> bool:
-        """Whether nothing runs any more of earlier task processes, nor a task process that was killed."""
+        """True if nothing of earlier task processes is still running, nor a task process that was killed."""
         return not self._remains.marks and not self._dying
 
     @property
@@ -320,21 +324,21 @@ class TaskProcesses:
 
     @property
     def obstacle(self) -> str | None:
-        """A sentence that names what cannot be ended, None when there is nothing."""
+        """A sentence that names what cannot be ended, or None."""
         if self._process is not None and self._overdue:
             stuck = [found for pid, found in platform.processes().items() if pid == self._process.pid]
             named = platform.described(stuck)
-            return f"no job starts while the task process does not end, though it was killed: {named}"
+            return f"no job starts while the task process, which was killed, does not end: {named}"
         return self._remains.obstacle
 
     def postpone(self, now_ms: Ms) -> None:
-        """The next start waits, longer each time: this one failed, or ended without a task being to blame."""
+        """Delay the next start, longer each time, because this one failed, or ended without a task being to blame."""
         delay_ms = min(RESTART_FIRST_MS << min(self._quick_deaths, 10), RESTART_LAST_MS)
         self._quick_deaths += 1
         self.restart_at_ms = Ms(now_ms + delay_ms)
 
     def close(self) -> None:
-        """End the task process and wait for that. Only for the end of the worker."""
+        """Kill the task process, and wait for its end. Only for the end of the worker."""
         if self._process is not None:
             self.kill()
             os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)

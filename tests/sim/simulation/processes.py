@@ -29,7 +29,7 @@ from zjobs.worker.core.core import WorkerCore
 from zjobs.worker.core.interfaces import RunName, Spool
 from zjobs.worker.core.spool import pack, unpack
 from zjobs.worker.core.states import State
-from zjobs.worker.turn import Chatter, Inputs, Turn
+from zjobs.worker.turn import Inputs, StrayOutput, Turn
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -220,7 +220,7 @@ class Worker:
             self._task_process,
             Spools(world),
             NoRunLogs(),
-            Chatter(LOG),
+            StrayOutput(LOG),
             LOG,
             lambda: world.new_name("worker"),
             lambda broker: "",

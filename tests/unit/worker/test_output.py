@@ -13,7 +13,7 @@ import pytest
 
 from zjobs.messages.states import Outcome
 from zjobs.worker.task.output import Capture
-from zjobs.worker.task.shared_memory import Page
+from zjobs.worker.task.shared_memory import SharedMemory
 
 Start = Callable[..., Any]
 
@@ -163,8 +163,8 @@ def test_output_in_between(bench: Start) -> None:
 
 def test_marks_that_are_read_in_pieces() -> None:
     """A mark is never taken for output, wherever a read ends in it, and whatever looks like its beginning is."""
-    page = Page(_page())
-    capture = Capture(page)
+    shared = SharedMemory(_shared())
+    capture = Capture(shared)
     capture.token = b"0123456789abcdef"
     stream = b"one 0123" + capture.token + (1).to_bytes(8, "little") + b"two 01"
     for cut in range(len(stream) + 1):
@@ -180,23 +180,23 @@ def test_marks_that_are_read_in_pieces() -> None:
         capture.read()
         assert capture.rest() == b"01."
     capture.close()
-    page.close()
+    shared.close()
 
 
 def test_end_of_output() -> None:
     """When all have closed the pipe it is not read any more: it would look readable for ever."""
-    page = Page(_page())
-    capture = Capture(page)
+    shared = SharedMemory(_shared())
+    capture = Capture(shared)
     os.write(capture.writer, b"last")
     capture.close_writer()
     capture.read()
     capture.read()
     assert capture.rest() == b"last" and capture.over
     capture.close()
-    page.close()
+    shared.close()
 
 
-def _page() -> int:
+def _shared() -> int:
     descriptor = os.memfd_create("test")
     os.ftruncate(descriptor, 8192)
     return descriptor

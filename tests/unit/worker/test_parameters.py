@@ -252,7 +252,7 @@ def test_what_no_schema_says() -> None:
 
     with pytest.raises(tasks.BadData, match=r"^it: spans\[1\] is refused: last must not be below first$"):
         got(it, {"spans": [{"first": 1, "last": 2}, {"first": 2, "last": 1}]})
-    with pytest.raises(tasks.BadData, match=r"^it: day is no valid .*date$"):
+    with pytest.raises(tasks.BadData, match=r"^it: day is not a valid .*date$"):
         got(it, {"spans": [], "day": "yesterday"})
     with pytest.raises(tasks.BadData, match=r"^it: raw must be bytes or null, not 'eA=='$"):  # no base64
         got(it, {"spans": [], "raw": "eA=="})

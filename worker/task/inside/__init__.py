@@ -1,1 +1,1 @@
-"""What runs inside the task process."""
+"""The code that runs inside the task process."""

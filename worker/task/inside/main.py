@@ -1,11 +1,11 @@
 """The program of the task process: reads a job, runs it, reports how it ended, and reads the next.
 
-A job has begun when its packet is read; the worker may remove those still in the socket. If it has removed the job
-before a packet, that packet counts as removed, too.
+A job has begun when its packet is read; the worker may remove those still in the socket. If it has removed the packet
+before, this packet counts as removed, too.
 
-`process` starts it as `python -m zjobs.worker.task.inside.main SOCKET LOCK PAGE PARENT MARK TIME_SCALE [MODULE]...`. It
-never imports zmq. Everything that a task starts carries the mark (see `platform`), and is killed before the job's end
-is reported (see `leftovers`).
+`process` starts it as `python -m zjobs.worker.task.inside.main SOCKET LOCK MEMORY PARENT MARK TIME_SCALE [MODULE]...`.
+It never imports zmq. Everything that a task starts carries the mark (see `platform`), and is killed before the job's
+end is reported (see `leftovers`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from zjobs.worker.task import output, packets, platform
 from zjobs.worker.task.inside import results
 from zjobs.worker.task.inside.state import NOTHING, Left, State
 from zjobs.worker.task.leftovers import Leftovers
-from zjobs.worker.task.shared_memory import Page
+from zjobs.worker.task.shared_memory import SharedMemory
 
 MAX_TEXT_CHARS = 10_000
 EXIT_BROKEN = 70
@@ -41,46 +41,46 @@ SIGN_S = 0.5
 
 def main() -> NoReturn:
     """Load the tasks, then run jobs until the worker closes the socket."""
-    sock_fd, lock_fd, page_fd, parent_pid, mark = map(int, sys.argv[1:6])
+    sock_fd, lock_fd, shared_fd, parent_pid, mark = map(int, sys.argv[1:6])
     platform.die_with_parent(parent_pid)
     platform.carry(mark)
     leftovers = Leftovers()
-    for descriptor in (sock_fd, lock_fd, page_fd):  # a program that a task starts shall not hold them
+    for descriptor in (sock_fd, lock_fd, shared_fd):  # a program that a task starts must not hold them
         os.set_inheritable(descriptor, False)
     # Not SIG_IGN: that would be inherited by programs that a task starts.
     signal.signal(signal.SIGINT, lambda *_: None)
     with contextlib.suppress(AttributeError, ValueError):
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     sock = socket.socket(fileno=sock_fd)
-    page = Page(page_fd)
-    os.close(page_fd)
-    threading.Thread(target=give_signs, args=(page,), daemon=True).start()
+    shared = SharedMemory(shared_fd)
+    os.close(shared_fd)
+    threading.Thread(target=give_signs, args=(shared,), daemon=True).start()
     try:
         callers = load(float(sys.argv[6]), sys.argv[7:])
     except tasks.TaskError as error:
         packets.send(sock, ("error", str(error)))
         sys.exit(EXIT_BROKEN)
     output.flush()
-    marker = output.Marker(page)
-    bench = Bench(callers, page, leftovers)
+    marker = output.Marker(shared)
+    bench = Bench(callers, shared, leftovers)
     leftovers.keep()
     types, schemas = [caller.type for caller in callers.values()], [caller.schema for caller in callers.values()]
     packets.send(sock, ("types", types, marker.token, schemas))
     serve(sock, bench, marker)
 
 
-def give_signs(page: Page) -> NoReturn:
-    """Say all the time that this process lives and its interpreter is not held up."""
-    # signals are for the main thread, which they shall interrupt
+def give_signs(shared: SharedMemory) -> NoReturn:
+    """Record liveness timestamps, again and again, for as long as the interpreter runs."""
+    # signals are for the main thread, which they must interrupt
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     sleep = time.sleep  # now: a task may replace it, as it may replace the clocks
     while True:
-        page.give_sign()
+        shared.give_sign()
         sleep(SIGN_S)
 
 
 def load(time_scale: float, modules: list[str]) -> dict[str, Caller]:
-    """The predefined tasks and those of `modules`, by name. Raises TaskError with a sentence."""
+    """Return the predefined tasks and those of `modules`, by name. Raises TaskError with a sentence."""
     predefined.register_all(time_scale)
     sys.path.insert(0, os.getcwd())
     for module in modules:
@@ -116,11 +116,11 @@ def serve(sock: socket.socket, bench: Bench, marker: output.Marker) -> NoReturn:
                 continue
             last = number
             ended = bench.run(*job)
-            if os.getpid() != own_pid:  # a task has forked and come back twice; only one of us goes on
+            if os.getpid() != own_pid:  # a task has forked and returned twice; only one process goes on
                 os._exit(0)
             killed, clear, left = bench.clear(job[1])
             packets.send(sock, (marker.mark(ended.delivery), *ended[:7], killed, left.sentence))
-            if not clear:  # the worker sees to that; no other job runs beside them
+            if not clear:  # the worker ends them; no other job may run beside them
                 os._exit(packets.EXIT_LEFTOVERS)
             if left.replace:
                 os._exit(packets.EXIT_REPLACED)
@@ -129,15 +129,15 @@ def serve(sock: socket.socket, bench: Bench, marker: output.Marker) -> NoReturn:
 
 
 class Bench:
-    """Runs jobs, and raises `Cancelled` in the task of one that is to end, and nowhere else."""
+    """The place where jobs run. Raises `Cancelled` in the task of a job that is to end, and nowhere else."""
 
-    def __init__(self, callers: dict[str, Caller], page: Page, leftovers: Leftovers) -> None:
+    def __init__(self, callers: dict[str, Caller], shared: SharedMemory, leftovers: Leftovers) -> None:
         self._callers = callers
         self._leftovers = leftovers
-        self._page = page
+        self._shared = shared
         self._inside = 0  # the number of the job whose task is being called
         self._told = 0  # the number of the last job that was told to end
-        self._clock_ns = time.perf_counter_ns  # see Page
+        self._clock_ns = time.perf_counter_ns  # see SharedMemory
         self._service = (b"", b"")
         signal.signal(signal.SIGTERM, lambda *_: self._end_if_meant())
         os.register_at_fork(before=_hold_term, after_in_child=_default_term, after_in_parent=_let_term)
@@ -148,13 +148,13 @@ class Bench:
     ) -> Ended:
         """Run one job, whatever it does, and say how it ended."""
         begun_ns = self._clock_ns()
-        if self._page.service != self._service:
+        if self._shared.service != self._service:
             self._enter_service()
         try:
             caller = self._callers.get(name)
             if caller is None:
                 raise tasks.BadData(f"this worker has no task {name!r}")
-            context = tasks.Context(id, attempt, partial(self._page.tell, delivery)) if caller.context else None
+            context = tasks.Context(id, attempt, partial(self._shared.tell, delivery)) if caller.context else None
             call = caller.bound(data, context)
             begun_ns = self._clock_ns()
             self._inside = delivery
@@ -171,14 +171,14 @@ class Bench:
 
     def _enter_service(self) -> None:
         _, before = self._service
-        self._service = self._page.service
+        self._service = self._shared.service
         inside.enter(*(word.decode() for word in (*self._service, before)))
-        self._state.keep()  # else it would be taken for a change by the job, and undone after it
+        self._state.keep()  # otherwise this would count as a change by the job, and be undone after it
 
     def clear(self, name: str) -> tuple[int, bool, Left]:
-        """End what a job of type `name` has left running, and put back what it has changed in this process.
+        """End what a job of type `name` has left running, and undo what it has changed in this process.
 
-        Return how many processes were killed, whether all are gone, and what it has left behind beside them.
+        Return how many processes were killed, whether all are gone, and what else it has left behind.
         """
         caller = self._callers.get(name)
         if caller is not None and caller.keeps_processes:
@@ -193,13 +193,13 @@ class Bench:
 
     def _end_if_meant(self) -> None:
         delivery = self._inside
-        if delivery and self._page.to_end == delivery:
+        if delivery and self._shared.to_end == delivery:
             self._inside, self._told = 0, delivery  # once: what the task does in its grace time is not interrupted
             raise tasks.Cancelled
 
 
-# What a task forks, such as a process of multiprocessing, is ended by SIGTERM as usual. Until it has the usual
-# disposition the signal is held back: in between, Python would take note of it and forget that at once.
+# A process that a task forks, such as one of multiprocessing, ends on SIGTERM as usual. The signal is held back until
+# the process has the usual disposition: in between, Python would note the signal and forget it at once.
 
 
 def _hold_term() -> None:
@@ -216,7 +216,7 @@ def _default_term() -> None:
 
 
 def _failed(delivery: DeliveryNumber, elapsed_us: Us, error: BaseException, told_to_end: bool) -> Ended:
-    """The end of a job without a result, because of `error`."""
+    """Return the end of a job without a result, because of `error`."""
     if isinstance(error, results.BadResult):
         sentence, shown = _bounded(_text(error)), f"It was:\n{error.shown}"
         return Ended(delivery, Outcome.FAILED, elapsed_us, None, FailReason.BAD_RESULT, sentence, shown)
@@ -232,13 +232,13 @@ def _failed(delivery: DeliveryNumber, elapsed_us: Us, error: BaseException, told
 
 
 def _headline(error: BaseException) -> str:
-    """Type and text of an exception."""
+    """Return type and text of an exception."""
     name, text = type(error).__name__, _text(error)
     return f"{name}: {text}" if text else name
 
 
 def _text(error: BaseException) -> str:
-    """What an exception says, even of one that cannot: it runs the exception's own code."""
+    """Return the text of an exception, even of one that fails to give it: this runs the exception's own code."""
     try:
         return "".join([str(error)])  # a plain text, whatever class of its own `str` was given
     except BaseException:
@@ -246,12 +246,12 @@ def _text(error: BaseException) -> str:
 
 
 def _import_headline(error: BaseException) -> str:
-    # str() of a SyntaxError has the short name of the file; `_place` tells it in full
+    # str() of a SyntaxError has the short name of the file; `_place` gives it in full
     return f"{type(error).__name__}: {error.msg}" if isinstance(error, SyntaxError) else _headline(error)
 
 
 def _traceback(error: BaseException) -> str:
-    """The traceback from the task's function on; of a long one the end, which tells more."""
+    """Return the traceback from the task's function on; of a long one the end, which tells more."""
     frames = error.__traceback__
     for _ in range(2):  # ours: run() and Caller.run()
         frames = frames.tb_next if frames is not None and frames.tb_next is not None else frames
@@ -263,12 +263,12 @@ def _traceback(error: BaseException) -> str:
 
 
 def _bounded(text: str) -> str:
-    """At most MAX_TEXT_CHARS, and packable: a lone surrogate has no UTF-8."""
+    """Return at most MAX_TEXT_CHARS of a text, and packable: a lone surrogate has no UTF-8."""
     return text[:MAX_TEXT_CHARS].encode("utf-8", "replace").decode()
 
 
 def _place(error: BaseException) -> str:
-    """Where a module's import failed: ' (file, line n)', as far as it is the user's own code."""
+    """Return where a module's import failed, as ' (file, line n)', if that is in the user's own code."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" ({error.filename}, line {error.lineno})"
     ours = (__file__, tasks.__file__)

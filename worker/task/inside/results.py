@@ -1,8 +1,8 @@
-"""What a task returns, as the packed value that a job's result is; docs/tasks.md has the table of the rules.
+"""Results: the values that tasks return, packed. docs/tasks.md has the table of the rules.
 
-Types that msgpack does not know are converted as it comes to them. Arrays and numbers of numpy, torch and pandas are
-known by their attributes: zjobs imports none of them. What cannot be converted fails the job, and `shown` keeps what
-there was of it, so that a long measurement is not lost because of one odd value.
+Types that msgpack does not know are converted as it meets them. Arrays and numbers of numpy, torch and pandas are
+recognised by their attributes: zjobs imports none of them. A value that cannot be converted fails the job, and `shown`
+keeps a description of the result, so that a long measurement is not lost because of one odd value.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from zjobs.messages import values
 
 SHOWN_CHARS = 100_000
 SHOWN_DEEP = 20
-MOST_DECIMAL_BITS = 10_000  # of more, Python takes long to make decimals, or refuses to
+MOST_DECIMAL_BITS = 10_000  # beyond this, Python takes long to print decimals, or refuses to
 PLAIN = (type(None), bool, int, float, str, bytes, bytearray, memoryview, list, dict)
-# What is read back as it was packed, and has nothing in it that may not be.
+# Types that are read back as they were packed, and contain nothing that may not be packed.
 READABLE = (type(None), bool, int, float, str, bytes)
 _SEQUENCES: tuple[Any, ...] = (tuple, list, collections.deque, range, type({}.keys()), type({}.values()))
 _COUNTED: tuple[Any, ...] = (*_SEQUENCES, set, frozenset, array.array)
 
 
 class BadResult(Exception):
-    """What the task returned cannot be a result; the text is a sentence. `shown`: what it was, as bounded text."""
+    """A return value that cannot be a result; the text is a sentence. `shown`: what it was, as bounded text."""
 
     def __init__(self, sentence: str, shown: str) -> None:
         super().__init__(sentence)
@@ -40,17 +40,17 @@ class BadResult(Exception):
 
 
 class _Unfit(Exception):
-    """A value cannot be converted; the text says why."""
+    """A value that cannot be converted; the text says why."""
 
 
 def packed(value: Any, most_bytes: int) -> bytes:
-    """`value` as a result of at most `most` bytes. Raises BadResult."""
+    """Return `value` as a result of at most `most_bytes`. Raises BadResult."""
     try:
         if type(value) in READABLE:
             body = values.pack_value(value)
         else:
             body = values.pack_value(value, _Converter(most_bytes))
-            values.unpack_value(body)  # some of what can be packed cannot be read again: a list as a map's key
+            values.unpack_value(body)  # some values can be packed but not read again, such as a list as a map's key
     except Exception as error:  # conversions run code of the values' own
         why = _why(error)
         raise BadResult(f"the result ({_name(value)}) cannot be packed: {why}", shown(value)) from None
@@ -75,7 +75,7 @@ def _name(value: Any) -> str:
 
 
 class _Converter:
-    """msgpack's `default`: called for each value of a type that it does not know."""
+    """A converter for msgpack's `default`, which is called for each value of a type that msgpack does not know."""
 
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
@@ -85,7 +85,7 @@ class _Converter:
             value = self._step(value)
             if type(value) in PLAIN:
                 return value
-        raise _Unfit(f"{_name(value)} leads to no value that can be packed")
+        raise _Unfit(f"{_name(value)} cannot be converted to a value that can be packed")
 
     def _step(self, value: Any) -> Any:
         if type(value) is int:
@@ -97,25 +97,26 @@ class _Converter:
             self._bound(len(value))
         converted = converted_by(value)
         if converted is None:
-            raise _Unfit(f"{_name(value)} is no value that a result may have")
+            raise _Unfit(f"{_name(value)} is not a type that a result may contain")
         return converted[0]
 
     def _bound(self, items: int) -> None:
-        """Before they are made into objects, which takes many times the memory. Each takes a byte at least."""
+        """Check the number of items before they become objects, which take many times the memory. Each packs to at
+        least a byte."""
         if items > self._most:
             raise _Unfit(f"it has {items:,} items, and the limit is {self._most:,} bytes")
 
 
 def is_array(value: Any) -> bool:
-    """Whether it is an array or a number of numpy, or of a library that does as numpy does."""
+    """Return True for an array or a number of numpy, or of a library that does as numpy does."""
     kind = type(value)
     return hasattr(kind, "tolist") and hasattr(kind, "dtype") and hasattr(kind, "shape")
 
 
 def of_array(value: Any) -> Any:
-    """Its values as a list of lists, or the one that it has."""
+    """Return the array's values as a list of lists, or its single value."""
     kind = getattr(value.dtype, "kind", "")
-    if kind == "M":  # moments: numbers or objects, by their unit, so as text
+    if kind == "M":  # moments become numbers or objects, depending on their unit, so use text
         return value.astype(str).tolist()
     if kind == "m":
         return value.astype("m8[us]").tolist()
@@ -127,7 +128,7 @@ def of_array(value: Any) -> Any:
 
 
 def converted_by(value: Any) -> tuple[Any] | None:
-    """The value that stands for it, in a tuple; None: there is no rule for it."""
+    """Return the value that stands for this one, in a tuple; None if there is no rule for it."""
     for kinds, rule in _RULES:
         if isinstance(value, kinds):
             return (rule(value),)
@@ -154,7 +155,7 @@ def _path(value: Any) -> str:
     return os.fsdecode(os.fspath(value))
 
 
-# The first that fits: an IntEnum is an Enum before it is an int, a datetime before it is a date.
+# The first match counts: an IntEnum is an Enum before it is an int, a datetime is one before it is a date.
 _RULES: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     (enum.Enum, lambda value: value.value),
     (tuple, _tuple),
@@ -174,11 +175,11 @@ _RULES: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
 )
 
 
-# --- what there was of a result that cannot be one ----------------------------------------------------------------
+# --- descriptions of values that cannot be results ----------------------------------------------------------------
 
 
 def shown(value: Any) -> str:
-    """`value` as text of at most SHOWN_CHARS characters, with what it contains; whatever its own code does."""
+    """Return `value` and its contents as text of at most SHOWN_CHARS characters, whatever its own code does."""
     left = SHOWN_CHARS
     pieces = []
     for piece in _pieces(value, SHOWN_DEEP):
@@ -191,7 +192,7 @@ def shown(value: Any) -> str:
 
 
 def _pieces(value: Any, deep: int) -> Iterator[str]:
-    """What `repr` would say, bit by bit, so that nobody has to make all of it."""
+    """Yield what `repr` would return, bit by bit, so that nobody has to make all of it."""
     try:
         inner = _inside(value)
     except Exception:
@@ -210,7 +211,7 @@ def _pieces(value: Any, deep: int) -> Iterator[str]:
 
 
 def _inside(value: Any) -> tuple[str, Iterator[tuple[str | None, Any]], str] | None:
-    """What a container has in it, with keys if it has any; None: it is none."""
+    """Return what a container has in it, with keys if it has any; None if it is not a container."""
     if type(value) not in PLAIN:
         if is_array(value):
             value = of_array(_beginning(value))
@@ -225,7 +226,7 @@ def _inside(value: Any) -> tuple[str, Iterator[tuple[str | None, Any]], str] | N
 
 
 def _beginning(value: Any) -> Any:
-    """Of an array as much as can be shown: as objects, its numbers take many times the memory."""
+    """Return as much of an array as can be shown: as objects, its numbers take many times the memory."""
     while (size := math.prod(value.shape)) > SHOWN_CHARS:
         rows = SHOWN_CHARS * len(value) // size
         if rows:

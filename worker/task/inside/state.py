@@ -1,15 +1,15 @@
-"""What a job may change in its process, put back before the next one finds it.
+"""The state of the process that a job may change, put back before the next job finds it.
 
-Each job ends with one look, which costs some microseconds, and only a difference leads to more. To look at the working
-directory, the environment and the resource limits would cost as much again, and Python tells of every call that
-changes them (docs.python.org/3/library/audit_events.html), so that is listened to. A thread that is left, or what
-cannot be put back, ends the task process; the next job gets a new one. Types that are declared `keeps_state` are not
-looked at: what they leave is how things are from then on.
+Each job ends with one look, which costs some microseconds, and only a difference leads to more. A look at the working
+directory, the environment and the resource limits would cost as much again; but Python reports every call that changes
+them (docs.python.org/3/library/audit_events.html), so we listen for those. A thread that is left, or a change that
+cannot be put back, ends the task process; the next job gets a new one. Jobs of types declared `keeps_state` are not
+checked: what they leave becomes the state to keep.
 """
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # `signal` makes enumerations of it, which takes ten times as long
+import _signal  # type: ignore[import-not-found]  # `signal` converts to enumerations, which takes ten times as long
 import _thread
 import contextlib
 import fcntl
@@ -23,11 +23,11 @@ from typing import Any, NamedTuple
 
 from zjobs.worker.task import output
 
-PATIENCE_S = 0.1  # for threads that are just ending
-_FIRST_OF_OURS = 10  # descriptors that tasks hardly mean when they say 0, 1 and 2
-# Those with a name; the others, of real time, are for the programs that know them.
+PATIENCE_S = 0.1  # with threads that are just ending
+_FIRST_OF_OURS = 10  # our descriptors start here, well above the 0, 1 and 2 that tasks use
+# Those with a name; the others, real-time signals, are for programs that know them.
 _CATCHABLE = tuple(int(number) for number in signal.Signals if number not in (signal.SIGKILL, signal.SIGSTOP))
-# Without a handler, whose change shows, their signals end the process.
+# Their signals end the process unless there is a handler, and a new handler shows.
 _OTHER_TIMERS = (signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _LIMITS = tuple(range(16))  # RLIMIT_CPU to RLIMIT_RTTIME: resource has no names for some
 _STREAMS = ("stdin", "stdout", "stderr")
@@ -36,7 +36,8 @@ _environ: Any = os.environ
 
 
 class Left(NamedTuple):
-    """What a job left behind, as a sentence, empty for nothing; and whether its process must not run another one."""
+    """The state that a job left behind, as a sentence, empty for none; and whether its process must not run another
+    job."""
 
     sentence: str = ""
     replace: bool = False
@@ -46,7 +47,7 @@ NOTHING = Left()
 
 
 class State:
-    """The process as it was before the job that runs."""
+    """The process as it was before the present job."""
 
     def __init__(self) -> None:
         self._saved: list[int | None] = []
@@ -56,7 +57,7 @@ class State:
         self.keep()
 
     def keep(self) -> None:
-        """From now on things are as they are now."""
+        """Make the present state the one to keep."""
         for descriptor in filter(None, self._saved):
             with contextlib.suppress(OSError):
                 os.close(descriptor)
@@ -76,9 +77,9 @@ class State:
 
     def _restore(self) -> Left:
         changed = self._differences()
-        output.flush()  # what was printed meanwhile goes where the task wanted it
+        output.flush()  # what was printed so far goes where the task wanted it
         for step in (self._timers, self._signals, self._files, self._surroundings, self._limits):
-            with contextlib.suppress(Exception):  # what could not be done shows in the next look
+            with contextlib.suppress(Exception):  # a failure shows in the next look
                 step()
         threads = self._left_threads()
         stuck = self._differences()
@@ -87,7 +88,7 @@ class State:
         return Left(_sentence(changed, stuck, threads), bool(stuck or threads))
 
     def _differences(self) -> list[str]:
-        """The names of what is not as it was, threads apart."""
+        """Return the names of what is not as it was, except threads."""
         pairs = [*zip(_LOOK, self._look, _look()), *zip(_REST, self._rest, _look_further())]
         return [name for name, was, now in pairs if name and was != now]
 
@@ -124,7 +125,8 @@ class State:
                 resource.setrlimit(which, limits)
 
     def _left_threads(self) -> list[str]:
-        """The names of threads that were started since, and do not end; daemons too, for they go on as others do."""
+        """Return the names of threads that were started since and do not end; including daemons, which go on like
+        others."""
         deadline = time.monotonic() + PATIENCE_S
         while _thread._count() > self._look[0] and time.monotonic() < deadline:
             time.sleep(0.001)
@@ -140,7 +142,7 @@ _REST = ("the working directory", "the environment", "resource limits", "timers"
 
 
 def _look() -> tuple[Any, ...]:
-    """What nothing but a look tells; `_LOOK` has the names."""
+    """Return everything that only a look can tell; `_LOOK` has the names."""
     umask = os.umask(0o077)
     os.umask(umask)
     return (
@@ -159,7 +161,7 @@ def _look() -> tuple[Any, ...]:
 
 
 def _look_further() -> tuple[Any, ...]:
-    """What Python tells the changes of; `_REST` has the names."""
+    """Return everything whose changes Python reports; `_REST` has the names."""
     try:
         directory = os.getcwdb()
     except OSError:  # it was removed
@@ -176,7 +178,7 @@ def _copy(fd: int) -> int | None:
 
 
 def _file(fd: int) -> tuple[int, int] | None:
-    """Which file a descriptor is open for."""
+    """Return the file that a descriptor is open for."""
     try:
         status = os.fstat(fd)
     except OSError:

@@ -53,8 +53,8 @@ def in_the_making(file: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def blaming(making: str, source: str, target: str) -> Iterator[None]:
-    """Name the file that is at fault: the source if the copy is not sound, the target if the disk does not accept it.
-    """
+    """Name the file that is at fault: the source if the copy is not sound, the target if the disk does not accept
+    it."""
     try:
         yield
     except (CannotCreate, Unreadable, StorageError) as error:

@@ -327,7 +327,7 @@ def test_a_task_process_that_cannot_be_killed_is_named(bench: Start, place: Path
     it.runner.clear_up(1_000)
     assert not it.runner.clear and it.runner.obstacle is None, "it may still be dying"
     it.runner.clear_up(1_000 + process.OVERDUE_MS)
-    assert f"(pid {pid} of user 65534)" in it.runner.obstacle and "though it was killed" in it.runner.obstacle
+    assert f"(pid {pid} of user 65534)" in it.runner.obstacle and "which was killed" in it.runner.obstacle
     subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", "kill", "-9", str(pid)], check=True)
     it.until(lambda: it.death)
     assert it.death.lost == [delivery] and it.runner.clear and it.runner.obstacle is None

@@ -166,11 +166,19 @@ def deep() -> Any:
 @pytest.mark.parametrize(
     ("value", "sentence", "kept"),
     [
-        (object(), "the result (object) cannot be packed: object is no value that a result may have", "<object object"),
-        ({"peak": 17.5, "at": object()}, "object is no value", "{'peak': 17.5, 'at': <object object"),
-        ([numpy.arange(3), print], "builtin_function_or_method is no value", "[[0, 1, 2], <built-in function print>]"),
-        (Peak(Point(1.0, 2), object()), "object is no value", "{'at': {'x': 1.0, 'y': 2}, 'height': <object"),
-        (Peak, "type is no value", "<class"),
+        (
+            object(),
+            "the result (object) cannot be packed: object is not a type that a result may contain",
+            "<object object",
+        ),
+        ({"peak": 17.5, "at": object()}, "object is not a type", "{'peak': 17.5, 'at': <object object"),
+        (
+            [numpy.arange(3), print],
+            "builtin_function_or_method is not a type",
+            "[[0, 1, 2], <built-in function print>]",
+        ),
+        (Peak(Point(1.0, 2), object()), "object is not a type", "{'at': {'x': 1.0, 'y': 2}, 'height': <object"),
+        (Peak, "type is not a type", "<class"),
         ({(1, 2): 3}, "the result (dict) cannot be packed", "{(1, 2): 3}"),
         (2**64, "an integer has more than 64 bits", "18446744073709551616"),
         ([-(2**63) - 1], "an integer has more than 64 bits", "[-9223372036854775809]"),
@@ -178,10 +186,10 @@ def deep() -> Any:
         ("a\ud800", "text has a character that is no UTF-8: '\\ud800'", "'a\\ud800'"),
         (cyclic(), "it is nested too deeply, or contains itself", "[1, [1, [1, "),
         (deep(), "it is nested too deeply, or contains itself", "[[["),
-        (Unshowable(), "Unshowable is no value", "<Unshowable, which cannot be shown>"),
-        (Endless(), "Endless leads to no value that can be packed", "<"),
+        (Unshowable(), "Unshowable is not a type", "<Unshowable, which cannot be shown>"),
+        (Endless(), "Endless cannot be converted to a value that can be packed", "<"),
         (memoryview(b"abcd")[::2], "", "<memory at"),
-        (iter([1]), "list_iterator is no value", "<list_iterator"),
+        (iter([1]), "list_iterator is not a type", "<list_iterator"),
     ],
     ids=range(16),
 )
