@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from zjobs.messages.states import Origin
 
-SLACK_US = 1_000_000  # no run is overdue sooner: news of its end takes time, and equal runs differ a little
+SLACK_US = 1_000_000  # no run is overdue sooner: reports take time, and equal runs differ a little
 TELLING = 10  # earlier runs count only if at least a tenth of them lasted longer than the one in progress
 
 _RANK = {origin: rank for rank, origin in enumerate(Origin)}
