@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import stat
 from collections.abc import AsyncIterator
@@ -124,6 +125,16 @@ class Database:
     async def close(self) -> None:
         """Close all connections."""
         await self._engine.dispose()
+
+    @property
+    def fingerprint(self) -> str:
+        """A few characters that tell this database from others. Gateways that share it share them.
+
+        They name the cookie of sessions: browsers send a cookie to every port of a host.
+        """
+        name = self.url.database or ""
+        where = (self.url.host, self.url.port, str(Path(name).resolve()) if self.sqlite else name, self.url.query)
+        return hashlib.sha256(repr(where).encode()).hexdigest()[:8]
 
     def __str__(self) -> str:
         return self.url.render_as_string(hide_password=True)

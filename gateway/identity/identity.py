@@ -40,6 +40,7 @@ class Identity:
         self.config = config
         self.now = wall_ms
         self.database = Database(config.database)
+        self.cookie = f"zgateway_{self.database.fingerprint}"
         self.passwords = Passwords(config.password_cost)
         self.grants = Grants(self.database, wall_ms, mono_ms)
         self._throttle = Throttle()

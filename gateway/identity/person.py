@@ -19,7 +19,6 @@ from zjobs.gateway.problems import Problem
 
 __all__ = ["Person", "current_grant", "current_person", "identity_of", "own_login", "superuser", "until_revoked"]
 
-COOKIE = "zgateway_session"
 CSRF_HEADER = "X-CSRF-Token"
 
 _SAFE = ("GET", "HEAD")
@@ -39,7 +38,7 @@ async def current_person(request: Request, token: Annotated[str | None, Depends(
     """
     request.state.grant = None
     identity = identity_of(request)
-    presented = token if token is not None else request.cookies.get(COOKIE)
+    presented = token if token is not None else request.cookies.get(identity.cookie)
     if presented is None and identity.config.public_read:
         return ANONYMOUS
     grant = None if presented is None else await identity.grants.of(presented)

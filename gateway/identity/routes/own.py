@@ -44,7 +44,7 @@ async def begin_session(request: Request, response: Response, form: Annotated[Lo
     identity = identity_of(request)
     made = await identity.log_in(form.username, form.password, person.address(request), Kind.SESSION)
     response.set_cookie(
-        person.COOKIE,
+        identity.cookie,
         made.text,
         max_age=identity.config.login_lasts_s,
         secure=request.url.scheme == "https",
@@ -56,18 +56,19 @@ async def begin_session(request: Request, response: Response, form: Annotated[Lo
 @ROUTES.delete("/auth/token", status_code=204)
 async def log_out(request: Request, response: Response, grant: Annotated[Grant, Depends(current_grant)]) -> None:
     """Revoke the token, or end the session, that this request comes with."""
-    async with identity_of(request).changing(grant) as session:
+    identity = identity_of(request)
+    async with identity.changing(grant) as session:
         user = await accounts.the_user(session, grant.person.name)
         await accounts.revoke_token(session, by(request, grant), user, grant.token_id, Action.LOGOUT)
     if grant.kind is Kind.SESSION:
-        response.delete_cookie(person.COOKIE)
+        response.delete_cookie(identity.cookie)
 
 
 @ROUTES.get("/me")
 async def me(request: Request, who: Annotated[Person, Depends(current_person)]) -> Me:
     """Show whom this request is made for."""
     grant = person.grant_of(request)
-    cookie = request.cookies.get(person.COOKIE)
+    cookie = request.cookies.get(identity_of(request).cookie)
     return Me(
         name=who.name,
         role=Role(who.role),

@@ -52,6 +52,20 @@ def test_urls_that_are_refused(given: str) -> None:
     assert "secret" not in str(raised.value)
 
 
+async def test_each_database_has_a_cookie_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Browsers send cookies to every port of a host. Gateways that share a database share it, whatever they call it."""
+    monkeypatch.chdir(tmp_path)
+    urls = [f"sqlite:///{tmp_path}/a.db", "sqlite:///a.db", "sqlite:///b.db"]
+    urls += ["postgresql://me:secret@host/a", "postgres://me@host/a", "postgresql://me@host/b"]
+    found = []
+    for url in urls:
+        database = Database(url)
+        found.append(database.fingerprint)
+        await database.close()
+    assert found[0] == found[1] and found[3] == found[4]
+    assert len(set(found)) == 4
+
+
 async def test_the_migrations_make_the_models(database: str) -> None:
     """Alembic would change nothing."""
     opened = Database(database)

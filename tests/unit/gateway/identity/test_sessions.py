@@ -7,7 +7,6 @@ from httpx import ASGITransport, AsyncClient, Response
 
 from tests.unit.gateway.identity.conftest import ADMINS, HOUR_MS, Gateway
 from zjobs.gateway.identity.grants import new_token
-from zjobs.gateway.identity.person import COOKIE
 
 LOGIN = {"username": "admin", "password": ADMINS}
 NEW_TOKEN = {"name": "cron"}
@@ -71,7 +70,7 @@ async def test_a_token_needs_nothing_besides(gateway: Gateway) -> None:
     token = await gateway.token()
     for cookie in (None, new_token()):
         if cookie is not None:
-            gateway.http.cookies.set(COOKIE, cookie)
+            gateway.http.cookies.set(gateway.identity.cookie, cookie)
         assert (await gateway.ask("GET", "/me", token)).json()["csrf"] is None
         assert (await gateway.ask("POST", "/me/tokens", token, {"name": f"cron{cookie}"[:10]})).status_code == 201
     assert (await gateway.ask("GET", "/me")).status_code == 401
@@ -80,9 +79,9 @@ async def test_a_token_needs_nothing_besides(gateway: Gateway) -> None:
 async def test_a_session_ends(gateway: Gateway) -> None:
     """By logging out, which takes the cookie away, too."""
     await begin(gateway)
-    cookie = gateway.http.cookies[COOKIE]
+    cookie = gateway.http.cookies[gateway.identity.cookie]
     right = {"X-CSRF-Token": (await gateway.ask("GET", "/me")).json()["csrf"]}
     ended = await gateway.http.delete("/api/v1/auth/token", headers=right)
-    assert ended.status_code == 204 and COOKIE not in gateway.http.cookies
-    gateway.http.cookies.set(COOKIE, cookie)
+    assert ended.status_code == 204 and gateway.identity.cookie not in gateway.http.cookies
+    gateway.http.cookies.set(gateway.identity.cookie, cookie)
     assert (await gateway.ask("GET", "/me")).status_code == 401
