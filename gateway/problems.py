@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from zjobs.client.errors import (
     BadReply,
@@ -111,10 +112,20 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     return answer(Problem(422, ErrorCode.BAD_REQUEST.value, mistakes[0], mistakes=mistakes))
 
 
-async def _http_exception(_: Request, error: Exception) -> JSONResponse:
+async def _http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-    return answer(Problem(error.status_code, code, str(error.detail), error.headers or NO_HEADERS))
+    status, headers = error.status_code, error.headers or NO_HEADERS
+    if status == 400:  # a body that cannot be read; FastAPI answers other mistakes in a request with 422
+        return answer(Problem(422, ErrorCode.BAD_REQUEST.value, str(error.detail)))
+    if status == 405:
+        headers = {**headers, "Allow": _allowed(request)}
+    return answer(Problem(status, HTTPStatus(status).phrase.lower().replace(" ", "_"), str(error.detail), headers))
+
+
+def _allowed(request: Request) -> str:
+    """The methods of a path. Each of its routes has one, and the first would tell its own alone."""
+    matching = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return ", ".join(sorted({method for route in matching for method in getattr(route, "methods", None) or ()}))
 
 
 async def _mistake(_: Request, error: Exception) -> JSONResponse:

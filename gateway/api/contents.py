@@ -1,4 +1,4 @@
-"""What is in jobs: results and output."""
+"""What is in jobs: data, results and output."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response, StreamingResponse
 
 from zjobs.client.aio import AsyncClient
-from zjobs.client.errors import JobEndedWithoutResult, NotFinished, WaitTimeout
-from zjobs.client.protocol.job import gone
+from zjobs.client.errors import BadData, JobEndedWithoutResult, NotFinished, WaitTimeout
+from zjobs.client.protocol.job import NO_DATA, gone
 from zjobs.gateway.api.asking import Accept, Client, Id, Offset, OwnClient
 from zjobs.gateway.problems import Problem
 from zjobs.gateway.web import media
@@ -34,6 +34,21 @@ def _values(about: str) -> dict[int | str, dict[str, Any]]:
     packed = {"type": "string", "contentMediaType": media.MSGPACK}
     raw = {"type": "string", "contentMediaType": media.BYTES}
     return content({media.JSON: {}, media.MSGPACK: packed, media.BYTES: raw}, about)
+
+
+@ROUTES.get(
+    "/jobs/{id}/data",
+    responses=_values("The data: JSON, or msgpack if that is preferred. Bytes come as they are.")
+    | content({}, "The job has no data.", 204)
+    | fails(406, 409, 410),
+)
+async def data(client: Client, id: Id, accept: Accept = "*/*") -> Response:
+    """The data that a job was submitted with. 409 for what is no value: brokers do not look into it."""
+    try:
+        value = await client.data(id)
+    except BadData as error:
+        raise Problem(409, error.code, str(error)) from None
+    return Response(status_code=204) if value is NO_DATA else await answer_value(value, accept)
 
 
 @ROUTES.get(

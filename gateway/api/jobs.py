@@ -1,4 +1,4 @@
-"""Jobs: submit, list, ask, cancel, retry, forget."""
+"""Jobs: submit, list, ask; cancel, retry and forget one. `many.py` does that with many."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from zjobs.client.errors import ZjobsError
 from zjobs.client.protocol.job import NO_DATA, gone
-from zjobs.gateway.api.asking import Client, Id, Limit, RequestKey, ServiceName
+from zjobs.gateway.api.asking import Asker, Before, Client, Id, Limit, RequestKey, ServiceName
 from zjobs.gateway.problems import Problem
 from zjobs.gateway.web.answers import answer
 from zjobs.gateway.web.documents import content, fails, returns
@@ -18,9 +19,10 @@ from zjobs.gateway.web.records import plain
 from zjobs.messages.fields import (
     MAX_COMMENT_CHARS,
     MAX_DURATION_MS,
-    MAX_ID,
     MAX_JOB_NAME_CHARS,
+    MAX_PERSON_CHARS,
     MAX_PRIORITY,
+    MAX_SUBMITTER_CHARS,
     MAX_TYPE_CHARS,
 )
 from zjobs.messages.records import JobStatus
@@ -36,7 +38,7 @@ from zjobs.messages.requests.changes import (
 )
 from zjobs.messages.requests.queries import List, ListReply, Show, ShowReply, Status, StatusReply
 from zjobs.messages.states import JobState
-from zjobs.messages.units import JobId
+from zjobs.messages.units import JobId, Ms
 
 ROUTES = APIRouter(tags=["jobs"])
 
@@ -72,20 +74,48 @@ async def submit(
 ) -> Response:
     """Queue one job, or several of a list, all or none. `Location` is the first of them."""
     jobs = body if isinstance(body, list) else [body]
-    reply = await client.submit_together([(job.like(), job.data) for job in jobs], key, from_json)
-    return answer(reply, 201, {"Location": _url(service, reply.first_id)})
+    try:
+        reply = await client.submit_together([(job.like(), job.data) for job in jobs], key, from_json)
+    except ZjobsError:
+        raise
+    except (ValueError, OverflowError) as error:  # JSON has more than msgpack: larger integers, halves of characters
+        raise Problem(422, "bad_data", f"the data cannot be sent to a task: {error}") from None
+    return answer(reply, 201, {"Location": url_of(service, reply.first_id)})
+
+
+def _text(most: int) -> Any:
+    return Query(max_length=most, description="Each `*` in it stands for any text.")
 
 
 @ROUTES.get("/jobs", responses=returns(ListReply, "A page of jobs, which may be empty and yet not be the last."))
 async def list_jobs(
     client: Client,
+    person: Asker,
     state: JobState | None = None,
     type: Annotated[str | None, Query(min_length=1, max_length=MAX_TYPE_CHARS)] = None,
+    name: Annotated[str | None, _text(MAX_JOB_NAME_CHARS)] = None,
+    owner: Annotated[str | None, _text(MAX_PERSON_CHARS)] = None,
+    submitter: Annotated[str | None, _text(MAX_SUBMITTER_CHARS)] = None,
+    mine: Annotated[bool, Query(description="Only the jobs of whoever asks, in place of `owner`.")] = False,
+    since_ms: Annotated[
+        int | None, Query(ge=0, le=MAX_DURATION_MS, description="Only jobs that were submitted not longer ago.")
+    ] = None,
     limit: Limit = 100,
-    before: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only jobs with smaller ids.")] = None,
+    before: Before = None,
 ) -> Response:
-    """Jobs, newest first. For the next page, send the reply's `before`; null there: this was the last."""
-    return answer(await client.ask(List(state, type, limit, None if before is None else JobId(before))))
+    """Jobs, newest first: those that fit all that is given. For the next page, send the reply's `before`; null there:
+    this was the last."""
+    wanted = List(
+        state,
+        type,
+        limit,
+        None if before is None else JobId(before),
+        name,
+        person.name if mine else owner,
+        submitter,
+        None if since_ms is None else Ms(since_ms),
+    )
+    return answer(await client.ask(wanted))
 
 
 @ROUTES.get("/jobs/{id}", responses=returns(JobStatus, "The job's status.") | fails(410))
@@ -126,7 +156,7 @@ async def cancel(client: Client, id: Id) -> Response:
 async def retry(service: ServiceName, client: Client, key: RequestKey, id: Id) -> Response:
     """Queue a copy of a job that has ended. `Location` is the copy."""
     reply = await client.ask(Retry(key, (JobId(id),)))
-    return answer(reply, 201, {"Location": _url(service, reply.first_id)})
+    return answer(reply, 201, {"Location": url_of(service, reply.first_id)})
 
 
 @ROUTES.delete("/jobs/{id}", status_code=204, responses=content({}, "The job is dropped.", 204) | fails(409, 410))
@@ -147,5 +177,6 @@ def _only(reply: StatusReply | CancelReply) -> JobStatus:
     return reply.jobs[0]
 
 
-def _url(service: str, id: int) -> str:
+def url_of(service: str, id: int) -> str:
+    """Return where a job is."""
     return f"/api/v1/services/{service}/jobs/{id}"

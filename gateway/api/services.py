@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from zjobs.client.errors import UnknownType
 from zjobs.gateway.api.asking import Asker, Client, TypeName, services_of
 from zjobs.gateway.events.hub import ServiceState
+from zjobs.gateway.problems import Problem
 from zjobs.gateway.web.answers import answer, answer_json
 from zjobs.gateway.web.documents import content, documented, returns
 from zjobs.gateway.web.media import JSON
@@ -70,4 +70,4 @@ async def one_type(client: Client, type: TypeName) -> Response:
             schema: dict[str, Any] | None = await client.schema(type, each.schema_digest)
             return answer_json(plain(each) | {"schema": schema})
     names = ", ".join(each.name for each in known.types) or "none"
-    raise UnknownType(f"there is no type {type}; the worker has {names}")
+    raise Problem(404, "unknown_type", f"there is no type {type}; the worker has {names}")

@@ -15,7 +15,7 @@ from zjobs.client.errors import ZjobsError
 from zjobs.client.protocol.events.watch import WatchEvent
 from zjobs.gateway.events.stream import Entry, Kept, Subject
 from zjobs.gateway.web.records import plain
-from zjobs.messages.records import JobStatus, Paused
+from zjobs.messages.records import JobStatus, QueuePause
 from zjobs.messages.states import WorkerState
 
 HEARTBEAT_S = 15.0
@@ -31,11 +31,11 @@ log = logging.getLogger("zjobs.gateway")
 
 
 class ServiceState(NamedTuple):
-    """Whether a service's broker can be reached; the last that is known of its worker and of a pause."""
+    """Whether a service's broker can be reached; the last that is known of its worker and of the pauses in force."""
 
     reachable: bool = False
     worker: WorkerState | None = None
-    paused: Paused | None = None
+    pauses: tuple[QueuePause, ...] = ()
 
 
 class Hub:
@@ -82,7 +82,7 @@ class Hub:
         """What came before is not known, so nobody can go on from there."""
         self._kept = Kept(secrets.token_hex(4))
         self._wake()
-        self._tell_service(reachable=True, worker=watch.worker, paused=watch.service and watch.service.paused)
+        self._tell_service(reachable=True, worker=watch.worker, pauses=watch.service.pauses if watch.service else ())
 
     def _hear(self, event: WatchEvent) -> None:
         if event.job is not None:
@@ -90,7 +90,7 @@ class Hub:
         elif event.link is not None:
             self._tell_service(reachable=event.link)
         elif event.service is not None:
-            self._tell_service(worker=event.service.worker, paused=event.service.paused)
+            self._tell_service(worker=event.service.worker, pauses=event.service.pauses)
 
     def _tell_service(self, **changed: Any) -> None:
         state = self._state._replace(**changed)

@@ -22,7 +22,7 @@ async def test_a_job_from_beginning_to_end(api: Api, running: Running) -> None:
         assert events.answered.headers["cache-control"] == "no-cache, no-transform"
         assert events.answered.headers["x-accel-buffering"] == "no"
         kind, state, _ = await events.next()
-        assert kind == "service" and state["reachable"] and state["paused"] is None
+        assert kind == "service" and state["reachable"] and state["pauses"] == []
         job_id = await api.submit("reverse", "example")
         await events.job(job_id, "completed")
 

@@ -1,0 +1,54 @@
+"""The same done with many jobs: cancel, retry, forget."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from zjobs.gateway.api.asking import Client, RequestKey, ServiceName
+from zjobs.gateway.api.jobs import url_of
+from zjobs.gateway.web.answers import answer
+from zjobs.gateway.web.documents import fails, returns
+from zjobs.messages.fields import MAX_ID, MAX_IDS
+from zjobs.messages.requests.changes import Cancel, CancelReply, Forget, ForgetReply, Retry, RetryReply
+from zjobs.messages.units import JobId
+
+ROUTES = APIRouter(tags=["jobs"])
+
+
+class Ids(BaseModel):
+    """Which jobs."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    ids: list[Annotated[int, Field(ge=1, le=MAX_ID)]] = Field(min_length=1, max_length=MAX_IDS)
+
+    def named(self) -> tuple[JobId, ...]:
+        """Return them as requests name them."""
+        return tuple(map(JobId, self.ids))
+
+
+@ROUTES.post("/cancel", responses=returns(CancelReply, "What each job has become; which ids have none."))
+async def cancel_many(client: Client, body: Ids) -> Response:
+    """Cancel jobs. Those that run end soon after; those that have ended stay as they are."""
+    return answer(await client.ask(Cancel(body.named())))
+
+
+@ROUTES.post(
+    "/retry",
+    status_code=201,
+    responses=returns(RetryReply, "The copies are queued.", 201, ("Location",)) | fails(409, 410, 413),
+)
+async def retry_many(service: ServiceName, client: Client, key: RequestKey, body: Ids) -> Response:
+    """Queue copies of jobs that have ended, all or none. `Location` is the first copy."""
+    reply: RetryReply = await client.ask(Retry(key, body.named()))
+    return answer(reply, 201, {"Location": url_of(service, reply.first_id)})
+
+
+@ROUTES.post("/forget", responses=returns(ForgetReply, "What became of each job."))
+async def forget_many(client: Client, body: Ids) -> Response:
+    """Drop jobs that have ended, with data, results and output; the others are kept."""
+    return answer(await client.ask(Forget(body.named())))
