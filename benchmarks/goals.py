@@ -10,6 +10,7 @@ PYTHON_QUEUES = ("peer.huey_sqlite.drain", "peer.celery_redis.drain")
 
 LIBRARY = "latency.disk.library.p50"
 DURABLE_SUBMIT = "peer.beanstalk_durable.submit"
+HTTP = "http.one_line"
 
 
 class Goal(NamedTuple):
@@ -79,6 +80,10 @@ GOALS = [
     Goal("jobs drained ÷ fastest Python task queue", _over_python_queues, False, 12),
     Goal("jobs drained ÷ beanstalkd", over("drain.disk", "peer.beanstalk.drain"), False, 5),
     Goal("zclient submit ÷ bare script", over("cold.submit_ms", "floor.bare_ms"), True, 1.2),
+    Goal("over HTTP, 50 connections: submits ÷ FastAPI's one line", over("http.submit", HTTP), False, 0.35),
+    Goal("the same: status ÷ FastAPI's one line", over("http.status", HTTP), False, 0.5),
+    Goal("the same with 500 event streams: submits", over("http.submit.streams", HTTP), False, 0.35),
+    Goal("the same with 500 event streams: status", over("http.status.streams", HTTP), False, 0.5),
     Goal("broker memory at the deepest, MB", lambda values: values["depth.broker_mb"], True, 150),
     Goal("start to first reply at the deepest, s", lambda values: values["depth.start_s"], True, 1),
     Goal("submits at the deepest ÷ at depth 0", _growth("depth.submit."), False, 0.85),

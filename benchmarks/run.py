@@ -21,7 +21,7 @@ from benchmarks.bench import Bench, Measured
 from benchmarks.program import ROOT, pinned
 
 FIGURES = ("submit", "drain", "latency", "waits", "cold", "status", "watchers")
-FIGURES += ("depth", "growth", "curve", "turn", "cpu", "calls")
+FIGURES += ("depth", "growth", "curve", "turn", "cpu", "calls", "http")
 PEERS = ("huey_sqlite", "celery_redis", "beanstalk", "beanstalk_durable")
 # What a peer or figure needs: Python modules, and programs on PATH.
 NEEDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -30,6 +30,7 @@ NEEDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "beanstalk": (("greenstalk",), ("beanstalkd",)),
     "beanstalk_durable": (("greenstalk",), ("beanstalkd",)),
     "calls": ((), ("strace",)),
+    "http": (("fastapi", "sqlalchemy"), ()),
 }
 
 Say = Callable[[str], None]

@@ -12,7 +12,7 @@ from benchmarks.goals import GOALS, Goal
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 # Figures whose name does not end with a unit are rates a second.
-UNITS = {"_us": "µs", "_ms": "ms", "_s": "s", "_mb": "MB"}
+UNITS = {"_us": "µs", "_ms": "ms", "_s": "s", "_mb": "MB", "_kb": "KB"}
 Rows = list[tuple[str, ...]]
 
 

@@ -1,0 +1,55 @@
+"""The service over HTTP: requests a second beside a FastAPI application of one line, and 500 streams meanwhile."""
+
+from __future__ import annotations
+
+from benchmarks import load
+from benchmarks.bench import Bench, Measured
+from benchmarks.http import programs
+from benchmarks.http.programs import Gateway
+from benchmarks.service import Service
+
+CONNECTIONS = 50
+STREAMS = 500
+
+
+def measure(bench: Bench) -> Measured:
+    """Yields each figure by its name."""
+    with programs.one_line(bench) as url:
+        yield "http.one_line", programs.load(bench, url, "status", CONNECTIONS)["rate"]
+        alone = programs.load(bench, url, "status", 1)
+        yield "http.one_line_us.p50", alone["p50_us"]
+    with Service(bench, bench.two_cores) as service:
+        service.learn_types()
+        with programs.gateway(bench, service) as gateway:
+            yield from _requests(bench, service, gateway)
+            yield from _with_streams(bench, gateway)
+
+
+def _requests(bench: Bench, service: Service, gateway: Gateway) -> Measured:
+    """Submits, of which each is on disk, and questions for a job; and what one costs beside the library."""
+    yield "http.submit", _rate(bench, gateway, "submit")
+    yield "http.status", _rate(bench, gateway, "status")
+    with service.client() as client:
+        client.status([1])
+        direct_us = load.percentiles(load.one_at_a_time(lambda: client.status([1]), bench.size.seconds)[1])[0]
+    alone = programs.load(bench, gateway.url, "status", 1, gateway.token, f"{gateway.jobs}/1")
+    yield "http.library_us.p50", direct_us
+    yield "http.status_us.p50", alone["p50_us"]
+
+
+def _with_streams(bench: Bench, gateway: Gateway) -> Measured:
+    """The same while many watch, each of whom hears of each job. Raises RuntimeError when one missed something."""
+    before = gateway.program.memory_bytes()
+    with programs.streams(bench, gateway, STREAMS) as streams:
+        yield "http.stream_kb", (gateway.program.memory_bytes() - before) / STREAMS / 1e3
+        yield "http.status.streams", _rate(bench, gateway, "status")
+        yield "http.submit.streams", _rate(bench, gateway, "submit")
+        told = streams.told()
+    if told["fewest"] < told["passed"] or told["resyncs"] or told["lost"]:
+        raise RuntimeError(f"a stream missed an event: {told}")
+
+
+def _rate(bench: Bench, gateway: Gateway, kind: str) -> float:
+    path = gateway.jobs if kind == "submit" else f"{gateway.jobs}/1"
+    rate: float = programs.load(bench, gateway.url, kind, CONNECTIONS, gateway.token, path)["rate"]
+    return rate

@@ -1,0 +1,27 @@
+"""`python -m benchmarks.http.one_line`: the least that FastAPI answers, on the gateway's server."""
+
+from __future__ import annotations
+
+import socket
+
+from fastapi import FastAPI
+
+from zjobs.gateway.server import serve
+
+app = FastAPI()
+
+
+@app.get("/")
+async def hello() -> dict[str, str]:
+    """The one line."""
+    return {"hello": "world"}
+
+
+if __name__ == "__main__":
+    listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    serve(
+        app,
+        listening,
+        lambda listener: print(f"one_line ready http://127.0.0.1:{listener.getsockname()[1]}", flush=True),
+        lambda: None,
+    )
