@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import os
 import socket
 import sys
@@ -22,6 +23,7 @@ from zjobs.program import logs
 from zjobs.program.cli.parse import UsageError, parse
 
 PASSWORD = "ZGATEWAY_ADMIN_PASSWORD"
+log = logging.getLogger(__name__)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -36,7 +38,9 @@ def run(argv: Sequence[str]) -> int:
         with _listening(config) as listener:
             password = asyncio.run(prepare(config))
             app = create_app(config)
+            log.info("services: %s", ", ".join(app.state.services.names))
             serve(app, listener, lambda listener: _say_ready(listener, password), app.state.services.end_streams)
+            log.info("ended")
     except UsageError as error:
         return _refused(USAGE_ERROR, f"{error}")
     except ZjobsError as error:
@@ -64,6 +68,7 @@ def _listening(config: Config) -> socket.socket:
 def _say_ready(listener: socket.socket, password: str | None) -> None:
     host, port, *_ = listener.getsockname()
     shown = f"[{host}]" if ":" in host else host
+    log.info("requests at http://%s:%d", shown, port)
     with contextlib.suppress(BrokenPipeError):
         print(f"zgateway ready http://{shown}:{port}", flush=True)
         if password is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -45,6 +46,12 @@ def serve(
     """Answer requests at `listener` until a signal ends it. `ready` is called when it begins, `stopping` before the
     last answers are waited for."""
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=FAREWELL_S, server_header=False
+        app,
+        log_config=None,
+        log_level=logging.WARNING,
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=FAREWELL_S,
+        server_header=False,
     )
     _Server(config, lambda: ready(listener), stopping).run([listener])

@@ -11,6 +11,8 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+# The last step in `migrations/versions/`; a test compares them.
+NEWEST_FORMAT = "1"
 # SQLite gives the id of a deleted row to the next one, unless it is told not to
 _IDS_ONCE = {"sqlite_autoincrement": True}
 

@@ -13,10 +13,13 @@ import pytest
 from alembic import command
 from sqlalchemy import text
 
-from tests.unit.gateway.identity.conftest import ADMINS, Clock, config, running_postgres, start
+from tests.postgres import running_postgres
+from tests.unit.gateway.identity.conftest import ADMINS, Clock, config, start
 from zjobs.gateway.identity import database as opening
-from zjobs.gateway.identity.database import Database, Unusable, migrations, read_url
+from zjobs.gateway.identity import migrating
+from zjobs.gateway.identity.database import Database, Unusable, read_url
 from zjobs.gateway.identity.identity import prepare
+from zjobs.gateway.identity.models import NEWEST_FORMAT
 
 
 @pytest.mark.parametrize(
@@ -67,11 +70,15 @@ async def test_each_database_has_a_cookie_of_its_own(tmp_path: Path, monkeypatch
 
 
 async def test_the_migrations_make_the_models(database: str) -> None:
-    """Alembic would change nothing."""
+    """Alembic would change nothing, and the format is the newest one."""
     opened = Database(database)
     await opened.migrate()
     async with opened.writing() as session:
-        await (await session.connection()).run_sync(lambda connection: command.check(migrations(connection)))
+        connection = await session.connection()
+        await connection.run_sync(lambda each: command.check(migrating.config(each)))
+        newest, *_ = await connection.run_sync(migrating.formats)
+        made = await session.scalar(text("SELECT version_num FROM alembic_version"))
+    assert made == newest == NEWEST_FORMAT
     await opened.close()
 
 

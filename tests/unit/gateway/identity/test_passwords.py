@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 
 import pytest
+from argon2 import extract_parameters
 
 from tests.unit.gateway.identity.conftest import CHEAP
 from zjobs.gateway.config import PasswordCost
@@ -47,6 +48,9 @@ async def test_somebody_unknown_has_no_password(make: Make) -> None:
     """Not even the one that was made up for them."""
     passwords = make(CHEAP)
     assert await passwords.check("", None) == (False, None)
+    for cost in (CHEAP, PasswordCost(2, 16, 1)):
+        other = make(cost)
+        assert extract_parameters(other._nobodys) == extract_parameters(await other.hash("password"))
 
 
 async def test_a_hash_is_made_anew_when_the_cost_rises(make: Make) -> None:
