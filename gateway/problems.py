@@ -26,6 +26,7 @@ from zjobs.messages.states import ErrorCode
 
 MEDIA_TYPE = "application/problem+json"
 NO_HEADERS: Mapping[str, str] = {}
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 
 class Problem(HTTPException):
@@ -124,8 +125,12 @@ async def _http_exception(request: Request, error: Exception) -> JSONResponse:
 
 def _allowed(request: Request) -> str:
     """The methods of a path. Each of its routes has one, and the first would tell its own alone."""
-    matching = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
-    return ", ".join(sorted({method for route in matching for method in getattr(route, "methods", None) or ()}))
+    asked = {name: request.scope[name] for name in ("type", "path", "root_path", "headers")}
+    routes = request.app.routes
+    allowed = (
+        each for each in _METHODS if any(route.matches({**asked, "method": each})[0] is Match.FULL for route in routes)
+    )
+    return ", ".join(allowed)
 
 
 async def _mistake(_: Request, error: Exception) -> JSONResponse:

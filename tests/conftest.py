@@ -332,7 +332,8 @@ def _environment(pid: int) -> list[bytes]:
 
 
 @contextlib.contextmanager
-def _factory() -> Iterator[Callable[..., Service]]:
+def making_services() -> Iterator[Callable[..., Service]]:
+    """Makes services of which nothing is started yet; at the end all of them must end in order."""
     services: list[Service] = []
     with contextlib.ExitStack() as stack:
 
@@ -351,7 +352,7 @@ def _factory() -> Iterator[Callable[..., Service]]:
 @pytest.fixture
 def new_service() -> Iterator[Callable[..., Service]]:
     """Makes services of which nothing is started yet."""
-    with _factory() as make:
+    with making_services() as make:
         yield make
 
 
@@ -367,7 +368,7 @@ def service(new_service: Callable[..., Service]) -> Service:
 @pytest.fixture(scope="module")
 def shared_service() -> Iterator[Service]:
     """One for all tests of a module, on TCP ports: for those that do not stop or restart anything."""
-    with _factory() as make:
+    with making_services() as make:
         service = make("tcp://127.0.0.1:*")
         service.start_broker(journal=":memory:")
         service.start_worker()

@@ -64,7 +64,7 @@ class JobBody(BaseModel):
 @ROUTES.post(
     "/jobs",
     status_code=201,
-    responses=returns(SubmitReply, "The jobs are on disk.", 201, ("Location",)) | fails(409, 413),
+    responses=returns(SubmitReply, "The jobs are on disk.", 201, ("Location",)) | fails(409),
 )
 async def submit(
     service: ServiceName,
@@ -151,7 +151,7 @@ async def cancel(client: Client, id: Id) -> Response:
 @ROUTES.post(
     "/jobs/{id}/retry",
     status_code=201,
-    responses=returns(RetryReply, "A copy is queued.", 201, ("Location",)) | fails(409, 410, 413),
+    responses=returns(RetryReply, "A copy is queued.", 201, ("Location",)) | fails(409, 410),
 )
 async def retry(service: ServiceName, client: Client, key: RequestKey, id: Id) -> Response:
     """Queue a copy of a job that has ended. `Location` is the copy."""

@@ -40,7 +40,7 @@ async def cancel_many(client: Client, body: Ids) -> Response:
 @ROUTES.post(
     "/retry",
     status_code=201,
-    responses=returns(RetryReply, "The copies are queued.", 201, ("Location",)) | fails(409, 410, 413),
+    responses=returns(RetryReply, "The copies are queued.", 201, ("Location",)) | fails(409, 410),
 )
 async def retry_many(service: ServiceName, client: Client, key: RequestKey, body: Ids) -> Response:
     """Queue copies of jobs that have ended, all or none. `Location` is the first copy."""

@@ -26,10 +26,11 @@ ABOUT = {
     429: "Too much is waiting already. `Retry-After` says when to try again.",
     500: "A mistake of the gateway's own.",
     501: "The broker is of an older version, which cannot do this.",
+    502: "The broker is of another version, or has failed by a mistake of its own.",
     503: "The broker is away or cannot write at present. `Retry-After` says when to try again.",
 }
 # What any route may answer.
-ALWAYS = (401, 403, 404, 422, 429, 500, 501, 503)
+ALWAYS = (401, 403, 404, 413, 422, 429, 500, 501, 502, 503)
 
 _PROBLEM: Schema = {
     "type": "object",

@@ -1,4 +1,5 @@
-"""The gateway's application before a running service: in this process, for whoever a request says it is from."""
+"""The gateway before a running service. `app`: its application in this process, for whoever a request says it is from.
+`gateway`: the program, with logins."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import contextlib
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ import pytest
 import uvicorn
 from fastapi import Request
 
+from tests.conftest import making_services
+from tests.gateway.running import Gateway
 from zjobs.gateway.app import create_app
 from zjobs.gateway.config import Config, PasswordCost
 from zjobs.gateway.identity.identity import prepare
@@ -166,3 +169,16 @@ async def running(app: Any) -> AsyncIterator[Running]:
 def until() -> Callable[[Callable[[], bool]], Awaitable[None]]:
     """Waits until something is so."""
     return reached
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[Gateway]:
+    """A gateway before a service of its own, for all tests of a module."""
+    with making_services() as make:
+        service = make()
+        service.start_broker()
+        service.start_worker()
+        service.until_worker("ready")
+        gateway = Gateway(service)
+        yield gateway
+        gateway.close()

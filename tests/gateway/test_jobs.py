@@ -234,7 +234,7 @@ async def test_bytes_are_answered_as_they_are(api: Api, shared_service: Service,
         assert answered.headers["content-security-policy"].startswith("sandbox")
         text = await api.get(f"jobs/{job.id}/{what}", headers={"Accept": "application/json"})
         assert base64.b64decode(text.json()) == image
-    odd = shared_service.client().submit("echo", {1: "a", "1": "b"})
+    odd = shared_service.client().submit("echo", [{1: "a", "1": "b"}])
     assert told(await api.get(f"jobs/{odd.id}/data")) == (406, "not_json")
 
 
@@ -252,7 +252,7 @@ async def test_no_data_is_not_null(api: Api, shared_service: Service, told: Told
 @pytest.mark.parametrize("data", ["1" + "0" * 20, '"\\ud800"', "[" * 600 + "]" * 600, "[" * 5_000 + "]" * 5_000])
 async def test_what_no_job_can_have(api: Api, told: Told, data: str) -> None:
     """An integer beyond 64 bits, half a character, lists too deep: refused, and not by a mistake of ours."""
-    refused = await api.post("jobs", content='{"type": "echo", "data": %s}' % data)
+    refused = await api.post("jobs", content=f'{{"type": "echo", "data": {data}}}')
     assert told(refused)[0] == 422
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -101,3 +102,35 @@ def test_ctrl_c_says_what_it_waits_for(
     assert service.stderr.readline() == "the running job is killed\n"
     assert service.wait(60) == 130
     assert "stopping at once: job 1 is killed" in (house / ".run/zworker.log").read_text()
+
+
+def test_with_the_gateway(start: Callable[..., subprocess.Popen[str]], house: Path) -> None:
+    """All three start; what is printed is where to go and how to log in; Ctrl+C ends all."""
+    (house / ".venv/.installed").write_text(f"{house}[gateway]\n")
+    service = start("--gateway")
+    assert service.stdout is not None
+    said = list(itertools.takewhile(lambda line: not line.startswith("Ctrl+C"), service.stdout))
+    (url,) = [line.split()[-1].removesuffix("/docs") for line in said if line.startswith("Over HTTP: ")]
+    (password,) = [line.split()[-1] for line in said if line.startswith("first login: admin, password ")]
+    enter = ("nsenter", "--preserve-credentials", "-U", "-n", "-t", str(service.pid), sys.executable, "-c")
+    asked = subprocess.run([*enter, LOG_IN_AND_SUBMIT, url, password], capture_output=True, text=True, timeout=60)
+    assert asked.stdout == "elpmaxe 200\n", asked.stderr
+    os.killpg(service.pid, signal.SIGINT)
+    assert service.wait(60) == 130
+    for name in ("zgateway", "zworker", "zbroker"):
+        log = (house / f".run/{name}.log").read_text()
+        assert "Traceback" not in log and "ERROR" not in log, log
+    assert subprocess.run(["pgrep", "-s", str(service.pid)], capture_output=True).returncode == 1
+
+
+LOG_IN_AND_SUBMIT = """
+import sys, httpx
+url, password = sys.argv[1:]
+form = {"username": "admin", "password": password}
+token = httpx.post(f"{url}/api/v1/auth/token", data=form).json()["access_token"]
+with httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
+    jobs = f"{url}/api/v1/services/default/jobs"
+    job_id = client.post(jobs, json={"type": "reverse", "data": "example"}).json()["first_id"]
+    result = client.get(f"{jobs}/{job_id}/result", params={"wait": 30}).json()
+    print(result, httpx.get(f"{url}/docs").status_code)
+"""
