@@ -1,8 +1,8 @@
-"""A job queue over ZeroMQ: jobs run strictly in turn, one at a time, and are never lost.
+"""A job queue over ZeroMQ: jobs run strictly in order, one at a time, and are never lost.
 
-Client and AsyncClient submit jobs and wait for them, Executor and as_completed in the way of concurrent.futures;
-`zjobs.client` has the rest of the library. `task` makes a job type of a function. A Context parameter gives it progress
-and its id, and Cancelled ends it; see docs/tasks.md.
+Client and AsyncClient submit jobs and wait for them; Executor and as_completed do so in the manner of
+concurrent.futures; `zjobs.client` has the rest of the library. `task` makes a function a job type. A Context parameter
+gives the function its job's id and lets it report progress, and Cancelled ends it; see docs/tasks.md.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
     "task",
 ]
 
-# Where each name comes from. It is imported at its first use: no program pays for what it does not need.
+# The home of each name, imported at first use: no program pays for what it does not need.
 _HOMES = {
     "AsyncClient": ("zjobs.client.aio", "AsyncClient"),
     "Cancelled": ("zjobs.worker.tasks", "Cancelled"),

@@ -42,8 +42,8 @@ def task(function: Callable[..., Any] | None = None, **options: Any) -> Any:
 
     def mark(function: Callable[..., Any]) -> Any:
         marked: Any = tasks.task(**options)(function)
-        with suppress(AttributeError, TypeError):  # what is no plain function may take no attributes
-            marked.task_type = options.get("name") or function.__name__  # for those who are given the function
+        with suppress(AttributeError, TypeError):  # anything but a plain function may accept no attributes
+            marked.task_type = options.get("name") or function.__name__  # for code that is given the function
             marked.submit = partial(_submit, function)
         return marked
 
@@ -55,7 +55,8 @@ task.__doc__ = f"{tasks.task.__doc__}    The function's `submit` queues a job wi
 
 @lru_cache(maxsize=1)
 def default_client() -> Client:
-    """The client that `submit` of a task uses: one for the program, for the broker that the environment names."""
+    """Return the client that `submit` of a task uses: one for the program, for the broker that the environment
+    names."""
     from zjobs.client.client import Client  # a worker loads tasks, and needs no client
 
     return Client()

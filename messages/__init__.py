@@ -1,1 +1,1 @@
-"""The protocol: every message and its encoding. See docs/protocol.md."""
+"""The protocol: all messages, and their encoding. See docs/protocol.md."""

@@ -1,7 +1,7 @@
-"""Messages to bytes and back: one msgpack map a message, checked field by field.
+"""Encoding of messages: one msgpack map for each, checked field by field.
 
 The annotations of a message's class say what each field may hold (see `fields`); `encode` and `decode` follow them.
-Whatever bytes come in, `decode` returns a message or raises `DecodeError`.
+Whatever the bytes, `decode` returns a message or raises `DecodeError`.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from zjobs.messages.values import Refused, unpack
 MAX_VALUES = 1_000_000
 PACKED_AT_ONCE = 500
 MAX_PIPE_BYTES = 64 << 20  # one message to the worker
-MAX_DATA_BYTES = 63 << 20  # one job's data, with which such a message begins and may end
+MAX_DATA_BYTES = 63 << 20  # one job's data: a message always has room for its first job
 LOOKED_THROUGH_BYTES = 64 << 10
 
-Ops = Mapping[str, Any]  # what may come on a socket: the classes by `op`
+Ops = Mapping[str, Any]  # the messages that may come on a socket: classes by `op`
 
-# Fields that many jobs lack: from the one named on, a field is left out where it has its default.
+# Fields that many jobs lack: from the named one on, a field is omitted where it has its default.
 _LEFT_OUT: dict[type, tuple[tuple[str, Any], ...]] = {
     kind: tuple((name, kind._field_defaults[name]) for name in kind._fields[kind._fields.index(first) :])
     for kind, first in ((NewJob, "data"), (JobStatus, "submitter"))
 }
-# The keys that are known to be text, because they are in requests.
+# Keys that are certainly text, because they occur in requests.
 _NAMES = frozenset({"v", "op", "acting_for"}.union(NewJob._fields, *(kind._fields for kind in REQUESTS.values())))
 
 
 class DecodeError(Exception):
-    """A peer's bytes are not a message of this protocol. `code` is the kind of mistake."""
+    """Bytes of a peer that are not a message of this protocol. `code`: the kind of mistake."""
 
     def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(message)
@@ -44,7 +44,7 @@ class DecodeError(Exception):
 
 
 def _plain(value: Any) -> Any:
-    """Convert what msgpack does not pack as it is: our records, tuples and enumerations."""
+    """Convert what msgpack does not pack: records, tuples and enumerations."""
     kind = type(value)
     if kind is tuple:
         return list(value)
@@ -70,7 +70,7 @@ def encode(message: Any, acting_for: ActingFor | None = None) -> bytes:
 
 
 def encode_in_steps(message: Any) -> Generator[None, None, bytes]:
-    """Return what `encode` does, but stop within long lists, so that others can be served in between."""
+    """Return what `encode` returns, but pause within long lists, so that others can be served in between."""
     kind = type(message)
     lists = [value for value in message if type(value) is tuple and len(value) > PACKED_AT_ONCE]
     if not lists:
@@ -95,13 +95,13 @@ def encode_in_steps(message: Any) -> Generator[None, None, bytes]:
 def decode(frame: bytes, ops: Ops, most_values: int = MAX_VALUES) -> Any:
     """Return the message in `frame`, which must be one of `ops` (such as REQUESTS) and have at most `most_values`.
 
-    Fields that this version does not know are ignored. Raises DecodeError, and nothing else.
+    Unknown fields are ignored. Raises DecodeError, and nothing else.
     """
     return _message(_unpack_map(frame, most_values, strict=ops is REQUESTS), ops)
 
 
 def decode_request(frame: bytes, most_values: int = MAX_VALUES) -> tuple[Request, ActingFor | None]:
-    """Return a client's request like `decode`, and on whose behalf it is made, None: the client's own."""
+    """Return a client's request, as `decode` does, and on whose behalf it is made; None if on the client's own."""
     fields = _unpack_map(frame, most_values, strict=True)
     request = _message(fields, REQUESTS)
     person = fields.get("acting_for")
@@ -131,9 +131,9 @@ def _checked(op: str, fields: Any, kind: Any, within: str = "") -> Any:
 
 
 def refusal(message: Any) -> str | None:
-    """Return why a peer would refuse this message, or this record in one; None: it would accept it.
+    """Return why a peer would refuse this message, or this record in a message, None if it would accept it.
 
-    For messages made of unchecked values, before they are sent: a peer drops what it cannot read.
+    Check messages made of unchecked values before they are sent: a peer drops what it cannot read.
     """
     kind: Any = type(message)
     for (name, check, optional, _), item in zip(fields_of(kind), message):
@@ -156,9 +156,8 @@ def _packed(value: Any) -> bytes:
 
 
 def _strict_map(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
-    """Return a map of a client's message. msgpack allows binary keys, and lets the last of two equal ones win, where
-    another reader may use the first. A request must mean the same to everybody who reads it.
-    """
+    """Return a map of a client's message. msgpack allows binary keys, and lets the last of two equal keys win, where
+    another reader may use the first; but a request must mean the same to every reader."""
     fields = dict(pairs)
     if len(fields) != len(pairs):
         raise Refused("has a map with the same key twice")
@@ -185,9 +184,9 @@ class _TooMany(Exception):
 
 
 def _check_number_of_values(frame: bytes, most: int) -> None:
-    """Raises DecodeError for a frame that would become more values than any message has.
+    """Raise DecodeError for a frame that would become more values than any message has.
 
-    16 MiB can hold 16 million empty maps: two seconds' work and a gibibyte. Only large frames are looked through.
+    16 MiB can hold 16 million empty maps: two seconds of work and a gibibyte of memory. Only large frames are checked.
     """
     if len(frame) <= LOOKED_THROUGH_BYTES:
         return
@@ -211,13 +210,13 @@ def _check_number_of_values(frame: bytes, most: int) -> None:
         )
     except _TooMany:
         raise DecodeError(ErrorCode.TOO_LARGE, f"the message has more than {most} values") from None
-    except Exception as error:  # decoding tells what it is
+    except Exception as error:  # decoding names the mistake
         if "max_array_len" in str(error) or "max_map_len" in str(error):
             raise DecodeError(ErrorCode.TOO_LARGE, f"the message has a list of more than {most} items") from None
 
 
 def _ignored(code: int, data: bytes) -> None:
-    """Extension types are refused when the frame is decoded."""
+    """Ignore extension types here: decoding refuses them."""
 
 
 def _mistake(error: Exception) -> str:
@@ -234,7 +233,7 @@ def _mistake(error: Exception) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Return a peer's value for an error message: short and printable, whatever it is."""
+    """Return a peer's value for an error message: always short and printable."""
     if value is None:
         return "nothing"
     try:

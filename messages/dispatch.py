@@ -41,7 +41,7 @@ class StartSession(NamedTuple):
 
 
 class DispatchedJob(NamedTuple):
-    """A job for the worker. `data_from`: where in the whole data `data` begins; what is before came in pieces."""
+    """A job for the worker. `data_from`: where in the whole data `data` begins; what precedes it came in pieces."""
 
     id: Id
     type: Name
@@ -63,8 +63,8 @@ class Jobs(NamedTuple):
 class Ack(NamedTuple):
     """`ack`: all reports up to `reports` are on disk.
 
-    `resume`: where a worker that returned jobs goes on. `round`, `count`: as in Arrived. `held_bytes`: how much of the
-    next report's result the broker has. `again`: something of that round was lost.
+    `resume`: where a worker that returned jobs continues. `round`, `count`: as in Arrived. `held_bytes`: how much of
+    the next report's result the broker has. `again`: something of that round was lost.
     """
 
     session: ShortText
@@ -85,7 +85,7 @@ class Rejected(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """`sent`: how many counted messages of this round the broker has sent before this."""
+    """`sent`: how many counted messages of this round the broker sent before this one."""
 
     session: ShortText
     round: Number
@@ -100,13 +100,13 @@ class CancelRun(NamedTuple):
 
 
 class Recall(NamedTuple):
-    """`recall`: return whatever has not begun."""
+    """`recall`: return all jobs that have not begun."""
 
     session: ShortText
 
 
 class Describe(NamedTuple):
-    """The broker lacks the schemas of these digests, which the worker has announced."""
+    """`describe`: the broker lacks the schemas of these digests, which the worker has announced."""
 
     incarnation: ShortText
     digests: Annotated[tuple[SchemaDigest, ...], Items(1, MAX_DIGESTS)]
@@ -119,7 +119,7 @@ class TakeOver(NamedTuple):
 
 
 class Running(NamedTuple):
-    """The job that runs. `stuck_ms`: for how long its task process has shown no liveness; None: it does."""
+    """The job that runs. `stuck_ms`: how long its task process has shown no liveness; None if it shows it."""
 
     delivery: Delivery
     id: Id
@@ -135,11 +135,12 @@ class Arrived(NamedTuple):
 
 
 class Heartbeat(NamedTuple):
-    """`heartbeat`: the worker as it is now. Sent every second, at once on a subscription, and on each new session.
+    """`heartbeat`: the worker's present state. Sent every second, at once on a subscription, and on each new session.
 
     `spooled`: the session is that of a worker that stopped; this one delivers its spool, and runs nothing meanwhile.
-    `obstacle`: a sentence on what keeps it from starting any job. `warning`: one for people, None: nothing to warn of.
-    `round`, `sent`: how many counted messages it sent before this; `arrived`: how many of the broker's have come.
+    `obstacle`: a sentence about what keeps it from starting any job. `warning`: a sentence for people, None if there is
+    nothing to warn of. `round`, `sent`: how many counted messages it sent before this one. `arrived`: how many of the
+    broker's have come.
     """
 
     incarnation: ShortText
@@ -161,9 +162,8 @@ class Heartbeat(NamedTuple):
 
 
 class Received(NamedTuple):
-    """`received`: how far the broker's counted messages have come: all up to number `taken`, and `held_bytes` of the
-    data of the next job. `again`: something of that round was lost.
-    """
+    """`received`: how many of the broker's counted messages have come: all jobs up to number `taken`, and `held_bytes`
+    of the data of the next one. `again`: something of that round was lost."""
 
     session: ShortText
     taken: LastDelivery
@@ -174,7 +174,7 @@ class Received(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """`piece`: a part of the body of the report or the job with this number, which follows. Goes both ways."""
+    """`piece`: a part of the body of the report or the job with this number, which follows. Sent in both directions."""
 
     session: ShortText
     round: Number
@@ -184,7 +184,7 @@ class Piece(NamedTuple):
 
 
 class Described(NamedTuple):
-    """A schema that the broker asked for, as JSON in UTF-8."""
+    """`described`: a schema that the broker asked for, as JSON in UTF-8."""
 
     incarnation: ShortText
     digest: SchemaDigest
@@ -200,7 +200,7 @@ class Started(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """`progress`: what the running task reports of itself. It may be lost.
+    """`progress`: the running task's own report. It may be lost.
 
     `progress` counts the changes of a run from 2 (1 is the start), including those in `Output`.
     """
@@ -215,7 +215,7 @@ class Progress(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What the running job printed from `offset` on, not reported before. `progress`: as in `Progress`."""
+    """Output of the running job from `offset` on, not reported before. `progress`: as in `Progress`."""
 
     delivery: Delivery
     id: Id
@@ -225,12 +225,14 @@ class Output(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """`result` is one packed msgpack value when completed; reason, message and detail when not.
-    `output`: what it printed after the last `Output`; `output_bytes`: how much it was in all; `output_file`: where on
-    the worker's host all of it is; `left_behind`: what it had changed in its process. `id`: of the job, filled in by
-    the worker's core, which has it, so that the broker sees when it gave that number to another one. `killed`: how
-    many processes it had left running. `result_from`: where in the whole result `result` begins; what is before
-    came in pieces."""
+    """The end of a run. `result`: one packed msgpack value if completed; reason, message and detail if not.
+
+    `output`: what it printed after the last `Output`. `output_bytes`: how much it printed in all. `output_file`: where
+    all of it is on the worker's host. `left_behind`: what it had changed in its process. `id`: that of the job, filled
+    in by the worker's core, so that the broker notices if it gave that number to another job. `killed`: how many
+    processes it had left running. `result_from`: where in the whole result `result` begins; what precedes it came in
+    pieces.
+    """
 
     delivery: Delivery
     outcome: Outcome
@@ -249,9 +251,9 @@ class Ended(NamedTuple):
 
 
 class Returned(NamedTuple):
-    """Nothing from number `delivery` on was begun, nor will be until the broker says where to go on.
+    """A return: no job from number `delivery` on has begun, nor will one until the broker says where to continue.
 
-    `stopping`: the worker accepts no more at all.
+    `stopping`: the worker accepts no more jobs at all.
     """
 
     delivery: Delivery
@@ -259,9 +261,9 @@ class Returned(NamedTuple):
 
 
 class Invalid(NamedTuple):
-    """Stands for a report that decoding cannot read. `why`: what is wrong with it.
+    """A stand-in for a report that cannot be decoded. `why`: what is wrong with it.
 
-    `ended`: it was to report the end of a job. `delivery` and `id` are 0 where they cannot be read either.
+    `ended`: it was meant to report the end of a job. `delivery` and `id` are 0 where they cannot be read either.
     """
 
     ended: bool

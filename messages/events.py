@@ -1,4 +1,4 @@
-"""Events: what the broker publishes to those who watch, and the topics to watch."""
+"""Events: the messages that the broker publishes to watchers, and their topics."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from zjobs.messages.units import JobId
 
 
 class Listening(NamedTuple):
-    """`listening`: answers a subscription to all jobs; from now on, every change after `change` is told."""
+    """`listening`: answers a subscription to all jobs. Every change after `change` follows."""
 
     journal: ShortText
     change: Number
@@ -19,7 +19,7 @@ class Listening(NamedTuple):
 
 
 class ServiceEvent(NamedTuple):
-    """`service`: the worker's state or a pause has changed. For listeners to all jobs."""
+    """`service`: the worker's state or a pause has changed. For watchers of all jobs."""
 
     journal: ShortText
     worker: WorkerState
@@ -28,7 +28,8 @@ class ServiceEvent(NamedTuple):
 
 
 class JobEvent(NamedTuple):
-    """What became of a job. `change` counts journaled changes of all jobs; None on what is not journaled."""
+    """`job`: a change of a job. `change` counts the journaled changes of all jobs; None if this one is not
+    journaled."""
 
     journal: ShortText
     job: JobStatus
@@ -43,12 +44,12 @@ ALL_JOBS_TOPIC = b"jobs."
 
 
 def job_topic(job_id: int) -> bytes:
-    """The topic to subscribe to for one job; the final dot keeps job 1 apart from job 17."""
+    """Return the topic to subscribe to for one job. The final dot distinguishes job 1 from job 17."""
     return b"job.%d." % job_id
 
 
 def watched_job(topic: bytes) -> JobId | None:
-    """The id in a topic that `job_topic` could have made, else None."""
+    """Return the id in a topic that `job_topic` could have made, else None."""
     word, _, rest = topic.partition(b".")
     digits = rest[:-1]
     if word != b"job" or rest[-1:] != b"." or not digits.isdigit() or len(digits) > 19 or digits[:1] == b"0":

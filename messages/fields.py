@@ -27,7 +27,7 @@ MAX_CHECKPOINT_PAUSE_MS = 600_000
 MAX_PRIORITY = 1_000
 MAX_DURATION_MS = 100 * 366 * 86_400_000
 MAX_IDS = 10_000
-MAX_WAIT_IDS = 200  # the broker looks them up in one go
+MAX_WAIT_IDS = 200  # the broker looks them up all at once
 MAX_WAIT_MS = 60_000
 MAX_DIGESTS = 100
 DIGEST_CHARS = 16
@@ -41,20 +41,20 @@ _PERSON_CHARS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0
 
 Check = Callable[[Any], Any]
 
-# What each message class is called in a frame (`op`), and each record that is one of several (`kind`). The modules of
-# messages fill this in, so that a program makes the classes of the messages that it uses, and no others.
+# The name of each message class in a frame (`op`), and of each record that is one of several (`kind`). The modules of
+# messages fill these in, so that a program creates the classes of the messages that it uses, and no others.
 OP_OF: dict[type, str] = {}
 KIND_OF: dict[type, str] = {}
 
 
 def called(names: dict[type, str], classes: dict[str, Any]) -> dict[str, Any]:
-    """Return `classes`, by name, after noting their names in OP_OF or KIND_OF."""
+    """Return `classes`, by name, after recording the names in OP_OF or KIND_OF."""
     names.update((kind, name) for name, kind in classes.items())
     return classes
 
 
 class Bad(Exception):
-    """A value is not what it must be. `path` says where in the message it is; each level prepends its part."""
+    """A value that is not what it must be. `path` says where in the message it is; each level prepends its part."""
 
     def __init__(self, wanted: str, path: str = "") -> None:
         super().__init__(wanted)
@@ -121,7 +121,7 @@ class Chars:
 
 
 class PersonName:
-    """A name of a key or a person: it stands in tables, logs and names of files, and acts in none of them."""
+    """The bounds of the name of a key or a person, which must be harmless in tables, logs and names of files."""
 
     def check(self, kind: Any) -> Check:
         """Return the check of a field with these bounds."""
@@ -151,8 +151,8 @@ class Items:
 
 
 class ByKind:
-    """One of several records, chosen by the map's field `kind`. An invalid value does not spoil the whole message:
-    `otherwise` gets the value and a sentence on what is wrong, and returns a stand-in."""
+    """A choice of one of several records by the map's field `kind`. An invalid value does not spoil the whole message:
+    `otherwise` gets the value and a sentence about what is wrong, and returns a stand-in."""
 
     def __init__(self, kinds: Mapping[str, type], otherwise: Callable[[Any, str], Any]) -> None:
         self.kinds, self.otherwise = kinds, otherwise
@@ -250,7 +250,7 @@ def fields_of(kind: Any) -> tuple[Field, ...]:
 
 
 def _not_none(annotation: Any) -> Any:
-    """`X` of `X | None`."""
+    """Return `X` of `X | None`."""
     if get_origin(annotation) not in (Union, UnionType):
         return annotation
     (kind,) = (each for each in get_args(annotation) if each is not type(None))
@@ -258,7 +258,7 @@ def _not_none(annotation: Any) -> Any:
 
 
 def is_person_name(text: str) -> bool:
-    """Return whether a key or a person may have this name."""
+    """Return True if a key or a person may have this name."""
     return 1 <= len(text) <= MAX_PERSON_CHARS and text[0] not in _SIGNS and _PERSON_CHARS.issuperset(text)
 
 

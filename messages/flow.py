@@ -1,7 +1,8 @@
-"""Bounds what is on its way between broker and worker, and counts what has arrived (docs/protocol.md, Large bodies).
+"""Flow control between broker and worker: bounds what is on its way, and counts what has arrived (docs/protocol.md,
+Large bodies).
 
-Heartbeats and other small messages share a connection with bodies of many mebibytes, and TCP buffers hold what a slow
-link needs seconds for. So the sender keeps little on its way, and cuts what is large. Pure.
+Heartbeats and other small messages share a connection with bodies of many mebibytes, and TCP buffers hold more than a
+slow link can carry in seconds. So the sender keeps little on its way, and cuts large bodies into pieces. Pure.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ FIRST_BYTES = 256 << 10
 LEAST_BYTES = 64 << 10
 MOST_BYTES = 1 << 20
 QUICK_MS, SLOW_MS = 100, 300
-CONFIRM_BYTES = 32 << 10  # less than LEAST_BYTES, so that nobody waits for a confirmation that does not come
+CONFIRM_BYTES = 32 << 10  # less than LEAST_BYTES, so that no sender waits for a confirmation that never comes
 
 
 class Flow:
@@ -35,21 +36,21 @@ class Flow:
         return self._limit // 4
 
     def has_room(self) -> bool:
-        """Return whether another message may be sent now."""
+        """Return True if another message may be sent now."""
         full = self._on_way_bytes >= self._limit
         self._was_full |= full
         return not full
 
     def sends(self, size: int, now_ms: Ms) -> None:
-        """Counts a message of about `size` bytes that leaves."""
+        """Count a message of about `size` bytes that is sent."""
         self.count += 1
         self._on_way.append((size, now_ms))
         self._on_way_bytes += size
 
     def hears(self, arrived: Arrived, now_ms: Ms) -> bool:
-        """Records how many messages the receiver has counted. Returns whether these are more than before.
+        """Record how many messages the receiver has counted. Return True if they are more than before.
 
-        What the receiver says of an earlier round means nothing.
+        Counts of an earlier round mean nothing.
         """
         if arrived.round != self.round:
             return False
@@ -62,23 +63,23 @@ class Flow:
         return sent_ms is not None
 
     def begin_round(self) -> None:
-        """Begins a round: everything that was not confirmed is sent again."""
+        """Begin a round, in which everything unconfirmed is sent again."""
         self.round += 1
         self.count = 0
         self._on_way.clear()
         self._on_way_bytes = 0
 
     def _adapt(self, took_ms: int) -> None:
-        """Makes the limit follow the link: about what it carries in a quarter of a second."""
+        """Adapt the limit to the link: about what it carries in a quarter of a second."""
         if took_ms > SLOW_MS:
             self._limit = max(LEAST_BYTES, self._limit // 2)
-        elif took_ms < QUICK_MS and self._was_full:  # a lone small message tells nothing of how much the link carries
+        elif took_ms < QUICK_MS and self._was_full:  # a lone small message says nothing about how much the link carries
             self._limit = min(MOST_BYTES, self._limit * 2)
         self._was_full = False
 
 
 class Cutter:
-    """How much of the body that is sent next has been sent."""
+    """The progress of the next body, which is cut into pieces."""
 
     def __init__(self) -> None:
         self._number = 0
@@ -89,7 +90,7 @@ class Cutter:
         return self._sent_bytes if number == self._number else 0
 
     def cut(self, number: int, body: bytes, piece_bytes: int) -> bytes | None:
-        """Return the next piece, which begins at `sent_bytes`; None: the rest is no larger than a piece."""
+        """Return the next piece, which begins at `sent_bytes`, None if the rest is no larger than a piece."""
         start = self.sent_bytes(number)
         if len(body) - start <= piece_bytes:
             return None
@@ -97,12 +98,12 @@ class Cutter:
         return body[start : self._sent_bytes]
 
     def skip(self, number: int, held_bytes: int) -> None:
-        """Records that the receiver has this much of it already."""
+        """Record that the receiver already has this much of the body."""
         if number == self._number:
             self._sent_bytes = max(self._sent_bytes, held_bytes)
 
     def start_over(self) -> None:
-        """Begins with the next body at its start."""
+        """Begin with the next body at its start."""
         self._number = self._sent_bytes = 0
 
 
@@ -123,40 +124,40 @@ class Arrivals:
 
     @property
     def held_bytes(self) -> int:
-        """How much of the next body has come."""
+        """The number of bytes of the next body that have come."""
         return len(self._held)
 
     def takes(self, round: int, size: int) -> None:
-        """Counts a message of about `size` bytes that came."""
+        """Count a message of about `size` bytes that came."""
         if round != self._round:
             self._round, self._count = round, 0
         self._count += 1
         self._unconfirmed_bytes += size
 
     def confirms(self) -> bool:
-        """Return whether enough has come since the last confirmation to be worth a message."""
+        """Return True if enough has come since the last confirmation to be worth a message."""
         if self._unconfirmed_bytes < CONFIRM_BYTES:
             return False
         self._unconfirmed_bytes = 0
         return True
 
     def start_over(self) -> None:
-        """Begins to count anew. What is held of a body is still its beginning."""
+        """Count anew. What is held of a body is still its beginning."""
         self._round = self._count = 0
 
     def lacks(self, round: int, count: int) -> bool:
-        """Return whether something was lost of the `count` messages that were sent before this in this round."""
+        """Return True if some of the `count` messages sent earlier in this round were lost."""
         return count > (self._count if round == self._round else 0)
 
     def hold(self, offset: int, body: bytes) -> None:
-        """Keeps what is new in a piece of the next body, unless there is a gap before it, or it is more than one may
-        send. In another round the same body may be cut in other places.
-        """
+        """Keep the new part of a piece of the next body, unless there is a gap before it or the body is too large. In
+        another round, the same body may be cut differently."""
         if offset <= len(self._held) and offset + len(body) <= self._most_bytes:
             self._held += body[len(self._held) - offset :]
 
     def joined(self, offset: int, tail: bytes | None) -> tuple[bytes | None] | None:
-        """Return the whole body, in a tuple. Its end, `tail`, begins at `offset`. None: what is before is missing."""
+        """Return the whole body, in a tuple. Its end, `tail`, begins at `offset`. None if the part before that is
+        missing."""
         if not offset:
             return (tail,)
         if offset > len(self._held) or tail is None:
@@ -164,5 +165,5 @@ class Arrivals:
         return (bytes(self._held[:offset]) + tail,)
 
     def drop(self) -> None:
-        """Drops what is held: another body comes next."""
+        """Drop what is held, because another body comes next."""
         self._held.clear()

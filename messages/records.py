@@ -25,7 +25,7 @@ from zjobs.messages.units import Ms
 
 
 class Limits(NamedTuple):
-    """Bounds that the broker holds its peers to."""
+    """The bounds that the broker enforces."""
 
     data_bytes: Positive = 1 << 20
     result_bytes: Positive = 16 << 20
@@ -40,9 +40,9 @@ class Limits(NamedTuple):
 
 
 class TaskType(NamedTuple):
-    """A task type as the worker announces it. After a job's failure number n, its next attempt waits `retry_delay_ms`
-    times 2 to the power of n - 1. A task that is told to end has `grace_ms` to do so. `schema_digest`: of the schema of
-    its parameters, empty without one."""
+    """A task type as the worker announces it. After failure number n of a job, its next attempt waits `retry_delay_ms`
+    times 2 to the power of n - 1. A task that is told to end has `grace_ms` to do so. `schema_digest`: that of the
+    schema of its parameters, empty without one."""
 
     name: Name
     description: Text = ""
@@ -55,7 +55,7 @@ class TaskType(NamedTuple):
 
 
 class BrokerName(NamedTuple):
-    """Names the broker that a worker serves, so that brokers recognise their own worker and name its other one."""
+    """The name of the broker that a worker serves, by which brokers recognise their own worker, or say whose it is."""
 
     host: ShortText
     frontend: Text
@@ -63,10 +63,10 @@ class BrokerName(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """When a queued job starts, or the run in progress ends, counted from the reply. `likely_ms`: as far as it is
-    known, None if nothing is. `upper_ms`: None without a bound. `runs`: how many runs a history has. `at_least`:
-    nothing tells how long something takes. `overdue_ms`: by how much a run has outlasted what was expected. `after`:
-    the times count from then."""
+    """An estimate of when a queued job starts, or the run in progress ends, counted from the reply. `likely_ms`: as far
+    as it is known, None if it is not. `upper_ms`: None without a bound. `runs`: the number of runs in the history.
+    `at_least`: a part of unknown length is missing. `overdue_ms`: by how much a run has exceeded what was expected.
+    `after`: the event from which the times count."""
 
     likely_ms: Milliseconds | None
     upper_ms: Milliseconds | None
@@ -78,7 +78,7 @@ class Estimate(NamedTuple):
 
 
 class DataPreview(NamedTuple):
-    """The beginning of a job's packed data, and the size of all of it."""
+    """The beginning of a job's packed data, and the size of the whole."""
 
     body: bytes
     size_bytes: Number
@@ -90,9 +90,9 @@ class JobStatus(NamedTuple):
     `ahead`: how many jobs must end before this one starts, if it is queued and ready; a delayed job has `ready_at`.
     `run`: the number of its last run, 0 before the first. Of a running job, `fraction` and `note` are what its task
     reports, `output_bytes` is how much it has printed, and `stuck_ms` is the time since its process last showed
-    liveness. `owner` is proven by a key, `submitter` is not. Events have no `note`, `submitter` or `name`; `list` and
-    `show` alone have the `comment`; events have the `estimate` of the running job alone. `data_preview`: if asked for,
-    of a job whose data the client may read.
+    liveness. `owner` is proven by a key, `submitter` is not. Events have no `note`, `submitter` or `name`; only `list`
+    and `show` have the `comment`; in events, only the running job has an `estimate`. `data_preview`: if requested, and
+    the client may read the job's data.
     """
 
     id: Id
@@ -127,7 +127,7 @@ class JobStatus(NamedTuple):
 
 
 class ActingFor(NamedTuple):
-    """The person on whose behalf a request is made, and the role that they have in it."""
+    """A person on whose behalf a request is made, and the role that they have in it."""
 
     name: Person
     role: Role
@@ -160,14 +160,15 @@ class Attempt(NamedTuple):
 
 
 class Paused(NamedTuple):
-    """When and why the queue was paused."""
+    """The time and the reason of the oldest pause."""
 
     at: Milliseconds
     reason: Reason
 
 
 class QueuePause(NamedTuple):
-    """One of the pauses in force: whose it is, why, since when, and when it ends by itself; None: when it is lifted."""
+    """A pause in force: whose it is, why, since when, and when it ends by itself; None if it lasts until it is
+    lifted."""
 
     owner: ShortText
     reason: Reason
@@ -176,8 +177,8 @@ class QueuePause(NamedTuple):
 
 
 class AuditEntry(NamedTuple):
-    """Who did what by hand. `who`: proven by a key if `proven`, else what the client said. `via`: the key that acted
-    for them. `jobs`: ids, as `3-7 9`."""
+    """An action by hand: who did what. `who`: proven by a key if `proven`, else the name that the client gave. `via`:
+    the key that acted for them. `jobs`: ids, as `3-7 9`."""
 
     number: Number
     at: Milliseconds
@@ -190,7 +191,8 @@ class AuditEntry(NamedTuple):
 
 
 class WorkerInfo(NamedTuple):
-    """What the broker knows of its worker. `warning`: a sentence on what keeps it from running jobs, if anything."""
+    """The state of the worker, as the broker sees it. `warning`: a sentence about what keeps it from running jobs, if
+    anything."""
 
     state: WorkerState
     since_ms: Milliseconds

@@ -6,8 +6,8 @@ PROTOCOL_VERSION = 1
 
 
 class JobState(str, Enum):
-    """The state of a job as everybody sees it; the transitions between them are in `broker/core/jobs.py`. `final`:
-    whether a job in this state has ended."""
+    """A state of a job, as everybody sees it. `TRANSITIONS` in `broker/core/jobs.py` has the transitions. `final`: True
+    if a job in this state has ended."""
 
     QUEUED = "queued"
     IN_PROGRESS = "in_progress"
@@ -20,7 +20,7 @@ class JobState(str, Enum):
 
 
 class ErrorCode(str, Enum):
-    """Why a request was refused: the whole list."""
+    """A code for the refusal of a request. The list is closed."""
 
     BAD_REQUEST = "bad_request"
     UNSUPPORTED_VERSION = "unsupported_version"
@@ -41,7 +41,7 @@ class ErrorCode(str, Enum):
 
 
 class FailReason(str, Enum):
-    """Why a job failed: the whole list. A sentence for people goes with each."""
+    """A code for the failure of a job. The list is closed; a sentence for people goes with each."""
 
     RAISED = "raised"
     BAD_DATA = "bad_data"
@@ -52,7 +52,7 @@ class FailReason(str, Enum):
 
 
 class Outcome(str, Enum):
-    """How a run ended, as the worker reports it. `interrupted`: the worker was told to stop at once."""
+    """The outcome of a run, as the worker reports it. `interrupted`: the worker was told to stop at once."""
 
     COMPLETED = "completed"
     FAILED = "failed"
@@ -61,7 +61,7 @@ class Outcome(str, Enum):
 
 
 class WorkerState(str, Enum):
-    """What the broker knows of its worker."""
+    """The state of the worker, as the broker sees it."""
 
     ABSENT = "absent"
     READY = "ready"
@@ -73,7 +73,7 @@ class WorkerState(str, Enum):
 
 
 class Origin(str, Enum):
-    """What an estimate rests on, the most certain first."""
+    """The basis of an estimate, the most certain first."""
 
     NOTHING_AHEAD = "nothing_ahead"
     PROGRESS = "progress"
@@ -83,17 +83,17 @@ class Origin(str, Enum):
 
 
 class Awaited(str, Enum):
-    """What has to come before an estimate begins to count."""
+    """An event that must come before the times of an estimate begin to count."""
 
     RESUME = "resume"
     WORKER = "worker"
 
 
 class Role(str, Enum):
-    """What the holder of a key may do, the least first.
+    """The permissions of the holder of a key, the fewest first.
 
-    A viewer sees states, not what is in jobs. A submitter submits, does as it likes with its own jobs, and sees no
-    others. A member sees others' jobs as a viewer does, too. An operator may do everything.
+    A viewer sees states, but not the contents of jobs. A submitter submits, may do anything with its own jobs, and sees
+    no others. A member is a submitter that also sees others' jobs as a viewer does. An operator may do everything.
     """
 
     VIEWER = "viewer"

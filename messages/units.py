@@ -1,4 +1,4 @@
-"""Numbers that must not be taken for each other. At run time they are plain integers."""
+"""Numbers that must not be mistaken for each other. At run time they are plain integers."""
 
 from typing import NewType
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgpack
 
-# How a timestamp of 4, 8 and 12 bytes begins: github.com/msgpack/msgpack/blob/master/spec.md
+# The first bytes of timestamps of 4, 8 and 12 bytes: github.com/msgpack/msgpack/blob/master/spec.md
 _STAMP_4, _STAMP_8, _STAMP_12 = b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff"
 
 
 class Refused(ValueError):
-    """The bytes are msgpack, but no message or value may have them; the text goes on behind 'the body'."""
+    """Valid msgpack that no message or value may contain; the text continues a sentence that begins with 'the body'."""
 
 
 def pack_value(value: Any, convert: Callable[[Any], Any] | None = None) -> bytes:
@@ -25,7 +25,7 @@ def pack_value(value: Any, convert: Callable[[Any], Any] | None = None) -> bytes
 
 
 def unpack_value(body: bytes) -> Any:
-    """Return the value in `body`. Raises ValueError when it is not exactly one msgpack value."""
+    """Return the value in `body`. Raises ValueError if it is not exactly one msgpack value."""
     try:
         return unpack(body, strict_map_key=False)
     except Exception as error:  # unpackb raises whatever its input leads it to, OverflowError included

@@ -1,1 +1,1 @@
-"""What the programs share besides messages: options, logs, locks, addresses, key files, links."""
+"""Code that the programs share besides messages: options, logs, locks, addresses, key files, links."""

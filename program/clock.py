@@ -1,7 +1,7 @@
-"""The time, as messages and journals carry it: milliseconds.
+"""The time in milliseconds, as messages and journals carry it.
 
-The monotonic clock counts what passed in this process's lifetime and nobody sets it; deadlines are taken from it. The
-wall clock is for people, and may show any date.
+Deadlines use the monotonic clock, which nobody can set and which counts within this process's lifetime. The wall clock
+is for people, and may show any date.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ LATEST_WALL_MS = 253_402_300_799_000  # the year 9999, where Python's dates end
 
 
 def mono_ms() -> Ms:
-    """Milliseconds of the monotonic clock."""
+    """Return the milliseconds of the monotonic clock."""
     return Ms(time.monotonic_ns() // 1_000_000)
 
 
 def wall_ms() -> Ms:
-    """Milliseconds since 1970 (UTC). Set to a date that messages cannot carry, it stands still at the nearest one."""
+    """Return the milliseconds since 1970 (UTC). At a date that messages cannot carry, it stands still at the nearest
+    one."""
     try:
         now_ms = time.time_ns() // 1_000_000
     except OverflowError:  # from Python 3.13 on, beyond 2262; before that, Python's clock stands still there

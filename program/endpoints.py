@@ -1,4 +1,4 @@
-"""Addresses of the sockets: the defaults, the ports after the frontend's, and what a user may write."""
+"""Addresses of the sockets: the defaults, the ports after the frontend's, and the forms that a user may write."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def with_transport(address: str) -> str:
 def after(endpoint: str, places: int) -> str:
     """Return the endpoint `places` after this one: tcp ports count up, ipc paths get a suffix.
 
-    A free port (`*`) stays free. Raises ValueError when there is no such port.
+    A free port (`*`) stays free. Raises ValueError if there is no such port.
     """
     match = _TCP.match(endpoint)
     if match is None:
@@ -56,7 +56,7 @@ def after(endpoint: str, places: int) -> str:
 def seen_from(endpoint: str, dialled: str) -> str:
     """Return `endpoint` as seen by a client that dialled `dialled`: the same port, on the host that it dialled.
 
-    A broker that binds tcp://*:5570 does not know by which of its names clients reach it.
+    A broker that binds tcp://*:5570 does not know under which name clients reach it.
     """
     there, ours = _TCP.match(endpoint), _TCP.match(dialled)
     if there is None or ours is None:
@@ -72,12 +72,12 @@ def from_here(endpoint: str) -> str:
 
 
 def is_ipv6(endpoint: str) -> bool:
-    """Return whether a socket needs ZMQ_IPV6 for this endpoint."""
+    """Return True if a socket needs ZMQ_IPV6 for this endpoint."""
     return "[" in endpoint
 
 
 def is_local(endpoint: str) -> bool:
-    """Return whether only this host can reach a socket bound here."""
+    """Return True if only this host can reach a socket bound here."""
     match = _TCP.match(endpoint)
     if match is None:
         return True
@@ -86,16 +86,16 @@ def is_local(endpoint: str) -> bool:
 
 
 def address(endpoint: str) -> str:
-    """Return one name for this address, however it was written: lock files are named by it.
+    """Return one name for this address, however it is written; lock files are named by it.
 
-    A relative ipc path counts from the current directory. Raises OSError when the host has no address.
+    A relative ipc path counts from the current directory. Raises OSError if the host has no address.
     """
     match = _TCP.match(endpoint)
     if match is None:
         path = endpoint.removeprefix("ipc://")
-        # a name that begins with @ is no file: it is the same from everywhere
+        # a name that begins with @ is not a file: it is the same from everywhere
         return endpoint if path.startswith("@") else f"ipc://{os.path.realpath(path)}"
-    import socket  # not at the top: it would cost every start of zclient 2 ms, and workers alone come here
+    import socket  # not at the top: only workers need it, and it would cost every start of zclient 2 ms
 
     host = match["host"].strip("[]")
     if host != "*":

@@ -1,7 +1,7 @@
-"""Tells whether this program runs inside a task, and of which service: the one with this journal.
+"""The knowledge that this program runs inside a task, and of which service: the one with this journal.
 
-Environment variables carry it. So programs that a task starts know it, too, and find the broker of their own service
-by themselves.
+Environment variables carry it. So programs that a task starts know it, too, and find the broker of their own service by
+themselves.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def enter(journal: str, broker: str, before: str) -> None:
 
 
 def runs_a_task() -> bool:
-    """Whether this is inside a task of any service."""
+    """Return True inside a task of any service."""
     return VARIABLE in os.environ
 
 
 def runs_task_of(journal: str) -> bool:
-    """Return whether this is inside a task of the service with this journal."""
+    """Return True inside a task of the service with this journal."""
     return bool(journal) and os.environ.get(VARIABLE) == journal

@@ -23,7 +23,7 @@ _FIELDS = ("name", "public", "secret", "server")
 
 
 class KeyFileError(Exception):
-    """A key file is not usable; the text is a sentence."""
+    """A key file that cannot be used; the text is a sentence."""
 
 
 class Credential(NamedTuple):
@@ -36,7 +36,7 @@ class Credential(NamedTuple):
 
 
 def load(path: str | Path) -> Credential:
-    """Read a key file. Raises KeyFileError, also when others can read the file."""
+    """Read a key file. Raises KeyFileError, also if others can read the file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
@@ -58,13 +58,13 @@ def load(path: str | Path) -> Credential:
 
 
 def save(path: str | Path, credential: Credential, comment: str) -> None:
-    """Write a new key file that only its owner can read. Raises OSError, also when the file exists."""
+    """Write a new key file that only its owner can read. Raises OSError, also if the file exists."""
     lines = [f"# {comment}", *(f"{field}: {value}" for field, value in zip(_FIELDS, credential))]
     write_new(path, "\n".join(lines) + "\n", 0o600)
 
 
 def write_new(path: str | Path, content: str, mode: int) -> None:
-    """Make a new file; never overwrites one. Raises OSError."""
+    """Write a new file, never over an existing one. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     with open(descriptor, "w", encoding="utf-8") as file:
         file.write(content)
@@ -79,5 +79,5 @@ def parse(content: str) -> dict[str, str]:
 
 
 def is_key(text: str) -> bool:
-    """Return whether this is a key in Z85."""
+    """Return True if this is a key in Z85."""
     return _KEY.fullmatch(text) is not None

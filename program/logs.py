@@ -1,4 +1,5 @@
-"""The log of a program, on stderr. Names, reasons and output of jobs end up in it, so nothing can act on a terminal."""
+"""The log of a program, on stderr. Names, reasons and output of jobs go there, so nothing in it can act on a
+terminal."""
 
 from __future__ import annotations
 
@@ -18,14 +19,14 @@ LEVEL = Option("--log-level", "LEVEL", "debug, info, warning or error", read=_le
 
 
 def start(level: str, program: str) -> None:
-    """Logs from `level` (DEBUG, INFO, …) on, in the one format that all programs share."""
+    """Log from `level` (DEBUG, INFO, …) on, in the one format that all programs share."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Harmless(f"%(asctime)s %(levelname)-7s {program}: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
 
 
 class _Harmless(logging.Formatter):
-    """A message is one line, and what a terminal would act upon is shown as \\x1b and the like."""
+    """Formats a message as one line, with characters that a terminal would act upon shown as \\x1b and the like."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         return _escaped(super().formatMessage(record))

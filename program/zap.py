@@ -1,7 +1,7 @@
-"""Decides who may connect: answers libzmq's questions (rfc.zeromq.org/spec/27) in the loop of broker or worker.
+"""The decision who may connect: answers libzmq's questions (rfc.zeromq.org/spec/27) in the loop of broker or worker.
 
-libzmq asks once for each handshake on a CURVE socket, and holds the connection until it has the answer. The public
-key becomes the `User-Id` of everything that comes in by that connection.
+libzmq asks once for each handshake on a CURVE socket, and holds the connection until it has the answer. The public key
+becomes the `User-Id` of everything that arrives on that connection.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ ENDPOINT = "inproc://zeromq.zap.01"
 DOMAIN = b"zjobs"
 SAY_EVERY_S = 60.0
 
-_MORE = int(zmq.SNDMORE)  # pyzmq's send_multipart joins members of an enumeration, for as long as sending takes
+_MORE = int(zmq.SNDMORE)  # pyzmq's send_multipart combines members of an enumeration, which takes as long as sending
 
 
 class Gate:
-    """Answers for all sockets of one context. `admits(public)`: whether the holder of this key may connect."""
+    """The gate for all sockets of one context. `admits(public)`: True if the holder of this key may connect."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], admits: Callable[[str], bool]) -> None:
         self._admits = admits
@@ -50,7 +50,7 @@ class Gate:
             self.socket.send(b"")
 
     def _question(self) -> list[bytes]:
-        # not recv_multipart, which takes twice as long; thousands may come at once, and requests wait meanwhile
+        # not recv_multipart, which takes twice as long: thousands may come at once while requests wait
         frame = self.socket.recv(zmq.NOBLOCK, copy=False)
         frames = [frame.bytes]
         while frame.more:
@@ -59,7 +59,7 @@ class Gate:
         return frames
 
     def refusals(self, now_s: float) -> str | None:
-        """Return a sentence for the log when somebody was refused, at most once a minute. `now_s`: monotonic."""
+        """Return a sentence for the log if somebody was refused, at most once a minute. `now_s`: monotonic."""
         if not self._refused or now_s < self._say_at_s:
             return None
         said = f"refused {self._refused} connection(s) with a key not admitted here, the last from {self._refused_from}"
@@ -73,17 +73,17 @@ def _z85(public: bytes) -> str:
 
 
 def serve_with(socket: zmq.Socket[bytes], public: str, secret: str) -> None:
-    """Make a socket admit only whom the gate admits. Call it before `bind`."""
+    """Make a socket admit only peers that the gate admits. Call it before `bind`."""
     socket.curve_server = True
     socket.curve_publickey = public.encode()
     socket.curve_secretkey = secret.encode()
     socket.zap_domain = DOMAIN
-    # without this, CURVE admits any key when nobody answers the questions
+    # without this, CURVE admits any key if nobody answers the questions
     socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
 
 
 def call_with(socket: zmq.Socket[bytes], public: str, secret: str, server: str) -> None:
-    """Make a socket show its key, and accept only the holder of `server`. Call it before `connect`."""
+    """Make a socket present its key, and accept only the holder of `server`. Call it before `connect`."""
     socket.curve_publickey = public.encode()
     socket.curve_secretkey = secret.encode()
     socket.curve_serverkey = server.encode()

@@ -33,21 +33,21 @@ LOG_CHARS = 20_000
 
 
 def wait_until(condition: Callable[[], T], timeout: float = 20) -> T:
-    """Calls `condition` until it returns something true, and returns that. Raises TimeoutError."""
+    """Call `condition` until it returns something true, and return that. Raises TimeoutError."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"not so within {timeout:g} s")
+            raise TimeoutError(f"the condition did not become true within {timeout:g} s")
         time.sleep(POLL_S)
     return value
 
 
 class NotStarted(Exception):
-    """The broker or the worker did not start; the text says why, with its log."""
+    """A broker or a worker that did not start; the text says why, with its log."""
 
 
 class Service:
-    """A running broker and its worker. `endpoint` is its address, `folder` has its logs."""
+    """A running broker and its worker. `endpoint`: the broker's address. `folder`: where their logs are."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -64,22 +64,22 @@ class Service:
         return client
 
     def log(self) -> str:
-        """Return the end of what broker and worker logged."""
+        """Return the end of the logs of broker and worker."""
         logs = [(file.stem, file.read_text(errors="replace")) for file in sorted(self.folder.glob("*.log"))]
         return "\n".join(f"--- {name}\n{text[-LOG_CHARS:]}" for name, text in logs)
 
     def start(self, tasks: Sequence[str], time_scale: float) -> None:
-        """Starts the broker, then the worker. Raises NotStarted."""
+        """Start the broker, then the worker. Raises NotStarted."""
         self._start("broker", "--listen", self.endpoint, "--journal", ":memory:")
         named = [word for name in tasks for word in ("--tasks", name)]
         self._start("worker", "--pipe", f"{self.endpoint}.pipe", "--time-scale", str(time_scale), *named)
 
     def stop(self) -> None:
-        """Ends everything, the worker first; kills what does not end by itself."""
+        """End everything, the worker first. Kill what does not end by itself."""
         for client in self._clients:
             client.close()
         for program in reversed(self._programs):
-            for patience_s in (JOB_ENDS_S, STOP_S):  # told again, the worker kills the job that still runs
+            for patience_s in (JOB_ENDS_S, STOP_S):  # a second signal makes the worker kill the running job
                 program.terminate()
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     program.wait(patience_s)
@@ -103,11 +103,11 @@ class Service:
 
 @contextlib.contextmanager
 def running_service(tasks: Sequence[str] = (), time_scale: float = 0) -> Iterator[Service]:
-    """Run a service as long as the `with` block; nothing of it is left behind.
+    """Run a service for the duration of the `with` block; nothing of it is left behind.
 
     `tasks` are the modules with your tasks, named as for `zworker --tasks` and found where this program would find
-    them. `time_scale` multiplies the durations of the predefined tasks.
-    When the block fails, the logs of broker and worker are printed. Raises NotStarted.
+    them. `time_scale` multiplies the durations of the predefined tasks. If the block fails, the logs of broker and
+    worker are printed. Raises NotStarted.
     """
     # in /tmp, whatever TMPDIR says: the path of a socket has at most 107 bytes
     with tempfile.TemporaryDirectory(prefix="zjobs-", dir="/tmp") as folder:

@@ -1,7 +1,7 @@
-"""Fixtures for pytest: put `pytest_plugins = ["zjobs.testing.plugin"]` into your top conftest.py.
+"""Fixtures for pytest. Put `pytest_plugins = ["zjobs.testing.plugin"]` into your top conftest.py.
 
 `zjobs_service` is a running service (see `zjobs.testing.Service`), one for each test. Define the fixture `zjobs_tasks`
-to say which tasks it has:
+to name its modules of tasks:
 
     @pytest.fixture
     def zjobs_tasks():
@@ -19,13 +19,13 @@ from zjobs.testing import Service, running_service
 
 @pytest.fixture
 def zjobs_tasks() -> list[str]:
-    """The modules whose tasks `zjobs_service` runs; by default none but the predefined tasks."""
+    """Return the modules whose tasks `zjobs_service` runs; by default only the predefined tasks."""
     return []
 
 
 @pytest.fixture
 def zjobs_service(zjobs_tasks: list[str], request: pytest.FixtureRequest) -> Iterator[Service]:
-    """A broker and a worker for one test; when the test fails, pytest shows their logs."""
+    """Run a broker and a worker for one test. If the test fails, pytest shows their logs."""
     with running_service(zjobs_tasks) as service:
         yield service
         request.node.add_report_section("teardown", "zjobs", service.log())

@@ -39,15 +39,16 @@ class NewJob(NamedTuple):
 
 
 class CheckedBy(NamedTuple):
-    """The data of the jobs of this type was checked by the schema of this digest."""
+    """A statement of the client: it checked the data of the jobs of this type by the schema of this digest."""
 
     type: Name
     digest: SchemaDigest
 
 
 class Submit(NamedTuple):
-    """Queue jobs, all or none. The same request key again returns the same ids. `schemas`: those by which the client
-    checked the data; if a type has another one, the request is refused. `submitter`: who submits, unverified."""
+    """Queue jobs, all or none. The same request key again returns the same ids. `schemas`: those by which the
+    client checked the data; if a type has a different one now, the request is refused. `submitter`: who submits,
+    unverified."""
 
     request_key: RequestKey
     jobs: Annotated[tuple[NewJob, ...], Items(1)]
@@ -56,7 +57,7 @@ class Submit(NamedTuple):
 
 
 class SubmitReply(NamedTuple):
-    """The ids are first_id … first_id + count - 1. `checked`: the types were compared with a worker's."""
+    """The ids of the jobs, first_id … first_id + count - 1. `checked`: the types were compared with a worker's."""
 
     journal: ShortText
     first_id: Id
@@ -80,7 +81,7 @@ class CancelReply(NamedTuple):
 
 
 class Retry(NamedTuple):
-    """Submit copies of ended jobs; all or none. `submitter`: as in `Submit`."""
+    """Submit copies of ended jobs, all or none. `submitter`: as in `Submit`."""
 
     request_key: RequestKey
     ids: SomeIds
@@ -88,7 +89,7 @@ class Retry(NamedTuple):
 
 
 class RetryReply(NamedTuple):
-    """The copies have the ids first_id … first_id + count - 1, in the order asked."""
+    """The ids of the copies, first_id … first_id + count - 1, in the order of the request."""
 
     journal: ShortText
     first_id: Id
@@ -96,7 +97,7 @@ class RetryReply(NamedTuple):
 
 
 class Pause(NamedTuple):
-    """Nothing new starts; the running job goes on. It ends at `until_at`, after `for_ms`, or with `Resume`."""
+    """Start no more jobs; the running one goes on. The pause ends at `until_at`, after `for_ms`, or with `Resume`."""
 
     reason: Reason = ""
     until_at: Milliseconds | None = None
@@ -105,14 +106,14 @@ class Pause(NamedTuple):
 
 
 class Resume(NamedTuple):
-    """Lift one's own pauses; an operator lifts those of nobody, too, and with `all` everybody's."""
+    """Lift one's own pauses; an operator also lifts those without an owner and, with `all`, everybody's."""
 
     all: bool = False
     submitter: Submitter = ""
 
 
 class PauseReply(NamedTuple):
-    """The pause. `running`: the job that runs; `may_start`: jobs that were dispatched before the pause, in turn. No
+    """The pause. `running`: the job that runs. `may_start`: jobs that were dispatched before the pause, in order; no
     other job starts. `pauses`: all that are in force."""
 
     journal: ShortText
@@ -123,8 +124,8 @@ class PauseReply(NamedTuple):
 
 
 class ResumeReply(NamedTuple):
-    """`was`: the oldest pause that this lifted, None if there was none. `lifted`: all of them. `pauses`: those that are
-    still in force; without any, the queue runs."""
+    """The pauses lifted. `was`: the oldest of them, None if there was none. `lifted`: all of them. `pauses`: those
+    still in force; if there are none, the queue runs."""
 
     journal: ShortText
     was: Paused | None
@@ -140,7 +141,7 @@ class Forget(NamedTuple):
 
 
 class ForgetReply(NamedTuple):
-    """What became of the ids. `kept`: jobs that have not ended."""
+    """The fate of each id. `kept`: jobs that have not ended."""
 
     journal: ShortText
     forgotten: Ids

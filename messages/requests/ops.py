@@ -23,8 +23,8 @@ class Error(NamedTuple):
 
 
 class Changes(str, Enum):
-    """What an operation changes, in words for people. ALL_OR_NONE: one commit, and the core replies. JOB_BY_JOB: a few
-    hundred jobs to a commit, and the reply is made after the last."""
+    """The changes that an operation makes, in words for people. ALL_OR_NONE: one commit, and the core replies.
+    JOB_BY_JOB: a few hundred jobs to a commit, and the reply is made after the last one."""
 
     NOTHING = "no"
     ALL_OR_NONE = "yes, all or none"
@@ -32,7 +32,7 @@ class Changes(str, Enum):
 
 
 class Operation(NamedTuple):
-    """An operation. `role`: the least privileged one that may use it. `ids`: the request's field that names jobs; see
+    """An operation. `role`: the least privileged role that may use it. `ids`: the request's field that names jobs; see
     `own_only`. `weight`: the list whose items each cost as much as a change of one job."""
 
     name: str
@@ -51,7 +51,7 @@ class Operation(NamedTuple):
 
     @property
     def own_only(self) -> tuple[Role, ...]:
-        """The roles that may name only their own jobs. A member may do with others' jobs what a viewer may."""
+        """The roles that may name only their own jobs. With others' jobs, a member may do what a viewer may."""
         if not self.ids:
             return ()
         narrow = (Role.SUBMITTER,) if self.role is Role.VIEWER else (Role.SUBMITTER, Role.MEMBER)

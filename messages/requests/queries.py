@@ -39,11 +39,11 @@ from zjobs.messages.units import Ms
 
 
 class Hello(NamedTuple):
-    """Ask for what a client must know before anything else."""
+    """Ask for the facts that a client needs before anything else."""
 
 
 class HelloReply(NamedTuple):
-    """The journal's identity, the program's version, the address of the events, and the broker's limits."""
+    """The journal's identity, the broker's version, the address of the events, and the broker's limits."""
 
     journal: ShortText
     server: ShortText
@@ -59,7 +59,7 @@ class Status(NamedTuple):
 
 
 class StatusReply(NamedTuple):
-    """The jobs in the order asked, the ids without a job, and the state of the queue."""
+    """The jobs in the order of the request, the ids without a job, and the state of the queue."""
 
     journal: ShortText
     jobs: tuple[JobStatus, ...]
@@ -71,8 +71,8 @@ class StatusReply(NamedTuple):
 
 
 class Queue(NamedTuple):
-    """Ask for the running job and the `limit` jobs that start next, and for `delayed_limit` jobs that are not ready.
-    `preview`: as in `Status`."""
+    """Ask for the running job, the `limit` jobs that start next, and `delayed_limit` delayed jobs. `preview`: as in
+    `Status`."""
 
     limit: Page = 20
     delayed_limit: PageOrNone = 0
@@ -80,8 +80,8 @@ class Queue(NamedTuple):
 
 
 class QueueReply(NamedTuple):
-    """The next jobs. `dispatched`: how many the worker has; any may start at once. `change`: as in events. `delayed`:
-    jobs that are not ready yet, those that will be soonest first."""
+    """The next jobs. `dispatched`: how many the worker has; any of them may start at once. `change`: as in events.
+    `delayed`: delayed jobs, the soonest ready first."""
 
     journal: ShortText
     jobs: tuple[JobStatus, ...]
@@ -95,8 +95,7 @@ class QueueReply(NamedTuple):
 
 
 class Result(NamedTuple):
-    """Ask for a piece of a job's packed result, from `offset` on. `wait_ms`: how long the broker waits for the job's
-    end."""
+    """Ask for a piece of a job's packed result, from `offset` on. `wait_ms`: how long to wait for the job's end."""
 
     id: Id
     offset: Number = 0
@@ -104,7 +103,8 @@ class Result(NamedTuple):
 
 
 class ResultReply(NamedTuple):
-    """A piece of a completed job's result. Other jobs have none (size 0, empty body), but a status: `job`."""
+    """A piece of a completed job's result. A job in another state has no result (size 0, empty body) but a status:
+    `job`."""
 
     journal: ShortText
     id: Id
@@ -135,7 +135,7 @@ class DataReply(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """Reply when the first of these jobs is final, or after `wait_ms`. `results`: with the results, if they fit."""
+    """Wait until one of these jobs is final, at most `wait_ms`. `results`: include the results, if they fit."""
 
     ids: WaitIds
     wait_ms: WaitMs = Ms(0)
@@ -143,7 +143,7 @@ class Wait(NamedTuple):
 
 
 class WaitReply(NamedTuple):
-    """`jobs`: those that are final; none of them when the time ran out."""
+    """The jobs that are final; none if the time ran out."""
 
     journal: ShortText
     jobs: tuple[JobStatus, ...]
@@ -152,14 +152,14 @@ class WaitReply(NamedTuple):
 
 
 class Show(NamedTuple):
-    """Ask for everything that is known of one job. `preview`: as in `Status`."""
+    """Ask for everything known about one job. `preview`: as in `Status`."""
 
     id: Id
     preview: bool = False
 
 
 class ShowReply(NamedTuple):
-    """All that is known of a job. `killed`: how many processes of the last run were left running and killed."""
+    """Everything known about a job. `killed`: how many processes the last run left running, which were killed."""
 
     journal: ShortText
     job: JobStatus
@@ -176,15 +176,15 @@ class ShowReply(NamedTuple):
 
 
 class Log(NamedTuple):
-    """Ask for a piece of what a job's last run has printed, from `offset` on."""
+    """Ask for a piece of the output of a job's last run, from `offset` on."""
 
     id: Id
     offset: Number = 0
 
 
 class LogReply(NamedTuple):
-    """A piece of what the job's last run, number `run`, has printed. Only the end of long output is kept, so `offset`
-    may be greater than requested. `size_bytes`: everything printed that has reached the broker."""
+    """A piece of the output of the job's last run, number `run`. Only the end of long output is kept, so `offset` may
+    be greater than requested. `size_bytes`: all output that has reached the broker."""
 
     journal: ShortText
     id: Id
@@ -196,10 +196,10 @@ class LogReply(NamedTuple):
 
 
 class List(NamedTuple):
-    """Ask for jobs, newest first, with ids below `before`; those that fit all that is given.
+    """Ask for jobs, newest first, with ids below `before`, that match every filter given.
 
-    In `name`, `owner` and `submitter`, `*` stands for any text. `since_ms`: submitted in this time. `preview`: as in
-    `Status`.
+    In `name`, `owner` and `submitter`, `*` stands for any text. `since_ms`: submitted within this time. `preview`: as
+    in `Status`.
     """
 
     state: JobState | None = None
@@ -214,7 +214,8 @@ class List(NamedTuple):
 
 
 class ListReply(NamedTuple):
-    """A page of jobs, maybe shorter than `limit`. `before`: request the next page with it; None: this is the last."""
+    """A page of jobs, perhaps shorter than `limit`. `before`: for the request for the next page; None on the last
+    one."""
 
     journal: ShortText
     jobs: tuple[JobStatus, ...]
@@ -222,7 +223,7 @@ class ListReply(NamedTuple):
 
 
 class Types(NamedTuple):
-    """Ask for the task types that the worker has."""
+    """Ask for the worker's task types."""
 
 
 class TypesReply(NamedTuple):
@@ -234,14 +235,14 @@ class TypesReply(NamedTuple):
 
 
 class Schema(NamedTuple):
-    """What does this type take?"""
+    """Ask for the schema of a type's parameters."""
 
     type: Name
 
 
 class SchemaReply(NamedTuple):
-    """`digest`: None: no worker has announced its types yet; empty: the type has no schema. `schema`: JSON, None: there
-    is none, or it has not come yet."""
+    """The schema of a type's parameters. `digest`: None if no worker has announced its types yet, empty if the type has
+    no schema. `schema`: JSON; None if there is none, or it has not come yet."""
 
     journal: ShortText
     digest: SchemaDigest | None
@@ -279,7 +280,7 @@ class InfoReply(NamedTuple):
 
 
 class Audit(NamedTuple):
-    """Who changed what by hand? The newest first, with numbers below `before`, not older than `since_at`."""
+    """Ask who changed what by hand: entries newest first, with numbers below `before`, not older than `since_at`."""
 
     limit: Page = 100
     before: Positive | None = None
@@ -287,7 +288,7 @@ class Audit(NamedTuple):
 
 
 class AuditReply(NamedTuple):
-    """A page of entries. `before`: request the next page with it; None: this is the last."""
+    """A page of entries. `before`: for the request for the next page; None on the last one."""
 
     journal: ShortText
     entries: tuple[AuditEntry, ...]
@@ -303,7 +304,8 @@ class Backup(NamedTuple):
 
 
 class BackupReply(NamedTuple):
-    """`undisturbed`: no checkpoint has run since the pause began, so the copied file and log fit together."""
+    """The journal's file. `undisturbed`: no checkpoint has run since the pause began, so copies of file and log fit
+    together."""
 
     journal: ShortText
     journal_file: Text

@@ -1,1 +1,1 @@
-"""The command line of every program: options as data, and how a line is read by them."""
+"""The command line of every program: options as data, and the parser of lines."""

@@ -1,4 +1,4 @@
-"""Manual pages, made from the same list of commands and options as the help pages."""
+"""Manual pages, generated from the same list of commands and options as the help pages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from zjobs.program.cli.options import Command, Option, Program, help_of, usage_l
 
 
 def man_page(program: Program) -> str:
-    """The page of a program, for section 1, in the language of man(7)."""
+    """Return the page of a program, for section 1, in the language of man(7)."""
     alone = [command for command in program.commands if not command.name]
     named = [command for command in program.commands if command.name]
     usages = [usage_line(program, command) for command in alone]
@@ -14,7 +14,7 @@ def man_page(program: Program) -> str:
     summary = _plain(program.about).partition(":")[0].partition(". ")[0].rstrip(".")
     lines = [
         f'.TH {program.name.upper()} 1 "" "{program.version}"',
-        ".nh",  # a command that was hyphenated cannot be copied
+        ".nh",  # a hyphenated command could not be copied
         ".SH NAME",
         f"{program.name} \\- {_escaped(summary.removeprefix(f'{program.name} '))}",
         ".SH SYNOPSIS",
@@ -57,6 +57,6 @@ def _plain(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """No character is a command of the formatter: a dash stays a dash that can be copied."""
+    """Escape the formatter's commands; a dash stays a dash that can be copied."""
     text = text.replace("\\", "\\e").replace("-", "\\-").replace("\N{NO-BREAK SPACE}", "\\ ").replace("'", "\\(aq")
     return f"\\&{text}" if text.startswith(".") else text

@@ -1,6 +1,6 @@
-"""Commands and options as data, the same for zbroker, zworker and zclient: what they are, and their help pages.
+"""Commands and options as data, the same for zbroker, zworker and zclient, and their help pages.
 
-A program lists its commands and options once; its help pages and what docopt reads are made from that list.
+A program lists its commands and options once; its help pages and docopt's usage text are generated from that list.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 PAGE_COLUMNS = 80
 NAME_COLUMNS = 23
 
-# A word at least this similar to another (1: equal) is taken for a misspelling of it: `sumbit` is one of `submit`.
+# A word at least this similar to another (1: equal) counts as a misspelling of it, as `sumbit` of `submit`.
 CLOSE = 0.65
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -21,10 +21,10 @@ _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
 class Option(NamedTuple):
-    """An option. `read` turns the text of its value into the value, or raises ValueError with a sentence."""
+    """An option. `read` converts the text of its value, or raises ValueError with a sentence."""
 
     name: str
-    value: str  # what the value is called; empty: a flag
+    value: str  # the name of the value; empty: a flag
     help: str
     commands: tuple[str, ...] = ()  # the commands that have it; empty: every one
     read: Callable[[str], Any] = str
@@ -34,15 +34,15 @@ class Option(NamedTuple):
 
     @property
     def spelling(self) -> str:
-        """How it is written in help texts: -f, --follow; --limit N."""
+        """The option as help texts show it: -f, --follow; --limit N."""
         names = f"{self.short}, {self.name}" if self.short else self.name
         return f"{names} {self.value}" if self.value else names
 
 
 class Command(NamedTuple):
-    """A command. `name` may be two words, or empty for the program alone; `words`: TYPE [DATA], [ID...] or the like.
+    """A command. `name`: may be two words, or empty for the program alone. `words`: TYPE [DATA], [ID...] or the like.
 
-    `alias` is a shorter name that some are used to. `common`: scripts run it so often that its start counts.
+    `alias`: a shorter name. `common`: scripts run it so often that its start-up time counts.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Program(NamedTuple):
     notes: str = ""
 
     def options_of(self, command: str) -> list[Option]:
-        """The options that may be given with a command, those of every command last."""
+        """Return the options that may be given with a command, those of every command last."""
         every = [*(option for option in self.options if not option.commands), HELP, VERSION]
         return [*(option for option in self.options if command in option.commands), *every]
 
@@ -76,7 +76,7 @@ VERSION = Option("--version", "", "show the version and exit")
 
 
 def usage_line(program: Program, command: Command) -> str:
-    """How a command is called, as docopt reads it."""
+    """Return the usage of a command, as docopt reads it."""
     repeated = [f"[{o.name} {o.value}]..." for o in program.options_of(command.name) if o.repeatable]
     words = ["[--]", command.words] if command.words else []
     return " ".join(filter(None, [program.name, command.name, "[options]", *repeated, *words]))
@@ -86,7 +86,7 @@ def usage_line(program: Program, command: Command) -> str:
 
 
 def help_page(program: Program, command: Command | None = None) -> str:
-    """The help of a command that has a name; otherwise the program's."""
+    """Return the help of a command that has a name, else that of the program."""
     if command is None or not command.name:
         return _program_page(program)
     options = [option for option in program.options if command.name in option.commands]
@@ -120,7 +120,7 @@ def _program_page(program: Program) -> str:
 
 
 def help_of(option: Option) -> str:
-    """The description of an option, with its default."""
+    """Return the description of an option, with its default."""
     repeated = "; may be repeated" if option.repeatable else ""
     return option.help + repeated + ("" if option.default is None else f" [default:\N{NO-BREAK SPACE}{option.default}]")
 
@@ -133,7 +133,7 @@ def _filled(text: str) -> str:
 
 
 def _listed(title: str, rows: list[tuple[str, str]], columns: int = NAME_COLUMNS) -> str:
-    """Names beside their descriptions; a name that is too long has a line of its own."""
+    """Return names beside their descriptions. A name that is too long has a line of its own."""
     import textwrap  # only for those who ask
 
     lines = [title]
@@ -149,7 +149,8 @@ def _listed(title: str, rows: list[tuple[str, str]], columns: int = NAME_COLUMNS
 
 
 def duration(text: str) -> float:
-    """Seconds: `90`, `90s`, `1.5m`, `2h`, `7d`; a bare number is seconds. Raises ValueError with a sentence."""
+    """Return the seconds of `90`, `90s`, `1.5m`, `2h`, `7d`; a bare number is seconds. Raises ValueError with a
+    sentence."""
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)([smhd]?)", text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a duration such as 90, 90s, 5m, 2h or 7d")
@@ -160,7 +161,8 @@ def duration(text: str) -> float:
 
 
 def size(text: str, low: int = 0, high: int = 1 << 63) -> int:
-    """Bytes: `1048576`, `64KiB`, `1.5M`. `K` is `KiB`, 1024; `kB` is 1000. Raises ValueError with a sentence."""
+    """Return the bytes of `1048576`, `64KiB`, `1.5M`. `K` is `KiB`, 1024; `kB` is 1000. Raises ValueError with a
+    sentence."""
     match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([kmgt]?)(ib|b)?", text.strip(), re.IGNORECASE)
     if match is None or (not match[2] and match[3] in ("iB", "ib", "IB", "Ib")):
         raise ValueError(f"{text!r} is not a size such as 1048576, 64KiB, 1MiB or 2GiB")
@@ -173,7 +175,7 @@ def size(text: str, low: int = 0, high: int = 1 << 63) -> int:
 
 
 def one_of(text: str, choices: Sequence[str]) -> str:
-    """One of some words. Raises ValueError with a sentence."""
+    """Return `text` if it is one of these words. Raises ValueError with a sentence."""
     if text in choices:
         return text
     near = nearest(text, choices)
@@ -181,16 +183,16 @@ def one_of(text: str, choices: Sequence[str]) -> str:
 
 
 def integer(text: str, low: int, high: int) -> int:
-    """A whole number from `low` to `high`. Raises ValueError with a sentence."""
+    """Return a whole number from `low` to `high`. Raises ValueError with a sentence."""
     if not re.fullmatch(r"[+-]?[0-9]{1,19}", text.strip()) or not low <= int(text) <= high:
         raise ValueError(f"{text!r} is not a whole number from {low} to {high}")
     return int(text)
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
-    """The one of `words` that somebody who wrote `word` most likely meant; None when none is close."""
-    import difflib  # only for those who erred: it costs every other start a few milliseconds
+    """Return the one of `words` that somebody who wrote `word` most likely meant, None if none is close."""
+    import difflib  # only after a mistake: it would cost every start a few milliseconds
 
-    bare = {each.lstrip("-"): each for each in words}  # the dashes, which all options share, make none of them close
+    bare = {each.lstrip("-"): each for each in words}  # ignore the dashes, which all options share
     close = difflib.get_close_matches(word.lstrip("-"), list(bare), n=1, cutoff=CLOSE)
     return bare[close[0]] if close else None

@@ -1,4 +1,4 @@
-"""Reading a command line: docopt finds the values, and every mistake is named in a sentence.
+"""The parser of a command line: docopt finds the values, and every mistake is named in a sentence.
 
 docopt answers a mistake with the whole usage text, which does not say what is wrong, so mistakes are found first.
 """
@@ -9,19 +9,19 @@ from typing import Any, NoReturn
 
 from zjobs.program.cli.options import Command, Option, Program, help_page, nearest, usage_line
 
-# docopt must not look again at words that begin with a dash: they travel under this name and a number.
+# docopt must not see words that begin with a dash: they are replaced by this and a number.
 _PLACEHOLDER = "\0"
 
 
 class UsageError(Exception):
-    """The command line is wrong; the text is a sentence for people (and the usage line where it helps)."""
+    """A mistake in the command line; the text is a sentence for people (with the usage line where it helps)."""
 
 
 def parse(program: Program, argv: list[str]) -> tuple[str, dict[str, Any]]:
-    """The command that `argv` names, and its values under `--option` and `WORD`.
+    """Return the command that `argv` names, and its values under `--option` and `WORD`.
 
-    Options may stand before, between and after the words, as `--option value` or `--option=value`; the last one
-    counts, unless it is repeatable. `--` ends the options. `--help` and `--version` print and raise SystemExit(0).
+    Options may stand before, between and after the words, as `--option value` or `--option=value`; the last one counts,
+    unless the option is repeatable. `--` ends the options. `--help` and `--version` print and raise SystemExit(0).
     Raises UsageError.
     """
     before_words = argv[: argv.index("--")] if "--" in argv else argv
@@ -54,7 +54,7 @@ def _print_and_leave(text: str) -> NoReturn:
 
 
 def _words(argv: list[str], program: Program) -> list[str]:
-    """The words of `argv`: neither options nor their values. Unknown options are passed over."""
+    """Return the words of `argv`, without options and their values. Unknown options are skipped."""
     takes_value = {name for option in program.options if option.value for name in (option.name, option.short)}
     words: list[str] = []
     rest = iter(argv)
@@ -69,7 +69,7 @@ def _words(argv: list[str], program: Program) -> list[str]:
 
 
 def _command_named(program: Program, words: list[str]) -> Command | None:
-    """The command with the longest name that `words` begin with, if any."""
+    """Return the command with the longest name that `words` begin with, if any."""
     for command in program.commands:
         if command.alias and words[:1] == [command.alias]:
             return command
@@ -78,7 +78,7 @@ def _command_named(program: Program, words: list[str]) -> Command | None:
 
 
 def command_of(program: Program, words: list[str]) -> Command:
-    """The command that `words` begin with. Raises UsageError when they begin with none."""
+    """Return the command that `words` begin with. Raises UsageError if there is none."""
     command = _command_named(program, words)
     if command is not None and (command.name or command.words or not words):
         return command
@@ -101,7 +101,7 @@ def command_of(program: Program, words: list[str]) -> Command:
 
 
 def _split(argv: list[str], program: Program, command: Command) -> tuple[dict[str, list[str | None]], list[str]]:
-    """(the values given to each option, the words)."""
+    """Return the values given to each option, and the words."""
     table = {name: option for option in program.options_of(command.name) for name in (option.name, option.short)}
     given: dict[str, list[str | None]] = {}
     words: list[str] = []
@@ -141,21 +141,21 @@ def _unknown(word: str, behind: list[str], program: Program, command: Command, t
 
 
 def _as_argument(word: str, behind: list[str], table: dict[str, Option]) -> str:
-    """How `--exposure 3` is written where parameters have an option, as the end of a sentence; else empty."""
+    """Return how `--exposure 3` is written as a parameter, as the end of a sentence, if the command has parameters."""
     name, equals, value = word.removeprefix("--").partition("=")
     option = next((option for option in table.values() if option.value == "NAME=VALUE"), None)
     if option is None or not word.startswith("--"):
         return ""
     if not equals:
         value = next((each for each in behind if not each.startswith("-")), "VALUE")
-    import shlex  # only for those who erred
+    import shlex  # only after a mistake
 
     named = name.replace("-", "_")
     return f"; a parameter of the type is given as {option.name} {shlex.quote(f'{named}={value}')}"
 
 
 def _value(option: Option, attached: str | None, rest: list[str]) -> str | None:
-    """The option's value, taken from `rest` (which is reversed) where it is not attached."""
+    """Return the option's value, removed from `rest` (which is reversed) unless it is attached."""
     if not option.value:
         if attached is not None:
             raise UsageError(f"{option.name} takes no value")
@@ -180,7 +180,7 @@ def _read(option: Option, text: Any) -> Any:
 
 
 def _check_words(program: Program, command: Command, words: list[str]) -> None:
-    """Raises UsageError when there are too few or too many words."""
+    """Raise UsageError if there are too few or too many words."""
     wanted = command.words.split()
     missing = [word.removesuffix("...") for word in wanted if not word.startswith("[")][len(words) :]
     usage = usage_line(program, command)
@@ -188,7 +188,7 @@ def _check_words(program: Program, command: Command, words: list[str]) -> None:
         raise UsageError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing\nusage: {usage}")
     extra = [] if "..." in command.words else words[len(wanted) :]
     if extra and wanted and wanted[-1].startswith("["):
-        import shlex  # only for those who erred
+        import shlex  # only after a mistake
 
         before = [program.name, *command.name.split(), *map(shlex.quote, words[: len(wanted) - 1])]
         meant = shlex.quote(" ".join(words[len(wanted) - 1 :]))
@@ -200,7 +200,7 @@ def _check_words(program: Program, command: Command, words: list[str]) -> None:
 def _as_they_stand(
     command: Command, options: list[Option], given: dict[str, list[str | None]], words: list[str]
 ) -> dict[str, Any]:
-    """Return what docopt would find. Loading it takes a tenth of the time that a whole submit takes."""
+    """Return what docopt would find. Loading docopt takes a tenth of the time of a whole submit."""
     values: dict[str, Any] = {}
     for option in options:
         if option.repeatable:
@@ -219,8 +219,8 @@ def _as_they_stand(
 
 
 def _by_docopt(text: str, command: Command, given: dict[str, list[str | None]], words: list[str]) -> dict[str, Any]:
-    """docopt's values, without the names of commands."""
-    from docopt import docopt  # not at the top: help pages and mistakes do without it
+    """Return docopt's values, without the names of commands."""
+    from docopt import docopt  # not at the top: help pages and mistakes do not need it
 
     spelled = [name if value is None else f"{name}={value}" for name, values in given.items() for value in values]
     hidden = [f"{_PLACEHOLDER}{n}" if word.startswith("-") and word != "-" else word for n, word in enumerate(words)]
@@ -229,7 +229,7 @@ def _by_docopt(text: str, command: Command, given: dict[str, list[str | None]], 
 
 
 def _restored(value: Any, words: list[str]) -> Any:
-    """A value of docopt's, with the words that were hidden from it put back."""
+    """Return a value of docopt's, with the hidden words put back."""
     if isinstance(value, list):
         return [_restored(item, words) for item in value]
     if isinstance(value, str) and value.startswith(_PLACEHOLDER):

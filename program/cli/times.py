@@ -6,7 +6,8 @@ from datetime import datetime, time, timedelta
 
 
 def time_to_come(text: str, now: datetime) -> datetime:
-    """The next `15:00` after `now`, or a date such as `2026-11-28 15:00`, by the local clock unless it says otherwise.
+    """Return the next `15:00` after `now`, or a date such as `2026-11-28 15:00`, by the local clock unless it names
+    another.
 
     Raises ValueError with a sentence.
     """

@@ -1,4 +1,4 @@
-"""Checks of values, made of the parts of a schema."""
+"""Checks of values, built from the parts of a schema."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from zjobs.program.schema.wording import counted, instead, shown, wanted
 
 Check = Callable[[Any], None]
 
-MAX_REFERENCES = 20  # of one to the next; only a circle has more
+MAX_REFERENCES = 20  # in a chain; only a circle has more
 
 
 class Mismatch(ValueError):
-    """A value is not what the schema says; the text is a sentence for people: where it is, and what is wrong there."""
+    """A value that does not match the schema; the text is a sentence for people: where it is, and what is wrong."""
 
     def __init__(self, what: str, path: str = "") -> None:
         super().__init__(f"{path.lstrip('.')} {what}".lstrip())
         self.what, self.path = what, path
 
     def within(self, path: str) -> Mismatch:
-        """The same, as seen from what contains it."""
+        """Return the mismatch as seen from what contains the value."""
         return Mismatch(self.what, path + self.path)
 
 
 class Checks:
-    """Makes checks of the parts of one schema: functions that raise Mismatch. Each part is looked at once, not for
-    each value, and not before it is needed: a schema may contain itself."""
+    """The checks of the parts of one schema: functions that raise Mismatch. Each is built once, not for each value, and
+    only when it is needed: a schema may contain itself."""
 
     def __init__(self, root: Node) -> None:
         self._definitions = get(root, "$defs", dict)
         self._made: dict[int, Check] = {}
 
     def resolved(self, part: Any) -> Node:
-        """What a node stands for; one that refers to itself says nothing."""
+        """Return the node that a reference stands for. A circle of references allows anything."""
         node = node_of(part)
         for _ in range(MAX_REFERENCES):
             reference = node.get("$ref")
@@ -46,7 +46,7 @@ class Checks:
         return ANYTHING
 
     def of(self, node: Any) -> Check:
-        """Return the check of a node, made at its first use."""
+        """Return the check of a node, built at its first use."""
         node = self.resolved(node)
         made = self._made.get(id(node))
         if made is None:
@@ -70,14 +70,14 @@ class Checks:
         return check
 
     def expanded(self, node: Node, depth: int = 0) -> Node:
-        """The node with its alternatives resolved, as `wanted` likes it."""
+        """Return the node with its alternatives resolved, for `wanted`."""
         alternatives = get(node, "anyOf", list)
         if not alternatives or depth == MAX_REFERENCES:
             return node
         return {**node, "anyOf": [self.expanded(self.resolved(each), depth + 1) for each in alternatives]}
 
     def _by_type(self, node: Node, depth: int = 0) -> dict[type, Check | None] | None:
-        """What is to be checked of a value of each type that may be; None: anything may be."""
+        """Return the check for values of each type allowed, None if anything is."""
         if "anyOf" in node and depth < MAX_REFERENCES:
             return self._alternatives(node, depth)
         if members := members_of(node):
@@ -117,7 +117,7 @@ class Checks:
         def check(value: Any) -> None:
             if length is not None:
                 length(value)
-            if not checked_rest:  # now: it may contain itself
+            if not checked_rest:  # only now: it may contain itself
                 checks.extend(map(self.of, first))
                 checked_rest.append(self.of(rest))
             place = 0
@@ -161,18 +161,19 @@ def _anything(value: Any) -> None:
 
 
 def _refused(value: Any) -> None:
-    """Stand for the check of a type that may not be."""
+    """Mark a type that is not allowed."""
 
 
 def _of_base(value: Any, by_type: dict[type, Check | None]) -> Check | None:
-    """msgpack packs what is derived from a type as that type, a client's named tuple as a list. True is an int to
-    Python, but hardly what somebody meant by one."""
+    """Return the check for the base type of a derived one, as which msgpack packs it: a named tuple is a list. A
+    boolean is no integer here, although it is one to Python."""
     bases = () if type(value) is bool else type(value).__mro__
     return next((by_type[base] for base in bases if base in by_type), _refused)
 
 
 def _either(one: Check | None, other: Check | None, value: Any) -> None:
-    """Of two alternatives for values of the same type, the first that takes it; else the last one's mistake."""
+    """Check by two alternatives for values of the same type. If neither accepts the value, raise the second one's
+    mistake."""
     if one is None or other is None:
         return
     try:

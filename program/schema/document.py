@@ -1,4 +1,4 @@
-"""Reads a schema. It comes from elsewhere, so what is odd about it is passed over, never raised."""
+"""Access to a schema. It comes from elsewhere, so oddities in it are ignored, never raised."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 Node = dict[str, Any]
 
-# The names of JSON's types, and what a value of each is in msgpack. bytes are text that is encoded, to JSON.
+# JSON's types, and the types of their values in msgpack. To JSON, bytes are encoded text.
 TYPES: dict[str, tuple[type, ...]] = {
     "null": (type(None),),
     "boolean": (bool,),
@@ -16,27 +16,27 @@ TYPES: dict[str, tuple[type, ...]] = {
     "array": (list, tuple),
     "object": (dict,),
 }
-ANYTHING: Node = {}  # one object: checks are remembered by the node they are of
+ANYTHING: Node = {}  # one object: checks are cached by their node
 
 
 def node_of(value: Any) -> Node:
-    """Return the node that `value` is; one that says nothing if it is none."""
+    """Return `value` if it is a node, else one that allows anything."""
     return value if isinstance(value, dict) else ANYTHING
 
 
 def members_of(node: Node) -> list[Any]:
-    """The values that may be, where those are listed."""
+    """Return the values allowed, where the schema lists them."""
     return [node["const"]] if "const" in node else get(node, "enum", list)
 
 
 def types_of(node: Node) -> list[str]:
-    """The names of JSON's types that a value may have; none: any."""
+    """Return the names of JSON's types that a value may have, none if it may have any."""
     names = node.get("type")
     return [name for name in (names if isinstance(names, list) else [names]) if type(name) is str and name in TYPES]
 
 
 def get(node: Node, key: str, kind: type) -> Any:
-    """Return the value of a keyword; an empty one if it is of another type."""
+    """Return the value of a keyword, an empty one if it has another type."""
     value = node.get(key)
     return value if isinstance(value, kind) else kind()
 
@@ -48,5 +48,5 @@ def number(node: Node, key: str) -> Any:
 
 
 def is_bytes(node: Node) -> bool:
-    """JSON has no bytes: they are announced as the text that they would be there."""
+    """Return True if the node means bytes: JSON has none, so they are announced as encoded text."""
     return node.get("type") == "string" and node.get("contentEncoding") == "base64"

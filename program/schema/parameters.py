@@ -25,11 +25,11 @@ class Parameters:
 
     @property
     def first(self) -> str | None:
-        """The parameter that data which is no map is for."""
+        """The parameter that receives data which is not a map."""
         return next(iter(self.properties), None)
 
     def node(self, name: str) -> Node:
-        """What a parameter may be, with references resolved."""
+        """Return the schema of a parameter, with references resolved."""
         return self._checks.resolved(self.properties.get(name, {}))
 
     def resolved(self, node: Any) -> Node:
@@ -37,7 +37,7 @@ class Parameters:
         return self._checks.resolved(node)
 
     def check(self, values: dict[str, Any]) -> None:
-        """Raises Mismatch unless a task can be called with these."""
+        """Raise Mismatch unless a task can be called with these values."""
         for name in values:
             if name not in self.properties and not self.takes_others:
                 raise Mismatch(self.no_such(name))
@@ -48,7 +48,7 @@ class Parameters:
             self.check_one(name, value)
 
     def check_one(self, name: str, value: Any) -> None:
-        """Raises Mismatch unless `value` may be this parameter's."""
+        """Raise Mismatch unless this parameter may have `value`."""
         check = self._check_of.get(name)
         if check is None:
             check = self._check_of[name] = self._checks.of(self.properties.get(name, {}))
@@ -60,12 +60,12 @@ class Parameters:
             raise Mismatch("is nested too deeply", name) from None
 
     def no_such(self, name: object) -> str:
-        """Say that there is no such parameter."""
+        """Return a sentence that there is no such parameter."""
         return f"there is no parameter {name}{instead(name, self.properties)}"
 
 
 def alternatives(parameters: Parameters, node: Any) -> Iterator[Node]:
-    """The ways in which a value may be what `node` says: one, or each alternative."""
+    """Yield the alternatives that `node` allows: itself, or each of several."""
     node = parameters.resolved(node)
     for each in get(node, "anyOf", list) or [node]:
         yield parameters.resolved(each)

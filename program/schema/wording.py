@@ -1,4 +1,4 @@
-"""Says in words what a schema wants, and what a value is instead."""
+"""Wording of what a schema requires, and of what a value is instead."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FORMATS = {
 
 
 def wanted(node: Node) -> str:
-    """What a value must be, in words: "an integer from 1 to 10", "'a' or 'b'", "a list or null"."""
+    """Return what a value must be, in words: "an integer from 1 to 10", "'a' or 'b'", "a list or null"."""
     if "anyOf" in node:
         return _either_of(dict.fromkeys(map(wanted, map(node_of, get(node, "anyOf", list)))))
     if members := members_of(node):
@@ -78,7 +78,7 @@ def counted(count: Any, unit: str) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value for a sentence: short, whatever it is."""
+    """Return a value for a sentence: always short."""
     if value is None or type(value) is bool:
         return {None: "null", True: "true", False: "false"}[value]
     if type(value) in (list, tuple):
@@ -100,8 +100,8 @@ def _either_of(said: Iterable[str]) -> str:
 
 
 def instead(name: object, names: Iterable[str]) -> str:
-    """What else there is, for a name that there is not."""
-    from zjobs.program.cli.options import nearest  # only for a mistake: it comes with the whole command line
+    """Return the end of a sentence about a name that does not exist: the nearest name, or all."""
+    from zjobs.program.cli.options import nearest  # only after a mistake: it imports the whole command line
 
     near = nearest(name, names) if type(name) is str else None
     if near:
