@@ -12,6 +12,7 @@ from zjobs.gateway.api.routes import ROUTES
 from zjobs.gateway.config import Config
 from zjobs.gateway.identity.identity import opened
 from zjobs.gateway.identity.routes import own, users
+from zjobs.gateway.pages import routes as pages
 from zjobs.gateway.services import Services
 from zjobs.gateway.web import docs_page, documents
 from zjobs.gateway.web.body_limit import BodyLimit
@@ -44,6 +45,7 @@ def create_app(config: Config) -> FastAPI:
     app.include_router(ROUTES)
     for routes in (own.ROUTES, users.ROUTES):
         app.include_router(routes, responses=documents.fails(409))
+    pages.install(app)
     docs_page.install(app)
     documents.describe(app)
     return app

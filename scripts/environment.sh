@@ -18,7 +18,7 @@ make_environment() {
         touch -d @0 "$stamp"
     fi
     if [ -n "$(find "$ROOT"/{api,broker,worker,client,messages,program,testing,gateway} \
-        -name '*.py' -newer "$stamp" -print -quit)" ]; then
+        \( -name '*.py' -o -path '*/pages/templates/*' -o -path '*/pages/static/*' \) -newer "$stamp" -print -quit)" ]; then
         echo "installing zjobs into $folder" >&2
         # setuptools would install modules that an earlier build left here, even if they are gone from the tree
         rm -rf "$ROOT/build" "$ROOT/zjobs.egg-info"

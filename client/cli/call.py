@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import Any, BinaryIO, NamedTuple
 
 from zjobs.client.cli import usage
-from zjobs.client.cli.show import text
 from zjobs.client.cli.show.console import Output
 from zjobs.client.client import Client
 from zjobs.client.job import new_request_key
 from zjobs.client.protocol.job import gone
+from zjobs.client.wording import text
 from zjobs.messages.records import Missing
 from zjobs.program.cli.parse import UsageError
 

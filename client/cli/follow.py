@@ -10,11 +10,12 @@ from typing import Any
 from zjobs.client.cli import exit_codes
 from zjobs.client.cli.call import Call, job_id_of, say_missing
 from zjobs.client.cli.selection.ids import NO_MATCH, ids_of_words, selected
-from zjobs.client.cli.show import format, text
+from zjobs.client.cli.show import format
 from zjobs.client.cli.wait import Resumable, say_link, until_ended
 from zjobs.client.errors import BrokerUnreachable
 from zjobs.client.job import Watch
 from zjobs.client.protocol.waiting import Ends
+from zjobs.client.wording import text
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests.queries import LogReply
 from zjobs.messages.states import JobState

@@ -7,12 +7,13 @@ from typing import Any, Protocol
 
 from zjobs.client.cli import exit_codes
 from zjobs.client.cli.call import Call, chosen_request_key, job_id_of, print_value
-from zjobs.client.cli.show import format, text
+from zjobs.client.cli.show import format
 from zjobs.client.cli.submit import submitted
 from zjobs.client.errors import BrokerUnreachable, StillRunning, WaitTimeout, ZjobsError
 from zjobs.client.job import Watch
 from zjobs.client.protocol.events.watch import WatchEvent
 from zjobs.client.protocol.job import ended_without_result, ids_of
+from zjobs.client.wording import text
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests.changes import SubmitReply
 from zjobs.messages.states import JobState

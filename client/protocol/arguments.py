@@ -31,7 +31,7 @@ def data_of(given: Given, parameters: Parameters | None) -> Any:
     """The data that was meant; NO_DATA for none. Raises Mismatch when it cannot be meant."""
     if parameters is None:
         return _by_guess(given)
-    values = {name: _value(parameters, name, word) for name, word in given.named.items()}
+    values = {name: value_of(parameters, name, word) for name, word in given.named.items()}
     free = [name for name in parameters.properties if name not in values]
     if given.file is not None:
         name = _for_bytes(parameters, free)
@@ -39,7 +39,7 @@ def data_of(given: Given, parameters: Parameters | None) -> Any:
         free.remove(name)
     if len(given.words) > len(free):
         raise Mismatch(_too_many(given, parameters, free))
-    values |= {name: _value(parameters, name, word) for name, word in zip(free, given.words)}
+    values |= {name: value_of(parameters, name, word) for name, word in zip(free, given.words)}
     parameters.check(values)
     return _shortest(values, parameters)
 
@@ -104,8 +104,8 @@ def _for_bytes(parameters: Parameters, free: list[str]) -> str:
     raise Mismatch("it has no parameter that takes bytes")
 
 
-def _value(parameters: Parameters, name: str, word: str | bytes) -> Any:
-    """The value that a word means as this parameter. bytes: what a file has."""
+def value_of(parameters: Parameters, name: str, word: str | bytes) -> Any:
+    """The value that a word means as this parameter. bytes: what a file has. Raises Mismatch."""
     if name not in parameters.properties:
         if not parameters.takes_others:
             raise Mismatch(parameters.no_such(name))

@@ -17,6 +17,7 @@ from zjobs.gateway.events.stream import Entry, Kept, Subject
 from zjobs.gateway.web.records import plain
 from zjobs.messages.records import JobStatus, QueuePause
 from zjobs.messages.states import WorkerState
+from zjobs.program import clock
 
 HEARTBEAT_S = 15.0
 RETRY_MS = 2_000  # how soon a client comes back
@@ -46,6 +47,7 @@ class Hub:
         self._kept = Kept(secrets.token_hex(4))
         self._streams: set[Stream] = set()
         self._state = ServiceState()
+        self._heard_at: int | None = None
         self._wake_due = False
         self._closed = False
 
@@ -53,6 +55,11 @@ class Hub:
     def state(self) -> ServiceState:
         """What is known of the service."""
         return self._state
+
+    @property
+    def heard_at(self) -> int | None:
+        """When the broker was there for the last time, by the wall clock; None: never."""
+        return clock.wall_ms() if self._state.reachable else self._heard_at
 
     async def run(self) -> None:
         """Watch the service until cancelled, whatever becomes of it."""
@@ -93,6 +100,7 @@ class Hub:
             self._tell_service(worker=event.service.worker, pauses=event.service.pauses)
 
     def _tell_service(self, **changed: Any) -> None:
+        self._heard_at = self.heard_at
         state = self._state._replace(**changed)
         if state != self._state:
             self._state = state

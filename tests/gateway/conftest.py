@@ -65,10 +65,16 @@ class Api(httpx.AsyncClient):
 
 
 @pytest.fixture
-async def app(shared_service: Service, tmp_path: Path) -> AsyncIterator[Any]:
+def more_services() -> str:
+    """What the configuration has besides."""
+    return ""
+
+
+@pytest.fixture
+async def app(shared_service: Service, tmp_path: Path, more_services: str) -> AsyncIterator[Any]:
     """The application, started."""
     file = tmp_path / "config.toml"
-    file.write_text(f'[services.laser]\nbroker="{shared_service.endpoint}"\nkey=""\n')
+    file.write_text(f'[services.laser]\nbroker="{shared_service.endpoint}"\nkey=""\n{more_services}')
     config = Config("127.0.0.1", 0, f"sqlite+aiosqlite:///{tmp_path}/gateway.db", file, password_cost=CHEAP)
     await prepare(config)
     app = create_app(config)

@@ -18,13 +18,23 @@ testing                       client
 gateway.cli                   gateway.usage gateway.app gateway.server gateway.identity gateway client client.errors
                               program program.cli
 gateway.usage                 program program.cli
-gateway.app                   gateway.api gateway.services gateway.web gateway.identity.routes gateway.identity gateway
-                              program
+gateway.app                   gateway.pages gateway.api gateway.services gateway.web gateway.identity.routes
+                              gateway.identity gateway program
+gateway.pages                 gateway.pages.people gateway.pages.acting gateway.pages.looking gateway.pages.visit
+gateway.pages.people          gateway.pages.visit gateway.identity gateway client.protocol client.errors
+                              messages.requests messages
+gateway.pages.acting          gateway.pages.looking gateway.pages.visit gateway.pages.shown gateway client
+                              client.protocol client.wording client.errors messages.requests messages program.schema
+gateway.pages.looking         gateway.pages.visit gateway.pages.shown gateway.web gateway client client.protocol
+                              client.errors messages.requests messages program
+gateway.pages.visit           gateway.pages.shown gateway.services gateway.events gateway.web gateway.identity gateway
+                              client client.wording client.errors messages.requests program messages
+gateway.pages.shown           gateway.web client.protocol client.wording messages.requests messages program.schema
 gateway.server                gateway program
 gateway.api                   gateway.services gateway.events gateway.web gateway.identity gateway client
                               client.protocol client.errors messages.requests messages
 gateway.services              gateway.events gateway client client.services
-gateway.events                gateway.web client client.protocol.events client.errors messages
+gateway.events                gateway.web client client.protocol.events client.errors program messages
 gateway.web                   gateway client.protocol program.schema messages
 gateway.identity.routes       gateway.identity gateway messages
 gateway.identity.migrations   gateway.identity
@@ -35,19 +45,22 @@ gateway                       client.errors messages
 client.cli.main               client.cli.call client.cli.usage client.cli.exit_codes client.cli.show client client.net
                               client.errors program.cli
 client.cli                    client.cli.overview client.cli.selection client.cli.schema client.cli.call
-                              client.cli.exit_codes client.cli.show client client.protocol.events client.protocol
-                              client.errors messages.requests program.schema program.cli messages
-client.cli.top                client.cli.overview client.cli.exit_codes client.cli.show client client.errors
-                              messages.requests program.cli messages
-client.cli.local              client.cli.usage client.cli.exit_codes client.cli.show client client.services
+                              client.cli.exit_codes client.cli.show client.wording client client.protocol.events
+                              client.protocol client.errors messages.requests program.schema program.cli messages
+client.cli.top                client.cli.overview client.cli.exit_codes client.cli.show client.wording client
                               client.errors messages.requests program.cli messages
-client.cli.overview           client.cli.show client.protocol client.settings client.errors messages.requests messages
-client.cli.selection          client.cli.call client.cli.usage client.cli.show client.errors program.cli messages
-client.cli.schema             client.cli.show program.schema messages
-client.cli.call               client.cli.usage client.cli.show client client.protocol program.cli messages
+client.cli.local              client.cli.usage client.cli.exit_codes client.cli.show client.wording client
+                              client.services client.errors messages.requests program.cli messages
+client.cli.overview           client.cli.show client.wording client.protocol client.settings client.errors
+                              messages.requests messages
+client.cli.selection          client.cli.call client.cli.usage client.wording client.errors program.cli messages
+client.cli.schema             client.wording program.schema messages
+client.cli.call               client.cli.usage client.cli.show client.wording client client.protocol program.cli
+                              messages
 client.cli.usage              client.cli.exit_codes program program.cli messages
 client.cli.exit_codes         client.errors
-client.cli.show               client.protocol messages.requests messages
+client.cli.show               client.wording client.protocol messages.requests messages
+client.wording                messages
 client                        client.net client.protocol.events client.protocol client.settings client.errors
                               messages.requests program messages
 client.net                    client.protocol client.settings client.errors messages.codec messages.requests program

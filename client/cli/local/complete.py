@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from zjobs.client.cli import usage
-from zjobs.client.cli.show.text import printable
 from zjobs.client.errors import ZjobsError
+from zjobs.client.wording.text import printable
 from zjobs.program.cli.options import Command, Option
 from zjobs.program.cli.parse import UsageError, command_of
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from zjobs.client.cli.overview.snapshot import Overview
-from zjobs.client.cli.show import estimate, text
 from zjobs.client.cli.show.styled import BLANK, Line, Span, Style, line
+from zjobs.client.wording import estimate, text
 from zjobs.messages.records import Estimate, JobStatus
 from zjobs.messages.states import JobState
 

@@ -9,9 +9,10 @@ from zjobs.client.cli.overview.entries import OUTCOMES, Entry, entries
 from zjobs.client.cli.overview.running import running_lines
 from zjobs.client.cli.overview.service import service_lines
 from zjobs.client.cli.overview.snapshot import Overview
-from zjobs.client.cli.show import format, text
+from zjobs.client.cli.show import format
 from zjobs.client.cli.show.grid import Column, Grid
 from zjobs.client.cli.show.styled import BLANK, Glyphs, Line, Span, Style, cut, line, spelled
+from zjobs.client.wording import text
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState
 

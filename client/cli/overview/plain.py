@@ -8,8 +8,9 @@ from zjobs.client.cli.overview.entries import Entry, entries
 from zjobs.client.cli.overview.running import remarks
 from zjobs.client.cli.overview.service import sentences
 from zjobs.client.cli.overview.snapshot import Overview
-from zjobs.client.cli.show import format, text
+from zjobs.client.cli.show import format
 from zjobs.client.cli.show.styled import plain
+from zjobs.client.wording import text
 from zjobs.messages.records import JobStatus
 
 HEAD = ("PLACE", "ID", "STATE", "NAME", "TYPE", "OWNER", "PRIORITY", "WHEN", "REMARK")

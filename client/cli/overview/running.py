@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from zjobs.client.cli.overview.snapshot import Limit
-from zjobs.client.cli.show import estimate, format, text
+from zjobs.client.cli.show import format
 from zjobs.client.cli.show.styled import Glyphs, Line, Span, Style, bar, cut, flowed, line
+from zjobs.client.wording import estimate, text
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import WorkerState
 

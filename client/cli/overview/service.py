@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from zjobs.client.cli.show import text
 from zjobs.client.cli.show.pauses import paused_lines
 from zjobs.client.cli.show.styled import Glyphs, Line, Span, Style, flowed, line, wrapped
+from zjobs.client.wording import text
 from zjobs.messages.requests.queries import InfoReply
 from zjobs.messages.states import WorkerState
 

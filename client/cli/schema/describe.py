@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from zjobs.client.cli.show.text import printable, printable_lines
+from zjobs.client.wording.text import printable, printable_lines
 from zjobs.messages.records import TaskType
 from zjobs.program.schema.document import Node, is_bytes, members_of, types_of
 from zjobs.program.schema.parameters import Parameters, alternatives

@@ -7,7 +7,7 @@ from collections import Counter
 
 from zjobs.client.cli.call import Call
 from zjobs.client.cli.selection.ids import NO_MATCH, Selection, selected, whose
-from zjobs.client.cli.show.text import printable
+from zjobs.client.wording.text import printable
 from zjobs.program.cli.parse import UsageError
 
 # This many jobs of one's own are changed without a question. Ids that were written one by one do not count.

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
-from zjobs.client.cli.show import text
+from zjobs.client.wording import text
 
 if TYPE_CHECKING:
     from zjobs.client.cli.show.styled import Line

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from zjobs.client.cli.show import estimate
 from zjobs.client.cli.show.pauses import paused_lines, since_when
-from zjobs.client.cli.show.text import (
+from zjobs.client.wording import estimate
+from zjobs.client.wording.text import (
     byte_count,
     exact,
     moment,

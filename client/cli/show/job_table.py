@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from zjobs.client.cli.show import estimate, format, text
+from zjobs.client.cli.show import format
+from zjobs.client.wording import estimate, text
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zjobs.client.cli.show.text import moment, printable
+from zjobs.client.wording.text import moment, printable
 from zjobs.messages.records import Paused, QueuePause
 from zjobs.messages.requests.changes import PauseReply, ResumeReply
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from zjobs.client.cli.show import text
+from zjobs.client.wording import text
 
 
 class Style(Enum):

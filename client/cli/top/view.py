@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from zjobs.client.cli.overview.page import Row, body
 from zjobs.client.cli.overview.service import service_lines
-from zjobs.client.cli.show import format, text
+from zjobs.client.cli.show import format
 from zjobs.client.cli.show.styled import BLANK, Glyphs, Line, Span, Style, cut, line, width, wrapped
 from zjobs.client.cli.top.screen import Confirm, Details, Filter, Mode, Printed, Reason, Screen
+from zjobs.client.wording import text
 
 GUTTER = 2
 

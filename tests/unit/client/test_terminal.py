@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from zjobs.client.cli import wait
-from zjobs.client.cli.show import text
 from zjobs.client.protocol.events import watch
+from zjobs.client.wording import text
 from zjobs.messages.records import Paused, TaskType
 from zjobs.messages.requests.changes import PauseReply, Submit, SubmitReply
 from zjobs.messages.requests.ops import Error

@@ -275,7 +275,7 @@ def test_list(run: Run, broker: Any) -> None:
 
 
 def line_moment(broker: Any, job_id: int) -> str:
-    from zjobs.client.cli.show import text
+    from zjobs.client.wording import text
 
     return text.moment(broker.jobs[job_id].submitted_at)[:19]
 

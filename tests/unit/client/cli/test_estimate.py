@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from zjobs.client.cli.show import estimate
+from zjobs.client.wording import estimate
 from zjobs.messages.records import Estimate
 from zjobs.messages.states import Awaited, Origin
 from zjobs.messages.units import Ms

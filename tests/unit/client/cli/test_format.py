@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from zjobs.client.cli.show import format, text
+from zjobs.client.cli.show import format
+from zjobs.client.wording import text
 from zjobs.messages.events import ServiceEvent
 from zjobs.messages.records import JobStatus, Limits, TaskType, WorkerInfo
 from zjobs.messages.requests.queries import InfoReply, ShowReply

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from zjobs.client.cli.show import text
 from zjobs.client.cli.show.job_table import Table
+from zjobs.client.wording import text
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState
 

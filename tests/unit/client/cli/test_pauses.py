@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zjobs.client.cli.show.format import audit_line
 from zjobs.client.cli.show.pauses import paused_lines, resumed_lines, since_when
-from zjobs.client.cli.show.text import moment
+from zjobs.client.wording.text import moment
 from zjobs.messages.records import AuditEntry, Paused, QueuePause
 from zjobs.messages.requests.changes import ResumeReply
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from zjobs.client.cli.show.text import whole_seconds
+from zjobs.client.wording.text import whole_seconds
 from zjobs.messages.records import Estimate
 from zjobs.messages.states import Awaited, Origin
 from zjobs.messages.units import Ms

@@ -1,0 +1,1 @@
+"""Forms that change something of a service."""

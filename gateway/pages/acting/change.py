@@ -1,0 +1,144 @@
+"""Changing one job: each change asks first, says what it will do, and carries the state that the visitor saw."""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+from fastapi import APIRouter, Path, Request
+from starlette.responses import RedirectResponse, Response
+
+from zjobs.client.aio import AsyncClient
+from zjobs.client.job import request_key_or_new
+from zjobs.client.protocol.job import gone
+from zjobs.client.wording import text
+from zjobs.gateway.pages.shown.jobs import STATES, title
+from zjobs.gateway.pages.visit.rendering import page
+from zjobs.gateway.pages.visit.route import PageRoute
+from zjobs.gateway.pages.visit.service import Client
+from zjobs.gateway.pages.visit.visitor import Form, Visiting, Visitor, text_of
+from zjobs.gateway.problems import Problem
+from zjobs.messages.fields import MAX_ID
+from zjobs.messages.records import JobStatus, TaskType
+from zjobs.messages.requests.changes import Cancel, Forget, ForgetReply, Retry, RetryReply
+from zjobs.messages.requests.queries import Status, StatusReply, Types, TypesReply
+from zjobs.messages.states import JobState
+from zjobs.messages.units import JobId
+
+ROUTES = APIRouter(prefix="/services/{service}/jobs", route_class=PageRoute, include_in_schema=False)
+
+Id = Annotated[int, Path(ge=1, le=MAX_ID)]
+
+
+class Asked(NamedTuple):
+    """What somebody is asked before a change. `fits`: whether the job's state allows it at all."""
+
+    question: str
+    consequence: str
+    button: str
+    danger: bool
+    fits: bool
+
+
+@ROUTES.get("/{id}/{op}")
+async def ask(request: Request, client: Client, visitor: Visiting, id: Id, op: str) -> Response:
+    """What the change would do, with a button that does it."""
+    return _page(request, await _asked(client, visitor, id, op), op)
+
+
+@ROUTES.post("/{id}/{op}")
+async def change(request: Request, client: Client, visitor: Visiting, form: Form, id: Id, op: str) -> Response:
+    """Do it, if the job is as the visitor saw it; otherwise say how it is now, and ask again."""
+    job, asked = await _asked(client, visitor, id, op)
+    if not asked.fits or text_of(form, "seen") != seen(job):
+        return _page(request, (job, asked), op, 409)
+    went = await _done(client, id, op, text_of(form, "request_key"))
+    root, service = request.scope.get("root_path", ""), request.path_params["service"]
+    return RedirectResponse(f"{root}/services/{service}{went}", 303)
+
+
+def seen(job: JobStatus) -> str:
+    """Return what must still be so for a change to be what was meant. How far it has come may have changed."""
+    return f"{job.version}.{job.run}.{job.state.value}"
+
+
+def _page(request: Request, asked: tuple[JobStatus, Asked], op: str, status: int = 200) -> Response:
+    job, what = asked
+    return page(
+        request,
+        "confirm.html",
+        status,
+        job=job,
+        asked=what,
+        op=op,
+        seen=seen(job),
+        request_key=request_key_or_new(None),
+        changed=status == 409,
+    )
+
+
+async def _asked(client: AsyncClient, visitor: Visitor, id: int, op: str) -> tuple[JobStatus, Asked]:
+    """The job, and what the visitor is asked. Raises Problem."""
+    if op not in ("cancel", "retry", "forget"):
+        raise Problem(404, "not_found", "no page has this address")
+    reply: StatusReply = await client.ask(Status((JobId(id),)))
+    for missing in reply.missing:
+        raise gone(missing)
+    (job,) = reply.jobs
+    if not visitor.may(op, job.owner):
+        raise Problem(403, "not_permitted", f"you may not {op} this job")
+    if op != "cancel":
+        return job, _retry(job) if op == "retry" else _forget(job)
+    types: TypesReply = await client.ask(Types())
+    return job, _cancel(job, next((kind for kind in types.types if kind.name == job.type), None))
+
+
+def _named(job: JobStatus) -> str:
+    return f"job #{job.id}, {title(job)}"
+
+
+def _cancel(job: JobStatus, kind: TaskType | None) -> Asked:
+    if job.state is JobState.IN_PROGRESS:
+        ran = "" if job.elapsed_ms is None else f" It has run for {text.seconds(job.elapsed_ms / 1000)}."
+        grace = "" if kind is None else f" After {text.exact(kind.grace_ms)} its process is killed."
+        says = f"It runs now.{ran} It is told to end, and what it has done is lost.{grace}"
+    else:
+        says = "It will not start." if not job.state.final else f"It has {STATES[job.state][1]} already."
+    fits = not job.state.final and not job.cancelling
+    return Asked(f"Cancel {_named(job)}?", says, f"Cancel #{job.id}", True, fits)
+
+
+def _retry(job: JobStatus) -> Asked:
+    says = "A copy with the same data, name and priority is queued as a new job. This one stays as it is."
+    return Asked(
+        f"Retry {_named(job)}?",
+        says if job.state.final else "It has not ended yet, so there is nothing to retry.",
+        f"Retry #{job.id}",
+        False,
+        job.state.final,
+    )
+
+
+def _forget(job: JobStatus) -> Asked:
+    says = "Its data, result and output are dropped for good."
+    return Asked(
+        f"Forget {_named(job)}?",
+        says if job.state.final else "It has not ended yet: cancel it first.",
+        f"Forget #{job.id}",
+        True,
+        job.state.final,
+    )
+
+
+async def _done(client: AsyncClient, id: int, op: str, request_key: str) -> str:
+    """Change it; where to look then. Raises ZjobsError."""
+    job_id = JobId(id)
+    if op == "cancel":
+        await client.ask(Cancel((job_id,)))
+        return f"/jobs/{id}"
+    if op == "retry":
+        copied: RetryReply = await client.ask(Retry(request_key or request_key_or_new(None), (job_id,)))
+        return f"/jobs/{copied.first_id}"
+    dropped: ForgetReply = await client.ask(Forget((job_id,)))
+    for missing in dropped.missing:
+        raise gone(missing)
+    return "/jobs"

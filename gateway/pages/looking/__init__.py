@@ -1,0 +1,1 @@
+"""Pages that only show: the service, its jobs, what is in them."""

@@ -1,0 +1,183 @@
+"""The page of a job: what it is, what became of it, what it printed and returned."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal, NamedTuple
+
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import Response, StreamingResponse
+
+from zjobs.client.aio import AsyncClient
+from zjobs.client.errors import JobEndedWithoutResult, ZjobsError
+from zjobs.client.protocol.job import NO_DATA
+from zjobs.gateway.pages.shown import command, jobs, timeline, values
+from zjobs.gateway.pages.visit.rendering import page
+from zjobs.gateway.pages.visit.route import PageRoute
+from zjobs.gateway.pages.visit.service import Client
+from zjobs.gateway.pages.visit.visitor import Visiting, Visitor
+from zjobs.gateway.problems import Problem
+from zjobs.gateway.web import json_values, media
+from zjobs.gateway.web.answers import HARMLESS
+from zjobs.messages.fields import MAX_ID
+from zjobs.messages.records import JobStatus
+from zjobs.messages.requests.queries import Info, InfoReply, Log, LogReply, Show, ShowReply, Types, TypesReply
+from zjobs.messages.states import JobState
+from zjobs.messages.units import JobId
+from zjobs.program import clock
+
+ROUTES = APIRouter(prefix="/services/{service}/jobs", route_class=PageRoute, include_in_schema=False)
+
+Id = Annotated[int, Path(ge=1, le=MAX_ID)]
+Part = Literal["all", "job", "timeline", "log", "result"]
+
+# A larger value is offered for download alone: nobody reads it on a page.
+MOST_SHOWN_BYTES = 4 << 20
+# So much of the end of the output is on the page; a script, or a link, asks for more.
+SHOWN_OUTPUT_BYTES = 32 << 10
+
+
+class Output(NamedTuple):
+    """A piece of what the job has printed. `more_from`: where the piece before it begins, None: this is the first."""
+
+    text: str
+    run: int
+    offset: int
+    end: int
+    size_bytes: int
+    more_from: int | None
+
+
+@ROUTES.get("/{id}")
+async def job(
+    request: Request, client: Client, visitor: Visiting, id: Id, offset: Annotated[int | None, Query(ge=0)] = None
+) -> Response:
+    """A job. `offset`: the part of its output to show, in place of the last one."""
+    return page(request, "job.html", 200, **await _shown(client, visitor, id, offset))
+
+
+@ROUTES.get("/{id}/part/{part}")
+async def part(request: Request, client: Client, visitor: Visiting, id: Id, part: Part) -> Response:
+    """A part of the page, for the script: the element `job-PART`, or all of them."""
+    return page(request, f"parts/job-{part}.html", 200, **await _shown(client, visitor, id, None))
+
+
+@ROUTES.get("/{id}/log.txt")
+async def log_file(client: Client, id: Id) -> Response:
+    """All that the job's last run has printed and the broker has kept, as a file."""
+    first: LogReply = await client.ask(Log(JobId(id)))
+    headers = {**HARMLESS, "Content-Disposition": f'attachment; filename="job-{id}.log"'}
+    return StreamingResponse(_rest_of_log(client, first), headers=headers, media_type=media.BYTES)
+
+
+@ROUTES.get("/{id}/result")
+async def result_file(client: Client, id: Id) -> Response:
+    """The result as a file: bytes and text as they are, everything else as JSON."""
+    return _file(f"job-{id}-result", await _result_of(client, id))
+
+
+@ROUTES.get("/{id}/data")
+async def data_file(client: Client, id: Id) -> Response:
+    """The data as a file."""
+    return _file(f"job-{id}-data", await client.data(id))
+
+
+async def _result_of(client: AsyncClient, id: int) -> Any:
+    try:
+        return await client.result(id)
+    except JobEndedWithoutResult as error:
+        raise Problem(409, error.code, f"job {id} has no result: it {error.status.state.value}") from None
+
+
+def _file(name: str, value: Any) -> Response:
+    if isinstance(value, bytes):
+        body, kind, ending = value, media.BYTES, "bin"
+    elif isinstance(value, str):
+        body, kind, ending = value.encode(), media.BYTES, "txt"
+    else:
+        body, kind, ending = json_values.to_json(None if value is NO_DATA else value), media.JSON, "json"
+    disposition = {"Content-Disposition": f'attachment; filename="{name}.{ending}"'}
+    return Response(body, headers={**HARMLESS, **disposition}, media_type=kind)
+
+
+async def _rest_of_log(client: AsyncClient, piece: LogReply) -> AsyncIterator[bytes]:
+    run, end = piece.run, piece.size_bytes
+    while piece.run == run and piece.body:
+        yield piece.body
+        offset = piece.offset + len(piece.body)
+        if offset >= end:
+            return
+        piece = await client.ask(Log(piece.id, offset))
+
+
+# --- what a page shows -----------------------------------------------------------------------------------------
+
+
+async def _shown(client: AsyncClient, visitor: Visitor, id: int, offset: int | None) -> dict[str, Any]:
+    info: InfoReply
+    types: TypesReply
+    shown: ShowReply
+    shown, info, types = await asyncio.gather(client.ask(Show(JobId(id))), client.ask(Info()), client.ask(Types()))
+    job = shown.job
+    kind = next((each for each in types.types if each.name == job.type), None)
+    limit_ms = shown.time_limit_ms if kind is None or shown.time_limit_ms is not None else kind.time_limit_ms
+    may_read = visitor.may("data", job.owner)
+    data, result, output = await asyncio.gather(
+        _data(client, shown) if may_read else _nothing(),
+        _result(client, shown) if may_read else _nothing(),
+        _output(client, job, offset) if may_read else _nothing(),
+    )
+    now = clock.wall_ms()
+    runs = job.state is JobState.IN_PROGRESS
+    return {
+        "shown": shown,
+        "job": job,
+        "info": info,
+        "kind": kind,
+        "limit_ms": limit_ms,
+        "now": jobs.running(job, limit_ms, info.worker.state) if runs else None,
+        "row": jobs.row(job, info.worker.running is not None, now) if job.state is JobState.QUEUED else None,
+        "steps": timeline.steps(shown),
+        "may_read": may_read,
+        "data": None if data is None or data is NO_DATA else values.node_of(data),
+        "result": None if result is None else values.node_of(result[0]),
+        "output": output,
+        "command": "" if data is None else command.command_of(job, data, shown.time_limit_ms),
+    }
+
+
+async def _nothing() -> None:
+    return None
+
+
+async def _data(client: AsyncClient, shown: ShowReply) -> Any:
+    """The data; None if it is too large for a page, or gone."""
+    if (shown.data_bytes or 0) > MOST_SHOWN_BYTES:
+        return None
+    try:
+        return await client.data(shown.job.id)
+    except ZjobsError:
+        return None
+
+
+async def _result(client: AsyncClient, shown: ShowReply) -> tuple[Any] | None:
+    """The result, in a tuple, since it may be None; without one, nothing."""
+    if shown.job.state is not JobState.COMPLETED or (shown.result_bytes or 0) > MOST_SHOWN_BYTES:
+        return None
+    try:
+        return (await client.result(shown.job.id),)
+    except ZjobsError:
+        return None
+
+
+async def _output(client: AsyncClient, job: JobStatus, offset: int | None) -> Output | None:
+    start = max(0, job.output_bytes - SHOWN_OUTPUT_BYTES) if offset is None else offset
+    try:
+        reply: LogReply = await client.ask(Log(job.id, start))
+    except ZjobsError:
+        return None
+    body = reply.body if offset is None else reply.body[:SHOWN_OUTPUT_BYTES]
+    before = max(0, reply.offset - SHOWN_OUTPUT_BYTES) if reply.offset and reply.offset <= start else None
+    end = reply.offset + len(body)
+    return Output(body.decode(errors="replace"), reply.run, reply.offset, end, reply.size_bytes, before)

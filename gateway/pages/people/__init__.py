@@ -1,0 +1,1 @@
+"""Pages of people: logging in, one's own account, users, audit trail."""

@@ -1,0 +1,1 @@
+"""Jobs, times and values as templates show them. Pure."""

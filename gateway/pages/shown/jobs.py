@@ -1,0 +1,132 @@
+"""Jobs as the rows and headings of pages. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from zjobs.client.protocol.preview import preview_text
+from zjobs.client.wording import estimate as wording
+from zjobs.client.wording import text
+from zjobs.gateway.pages.shown import times
+from zjobs.messages.records import JobStatus
+from zjobs.messages.states import JobState, WorkerState
+
+MOST_CALL_CHARS = 80
+
+# What a state is called, and the sign beside it: colour alone tells nothing.
+STATES = {
+    JobState.QUEUED: ("◦", "queued"),
+    JobState.IN_PROGRESS: ("▸", "running"),
+    JobState.COMPLETED: ("✓", "completed"),
+    JobState.FAILED: ("✗", "failed"),
+    JobState.CANCELLED: ("⊘", "cancelled"),
+}
+WORKERS = {
+    WorkerState.READY: "",
+    WorkerState.ABSENT: "no worker is connected: nothing starts",
+    WorkerState.SILENT: "the worker is silent",
+    WorkerState.STOPPING: "the worker is stopping: nothing new starts",
+    WorkerState.FOREIGN: "the worker serves another broker",
+    WorkerState.LACKS_TYPE: "the worker lacks the type of the next job",
+    WorkerState.BLOCKED: "something keeps the worker from starting jobs",
+}
+
+
+class Row(NamedTuple):
+    """A job of the queue that does not run. `place`: its place, 0: it has none, since it waits for something."""
+
+    job: JobStatus
+    place: int
+    start: Markup
+    why: str
+
+
+class Now(NamedTuple):
+    """The running job. `percent` is None while its task reports no progress; `left` is empty if nobody knows."""
+
+    job: JobStatus
+    percent: int | None
+    elapsed: str
+    left: str
+    limit: str
+    alarms: tuple[str, ...]
+
+
+def running(job: JobStatus, limit_ms: int | None, worker: WorkerState) -> Now:
+    """How far the running job has come, and whether something is wrong with it."""
+    end = None if job.estimate is None or job.estimate.after else job.estimate
+    lost = worker is WorkerState.ABSENT
+    alarms = [
+        "the worker was lost: when one comes, it is decided what becomes of the job" if lost else "",
+        "being cancelled" if job.cancelling else "",
+        f"stuck? It has shown no liveness for {text.whole_seconds(job.stuck_ms / 1000)}" if job.stuck_ms else "",
+        wording.end(end) if end is not None and end.overdue_ms else "",
+    ]
+    return Now(
+        job,
+        None if job.fraction is None else int(job.fraction * 100 + 1e-6),
+        "" if job.elapsed_ms is None else text.whole_seconds(job.elapsed_ms / 1000),
+        "" if end is None or end.overdue_ms else wording.end(end),
+        "" if limit_ms is None else text.exact(limit_ms),
+        tuple(filter(None, alarms)),
+    )
+
+
+def rows(coming: Sequence[JobStatus], delayed: Sequence[JobStatus], runs: bool, now_ms: int) -> list[Row]:
+    """The jobs that are next, and those that wait for their time. `runs`: a job runs, so the next one is the second."""
+    return [row(job, runs, now_ms) for job in (*coming, *delayed)]
+
+
+def row(job: JobStatus, runs: bool, now_ms: int) -> Row:
+    """A job of the queue."""
+    if job.cancelling:
+        return Row(job, 0, Markup(""), "being cancelled")
+    place = 0 if job.ahead is None else job.ahead + (not runs)
+    if job.ready_at is None:
+        return Row(job, place, times.start(job.estimate, now_ms), _again(job))
+    start = Markup("not before {}").format(times.clock(job.ready_at, now_ms))
+    return Row(job, 0, start, _again(job))
+
+
+def _again(job: JobStatus) -> str:
+    """Of a job that failed and is tried again: which attempt is next, and why."""
+    if not job.attempts:
+        return ""
+    return f"attempt {job.attempts + 1} of {job.max_attempts}" + (f", after {job.message}" if job.message else "")
+
+
+def outcome(job: JobStatus) -> str:
+    """How a job ended, as the end of a sentence: `failed after 3.0 s: RuntimeError: lamp not stable`."""
+    took = "" if job.elapsed_ms is None else text.seconds(job.elapsed_ms / 1000)
+    if job.state is JobState.COMPLETED:
+        return f"completed in {took}" if took else "completed"
+    after = f" after {took}" if took else ""
+    return f"{STATES[job.state][1]}{after}" + (f": {job.message}" if job.message else "")
+
+
+def call(job: JobStatus) -> str:
+    """What a job does: its type, and the beginning of its data if that was asked for: `measure(count=40)`."""
+    if job.data_preview is None:
+        return job.type
+    given = preview_text(job.data_preview, MOST_CALL_CHARS)
+    try:
+        value = json.loads(given)
+    except ValueError:  # it goes on
+        return f"{job.type}({given})"
+    if not isinstance(value, dict):
+        return f"{job.type}({given})"
+    return f"{job.type}({', '.join(f'{name}={json.dumps(each, ensure_ascii=False)}' for name, each in value.items())})"
+
+
+def title(job: JobStatus) -> str:
+    """What a job is called: its name, or else its type."""
+    return job.name or job.type
+
+
+def whose(job: JobStatus) -> str:
+    """Who submitted a job: its owner, or with a question mark who says so."""
+    return job.owner or (f"{job.submitter}?" if job.submitter else "")
