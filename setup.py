@@ -39,6 +39,9 @@ GATEWAY = [
     "fastapi-offline>=1.7.4",
 ]
 
+# 3.2.10: the first release with wheels for Python 3.10 to 3.14
+POSTGRES = ["psycopg[binary]>=3.2.10"]
+
 setup(
     name="zjobs",
     version=version[1],
@@ -73,9 +76,11 @@ setup(
         # releases measured last: to be faster than something outdated would prove nothing.
         "bench": ["huey>=3.5", "celery[redis]>=5.7", "greenstalk>=2.1"],
         "gateway": GATEWAY,
+        "postgres": POSTGRES,
         "top": TOP,
         "test": [
             *GATEWAY,
+            *POSTGRES,
             *TOP,
             "pytest>=8",
             "pytest-asyncio>=1.0",

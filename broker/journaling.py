@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zjobs.broker.core.jobs import Instant
+from zjobs.broker.core.jobs import Instant, Loaded
 from zjobs.broker.core.needs import NOTHING, Read, TurnNeeds
 from zjobs.broker.storage.api import Journal, StorageError
 from zjobs.broker.turn import Inputs, Said, Turn
@@ -19,18 +19,29 @@ def take_turn(turn: Turn, journal: Journal, inputs: Inputs, now: Instant) -> Sai
         if decided.free_pages and journal.files is not None:
             journal.files.give_back_space(decided.free_pages)
     except StorageError as error:
-        return turn.failed(error, journal.load(), inputs, now)
+        return turn.failed(error, _loaded(journal), inputs, now)
     return turn.committed(decided, now)
 
 
-def try_writing(turn: Turn, journal: Journal, now: Instant) -> None:
-    """Try again to write to a journal that could not be written."""
+def try_writing(turn: Turn, journal: Journal, now: Instant) -> bool:
+    """Try again to write to a journal that could not be written. If it succeeds, load the state anew and return True:
+    the outcome of the commit that failed may have been unknown until now."""
     try:
         journal.recover()
+        loaded = journal.load()
     except StorageError as error:
-        turn.tried_writing(error, now)
-    else:
-        turn.tried_writing(None, now)
+        turn.still_failing(error, now)
+        return False
+    turn.recovered(loaded, now)
+    return True
+
+
+def _loaded(journal: Journal) -> Loaded | None:
+    """What is committed, or None while the storage does not answer."""
+    try:
+        return journal.load()
+    except StorageError:
+        return None
 
 
 def read(journal: Journal, needs: TurnNeeds) -> Read:

@@ -1,17 +1,31 @@
-"""Choice of the storage for a journal's name: a path, or `:memory:`."""
+"""Choice of the storage for a journal's name: a path, `:memory:`, or the URL of a database."""
 
 from __future__ import annotations
 
 import os
 
-from zjobs.broker.storage.api import Journal, Maintenance
+from zjobs.broker.storage.api import CannotCreate, Journal, Maintenance, NotSafe
 from zjobs.broker.storage.sqlite.journal import SqliteJournal
 from zjobs.broker.storage.sqlite.maintenance.files import FileMaintenance
 
+DATABASE = ("postgresql://", "postgres://")
 
-def journal_at(name: str) -> Journal:
-    """Return the journal with this name. It is neither opened nor created before it is claimed."""
-    return SqliteJournal(name, os.urandom(8).hex())
+
+def journal_at(name: str, require_standby: bool = False) -> Journal:
+    """Return the journal with this name. It is neither opened nor created before it is claimed. Raises JournalError.
+
+    `require_standby`: commits must wait for a second server.
+    """
+    new_id = os.urandom(8).hex()
+    if not name.startswith(DATABASE):
+        if require_standby:
+            raise NotSafe(f"the journal {name} is in a file: --require-sync-standby needs one in PostgreSQL")
+        return SqliteJournal(name, new_id)
+    try:  # what comes with the extra is imported by those who use it
+        from zjobs.broker.storage.postgres.journal import PostgresJournal
+    except ImportError as error:
+        raise CannotCreate(f"a journal in PostgreSQL needs psycopg: pip install 'zjobs[postgres]' ({error})") from error
+    return PostgresJournal(name, new_id, require_standby)
 
 
 def maintenance_of(name: str) -> Maintenance:

@@ -19,6 +19,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from zjobs.broker.checkpoint_pauses import CheckpointPauses
+from zjobs.broker.core.core import Core
 from zjobs.broker.core.jobs import Instant
 from zjobs.broker.core.needs import Needs
 from zjobs.broker.journaling import take_turn, try_writing
@@ -33,12 +34,12 @@ from zjobs.broker.requests.queries import Service
 from zjobs.broker.requests.request_reader import RequestReader
 from zjobs.broker.requests.serving import Server
 from zjobs.broker.retention import Retention
-from zjobs.broker.storage.api import Journal, MaintenanceError
+from zjobs.broker.storage.api import Journal, MaintenanceError, StorageError
 from zjobs.broker.turn import Asked, Inputs, Line, Said, Turn
 from zjobs.messages.events import JobEvent, Listening
 from zjobs.messages.records import BrokerName
-from zjobs.messages.requests.ops import Error, Reply
-from zjobs.messages.requests.queries import Backup, BackupReply
+from zjobs.messages.requests.ops import Error, Reply, Request
+from zjobs.messages.requests.queries import Backup, BackupReply, Hello, Info
 from zjobs.messages.states import ErrorCode
 from zjobs.messages.units import JobId
 from zjobs.program.clock import mono_ms, wall_ms
@@ -86,7 +87,7 @@ class Broker:
         self._limited_log = RateLimitedLog()
         limits, at = config.rules.limits, self.sockets.events_at
         service = Service(limits, at, zmq.zmq_version(), now.mono_ms, config.rules.journal_bytes)
-        self._server = Server(service, config.keys, journal, lambda: self._turn.core, clock, self._pause_checkpoints)
+        self._server = Server(service, config.keys, journal, self._core_for, clock, self._pause_checkpoints)
         self._requests = RequestReader(self.sockets, self._server, limits, config.keys is not None, self._limited_log)
         self._memory = MemoryWatch(clock().mono_ms)
         self._due_ms: int | None = None  # when the next turn is due without inputs
@@ -146,7 +147,9 @@ class Broker:
         begun_s = time.perf_counter()
         if self._journal.read_only and self._turn.retries_writing(now):
             self._checkpoint_pauses.disturb()
-            try_writing(self._turn, self._journal, now)
+            if try_writing(self._turn, self._journal, now):
+                self._requests.restart()
+                self._reopen_events()  # a turn of unknown outcome may be on disk, with ends that nobody was told
         said = take_turn(self._turn, self._journal, inputs, now)
         if not said.refused:
             self._requests.charge(time.perf_counter() - begun_s, said.settled)
@@ -197,6 +200,12 @@ class Broker:
             deadlines.append(now_ms + int(1000 * self._requests.ready_in_s()))
         return max(0, min([now_ms + IDLE_MS, *(at for at in deadlines if at is not None)]) - now_ms)
 
+    def _core_for(self, request: Request) -> Core:
+        """Return the core to answer a request from. Raises StorageError while that may be ahead of the journal."""
+        if self._turn.uncertain and not isinstance(request, Hello | Info):
+            raise StorageError(f"whether the last changes are on disk is not known yet: {self._journal.read_only}")
+        return self._turn.core
+
     # --- the worker ----------------------------------------------------------------------------------------
 
     def _receive_reports(self, requests: int) -> Iterator[bytes]:
@@ -242,9 +251,14 @@ class Broker:
     def _snapshot(self, job_id: JobId | None, now: Instant) -> JobEvent | Listening | None:
         """Return the first event for a new subscriber to a job, or to all jobs (None)."""
         core = self._turn.core
+        if self._turn.uncertain:
+            return None  # whoever subscribes now does so again after the recovery
         if job_id is None:
             return Listening(core.journal, core.counters.change, core.worker.state, core.paused, core.pauses)
-        job = core.record(job_id) or self._journal.read(Needs(jobs=[job_id])).jobs.get(job_id)
+        try:
+            job = core.record(job_id) or self._journal.read(Needs(jobs=[job_id])).jobs.get(job_id)
+        except StorageError:
+            return None
         return None if job is None else job_event(core, job, None, now)
 
     def _may_watch(self, key: str, job_id: JobId | None) -> bool:
@@ -254,7 +268,10 @@ class Broker:
         who = self._keys.who(key)
         if who is None:
             return False
-        return sees(who, "" if job_id is None else self._server.owner_of(job_id) or "")
+        try:
+            return sees(who, "" if job_id is None else self._server.owner_of(job_id) or "")
+        except StorageError:
+            return False
 
     def _refresh_keys(self) -> None:
         """Read changed keys. If one was revoked or has another role, end all event streams; clients reconnect."""

@@ -92,7 +92,8 @@ class Said(NamedTuple):
 
 
 class Turn:
-    """A broker's state, and the steps of its turns. `outbox`: frames to send to the worker."""
+    """A broker's state, and the steps of its turns. `outbox`: frames to send to the worker. `uncertain`: whether the
+    core may be ahead of the journal, so that it must not be believed."""
 
     def __init__(
         self,
@@ -107,6 +108,7 @@ class Turn:
         """Start from the journal. `first_round`: see `Sending`. `new_session` returns 32 random hex digits."""
         self.core = Core(loaded, rules, name, now)
         self.outbox: deque[bytes] = deque()
+        self.uncertain = False
         self._rules = rules
         self._name = name
         self._retention = retention
@@ -114,6 +116,7 @@ class Turn:
         self._new_session = new_session
         self._heartbeat_heard = False
         self._retry_writing_ms = 0
+        self._failure = ""
         self._published_service = self.service_event()
         self._logged_of_worker = ""
         self._lines: list[Line] = []
@@ -159,13 +162,20 @@ class Turn:
         said = self._said(effects.replies, effects.job_changes, len(effects.changes.settled))
         return said._replace(ended=_ended(effects))
 
-    def failed(self, error: Exception, loaded: Loaded, inputs: Inputs, now: Instant) -> Said:
-        """Replace the core, which is ahead of the disk, with one loaded from the disk, and refuse the changes."""
+    def failed(self, error: Exception, loaded: Loaded | None, inputs: Inputs, now: Instant) -> Said:
+        """Replace the core, which is ahead of the disk, with one loaded from the disk, and refuse the changes.
+
+        `loaded`: None while nothing can be read. Then nothing is said of the core before `recovered`.
+        """
         self._lines.append(Line("error", f"the journal cannot be written: {error}; nothing is admitted until it can"))
+        self._failure = str(error)
         self._retry_writing_ms = now.mono_ms + RETRY_WRITING_MS
-        self.core = Core(loaded, self._rules, self._name, now)
         self._retention.postpone(now)
-        return self._refused(inputs.asked, ErrorCode.STORAGE, str(error))._replace(anew=True)
+        if loaded is None:
+            self.uncertain = True
+        else:
+            self.core = Core(loaded, self._rules, self._name, now)
+        return self._refused(inputs.asked, ErrorCode.STORAGE, str(error))._replace(anew=loaded is not None)
 
     def refuse(self, inputs: Inputs, why: str) -> Said:
         """Refuse all changes while the journal cannot be written. Reports are dropped; the worker repeats them."""
@@ -177,13 +187,18 @@ class Turn:
         """True if it is time to try again."""
         return now.mono_ms >= self._retry_writing_ms
 
-    def tried_writing(self, error: Exception | None, now: Instant) -> None:
-        """Record the outcome of an attempt to write. `error`: None if it succeeded."""
-        if error is None:
-            self._lines.append(Line("warning", "the journal can be written again"))
-        else:
-            self._lines.append(Line("debug", f"the journal still cannot be written: {error}"))
-            self._retry_writing_ms = now.mono_ms + RETRY_WRITING_MS
+    def still_failing(self, error: Exception, now: Instant) -> None:
+        """Record that an attempt to write failed."""
+        level = "debug" if str(error) == self._failure else "warning"
+        self._lines.append(Line(level, f"the journal still cannot be written: {error}"))
+        self._failure = str(error)
+        self._retry_writing_ms = now.mono_ms + RETRY_WRITING_MS
+
+    def recovered(self, loaded: Loaded, now: Instant) -> None:
+        """Continue from the disk, now that the journal can be written again."""
+        self._lines.append(Line("warning", "the journal can be written again"))
+        self.core = Core(loaded, self._rules, self._name, now)
+        self.uncertain = False
 
     # --- for the service ---------------------------------------------------------------------------------------
 

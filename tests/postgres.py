@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own."""
+"""A PostgreSQL server for tests: started as an ordinary user, in a folder of its own."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from tests.conftest import PATIENCE_S, wait_until
 
 
 class Postgres:
-    """A server in a folder of its own, reached by a Unix socket there. It dies with us; it refuses root, so root makes
-    it run as the user postgres."""
+    """A server that is reached by a Unix socket in its folder. It dies with us; it refuses root, so root makes it run
+    as the user postgres."""
 
     def __init__(self, folder: Path, programs: Path) -> None:
         self.folder = folder
@@ -28,19 +27,23 @@ class Postgres:
         if os.geteuid() == 0:
             self._as_user += ["--reuid=postgres", "--regid=postgres", "--clear-groups"]
             shutil.chown(folder, "postgres")
-        made = ["-D", f"{folder}/data", "-U", "zjobs", "-A", "trust", "--no-instructions", "-N"]
+        made = ["-D", f"{folder}/data", "-U", "zjobs", "-A", "trust", "-E", "UTF8", "--no-instructions", "-N"]
         command = [*self._as_user, str(programs / "initdb"), *made]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
 
-    def start(self) -> None:
+    def start(self, **settings: str) -> None:
+        """Start it, also again."""
         # fsync: nothing here is about power failures
-        options = ["-D", f"{self.folder}/data", "-k", str(self.folder), "-c", "fsync=off", "-c", "listen_addresses="]
-        command = [*self._as_user, str(self._programs / "postgres"), *options]
+        settings = {"fsync": "off", "listen_addresses": "", **settings}
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        where = ["-D", f"{self.folder}/data", "-k", str(self.folder)]
+        command = [*self._as_user, str(self._programs / "postgres"), *where, *options]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
-        wait_until(self._is_ready, "PostgreSQL is ready")
+        wait_until(self._is_ready, "PostgreSQL is ready", lambda: (self.folder / "log").read_text()[-2000:])
 
     def stop(self, signal_number: int = signal.SIGINT) -> None:
+        """End it; SIGQUIT: as a crash does."""
         self._process.send_signal(signal_number)
         self._process.wait(PATIENCE_S)
 
@@ -49,32 +52,41 @@ class Postgres:
         told = self.folder / "data/postmaster.pid"
         return told.exists() and told.read_text().split()[-1:] == ["ready"]
 
-    async def emptied(self) -> str:
+    def sql(self, *statements: str) -> str:
+        """Carry out statements one by one; return what they print."""
+        words = [word for statement in statements for word in ("-c", statement)]
+        command = [str(self._programs / "psql"), "-XAtqv", "ON_ERROR_STOP=1", "-h", str(self.folder), "-U", "zjobs"]
+        done = subprocess.run([*command, "postgres", *words], check=True, capture_output=True, text=True, cwd="/")
+        return done.stdout.strip()
+
+    def url(self, schema: str = "") -> str:
+        """The URL of its database. `schema`: where tables are made and looked for."""
+        return f"postgresql://zjobs@/postgres?host={self.folder}" + (
+            f"&options=-csearch_path%3D{schema}" if schema else ""
+        )
+
+    def emptied(self) -> str:
         """The URL of its database, in which nothing is."""
-        connection = await asyncpg.connect(host=str(self.folder), user="zjobs", database="postgres")
-        try:
-            await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-        finally:
-            await connection.close()
-        return f"postgresql://zjobs@/postgres?host={self.folder}"
+        self.sql("DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+        return self.url()
 
 
 def programs_of_postgresql() -> Path:
     """The folder of initdb and postgres: Debian's, or that on the path. Skips the test where there is none."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if (found := shutil.which("initdb")) is not None:
-        folders.append(Path(found).parent)
+        folders.append(Path(found).resolve().parent)
     if not folders:
         pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
     return folders[-1]
 
 
 @contextlib.contextmanager
-def running_postgres() -> Iterator[Postgres]:
+def running_postgres(**settings: str) -> Iterator[Postgres]:
     """A server that runs until the end."""
     with tempfile.TemporaryDirectory(prefix="zj", dir="/tmp") as folder:
         server = Postgres(Path(folder), programs_of_postgresql())
-        server.start()
+        server.start(**settings)
         try:
             yield server
         finally:

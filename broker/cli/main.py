@@ -32,9 +32,11 @@ from zjobs.broker.service import Broker
 from zjobs.broker.storage.api import (
     CannotCreate,
     Claimed,
+    Journal,
     JournalError,
     MaintenanceError,
     Misplaced,
+    NotSafe,
     StorageError,
 )
 from zjobs.messages.records import Limits
@@ -42,7 +44,12 @@ from zjobs.messages.states import Role
 from zjobs.program import endpoints, lock, logs
 from zjobs.program.cli.parse import UsageError, parse
 
-CODES: dict[type[JournalError], int] = {CannotCreate: CANNOT_CREATE, Claimed: LOCKED, Misplaced: REFUSED}
+CODES: dict[type[JournalError], int] = {
+    CannotCreate: CANNOT_CREATE,
+    Claimed: LOCKED,
+    Misplaced: REFUSED,
+    NotSafe: REFUSED,
+}
 
 log = logging.getLogger("zjobs.broker")
 
@@ -64,7 +71,8 @@ def run(argv: Sequence[str]) -> int:
             return _manage_keys(command, values)
         if command:
             return _maintain(command, values)
-        return _serve(_config(values), _journal_file(values["--journal"]))
+        journal = journals.journal_at(_journal_file(values["--journal"]), values["--require-sync-standby"])
+        return _serve(_config(values), journal)
     except UsageError as error:
         return _refuse(USAGE_ERROR, error)
     except Refused as error:
@@ -146,16 +154,15 @@ def _end_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, end)
 
 
-def _serve(config: Config, journal_name: str) -> int:
+def _serve(config: Config, journal: Journal) -> int:
     _allow_descriptors()
-    journal = journals.journal_at(journal_name)
     journal.claim(f"pid {os.getpid()}")
     try:
         broker = Broker(config, journal)
         try:
             journal.announce(f"pid {os.getpid()}, listening at {broker.sockets.frontend_at}")
             _stop_on_signals(broker)
-            _say_ready(broker)
+            _say_ready(broker, journal)
             broker.run()
         finally:
             signal.set_wakeup_fd(-1)
@@ -185,8 +192,11 @@ def _stop_on_signals(broker: Broker) -> None:
         signal.signal(number, lambda *_: broker.stop())
 
 
-def _say_ready(broker: Broker) -> None:
+def _say_ready(broker: Broker, journal: Journal) -> None:
     at = broker.sockets
+    log.info("journal %s: what is acknowledged is %s", journal.name, journal.guarantee.text)
+    for warning in journal.guarantee.warnings:
+        log.warning("%s", warning)
     log.info(
         "requests at %s, events at %s, worker at %s and %s", at.frontend_at, at.events_at, at.pipe_at, at.reports_at
     )

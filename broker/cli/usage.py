@@ -120,9 +120,15 @@ OPTIONS = (
     ),
     Option(
         "--journal",
-        "FILE",
-        "where jobs are kept, or :memory: to keep nothing; if omitted, journal.db in the folder zjobs of your state"
-        " directory (~/.local/state)",
+        "JOURNAL",
+        "where jobs are kept: a file, postgresql://USER@HOST/DATABASE, or :memory: to keep nothing; if omitted,"
+        " journal.db in the folder zjobs of your state directory (~/.local/state)",
+        SERVE,
+    ),
+    Option(
+        "--require-sync-standby",
+        "",
+        "with a journal in PostgreSQL: refuse to serve where a commit does not wait for a standby",
         SERVE,
     ),
     Option(
@@ -261,7 +267,7 @@ ZBROKER = Program(
         CANNOT_CREATE: "the journal or a socket cannot be created or written",
         DAMAGED: "the journal is damaged or unreadable",
         LOCKED: "a running broker has the journal open",
-        REFUSED: "the configuration is refused, or the file is a backup, not a journal",
+        REFUSED: "the configuration is refused, the file is a backup and not a journal, or there is no standby",
     },
     """\
 ENDPOINT is tcp://HOST:PORT or ipc://PATH. --listen and --events may have the port *,

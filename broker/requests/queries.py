@@ -323,8 +323,9 @@ class Queries(NamedTuple):
             counters.failed,
             counters.cancelled,
             service.limits,
-            warnings(journal.used_bytes(), service.journal_bytes, disk),
+            warnings(journal.used_bytes, service.journal_bytes, disk) + journal.guarantee.warnings,
             core.pauses,
+            journal.guarantee.text,
         )
 
     def _statuses(
@@ -362,13 +363,13 @@ class Queries(NamedTuple):
         return Error(code, f"there is no job {job_id}: the id {why}")
 
 
-def warnings(used: int, most: int | None, disk: tuple[int, int] | None) -> tuple[str, ...]:
+def warnings(used_bytes: Callable[[], int], most: int | None, disk: tuple[int, int] | None) -> tuple[str, ...]:
     """Return a sentence for each limit that will soon stop submits.
 
-    `used` and `most`: bytes of the journal, and its limit or None. `disk`: its free and total bytes, None in memory.
+    `most`: the limit of the journal's bytes, or None. `disk`: its free and total bytes, None in memory.
     """
     told = []
-    if most is not None and used >= most * NEARLY_FULL:
+    if most is not None and (used := used_bytes()) >= most * NEARLY_FULL:
         told.append(f"the journal has {used} of the {most} bytes allowed; when it is full, submits are refused")
     if disk is not None and disk[0] < min(FREE_BYTES, disk[1] * (1 - NEARLY_FULL)):
         told.append(f"the disk has {disk[0]} bytes left; when it is full, submits are refused")

@@ -107,11 +107,12 @@ class Server:
         service: Service,
         keys: Credentials | None,
         journal: Journal,
-        core: Callable[[], QueueState],
+        core: Callable[[Request], QueueState],
         clock: Callable[[], Instant],
         backup: Callable[[Backup], Reply],
     ) -> None:
-        """Serve from these. `keys`: None if everybody may do everything."""
+        """Serve from these. `keys`: None if everybody may do everything. `core` raises StorageError while there is none
+        to answer a request from."""
         self._service = service
         self._limits = service.limits
         self._keys = keys
@@ -174,7 +175,7 @@ class Server:
                 part = request._replace(**{operation.ids: ids})
                 parts.append((yield Change(envelope, part, who, operation.weight_of(part), False)))
         queries = Queries(
-            self._core(), self._journal, self._service, who, self._clock(), self._backup, parts, ended or {}
+            self._core(request), self._journal, self._service, who, self._clock(), self._backup, parts, ended or {}
         )
         return (yield from queries.answer(request))
 

@@ -7,7 +7,7 @@ translated: a caller meets only those declared here.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from zjobs.broker.core.jobs import Changes, Job, Loaded
 from zjobs.broker.core.needs import Found, Needs
@@ -49,6 +49,10 @@ class Misplaced(JournalError):
     """A backup in place of a journal, or the other way round."""
 
 
+class NotSafe(JournalError):
+    """The storage guarantees less than was asked for."""
+
+
 class MaintenanceError(Exception):
     """A maintenance command that cannot be carried out; the text is a sentence. `claimed`: because a running broker has
     the journal."""
@@ -56,6 +60,15 @@ class MaintenanceError(Exception):
     def __init__(self, message: str, claimed: bool = False) -> None:
         super().__init__(message)
         self.claimed = claimed
+
+
+class Guarantee(NamedTuple):
+    """What a commit guarantees: a sentence, and one for each setting that takes some of it away. `on_standby`: a commit
+    waits until another server has it as well."""
+
+    text: str
+    warnings: tuple[str, ...] = ()
+    on_standby: bool = False
 
 
 class Journal(Protocol):
@@ -78,6 +91,11 @@ class Journal(Protocol):
     @property
     def journal_id(self) -> str:
         """The identity of the journal, which never changes. Known once the journal is claimed."""
+        ...
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """Where a job is once it was committed. Known once the journal is claimed."""
         ...
 
     @property
@@ -109,7 +127,7 @@ class Journal(Protocol):
     def claim(self, holder: str) -> None:
         """Make this process the one owner. `holder`: who that is, for whoever is refused meanwhile.
 
-        Creates the journal if there is none, and upgrades an older format; nothing else is written before `announce`.
+        Creates the journal if there is none, and upgrades an older format; no record is written before `announce`.
         Raises Claimed if another broker owns it (trying again later may succeed), and JournalError.
         """
         ...

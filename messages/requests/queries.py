@@ -254,7 +254,8 @@ class Info(NamedTuple):
 
 
 class InfoReply(NamedTuple):
-    """The state of broker, journal, queue and worker. `warnings`: a sentence for each limit that is nearly reached."""
+    """The state of broker, journal, queue and worker. `warnings`: a sentence for each limit that is nearly reached.
+    `durability`: a sentence on where a job is once its submit was answered."""
 
     journal: ShortText
     server: ShortText
@@ -277,6 +278,7 @@ class InfoReply(NamedTuple):
     limits: Limits
     warnings: tuple[Text, ...] = ()
     pauses: tuple[QueuePause, ...] = ()
+    durability: Text = ""
 
 
 class Audit(NamedTuple):

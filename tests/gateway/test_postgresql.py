@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -29,7 +28,7 @@ def server() -> Iterator[Postgres]:
 @pytest.fixture(scope="module")
 def gateway(server: Postgres) -> Iterator[Gateway]:
     """A gateway on it, before a service of its own."""
-    url = asyncio.run(server.emptied()).replace("postgresql:", "postgresql+asyncpg:")
+    url = server.emptied().replace("postgresql:", "postgresql+asyncpg:")
     with making_services() as make:
         service = make()
         service.start_broker()

@@ -89,7 +89,8 @@ broker.cli                    broker.service broker.journals broker.net broker.s
 broker.service                broker.journaling broker.requests broker.net broker.turn broker.storage
                               broker.requests.access broker.retention broker.checkpoint_pauses broker.core
                               broker.core.jobs messages.requests program messages
-broker.journals               broker.storage.sqlite.maintenance broker.storage.sqlite broker.storage
+broker.journals               broker.storage.sqlite.maintenance broker.storage.sqlite broker.storage.postgres
+                              broker.storage
 broker.journaling             broker.turn broker.storage broker.core broker.core.jobs
 broker.requests               broker.net broker.storage broker.credentials broker.requests.access broker.core
                               broker.core.people broker.core.jobs messages.codec messages.requests program messages
@@ -100,6 +101,7 @@ broker.turn                   broker.sending broker.retention broker.core broker
 broker.sending                broker.core.jobs messages
 broker.storage.sqlite.maintenance  broker.storage.sqlite broker.storage broker.credentials messages.codec
                               messages.requests program messages
+broker.storage.postgres       broker.storage broker.core broker.core.jobs broker.core.estimates messages
 broker.storage.sqlite         broker.storage broker.core broker.core.jobs broker.core.estimates program messages
 broker.storage                broker.credentials broker.core broker.core.jobs messages
 broker.credentials            broker.core.people program messages
@@ -261,8 +263,17 @@ def test_the_cores_are_pure(module: str) -> None:
 def test_few_files_know_the_database() -> None:
     """sqlite3 stays in its folder, and which storage is used is known to one file."""
     assert all(path.startswith("broker/storage/sqlite/") for path in importers("sqlite3"))
-    users = {module for module, path in FILES.items() if any("storage.sqlite" in name for name in ours(path))}
-    assert {module for module in users if not module.startswith("broker.storage.sqlite")} == {"broker.journals"}
+    assert all(path.startswith("broker/storage/postgres/") for path in importers("psycopg"))
+    for storage in ("broker.storage.sqlite", "broker.storage.postgres"):
+        users = {module for module, path in FILES.items() if any(storage in name for name in ours(path))}
+        assert {module for module in users if not module.startswith(storage)} == {"broker.journals"}
+
+
+def test_who_keeps_jobs_in_a_file_needs_no_driver() -> None:
+    """The module of the other storage is imported by the function that makes it."""
+    tree = ast.parse(FILES["broker.journals"].read_text(encoding="utf-8"))
+    at_the_top = {alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert "PostgresJournal" not in at_the_top and "SqliteJournal" in at_the_top
 
 
 def test_few_files_know_the_sockets() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from zjobs.broker.core.jobs import Changes, Job, Loaded
 from zjobs.broker.core.needs import Found, Needs
-from zjobs.broker.storage.api import CannotCreate, Claimed, MaintenanceError, NotOwner, StorageError
+from zjobs.broker.storage.api import CannotCreate, Claimed, Guarantee, MaintenanceError, NotOwner, StorageError
 from zjobs.broker.storage.sqlite import opening, reading
 from zjobs.broker.storage.sqlite.database import CHECKPOINT_PAGES, MEMORY, Database, damage, roll_back
 from zjobs.broker.storage.sqlite.writing import COUNT_COMMIT, write
@@ -45,6 +45,11 @@ class SqliteJournal:
     def journal_id(self) -> str:
         """The identity of the journal."""
         return self._db.journal_id
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """SQLite flushes each commit."""
+        return Guarantee("kept nowhere: the journal is in memory" if self.name == MEMORY else "flushed to this disk")
 
     @property
     def owned(self) -> bool:

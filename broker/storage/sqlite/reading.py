@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from enum import Enum
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 from zjobs.broker.core.estimates.kinds import Numbers
 from zjobs.broker.core.jobs import Counters, Job, Loaded, Service, Session, Submitted
@@ -21,24 +20,14 @@ from zjobs.broker.core.needs import (
     ResultNeed,
     ResultPiece,
 )
-from zjobs.broker.storage.api import StorageError
+from zjobs.broker.storage.records import JOB_COLUMNS, RARE, attempt_of, durations_of, job_of, output_of
 from zjobs.broker.storage.sqlite.database import Database
 from zjobs.messages.records import Attempt, AuditEntry, QueuePause, TaskType
-from zjobs.messages.states import FailReason, JobState, Outcome
+from zjobs.messages.states import JobState
 from zjobs.messages.units import JobId, Ms
 
 MAX_BLOB_BYTES = 1 << 31
 IDS_AT_ONCE = 500
-RARE = (JobState.FAILED, JobState.CANCELLED)
-
-JOB_COLUMNS = ", ".join(Job._fields)
-_STATE, _REASON, _CANCELLING = map(Job._fields.index, ("state", "reason", "cancelling"))
-
-Word = TypeVar("Word", bound=Enum)
-_WORDS: dict[type[Enum], dict[str, Any]] = {
-    kind: {word.value: word for word in kind} for kind in (JobState, FailReason, Outcome)
-}
-
 
 # --- everything that the core keeps --------------------------------------------------------------------------------
 
@@ -61,7 +50,7 @@ def load(db: Database) -> Loaded:
         counters,
         ready,
         waiting,
-        {row[0]: _job(row[1:]) for row in in_flight},
+        {row[0]: job_of(row[1:]) for row in in_flight},
         Session(*session) if session else None,
         {row[0]: TaskType(*row) for row in types} if announced else None,
         tuple(QueuePause(*row) for row in pauses),
@@ -69,7 +58,7 @@ def load(db: Database) -> Loaded:
         Service(*db.one("SELECT served_ms, served_at FROM journal")),
         frozenset(row[0] for row in schemas),
         kinds.kinds(),
-        {row[0]: _durations(row[1]) for row in db.all("SELECT type, runs FROM history")},
+        {row[0]: durations_of(row[1]) for row in db.all("SELECT type, runs FROM history")},
     )
 
 
@@ -94,13 +83,6 @@ def _waiting(db: Database, kinds: Numbers) -> list[tuple[Ms, JobId, int, Ms, int
     return [(*row[:4], kinds[row[4:]]) for row in rows]
 
 
-def _durations(runs: str) -> tuple[int, ...]:
-    try:
-        return tuple(map(int, runs.split()))
-    except ValueError:
-        raise StorageError(f"a record is damaged: the history of a type is {runs[:40]!r}") from None
-
-
 # --- by id -----------------------------------------------------------------------------------------------------------
 
 
@@ -114,7 +96,7 @@ def read(db: Database, needs: Needs) -> Found:
 
 
 def _jobs(db: Database, ids: Sequence[JobId]) -> dict[JobId, Job]:
-    return {row[0]: _job(row) for row in _rows(db, f"SELECT {JOB_COLUMNS} FROM job", ids)}
+    return {row[0]: job_of(row) for row in _rows(db, f"SELECT {JOB_COLUMNS} FROM job", ids)}
 
 
 def _submits(db: Database, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Submitted]:
@@ -167,18 +149,9 @@ def _output(db: Database, need: OutputNeed) -> OutputPiece | None:
     run, end = db.one(newest, need.id) or (-1, 0)
     if run < need.run:
         return None
-    at = need.offset
     first = "SELECT coalesce(max(offset), 0) FROM output WHERE id = ? AND run = ? AND offset <= ?"
     rest = "SELECT offset, body FROM output WHERE id = ? AND run = ? AND offset >= ? ORDER BY offset"
-    piece = bytearray()
-    for offset, body in db.each(rest, need.id, run, db.one(first, need.id, run, at)[0]):
-        if offset > at and piece:
-            break
-        piece += body[max(0, at - offset) :]
-        at = max(at, offset + len(body))
-        if len(piece) >= need.size:
-            break
-    return OutputPiece(end, at - len(piece) if piece else min(need.offset, end), bytes(piece[: need.size]), run)
+    return output_of(need, run, end, db.each(rest, need.id, run, db.one(first, need.id, run, need.offset)[0]))
 
 
 DETAILS = """
@@ -205,10 +178,7 @@ def _attempts(db: Database, job_id: JobId) -> tuple[Attempt, ...]:
         "ORDER BY number",
         job_id,
     )
-    return tuple(
-        Attempt(number, _word(Outcome, outcome), started_at, ended_at, _reason(reason), message, detail)
-        for number, outcome, started_at, ended_at, reason, message, detail in rows
-    )
+    return tuple(map(attempt_of, rows))
 
 
 def _schemas(db: Database, digests: Iterable[str]) -> dict[str, bytes]:
@@ -251,7 +221,7 @@ def page(db: Database, below: JobId, state: JobState | None, most: int) -> tuple
     """Return jobs with smaller ids, newest first, and the id to continue below."""
     condition = f"AND state = '{state.value}'" if state in RARE else ""  # which have an index
     query = f"SELECT {JOB_COLUMNS} FROM job WHERE id < ? {condition} ORDER BY id DESC LIMIT ?"
-    jobs = list(map(_job, db.all(query, below, most)))
+    jobs = list(map(job_of, db.all(query, below, most)))
     return jobs, jobs[-1].id if len(jobs) == most else JobId(0)
 
 
@@ -265,7 +235,7 @@ def audit(db: Database, below: int, since_at: int, who: str | None, most: int) -
 def ended(db: Database, after: JobId, most: int) -> tuple[list[Job], JobId]:
     """Return those of the next jobs that ended, and the id to continue after."""
     rows = db.all(f"SELECT {JOB_COLUMNS} FROM job WHERE id > ? ORDER BY id LIMIT ?", after, most)
-    jobs = list(map(_job, rows))
+    jobs = list(map(job_of, rows))
     return [job for job in jobs if job.state.final], jobs[-1].id if len(jobs) == most else JobId(0)
 
 
@@ -279,26 +249,3 @@ def queued(db: Database, most: int) -> tuple[list[tuple[int, str, bool]], int]:
     )
     count = db.one("SELECT count(*) FROM job WHERE state = 'queued'")[0]
     return [(job_id, job_type, bool(in_flight)) for job_id, job_type, in_flight in rows], count
-
-
-# --- rows to records -------------------------------------------------------------------------------------------------
-
-
-def _job(row: Sequence[Any]) -> Job:
-    values = list(row)
-    values[_STATE] = _word(JobState, values[_STATE])
-    values[_REASON] = _reason(values[_REASON])
-    values[_CANCELLING] = bool(values[_CANCELLING])
-    return Job._make(values)
-
-
-def _reason(value: str | None) -> FailReason | None:
-    return None if value is None else _word(FailReason, value)
-
-
-def _word(kind: type[Word], value: str) -> Word:
-    """Return a member of a closed list. An unknown value was damaged on disk; a KeyError would end the broker."""
-    try:
-        return _WORDS[kind][value]  # type: ignore[no-any-return]
-    except KeyError:
-        raise StorageError(f"a record is damaged: {value!r} is not a {kind.__name__}") from None

@@ -230,14 +230,17 @@ def info_lines(info: InfoReply, address: str, running_job: JobStatus | None = No
     running = "" if worker.running is None else _what_runs(worker.state, worker.running)
     if running_job is not None and running_job.stuck_ms is not None:
         running += f" (no sign of life for {whole_seconds(running_job.stuck_ms / 1000)})"
+    database = info.sqlite if " " in info.sqlite else f"SQLite {info.sqlite}"
     facts = {
         "broker": f"{printable(info.server)} at {address}, pid {info.pid}, up {seconds(info.uptime_ms / 1000)}",
-        "versions": printable(f"Python {info.python}, libzmq {info.libzmq}, SQLite {info.sqlite}"),
+        "versions": printable(f"Python {info.python}, libzmq {info.libzmq}, {database}"),
         "journal": f"{printable(info.journal_file)}, {byte_count(info.journal_bytes)} ({printable(info.journal)})",
         "worker": f"{worker.state.value} for {seconds(worker.since_ms / 1000)}{where}{running}",
         "jobs": f"{info.queued} queued, {info.waiting} waiting, {info.in_progress} in progress, "
         f"{info.completed} completed, {info.failed} failed, {info.cancelled} cancelled",
     }
+    if info.durability:
+        facts["kept"] = printable(info.durability)
     if info.paused is not None:
         facts["paused"] = since_when(info.paused, info.pauses)
     if info.read_only is not None:

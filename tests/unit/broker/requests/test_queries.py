@@ -615,6 +615,6 @@ def test_info_warns_before_there_is_no_room(
     used: int, most: int | None, disk: tuple[int, int] | None, told: list[str]
 ) -> None:
     """Of the journal's own bound from nine tenths on, of the disk's from a tenth or a gibibyte."""
-    said = warnings(used, most, disk)
+    said = warnings(lambda: used, most, disk)
     assert len(said) == len(told)
     assert all(sentence.startswith(begin) for sentence, begin in zip(said, told))

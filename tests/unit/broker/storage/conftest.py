@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.postgres import Postgres, running_postgres
 from zjobs.broker.storage.sqlite import opening
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -17,3 +18,10 @@ def _close_what_was_refused() -> Iterator[None]:
     yield
     while opening.unclosed:
         opening.unclosed.pop().close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A server for all tests that do not stop it."""
+    with running_postgres() as server:
+        yield server

@@ -6,6 +6,7 @@ Another storage passes this suite when it has a class beside those at the top.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -29,11 +30,14 @@ from journal_sample import (
     everything,
 )
 
+from tests.postgres import Postgres
 from zjobs.broker.core.jobs import Printed, Service
 from zjobs.broker.core.needs import DataNeed, Details, Found, Needs, OutputNeed, OutputPiece, ResultNeed, ResultPiece
 from zjobs.broker.storage.api import Claimed, Journal, NotOwner, StorageError
+from zjobs.broker.storage.postgres.journal import PostgresJournal
 from zjobs.broker.storage.sqlite import opening
-from zjobs.broker.storage.sqlite.database import MEMORY, Database
+from zjobs.broker.storage.sqlite.database import MEMORY
+from zjobs.broker.storage.sqlite.database import Database as SqliteDatabase
 from zjobs.broker.storage.sqlite.journal import SqliteJournal
 from zjobs.messages.records import QueuePause
 from zjobs.messages.states import JobState
@@ -45,6 +49,7 @@ class Memory:
     """A journal in memory outlives its broker in nothing but the connection."""
 
     shared = False
+    lies_in = "tmp_path"
 
     def __init__(self, folder: Path) -> None:
         self._connection: sqlite3.Connection | None = None
@@ -59,7 +64,7 @@ class Memory:
             journal.claim("me")
             self._connection = journal._db.connection
         else:
-            journal._database = Database(self._connection, MEMORY)
+            journal._database = SqliteDatabase(self._connection, MEMORY)
         return journal
 
     def crash(self, journal: SqliteJournal) -> None:
@@ -117,22 +122,68 @@ class File(Memory):
             opening.unclosed.pop().close()
 
 
-@pytest.fixture(params=[File, Memory])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Memory]:
+TRIGGERS = {
+    "an insert": "TRIGGER refusal BEFORE INSERT ON job",
+    "an update": "TRIGGER refusal BEFORE UPDATE ON journal",
+    "the commit": "CONSTRAINT TRIGGER refusal AFTER UPDATE ON journal DEFERRABLE INITIALLY DEFERRED",
+}
+
+
+class Database(File):
+    """A journal in PostgreSQL. A crash ends the session."""
+
+    lies_in = "postgres"
+    numbers = itertools.count()
+
+    def __init__(self, server: Postgres) -> None:
+        self._server = server
+        self._schema = f"journal_{next(self.numbers)}"
+        self._journals: list[PostgresJournal] = []
+        server.sql(f"CREATE SCHEMA {self._schema}")
+
+    def journal(self) -> PostgresJournal:
+        self._journals.append(PostgresJournal(self._server.url(self._schema), "the journal"))
+        return self._journals[-1]
+
+    def crash(self, journal: PostgresJournal) -> None:
+        journal._link.close()
+
+    @contextlib.contextmanager
+    def refusing(self, journal: PostgresJournal, step: str) -> Iterator[None]:
+        trigger = TRIGGERS[step]
+        table = trigger.split(" ON ")[1].split()[0]
+        here = f"SET search_path = {self._schema}"
+        self._server.sql(
+            here,
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$",
+            f"CREATE {trigger} FOR EACH ROW EXECUTE FUNCTION refuse()",
+        )
+        yield
+        self._server.sql(here, f"DROP TRIGGER refusal ON {table}", "DROP FUNCTION refuse")
+
+    def close(self) -> None:
+        for journal in self._journals:
+            with contextlib.suppress(StorageError):
+                journal.release()
+        self._server.sql(f"DROP SCHEMA {self._schema} CASCADE")
+
+
+@pytest.fixture(params=[File, Memory, pytest.param(Database, marks=pytest.mark.postgres)])
+def storage(request: pytest.FixtureRequest) -> Iterator[Memory]:
     """An empty storage of each kind."""
-    made = request.param(tmp_path)
+    made = request.param(request.getfixturevalue(request.param.lies_in))
     yield made
     made.close()
 
 
 @pytest.fixture
-def empty(storage: Memory) -> SqliteJournal:
+def empty(storage: Memory) -> Journal:
     """A new journal, claimed."""
     return storage.claimed()
 
 
 @pytest.fixture
-def full(empty: SqliteJournal) -> SqliteJournal:
+def full(empty: Journal) -> Journal:
     """One with something of everything in it."""
     empty.commit(everything())
     return empty
@@ -185,7 +236,7 @@ def test_a_released_journal_can_be_claimed(storage: Memory) -> None:
     assert other.load() == LOADED and other.journal_id == "the journal"
 
 
-def test_the_journal_of_a_dead_broker_can_be_claimed(storage: Memory, full: SqliteJournal) -> None:
+def test_the_journal_of_a_dead_broker_can_be_claimed(storage: Memory, full: Journal) -> None:
     """With everything that was committed."""
     storage.crash(full)
     assert storage.claimed().load() == LOADED
@@ -214,7 +265,7 @@ def test_an_owner_may_release_twice(storage: Memory) -> None:
     journal.release()
 
 
-def test_a_renewed_ownership_goes_on(full: SqliteJournal) -> None:
+def test_a_renewed_ownership_goes_on(full: Journal) -> None:
     """Whether it is a lease or a lock."""
     full.renew()
     assert full.owned
@@ -225,7 +276,7 @@ def test_a_renewed_ownership_goes_on(full: SqliteJournal) -> None:
 # --- loading ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_new_journal_is_empty(storage: Memory, empty: SqliteJournal) -> None:
+def test_a_new_journal_is_empty(storage: Memory, empty: Journal) -> None:
     """No worker ever announced types, which is not the same as none."""
     assert empty.load() == EMPTY and empty.read_only is None
     empty.commit(changes(types={}))
@@ -233,7 +284,7 @@ def test_a_new_journal_is_empty(storage: Memory, empty: SqliteJournal) -> None:
     assert storage.claimed().load() == EMPTY._replace(types={})
 
 
-def test_everything_committed_loads_back(storage: Memory, full: SqliteJournal) -> None:
+def test_everything_committed_loads_back(storage: Memory, full: Journal) -> None:
     """After a crash: jobs, data, results, output, attempts, keys, deliveries, session, types, pause, counters."""
     storage.crash(full)
     journal = storage.claimed()
@@ -263,7 +314,7 @@ def test_everything_committed_loads_back(storage: Memory, full: SqliteJournal) -
     )
 
 
-def test_schemas_are_read_by_their_digests(storage: Memory, full: SqliteJournal) -> None:
+def test_schemas_are_read_by_their_digests(storage: Memory, full: Journal) -> None:
     """One that comes again replaces itself; one that is dropped leaves the others."""
     assert full.read(Needs(schemas=[DIGEST, "other"])).schemas == {DIGEST: b"{}"}
     full.commit(changes(schemas={DIGEST: b"[]", "other": b"1"}))
@@ -274,7 +325,7 @@ def test_schemas_are_read_by_their_digests(storage: Memory, full: SqliteJournal)
     assert storage.claimed().load().schemas == {"other"}
 
 
-def test_the_service_of_a_journal_is_kept(storage: Memory, full: SqliteJournal) -> None:
+def test_the_service_of_a_journal_is_kept(storage: Memory, full: Journal) -> None:
     """A turn that does not tell of it changes nothing."""
     full.commit(changes(counters=COUNTERS, service=Service(5, 6)))
     full.commit(changes(counters=COUNTERS))
@@ -282,7 +333,7 @@ def test_the_service_of_a_journal_is_kept(storage: Memory, full: SqliteJournal) 
     assert storage.claimed().load().service == Service(5, 6)
 
 
-def test_pauses_are_kept_in_their_order(storage: Memory, full: SqliteJournal) -> None:
+def test_pauses_are_kept_in_their_order(storage: Memory, full: Journal) -> None:
     """With owner and end; the clock may have been set between them."""
     ann = QueuePause("ann", "by hand", 900, 5000)
     pauses = (ann, QueuePause("", "a failure", 700), ann._replace(since_at=800))
@@ -291,14 +342,14 @@ def test_pauses_are_kept_in_their_order(storage: Memory, full: SqliteJournal) ->
     assert storage.claimed().load().pauses == pauses
 
 
-def test_a_resumed_journal_is_not_paused(storage: Memory, full: SqliteJournal) -> None:
+def test_a_resumed_journal_is_not_paused(storage: Memory, full: Journal) -> None:
     """Of several in one turn the last one holds."""
     full.commit(changes(pauses=[(QueuePause("", "again", 1),), ()]))
     storage.crash(full)
     assert storage.claimed().load().pauses == ()
 
 
-def test_deliveries_are_settled_before_new_ones_are_noted(storage: Memory, full: SqliteJournal) -> None:
+def test_deliveries_are_settled_before_new_ones_are_noted(storage: Memory, full: Journal) -> None:
     """A number that is void in a turn may come again in the same one, in a new session."""
     full.commit(changes(settled=[(7,)], deliveries=[(7, 1), (8, 1)]))
     storage.crash(full)
@@ -309,13 +360,13 @@ def test_deliveries_are_settled_before_new_ones_are_noted(storage: Memory, full:
 
 
 @pytest.mark.parametrize("ids", [(3, 1, 5, 6), (4, 6, 1, 5), (1, 2, 3), (3, 2, 1), (2, 4, 6), (1, 1), (4, 7, 5, 6)])
-def test_records_come_whatever_the_order_they_are_asked_in(full: SqliteJournal, ids: tuple[int, ...]) -> None:
+def test_records_come_whatever_the_order_they_are_asked_in(full: Journal, ids: tuple[int, ...]) -> None:
     """Priorities mix the ids: a first and a last one that lie as far apart as they are many mean nothing."""
     found = full.read(Needs(jobs=ids, data=ids))
     assert set(found.jobs) == set(ids) - {7} and set(found.data) == set(ids) & {1, 4}
 
 
-def test_a_long_list_is_one_read(empty: SqliteJournal) -> None:
+def test_a_long_list_is_one_read(empty: Journal) -> None:
     """Of thousands, in no order."""
     ids = range(1, 3_001)
     empty.commit(
@@ -328,7 +379,7 @@ def test_a_long_list_is_one_read(empty: SqliteJournal) -> None:
     assert found.kept_bytes == {job_id: len(str(job_id)) for job_id in ids}
 
 
-def test_nothing_named_is_nothing_found(full: SqliteJournal) -> None:
+def test_nothing_named_is_nothing_found(full: Journal) -> None:
     """Each kind of its own; empty lists as well."""
     nothing = Found({}, {}, {}, {}, {}, {}, {}, {}, {})
     assert full.read(Needs()) == full.read(Needs([], [], [], [], [], [], [])) == nothing
@@ -339,7 +390,7 @@ def test_nothing_named_is_nothing_found(full: SqliteJournal) -> None:
     )
 
 
-def test_a_result_comes_in_pieces(full: SqliteJournal) -> None:
+def test_a_result_comes_in_pieces(full: Journal) -> None:
     """With the size of the whole; behind its end the piece is empty."""
     needs = [ResultNeed(2, at, 4) for at in (0, 8, 10, 99, 2**63 - 1)]
     found = full.read(Needs(results=needs)).results
@@ -347,7 +398,7 @@ def test_a_result_comes_in_pieces(full: SqliteJournal) -> None:
     assert {piece.size for piece in found.values()} == {10}
 
 
-def test_data_comes_in_pieces(full: SqliteJournal) -> None:
+def test_data_comes_in_pieces(full: Journal) -> None:
     """Of many jobs at once, from different places; each with the size of the whole."""
     needs = [DataNeed(job_id, at, 2) for job_id in (4, 1, 2) for at in (0, 2, 3, 2**63 - 1)]
     found = full.read(Needs(data_pieces=needs)).data_pieces
@@ -355,7 +406,7 @@ def test_data_comes_in_pieces(full: SqliteJournal) -> None:
     assert {piece.size for piece in found.values()} == {3} and {need.id for need in found} == {1, 4}
 
 
-def test_output_is_kept_in_the_pieces_it_came_in(full: SqliteJournal) -> None:
+def test_output_is_kept_in_the_pieces_it_came_in(full: Journal) -> None:
     """From any place on they are put together, up to a gap; what a later run prints takes an earlier one's place."""
     for piece in (Printed(1, 1, 0, b"abc"), Printed(1, 1, 3, b"def"), Printed(1, 1, 10, b"xyz")):
         full.commit(changes(outputs=[piece]))
@@ -370,7 +421,7 @@ def test_output_is_kept_in_the_pieces_it_came_in(full: SqliteJournal) -> None:
     assert full.read(Needs(kept_bytes=[1])).kept_bytes == {1: 3 + 15}
 
 
-def test_the_beginning_of_much_output_goes_piece_by_piece(full: SqliteJournal) -> None:
+def test_the_beginning_of_much_output_goes_piece_by_piece(full: Journal) -> None:
     """The piece in which the bound lies is kept; no piece is ever written again."""
     for place in range(0, 100, 10):
         full.commit(changes(outputs=[Printed(1, 1, place, b"%010d" % place, max(0, place + 10 - 25))]))
@@ -381,7 +432,7 @@ def test_the_beginning_of_much_output_goes_piece_by_piece(full: SqliteJournal) -
 # --- reading in order ------------------------------------------------------------------------------------------------
 
 
-def test_pages_go_from_the_newest_to_the_oldest(full: SqliteJournal) -> None:
+def test_pages_go_from_the_newest_to_the_oldest(full: Journal) -> None:
     """Each as long as asked; the rare states are found without the others; the last page says so."""
     pages = []
     below = 7
@@ -394,7 +445,7 @@ def test_pages_go_from_the_newest_to_the_oldest(full: SqliteJournal) -> None:
     assert full.page(3, JobState.FAILED, 1) == ([], 0)
 
 
-def test_ended_jobs_are_found_in_portions(full: SqliteJournal) -> None:
+def test_ended_jobs_are_found_in_portions(full: Journal) -> None:
     """Of the next few jobs those that ended, and where to go on."""
     assert full.ended(0, 2) == ([DONE], 2)
     assert full.ended(2, 3) == ([FAILED], 5)
@@ -404,7 +455,7 @@ def test_ended_jobs_are_found_in_portions(full: SqliteJournal) -> None:
 # --- committing ------------------------------------------------------------------------------------------------------
 
 
-def test_a_forgotten_job_leaves_nothing_behind(full: SqliteJournal) -> None:
+def test_a_forgotten_job_leaves_nothing_behind(full: Journal) -> None:
     """Its record, data, result, output and runs are gone, its key with the last job of its submit; copies stay."""
     for ids, keys in (({2, 3}, {"key", "second"}), ({1}, {"second"}), ({6}, {"second"}), ({4, 5}, set())):
         full.commit(changes(forgotten=ids, settled=[(7,)]))
@@ -419,7 +470,7 @@ def test_a_forgotten_job_leaves_nothing_behind(full: SqliteJournal) -> None:
     assert details(full, 2) == ("", None, None, (), ())
 
 
-def test_a_job_is_copied_before_it_is_forgotten(full: SqliteJournal) -> None:
+def test_a_job_is_copied_before_it_is_forgotten(full: Journal) -> None:
     """Both in one turn."""
     full.commit(
         changes(
@@ -434,7 +485,7 @@ def test_a_job_is_copied_before_it_is_forgotten(full: SqliteJournal) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_failed_commit_leaves_nothing(storage: Memory, empty: SqliteJournal, step: str) -> None:
+def test_a_failed_commit_leaves_nothing(storage: Memory, empty: Journal, step: str) -> None:
     """StorageError, nothing of it can be read, the reason is told until writing works again."""
     with storage.refusing(empty, step):
         with pytest.raises(StorageError):
@@ -448,7 +499,7 @@ def test_a_failed_commit_leaves_nothing(storage: Memory, empty: SqliteJournal, s
     assert storage.claimed().load() == LOADED
 
 
-def test_recovery_fails_while_commits_do(storage: Memory, empty: SqliteJournal) -> None:
+def test_recovery_fails_while_commits_do(storage: Memory, empty: Journal) -> None:
     """And the journal stays read-only until it does not."""
     with storage.refusing(empty, "an update"):
         for attempt in (lambda: empty.commit(everything()), empty.recover):
@@ -459,7 +510,7 @@ def test_recovery_fails_while_commits_do(storage: Memory, empty: SqliteJournal) 
     assert empty.read_only is None
 
 
-def test_used_bytes_follow_what_is_kept(full: SqliteJournal) -> None:
+def test_used_bytes_follow_what_is_kept(full: Journal) -> None:
     """What is forgotten is free again, though the journal may stay as large."""
     before = full.used_bytes()
     full.commit(changes(added={8: URGENT._replace(id=8)}, data=[(8, bytes(1 << 20))]))

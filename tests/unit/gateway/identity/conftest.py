@@ -36,7 +36,7 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/gateway.db"
     server: Postgres = request.getfixturevalue("postgres")
-    return await server.emptied()
+    return server.emptied()
 
 
 @dataclass

@@ -184,7 +184,7 @@ async def test_postgresql_goes_and_comes_back() -> None:
     """Who is known goes on for ten seconds, then nobody is; streams end. When it is back, all goes on."""
     with running_postgres() as server:
         clock = Clock()
-        async with start(config(await server.emptied()), clock) as gateway:
+        async with start(config(server.emptied()), clock) as gateway:
             token = await gateway.token()
             assert (await gateway.ask("GET", "/me", token)).status_code == 200
             grant = await gateway.identity.grants.of(token)

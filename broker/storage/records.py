@@ -1,0 +1,72 @@
+"""Rows to records: what all storages read alike. Each function raises StorageError for a damaged record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from typing import Any, TypeVar
+
+from zjobs.broker.core.jobs import Job
+from zjobs.broker.core.needs import OutputNeed, OutputPiece
+from zjobs.broker.storage.api import StorageError
+from zjobs.messages.records import Attempt
+from zjobs.messages.states import FailReason, JobState, Outcome
+
+RARE = (JobState.FAILED, JobState.CANCELLED)  # which have an index
+
+JOB_COLUMNS = ", ".join(Job._fields)
+_STATE, _REASON, _CANCELLING = map(Job._fields.index, ("state", "reason", "cancelling"))
+
+Word = TypeVar("Word", bound=Enum)
+_WORDS: dict[type[Enum], dict[str, Any]] = {
+    kind: {word.value: word for word in kind} for kind in (JobState, FailReason, Outcome)
+}
+
+
+def job_of(row: Sequence[Any]) -> Job:
+    """The job in a row with JOB_COLUMNS."""
+    values = list(row)
+    values[_STATE] = _word(JobState, values[_STATE])
+    values[_REASON] = _reason(values[_REASON])
+    values[_CANCELLING] = bool(values[_CANCELLING])
+    return Job._make(values)
+
+
+def attempt_of(row: Sequence[Any]) -> Attempt:
+    """The run in a row with the columns of `Attempt`."""
+    number, outcome, started_at, ended_at, reason, message, detail = row
+    return Attempt(number, _word(Outcome, outcome), started_at, ended_at, _reason(reason), message, detail)
+
+
+def durations_of(runs: str) -> tuple[int, ...]:
+    """The history of a type."""
+    try:
+        return tuple(map(int, runs.split()))
+    except ValueError:
+        raise StorageError(f"a record is damaged: the history of a type is {runs[:40]!r}") from None
+
+
+def output_of(need: OutputNeed, run: int, end: int, pieces: Iterable[tuple[int, bytes]]) -> OutputPiece:
+    """The output that is needed, up to a gap. `end`: of all the run printed; `pieces`: (offset, body), in order."""
+    at = need.offset
+    joined = bytearray()
+    for offset, body in pieces:
+        if offset > at and joined:
+            break
+        joined += body[max(0, at - offset) :]
+        at = max(at, offset + len(body))
+        if len(joined) >= need.size:
+            break
+    return OutputPiece(end, at - len(joined) if joined else min(need.offset, end), bytes(joined[: need.size]), run)
+
+
+def _reason(value: str | None) -> FailReason | None:
+    return None if value is None else _word(FailReason, value)
+
+
+def _word(kind: type[Word], value: str) -> Word:
+    """One of a closed list. An unknown one was damaged on disk: a KeyError would end the broker."""
+    try:
+        return _WORDS[kind][value]  # type: ignore[no-any-return]
+    except KeyError:
+        raise StorageError(f"a record is damaged: {value!r} is not a {kind.__name__}") from None
