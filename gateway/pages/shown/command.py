@@ -62,7 +62,7 @@ def _quoted(word: str) -> str:
 
 
 def _escape(character: str) -> str:
-    if character in "\\'":
-        return f"\\{character}"
+    if (short := {"\n": "\\n", "\t": "\\t", "\\": "\\\\", "'": "\\'"}.get(character)) is not None:
+        return short
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x80 else f"\\U{code:08x}"

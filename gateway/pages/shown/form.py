@@ -69,10 +69,11 @@ def _field(parameters: Parameters, name: str, value: str, wrong: str) -> Field:
     given = parameters.properties[name]
     label = str(given.get("title") or name)
     about = [str(given["description"])] if given.get("description") else []
-    about.append(" or ".join(dict.fromkeys(map(wanted, ways))))
+    about.append(_in_json(" or ".join(dict.fromkeys(map(wanted, ways)))))
     if not required:
         about.append(f"default: {text.json_text(given['default'], False)}" if "default" in given else "may be empty")
-    made = Field(name, label, "text", value, "; ".join(about), required, wrong=wrong)
+    hint = "; ".join(filter(None, about))
+    made = Field(name, label, "text", value, hint, required, wrong=wrong)
     plain = [way for way in ways if types_of(way) != ["null"]]
     if any(map(is_bytes, ways)):
         return made._replace(kind="file", value="")
@@ -87,6 +88,11 @@ def _field(parameters: Parameters, name: str, value: str, wrong: str) -> Field:
     if not types or types & {"array", "object"}:
         return made._replace(kind="json")
     return made._replace(attributes=tuple(_bounds(node)) if types == {"string"} else ())
+
+
+def _in_json(said: str) -> str:
+    """What a field wants; nothing for plain text, which a field suggests."""
+    return "" if said == "text" else f"{said} in JSON" if said.startswith(("a list", "a map")) else said
 
 
 def _range(node: Node, types: set[str]) -> list[tuple[str, str]]:

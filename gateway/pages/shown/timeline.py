@@ -55,7 +55,9 @@ def _ended_run(attempt: Attempt) -> Step:
     if attempt.started_at is not None:
         took = f" after {text.seconds(max(0, attempt.ended_at - attempt.started_at) / 1000)}"
     what = f"run {attempt.number} {attempt.outcome.value}{took}{why}"
-    detail = "\n".join(filter(None, (attempt.message, attempt.detail.rstrip("\n"))))
+    detail = attempt.detail.rstrip("\n")
+    if attempt.message not in detail:  # a traceback ends with it
+        detail = "\n".join(filter(None, (attempt.message, detail)))
     return Step(attempt.ended_at, _sign(state), state, what, detail)
 
 

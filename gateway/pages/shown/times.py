@@ -27,6 +27,11 @@ def clock(at_ms: int | None, now_ms: int) -> Markup:
     return _told(at_ms, "clock", _clock(at_ms or 0, now_ms))
 
 
+def second(at_ms: int) -> Markup:
+    """The time of day to the second."""
+    return _told(at_ms, "second", time.strftime("%H:%M:%S", time.localtime(at_ms / 1000)))
+
+
 def moment(at_ms: int | None) -> Markup:
     """Date and time to the second."""
     return _told(at_ms, "moment", time.strftime("%Y-%m-%d %H:%M:%S", time.localtime((at_ms or 0) / 1000)))

@@ -50,6 +50,7 @@ TEMPLATES.filters.update(
     exact=exact,
     clock=times.clock,
     moment=times.moment,
+    second=times.second,
     ago=times.ago,
     took=times.took,
     call=jobs.call,
