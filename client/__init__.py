@@ -1,12 +1,12 @@
-"""The client library: submit jobs, ask for them, wait for them.
+"""The client library: submit jobs, ask about them, wait for them.
 
-`Client` blocks and may be shared by threads; `AsyncClient` is for asyncio. `NO_DATA` is a job's data when it has none,
-and every exception here is a `ZjobsError`. Names are looked up when they are first used.
+`Client` blocks and may be shared by threads; `AsyncClient` is for asyncio. `NO_DATA` stands for the data of a job
+without any, and every exception here is a `ZjobsError`. Names are imported when they are first used.
 """
 
 from __future__ import annotations
 
-# Importing this package must be quick and silent: `zclient` can make Ctrl+C quiet only after it.
+# Importing this package must be quick and silent: `zclient` can silence Ctrl+C only after it.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from zjobs.client.protocol.events.watch import WatchEvent as WatchEvent
     from zjobs.client.protocol.job import NO_DATA as NO_DATA
 
-# Where the names are that are no errors.
+# The modules of names that are not errors.
 _HOMES = {
     "AsyncClient": "aio",
     "AsyncJob": "aio_job",

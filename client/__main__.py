@@ -1,4 +1,4 @@
-"""The start of `zclient`: makes Ctrl+C quiet before anything that takes time is imported."""
+"""The start of `zclient`: silences Ctrl+C before anything that takes time is imported."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where i
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs zclient with `argv` (by default the process's own); returns the exit code."""
+    """Run zclient with `argv` (by default the process's own); return the exit code."""
     from zjobs.client.cli import main as zclient  # only now: see above
 
     return zclient.main(sys.argv[1:] if argv is None else argv)
 
 
 def run() -> NoReturn:
-    """Runs zclient and ends the process at once, without the interpreter's own clearing up."""
+    """Run zclient, and end the process at once, without the interpreter's own cleanup."""
     code = main()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:

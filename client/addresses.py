@@ -1,4 +1,4 @@
-"""The addresses of a broker: one, or several that are tried in turn."""
+"""The addresses of a broker: one, or several that are tried in order."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from zjobs.program import endpoints
 
 
 class Addresses:
-    """Where a broker may be. A client uses one address as long as it is answered there, and then goes on to the next;
-    after the last comes the first. All of them lead to the same journal."""
+    """The addresses at which a broker may be. A client uses one as long as it gets replies there, and then goes on to
+    the next; after the last comes the first. All of them lead to the same journal."""
 
     def __init__(self, given: str | Sequence[str]) -> None:
-        """`given`: a list, or text with commas between. Raises BadAddress."""
+        """Check the addresses. `given`: a list, or text with commas. Raises BadAddress."""
         parts = given.split(",") if isinstance(given, str) else given
         try:
             every = [endpoints.checked(endpoints.with_transport(part.strip())) for part in parts]
@@ -31,27 +31,27 @@ class Addresses:
 
     @property
     def several(self) -> bool:
-        """Whether there is another one to go on to."""
+        """True if there is more than one address."""
         return len(self.every) > 1
 
     @property
     def text(self) -> str:
-        """All of them, as they may be given."""
+        """All addresses, in the form in which they may be given."""
         return ",".join(self.every)
 
     @property
     def named(self) -> str:
-        """All of them, for a sentence."""
+        """All addresses, for a sentence."""
         return " or ".join(self.every)
 
     def leave(self, address: str) -> bool:
-        """Go on to the next address, unless somebody has already left this one. Return False when all were tried."""
+        """Go on to the next address, unless that was done already. Return False when all were tried."""
         if self.current == address:
             self._place = (self._place + 1) % len(self.every)
         return self._place > 0
 
     def why(self, troubles: dict[str, str]) -> str:
-        """What is wrong at all of them, from what is wrong at each."""
+        """Return what is wrong at all of them, given what is wrong at each."""
         told = {address: troubles[address] for address in self.every if troubles.get(address)}
         if len(set(told.values())) == 1:
             return next(iter(told.values()))

@@ -4,8 +4,8 @@
         job = await client.submit("reverse", "example")
         print(job.id, await job.result(timeout=60))
 
-One connection carries all requests, and one the events of all jobs that are waited for, however many those are. A task
-that is cancelled harms no other; what it had asked for may be done all the same: repeat a submit with its request key.
+One connection carries all requests, and another the events of all jobs that are waited for, however many. Cancelling an
+asyncio task harms no other, but its request may still be carried out: repeat a submit with its request key.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ from zjobs.messages.units import JobId
 class AsyncClient(AsyncFlowRunner):
     """A broker's client for asyncio: the methods of `Client`, with the same arguments and errors, to be awaited.
 
-    The arguments are those of `Client`. It belongs to the event loop that it is first used in, and to the process.
-    At most 500 requests are in flight; more wait for their turn, within their own timeout.
+    The arguments are those of `Client`. It belongs to the event loop in which it is first used, and to the process. At
+    most 500 requests are in flight; more wait until there is room, within their own timeout.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class AsyncClient(AsyncFlowRunner):
         self.close()
 
     def close(self) -> None:
-        """Closes the connections; what still waits for an answer raises RuntimeError."""
+        """Close the connections; requests that wait for a reply raise RuntimeError."""
         if self.whole is not self:
             return
         self._events.close()
@@ -105,7 +105,7 @@ class AsyncClient(AsyncFlowRunner):
         request_key: str | None = None,
         **named: Any,
     ) -> AsyncJob:
-        """Queues one job; see `Client.submit`. When this is cancelled, the job may have been queued all the same."""
+        """Queue one job; see `Client.submit`. If this is cancelled, the job may still be queued."""
         like = job_like(type, priority, delay, time_limit, name, comment)
         request_key = request_key_or_new(request_key)
         data = named_data(data, named)
@@ -124,66 +124,66 @@ class AsyncClient(AsyncFlowRunner):
         comment: str = "",
         request_key: str | None = None,
     ) -> list[AsyncJob]:
-        """Queues a job of this type for each of `datas`; see `Client.submit_many`."""
+        """Queue a job of this type for each of `datas`; see `Client.submit_many`."""
         like = job_like(type, priority, delay, time_limit, name, comment)
         request_key = request_key_or_new(request_key)
         parts = await self._run(submission.submit_many(self.schemas, like, datas, request_key, self.submitter))
         return [AsyncJob(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]
 
     async def retry(self, ids: Sequence[int], request_key: str | None = None) -> list[AsyncJob]:
-        """Submits copies of jobs that have ended; see `Client.retry`."""
+        """Submit copies of jobs that have ended; see `Client.retry`."""
         parts = await self._run(submission.retry(ids, request_key_or_new(request_key), self.submitter))
         return [AsyncJob(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]
 
     # --- ask -----------------------------------------------------------------------------------------------
 
     def job(self, id: int, journal: str | None = None) -> AsyncJob:
-        """The job of this id, as told by `submit` earlier or elsewhere. Asks nobody."""
+        """Return the job with this id, from an earlier `submit`. This sends no request."""
         return AsyncJob(self, id, journal)
 
     async def status(self, ids: Sequence[int], *, timeout: float | None = None, preview: bool = False) -> StatusReply:
-        """The status of these jobs, in this order, and which ids have none."""
+        """Return the status of these jobs, in this order, and the ids that have no job; see `Client.status`."""
         return await self._run(operations.status(self, ids, timeout, preview))
 
     async def queue(self, limit: int = 20, *, timeout: float | None = None) -> QueueReply:
-        """The status of the running job and of the next `limit` (1 to 1,000) in turn; a submitter sees only its own."""
+        """Return the running job and the next `limit` (1 to 1,000) in order; a submitter sees only its own."""
         return await self._ask(Queue(limit), QueueReply, timeout)
 
     async def result(self, id: int, *, journal: str | None = None) -> Any:
-        """The result of a completed job; see `Client.result`."""
+        """Return the result of a completed job; see `Client.result`."""
         return await self._run(operations.result(self, id, journal))
 
     async def data(self, id: int, *, journal: str | None = None) -> Any:
-        """The data that a job was submitted with; see `Client.data`."""
+        """Return the data that a job was submitted with; see `Client.data`."""
         return await self._run(operations.data(self, id, journal))
 
     async def show(self, id: int, *, preview: bool = False) -> ShowReply:
-        """Everything that is known of a job but its data and result; see `Client.show`."""
+        """Return everything known about a job, except its data and result; see `Client.show`."""
         return await self._ask(Show(JobId(id), preview), ShowReply)
 
     async def types(self) -> TypesReply:
-        """The task types that the worker has announced."""
+        """Return the task types that the worker has announced."""
         return await self._ask(Types(), TypesReply)
 
     async def schema(self, type: str, digest: str | None = None) -> dict[str, Any] | None:
-        """What a type takes; see `Client.schema`."""
+        """Return the JSON Schema of a type's parameters; see `Client.schema`."""
         parameters = (await self._run(self.schemas.of(type, digest))).parameters
         return None if parameters is None else parameters.schema
 
     async def check(self, type: str, data: Any = NO_DATA) -> bool:
-        """Whether a job of this type may have this data; see `Client.check`."""
+        """Raise BadData if a job of this type cannot have this data; see `Client.check`."""
         return await self._run(submission.check(self.schemas, type, data))
 
     async def info(self, *, timeout: float | None = None) -> InfoReply:
-        """The broker: versions, journal, worker, counts."""
+        """Return the state of the broker: versions, journal, worker, counts, warnings."""
         return await self._ask(Info(), InfoReply, timeout)
 
     async def hello(self) -> HelloReply:
-        """The journal's identity, the limits and where the events are."""
+        """Return the journal's identity, the limits and the address of the events."""
         return await self._ask(Hello(), HelloReply)
 
     async def log(self, id: int, offset: int = 0) -> LogReply:
-        """What the job's last run has printed from byte `offset` on; see `Client.log`."""
+        """Return the output of the job's last run from byte `offset` on; see `Client.log`."""
         return await self._ask(Log(JobId(id), offset), LogReply)
 
     async def list(
@@ -223,17 +223,17 @@ class AsyncClient(AsyncFlowRunner):
     async def submit_together(
         self, jobs: Sequence[tuple[NewJob, Any]], request_key: str, make: submission.Make = submission.checked
     ) -> SubmitReply:
-        """Queue jobs of whatever types in one request, all or none: each job but for its data, and that."""
+        """Queue jobs of any types in one request, all or none. Each is given without its data, and with it."""
         return await self._run(submission.submit_together(self.schemas, jobs, request_key, make))
 
     # --- control -------------------------------------------------------------------------------------------
 
     async def cancel(self, ids: Sequence[int]) -> CancelReply:
-        """Cancels these jobs; see `Client.cancel`."""
+        """Cancel these jobs; see `Client.cancel`."""
         return await self._run(operations.cancel(self, ids))
 
     async def forget(self, ids: Sequence[int]) -> ForgetReply:
-        """Drops jobs that have ended, with data, result and output. Those that have not are in `kept`."""
+        """Drop ended jobs with their data, result and output. Jobs that have not ended are in `kept`."""
         return await self._run(operations.forget(self, ids))
 
     async def pause(
@@ -245,18 +245,18 @@ class AsyncClient(AsyncFlowRunner):
         wait: bool = False,
         timeout: float | None = None,
     ) -> PauseReply:
-        """Nothing new starts until `resume`, or the time is over; see `Client.pause`."""
+        """Pause the queue until `resume`, or for a time; see `Client.pause`."""
         reply = await self._ask(operations.pause(self, reason, duration, until), PauseReply)
         if wait:
             await self.wait_until_idle(timeout)
         return reply
 
     async def wait_until_idle(self, timeout: float | None = None) -> None:
-        """Waits, while the queue is paused, until nothing runs and nothing can start; see `Client.wait_until_idle`."""
+        """Wait, while the queue is paused, until nothing runs and nothing can start; see `Client.wait_until_idle`."""
         await self._run(operations.wait_until_idle(self, timeout))
 
     async def resume(self, *, all: bool = False) -> ResumeReply:
-        """Lifts one's own pauses, with `all` everybody's; see `Client.resume`."""
+        """Lift one's own pauses, with `all` everybody's; see `Client.resume`."""
         return await self._ask(Resume(all, self.submitter), ResumeReply)
 
     # --- wait ----------------------------------------------------------------------------------------------
@@ -269,5 +269,5 @@ class AsyncClient(AsyncFlowRunner):
         return AsyncWatch(self, ids, journal)
 
     async def wait(self, ids: Iterable[int], timeout: float | None = None) -> dict[int, JobStatus]:
-        """Waits until all these jobs have ended, at most `timeout` seconds; see `Client.wait`."""
+        """Wait until all these jobs have ended, at most `timeout` seconds; see `Client.wait`."""
         return await self._run(Ends(self, ids, None, timeout).all())

@@ -1,4 +1,4 @@
-"""What an `AsyncClient` returns: jobs and watches."""
+"""The jobs and watches that an `AsyncClient` returns."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class AsyncJob(JobHandle):
         return await self._client._run(operations.data(self._client, self.id, self.journal))
 
     async def done(self) -> bool:
-        """Whether the job has ended, however it has. Raises as `status`."""
+        """Return True if the job has ended, in whatever way. Raises what `status` raises."""
         return (await self.status()).state.final
 
     def add_done_callback(self, callback: Callable[[AsyncJob], object]) -> None:
-        """Calls `callback(job)` in the event loop when the job has ended; see `Job.add_done_callback`."""
-        import_module("zjobs.client.futures").add_async_done_callback(self, callback)  # which stands on this one
+        """Call `callback(job)` in the event loop when the job has ended; see `Job.add_done_callback`."""
+        import_module("zjobs.client.futures").add_async_done_callback(self, callback)  # which imports this module
 
     async def cancel(self) -> JobStatus:
         """Cancel the job, and return its status; see `Job.cancel`."""
@@ -55,13 +55,13 @@ class AsyncJob(JobHandle):
         return AsyncJob(self._client, reply.first_id, reply.journal)
 
     async def log(self) -> bytes:
-        """Return what the job's last run has printed so far, or the end of it (zbroker --max-output)."""
+        """Return the output of the job's last run so far, or the end of it (zbroker --max-output)."""
         return await self._client._run(operations.whole_log(self._client, self))
 
     async def wait(self, timeout: float | None = None) -> JobStatus:
-        """Waits until the job has ended, at most `timeout` seconds, and returns its final status; see `Job.wait`.
+        """Wait until the job has ended, at most `timeout` seconds. Return its final status; see `Job.wait`.
 
-        A wait that is cancelled ends alone: the job goes on.
+        Cancelling the wait does not end the job.
         """
         ends = Ends(self._client, [self.id], self.journal, timeout)
         return (await self._client._run(ends.all()))[self.id]
@@ -72,7 +72,7 @@ class AsyncJob(JobHandle):
 
 
 class AsyncWatch:
-    """Yields the changes of some jobs until each has ended, or of all. `Watch` documents attributes and errors.
+    """Yields the changes of some jobs until each has ended, or of all jobs. `Watch` documents attributes and errors.
 
     Use it as `async for event in client.watch(): …`, or enter it first (`async with`) and call `next`.
     """

@@ -1,4 +1,4 @@
-"""The blocking client: submit jobs, ask for them, wait for them.
+"""The blocking client: submit jobs, ask about them, wait for them.
 
     with Client() as client:
         job = client.submit("reverse", "example")
@@ -54,20 +54,21 @@ from zjobs.messages.units import JobId
 class Client(FlowRunner):
     """A broker's client.
 
-    broker: its endpoint, or several, as a list or with commas between: the client uses the first that answers, and goes
-    on to the next one when it is not answered any more. By default that of the service, else the environment variable
-    ZJOBS_BROKER, else tcp://127.0.0.1:5570.
-    timeout: seconds for one answer, repeated attempts included; it never bounds a job.
+    broker: its endpoint, or several, as a list or with commas: the client uses the first that answers, and goes on to
+    the next when it no longer does. By default that of the service, else the environment variable ZJOBS_BROKER, else
+    tcp://127.0.0.1:5570.
+    timeout: seconds for one reply, including repeated attempts; it never limits a job.
     patience: seconds for which a wait outlasts a lost broker.
-    key: the key file to use; by default the one that the environment variable ZJOBS_KEY names, else
-    zjobs/client.key in the user's configuration directory if there is one. Empty: none.
-    service: the name of a service in zjobs/config.toml of that directory, which gives broker and key where they are not
-    given; without broker and ZJOBS_BROKER it is by default the one that ZJOBS_SERVICE names, else the file's default.
+    key: the key file; by default the one that the environment variable ZJOBS_KEY names, else zjobs/client.key in the
+    user's configuration directory if it exists. Empty: none.
+    service: the name of a service in zjobs/config.toml of that directory, from which broker and key are taken if they
+    are not given. Without broker and ZJOBS_BROKER, it is by default the service that ZJOBS_SERVICE names, else the
+    file's default.
 
-    Every method raises BrokerUnreachable when no answer comes in time, and the ZjobsError that belongs to the
-    code when the answer is an error; with or without a key also KeyRefused, KeyNeeded and UntrustedBroker, without
-    waiting. Raises BadAddress for what is no endpoint, BadKeyFile for what is no key file, or can be read by others,
-    BadConfig for an unknown service and a mistake in config.toml.
+    Every method raises BrokerUnreachable if no reply comes in time, and the ZjobsError of its code if the reply is an
+    error; also KeyRefused, KeyNeeded and UntrustedBroker, without waiting. The constructor raises BadAddress for an
+    invalid endpoint, BadKeyFile for a file that is not a key file or can be read by others, BadConfig for an unknown
+    service or a mistake in config.toml.
     """
 
     def __init__(
@@ -113,18 +114,17 @@ class Client(FlowRunner):
         """Queue one job. When this returns, it is on the broker's disk.
 
         type: the name of the type, or the function that has @task.
-        data: what msgpack can hold (None, bool, int, float, str, bytes, lists and dicts of them).
-        named: the parameters by their names, in place of data: `submit("measure", count=3)`. One that is called as an
-        argument here is given in `data={...}`.
-        priority: -1000 to 1000; what is ready starts by priority, greater first, then in the order of the ids.
+        data: a value that msgpack can hold (None, bool, int, float, str, bytes, lists and dicts of them).
+        named: the parameters by name, instead of data: `submit("measure", count=3)`. A parameter named like an argument
+        of this method goes into `data={...}`.
+        priority: -1000 to 1000; ready jobs start by priority, greater first, then in the order of their ids.
         delay: the time before which it does not start. time_limit: how long it may run; by default the type's limit.
         Both are seconds, text such as "5m", or a timedelta.
-        name, comment: for people, up to 200 and 2,000 characters: `list` and `show` have them.
-        request_key: the same one with the same job again returns the same job; by default a new one. An exception
-        after which the job may have been taken all the same carries it as `request_key`.
-        Raises BadData (nothing was sent: the data is not what the type takes), UnknownType, TooLarge, QueueFull,
-        KeyConflict, StorageFailed, ReadOnly; TypeError, ValueError or
-        OverflowError for data that msgpack cannot hold.
+        name, comment: for people, up to 200 and 2,000 characters; `list` and `show` return them.
+        request_key: the same key with the same job again returns the same job; by default a new one. An exception after
+        which the job may still have been queued carries it as `request_key`.
+        Raises BadData (nothing was sent: the data does not match the type's schema), UnknownType, TooLarge, QueueFull,
+        KeyConflict, StorageFailed, ReadOnly; TypeError, ValueError or OverflowError for data that msgpack cannot hold.
         """
         like = job_like(type, priority, delay, time_limit, name, comment)
         request_key = request_key_or_new(request_key)
@@ -166,8 +166,8 @@ class Client(FlowRunner):
         """Submit copies of jobs that have ended, and return them in this order.
 
         The old ones stay as they ended. Each request is admitted whole or not at all. The same request key with the
-        same ids returns the same copies; an exception after which that helps carries it as `request_key`. Raises
-        NotFinished, NotFound, Expired, and what `submit` raises.
+        same ids returns the same copies; an exception after which repeating helps carries the key as `request_key`.
+        Raises NotFinished, NotFound, Expired, and what `submit` raises.
         """
         parts = self._run(submission.retry(ids, request_key_or_new(request_key), self.submitter))
         return [Job(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]
@@ -192,26 +192,26 @@ class Client(FlowRunner):
         return self._run(operations.status(self, ids, timeout, preview))
 
     def queue(self, limit: int = 20, *, timeout: float | None = None) -> QueueReply:
-        """Return the running job and the next `limit` (1 to 1,000) in turn; a submitter sees only its own."""
+        """Return the running job and the next `limit` (1 to 1,000) in order; a submitter sees only its own."""
         return self._ask(Queue(limit), QueueReply, timeout)
 
     def result(self, id: int, *, journal: str | None = None) -> Any:
-        """Return the result of a completed job. You may ask again.
+        """Return the result of a completed job, as often as you like.
 
-        journal: the journal the id belongs to, where known. Raises NotFinished, NotFound, Expired; JobFailed
-        or JobCancelled when the job ended without a result.
+        journal: the journal the id belongs to, if known. Raises NotFinished, NotFound, Expired; JobFailed or
+        JobCancelled if the job ended without a result.
         """
         return self._run(operations.result(self, id, journal))
 
     def data(self, id: int, *, journal: str | None = None) -> Any:
         """Return the data that a job was submitted with; NO_DATA if it has none.
 
-        journal: as in `result`. Raises NotFound, Expired, and BadData for data that is no packed value.
+        journal: as in `result`. Raises NotFound, Expired, and BadData for data that is not a packed value.
         """
         return self._run(operations.data(self, id, journal))
 
     def show(self, id: int, *, preview: bool = False) -> ShowReply:
-        """Return everything that is known of a job, except its data and result. preview: as in `status`."""
+        """Return everything known about a job, except its data and result. preview: as in `status`."""
         return self._ask(Show(JobId(id), preview), ShowReply)
 
     def types(self) -> TypesReply:
@@ -219,17 +219,17 @@ class Client(FlowRunner):
         return self._ask(Types(), TypesReply)
 
     def schema(self, type: str, digest: str | None = None) -> dict[str, Any] | None:
-        """What a type takes, as the JSON Schema of its parameters; None: the worker has announced none.
+        """Return the JSON Schema of a type's parameters, None if the worker has announced none.
 
-        digest: as `types` tells it; by default, what was heard earlier counts.
+        digest: from `types`; by default, a schema received earlier is used.
         """
         parameters = self._run(self.schemas.of(type, digest)).parameters
         return None if parameters is None else parameters.schema
 
     def check(self, type: str, data: Any = NO_DATA) -> bool:
-        """Raises BadData, with the field and what it must be, when a job of this type cannot have this data.
+        """Raise BadData, naming the field and what it must be, if a job of this type cannot have this data.
 
-        `submit` checks as well. False: the worker has announced no schema, and will judge alone.
+        `submit` checks as well. Returns False if the worker has announced no schema, so that only the worker can judge.
         """
         return self._run(submission.check(self.schemas, type, data))
 
@@ -242,7 +242,7 @@ class Client(FlowRunner):
         return self._ask(Hello(), HelloReply)
 
     def log(self, id: int, offset: int = 0) -> LogReply:
-        """Return what the job's last run has printed from byte `offset` on, at most 64 KiB. It may still run.
+        """Return the output of the job's last run, which may still be running, from byte `offset` on, at most 64 KiB.
 
         Only the end of long output is kept, so the reply's own `offset` may be greater than requested.
         """
@@ -276,7 +276,7 @@ class Client(FlowRunner):
     def audit(self, limit: int | None = None, since: datetime | None = None) -> Iterator[AuditEntry]:
         """Iterate over who changed what by hand, newest first: at most `limit` entries, none older than `since`.
 
-        A submitter gets what it did itself. Pages are fetched as they are needed.
+        A submitter gets only its own entries. Pages are fetched as they are needed.
         """
         pages = operations.AuditPages(self, limit, since)
         while pages.more:
@@ -302,10 +302,10 @@ class Client(FlowRunner):
         wait: bool = False,
         timeout: float | None = None,
     ) -> PauseReply:
-        """Pause the queue: nothing new starts, even after restarts. The running job goes on.
+        """Pause the queue: no more jobs start, even after restarts. The running job goes on.
 
-        duration: for how long, in seconds, as text such as "30m" or a timedelta; until: a time, local unless it says
-        otherwise; by default until `resume`. Pauses of several people add up; this replaces those of one's own that
+        duration: for how long, in seconds, as text such as "30m" or a timedelta; until: a time, local unless it has a
+        zone; by default until `resume`. Pauses of several people add up; this one replaces those of one's own that
         would end earlier.
 
         The reply names the jobs that were dispatched before: `running`, and those in `may_start`, which may start in
@@ -320,16 +320,17 @@ class Client(FlowRunner):
     def wait_until_idle(self, timeout: float | None = None) -> None:
         """Wait, while the queue is paused, until nothing runs and nothing can start.
 
-        Raises StillRunning after `timeout` seconds, Resumed when somebody ended the pause, and BrokerUnreachable when
-        the broker is lost for longer than the client's patience. A job whose worker was lost counts as running until
-        another worker comes, because only that worker knows that it does not run.
+        Raises StillRunning after `timeout` seconds, Resumed if somebody ended the pause, and BrokerUnreachable if the
+        broker is lost for longer than the client's patience. A job whose worker was lost counts as running until
+        another worker comes, because only that worker can tell that it does not run.
         """
         self._run(operations.wait_until_idle(self, timeout))
 
     def resume(self, *, all: bool = False) -> ResumeReply:
-        """Lift one's own pauses. An operator lifts those of nobody, such as the broker's, too; with `all` everybody's.
+        """Lift one's own pauses. An operator also lifts those without an owner, such as the broker's; with `all`,
+        everybody's.
 
-        The reply has those that were `lifted`, and the `pauses` that are still in force: without any, the queue runs.
+        The reply has the pauses that were `lifted`, and the `pauses` still in force: if there are none, the queue runs.
         """
         return self._ask(Resume(all, self.submitter), ResumeReply)
 
@@ -338,7 +339,7 @@ class Client(FlowRunner):
     def watch(self, ids: Iterable[int] | None = None, *, journal: str | None = None) -> Watch:
         """Watch these jobs until all have ended; without ids, watch all jobs, without end.
 
-        When this returns, the subscription is in force: `for event in client.watch(): …`, or `with`; see Watch.
+        When this returns, the subscription is in force. Use `for event in client.watch(): …`, or `with`; see Watch.
         """
         return Watch(self, ids, journal)
 
@@ -346,7 +347,7 @@ class Client(FlowRunner):
         """Wait until all these jobs have ended, at most `timeout` seconds. Return their final statuses by id.
 
         Raises WaitTimeout (with the status of one that goes on), NotFound, Expired, BrokerChanged, and
-        BrokerUnreachable when the broker is lost for longer than the client's patience; WouldDeadlock inside a task of
+        BrokerUnreachable if the broker is lost for longer than the client's patience; WouldDeadlock inside a task of
         the same service.
         """
         return self._run(Ends(self, ids, None, timeout).all())

@@ -9,15 +9,15 @@ from zjobs.messages.states import ErrorCode, FailReason
 class ZjobsError(Exception):
     """The base of all errors. `code` is for programs, the text is a sentence for people.
 
-    `request_key`, where set, belongs to a submit that was not answered or not promised: submitting the same jobs
-    again under it makes no second ones.
+    `request_key`, if set, belongs to a submit whose outcome is unknown or not certain: submitting the same jobs again
+    under it makes no second ones.
     """
 
     code = "error"
     request_key: str | None = None
 
 
-# --- what the broker answers ---------------------------------------------------------------------------
+# --- errors from the broker ----------------------------------------------------------------------------
 
 
 class BadRequest(ZjobsError):
@@ -57,7 +57,7 @@ class QueueFull(ZjobsError):
 
 
 class Busy(ZjobsError):
-    """Too many requests of this client wait for an answer."""
+    """Too many requests of this client wait for a reply."""
 
     code = ErrorCode.BUSY.value
 
@@ -93,7 +93,7 @@ class NotFinished(ZjobsError):
 
 
 class StorageFailed(ZjobsError):
-    """The broker could not write or read its journal: nothing is promised."""
+    """The broker could not write or read its journal, so nothing is promised."""
 
     code = ErrorCode.STORAGE.value
 
@@ -111,7 +111,7 @@ class NotPermitted(ZjobsError):
 
 
 class InternalError(ZjobsError):
-    """The broker failed by a mistake of its own."""
+    """The broker failed because of a bug of its own."""
 
     code = ErrorCode.INTERNAL.value
 
@@ -139,13 +139,13 @@ BY_CODE: dict[str, type[ZjobsError]] = {
 }
 
 
-# --- what the client finds itself ------------------------------------------------------------------------
+# --- errors of the client itself -------------------------------------------------------------------------
 
 
 class BrokerUnreachable(ZjobsError):
-    """No answer came in time. `address` is the broker's; `why` says what is wrong there, if known.
+    """No reply came in time. `address` is the broker's; `why` says what is wrong there, if known.
 
-    `connected`: whether there was a connection for some of that time.
+    `connected`: True if there was a connection for some of that time.
     """
 
     code = "unreachable"
@@ -158,7 +158,7 @@ class BrokerUnreachable(ZjobsError):
 
 
 class KeyRefused(NotPermitted):
-    """The broker does not admit this key, or no longer."""
+    """The broker does not admit this key, or no longer does."""
 
     code = "key_refused"
 
@@ -170,25 +170,25 @@ class KeyNeeded(NotPermitted):
 
 
 class UntrustedBroker(ZjobsError):
-    """Somebody else than the broker that the key file names answers at the address."""
+    """Somebody other than the broker that the key file names answers at the address."""
 
     code = "untrusted_broker"
 
 
 class BadKeyFile(ZjobsError):
-    """The key file is not usable."""
+    """The key file cannot be used."""
 
     code = "bad_key_file"
 
 
 class BadConfig(ZjobsError):
-    """The user's config.toml has a mistake, or not the service that was asked for."""
+    """The user's config.toml has a mistake, or does not name the service that was asked for."""
 
     code = "bad_config"
 
 
 class BadData(ZjobsError, ValueError):
-    """The data is not what the type takes, by the schema that its worker has announced. Nothing was sent."""
+    """The data does not match the schema that the type's worker has announced. Nothing was sent."""
 
     code = FailReason.BAD_DATA.value
 
@@ -206,7 +206,7 @@ class BadReply(ZjobsError):
 
 
 class BrokerChanged(ZjobsError):
-    """The broker runs on another journal now: its ids mean other jobs."""
+    """The broker now runs on another journal, in which the ids mean other jobs."""
 
     code = "broker_changed"
 

@@ -1,11 +1,11 @@
-"""Jobs the way of `concurrent.futures`: callbacks, `as_completed`, and an `Executor`.
+"""Jobs in the manner of `concurrent.futures`: callbacks, `as_completed`, and an `Executor`.
 
     with Executor() as executor:
         for value in executor.map("measure", [532.1, 633.0]):
             print(value)
 
 A blocking client learns of the ends of jobs through an `AsyncClient` in a thread of its own, which starts with the
-first job that is asked for here: one connection, however many jobs.
+first job used here: one connection, however many jobs.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Background:
         return asyncio.run_coroutine_threadsafe(work(client.job(job.id, job.journal)), self._loop)
 
     def close(self) -> None:
-        """End the thread and what runs in it."""
+        """End the thread, with everything that runs in it."""
         if self.pid == os.getpid() and self._thread.is_alive():
             asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -70,7 +70,7 @@ _starting = threading.Lock()
 
 
 def background(client: Settings) -> Background:
-    """The one of this client and its views in this process."""
+    """Return the thread that this client and its views share in this process."""
     client = client.whole
     with _starting:
         known = client.background
@@ -80,7 +80,7 @@ def background(client: Settings) -> Background:
 
 
 def add_done_callback(job: Job, callback: Callable[[Job], object]) -> None:
-    """See `Job.add_done_callback`."""
+    """Call back in another thread; see `Job.add_done_callback`."""
 
     async def call(waited: AsyncJob) -> None:
         await _end_of(waited)
@@ -90,7 +90,7 @@ def add_done_callback(job: Job, callback: Callable[[Job], object]) -> None:
 
 
 def add_async_done_callback(job: AsyncJob, callback: Callable[[AsyncJob], object]) -> None:
-    """See `AsyncJob.add_done_callback`."""
+    """Call back in the event loop; see `AsyncJob.add_done_callback`."""
 
     async def call() -> None:
         await _end_of(job)
@@ -100,7 +100,7 @@ def add_async_done_callback(job: AsyncJob, callback: Callable[[AsyncJob], object
 
 
 async def _end_of(job: AsyncJob) -> ZjobsError | None:
-    """Wait for the end of the job; the error if that cannot be learnt."""
+    """Wait for the end of the job. Return the error if it cannot be learnt."""
     try:
         await job.wait()
     except ZjobsError as error:
@@ -115,7 +115,7 @@ def _called(callback: Callable[[Any], object], job: Any) -> None:
         _log.exception("a callback of job %s raised", job.id)
 
 
-_kept: set[asyncio.Task[None]] = set()  # a loop holds its tasks by weak references alone
+_kept: set[asyncio.Task[None]] = set()  # an event loop holds its tasks by weak references only
 
 
 def _keep(task: asyncio.Task[None]) -> None:
@@ -135,7 +135,7 @@ def as_completed(jobs: Iterable[AsyncJob], timeout: float | None = None) -> Asyn
 
 
 def as_completed(jobs: Any, timeout: float | None = None) -> Any:
-    """The jobs in the order in which they end, each as soon as it has: `for`, or `async for` with jobs of AsyncClient.
+    """Yield the jobs in the order in which they end: with `for`, or `async for` with jobs of an AsyncClient.
 
     Raises TimeoutError after `timeout` seconds, and what `wait` raises for a job whose end cannot be learnt.
     """
@@ -208,18 +208,19 @@ class JobFuture(concurrent.futures.Future[Any]):
         self.job = job
 
     def cancel(self) -> bool:
-        """True if the job is cancelled, or runs and was told to end; the future is cancelled when it has."""
+        """Cancel the job. Return True if it is cancelled, or runs and was told to end; then the future is cancelled
+        once it has."""
         if self.done():
             return self.cancelled()
         status = self.job.cancel()
         return status.state is JobState.CANCELLED or status.cancelling
 
     def running(self) -> bool:
-        """Whether the job runs now."""
+        """Return True if the job runs now."""
         return not self.done() and self.job.status().state is JobState.IN_PROGRESS
 
     async def follow(self, job: AsyncJob) -> None:
-        """Settle the future when the job has ended, or when its end cannot be learnt."""
+        """Settle the future when the job has ended, or its end cannot be learnt."""
         try:
             value = await job.result()
         except JobCancelled:
@@ -234,7 +235,7 @@ class JobFuture(concurrent.futures.Future[Any]):
 
 
 class Executor(concurrent.futures.Executor):
-    """Runs tasks as jobs: `submit` takes a function with @task, or the name of its type, and returns a JobFuture.
+    """Runs tasks as jobs: `submit` accepts a function with @task, or the name of its type, and returns a JobFuture.
 
     client: by default one of its own, which `shutdown` closes.
     """
@@ -247,9 +248,9 @@ class Executor(concurrent.futures.Executor):
         self._ended = False
 
     def submit(self, fn: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> JobFuture:
-        """Queue a job of the type; its data are the arguments.
+        """Queue a job of the type; the arguments are its data.
 
-        A type by its name takes one value, or named ones; a function also several by their places.
+        For a type given by name, pass one value, or named ones; for a function, also several positional ones.
         """
         if self._ended:
             raise RuntimeError("cannot submit after shutdown")
@@ -261,7 +262,7 @@ class Executor(concurrent.futures.Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more jobs. wait: return when those there are have ended; cancel_futures: cancel them first."""
+        """Accept no more jobs. wait: return when the present ones have ended; cancel_futures: cancel them first."""
         self._ended = True
         with self._lock:
             futures = list(self._futures)
@@ -278,7 +279,7 @@ class Executor(concurrent.futures.Executor):
 
 
 def _data(task: Callable[..., Any] | str, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
-    """The data of a job that is called like a function."""
+    """Return the data of a job that is called like a function."""
     if not args:
         return named_data(NO_DATA, named)
     if len(args) == 1 and not named:

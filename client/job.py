@@ -1,4 +1,4 @@
-"""What a `Client` returns: jobs and watches."""
+"""The jobs and watches that a `Client` returns."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ os.register_at_fork(after_in_child=_forget_own)
 
 
 def new_request_key() -> str:
-    """A request key for a submit: 32 characters, the time first, so that the journal's index grows at its end."""
+    """Return a new request key: 32 characters, the time first, so that the journal's index grows at its end."""
     global _own
     own = _own = _own or os.urandom(6).hex()
     return f"{clock.wall_ms():012x}{own}{next(_keys) & 0xFFFFFFFF:08x}"
@@ -77,13 +77,13 @@ class Job(JobHandle):
         return self._client._run(operations.data(self._client, self.id, self.journal))
 
     def done(self) -> bool:
-        """Whether the job has ended, however it has. Asks the broker; raises as `status`."""
+        """Return True if the job has ended, in whatever way. Asks the broker, and raises what `status` raises."""
         return self.status().state.final
 
     def add_done_callback(self, callback: Callable[[Job], object]) -> None:
-        """Calls `callback(job)` in another thread when the job has ended, at once if it has already.
+        """Call `callback(job)` in another thread when the job has ended; at once if it already has.
 
-        It is called, too, when the end cannot be learnt: then `status` raises why. What it raises is logged.
+        It is also called if the end cannot be learnt: then `status` raises why. Its own exceptions are logged.
         """
         _futures().add_done_callback(self, callback)
 
@@ -97,14 +97,14 @@ class Job(JobHandle):
         return Job(self._client, reply.first_id, reply.journal)
 
     def log(self) -> bytes:
-        """Return what the job's last run has printed so far, or the end of it (zbroker --max-output)."""
+        """Return the output of the job's last run so far, or the end of it (zbroker --max-output)."""
         return self._client._run(operations.whole_log(self._client, self))
 
     def wait(self, timeout: float | None = None) -> JobStatus:
-        """Waits until the job has ended, at most `timeout` seconds, and returns its final status.
+        """Wait until the job has ended, at most `timeout` seconds. Return its final status.
 
-        Raises WaitTimeout; NotFound, Expired, BrokerChanged; BrokerUnreachable when the broker is lost for
-        longer than the client's patience; WouldDeadlock inside a task of the same service.
+        Raises WaitTimeout; NotFound, Expired, BrokerChanged; BrokerUnreachable if the broker is lost for longer than
+        the client's patience; WouldDeadlock inside a task of the same service.
         """
         ends = Ends(self._client, [self.id], self.journal, timeout)
         return self._client._run(ends.all())[self.id]
@@ -115,7 +115,7 @@ class Job(JobHandle):
 
 
 def _futures() -> Any:
-    """The module that stands on this one; it needs asyncio, and most programs need neither."""
+    """Return the module that builds on this one. It needs asyncio, and most programs need neither."""
     return import_module("zjobs.client.futures")
 
 
@@ -136,7 +136,7 @@ def watching(to: Settings, ids: Iterable[int] | None, journal: str | None) -> Wa
     if to.person is not None:
         raise NotPermitted(f"a watch has the rights of the key, not those of {to.person.name}; use the client itself")
     if ids is not None:
-        from zjobs.client.protocol.events.watch import Watching  # a start of zclient that only submits does without it
+        from zjobs.client.protocol.events.watch import Watching  # not at the top: submits need no watch
 
         return Watching(to, iter(ids), journal)
     from zjobs.client.protocol.events.watch_all import WatchingAll  # most programs never need it
@@ -148,14 +148,14 @@ class Watch:
     """Yields the changes of some jobs until each has ended, or of all jobs. Use it in the thread that made it.
 
     `known`: the newest status of each job. `unfinished`: the ids of jobs that have not ended, in order. `worker` and
-    `paused`: the worker's state, and whether the queue was paused, as last heard; a pause alone causes no event.
-    Raises NotFound or Expired for an id without a job, BrokerChanged if the broker's journal is not `journal` (by
-    default the first one heard of), BrokerUnreachable if the broker is lost for longer than the client's patience, and
-    KeyRefused or NotPermitted if the key is revoked.
+    `paused`: the worker's state, and whether the queue was paused, as last heard; a pause alone causes no event. Raises
+    NotFound or Expired for an id without a job, BrokerChanged if the broker's journal is not `journal` (by default the
+    first one heard of), BrokerUnreachable if the broker is lost for longer than the client's patience, and KeyRefused
+    or NotPermitted if the key is revoked.
 
     A watch of all jobs never ends by itself, and `known` has the jobs last heard of, at most 10,000. If changes were
     missed (by a slow program, or while the broker was lost), `WatchEvent(missed=…)` comes first, then the present
-    status of the jobs in `known` and of those submitted meanwhile. `service`: the worker's state and the pause as last
+    status of the jobs in `known` and of those submitted meanwhile. `service`: the worker's state and the pauses as last
     heard; `WatchEvent(service=…)` reports a change. Raises NotPermitted if the key may not watch all jobs.
     """
 

@@ -1,4 +1,4 @@
-"""The services that a user has named in `config.toml`: where the broker of each is, and which key it wants.
+"""The services that a user has named in `config.toml`: the address of each one's broker, and the key for it.
 
 default = "laser"
 
@@ -21,8 +21,8 @@ SERVICE_VARIABLE = "ZJOBS_SERVICE"
 
 
 class Service(NamedTuple):
-    """A named service. `broker` is its address, or several with commas. `key` is the path of its key file: empty
-    for no key, None if the file names none."""
+    """A named service. `broker`: its address, or several with commas. `key`: the path of its key file, empty for no
+    key, None if config.toml names none."""
 
     name: str
     broker: str
@@ -30,7 +30,7 @@ class Service(NamedTuple):
 
 
 class Services(NamedTuple):
-    """What the file says: the services in its order, and the name of the default, if it has one."""
+    """The content of the file: the services, in its order, and the name of the default, if it has one."""
 
     file: str
     named: dict[str, Service]
@@ -38,13 +38,13 @@ class Services(NamedTuple):
 
 
 def folder() -> str:
-    """Where the user's configuration and key file are (XDG base directories)."""
+    """Return the folder of the user's configuration and key file (XDG base directories)."""
     base = os.environ.get("XDG_CONFIG_HOME", "")
     return os.path.join(base if base.startswith("/") else os.path.expanduser("~/.config"), "zjobs")
 
 
 def config_file() -> str:
-    """The path of the file, which need not exist."""
+    """Return the path of the file, which need not exist."""
     return os.path.join(folder(), "config.toml")
 
 
@@ -64,7 +64,7 @@ def load(given: str | None = None) -> Services | None:
 
 
 def chosen(given: str | None) -> Service | None:
-    """The service named `given`, else by $ZJOBS_SERVICE, else the default of the file. Raises BadConfig."""
+    """Return the service named `given`, else by $ZJOBS_SERVICE, else the default of the file. Raises BadConfig."""
     known = load()
     name = given or os.environ.get(SERVICE_VARIABLE) or (known and known.default)
     if not name:
@@ -94,7 +94,7 @@ def _parsed(file: str, content: bytes) -> dict[str, Any]:
 
 
 class _Reader:
-    """Checks what was parsed, field by field."""
+    """A reader of the parsed file that checks each field."""
 
     def __init__(self, file: str) -> None:
         self._file = file

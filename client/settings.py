@@ -25,7 +25,7 @@ KEY_VARIABLE = "ZJOBS_KEY"
 
 
 class Key(NamedTuple):
-    """A client's pair of keys, the broker's public key, the file they come from, and whose they are by that file."""
+    """A client's pair of keys, the broker's public key, the file they come from, and the holder's name in that file."""
 
     public: str
     secret: str
@@ -62,11 +62,11 @@ def user_at_host() -> str:
     """Return who runs this program, as the environment says: `alice@lab3`. It proves nothing."""
     user = os.environ.get("LOGNAME") or os.environ.get("USER") or _login_name()
     named = f"{user}@{os.uname().nodename}"[:MAX_SUBMITTER_CHARS]
-    return named.encode(errors="replace").decode()  # names may have bytes that are no UTF-8
+    return named.encode(errors="replace").decode()  # names may have bytes that are not UTF-8
 
 
 def _login_name() -> str:
-    import pwd  # mostly the environment knows
+    import pwd  # not at the top: the environment usually has the name
 
     try:
         return pwd.getpwuid(os.getuid()).pw_name
@@ -77,8 +77,8 @@ def _login_name() -> str:
 class Settings:
     """The settings of `Client` and `AsyncClient`; see there.
 
-    What is given comes before the environment, and the environment before the defaults of files. A service that was
-    given by name is given with its key.
+    An argument takes precedence over the environment, and the environment over the defaults of files. A service given
+    by name brings its own key.
     """
 
     def __init__(
@@ -95,9 +95,9 @@ class Settings:
         if key is None and chosen and (service or KEY_VARIABLE not in os.environ):
             key = chosen.key
         self.addresses = Addresses(address)
-        self.whole = self  # what this is a view of, if it is one
+        self.whole = self  # the client that this is a view of, if it is one
         self.person: ActingFor | None = None  # on whose behalf requests are made
-        self.background: Any = None  # what waits for jobs in a thread, once it does: see client/futures.py
+        self.background: Any = None  # the thread that waits for jobs, once there is one: see client/futures.py
         self.timeout = timeout
         self.patience = patience
         file = key_file(key)
@@ -105,7 +105,7 @@ class Settings:
 
     @property
     def owner(self) -> str:
-        """The owner of what this client submits; empty where the broker has no keys."""
+        """The owner of the jobs that this client submits; empty if the broker has no keys."""
         if self.person is not None:
             return self.person.name
         return "" if self.key is None else self.key.name
@@ -117,14 +117,15 @@ class Settings:
 
     @property
     def submitter(self) -> str:
-        """Who submits, where nothing proves it."""
+        """The name of the user who submits, if no key proves one."""
         return "" if self.owner else user_at_host()
 
     def acting_for(self: Client, name: str, role: Role | str) -> Client:
         """Return a view of this client whose requests are made on behalf of a person, in their role.
 
-        It shares the client's connections and lives as long as they; to close it does nothing. Where the broker has
-        keys, this one must be marked (zbroker keys add --acts-for). Raises BadRequest for what is no name or no role.
+        It shares the client's connections and lives as long as they do; closing it does nothing. If the broker has
+        keys, this client's key must be marked (zbroker keys add --acts-for). Raises BadRequest for an invalid name or
+        role.
         """
         if not is_person_name(name):
             raise BadRequest(f"{name!r} is not the name of a person: use {PERSON_NAME}")
@@ -135,6 +136,6 @@ class Settings:
         return view
 
     def check_journal(self, heard: str, expected: str | None) -> None:
-        """Raises BrokerChanged when the broker runs on another journal than `expected` (None: any will do)."""
+        """Raise BrokerChanged if the broker runs on another journal than `expected` (None accepts any)."""
         if expected is not None and heard != expected:
             raise BrokerChanged(self.address)

@@ -1,4 +1,4 @@
-"""What every command of zclient works with: its options and words, its client, where it writes."""
+"""The surroundings of every command of zclient: its options and words, its client, its output."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ class Call(NamedTuple):
 
     @property
     def program(self) -> str:
-        """zclient as it was called, up to the command: for commands that it names."""
-        from shlex import quote  # most commands name none
+        """The call of zclient up to the command, for hints that name commands."""
+        from shlex import quote  # not at the top: few commands name others
 
         given = [(name, self.args[name]) for name in ("--service", "--broker", "--key") if self.args[name] is not None]
         return " ".join(["zclient", *(f"{name} {quote(value)}" for name, value in given)])
 
 
 def say_missing(call: Call, missing: Iterable[Missing]) -> None:
-    """Prints an error for each id without a job."""
+    """Print an error for each id without a job."""
     call.output.flush()
     for each in missing:
         call.output.error(each.code.value, str(gone(each)), id=each.id)
 
 
 def print_value(call: Call, value: Any, fields: dict[str, Any]) -> None:
-    """Prints a result or data, or writes it to the file of --output. The last of `fields`, for --json, is the value."""
+    """Print a result or data, or write it to the file of --output. The last of `fields`, for --json, is the value."""
     path = call.args.get("--output")
     if path is None:
         call.output.result(value, fields)
@@ -64,7 +64,7 @@ def job_id_of(word: str) -> int:
 
 
 def open_bytes(path: str) -> BinaryIO:
-    """The file to read bytes from; `-` is standard input."""
+    """Open the file to read bytes from; `-` is standard input. Raises UsageError."""
     if path == "-":
         if sys.stdin is None:
             raise UsageError("standard input is closed")
@@ -85,7 +85,7 @@ def decoded(data: bytes, where: str) -> str:
 
 def repeat_hint(request_key: str) -> str:
     """Return how to repeat a submit whose outcome is unknown."""
-    import shlex  # only where something went wrong
+    import shlex  # not at the top: only needed when something went wrong
 
     return f"repeat with --once {shlex.quote(request_key)} to know: that makes no second job"
 

@@ -28,7 +28,7 @@ DEFAULT_ROWS = 20
 
 
 def cancel(call: Call) -> int:
-    """Runs `zclient cancel`."""
+    """Run `zclient cancel`."""
     wait = call.args["--wait"] or call.args["--max-wait"] is not None
     going_on: list[int] = []
     missing: list[Missing] = []
@@ -51,7 +51,7 @@ def cancel(call: Call) -> int:
 
 
 def retry(call: Call) -> int:
-    """Runs `zclient retry`."""
+    """Run `zclient retry`."""
     request_key = chosen_request_key(call)
     if not (ids := meant(call, "retry")):
         return exit_codes.DONE
@@ -67,7 +67,7 @@ def retry(call: Call) -> int:
 
 
 def forget(call: Call) -> int:
-    """Runs `zclient forget`."""
+    """Run `zclient forget`."""
     kept: list[JobId] = []
     missing: list[Missing] = []
     for ids in parts(meant(call, "forget")):
@@ -90,7 +90,7 @@ def forget(call: Call) -> int:
 
 
 def pause(call: Call) -> int:
-    """Runs `zclient pause`."""
+    """Run `zclient pause`."""
     limit = call.args["--max-wait"]
     reply = call.client.pause(_reason(call), duration=call.args["--for"], until=_until(call))
     told = {"paused": reply.paused, "running": reply.running, "may_start": reply.may_start, "pauses": reply.pauses}
@@ -107,7 +107,7 @@ def pause(call: Call) -> int:
 
 
 def resume(call: Call) -> int:
-    """Runs `zclient resume`."""
+    """Run `zclient resume`."""
     reply = call.client.resume(all=call.args["--all"])
     told = {"was": reply.was, "lifted": reply.lifted, "pauses": reply.pauses}
     first, *others = resumed_lines(reply, call.program)
@@ -137,7 +137,7 @@ def _until(call: Call) -> datetime | None:
 
 
 def list_jobs(call: Call) -> int:
-    """Runs `zclient list`."""
+    """Run `zclient list`."""
     table = Table(call.output.columns)
     args, limit = call.args, call.args["--limit"]
     filters = {**filters_of(call), "since": args["--since"], "preview": True}

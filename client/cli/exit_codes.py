@@ -15,7 +15,7 @@ OTHER_JOURNAL = 6
 UNREACHABLE = 69
 NO_OUTPUT = 74
 INTERRUPTED = 130
-# What a shell shows for a program that SIGPIPE ended: `zclient ... | head` took what it wanted.
+# What a shell shows for a program ended by SIGPIPE: in `zclient ... | head`, head has read enough.
 BROKEN_PIPE = 141
 
 MEANINGS = {
@@ -52,5 +52,5 @@ _CODES: dict[type[ZjobsError], int] = {
 
 
 def code_of(error: ZjobsError) -> int:
-    """The exit code for an error; the broker's other refusals share one."""
+    """Return the exit code for an error; the broker's other refusals share one."""
     return _CODES.get(type(error), REFUSED)

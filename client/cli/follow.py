@@ -85,7 +85,7 @@ def print_ends(call: Call, ids: Sequence[int], journal: str) -> list[JobStatus]:
 
 
 def print_end(call: Call, job: JobStatus) -> None:
-    """A line that says how the job ended."""
+    """Print a line that says how the job ended."""
     call.output.line(format.end_line(job, call.program), job)
     call.output.flush()
 
@@ -113,7 +113,7 @@ class _Ends:
 
 
 def _existing(call: Call, ids: Sequence[int]) -> tuple[list[int], str, bool]:
-    """Return those of `ids` that have a job, their journal, and whether others have none."""
+    """Return those of `ids` that have a job, their journal, and True if others have none."""
     reply = call.client.status(ids)
     say_missing(call, reply.missing)
     without = {missing.id for missing in reply.missing}
@@ -148,7 +148,7 @@ def _print_now(call: Call, line: str, fields: dict[str, Any]) -> None:
 
 
 class _OutputPrinter:
-    """Prints the output of a job from its beginning, or from where it is still kept. Runs have numbers."""
+    """Prints the output of a job from its beginning, or as much as is kept. Runs have numbers."""
 
     def __init__(self, call: Call, job_id: int) -> None:
         self._call = call
@@ -183,7 +183,7 @@ class _OutputPrinter:
             piece = self._call.client.log(self._id, asked)
             if not self._follows(piece.run):
                 return
-            if self._offset != asked:  # another run, whose beginning was not asked for
+            if self._offset != asked:  # another run, whose beginning must be requested
                 until = None
                 continue
             until = until or piece.size_bytes
@@ -199,7 +199,8 @@ class _OutputPrinter:
         self._call.output.flush()
 
     def _follows(self, run: int) -> bool:
-        """Whether to print the output of this run; a later run is followed from now on, an earlier one is not."""
+        """Return True if the output of this run is to be printed. A later run is followed from now on, an earlier one
+        is not."""
         if run > self._run:
             if self._run:
                 self.finish()
@@ -216,7 +217,7 @@ class _OutputPrinter:
             if cut < len(body):
                 body, offset = body[cut:], offset + cut
             left_out = offset - self._offset
-            self._call.output.note(f"{left_out} bytes are left out: of long output only the end is kept")
+            self._call.output.note(f"{left_out} bytes are left out: only the end of long output is kept")
         self._offset = offset + len(body)
         if body:
             decoded = self._decoder.decode(body)

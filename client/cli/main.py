@@ -1,4 +1,5 @@
-"""zclient: reads the command line, runs the command, and turns every error into a sentence and an exit code."""
+"""The program zclient: parses the command line, runs the command, and turns every error into a sentence and an exit
+code."""
 
 from __future__ import annotations
 
@@ -13,9 +14,9 @@ from zjobs.client.cli.show.console import Output, silence
 from zjobs.client.errors import JobEndedWithoutResult, ZjobsError
 from zjobs.program.cli.parse import UsageError, parse
 
-COMPLETE = "__complete"  # what the shells ask with
+COMPLETE = "__complete"  # the shells' command for completions
 
-# Where the commands are, by name: only the one that runs is imported. Those in LOCAL are given no client.
+# The modules and functions of the commands: only the one that runs is imported. Those in LOCAL get no client.
 LOCAL = {
     "completion": ("local.completion", "completion"),
     "help": ("local.completion", "show_help"),
@@ -45,7 +46,7 @@ RUN_BY = {
 
 
 def main(argv: list[str]) -> int:
-    """Runs one command; returns the exit code. No exception leaves but SystemExit for --help and --version."""
+    """Run one command; return the exit code. Only SystemExit leaves, for --help and --version."""
     before = signal.getsignal(signal.SIGINT)
     try:
         if before != signal.SIG_IGN:
@@ -108,7 +109,7 @@ def _command(argv: list[str], output: Output) -> int:
         return int(_function(*LOCAL[name])(args, output))
     timeout = args["--timeout"]
 
-    from zjobs.client.cli.call import Call  # after the help and the mistakes, which need no ZeroMQ
+    from zjobs.client.cli.call import Call  # not at the top: help and mistakes need no ZeroMQ
     from zjobs.client.client import Client
 
     run = _function(*RUN_BY[name])
@@ -118,7 +119,7 @@ def _command(argv: list[str], output: Output) -> int:
         try:
             return int(run(call))
         except JobEndedWithoutResult as error:
-            from zjobs.client.cli.show import format  # most commands that end so have shown nothing before
+            from zjobs.client.cli.show import format  # not at the top: most commands do not fail
 
             hint = "" if output.as_json else format.traceback_hint(error.status, call.program)
             output.error(error.code, f"{error}{hint}", prefix="", id=error.status.id)

@@ -1,4 +1,4 @@
-"""The commands of zclient that ask: status, data, show, audit, types, info."""
+"""The commands of zclient that only ask: status, data, show, audit, types, info."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from zjobs.messages.records import JobStatus
 from zjobs.program.cli.options import nearest
 from zjobs.program.cli.parse import UsageError
 
-# How many `status` shows without ids.
+# How many jobs `status` shows without ids.
 NEXT_JOBS, DELAYED_JOBS, ENDED_JOBS = 20, 5, 5
 
 
 def status(call: Call) -> int:
-    """Runs `zclient status`."""
+    """Run `zclient status`."""
     if not call.args["ID"]:
         return _queue(call)
     reply = call.client.status(ids_of_words(call), preview=True)
@@ -56,7 +56,7 @@ def _queue(call: Call) -> int:
 
 
 def data(call: Call) -> int:
-    """Runs `zclient data`."""
+    """Run `zclient data`."""
     job_id = job_id_of(call.args["ID"])
     value = call.client.data(job_id)
     if value is not NO_DATA:
@@ -69,7 +69,7 @@ def data(call: Call) -> int:
 
 
 def show(call: Call) -> int:
-    """Runs `zclient show`."""
+    """Run `zclient show`."""
     reply = call.client.show(job_id_of(call.args["ID"]), preview=True)
     if call.output.as_json:
         call.output.line("", {**reply._asdict(), "job": format.fields(reply.job)})
@@ -82,7 +82,7 @@ def show(call: Call) -> int:
 
 
 def types(call: Call) -> int:
-    """Runs `zclient types`."""
+    """Run `zclient types`."""
     from zjobs.client.cli.schema import describe  # not for the other commands, which know no schemas
 
     reply = call.client.types()
@@ -102,7 +102,7 @@ def types(call: Call) -> int:
 
 
 def info(call: Call) -> int:
-    """Runs `zclient info`."""
+    """Run `zclient info`."""
     reply = call.client.info()
     if call.output.as_json:
         call.output.line("", reply)
@@ -113,7 +113,7 @@ def info(call: Call) -> int:
 
 
 def _running(call: Call, job_id: int | None) -> JobStatus | None:
-    """The job that runs, if there is one and it is ours to see."""
+    """Return the job that runs, if there is one and we may see it."""
     try:
         jobs = () if job_id is None else call.client.status([job_id]).jobs
     except NotPermitted:

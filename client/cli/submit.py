@@ -1,4 +1,4 @@
-"""The command `submit`, and submitting for `batch`."""
+"""The command `submit`, and the submits of `batch`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def submit(call: Call) -> int:
-    """Runs `zclient submit`."""
+    """Run `zclient submit`."""
     for accepted in submitted(call, chosen_request_key(call)):
         for job_id in ids_of(accepted):
             call.output.line(str(job_id), {"id": job_id})
@@ -30,9 +30,9 @@ def submit(call: Call) -> int:
 
 
 def submitted(call: Call, request_key: str) -> Iterator[SubmitReply]:
-    """Submits what the command line says; yields what is accepted, request by request.
+    """Submit the jobs of the command line. Yield the replies, request by request.
 
-    An error names the line of --lines that was not taken.
+    An error names the line of --lines that was not accepted.
     """
     args = call.args
     givens = _givens(args)
@@ -60,7 +60,8 @@ def submitted(call: Call, request_key: str) -> Iterator[SubmitReply]:
 
 
 def _givens(args: dict[str, Any]) -> Iterable[Given]:
-    """What is given for each job: words, --arg and --file for one, or the lines of --lines, read as they are used."""
+    """Return what is given for each job: words, --arg and --file for one, or the lines of --lines, read as they are
+    used."""
     words, arguments, file, lines = args["ARG"], args["--arg"], args["--file"], args["--lines"]
     if lines is not None and (words or arguments or file is not None):
         raise UsageError("--lines goes with no ARG, --arg or --file: each line is what a job gets")
@@ -73,7 +74,7 @@ def _givens(args: dict[str, Any]) -> Iterable[Given]:
 
 
 def _data(given: Given, parameters: Parameters | None) -> Any:
-    """The data that is meant, once it is certain that it can be sent."""
+    """Return the data that is meant, once it is certain that it can be sent."""
     data = data_of(given, parameters)
     try:
         values.pack_value(data if data is not NO_DATA else None)
@@ -90,7 +91,7 @@ def _check_text(value: str | None) -> None:
 
 
 def _named(arguments: list[str]) -> dict[str, str | bytes]:
-    """What `NAME=VALUE` words give; bytes: what a file has."""
+    """Return what `NAME=VALUE` words give; bytes are the content of a file."""
     named: dict[str, str | bytes] = {}
     for argument in arguments:
         name, equals, value = argument.partition("=")
@@ -112,7 +113,7 @@ def _contents(path: str) -> bytes:
 
 
 def _lines(file: BinaryIO, path: str) -> Iterator[str]:
-    """Each line without its newline; only a newline ends a line."""
+    """Yield each line without its newline; only a newline ends a line."""
     with file:
         try:
             for line in file:

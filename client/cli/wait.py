@@ -108,11 +108,11 @@ def resume_command(call: Call, job_id: int) -> str:
     return f"{call.program} result {job_id} --wait"
 
 
-# --- what is shown meanwhile ---------------------------------------------------------------------------------
+# --- displays during a wait -----------------------------------------------------------------------------------
 
 
 class Display(Protocol):
-    """Shows the progress of a wait: each change, and on a terminal, a few times a second, the present state."""
+    """A display of a wait: of each change and, on a terminal, a few times a second, of the present state."""
 
     def changed(self, job: JobStatus) -> None:
         """Show a change."""
@@ -161,7 +161,7 @@ class _OneJob:
         self._output.show_live(line)
 
     def _print(self, job: JobStatus) -> None:
-        # An elapsed time does not belong into a line that stays, and is no change.
+        # An elapsed time does not belong in a line that stays, and is not a change.
         line = format.watch_line(job._replace(elapsed_ms=None), self._watch.worker, paused=self._watch.paused)
         failed = job.state.final and job.state is not JobState.COMPLETED
         if line == self._last_line or failed or self._too_soon(job):  # how it failed is told as the error
@@ -170,7 +170,7 @@ class _OneJob:
         self._last_line = line
 
     def _too_soon(self, job: JobStatus) -> bool:
-        """Whether this is progress too soon after other progress to be worth a line of its own."""
+        """Return True if this progress follows other progress too soon to be worth a line."""
         if job.state is not JobState.IN_PROGRESS or job.progress <= STARTED:
             return False
         soon = monotonic() - self._progress_printed_at < COUNTER_S
@@ -280,7 +280,7 @@ def say_link(call: Call, event: WatchEvent) -> None:
 
 
 def _print_result(call: Call, job: JobStatus, journal: str) -> None:
-    """Prints the job's result. Raises JobFailed or JobCancelled when there is none."""
+    """Print the job's result. Raises JobFailed or JobCancelled if there is none."""
     if job.state is not JobState.COMPLETED:
         raise ended_without_result(job)
     _show_result(call, job.id, call.client.result(job.id, journal=journal))

@@ -1,1 +1,1 @@
-"""The sockets of both clients, and why a connection fails."""
+"""The sockets of both clients, and the reasons why a connection fails."""

@@ -1,4 +1,4 @@
-"""Runs the flows of an AsyncClient on its connections."""
+"""The execution of an AsyncClient's flows on its connections."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class AsyncFlowRunner(Settings):
         self._events = Events(self._link)
         self._known_hosts: set[str] = set()
         self._troubles: dict[str, str] = {}
-        self._asking: set[asyncio.Task[None]] = set()  # the loop itself keeps no task alive
+        self._asking: set[asyncio.Task[None]] = set()  # the event loop itself does not keep a task alive
         self._share_waits()
 
     def _share_waits(self) -> None:
-        """Begin without waits; those of different people go in requests of their own."""
+        """Begin without waits; those of different people use requests of their own."""
         self._waits: SharedWaits[asyncio.Future[WaitReply]] = SharedWaits(WAIT_S)
         self._waits_sent = False
 
@@ -80,7 +80,7 @@ class AsyncFlowRunner(Settings):
                 await asyncio.sleep(pause)
 
     async def _find_host(self, address: str, deadline: float) -> bool:
-        """Wait until the host has an address of the network; not for long where another broker may be tried."""
+        """Wait until the host's name has an address; only briefly if another broker may be tried."""
         if address not in self._known_hosts:
             until = deadline
             if self.addresses.several:
@@ -93,7 +93,7 @@ class AsyncFlowRunner(Settings):
         return True
 
     async def _why(self) -> str:
-        """What is wrong at each address, unless there ever was a connection."""
+        """Return what is wrong at each address, unless there ever was a connection."""
         if self._link.stood:
             return ""
         for address in self._known_hosts:
@@ -120,7 +120,7 @@ class AsyncFlowRunner(Settings):
         self._send_waits_soon()
         try:
             await asyncio.wait([waiter], timeout=None if action.seconds == float("inf") else action.seconds)
-            if not waiter.done():  # its time is over; the reply tells how things are
+            if not waiter.done():  # its time is over; ask for the present state
                 return await self._ask(waiting_request(action, 0), action.kind, action.timeout)
         finally:
             if not waiter.done():
@@ -129,7 +129,7 @@ class AsyncFlowRunner(Settings):
         return reply if isinstance(request, Wait) else await self._result_of(request, reply)
 
     async def _result_of(self, request: Result, reply: WaitReply) -> ResultReply:
-        """What the job's own request would have been answered."""
+        """Return the reply that the job's own request would have got."""
         for missing in reply.missing:
             if missing.id == request.id:
                 raise gone(missing)
@@ -142,7 +142,7 @@ class AsyncFlowRunner(Settings):
         return await self._ask(request, ResultReply)
 
     def _send_waits_soon(self) -> None:
-        """After what is ready in this round of the loop: waits that begin together share a request."""
+        """Send the waits after this round of the loop, so that waits that begin together share a request."""
         if not self._waits_sent:
             self._waits_sent = True
             asyncio.get_running_loop().call_soon(self._send_waits)
@@ -177,7 +177,7 @@ class AsyncFlowRunner(Settings):
 
 
 async def run(flow: Flow[T], perform: Any) -> T:
-    """Perform the actions of `flow` and return its result. A cancel ends the flow at its present action."""
+    """Perform the actions of `flow` and return its result. Cancelling ends the flow at its present action."""
     try:
         action = next(flow)
         while True:

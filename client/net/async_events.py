@@ -11,7 +11,7 @@ from zjobs.client.net.link import Channel, Link
 from zjobs.client.protocol.actions import Follow, Heard, Topics
 from zjobs.messages.events import ALL_JOBS_TOPIC
 
-# Bodies that wait for the one watch they are for; the watch asks for what it has not heard.
+# Events that wait for their watch; the watch asks for any beyond this.
 MOST_UNHEARD = 10_000
 
 
@@ -25,7 +25,7 @@ class Events:
 
     @property
     def feeds(self) -> int:
-        """How many watches there are."""
+        """The number of watches."""
         return len(self._feeds)
 
     def feed(self) -> Feed:
@@ -53,7 +53,7 @@ class Events:
 
 
 class _Source:
-    """A SUB socket, and which feed has which topics. It ends with its last feed."""
+    """A SUB socket, and the feeds of each topic. It ends with its last feed."""
 
     def __init__(self, link: Link, endpoint: str) -> None:
         self.endpoint = endpoint
@@ -63,14 +63,14 @@ class _Source:
         self._channel = Channel(link.new_socket(zmq.SUB, endpoint), endpoint, link.key, self)
 
     def add(self, feed: Feed, topic: bytes) -> None:
-        """Subscribe, if no other feed has."""
+        """Subscribe, unless another feed already has."""
         feeds = self._topics.setdefault(topic, set())
         if not feeds:
             self._channel.socket.subscribe(topic)
         feeds.add(feed)
 
     def drop(self, feed: Feed, topic: bytes) -> None:
-        """Unsubscribe, if nobody else needs it."""
+        """Unsubscribe, unless another feed needs the topic."""
         feeds = self._topics[topic]
         feeds.discard(feed)
         if not feeds:
@@ -85,7 +85,7 @@ class _Source:
             self._channel.close()
 
     def received(self, frames: list[bytes]) -> None:
-        """Pass an event on. Its topic is `jobs.`, or `job.`, an id and a dot, and what the broker adds."""
+        """Pass on an event. Its topic is `jobs.`, or `job.`, an id and a dot, followed by what the broker adds."""
         prefix = ALL_JOBS_TOPIC
         topic = prefix if frames[0].startswith(prefix) else b".".join(frames[0].split(b".", 2)[:2]) + b"."
         for feed in self._topics.get(topic, ()):
@@ -129,7 +129,7 @@ class Feed:
     def subscribe(self, topics: Topics) -> None:
         """End some subscriptions and begin others."""
         if self._source is None or self._source.ended:
-            return  # `read` says why
+            return  # `read` raises why
         for topic in topics.dropped:
             self._source.drop(self, topic)
         for topic in topics.added:

@@ -53,10 +53,10 @@ os.register_at_fork(after_in_child=_count_fork)
 
 
 class Connection:
-    """Sends requests to the broker, and makes feeds of its events. `timeout`: seconds for one answer.
+    """Sends requests to the broker, and opens feeds of its events. `timeout`: seconds for one reply.
 
-    `key` None means a connection without keys. `on_trouble`, if set, is called with the reason when the first
-    connection fails, at each address that there is, while they are tried again.
+    `key`: None for a connection without keys. `on_trouble`, if set, is called with the reason if the first connection
+    fails at every address, while they are tried again.
     """
 
     def __init__(self, addresses: Addresses, timeout: float, key: Key | None = None) -> None:
@@ -65,7 +65,7 @@ class Connection:
         self.key = key
         self.on_trouble: Callable[[str], None] | None = None
         self._told = ""
-        self._troubles: dict[str, str] = {}  # why no connection came about, by address; empty: one did
+        self._troubles: dict[str, str] = {}  # why there was no connection, by address; empty if there was one
         self._known_hosts: set[str] = set()
         self._pools: dict[int, SocketPool] = {}
 
@@ -103,7 +103,7 @@ class Connection:
         return Feed(socket, endpoint, self.key, lambda: pool.give_back_feed(socket))
 
     def _find_host(self, address: str, deadline: float) -> bool:
-        """Wait until the host has an address of the network; not for long where another broker may be tried."""
+        """Wait until the host's name has an address; only briefly if another broker may be tried."""
         if address not in self._known_hosts:
             until = min(deadline, monotonic() + RETRY_S) if self.addresses.several else deadline
             if why := wait_for_host(address, until, partial(self._tell, address)):
@@ -132,7 +132,7 @@ class Connection:
             self._tell(address, trouble(address))
 
     def _tell(self, address: str, why: str) -> None:
-        """Report what is wrong once it is known of each address."""
+        """Report what is wrong once it is known for every address."""
         self._troubles[address] = why
         told = self.addresses.why(self._troubles) if all(map(self._troubles.get, self.addresses.every)) else ""
         if told and told != self._told and self.on_trouble is not None:

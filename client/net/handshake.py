@@ -1,14 +1,13 @@
-"""Finds out why a handshake fails, from libzmq's socket monitor and from the other side's greeting.
+"""The reasons why a handshake fails, from libzmq's socket monitor and from the other side's greeting.
 
 libzmq tries again for ever, or silently gives up; a socket that sends and waits would learn nothing. The monitor says
-(tried with libzmq 4.3.5):
+(as observed with libzmq 4.3.5):
 
     the broker does not admit our key       HANDSHAKE_FAILED_AUTH
-    it has another key than we expect       HANDSHAKE_FAILED_NO_DETAIL: it hung up. So does one that is just ending
-    one side has keys, the other none       HANDSHAKE_FAILED_PROTOCOL, or NO_DETAIL when the other hung up first
+    it has another key than we expect       HANDSHAKE_FAILED_NO_DETAIL: it hung up, as one that is just ending does
+    one side has keys, the other none       HANDSHAKE_FAILED_PROTOCOL, or NO_DETAIL if the other hung up first
 
-So after the latter two we ask the other side for its mechanism, with the first bytes of ZMTP
-(rfc.zeromq.org/spec/23).
+So after the last two we ask the other side for its mechanism, with the first bytes of ZMTP (rfc.zeromq.org/spec/23).
 """
 
 from __future__ import annotations
@@ -35,9 +34,9 @@ HANG_UPS = 2
 
 
 class Handshake:
-    """Watches the handshakes of one socket, which must not be connected yet.
+    """The handshakes of one socket, which must not be connected yet.
 
-    `stands`: whether the last one succeeded and, as far as we have read, its connection was not lost since.
+    `stands`: True if the last one succeeded and, as far as we have read, its connection was not lost since.
     """
 
     def __init__(self, socket: zmq.Socket[bytes], endpoint: str, key: Key | None) -> None:
@@ -46,14 +45,13 @@ class Handshake:
         self._endpoint = endpoint
         self._key = key
         self._hang_ups = 0
-        self.retries = False  # whether a connection could not be made
+        self.retries = False  # a connection could not be made
         self.stands = False
-        self.hung_up = False  # whether the other side did, so that it is worth asking for its mechanism
+        self.hung_up = False  # the other side did, so it is worth asking for its mechanism
 
     def read(self) -> bool:
-        """Return whether the connection was lost since the last call. Raises KeyRefused, KeyNeeded or UntrustedBroker
-        when there can be none.
-        """
+        """Return True if the connection was lost since the last call. Raises KeyRefused, KeyNeeded or UntrustedBroker
+        if there can be no connection."""
         lost = self.take()
         if self.hung_up:
             self.judge(mechanism(self._endpoint))
@@ -85,7 +83,7 @@ class Handshake:
         self.monitor.close()
 
     def judge(self, spoken: str) -> None:
-        """Raises KeyNeeded or UntrustedBroker when `spoken`, the mechanism of the other side, is not ours."""
+        """Raise KeyNeeded or UntrustedBroker if `spoken`, the mechanism of the other side, is not ours."""
         if self._key is None and spoken == "CURVE":
             raise KeyNeeded(f"{self._endpoint} wants a key: name your key file with --key FILE")
         if self._key is not None and spoken == "NULL":

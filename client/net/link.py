@@ -19,12 +19,12 @@ from zjobs.client.settings import Key
 
 # The broker keeps this many replies for a connection that does not read them, and drops any more.
 MOST_IN_FLIGHT = 500
-# Messages that are read before the loop looks after others.
+# Messages that are read before the loop serves others.
 READ_AT_ONCE = 200
 
 
 class _User(Protocol):
-    """What a channel tells about its connection."""
+    """The user of a channel, which is told about its connection."""
 
     def received(self, frames: list[bytes]) -> None: ...
 
@@ -61,11 +61,11 @@ class Channel:
 
     @property
     def stands(self) -> bool:
-        """Whether there is a connection at present."""
+        """True if there is a connection at present."""
         return self._handshake.stands
 
     def send(self, frames: list[bytes]) -> bool:
-        """Send a message. Return False when there is no connection."""
+        """Send a message. Return False if there is no connection."""
         try:
             self.socket.send_multipart(frames, zmq.NOBLOCK)
         except zmq.Again:
@@ -205,7 +205,7 @@ class Link:
                 await self._within(turn, until)
             except asyncio.CancelledError:
                 if turn.done():
-                    self._wake()  # another has its turn
+                    self._wake()  # let another go on
                 raise
             finally:
                 if not turn.done():
@@ -227,7 +227,7 @@ class Link:
         return channel is not None and channel.stands and channel.endpoint == self.addresses.current
 
     def _wake(self) -> None:
-        """Let as many of the queue go on as there is room for."""
+        """Let as many of those in the queue go on as there is room for."""
         room = MOST_IN_FLIGHT - len(self._in_flight) if self._stands else 0
         while room > 0 and self._queue:
             self._queue.popleft().set_result(None)
@@ -253,7 +253,7 @@ class Link:
                 reply.set_result(None)
 
     def retried(self) -> None:
-        """Let those that wait for a connection go on to another address, if there is one."""
+        """Let the requests that wait for a connection go on to another address, if there is one."""
         if self.addresses.several:
             self._leave()
             while self._queue:
@@ -277,7 +277,7 @@ class Link:
         for one in waiting:
             if one is not None and not one.done():
                 one.set_exception(error)
-                one.exception()  # seen: a future whose waiter was cancelled is no mistake
+                one.exception()  # mark as seen: a future whose waiter was cancelled is not a mistake
 
     def close(self) -> None:
         """Close everything, the context last."""

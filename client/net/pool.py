@@ -16,7 +16,7 @@ from zjobs.client.settings import Key
 from zjobs.program import endpoints
 from zjobs.program.links import watch_link
 
-# No reply and no event is nearly as large: whoever sends more is not a broker.
+# No reply or event comes near this size: whoever sends more is not a broker.
 MAX_FRAME_BYTES = 64 << 20
 
 
@@ -40,14 +40,14 @@ def new_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, address: str,
 
 
 class _Caller:
-    """A REQ socket, and what we know of its connection."""
+    """A REQ socket, and the state of its connection."""
 
     def __init__(self, socket: zmq.Socket[bytes], address: str, key: Key | None) -> None:
-        """Connect the socket. Raises BadAddress when ZeroMQ rejects the address."""
+        """Connect the socket. Raises BadAddress if ZeroMQ rejects the address."""
         self.address = address
         self._socket = socket
-        self.stood = False  # when it last waited in vain, or just before
-        # RELAXED and CORRELATE: a reply that comes too late is dropped, and never taken for the next one
+        self.stood = False  # there was a connection when it last waited in vain, or just before
+        # RELAXED and CORRELATE: a reply that comes too late is dropped, and never mistaken for the next one
         socket.setsockopt(zmq.REQ_RELAXED, 1)
         socket.setsockopt(zmq.REQ_CORRELATE, 1)
         self._handshake = Handshake(socket, address, key)
@@ -58,7 +58,7 @@ class _Caller:
         self._files.register(int(socket.getsockopt(zmq.FD)), select.POLLIN)
         for files in (self._files, self._monitor):
             files.register(self._monitor_file, select.POLLIN)
-        self._handshake.monitor.getsockopt(zmq.EVENTS)  # before anybody has looked, a descriptor tells nothing
+        self._handshake.monitor.getsockopt(zmq.EVENTS)  # a descriptor signals nothing before this first look
         try:
             socket.connect(address)
         except zmq.ZMQError as error:
@@ -68,7 +68,7 @@ class _Caller:
     def ask(
         self, frame: bytes, attempt: Attempt, on_retry: Callable[[], None], insists: bool = True
     ) -> list[bytes] | None:
-        """Send a request and return the frames of the reply; None: none came in time, or the connection broke.
+        """Send a request and return the frames of the reply, None if none came in time or the connection broke.
 
         Calls `on_retry` when a connection fails, and goes on if it `insists`. Raises what Handshake.read raises.
         """
@@ -92,7 +92,7 @@ class _Caller:
                     return None
 
     def is_sound(self) -> bool:
-        """Return whether the broker has not refused it since its last request: ZeroMQ would not connect it again."""
+        """Return False if the broker has refused it since its last request: ZeroMQ would not connect it again."""
         try:
             if self._monitor.poll(0):
                 self._handshake.read()
@@ -117,7 +117,7 @@ class SocketPool:
         self._closed = False
 
     def borrow(self, address: str) -> _Caller:
-        """Return a connected REQ socket that nobody else has. Raises BadAddress when ZeroMQ rejects the address."""
+        """Return a connected REQ socket that nobody else has. Raises BadAddress if ZeroMQ rejects the address."""
         with self._lock:
             self._check_open()
             caller = self._sound_idle(address) or _Caller(self._socket(zmq.REQ, address), address, self._key)
@@ -133,7 +133,7 @@ class SocketPool:
             return socket
 
     def give_back(self, caller: _Caller, reusable: bool) -> None:
-        """End a loan. Not reusable: a request is still in flight on it."""
+        """End a loan. `reusable`: False while a request is still in flight on it."""
         with self._lock:
             self._borrowed -= 1
             if reusable and not self._closed:

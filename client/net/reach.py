@@ -1,7 +1,8 @@
-"""Finds out whether an endpoint can be reached: its host's address, what listens there, and its mechanism.
+"""Checks whether an endpoint can be reached: its host's address, what listens there, and its mechanism.
 
 libzmq asks the resolver in the thread that serves all its sockets. While the resolver does not answer, which may take
-half a minute, libzmq says nothing, and cannot close a socket. So we ask first, in a thread that nobody has to wait for.
+half a minute, libzmq reports nothing and cannot close a socket. So we ask first, in a thread that nobody has to wait
+for.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ _ANSWER_S = 0.3
 
 
 def wait_for_host(endpoint: str, deadline: float, tell: Callable[[str], None]) -> str:
-    """Wait until the host of `endpoint` has an address, at most until `deadline`; return why it has none, or "".
+    """Wait until the host of `endpoint` has an address, at most until `deadline`. Return why it has none, or "".
 
-    Calls `tell` with the reason while it still tries.
+    Calls `tell` with the reason while it is still trying.
     """
     host = _name_in(endpoint)
     while host:
@@ -58,7 +59,7 @@ def wait_for_host(endpoint: str, deadline: float, tell: Callable[[str], None]) -
 
 
 class _Lookup:
-    """One question to the resolver. `ended` is set with the answer; `found`: whether there is an address."""
+    """A question to the resolver. `ended` is set with the answer. `found`: True if there is an address."""
 
     def __init__(self, host: str) -> None:
         self.ended = threading.Event()
@@ -66,7 +67,7 @@ class _Lookup:
         threading.Thread(target=self._run, args=(host,), daemon=True).start()
 
     def _run(self, host: str) -> None:
-        import socket  # only where there is a name to look up
+        import socket  # not at the top: usually there is no name to look up
 
         with contextlib.suppress(OSError, UnicodeError):
             self.found = bool(socket.getaddrinfo(host, None))
@@ -84,8 +85,8 @@ def _until(deadline: float) -> float:
 
 
 def trouble(endpoint: str) -> str:
-    """Return why a connection to `endpoint` fails; "" when it succeeds."""
-    import socket  # only where something went wrong
+    """Return why a connection to `endpoint` fails; "" if it succeeds."""
+    import socket  # not at the top: only needed when something went wrong
 
     try:
         _plain(endpoint).close()
@@ -127,7 +128,7 @@ def _connected(connection: socket.socket, address: Any) -> socket.socket:
 
 
 def mechanism(endpoint: str) -> str:
-    """Return the security mechanism the peer requires: NULL (no keys) or CURVE; "" when that cannot be learnt."""
+    """Return the security mechanism the peer requires: NULL (no keys) or CURVE; "" if it cannot be learnt."""
     greeting = b""
     try:
         with _plain(endpoint) as connection:

@@ -1,1 +1,1 @@
-"""What both clients decide, without I/O: requests, operations and watches as flows."""
+"""The decisions of both clients, without I/O: requests, operations and watches as flows."""

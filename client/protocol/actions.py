@@ -1,7 +1,8 @@
-"""What the clients do on their sockets, without the sockets: requests, when they are repeated, and how flows are run.
+"""Actions of the clients on their sockets, without the sockets: requests, when to repeat them, and how flows run.
 
-A flow is a generator: it yields an action, is sent the action's outcome (or thrown its exception), returns a value.
-`Client` and `AsyncClient` perform the same flows, one by waiting and one in an event loop. Neither clock nor I/O here.
+A flow is a generator: it yields an action, is sent the action's outcome (or thrown its exception), and returns a value.
+`Client` and `AsyncClient` perform the same flows, one by waiting and one in an event loop. There is neither clock nor
+I/O here.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ PIECE_BYTES = 256 << 10  # of a result
 STATUS_BYTES = 400
 
 # A request is lost only with its connection: a broker that was restarted has forgotten it. It is sent again when the
-# connection broke; and after a time without a reply, in case something between the two of us fails in silence. That
-# doubles, because a broker that is merely slow must not get more work. As long as the connection stands, the bytes of a
-# request and of its reply have time to travel: a large one that is begun anew would never arrive.
+# connection broke, and after a time without a reply, in case something in between fails silently. That time doubles,
+# because a broker that is merely slow must not get more work. While the connection stands, the bytes of a request and
+# of its reply are given time to travel: a large one that is begun anew each time would never arrive.
 RETRY_S = 1.0
 SLOWEST_BYTES_PER_S = 64 << 10
-# The broker could wait for longer, but one that hangs would be noticed later.
+# The broker could wait for longer, but a broker that hangs would be noticed later.
 WAIT_S = 10.0
-PAUSE_S = 0.1  # after a connection broke: a broker that ends each one must not be asked without end
+PAUSE_S = 0.1  # after a connection broke: a broker that ends every connection must not be asked without pause
 
 T = TypeVar("T")
 
@@ -45,8 +46,8 @@ class Ask(NamedTuple):
 
 
 class Await(NamedTuple):
-    """Send `request`, which waits for jobs: the broker may keep it for that time, or for less. The outcome is its
-    reply, a `kind`, which may come before a job has ended. `timeout`: for an answer when that time is over."""
+    """Send `request`, which waits for jobs: the broker may keep it for that time, or less. The outcome is its reply, a
+    `kind`, which may come before a job has ended. `timeout`: for the reply once that time is over."""
 
     request: Any
     kind: type
@@ -61,7 +62,8 @@ class Sleep(NamedTuple):
 
 
 class Follow(NamedTuple):
-    """Take the events from `endpoint` from now on, without any topic. `shared`: others may use the connection too."""
+    """Receive events from `endpoint` from now on, without any topic. `shared`: other watches may use the connection,
+    too."""
 
     endpoint: str
     shared: bool
@@ -75,7 +77,7 @@ class Topics(NamedTuple):
 
 
 class Listen(NamedTuple):
-    """Wait for events until the deadline `until` at most; the outcome is `Heard`."""
+    """Wait for events, at most until the deadline `until`. The outcome is `Heard`."""
 
     until: float
 
@@ -96,7 +98,7 @@ Flow = Generator[Action, Any, T]
 
 
 class Attempt(NamedTuple):
-    """Wait for the reply until `until`, and `more` seconds if the connection stands then."""
+    """Wait for the reply until `until`, and for another `more` seconds if the connection stands then."""
 
     until: float
     more: float
@@ -105,8 +107,8 @@ class Attempt(NamedTuple):
 class Attempts:
     """The attempts at one request, by deadlines.
 
-    timeout: seconds for the reply; those that `travel_bytes` need while the connection stands are not counted, nor
-    those for which the broker is asked to wait.
+    timeout: seconds for the reply, not counting the time that `travel_bytes` need while the connection stands, nor the
+    time for which the broker is asked to wait.
     """
 
     def __init__(self, timeout: float, travel_bytes: int, now: float, waits: float = 0.0) -> None:
@@ -118,16 +120,16 @@ class Attempts:
         self._begun = now
 
     def begin(self, now: float) -> Attempt:
-        """The next attempt."""
+        """Return the next attempt."""
         self._begun = now
         return Attempt(min(self._deadline, now + self._patience), min(self._travel, self._latest - now))
 
     def failed(self, now: float, stood: bool) -> float | None:
-        """The seconds before the next attempt; None when the time is over.
+        """Return the seconds before the next attempt, None if the time is over.
 
-        stood: whether the connection stood at the end, or just before it broke.
+        stood: True if the connection stood at the end, or just before it broke.
         """
-        if stood:  # it was on its way; what is left of its time is for another attempt
+        if stood:  # it was on its way; another attempt gets the rest of its time
             self._deadline = max(self._deadline, min(self._latest, now + self._timeout))
         if now >= self._deadline:
             return None
@@ -140,12 +142,12 @@ class Attempts:
 
 
 def waiting_request(action: Await, seconds: float) -> Any:
-    """The request of `action` that the broker keeps for at most `seconds`."""
+    """Return the request of `action`, for the broker to keep for at most `seconds`."""
     return action.request._replace(wait_ms=min(int(seconds * 1000) + 1, MAX_WAIT_MS))
 
 
 def reply_bytes(request: Any) -> int:
-    """About how large the reply may be."""
+    """Return roughly how large the reply may be."""
     if isinstance(request, (Result, Data, Log)):
         return PIECE_BYTES
     if isinstance(request, List):
@@ -154,14 +156,14 @@ def reply_bytes(request: Any) -> int:
 
 
 def body_of(frames: list[bytes], address: str) -> bytes:
-    """The only frame of a reply. Raises BadReply."""
+    """Return the only frame of a reply. Raises BadReply."""
     if len(frames) != 1:
         raise errors.BadReply(f"{address} answered with {len(frames)} frames; it is not a zjobs broker")
     return frames[0]
 
 
 def read_reply(body: bytes, kind: type[T], address: str) -> T:
-    """The reply, which must be a `kind`. Raises BadReply, and the error that the broker answers."""
+    """Return the reply, which must be a `kind`. Raises BadReply, and the error that the broker replies with."""
     try:
         reply = codec.decode(body, ops.REPLIES)
     except codec.DecodeError as error:

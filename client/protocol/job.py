@@ -1,4 +1,4 @@
-"""What describes a job to the library: the one to be queued, and the handle of one that was."""
+"""Descriptions of a job in the library: of one to be queued, and the handle of one that was."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Duration = Union[float, str, timedelta]
 
 
 class NoData(Enum):
-    """The job gets no data, which is not the same as None or an empty text."""
+    """The type of NO_DATA: the job has no data, which is not the same as None or an empty text."""
 
     NO_DATA = "no data"
 
@@ -56,7 +56,7 @@ def job_like(
 
 
 def type_name(task: str | Callable[..., Any]) -> str:
-    """The type that a task's function has by @task, or that is named. Raises BadRequest."""
+    """Return the type of a function with @task, or the name itself. Raises BadRequest."""
     name = getattr(task, "task_type", None) if callable(task) else task
     if callable(task) and name is None:
         raise errors.BadRequest(f"{_shown(task)} is not a task: put @task above it, or name the type")
@@ -66,7 +66,7 @@ def type_name(task: str | Callable[..., Any]) -> str:
 
 
 def named_data(data: Any, named: Mapping[str, Any]) -> Any:
-    """The data of a job: one value, or the named parameters. Raises BadRequest for both."""
+    """Return the data of a job: one value, or the named parameters. Raises BadRequest for both."""
     if not named:
         return data
     if data is not NO_DATA:
@@ -82,7 +82,7 @@ def _check_text(what: str, text: Any, most: int) -> None:
 
 
 def milliseconds(what: str, value: Duration, low_ms: int) -> Ms:
-    """Return a duration as the protocol has it. Raises BadRequest, naming `what` it is."""
+    """Return a duration in the protocol's unit. Raises BadRequest, naming `what` it is."""
     seconds: Any = value
     if isinstance(value, timedelta):
         seconds = value.total_seconds()
@@ -103,33 +103,33 @@ def milliseconds(what: str, value: Duration, low_ms: int) -> Ms:
 
 
 def _shown(value: Any) -> str:
-    """A value for a sentence: short, whatever it is."""
+    """Return a value for a sentence: always short."""
     shown = ascii(value)
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 
 def ids_of(accepted: SubmitReply | RetryReply) -> range:
-    """The ids that the jobs of a request were given."""
+    """Return the ids that the jobs of a request got."""
     return range(accepted.first_id, accepted.first_id + accepted.count)
 
 
 def gone(missing: Missing) -> errors.ZjobsError:
-    """The exception for an id without a job."""
+    """Return the exception for an id without a job."""
     expired = missing.code is ErrorCode.EXPIRED
     sentence = f"job {missing.id} was dropped since" if expired else f"there is no job {missing.id}"
     return errors.BY_CODE[missing.code.value](sentence)
 
 
 def ended_without_result(status: JobStatus) -> errors.JobEndedWithoutResult:
-    """The exception for a job that failed or was cancelled."""
+    """Return the exception for a job that failed or was cancelled."""
     kind = errors.JobFailed if status.state is JobState.FAILED else errors.JobCancelled
     return kind(status)
 
 
 class JobHandle:
-    """A job by its id, and the journal that the id belongs to: None where a program was told the id alone.
+    """A job by its id and the journal that the id belongs to; None if a program was told only the id.
 
-    Two handles are equal, with equal hashes, when journal and id are.
+    Two handles are equal, with equal hashes, if journal and id are.
     """
 
     def __init__(self, to: Settings, id: int, journal: str | None) -> None:
@@ -144,7 +144,7 @@ class JobHandle:
 
     @property
     def journal(self) -> str | None:
-        """The identity of the journal that the id belongs to; None when it is not known."""
+        """The identity of the journal that the id belongs to, None if unknown."""
         return self._journal
 
     def __repr__(self) -> str:

@@ -1,6 +1,6 @@
-"""Each operation of the library once, as a flow: the checks, the requests and what becomes of the replies.
+"""The operations of the library, each as one flow: checks, requests, and what becomes of the replies.
 
-`to` is the client: its address, its timeout, its patience. Flows that go over several requests hold to one journal.
+`to` is the client: its address, its timeout, its patience. Flows of several requests hold to one journal.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from zjobs.messages.requests.queries import (
 from zjobs.messages.states import FailReason, JobState
 from zjobs.messages.units import JobId, Ms
 
-# Ids a request for status, although the protocol allows more: the reply stays small and quick to write.
+# Ids in one request for status. The protocol allows more, but this keeps the reply small and quick to write.
 STATUS_IDS = 1000
 # The protocol's bounds for one request.
 IDS_A_REQUEST = 10_000
 JOBS_A_PAGE = 1_000
 ENTRIES_A_PAGE = 100
 
-# How often it is asked whether the worker has nothing any more: of a job that it gives back, no event tells.
+# Intervals between requests whether the worker is idle: no event reports a job that it returns.
 FIRST_LOOK_S = 0.01
 LONGEST_LOOK_S = 0.5
 
@@ -65,7 +65,7 @@ def status(to: Settings, ids: Sequence[int], timeout: float | None = None, previ
 
 
 def status_of(to: Settings, job: JobHandle) -> Flow[JobStatus]:
-    """Return the status of one job. Raises what `gone` says if there is no such job."""
+    """Return the status of one job. Raises what `gone` returns if there is no such job."""
     reply = yield from status(to, [job.id])
     to.check_journal(reply.journal, job.journal)
     for missing in reply.missing:
@@ -83,7 +83,7 @@ def result(to: Settings, id: int, journal: str | None = None) -> Flow[Any]:
 
 
 def rest_of_result(to: Settings, piece: ResultReply) -> Flow[Any]:
-    """The result of which this is the first piece."""
+    """Return the result, given its first piece."""
     body = yield from _whole(to, piece, Result)
     try:
         return values.unpack_value(body)
@@ -105,7 +105,7 @@ def data(to: Settings, id: int, journal: str | None = None) -> Flow[Any]:
 
 
 def _whole(to: Settings, piece: ResultReply | DataReply, request: type[Result | Data]) -> Flow[bytes]:
-    """The whole of which this is the first piece."""
+    """Return the whole body, given its first piece."""
     id, journal, reply = piece.id, piece.journal, type(piece)
     pieces = [piece.body]
     offset = len(piece.body)
@@ -120,7 +120,7 @@ def _whole(to: Settings, piece: ResultReply | DataReply, request: type[Result | 
 
 
 def failure(ended: JobStatus) -> Flow[errors.JobEndedWithoutResult]:
-    """The exception for a job without a result; that of one whose task raised has the traceback as its cause."""
+    """Return the exception for a job without a result. If its task raised, the traceback is its cause."""
     error = ended_without_result(ended)
     if ended.reason is FailReason.RAISED:
         try:
@@ -133,7 +133,7 @@ def failure(ended: JobStatus) -> Flow[errors.JobEndedWithoutResult]:
 
 
 def whole_log(to: Settings, job: JobHandle) -> Flow[bytes]:
-    """What the job's last run has printed so far; begun anew when another run has begun meanwhile."""
+    """Return the output of the job's last run so far. Begin anew if another run has begun meanwhile."""
     printed, end, run, until = bytearray(), 0, None, 0
     while True:
         piece: LogReply = yield Ask(Log(JobId(job.id), end), LogReply)
@@ -161,7 +161,8 @@ def wanted(
     mine: bool,
     preview: bool,
 ) -> List:
-    """What `Client.list` asks for. Raises ValueError for an unknown state, BadRequest for what is no duration."""
+    """Return the request of `Client.list`. Raises ValueError for an unknown state, BadRequest for an invalid
+    duration."""
     if mine:
         owner, submitter = to.owner or owner, to.submitter or submitter
     return List(
@@ -187,7 +188,7 @@ class Pages:
         self.more = self._left > 0
 
     def next(self) -> Flow[tuple[JobStatus, ...]]:
-        """The next page, which may be empty; `more` tells whether another follows."""
+        """Return the next page, which may be empty; `more` says whether another follows."""
         page: ListReply = yield Ask(self._wanted._replace(limit=int(min(self._left, JOBS_A_PAGE))), ListReply)
         self._to.check_journal(page.journal, self._journal)
         self._journal = page.journal
@@ -208,7 +209,7 @@ class AuditPages:
         self.more = self._left > 0
 
     def next(self) -> Flow[tuple[AuditEntry, ...]]:
-        """The next page, which may be empty; `more` tells whether another follows."""
+        """Return the next page, which may be empty; `more` says whether another follows."""
         page: AuditReply = yield Ask(self._wanted._replace(limit=int(min(self._left, ENTRIES_A_PAGE))), AuditReply)
         self._to.check_journal(page.journal, self._journal)
         self._journal = page.journal
@@ -219,7 +220,7 @@ class AuditPages:
 
 
 def first_jobs(to: Settings, limit: int) -> Flow[list[JobStatus]]:
-    """The newest `limit` jobs."""
+    """Return the newest `limit` jobs."""
     pages = Pages(to, List(), limit)
     jobs: list[JobStatus] = []
     while pages.more:
@@ -300,7 +301,7 @@ def wait_until_idle(to: Settings, timeout: float | None) -> Flow[None]:
 
 
 def _in_parts(to: Settings, request: type, kind: type, ids: Sequence[int]) -> Flow[list[Any]]:
-    """The replies to a request for many ids."""
+    """Return the replies to a request for many ids."""
     replies: list[Any] = []
     for part in _parts(ids, IDS_A_REQUEST):
         reply = yield Ask(request(tuple(map(JobId, part)), to.submitter), kind)
@@ -310,6 +311,6 @@ def _in_parts(to: Settings, request: type, kind: type, ids: Sequence[int]) -> Fl
 
 
 def _parts(ids: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    """`ids` in pieces for one request each; one empty piece for none, which the broker answers as a mistake."""
+    """Yield `ids` in pieces for one request each; one empty piece for none, which the broker rejects."""
     for start in range(0, len(ids) or 1, size):
         yield ids[start : start + size]

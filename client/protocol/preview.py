@@ -11,7 +11,7 @@ from zjobs.messages.records import DataPreview
 MORE = "\u2026"
 MOST_CHARS = 60
 
-# How a value begins that says its length or has a fixed one: github.com/msgpack/msgpack/blob/master/spec.md
+# The first bytes of values with a fixed or stated length: github.com/msgpack/msgpack/blob/master/spec.md
 _NUMBERS = {
     0xCA: ">f",
     0xCB: ">d",
@@ -33,11 +33,11 @@ _MAP = {0xDE: 2, 0xDF: 4}
 
 
 class _Ends(Exception):
-    """Here the beginning ends, and the value goes on."""
+    """The end of a beginning, in the middle of a value."""
 
 
 class _NoValue(Exception):
-    """This is not msgpack, or an extension type."""
+    """Bytes that are not msgpack, or an extension type."""
 
 
 def preview_text(preview: DataPreview, most: int = MOST_CHARS) -> str:
@@ -66,7 +66,7 @@ def _no_value(preview: DataPreview) -> str:
 
 
 class _Beginning:
-    """Reads a value of which there may be the beginning only."""
+    """A reader of a value of which there may be only the beginning."""
 
     def __init__(self, body: bytes) -> None:
         self.rest = body

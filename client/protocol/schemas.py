@@ -1,4 +1,4 @@
-"""What the types of a broker take: asked for once, shown with each submit, renewed when the broker says it changed."""
+"""Schemas of a broker's types: asked for once, named with each submit, renewed when the broker says one has changed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 Node = dict[str, Any]
 
-# A worker that comes back with other tasks again and again changes schemas faster than jobs can be checked by them.
+# A worker that keeps coming back with other tasks may change schemas faster than jobs can be checked by them.
 MOST_CHANGES = 3
 
 
 class TypeSchema(NamedTuple):
-    """What is known of a type. digest: to be shown with a submit; None: nobody knows yet whether there is a schema.
-    parameters: None when there is none, so that the worker alone can tell what the type takes."""
+    """The schema of a type, as far as known. digest: named with a submit; None if it is unknown whether there is a
+    schema. parameters: None if there is no schema, so that only the worker can judge data."""
 
     digest: str | None = None
     parameters: Parameters | None = None
@@ -30,7 +30,7 @@ NONE = TypeSchema("")
 
 
 class Store(Protocol):
-    """Keeps schemas for later clients of the same broker. What it does not have is asked for."""
+    """A store of schemas for later clients of the same broker. Schemas that it lacks are asked for."""
 
     def digest_of(self, type: str) -> str | None:
         """Return the digest kept for a type, None without one."""
@@ -51,8 +51,8 @@ class Schemas:
         self._outdated: set[str] = set()
 
     def of(self, type: str, digest: str | None = None) -> Flow[TypeSchema]:
-        """What is known of this type, which is asked for the first time. digest: what it has now, if the caller knows
-        that."""
+        """Return the schema of this type, asking for it the first time. digest: the present one, if the caller knows
+        it."""
         known = self._known.get(type) or self._stored(type)
         if digest is not None and known is not None and known.digest != digest:
             known = None
@@ -63,7 +63,7 @@ class Schemas:
         return known
 
     def changed(self, type: str) -> None:
-        """What is known of this type is no longer so."""
+        """Forget the schema of this type, which has changed."""
         self._known.pop(type, None)
         self._outdated.add(type)
 
@@ -77,7 +77,7 @@ class Schemas:
     def _asked(self, type: str) -> Flow[TypeSchema]:
         try:
             reply: SchemaReply = yield Ask(Schema(type), SchemaReply)
-        except errors.UnknownType:  # the submit says so too, unless it repeats one that was accepted
+        except errors.UnknownType:  # the submit fails with this, too, unless it repeats an accepted one
             return UNKNOWN
         except errors.UnknownOp:  # an older broker
             return NONE
@@ -99,8 +99,8 @@ def _known(digest: str, schema: Node) -> TypeSchema:
 
 
 def _read(packed: bytes | None) -> Node | None:
-    """The schema in `packed`, if it is one."""
-    import json  # a client that has the schema needs none
+    """Return the schema in `packed`, None if it is not one."""
+    import json  # not at the top: a client that has the schema does not need it
 
     try:
         schema = json.loads(packed or b"")

@@ -1,11 +1,11 @@
-"""Many waits in few requests, without I/O: which jobs the next request names, and who is told what a reply says.
+"""Many waits in few requests, without I/O: which jobs the next request names, and whom a reply concerns.
 
-A job stands in the line until a request names it. When that is answered, those of its jobs that have not ended go back
-into the line. So however many waits there are, the requests are bounded, and each end answers only the one that names
-its job.
+A job stands in line until a request names it. When that request is answered, those of its jobs that have not ended go
+back into the line. So however many waits there are, the requests are bounded, and each end answers only the request
+that names its job.
 
-The broker answers the oldest of too many requests early. Then fewer are sent at once, until replies come with an end or
-at their time again: so its bounds need not be known, and may be used up by others.
+If there are too many requests, the broker answers the oldest early. Then fewer are sent at once, until replies again
+come with an end or at their time. So the broker's bounds need not be known, and may be used up by others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from zjobs.messages.requests.queries import Wait, WaitReply
 from zjobs.messages.units import JobId, Ms
 
 MOST_REQUESTS = 64
-# Requests that were sent again with more jobs; they are answered when one of theirs ends, or early.
+# Requests that were sent again with more jobs; they are answered when one of their jobs ends, or early.
 MOST_REPLACED = 24
 EARLY_S = 0.5
 
@@ -27,7 +27,7 @@ Waiter = TypeVar("Waiter")
 
 
 class Told(NamedTuple, Generic[Waiter]):
-    """A waiter, and what it is to be told: a reply or an error."""
+    """A waiter, and its outcome: a reply or an error."""
 
     waiter: Waiter
     outcome: WaitReply | Exception
@@ -40,24 +40,25 @@ class _Request(NamedTuple):
 
 
 class SharedWaits(Generic[Waiter]):
-    """`add` a waiter, send what `next` gives, and hand in each reply; `drop` who does not wait any more."""
+    """The waits of one client. `add` a waiter, send what `next` returns, and pass in each reply; `drop` a waiter that
+    gives up."""
 
     def __init__(self, seconds: float) -> None:
-        """`seconds`: for how long the broker is asked to wait."""
+        """Begin without waits. `seconds`: how long the broker is asked to wait."""
         self._seconds = seconds
         self._line: dict[JobId, None] = {}
-        self._alone: deque[JobId] = deque()  # jobs whose request was refused, maybe because of another job in it
+        self._alone: deque[JobId] = deque()  # jobs whose request was refused, perhaps because of another job in it
         self._asked: dict[int, _Request] = {}
         self._waiters: dict[JobId, dict[Waiter, None]] = {}
         self._wants: dict[Waiter, tuple[JobId, ...]] = {}
         self._results: dict[Waiter, None] = {}
-        self._pending: set[JobId] = set()  # jobs that the line or a request has
+        self._pending: set[JobId] = set()  # jobs in the line or in a request
         self._most = MOST_REQUESTS
         self._replaced = 0
         self._numbers = 0
 
     def add(self, waiter: Waiter, ids: Iterable[JobId], result: bool) -> None:
-        """`waiter` waits for the first of these jobs to end. `result`: it wants the result, too."""
+        """Add a waiter for the first of these jobs to end. `result`: it wants the result, too."""
         ids = self._wants[waiter] = tuple(ids)
         if result:
             self._results[waiter] = None
@@ -68,7 +69,7 @@ class SharedWaits(Generic[Waiter]):
                 self._line[job_id] = None
 
     def drop(self, waiter: Waiter) -> None:
-        """It waits no more."""
+        """Remove a waiter."""
         self._results.pop(waiter, None)
         for job_id in self._wants.pop(waiter, ()):
             waiters = self._waiters[job_id]
@@ -77,7 +78,7 @@ class SharedWaits(Generic[Waiter]):
                 del self._waiters[job_id]
 
     def next(self, now: float) -> tuple[int, Wait] | None:
-        """A request to send now, and its number."""
+        """Return the next request to send, with its number; None if there is none."""
         asked = len(self._asked) - self._replaced
         ids = self._next_alone() if asked < MOST_REQUESTS else ()
         if not ids:
@@ -90,7 +91,7 @@ class SharedWaits(Generic[Waiter]):
         return self._numbers, Wait(ids, Ms(int(self._seconds * 1000)), results)
 
     def replied(self, number: int, reply: WaitReply, now: float) -> list[Told[Waiter]]:
-        """What to tell whom, now that this request was answered."""
+        """Record the reply to this request. Return the waiters that it concerns, each with its outcome."""
         request = self._asked.pop(number)
         ended = {job.id for job in reply.jobs} | {missing.id for missing in reply.missing}
         if request.replaced:
@@ -106,7 +107,8 @@ class SharedWaits(Generic[Waiter]):
         return told
 
     def failed(self, number: int, error: Exception, refused: bool) -> list[Told[Waiter]]:
-        """Whom to tell of an error. `refused`: the broker said it, maybe of one of the jobs alone."""
+        """Record an error. Return the waiters that it concerns. `refused`: from the broker, perhaps because of only one
+        of the jobs."""
         request = self._asked.pop(number)
         if request.replaced:
             self._replaced -= 1
@@ -118,14 +120,14 @@ class SharedWaits(Generic[Waiter]):
         return self._told(request.ids, error)
 
     def _told(self, ids: Iterable[JobId], outcome: WaitReply | Exception) -> list[Told[Waiter]]:
-        """Everybody who waits for one of these jobs; they do not wait any more."""
+        """Remove all waiters for these jobs, and return them with this outcome."""
         waiters = dict.fromkeys(waiter for job_id in ids for waiter in self._waiters.get(job_id, ()))
         for waiter in waiters:
             self.drop(waiter)
         return [Told(waiter, outcome) for waiter in waiters]
 
     def _back(self, ids: Iterable[JobId]) -> None:
-        """Who still waits for these jobs waits on."""
+        """Put the jobs that somebody still waits for back into the line."""
         for job_id in ids:
             if job_id in self._waiters:
                 self._line[job_id] = None
@@ -133,7 +135,7 @@ class SharedWaits(Generic[Waiter]):
                 self._pending.discard(job_id)
 
     def _next_alone(self) -> tuple[JobId, ...]:
-        """Such a job can join no other request, so it has one of its own even when fewer are sent at once."""
+        """Return the next such job. It cannot share a request, so it gets its own even when fewer are sent at once."""
         while self._alone:
             job_id = self._alone.popleft()
             if job_id in self._waiters:
@@ -153,7 +155,7 @@ class SharedWaits(Generic[Waiter]):
         return tuple(ids)
 
     def _with_smallest(self) -> tuple[JobId, ...]:
-        """The line, together with the jobs of the request that names the fewest."""
+        """Return the line, together with the jobs of the request that names the fewest."""
         if not self._line or self._replaced >= MOST_REPLACED:
             return ()
         candidates = ((len(request.ids), number) for number, request in self._asked.items() if not request.replaced)

@@ -1,4 +1,4 @@
-"""Jobs on their way into the queue, without I/O: new ones and copies, in as few requests as the limits allow."""
+"""Submits, without I/O: new jobs and copies, in as few requests as the limits allow."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ from zjobs.messages.units import JobId
 if TYPE_CHECKING:
     from zjobs.program.schema.parameters import Parameters
 
-# Up to here a body is below the limits of any broker; above, they are asked for first, because a frame that is
-# much too large ends the connection without a reply.
+# A body of up to this size is below the limits of any broker. For larger ones the limits are asked for first, because a
+# frame that is much too large ends the connection without a reply.
 SMALL_BYTES = 64 << 10
 
-# What a job adds to a request beside its type and data: the names of the fields, lengths and numbers, at most.
+# What a job adds to a request at most, besides its type and data: names of fields, lengths and numbers.
 JOB_OVERHEAD_BYTES = 96
 REQUEST_OVERHEAD_BYTES = 256
 
-# Room in the request key for the number of the request, when there may be several.
+# Room in the request key for the number of the request, if there may be several.
 KEY_SUFFIX_CHARS = 8
 
 _NOT_PROMISED = (errors.BrokerUnreachable, errors.StorageFailed, errors.ReadOnly)
 
 
-# Makes a job's data of what was given, by what the type takes (None: nobody knows). Raises ValueError when it cannot.
+# Makes a job's data from what was given, by the type's parameters (None: unknown). Raises ValueError.
 Make = Callable[[Any, "Parameters | None"], Any]
 Part = list[tuple[Any, NewJob]]  # what was given for each job, and the job
 
 
 def checked(data: Any, parameters: Parameters | None) -> Any:
-    """Data that was given as it is to be."""
+    """Return data that is used as it was given, after checking it."""
     if parameters is not None:
-        from zjobs.client.protocol.arguments import check_data  # there is a schema, so this is needed anyway
+        from zjobs.client.protocol.arguments import check_data  # not at the top: only needed with a schema
 
         check_data(data, parameters)
     return data
 
 
 class Maker:
-    """Makes jobs of one type of what was given, by what the type takes. `schema`: the one that it goes by.
+    """A maker of jobs of one type from what was given, by the type's parameters. `schema`: the one that it uses.
 
-    make: what makes a job's data. A schema that was kept may be out of date, so it is renewed before anything is
-    refused by it.
+    make: makes a job's data. A cached schema may be out of date, so it is renewed before anything is refused because of
+    it.
     """
 
     def __init__(self, schemas: Schemas, like: NewJob, make: Make) -> None:
@@ -64,7 +64,7 @@ class Maker:
         self._asked = self._renewed = False
 
     def job(self, given: Any) -> Flow[NewJob]:
-        """Raises BadData, and what `make` raises beside ValueError."""
+        """Return the job with this data. Raises BadData, and what `make` raises besides ValueError."""
         if not self._asked:
             self.schema = yield from self._schemas.of(self._like.type)
             self._asked = True
@@ -77,13 +77,13 @@ class Maker:
             return self.made(given)
 
     def renew(self) -> Flow[None]:
-        """Go by the schema that the type has now."""
+        """Use the schema that the type has now."""
         self._renewed = True
         self._schemas.changed(self._like.type)
         self.schema = yield from self._schemas.of(self._like.type)
 
     def made(self, given: Any) -> NewJob:
-        """Return the job with this data. Raises BadData if the type does not take it."""
+        """Return the job with this data, by the present schema. Raises BadData if the type does not accept it."""
         try:
             data = self._make(given, self.schema.parameters)
         except ValueError as error:
@@ -99,9 +99,9 @@ class Maker:
 class Submission:
     """Jobs of one kind in as few requests as the limits allow; `datas` is read as it goes.
 
-    like: the job but for its data, from `job_like`; submitter: see `Settings`; make: what makes the data of each of
-    `datas`, see `Maker`. The requests have the keys `request_key`, then this with `.2`, `.3`, … behind it: the same
-    `datas` fall into the same requests. Raises BadRequest for a key of a wrong length.
+    like: the job without its data, from `job_like`; submitter: see `Settings`; make: makes the data from each of
+    `datas`, see `Maker`. The requests have the keys `request_key`, then this with `.2`, `.3`, … appended: the same
+    `datas` always fall into the same requests. Raises BadRequest for a key of the wrong length.
     """
 
     def __init__(
@@ -122,14 +122,14 @@ class Submission:
         self._datas = iter(datas)
         self._maker = Maker(schemas, like, make)
         self._limits: Limits | None = None
-        self._next: tuple[Any, NewJob] | None = None  # what did not fit into the request before
+        self._next: tuple[Any, NewJob] | None = None  # did not fit into the previous request
         self._problem: Exception | None = None
         self._requests = 0
 
     def next(self) -> Flow[SubmitReply | None]:
-        """Send the next request; None when all are sent.
+        """Send the next request. Return None when all are sent.
 
-        What cannot be sent (or an exception of `datas`) is raised after everything before it was accepted.
+        What cannot be sent (or an exception of `datas`) is raised only after everything before it was accepted.
         """
         part = yield from self._part()
         if part:
@@ -141,7 +141,7 @@ class Submission:
         return None
 
     def _accepted(self, key: str, part: Part) -> Flow[SubmitReply]:
-        """Send a request; anew, made by another schema, when the broker says that the type has one by now."""
+        """Send a request. If the broker says that the type has another schema by now, send it again, made by that."""
         for attempt in range(1, MOST_CHANGES + 1):
             jobs = tuple(job for _, job in part)
             try:
@@ -156,13 +156,13 @@ class Submission:
         return reply
 
     def _anew(self, part: Part) -> Part:
-        """The same jobs, and what waits for the next request, by another schema."""
+        """Return the same jobs, also the one that waits for the next request, made by another schema."""
         if self._next is not None:
             self._next = self._next[0], self._maker.made(self._next[0])
         return [(given, self._maker.made(given)) for given, _ in part]
 
     def _part(self) -> Flow[Part]:
-        """The jobs of the next request."""
+        """Return the jobs of the next request."""
         part = [] if self._next is None else [self._next]
         part_bytes = sum(_job_bytes(job) for _, job in part)
         self._next = None
@@ -193,7 +193,7 @@ class Submission:
 
 
 def check(schemas: Schemas, type: str, data: Any) -> Flow[bool]:
-    """Whether there is a schema to check by. Raises BadData."""
+    """Check data by the type's schema. Return False if there is none. Raises BadData."""
     maker = Maker(schemas, NewJob(type), checked)
     yield from maker.job(data)
     return maker.schema.parameters is not None
@@ -209,9 +209,9 @@ def submit(schemas: Schemas, like: NewJob, data: Any, request_key: str, submitte
 def submit_together(
     schemas: Schemas, jobs: Sequence[tuple[NewJob, Any]], request_key: str, make: Make = checked
 ) -> Flow[SubmitReply]:
-    """Submits jobs of whatever types in one request, all or none: each job but for its data, and what that is made of.
+    """Submit jobs of any types in one request, all or none: each job without its data, and what that is made from.
 
-    Raises TooLarge for what is too much for one request.
+    Raises TooLarge if they are too much for one request.
     """
     makers = {like.type: Maker(schemas, NewJob(like.type), make) for like, _ in jobs}
     for attempt in range(1, MOST_CHANGES + 1):
@@ -247,8 +247,8 @@ def submit_many(
 
 
 class Copying:
-    """Copies of ended jobs. What is too large for one request is sent in halves, whose keys are the request's with `.1`
-    and `.2` behind it: the same ids fall into the same requests."""
+    """Copies of ended jobs. A request that is too large is sent in halves, whose keys are its own with `.1` and `.2`
+    appended: the same ids always fall into the same requests."""
 
     def __init__(self, ids: Sequence[int], request_key: str, submitter: str) -> None:
         self._key = request_key
@@ -256,7 +256,7 @@ class Copying:
         self._left = [(request_key, tuple(ids))]
 
     def next(self) -> Flow[RetryReply | None]:
-        """Send the next request; None when all are sent."""
+        """Send the next request. Return None when all are sent."""
         while self._left:
             key, ids = self._left.pop(0)
             try:
@@ -301,7 +301,7 @@ def _job_bytes(job: NewJob) -> int:
 
 
 def _check_sizes(jobs: list[NewJob]) -> Flow[None]:
-    """Raises TooLarge for jobs that do not fit into one request."""
+    """Raise TooLarge for jobs that do not fit into one request."""
     size = sum(map(_job_bytes, jobs))
     if size <= SMALL_BYTES and len(jobs) == 1:
         return

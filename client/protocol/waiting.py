@@ -1,7 +1,7 @@
-"""Waiting for jobs to end by requests that the broker keeps until one does, without I/O.
+"""Waits for the ends of jobs, by requests that the broker keeps until a job ends, without I/O.
 
-A lost broker is borne for the client's patience, since it may be restarting; then it is asked again. No end is missed
-by that: a job that has ended meanwhile is answered at once.
+If the broker is lost, the wait goes on for the client's patience, since it may be restarting; then it is asked again.
+No end is missed that way: for a job that has ended meanwhile, the reply comes at once.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from zjobs.messages.states import JobState
 from zjobs.messages.units import JobId
 from zjobs.program import inside
 
-# Once the broker is lost, its return is noticed soon.
+# While the broker is lost, ask often, so that its return is noticed soon.
 LOST_TIMEOUT_S = 2.0
 LOST_PAUSE_S = 0.1
-# Inside a task, what has not ended by now is not waited for: the journal tells whether it is of the same service.
+# Inside a task, the first request hardly waits: its reply names the journal, which shows if it is the same service's.
 GLANCE_S = 0.001
 
 
 class Waiting:
-    """A wait that goes on until its time is over, whatever becomes of the broker meanwhile."""
+    """A wait that goes on until its time is over, whatever happens to the broker meanwhile."""
 
     def __init__(self, to: Settings, journal: str | None, timeout: float | None) -> None:
         self.journal = journal
@@ -41,7 +41,7 @@ class Waiting:
         self._heard = False
 
     def ask(self, request: Any, kind: type) -> Flow[Any]:
-        """The reply to one waiting request; None: the broker is lost at present. Raises BrokerChanged."""
+        """Return the reply to one waiting request, None if the broker is lost at present. Raises BrokerChanged."""
         now = yield Sleep(0)
         if self._deadline is None:
             self._deadline = float("inf") if self._timeout is None else now + self._timeout
@@ -60,7 +60,7 @@ class Waiting:
         return reply
 
     def goes_on(self, unfinished: int) -> Flow[bool]:
-        """Whether there is time left to wait for this job and others. Raises WouldDeadlock."""
+        """Return True if there is time left to wait for this job and others. Raises WouldDeadlock."""
         if inside.runs_task_of(self.journal or ""):
             raise WouldDeadlock(unfinished)
         now = yield Sleep(0)
@@ -82,7 +82,7 @@ class Waiting:
 
 
 def result(to: Settings, job: JobHandle, timeout: float | None) -> Flow[Any]:
-    """The result of a job when it has ended. Raises as `Job.result` does."""
+    """Return the result of a job once it has ended. Raises what `Job.result` raises."""
     wait = Waiting(to, job.journal, timeout)
     status: JobStatus | None = None
     while True:
@@ -102,7 +102,7 @@ def result(to: Settings, job: JobHandle, timeout: float | None) -> Flow[Any]:
 
 
 class Ends:
-    """The ends of some jobs, as they come. `known`: those that have ended; `unfinished`: the others, in order."""
+    """The ends of some jobs, as they come. `known`: those that have ended. `unfinished`: the others, in order."""
 
     def __init__(self, to: Settings, ids: Iterable[int], journal: str | None, timeout: float | None) -> None:
         self.known: dict[int, JobStatus] = {}
@@ -112,11 +112,11 @@ class Ends:
 
     @property
     def journal(self) -> str:
-        """That of the jobs, once one was heard of."""
+        """The journal of the jobs, once a reply came."""
         return self._wait.journal or ""
 
     def next(self) -> Flow[list[JobStatus]]:
-        """The next jobs that end; none when all have. Raises as `Client.wait` does."""
+        """Return the next jobs that end, none when all have. Raises what `Client.wait` raises."""
         while self.unfinished:
             asked = tuple(islice(self.unfinished, MAX_WAIT_IDS))
             reply: WaitReply | None = yield from self._wait.ask(Wait(asked), WaitReply)
@@ -134,7 +134,7 @@ class Ends:
         return []
 
     def all(self) -> Flow[dict[int, JobStatus]]:
-        """The final statuses of all, by id."""
+        """Return the final statuses of all, by id."""
         while self.unfinished:
             yield from self.next()
         return self.known

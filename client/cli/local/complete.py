@@ -1,7 +1,7 @@
-"""What may stand where the cursor is: the answer to the shells, which ask `zclient __complete WORD...`.
+"""Completion: answers the shells, which call `zclient __complete WORD...` to ask what may stand at the cursor.
 
-Everything comes from the list of commands and options, so what a shell has loaded never gets out of date. Types, ids
-and services are asked for, with little patience and without a word when there is no answer.
+Everything comes from the list of commands and options, so the script that a shell has loaded never gets out of date.
+Types, ids and services are asked for, with little patience, and silently if there is no reply.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from zjobs.program.cli.parse import UsageError, command_of
 
 PATIENCE_S = 1.0
 MOST_IDS = 50
-# Printed alone: the shell is to offer names of files.
+# Printed alone, this makes the shell offer names of files.
 FILES = ":files"
 
 SHELLS = {"bash": "the shell of most systems", "zsh": "the Z shell", "fish": "the friendly interactive shell"}
 
 
 class Choice(NamedTuple):
-    """A word that may stand there, and what it is."""
+    """A word that may stand at the cursor, and what it is."""
 
     word: str
     about: str = ""
@@ -42,7 +42,7 @@ def main(words: list[str]) -> int:
 
 
 def choices_for(words: list[str]) -> list[Choice]:
-    """The choices for the last word, those alone that it begins."""
+    """Return the choices for the last word: those that begin with it."""
     *before, current = words
     said = _Said(before)
     if said.waiting is not None:
@@ -66,7 +66,8 @@ def _fitting(choices: Iterable[Choice], current: str) -> list[Choice]:
 
 
 class _Said:
-    """The words before the cursor: which command they name, what it is given, which option still wants its value."""
+    """The words before the cursor: the command they name, what it is given, and the option that still needs its
+    value."""
 
     def __init__(self, words: list[str]) -> None:
         self.ended = False  # by --
@@ -100,12 +101,12 @@ class _Said:
 
     @property
     def options(self) -> list[Option]:
-        """Those of the command; before it, those of every command."""
+        """The options of the command; before it, those of every command."""
         return usage.ZCLIENT.options_of(self.command.name if self.command else "")
 
     @property
     def next_word(self) -> str:
-        """What the word at the cursor is called: TYPE, ID, …; empty when there is no more."""
+        """The name of the word at the cursor: TYPE, ID, …; empty if there are no more."""
         if not self._words:
             return "COMMAND"
         wanted = self.command.words.split() if self.command else []
@@ -117,7 +118,7 @@ class _Said:
 
 
 def _values(called: str, said: _Said) -> list[Choice]:
-    """The choices for a word or a value by what the help calls it."""
+    """Return the choices for a word or a value, by its name in the help."""
     source = _SOURCES.get(called)
     return [] if source is None else source(said)
 
@@ -153,7 +154,7 @@ def _types(said: _Said) -> list[Choice]:
 
 
 def _ids(said: _Said) -> list[Choice]:
-    """The newest jobs, those alone that the command can do something to."""
+    """Return the newest jobs that the command can do something to."""
     goes_on = _GOES_ON.get(said.command.name if said.command else "")
     with _client(said) as client:
         jobs = client.queue(MOST_IDS).jobs if goes_on else client.list(limit=MOST_IDS)
@@ -168,7 +169,7 @@ def _client(said: _Said) -> Any:
     return Client(given.get("--broker"), PATIENCE_S, key=given.get("--key"), service=given.get("--service"))
 
 
-# Whether a command is for jobs that go on or for those that have ended; the others are for all.
+# True for commands on jobs that go on, False for those on ended jobs; the others are for all.
 _GOES_ON = {"cancel": True, "wait": True, "retry": False, "forget": False}
 
 _SOURCES: dict[str, Callable[[_Said], list[Choice]]] = {

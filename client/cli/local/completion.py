@@ -1,4 +1,4 @@
-"""The commands `completion`, which prints what a shell needs to complete command lines of zclient, and `help`."""
+"""The commands `completion`, which prints a shell's completion script for zclient, and `help`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zjobs.client.cli.show.console import Output
 from zjobs.program.cli.options import help_page, one_of
 from zjobs.program.cli.parse import UsageError, command_of
 
-# Readline replaces only what follows the last = or : of a word, if those are among the characters that break words.
+# Readline replaces only what follows the last = or : of a word, if these are among the characters that break words.
 _BASH = """\
 _zclient() {
     local line=${COMP_LINE:0:COMP_POINT} breaks=${COMP_WORDBREAKS//[^=:]/} words word before=''

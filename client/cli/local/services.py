@@ -17,7 +17,7 @@ from zjobs.client.wording.text import printable
 from zjobs.messages.requests.queries import InfoReply
 from zjobs.messages.states import WorkerState
 
-# A service that answers at all answers sooner; the list must not wait for those that do not.
+# A service that answers at all answers sooner than this; the list must not wait for those that do not.
 PATIENCE_S = 2.0
 
 _HEAD = [line(Span(word, Style.FAINT)) for word in ("", "SERVICE", "BROKER", "STATE")]
@@ -25,7 +25,7 @@ _COLUMNS = (Column(), Column(), Column(least=12, leaves=1), Column())
 
 
 def services(args: dict[str, Any], output: Output) -> int:
-    """Print a line for each; the exit code is that of the first error."""
+    """Print a line for each service. The exit code is that of the first error."""
     known = load()
     if known is None or not known.named:
         output.note(f"no services are named in {config_file()}; see zclient services --help")

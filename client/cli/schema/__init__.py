@@ -1,1 +1,1 @@
-"""What zclient makes of the schemas that workers announce: signatures, data from words, a cache."""
+"""Uses of the schemas that workers announce: signatures, data from words, a cache."""

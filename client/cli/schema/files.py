@@ -1,7 +1,7 @@
-"""Schemas that zclient keeps between its runs, in the user's cache: those of each broker's types, by digest.
+"""The cache of schemas that zclient keeps between its runs: those of each broker's types, by digest.
 
-They are msgpack, not JSON, because zclient has that loaded anyway. Whatever goes wrong with a file, it is as if there
-was none: the broker is asked.
+They are msgpack, not JSON, because zclient has msgpack loaded anyway. If anything is wrong with a file, it counts as
+missing, and the broker is asked.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from zjobs.messages import values
 
-MOST_FILES = 500  # in each of the two folders; then it begins anew
+MOST_FILES = 500  # in each of the two folders; then all are removed
 
 
 class SchemaFiles:
@@ -52,7 +52,7 @@ def _read(path: str) -> dict[str, Any]:
 
 
 def _write(path: str, what: dict[str, Any]) -> None:
-    """In one step, as another zclient may read it; a disk that does not take it is no reason to fail."""
+    """Write a file in one step, because another zclient may read it. A disk that refuses is no reason to fail."""
     folder = os.path.dirname(path)
     passing = f"{path}.{os.getpid()}"
     try:

@@ -1,4 +1,4 @@
-"""Waits for jobs, without I/O: by the broker's events, and by occasional requests in case an event was lost.
+"""Watches of jobs, without I/O: by the broker's events, and by occasional requests in case an event was lost.
 
 Events go in, WatchEvents come out. Work on the sockets is yielded as actions (see `actions`).
 """
@@ -37,10 +37,10 @@ Event = Union[JobEvent, Listening, ServiceEvent]
 
 
 class WatchEvent(NamedTuple):
-    """A job's new status, or that the broker was lost (`link` False) or answers again (`link` True).
+    """A job's new status, or a sign that the broker was lost (`link` False) or answers again (`link` True).
 
-    A watch of all jobs also reports how many changes were `missed` (it requests them next), and a change of the
-    worker or the pause: `service`, which was `before`.
+    A watch of all jobs also reports how many changes were `missed` (it requests them next), and a change of the worker
+    or the pauses: `service`, which was `before`.
     """
 
     job: JobStatus | None = None
@@ -51,7 +51,7 @@ class WatchEvent(NamedTuple):
 
 
 def is_newer(known: JobStatus | None, heard: JobStatus) -> bool:
-    """Return whether `heard` differs from `known` and is not older.
+    """Return True if `heard` differs from `known` and is not older.
 
     With the same (version, progress), only `ahead` and `elapsed_ms` can differ. They change without a change of the
     job itself, so the last one counts.
@@ -62,7 +62,7 @@ def is_newer(known: JobStatus | None, heard: JobStatus) -> bool:
 
 
 class Statuses:
-    """The newest status of each job heard of, and which of the `ids` have not ended."""
+    """The newest status of each job, and those of the `ids` that have not ended."""
 
     def __init__(self, ids: Iterator[int]) -> None:
         self.known: dict[int, JobStatus] = {}
@@ -70,7 +70,7 @@ class Statuses:
         self.unfinished = dict.fromkeys(ids)
 
     def merge(self, heard: JobStatus) -> bool:
-        """Keep `heard` if it is newer. Return whether it was."""
+        """Keep `heard` if it is newer. Return False if it is not."""
         if not is_newer(self.known.get(heard.id), heard):
             return False
         self.known[heard.id] = heard
@@ -107,17 +107,17 @@ class Watching:
 
     @property
     def goes_on(self) -> bool:
-        """Whether more changes can come."""
+        """True if more changes can come."""
         return bool(self.unfinished)
 
     @property
     def lost(self) -> bool:
-        """Whether the broker does not answer at present."""
+        """True if the broker does not answer at present."""
         return self._lost_at is not None
 
     @property
     def has_events(self) -> bool:
-        """Whether `next` returns an event at once."""
+        """True if `next` returns an event at once."""
         return bool(self._events)
 
     def check_can_end(self) -> None:
@@ -197,7 +197,7 @@ class Watching:
             try:
                 event: Event = codec.decode(body, EVENTS)
             except codec.DecodeError:
-                continue  # the next request finds what it said, or what is wrong
+                continue  # the next request finds what it reported, or what is wrong
             if event.journal != self.journal:
                 self._changed = BrokerChanged(self._to.address)
                 return
@@ -220,7 +220,7 @@ class Watching:
 
     @property
     def _check_every_s(self) -> float:
-        return max(CHECK_EVERY_S, self.others / 50)  # together not more than 50 requests a second
+        return max(CHECK_EVERY_S, self.others / 50)  # together at most 50 requests a second
 
     def _check(self, now: float) -> Flow[None]:
         """Request the status of the jobs, which makes up for lost events and shows whether the broker is there."""

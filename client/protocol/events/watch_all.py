@@ -1,4 +1,4 @@
-"""Watches all jobs, and counts their changes to notice missed ones."""
+"""Watches of all jobs. They count changes to notice missed ones."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class WatchingAll(Watching):
         self._newest = 0
         self.service: ServiceEvent | None = None
         self._checked: tuple[float, int, int] | None = (
-            None  # when it was asked last, what was heard, and what there was
+            None  # the time of the last request, the changes heard by then, and those there were
         )
-        self._repair_above: int | None = None  # after a gap: the newest id that was known before it
+        self._repair_above: int | None = None  # after a gap: the newest id known before it
 
     @property
     def goes_on(self) -> bool:
-        """Always True: jobs may be submitted at any time."""
+        """True: jobs may be submitted at any time."""
         return True
 
     def _begin(self) -> Flow[None]:
@@ -134,10 +134,10 @@ class WatchingAll(Watching):
             self._merge(job)
 
     def _lost_the_last(self, change: int) -> Flow[bool]:
-        """Return whether the last changes were lost: those of the previous reply have not arrived since.
+        """Return True if the last changes were lost: those of the previous reply have not arrived since.
 
         A gap usually shows at the next event. If none comes, the count in the broker's replies shows it; changes that
-        the latest reply counts may still be on their way.
+        only the latest reply counts may still be on their way.
         """
         heard, now = self._change or 0, (yield Sleep(0))
         if self._checked is None:

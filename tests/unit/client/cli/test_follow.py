@@ -21,7 +21,7 @@ FAILED, CANCELLED = JobState.FAILED, JobState.CANCELLED
 
 Run = Callable[..., Any]
 
-LEFT_OUT = "bytes are left out: of long output only the end is kept\n"
+LEFT_OUT = "bytes are left out: only the end of long output is kept\n"
 
 
 @pytest.fixture
