@@ -152,7 +152,7 @@ class Credentials:
         self._by_key: dict[str, Who] = {}
         self.refresh()
 
-    def take_changed(self) -> bool:
+    def pop_changed(self) -> bool:
         """Return whether a key was revoked, or got another role, since the last call."""
         self.refresh()
         changed, self._changed = self._changed, False
@@ -202,10 +202,10 @@ def _save_worker(directory: Path, worker: tuple[str, str], broker: str) -> None:
 
 def _admit(directory: Path, client: Client) -> None:
     content = f"role: {client.role.value}\npublic: {client.public}\n" + ("acts_for: yes\n" if client.acts_for else "")
-    _place(directory / "clients" / client.name, content)
+    _write_whole(directory / "clients" / client.name, content)
 
 
-def _place(path: Path, content: str) -> None:
+def _write_whole(path: Path, content: str) -> None:
     """Write a file in one step: a broker may read the directory at any moment."""
     making = path.with_name("." + path.name)
     making.unlink(missing_ok=True)

@@ -38,8 +38,8 @@ class Retention:
         self._keep = keep
         self._keeps_all = keep == Keep()
         self._after = JobId(0)
-        self._page: list[JobId] = []
-        self._after_page = JobId(0)
+        self._batch: list[JobId] = []
+        self._after_batch = JobId(0)
         self._due_ms = 0
         self._recorded_ms: int | None = None
 
@@ -51,27 +51,27 @@ class Retention:
         """Name the records that `step` will read: jobs with their sizes, or a batch of ended jobs (see `TurnNeeds`)."""
         if not self._is_due(now):
             return [], None
-        return (self._page, None) if self._page else ([], (self._after, STEP_LOOKED_AT))
+        return (self._batch, None) if self._batch else ([], (self._after, STEP_LOOKED_AT))
 
     def step(self, core: Core, read: Read, now: Instant) -> int:
         """Drop a few old jobs if a step is due. Return how many pages the journal's file should give back."""
         if not self._is_due(now):
             return 0
-        if self._page:
+        if self._batch:
             self._go_on(self._drop(core, read, now), now)
             return STEP_PAGES
         assert read.ended is not None
         ended, after = read.ended
         self._record_service(core, now)
         if ended and (self._too_many(core) or any(self._too_old(job, core.service(now)) for job in ended)):
-            self._page, self._after_page, self._due_ms = [job.id for job in ended], after, now.mono_ms
+            self._batch, self._after_batch, self._due_ms = [job.id for job in ended], after, now.mono_ms
             return 0
         self._go_on(after, now)
         return STEP_PAGES
 
     def postpone(self, now: Instant) -> None:
         """Put the next step off, because the journal failed."""
-        self._page = []
+        self._batch = []
         self._due_ms = now.mono_ms + SWEEP_EVERY_MS
 
     def _is_due(self, now: Instant) -> bool:
@@ -79,20 +79,20 @@ class Retention:
 
     def _go_on(self, after: JobId, now: Instant) -> None:
         """Schedule the next step, which begins after this id; 0 ends the sweep."""
-        self._page, self._after = [], after
+        self._batch, self._after = [], after
         self._due_ms = now.mono_ms + (STEP_EVERY_MS if after else SWEEP_EVERY_MS)
 
     def _drop(self, core: Core, read: Read, now: Instant) -> JobId:
         """Drop the old jobs of the batch, up to the bounds of a step. Return the id to continue after."""
         dropped = dropped_bytes = 0
-        for job_id in self._page:
+        for job_id in self._batch:
             job = read.found.jobs.get(job_id)
             if job is not None and (self._too_many(core) or self._too_old(job, core.service(now))):
                 dropped += core.drop(job)
                 dropped_bytes += read.found.kept_bytes.get(job_id, 0)
             if dropped == STEP_JOBS or dropped_bytes >= STEP_BYTES:
                 return job_id
-        return self._after_page
+        return self._after_batch
 
     def _too_many(self, core: Core) -> bool:
         counters = core.counters

@@ -244,7 +244,7 @@ class Broker:
     def _answer_subscriptions(self, now: Instant) -> None:
         """Answer new subscriptions, as many as fit in SUBSCRIBING_S."""
         until_s = time.perf_counter() + SUBSCRIBING_S
-        while self._events.take_subscriptions(lambda job_id: self._snapshot(job_id, now), TURN_SUBSCRIPTIONS):
+        while self._events.answer_subscriptions(lambda job_id: self._snapshot(job_id, now), TURN_SUBSCRIPTIONS):
             if time.perf_counter() >= until_s:
                 break
 
@@ -275,7 +275,7 @@ class Broker:
 
     def _refresh_keys(self) -> None:
         """Read changed keys. If one was revoked or has another role, end all event streams; clients reconnect."""
-        if self._keys is not None and self._keys.take_changed():
+        if self._keys is not None and self._keys.pop_changed():
             log.info("a key was revoked or has another role: event streams begin anew")
             self._reopen_events()
             self._requests.answer_revoked(self._keys)

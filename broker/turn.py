@@ -239,7 +239,7 @@ class Turn:
     def _send_jobs(self, now: Instant) -> None:
         """Send what the link has room for. After a heartbeat, say how much was sent, so that the worker notices
         losses."""
-        if not self.core.worker.known:
+        if not self.core.worker.in_session:
             return
         session = self.core.session_name
         self.outbox.extend(map(codec.encode, self._sending.due(session, self.core.is_with_worker, now.mono_ms)))

@@ -22,12 +22,12 @@ class Addresses:
         if not every:
             raise BadAddress("the list of addresses is empty")
         self.every = tuple(dict.fromkeys(every))
-        self._place = 0
+        self._position = 0
 
     @property
     def current(self) -> str:
         """The address in use."""
-        return self.every[self._place]
+        return self.every[self._position]
 
     @property
     def several(self) -> bool:
@@ -47,8 +47,8 @@ class Addresses:
     def leave(self, address: str) -> bool:
         """Go on to the next address, unless that was done already. Return False when all were tried."""
         if self.current == address:
-            self._place = (self._place + 1) % len(self.every)
-        return self._place > 0
+            self._position = (self._position + 1) % len(self.every)
+        return self._position > 0
 
     def why(self, troubles: dict[str, str]) -> str:
         """Return what is wrong at all of them, given what is wrong at each."""

@@ -73,10 +73,10 @@ def background(client: Settings) -> Background:
     """Return the thread that this client and its views share in this process."""
     client = client.whole
     with _starting:
-        known = client.background
-        if known is None or known.pid != os.getpid():
-            known = client.background = Background(client)
-        return cast("Background", known)
+        present = client.background
+        if present is None or present.pid != os.getpid():
+            present = client.background = Background(client)
+        return cast("Background", present)
 
 
 def add_done_callback(job: Job, callback: Callable[[Job], object]) -> None:

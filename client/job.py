@@ -65,8 +65,8 @@ class Job(JobHandle):
 
     def __reduce__(self) -> tuple[Any, ...]:
         client, key = self._client, self._client.key
-        known_by = type(client), client.addresses.text, "" if key is None else key.file
-        return _unpickled, (*known_by, self.id, self.journal, client.person)
+        reached_by = type(client), client.addresses.text, "" if key is None else key.file
+        return _unpickled, (*reached_by, self.id, self.journal, client.person)
 
     def status(self) -> JobStatus:
         """Return the job's status. Raises NotFound, Expired, BrokerChanged."""

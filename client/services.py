@@ -65,18 +65,18 @@ def load(given: str | None = None) -> Services | None:
 
 def chosen(given: str | None) -> Service | None:
     """Return the service named `given`, else by $ZJOBS_SERVICE, else the default of the file. Raises BadConfig."""
-    known = load()
-    name = given or os.environ.get(SERVICE_VARIABLE) or (known and known.default)
+    services = load()
+    name = given or os.environ.get(SERVICE_VARIABLE) or (services and services.default)
     if not name:
         return None
-    if known is None:
+    if services is None:
         raise BadConfig(
             f"there is no service {name}: {config_file()} does not exist; name it there: [services.{name}], and"
             f' broker = "{endpoints.FRONTEND}" or the like'
         )
-    if name not in known.named:
-        raise BadConfig(f"{known.file} has no service {name}; it has {', '.join(known.named) or 'none'}")
-    return known.named[name]
+    if name not in services.named:
+        raise BadConfig(f"{services.file} has no service {name}; it has {', '.join(services.named) or 'none'}")
+    return services.named[name]
 
 
 def _parsed(file: str, content: bytes) -> dict[str, Any]:

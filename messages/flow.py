@@ -127,7 +127,7 @@ class Arrivals:
         """The number of bytes of the next body that have come."""
         return len(self._held)
 
-    def takes(self, round: int, size: int) -> None:
+    def receives(self, round: int, size: int) -> None:
         """Count a message of about `size` bytes that came."""
         if round != self._round:
             self._round, self._count = round, 0

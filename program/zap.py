@@ -62,9 +62,10 @@ class Gate:
         """Return a sentence for the log if somebody was refused, at most once a minute. `now_s`: monotonic."""
         if not self._refused or now_s < self._say_at_s:
             return None
-        said = f"refused {self._refused} connection(s) with a key not admitted here, the last from {self._refused_from}"
+        where = f"the last from {self._refused_from}"
+        sentence = f"refused {self._refused} connection(s) with a key not admitted here, {where}"
         self._refused, self._say_at_s = 0, now_s + SAY_EVERY_S
-        return said
+        return sentence
 
 
 @lru_cache(maxsize=1_000)

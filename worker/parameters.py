@@ -69,11 +69,11 @@ def described(
     parameters = list(parameters)
     named = [each for each in parameters if each.kind not in _VARIABLE]
     nodes, definitions, converts = _nodes({each.name: annotations.get(each.name) for each in named})
-    said = _said_of({each.name for each in named}, text or "")
+    texts = _descriptions_of({each.name for each in named}, text or "")
     for each in named:
         node = nodes[each.name] = {**nodes[each.name]}
-        if each.name in said and "description" not in node:
-            node["description"] = said[each.name]
+        if each.name in texts and "description" not in node:
+            node["description"] = texts[each.name]
         if each.default is not each.empty:
             _add_default(node, each.default, each.name in converts)
     schema: Node = {"type": "object", "properties": nodes}
@@ -104,20 +104,20 @@ def _nodes(annotations: dict[str, Any]) -> tuple[dict[str, Node], Node, dict[str
 
     from msgspec import json as msgspec_json  # only here: see the top of this module
 
-    known = {name: annotation for name, annotation in rich.items() if _is_known(annotation)}
-    found, definitions = msgspec_json.schema_components(known.values(), ref_template="#/$defs/{name}")
+    convertible = {name: annotation for name, annotation in rich.items() if _is_convertible(annotation)}
+    found, definitions = msgspec_json.schema_components(convertible.values(), ref_template="#/$defs/{name}")
     for definition in definitions.values():
         if "properties" in definition:  # msgspec would drop a key without a field, which most likely is a typo
             definition.setdefault("additionalProperties", False)
-    nodes |= dict(zip(known, found))
-    return nodes, definitions, {name: _converter(annotation) for name, annotation in known.items() if nodes[name]}
+    nodes |= dict(zip(convertible, found))
+    return nodes, definitions, {name: _converter(annotation) for name, annotation in convertible.items() if nodes[name]}
 
 
 def _hashable(annotation: Any) -> Any:
     return annotation if isinstance(annotation, type) else None
 
 
-def _is_known(annotation: Any) -> bool:
+def _is_convertible(annotation: Any) -> bool:
     """True if msgspec can describe this type and convert values to it."""
     import msgspec
 
@@ -162,7 +162,7 @@ def _add_default(node: Node, default: Any, is_rich: bool) -> None:
         return
 
 
-def _said_of(names: set[str], text: str) -> dict[str, str]:
+def _descriptions_of(names: set[str], text: str) -> dict[str, str]:
     """Return the docstring's description of each parameter, where there is one line for each."""
     if not names or ":" not in text:
         return {}

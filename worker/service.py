@@ -217,7 +217,7 @@ class _Loop:
 
     def _announced_types(self, stray_output: StrayOutput) -> tuple[TaskType, ...]:
         """Return the types that the first task process announces. Raises Unstartable, _Stopped."""
-        begun_ms, said = _now_ms(), False
+        begun_ms, warned = _now_ms(), False
         while True:
             self._let_in()
             self._show(stray_output, self._processes.events())
@@ -229,8 +229,8 @@ class _Loop:
             if death is not None:
                 self._show(stray_output, death.events)
                 raise Unstartable(self._processes.refusal or f"{death.how} before it was ready")
-            if not said and _now_ms() - begun_ms >= SLOW_START_MS:
-                said = True
+            if not warned and _now_ms() - begun_ms >= SLOW_START_MS:
+                warned = True
                 log.warning("the task process is still importing %s; waiting", ", ".join(self._config.tasks) or "zjobs")
             self._poll(Ms(_now_ms() + HEARTBEAT_MS))
 

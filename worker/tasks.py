@@ -160,7 +160,7 @@ def register(
     if not 1 <= len(name) <= MAX_TYPE_CHARS:
         raise TaskError(f"the name of a task has 1 to {MAX_TYPE_CHARS} characters, not {len(name)}")
     if name in REGISTRY:
-        raise TaskError(f"there is already a task named {name!r} ({_place(REGISTRY[name].function)})")
+        raise TaskError(f"there is already a task named {name!r} ({_location(REGISTRY[name].function)})")
     if inspect.iscoroutinefunction(function):
         raise TaskError(f"task {name!r} is an async function; a task is a plain one")
     if type(max_attempts) is not int or max_attempts < 1:
@@ -256,6 +256,6 @@ def task(
     return mark if function is None else mark(function)
 
 
-def _place(function: Callable[..., Any]) -> str:
+def _location(function: Callable[..., Any]) -> str:
     code = getattr(inspect.unwrap(function), "__code__", None)
     return f"{code.co_filename}, line {code.co_firstlineno}" if code else "elsewhere"

@@ -235,11 +235,11 @@ class Core(QueueChanges):
         if heard.types is not None and heard.types != self.types:
             self.types = self._effects.changes.types = heard.types
             self._effects.changes.schemas |= dict.fromkeys(self._schemas.announced(heard.types))
-        if heard.known:
+        if heard.in_session:
             for delivery in self._dispatch.in_flight:
                 if self._jobs[self._dispatch.in_flight[delivery]].cancelling:
                     self._dispatch.cancel(delivery)
-        if heard.known and self._schemas.missing:
+        if heard.in_session and self._schemas.missing:
             self._dispatch.ask_for_schemas(heartbeat.incarnation, self._schemas.missing)
         if self.paused is not None:
             self._dispatch.recall()

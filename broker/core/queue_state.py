@@ -170,8 +170,8 @@ class QueueState:
         if at is None:
             return None
         present = Ms(max(0, now.wall_ms + at - now.mono_ms))
-        said = job.ready_at
-        return present if said is None or abs(present - said) > CLOCK_SLACK_MS else said
+        recorded = job.ready_at
+        return present if recorded is None or abs(present - recorded) > CLOCK_SLACK_MS else recorded
 
     def service(self, now: Instant) -> Service:
         """Return how long this journal has been in service, by which `--keep` measures the age of jobs.

@@ -70,7 +70,7 @@ class Events:
         if self._listened:
             self._send(ALL_JOBS_TOPIC + b"e", codec.encode(event))
 
-    def take_subscriptions(self, snapshot: Snapshot, most: int) -> bool:
+    def answer_subscriptions(self, snapshot: Snapshot, most: int) -> bool:
         """Answer at most `most` waiting subscriptions. Return False if no more wait.
 
         `snapshot(job_id)` returns the first event for a subscriber to a job, `snapshot(None)` for one to all jobs.

@@ -49,7 +49,7 @@ class AsyncFlowRunner(Settings):
         super().__init__(broker, timeout, patience, key, service)
         self._link = Link(self.addresses, self.key)
         self._events = Events(self._link)
-        self._known_hosts: set[str] = set()
+        self._resolved_hosts: set[str] = set()
         self._troubles: dict[str, str] = {}
         self._asking: set[asyncio.Task[None]] = set()  # the event loop itself does not keep a task alive
         self._share_waits()
@@ -81,7 +81,7 @@ class AsyncFlowRunner(Settings):
 
     async def _find_host(self, address: str, deadline: float) -> bool:
         """Wait until the host's name has an address; only briefly if another broker may be tried."""
-        if address not in self._known_hosts:
+        if address not in self._resolved_hosts:
             until = deadline
             if self.addresses.several:
                 until = min(deadline, asyncio.get_running_loop().time() + RETRY_S)
@@ -89,14 +89,14 @@ class AsyncFlowRunner(Settings):
             self._troubles[address] = why
             if why:
                 return False
-            self._known_hosts.add(address)
+            self._resolved_hosts.add(address)
         return True
 
     async def _why(self) -> str:
         """Return what is wrong at each address, unless there ever was a connection."""
         if self._link.stood:
             return ""
-        for address in self._known_hosts:
+        for address in self._resolved_hosts:
             self._troubles[address] = await asyncio.to_thread(trouble, address)
         return self.addresses.why(self._troubles)
 

@@ -66,7 +66,7 @@ class Connection:
         self.on_trouble: Callable[[str], None] | None = None
         self._told = ""
         self._troubles: dict[str, str] = {}  # why there was no connection, by address; empty if there was one
-        self._known_hosts: set[str] = set()
+        self._resolved_hosts: set[str] = set()
         self._pools: dict[int, SocketPool] = {}
 
     def close(self) -> None:
@@ -104,12 +104,12 @@ class Connection:
 
     def _find_host(self, address: str, deadline: float) -> bool:
         """Wait until the host's name has an address; only briefly if another broker may be tried."""
-        if address not in self._known_hosts:
+        if address not in self._resolved_hosts:
             until = min(deadline, monotonic() + RETRY_S) if self.addresses.several else deadline
             if why := wait_for_host(address, until, partial(self._tell, address)):
                 self._troubles[address] = why
                 return False
-            self._known_hosts.add(address)
+            self._resolved_hosts.add(address)
         return True
 
     def _try(self, address: str, frame: bytes, attempt: Attempt) -> tuple[bytes | None, bool]:

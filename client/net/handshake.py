@@ -52,12 +52,12 @@ class Handshake:
     def read(self) -> bool:
         """Return True if the connection was lost since the last call. Raises KeyRefused, KeyNeeded or UntrustedBroker
         if there can be no connection."""
-        lost = self.take()
+        lost = self.read_events()
         if self.hung_up:
             self.judge(mechanism(self._endpoint))
         return lost
 
-    def take(self) -> bool:
+    def read_events(self) -> bool:
         """Return what `read` does, but do not ask the other side. Raises KeyRefused."""
         lost = self.hung_up = False
         while self.monitor.poll(0):

@@ -92,7 +92,7 @@ class Channel:
             return
         stood = self._handshake.stands
         try:
-            lost = self._handshake.take()
+            lost = self._handshake.read_events()
         except KeyRefused as error:
             self._user.refused(error)
             return

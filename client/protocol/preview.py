@@ -73,7 +73,7 @@ class _Beginning:
 
     def value(self) -> Iterator[str]:
         """Yield the text of the next value, piece by piece."""
-        kind = self._take(1)[0]
+        kind = self._consume(1)[0]
         if kind < 0x80 or kind >= 0xE0:
             yield str(kind if kind < 0x80 else kind - 0x100)
         elif kind < 0x90:
@@ -89,7 +89,7 @@ class _Beginning:
         elif kind in _BINARY:
             size = self._size(_BINARY[kind])
             yield f"<{size} bytes>"
-            self._take(size)
+            self._consume(size)
         elif kind in _TEXT:
             yield from self._text(self._size(_TEXT[kind]))
         elif kind in _LIST:
@@ -112,20 +112,20 @@ class _Beginning:
 
     def _text(self, size: int) -> Iterator[str]:
         whole = size <= len(self.rest)
-        body = self._take(min(size, len(self.rest)))
+        body = self._consume(min(size, len(self.rest)))
         text = body.decode(errors="replace" if whole else "ignore")
         yield json.dumps(text, ensure_ascii=False)[: None if whole else -1]
         if not whole:
             raise _Ends
 
     def _number(self, form: str) -> float:
-        number: float = struct.unpack(form, self._take(struct.calcsize(form)))[0]
+        number: float = struct.unpack(form, self._consume(struct.calcsize(form)))[0]
         return number
 
     def _size(self, width: int) -> int:
         return int(self._number(_LENGTHS[width]))
 
-    def _take(self, size: int) -> bytes:
+    def _consume(self, size: int) -> bytes:
         if size > len(self.rest):
             raise _Ends
         taken, self.rest = self.rest[:size], self.rest[size:]

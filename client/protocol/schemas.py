@@ -47,24 +47,24 @@ class Schemas:
 
     def __init__(self, store: Store | None = None) -> None:
         self._store = store
-        self._known: dict[str, TypeSchema] = {}
+        self._cached: dict[str, TypeSchema] = {}
         self._outdated: set[str] = set()
 
     def of(self, type: str, digest: str | None = None) -> Flow[TypeSchema]:
         """Return the schema of this type, asking for it the first time. digest: the present one, if the caller knows
         it."""
-        known = self._known.get(type) or self._stored(type)
-        if digest is not None and known is not None and known.digest != digest:
-            known = None
-        if known is None:
-            known = yield from self._asked(type)
-        if known is not UNKNOWN:
-            self._known[type] = known
-        return known
+        found = self._cached.get(type) or self._stored(type)
+        if digest is not None and found is not None and found.digest != digest:
+            found = None
+        if found is None:
+            found = yield from self._asked(type)
+        if found is not UNKNOWN:
+            self._cached[type] = found
+        return found
 
     def changed(self, type: str) -> None:
         """Forget the schema of this type, which has changed."""
-        self._known.pop(type, None)
+        self._cached.pop(type, None)
         self._outdated.add(type)
 
     def _stored(self, type: str) -> TypeSchema | None:
@@ -72,7 +72,7 @@ class Schemas:
             return None
         digest = self._store.digest_of(type)
         schema = None if digest is None else self._store.schema(digest)
-        return None if digest is None or schema is None else _known(digest, schema)
+        return None if digest is None or schema is None else _type_schema(digest, schema)
 
     def _asked(self, type: str) -> Flow[TypeSchema]:
         try:
@@ -89,10 +89,10 @@ class Schemas:
         if self._store is not None:
             self._store.keep(type, reply.digest, schema)
         self._outdated.discard(type)
-        return _known(reply.digest, schema)
+        return _type_schema(reply.digest, schema)
 
 
-def _known(digest: str, schema: Node) -> TypeSchema:
+def _type_schema(digest: str, schema: Node) -> TypeSchema:
     from zjobs.program.schema.parameters import Parameters  # not before there is one
 
     return TypeSchema(digest, Parameters(schema))

@@ -40,16 +40,16 @@ def wanted(node: Node) -> str:
 
 
 def _wanted(name: str, node: Node) -> str:
-    said = _PEOPLE_SAY[name]
+    phrase = _PEOPLE_SAY[name]
     if name in ("integer", "number"):
-        return said + _limits(node)
+        return phrase + _limits(node)
     if name == "string":
         pattern = node.get("pattern")
-        said = _FORMATS.get(str(node.get("format")), said) + _bounds(node, "Length", "character")
-        return said + (f" that matches {pattern}" if pattern else "")
+        phrase = _FORMATS.get(str(node.get("format")), phrase) + _bounds(node, "Length", "character")
+        return phrase + (f" that matches {pattern}" if pattern else "")
     if name == "array":
-        return said + _bounds(node, "Items", "item")
-    return said + (_bounds(node, "Properties", "entry") if name == "object" else "")
+        return phrase + _bounds(node, "Items", "item")
+    return phrase + (_bounds(node, "Properties", "entry") if name == "object" else "")
 
 
 def _limits(node: Node) -> str:
@@ -57,9 +57,9 @@ def _limits(node: Node) -> str:
     high, below = number(node, "maximum"), number(node, "exclusiveMaximum")
     multiple = number(node, "multipleOf")
     span = f" from {low} to {high}" if low is not None and high is not None else ""
-    said = {"at least": None if span else low, "at most": None if span else high, "more than": above}
-    said |= {"less than": below, "a multiple of": multiple}
-    return span + "".join(f", {words} {limit}" for words, limit in said.items() if limit is not None)
+    bounds = {"at least": None if span else low, "at most": None if span else high, "more than": above}
+    bounds |= {"less than": below, "a multiple of": multiple}
+    return span + "".join(f", {words} {limit}" for words, limit in bounds.items() if limit is not None)
 
 
 def _bounds(node: Node, what: str, unit: str) -> str:
@@ -87,12 +87,12 @@ def shown(value: Any) -> str:
         return "a map"
     if type(value) is bytes:
         return "bytes"
-    said = repr(value)
-    return said if len(said) <= MAX_SHOWN_CHARS else f"{said[: MAX_SHOWN_CHARS - 1]}…"
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN_CHARS else f"{text[: MAX_SHOWN_CHARS - 1]}…"
 
 
-def _either_of(said: Iterable[str]) -> str:
-    words = list(said)
+def _either_of(choices: Iterable[str]) -> str:
+    words = list(choices)
     if len(words) > MAX_NAMED:
         return f"one of {', '.join(words[:MAX_NAMED])}, … ({len(words)} in all)"
     *before, last = words or ["nothing"]
@@ -106,5 +106,5 @@ def instead(name: object, names: Iterable[str]) -> str:
     near = nearest(name, names) if type(name) is str else None
     if near:
         return f"; did you mean {near}?"
-    known = list(names)[:MAX_NAMED]
-    return f"; there is {', '.join(known)}" if known else ""
+    some = list(names)[:MAX_NAMED]
+    return f"; there is {', '.join(some)}" if some else ""

@@ -105,7 +105,7 @@ def test_changes_within_one_tick_of_the_clock(keyed: Any) -> None:
         ring.refresh()
         assert ring.who(public) is not None
         broker_keys.revoke(keyed.keys, "alice")
-        assert ring.take_changed() and ring.who(public) is None
+        assert ring.pop_changed() and ring.who(public) is None
 
 
 def test_what_else_lies_in_the_folder(keyed: Any) -> None:
@@ -127,7 +127,7 @@ def test_the_folder_is_gone(keyed: Any) -> None:
     ring.refresh()
     assert ring.who(public)
     (keyed.keys / "clients").rename(keyed.keys / "away")
-    assert ring.take_changed() and ring.who(public) is None
+    assert ring.pop_changed() and ring.who(public) is None
 
 
 # --- a running broker ------------------------------------------------------------------------------------------------

@@ -140,7 +140,7 @@ class WorkerCore:
 
     def _take_jobs(self, message: d.Jobs, now_ms: Ms) -> None:
         self.session.inbox.count(message)
-        self.session.inbox.take(message)
+        self.session.inbox.accept(message)
 
     def _keep_piece(self, message: d.Piece, now_ms: Ms) -> None:
         self.session.inbox.count(message)

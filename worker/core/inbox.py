@@ -52,19 +52,19 @@ class Inbox:
     def count(self, message: Jobs | Piece) -> None:
         """Count a message that came, whatever becomes of it."""
         size = CONFIRM_BYTES if isinstance(message, Piece) else sum(32 + len(job.data or b"") for job in message.jobs)
-        self._arrivals.takes(message.round, size)
+        self._arrivals.receives(message.round, size)
 
     def keep(self, piece: Piece) -> None:
         """Keep the beginning of the data of the next job."""
         if piece.number == self.taken + 1:
             self._arrivals.hold(piece.offset, piece.body)
 
-    def take(self, message: Jobs) -> None:
+    def accept(self, message: Jobs) -> None:
         """Add the jobs that come after `taken`. One whose data began in pieces is added only if all of them came."""
-        known = self.taken + 1 - message.first
-        if known < 0:
+        repeated = self.taken + 1 - message.first
+        if repeated < 0:
             return
-        for job in message.jobs[known:]:
+        for job in message.jobs[repeated:]:
             whole = self._arrivals.joined(job.data_from, job.data)
             if whole is None:
                 self._lost_round = message.round

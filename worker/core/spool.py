@@ -84,7 +84,7 @@ class SpoolDelivery:
         self._outbox = Outbox(spool.heartbeat.acked)
         for report in spool.reports:
             self._outbox.add(report)
-        self._said: list[Effect] = []
+        self._rejections: list[Effect] = []
         self._refused = False
         self._heartbeat_at_ms = Ms(0)
         self._settle_at_ms = Ms(0)  # when to try to remove the file, or to set it aside
@@ -97,7 +97,7 @@ class SpoolDelivery:
                 outbox.hears(message, now_ms)
         elif isinstance(message, Rejected):
             if message.session == self._last_heartbeat.session:
-                self._said.append(Say(f"the broker rejected report {message.report}: {message.message}"))
+                self._rejections.append(Say(f"the broker rejected report {message.report}: {message.message}"))
         elif isinstance(message, TakeOver):
             self._refused |= message.incarnation == self._last_heartbeat.incarnation
 
@@ -108,9 +108,9 @@ class SpoolDelivery:
 
     def turn(self, now_ms: Ms) -> tuple[Effect, ...]:
         """Return what is to be done now, in this order."""
-        if self._said:
-            said, self._said = self._said, []
-            return tuple(said)
+        if self._rejections:
+            rejections, self._rejections = self._rejections, []
+            return tuple(rejections)
         if self._settled:
             if now_ms < self._settle_at_ms:
                 return ()

@@ -154,5 +154,5 @@ def _end_after_restart(pause: QueuePause, now: Instant) -> int | None:
 
 def _wall_end(pause: QueuePause, told: Ms | None, ends_ms: int, now: Instant) -> Ms:
     present = Ms(max(0, now.wall_ms + ends_ms - now.mono_ms))
-    said = (at for at in (pause.until_at, told) if at is not None and abs(present - at) <= CLOCK_SLACK_MS)
-    return next(said, present)
+    stands = (at for at in (pause.until_at, told) if at is not None and abs(present - at) <= CLOCK_SLACK_MS)
+    return next(stands, present)

@@ -19,10 +19,10 @@ class InDoubt(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """The consequences of a heartbeat. `known`: the worker continues the session. `types`: those it announces, None if
-    it serves another broker."""
+    """The consequences of a heartbeat. `in_session`: the worker continues the session. `types`: those it announces,
+    None if it serves another broker."""
 
-    known: bool = False
+    in_session: bool = False
     in_doubt: tuple[InDoubt, ...] = ()
     types: dict[str, TaskType] | None = None
 

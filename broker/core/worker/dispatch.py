@@ -78,7 +78,7 @@ class Dispatch:
             if heartbeat.session is None:
                 self._start_session(journaled)
                 return Heard(types=types)
-            if self._is_known(heartbeat, journaled):
+            if self._continues(heartbeat, journaled):
                 self._go_on(heartbeat, journaled, now)
                 return Heard(True, types=types)
         elif heartbeat.session is None:
@@ -118,10 +118,10 @@ class Dispatch:
             return reported
         assert self._session is not None
         done, ended = self._session.reports_done, DeliveryNumber(0)
-        for number, said in enumerate(message.reports, message.first):
+        for number, received in enumerate(message.reports, message.first):
             if number != done + 1:
                 continue  # a repeat, or one whose predecessor was lost on the way
-            whole = whole_report(said, self._arrivals, self._limits.result_bytes)
+            whole = whole_report(received, self._arrivals, self._limits.result_bytes)
             if whole is None:
                 self._lost_round = message.round
                 break
@@ -168,16 +168,16 @@ class Dispatch:
         Like a heartbeat, it shows that the worker lives."""
         if not self._is_present(message.session):
             return False
-        self._arrivals.takes(message.round, 0)
+        self._arrivals.receives(message.round, 0)
         self.status.lives(now.mono_ms)
         self._acknowledge = True
         return True
 
     def _is_present(self, session: str) -> bool:
         """True if `session` is the present one, and its worker was heard since this broker started."""
-        return self._session is not None and session == self._session.session and self.status.known
+        return self._session is not None and session == self._session.session and self.status.in_session
 
-    def _is_known(self, heartbeat: d.Heartbeat, journaled: Session) -> bool:
+    def _continues(self, heartbeat: d.Heartbeat, journaled: Session) -> bool:
         running = heartbeat.running
         expected = None if running is None else self.in_flight.get(running.delivery)
         return (
@@ -205,8 +205,8 @@ class Dispatch:
         return in_doubt
 
     def _go_on(self, heartbeat: d.Heartbeat, journaled: Session, now: Instant) -> None:
-        if not self.status.known:
-            self.status.known = True
+        if not self.status.in_session:
+            self.status.in_session = True
             self._arrivals.start_over()  # earlier messages were dropped, and another broker may have counted this round
             self._send_again(heartbeat.taken)
         if heartbeat.sent or heartbeat.acked < journaled.reports_done:  # their acknowledgements may be lost
@@ -240,7 +240,7 @@ class Dispatch:
 
     def _refuse(self, heartbeat: d.Heartbeat) -> None:
         """Refuse a worker with a session that this journal does not know."""
-        self.status.known = False
+        self.status.in_session = False
         other = heartbeat.broker
         ours = other is not None and (other.host, other.frontend) == (self._name.host, self._name.frontend)
         if ours or heartbeat.spooled:  # nobody serves a spooled session any more
@@ -295,7 +295,7 @@ class Dispatch:
 
     def cancel(self, delivery: DeliveryNumber) -> None:
         """Tell the worker to end this run."""
-        if self.status.known:
+        if self.status.in_session:
             self._decided.pipe.append(d.CancelRun(self.session_name, delivery))
 
     def ask_for_schemas(self, incarnation: str, digests: tuple[str, ...]) -> None:
@@ -304,7 +304,7 @@ class Dispatch:
 
     def recall(self) -> None:
         """Ask the worker to return everything that has not begun, if there is anything."""
-        if self.status.known and len(self.in_flight) > (self.running_id is not None):
+        if self.status.in_session and len(self.in_flight) > (self.running_id is not None):
             self._decided.pipe.append(d.Recall(self.session_name))
 
     def end_turn(self, lacks: str | None, now: Instant) -> Decided:

@@ -18,12 +18,12 @@ class Reported(NamedTuple):
     began_at: Ms | None
 
 
-def whole_report(said: Report | Invalid, arrivals: Arrivals, result_bytes: int) -> Report | Invalid | None:
+def whole_report(report: Report | Invalid, arrivals: Arrivals, result_bytes: int) -> Report | Invalid | None:
     """Return the report with its whole result, None if the beginning is missing. A result too large is not joined."""
-    if not isinstance(said, Ended) or not said.result_from or _size(said) > result_bytes:
-        return said
-    joined = arrivals.joined(said.result_from, said.result)
-    return None if joined is None else said._replace(result=joined[0], result_from=0)
+    if not isinstance(report, Ended) or not report.result_from or _size(report) > result_bytes:
+        return report
+    joined = arrivals.joined(report.result_from, report.result)
+    return None if joined is None else report._replace(result=joined[0], result_from=0)
 
 
 def checked_report(

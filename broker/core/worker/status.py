@@ -24,11 +24,11 @@ class RunReport(NamedTuple):
 
 
 class WorkerStatus:
-    """The worker's state. `known`: it continues the journal's session, so its messages count. `running`: the delivery
-    that it runs, None if idle."""
+    """The worker's state. `in_session`: it continues the journal's session, so its messages count. `running`: the
+    delivery that it runs, None if idle."""
 
     def __init__(self, now_ms: Ms) -> None:
-        self.known = False
+        self.in_session = False
         self.stopping = False
         self.running: DeliveryNumber | None = None
         self.running_since_ms = Ms(0)
@@ -63,12 +63,12 @@ class WorkerStatus:
         """True if jobs may be dispatched to it."""
         if self._heartbeat is None or self._heartbeat.obstacle is not None:
             return False
-        return self.known and not (self._foreign or self._silent or self.stopping)
+        return self.in_session and not (self._foreign or self._silent or self.stopping)
 
     def heard(self, heartbeat: Heartbeat, now_ms: Ms) -> None:
         """Record a heartbeat. One of another incarnation means that the worker was restarted."""
         if self._heartbeat is None or heartbeat.incarnation != self._heartbeat.incarnation:
-            self.known = False
+            self.in_session = False
             self.moves()
         self._heartbeat = heartbeat
         self._heard_at_ms = now_ms
@@ -91,7 +91,7 @@ class WorkerStatus:
 
     def gone(self) -> None:
         """Record that the connection was lost."""
-        self.known = False
+        self.in_session = False
         self._heartbeat = None
         self.moves()
 

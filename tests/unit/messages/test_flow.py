@@ -67,7 +67,7 @@ def test_nobody_waits_for_a_confirmation_that_does_not_come() -> None:
     sizes = [10_000] * 10
     confirmed = []
     for number, size in enumerate(sizes):
-        arrivals.takes(0, size)
+        arrivals.receives(0, size)
         if arrivals.confirms():
             confirmed.append(number)
     assert confirmed == [3, 7]
@@ -116,10 +116,10 @@ def test_what_was_lost_shows_by_counting() -> None:
     """Of this round fewer came than were sent, or of another none; never when all are there."""
     arrivals = Arrivals(100)
     assert not arrivals.lacks(0, 0) and arrivals.lacks(0, 1) and arrivals.lacks(3, 1)
-    arrivals.takes(3, 0)
-    arrivals.takes(3, 0)
+    arrivals.receives(3, 0)
+    arrivals.receives(3, 0)
     assert not arrivals.lacks(3, 2) and arrivals.lacks(3, 3)
     assert arrivals.lacks(2, 1) and not arrivals.lacks(4, 0)
     assert arrivals.arrived == Arrived(3, 2)
-    arrivals.takes(4, 0)
+    arrivals.receives(4, 0)
     assert arrivals.arrived == Arrived(4, 1)

@@ -89,7 +89,7 @@ def load(time_scale: float, modules: list[str]) -> dict[str, Caller]:
             importlib.import_module(module)
         except BaseException as error:  # a module may do anything, SystemExit included
             what = str(error) if isinstance(error, tasks.TaskError) else _import_headline(error)
-            raise tasks.TaskError(f"--tasks {module}: {what}{_place(error)}") from None
+            raise tasks.TaskError(f"--tasks {module}: {what}{_location(error)}") from None
         here = (task.function.__module__ for task in tasks.REGISTRY.values())
         if len(tasks.REGISTRY) == before and module not in here:  # another module may have imported it already
             raise tasks.TaskError(
@@ -246,7 +246,7 @@ def _text(error: BaseException) -> str:
 
 
 def _import_headline(error: BaseException) -> str:
-    # str() of a SyntaxError has the short name of the file; `_place` gives it in full
+    # str() of a SyntaxError has the short name of the file; `_location` gives it in full
     return f"{type(error).__name__}: {error.msg}" if isinstance(error, SyntaxError) else _headline(error)
 
 
@@ -267,7 +267,7 @@ def _bounded(text: str) -> str:
     return text[:MAX_TEXT_CHARS].encode("utf-8", "replace").decode()
 
 
-def _place(error: BaseException) -> str:
+def _location(error: BaseException) -> str:
     """Return where a module's import failed, as ' (file, line n)', if that is in the user's own code."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" ({error.filename}, line {error.lineno})"

@@ -188,12 +188,12 @@ def _file(fd: int) -> tuple[int, int] | None:
 
 def _sentence(changed: list[str], stuck: list[str], threads: list[str]) -> str:
     back = [part for part in changed if part not in stuck]
-    said = [f"put back: {', '.join(back)}"] if back else []
+    parts = [f"put back: {', '.join(back)}"] if back else []
     if threads:
         more = f" and {len(threads) - 5} more" if len(threads) > 5 else ""
-        said.append(f"threads were left ({', '.join(threads[:5])}{more})")
+        parts.append(f"threads were left ({', '.join(threads[:5])}{more})")
     if stuck:
-        said.append(f"could not be put back: {', '.join(stuck)}")
+        parts.append(f"could not be put back: {', '.join(stuck)}")
     if stuck or threads:
-        said.append("the task process was replaced")
-    return "; ".join(said)
+        parts.append("the task process was replaced")
+    return "; ".join(parts)

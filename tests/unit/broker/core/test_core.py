@@ -239,7 +239,7 @@ def test_ours_but_unknown_is_taken_over(ready: Any, bench: Any) -> None:
     for fields in ({"session": "other"}, {"taken": 2}, {"acked": 1}):
         ready.heartbeat(**fields)
         assert ready.sent(TakeOver) == [TakeOver("A")], fields
-        assert not ready.core.worker.known
+        assert not ready.core.worker.in_session
     ready.incarnation = "Z"
     ready.heartbeat(session="other")
     assert ready.sent(TakeOver) == [TakeOver("Z")]
@@ -296,7 +296,7 @@ def test_the_last_number_and_report_of_the_journal_are_known(ready: Any) -> None
     ready.report(1, done(1))
     ready.taken, ready.acked = 2, 1
     ready.heartbeat()
-    assert ready.core.worker.known and ready.sent(TakeOver) == []
+    assert ready.core.worker.in_session and ready.sent(TakeOver) == []
 
 
 # --- hand-overs ------------------------------------------------------------------------------------------------

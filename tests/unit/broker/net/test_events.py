@@ -47,7 +47,7 @@ class Stage:
     def take(self) -> None:
         """Takes the next subscription, or the end of one."""
         assert self.socket.poll(PATIENCE_MS)
-        self.events.take_subscriptions(self._snapshot, 1)
+        self.events.answer_subscriptions(self._snapshot, 1)
 
     def _snapshot(self, job_id: int | None) -> JobEvent | Listening | None:
         self.snapshots.append(job_id)
@@ -172,8 +172,8 @@ def test_who_goes_takes_nothing_from_others(stage: Stage, how: str) -> None:
 def test_the_number_of_subscriptions_a_turn_is_bounded(stage: Stage) -> None:
     """Those that are left are taken in the next turn, which is told."""
     stage.subscriber(b"job.17.")
-    assert stage.events.take_subscriptions(lambda _: None, 0) is True
-    assert stage.events.take_subscriptions(lambda _: None, 10) is False
+    assert stage.events.answer_subscriptions(lambda _: None, 0) is True
+    assert stage.events.answer_subscriptions(lambda _: None, 10) is False
 
 
 def test_the_service_is_told_of_to_listeners_to_all(stage: Stage) -> None:
