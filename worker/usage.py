@@ -40,14 +40,14 @@ ZWORKER = Program(
         Option(
             "--pipe",
             "ENDPOINT",
-            "where the broker sends jobs: the port 2 above its own",
+            "where the broker sends jobs: the second port after its own",
             read=endpoints.checked,
             default=endpoints.after(endpoints.FRONTEND, endpoints.PIPE),
         ),
         Option(
             "--reports",
             "ENDPOINT",
-            "where the broker receives reports; if omitted, the port above --pipe",
+            "where the broker receives reports; if omitted, the port after --pipe",
             read=endpoints.checked,
         ),
         Option(
@@ -73,7 +73,7 @@ ZWORKER = Program(
         Option(
             "--farewell",
             "TIME",
-            "how long a worker that stops waits for the broker to take its last results; it then keeps them in a"
+            "how long a stopping worker waits for the broker to accept its last results; then it keeps them in a"
             " file, which the next worker at this --pipe delivers first",
             read=duration,
             default="5s",
@@ -96,17 +96,17 @@ ZWORKER = Program(
         EX_USAGE: "wrong usage",
         EX_UNAVAILABLE: "an address is in use",
         EX_CANTCREAT: "an address or file cannot be made, or the last results could be neither delivered nor kept",
-        EX_TEMPFAIL: "another worker, which is named, has the address",
+        EX_TEMPFAIL: "another worker, named in the message, has the address",
         EX_CONFIG: "the tasks cannot be loaded, or the configuration is refused",
     },
     """\
 A task of your own is a function with the decorator zjobs.task. What may run twice:
-a job that failed runs again while its type's max_attempts (1) is not used up; a job
-whose worker died while running it runs again while max_reruns is not used up, which
-is 0 for your own tasks (2 for reverse, swap and repeat).
+a job that failed runs again until its type's max_attempts (1) is used up; a job whose
+worker died while running it runs again until max_reruns is used up, which is 0 for
+your own tasks (2 for reverse, swap and repeat).
 
 The first SIGTERM or SIGINT (Ctrl+C) lets the running job finish; the others go back
-to the broker. The second kills the running job: it goes back while its type's
-max_reruns is not used up, else it has failed. The third stops waiting for the
-broker; what the broker has not taken by then is kept for the next worker.""",
+to the broker. The second kills the running job, which goes back unless its type's
+max_reruns is used up; then it has failed. The third stops waiting for the broker;
+results that the broker has not accepted by then are kept for the next worker.""",
 )

@@ -107,7 +107,7 @@ OPTIONS = (
     Option(
         "--pipe",
         "ENDPOINT",
-        "where the worker takes jobs; if omitted, the second port after --listen",
+        "where the worker receives jobs; if omitted, the second port after --listen",
         SERVE,
         endpoints.checked,
     ),
@@ -143,7 +143,7 @@ OPTIONS = (
     Option(
         "--max-output",
         "SIZE",
-        "how much of what one run of a job prints is kept, from its end",
+        "how much of the output of one run is kept, from its end",
         SERVE,
         _size,
         default=_mib(Limits().output_bytes),
@@ -181,11 +181,11 @@ OPTIONS = (
         SERVE,
         partial(size, low=1, high=MAX_ID),
     ),
-    Option("--max-frames", "NUMBER", "frames that one request may have", SERVE, _count, default=str(Limits().frames)),
+    Option("--max-frames", "NUMBER", "how many frames a request may have", SERVE, _count, default=str(Limits().frames)),
     Option(
         "--max-waiting",
         "NUMBER",
-        f"requests of one connection that wait for jobs, at most {MOST_WAITING}",
+        f"how many requests of one connection may wait for jobs, at most {MOST_WAITING}",
         SERVE,
         partial(integer, low=1, high=MOST_WAITING),
         default=str(Limits().waiting_requests),
@@ -193,7 +193,7 @@ OPTIONS = (
     Option(
         "--max-waiting-jobs",
         "NUMBER",
-        "jobs that all waiting requests may name together",
+        "how many jobs all waiting requests together may name",
         SERVE,
         _count,
         default=str(Limits().waiting_jobs),
@@ -209,7 +209,7 @@ OPTIONS = (
     Option(
         "--keep",
         "DURATION",
-        "delete jobs this long after their end; if omitted, never. Only time counts in which a broker runs on the"
+        "delete jobs this long after their end; if omitted, never. Time counts only while a broker runs on the"
         " journal, plus at most 24 h of each break",
         SERVE,
         duration,
@@ -242,7 +242,7 @@ OPTIONS = (
         "--acts-for",
         "",
         "the key may send requests on behalf of anybody, in any role up to its own: for a gateway that knows its users;"
-        " without it, keys role takes that away",
+        " keys role without it takes that away",
         ("keys add", "keys role"),
     ),
     Option(
@@ -257,7 +257,7 @@ OPTIONS = (
 ZBROKER = Program(
     "zbroker",
     f"zbroker {VERSION}",
-    "zbroker keeps jobs in a journal, answers requests, and gives the jobs to one worker,\none after another.",
+    "zbroker keeps jobs in a journal, answers requests, and dispatches the jobs to one\nworker, one after another.",
     COMMANDS,
     OPTIONS,
     {
@@ -270,11 +270,11 @@ ZBROKER = Program(
         REFUSED: "the configuration is refused, the file is a backup and not a journal, or there is no standby",
     },
     """\
-ENDPOINT is tcp://HOST:PORT or ipc://PATH. --listen and --events may have the port *,
-any free one; --pipe and --reports may not, because the broker connects to
-them.
+ENDPOINT is tcp://HOST:PORT or ipc://PATH. The port of --listen and --events may be *, any
+free one; that of --pipe and --reports may not, because the broker connects to them.
 SIZE is 65536, 64KiB or 1MiB; DURATION is 90s, 5m, 2h or 7d.
 
 When zbroker accepts requests, it prints one line: zbroker ready ENDPOINT. On SIGTERM or
-Ctrl+C it answers what it has accepted and ends. No job is lost, however it ends.""",
+Ctrl+C it answers the requests that it has received, and ends. However it ends, no job is
+lost.""",
 )
