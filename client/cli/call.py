@@ -17,7 +17,7 @@ from zjobs.program.cli.parse import UsageError
 
 
 class Call(NamedTuple):
-    """One run of zclient: the options and words as parsed, the broker's client, where to write."""
+    """One run of zclient: the parsed options and words, the broker's client, and the output."""
 
     args: dict[str, Any]
     client: Client

@@ -1,6 +1,7 @@
-"""From words of a command line to a job's data, by the schema of the type's parameters; without one, as text and JSON.
+"""Conversion of a command line's words to a job's data, by the schema of the type's parameters; without one, as text
+and JSON.
 
-What a word means follows from the schema alone: `532` is a number where a number may be, and text where only text may.
+The schema alone decides what a word means: `532` is a number where a number may be, and text where only text may.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ _NO_NAMES: Mapping[str, str | bytes] = {}
 
 
 class Given(NamedTuple):
-    """What a command line says of one job. words: by place; named: by name, as text or as read from a file; file:
-    bytes for the first parameter that takes bytes, None: none."""
+    """The data of one job, as a command line gives it. words: by place; named: by name, as text or as read from a file;
+    file: bytes for the first parameter that accepts bytes, or None."""
 
     words: Sequence[str | bytes] = ()
     named: Mapping[str, str | bytes] = _NO_NAMES
@@ -28,7 +29,7 @@ class Given(NamedTuple):
 
 
 def data_of(given: Given, parameters: Parameters | None) -> Any:
-    """The data that was meant; NO_DATA for none. Raises Mismatch when it cannot be meant."""
+    """Return the data that is meant; NO_DATA for none. Raises Mismatch if the words cannot be converted."""
     if parameters is None:
         return _by_guess(given)
     values = {name: value_of(parameters, name, word) for name, word in given.named.items()}
@@ -45,7 +46,7 @@ def data_of(given: Given, parameters: Parameters | None) -> Any:
 
 
 def check_data(data: Any, parameters: Parameters | None) -> None:
-    """Raises Mismatch when a task with these parameters cannot take `data`."""
+    """Raise Mismatch if a task with these parameters cannot accept `data`."""
     if parameters is None:
         return
     if data is NO_DATA:
@@ -59,7 +60,7 @@ def check_data(data: Any, parameters: Parameters | None) -> None:
 
 
 def _by_guess(given: Given) -> Any:
-    """Nobody knows what the type takes: JSON where it parses, for named values; one word is text."""
+    """Return the data if the parameters are unknown: named values as JSON where it parses; one word as text."""
     if given.named:
         if given.words or given.file is not None:
             raise Mismatch("its parameters are not known yet, so --arg goes with nothing else")
@@ -75,7 +76,7 @@ def _by_guess(given: Given) -> Any:
 
 
 def _shortest(values: dict[str, Any], parameters: Parameters) -> Any:
-    """The same in the shortest form, which does not depend on whether a schema was at hand: one value that is no map
+    """Return the shortest form, which does not depend on whether a schema was at hand: one value that is not a map
     stands for the first parameter."""
     if not values:
         return NO_DATA
@@ -94,7 +95,7 @@ def _too_many(given: Given, parameters: Parameters, free: list[str]) -> str:
 
 
 def _for_bytes(parameters: Parameters, free: list[str]) -> str:
-    """The parameter that a file's bytes are for."""
+    """Return the parameter that a file's bytes are for."""
     for name in free:
         if any(is_bytes(each) for each in alternatives(parameters, parameters.properties[name])):
             return name
@@ -105,7 +106,7 @@ def _for_bytes(parameters: Parameters, free: list[str]) -> str:
 
 
 def value_of(parameters: Parameters, name: str, word: str | bytes) -> Any:
-    """The value that a word means as this parameter. bytes: what a file has. Raises Mismatch."""
+    """Return the value that a word means as this parameter. bytes: the content of a file. Raises Mismatch."""
     if name not in parameters.properties:
         if not parameters.takes_others:
             raise Mismatch(parameters.no_such(name))
@@ -119,7 +120,8 @@ def value_of(parameters: Parameters, name: str, word: str | bytes) -> Any:
 
 
 def _meant(parameters: Parameters, name: str, word: str, ways: list[Node]) -> Any:
-    """Of what a word may mean, the first that fits: text last, but before null, which nobody needs to write."""
+    """Return the first possible meaning of a word that is valid: text after the others, but before null, which nobody
+    needs to write."""
     candidates = [value for way in ways for value in _candidates(word, way)]
     problem: Mismatch | None = None
     for value in sorted(candidates, key=_rank):
@@ -148,7 +150,7 @@ def _wanted(parameters: Parameters, name: str, ways: list[Node]) -> str:
 
 
 def _candidates(word: str, way: Node) -> list[Any]:
-    """What a word may mean in one way."""
+    """Return the possible meanings of a word as one alternative."""
     members = members_of(way)
     if members:
         return [member for member in members if member == word or (type(member) is not str and _json(word) == [member])]
@@ -171,8 +173,8 @@ def _candidates(word: str, way: Node) -> list[Any]:
 
 
 def _number(word: str, may_be_float: bool) -> list[Any]:
-    """The number that a word says, if it does: an integer where it can be one."""
-    if "_" in word or not word.isascii():  # Python reads them, nobody else does
+    """Return the number that a word is, if it is one: an integer if possible."""
+    if "_" in word or not word.isascii():  # Python accepts these, others do not
         return []
     for kind in (int, float) if may_be_float else (int,):
         with suppress(ValueError):
@@ -181,8 +183,8 @@ def _number(word: str, may_be_float: bool) -> list[Any]:
 
 
 def _json(word: str) -> list[Any]:
-    """The value that a word is in JSON, if it is."""
-    import json  # not needed for most words
+    """Return the value that a word is in JSON, if it is one."""
+    import json  # not at the top: most words do not need it
 
     try:
         return [json.loads(word)]

@@ -10,7 +10,7 @@ from zjobs.messages.states import Awaited, Origin
 from zjobs.messages.units import Ms
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
-CLOCK_S = 120  # what is nearer is told in seconds
+CLOCK_S = 120  # nearer times are given as durations
 
 _AWAITED = {Awaited.RESUME: "after resume", Awaited.WORKER: "once a worker is ready"}
 
@@ -35,9 +35,9 @@ def start(estimate: Estimate, now_s: float) -> str:
 
 
 def end(estimate: Estimate, later_s: float = 0.0) -> str:
-    """When the run in progress ends: `3–6 min left (from 14 runs)`, `overdue by 2 min`; "" when nobody knows.
+    """Return when the run in progress ends: `3–6 min left (from 14 runs)`, `overdue by 2 min`; "" if unknown.
 
-    later_s: how long ago that was heard.
+    later_s: how long ago the estimate was received.
     """
     later_ms = int(later_s * 1000)
     if estimate.overdue_ms:
@@ -50,7 +50,7 @@ def end(estimate: Estimate, later_s: float = 0.0) -> str:
 
 
 def span(estimate: Estimate) -> str:
-    """How long it takes: `3–6 min`, `at least 5 min`, `at most 10 min`, `unknown`."""
+    """Return how long something takes: `3–6 min`, `at least 5 min`, `at most 10 min`, `unknown`."""
     likely_ms, upper_ms = estimate.likely_ms, estimate.upper_ms
     if upper_ms is None:
         return "unknown" if likely_ms is None else f"at least {_rounded(likely_ms)}"
@@ -64,14 +64,14 @@ def span(estimate: Estimate) -> str:
 
 
 def source(estimate: Estimate) -> str:
-    """What it rests on, if that is worth a word: `from 14 runs`."""
+    """Return what the estimate rests on, if that is worth saying: `from 14 runs`."""
     if estimate.origin is Origin.HISTORY:
         return f"from {estimate.runs} run{'s' if estimate.runs != 1 else ''}"
     return "by its time limit" if estimate.origin is Origin.LIMIT else ""
 
 
 def is_unknown(estimate: Estimate) -> bool:
-    """Whether nothing at all is known."""
+    """Return True if nothing at all is known."""
     return estimate.likely_ms is None and estimate.upper_ms is None
 
 
@@ -85,7 +85,7 @@ def _rounded(duration_ms: int) -> str:
 
 
 def _unit(duration_ms: int) -> tuple[int, str]:
-    """The unit to tell a duration in: the largest of which there are at least two."""
+    """Return the unit for a duration: the largest of which there are at least two."""
     return next((unit for unit in _UNITS if duration_ms >= 2000 * unit[0]), _UNITS[-1])
 
 

@@ -8,19 +8,20 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-# What a terminal acts upon: the control characters of ASCII and of ISO 8859, but newline and tab.
+# Characters that a terminal acts upon: the control characters of ASCII and ISO 8859, except newline and tab.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def harmless(text: str) -> str:
-    """`text` for a terminal: its lines and all that can be seen as they are, other control characters as \\x1b."""
+    """Return `text` for a terminal: lines and visible characters as they are, control characters as \\x1b and the
+    like."""
     return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def printable(text: str) -> str:
-    """`text` without what a terminal would act upon: control characters are shown as \\x1b and the like."""
+    """Return `text` as one line for a terminal: control characters are shown as \\x1b and the like."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
@@ -32,7 +33,7 @@ def printable_lines(text: str) -> list[str]:
 
 
 def seconds(value_s: float) -> str:
-    """A duration for people: 1.2 s, 2 min 5 s, 3 h 20 min, 4 d 1 h."""
+    """Return a duration for people: 1.2 s, 2 min 5 s, 3 h 20 min, 4 d 1 h."""
     if value_s < 60:
         return f"{value_s:.1f} s"
     whole = int(value_s)
@@ -43,7 +44,7 @@ def seconds(value_s: float) -> str:
 
 
 def exact(duration_ms: int) -> str:
-    """A duration that somebody chose: 10 min, 1 min 30 s, 0.5 s."""
+    """Return a duration that somebody chose: 10 min, 1 min 30 s, 0.5 s."""
     if duration_ms < 60_000:
         return f"{duration_ms / 1000:g} s"
     whole, _, unit = seconds(duration_ms / 1000).rpartition(" 0 ")
@@ -51,48 +52,48 @@ def exact(duration_ms: int) -> str:
 
 
 def age(value_s: float) -> str:
-    """How long ago something was, in one unit: 28 s, 5 min, 3 h, 2 d."""
+    """Return how long ago something was, in one unit: 28 s, 5 min, 3 h, 2 d."""
     whole = max(0, int(value_s))
     size, unit = next((step for step in ((86400, "d"), (3600, "h"), (60, "min")) if whole >= step[0]), (1, "s"))
     return f"{whole // size} {unit}"
 
 
 def moment(at_ms: int | None) -> str:
-    """A wall clock time in the local time zone; a dash for none."""
+    """Return a wall clock time in the local time zone; a dash for None."""
     if at_ms is None:
         return "-"
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1000)) + f".{at_ms % 1000:03d}"
 
 
 def clock_time(at_s: float) -> str:
-    """The time of day: 21:03:12."""
+    """Return the time of day: 21:03:12."""
     return time.strftime("%H:%M:%S", time.localtime(at_s))
 
 
 def percent(fraction: float) -> str:
-    """Rounded down: 100 % is said when all is done."""
+    """Return a percentage, rounded down: 100 % means that all is done."""
     return f"{int(fraction * 100 + 1e-6)} %"
 
 
 def bar(fraction: float, width: int) -> str:
-    """A progress bar of `width` characters: [####------]."""
+    """Return a progress bar of `width` characters: [####------]."""
     inner = max(1, width - 2)
     full = int(fraction * inner + 1e-6)
     return f"[{'#' * full}{'-' * (inner - full)}]"
 
 
 def width(text: str) -> int:
-    """How many columns `text` takes on a terminal."""
+    """Return how many columns `text` takes on a terminal."""
     if text.isascii():
         return len(text)
-    import unicodedata  # only for those who need it: it is large
+    import unicodedata  # not at the top: it is large, and seldom needed
 
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
     return len(text) + wide - sum(unicodedata.category(c) in ("Mn", "Me", "Cf") for c in text)
 
 
 def cut(text: str, columns: int) -> str:
-    """As much of the beginning of `text` as `columns` hold."""
+    """Return as much of the beginning of `text` as fits into `columns`."""
     shown = text[:columns]
     while width(shown) > columns:
         shown = shown[:-1]
@@ -100,7 +101,7 @@ def cut(text: str, columns: int) -> str:
 
 
 def whole_seconds(value_s: float) -> str:
-    """A duration without fractions: 28 s."""
+    """Return a duration without fractions: 28 s."""
     return f"{max(0, round(value_s))} s" if value_s < 60 else seconds(value_s)
 
 
@@ -115,17 +116,17 @@ def byte_count(count: int | None) -> str:
 
 
 def result_text(value: Any) -> str:
-    """A result that is not bytes: text as it is, everything else as JSON."""
+    """Return a result that is not bytes: text as it is, everything else as JSON."""
     return value if isinstance(value, str) else json_text(value, ascii_only=False)
 
 
 def escaped(text: str) -> str:
-    """`text` as part of a line: backslash, newline, carriage return and tab are escaped."""
+    """Return `text` as part of a line: backslash, newline, carriage return and tab are escaped."""
     return "".join(_ESCAPES.get(c, c) for c in text)
 
 
 def json_text(value: Any, ascii_only: bool = True) -> str:
-    """`value` as JSON on one line. Bytes become {"base64": …}, NaN and the infinities text."""
+    """Return `value` as JSON on one line. Bytes become {"base64": …}, NaN and the infinities text."""
     import json  # not needed to submit a job
 
     return json.dumps(_jsonable(value), ensure_ascii=ascii_only, allow_nan=False)
@@ -150,5 +151,5 @@ def _jsonable(value: Any) -> Any:
 
 
 def _json_key(key: Any) -> str:
-    """JSON has text keys only; those of msgpack may be anything that can be hashed."""
+    """Return a key for JSON, which has only text keys; those of msgpack may be anything hashable."""
     return key if isinstance(key, str) else json_text(key)

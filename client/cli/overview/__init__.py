@@ -1,1 +1,1 @@
-"""The whole queue at a glance, as `status` and `top` show it."""
+"""An overview of the whole queue, as `status` and `top` show it."""

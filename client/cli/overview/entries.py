@@ -1,4 +1,4 @@
-"""What is said of each job of the queue beside what it is: its place, when it starts or ended, what else. Pure."""
+"""Remarks on the jobs of the queue: their places, when they start or ended, what they wait for. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OUTCOMES = {JobState.COMPLETED: Style.GOOD, JobState.FAILED: Style.BAD, JobState
 
 
 class Entry(NamedTuple):
-    """A job that does not run. place: its place among those that are next, 0: it has none."""
+    """A job that is not running. place: among those that are next; 0 if it has none."""
 
     job: JobStatus
     place: int
@@ -23,7 +23,7 @@ class Entry(NamedTuple):
 
 
 class Entries(NamedTuple):
-    """All of them, as the overview has them."""
+    """All entries, as the overview has them."""
 
     coming: list[Entry]
     delayed: list[Entry]
@@ -61,7 +61,7 @@ def _delayed(job: JobStatus, now_s: float) -> Entry:
 
 
 def _attempt(job: JobStatus, left: str = "") -> Line:
-    """Of a job that failed and is tried again: which attempt is next, when, and why."""
+    """Return, for a job that failed and is tried again, which attempt is next, when, and why."""
     if not job.attempts:
         return BLANK
     after = f", after {text.printable(job.message)}" if job.message else ""

@@ -1,4 +1,4 @@
-"""The whole queue as lines for a width: the service, the running job, the next ones, those that ended. Pure."""
+"""The whole queue as lines of a given width: the service, the running job, the next ones, those that ended. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zjobs.client.wording import text
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState
 
-# Room for both the name and the type of a job; in less, a job with a name is shown without its type, and people
+# Room for both the name and the type of a job. With less, a job with a name is shown without its type, and people
 # without their host.
 WIDE_COLUMNS = 100
 MOST_OWNER_COLUMNS = 24
@@ -36,7 +36,7 @@ _ENDED = ("", "", "", "", "", "", "ENDED", "OUTCOME")
 
 
 class Row(NamedTuple):
-    """A line of the page. `job`: the id of the job that it is about."""
+    """A line of the page. `job`: the id of the job that it is about, if any."""
 
     line: Line
     job: int | None = None
@@ -52,7 +52,7 @@ def page(overview: Overview, columns: int, glyphs: Glyphs, now_s: float, later_s
 def body(
     overview: Overview, columns: int, glyphs: Glyphs, now_s: float, later_s: float, counted: bool = True
 ) -> list[Row]:
-    """The jobs alone. counted: say how many more there are, and that nothing runs."""
+    """Return only the jobs. counted: say how many more there are, and whether nothing runs."""
     running = _running(overview, columns, glyphs, later_s) if counted or overview.running is not None else ()
     rows = [*running, *_table(overview, columns, glyphs, now_s, counted)]
     return [Row(spelled(row.line, glyphs), row.job) for row in rows]
@@ -107,7 +107,7 @@ def _cells(entry: Entry, columns: int, glyphs: Glyphs) -> list[Line]:
 
 
 def _owner(job: JobStatus, narrow: bool, glyphs: Glyphs) -> str:
-    """Who submitted it. The mark of what is not verified stays, however narrow the column."""
+    """Return who submitted the job. The mark of an unverified name stays, however narrow the column."""
     who, most = format.whose(job), MOST_OWNER_COLUMNS
     mark = "?" if who.endswith("?") and not job.owner else ""
     if narrow:

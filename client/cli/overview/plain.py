@@ -1,4 +1,4 @@
-"""The whole queue as text that is not for a terminal: each column in its place whatever there is to say. Pure."""
+"""The whole queue as text for programs: every column is always there. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEAD = ("PLACE", "ID", "STATE", "NAME", "TYPE", "OWNER", "PRIORITY", "WHEN", "RE
 
 
 def plain_lines(overview: Overview, now_s: float) -> list[str]:
-    """The service, a line for each fact, then the table with its head."""
+    """Return the service, a line for each fact, then the table with its head."""
     rows = [HEAD, *_rows(overview, now_s)]
     widths = [max(text.width(row[place]) for row in rows) for place in range(len(HEAD) - 1)]
     return [*_facts(overview), *(_aligned(row, widths) for row in rows)]

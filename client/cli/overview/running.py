@@ -1,4 +1,4 @@
-"""The running job as a few lines: what it is, how far it has come, how long it takes, what its task says. Pure."""
+"""The running job as a few lines: what it is, its progress, its times, its task's note. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PERCENT_COLUMNS = 6
 def running_lines(
     job: JobStatus, worker: WorkerState, limit: Limit | None, columns: int, glyphs: Glyphs, later_s: float
 ) -> list[Line]:
-    """The lines of the running job; later_s: how long ago its status was heard."""
+    """Return the lines of the running job. later_s: how long ago its status was received."""
     lines = [cut(_title(job, worker, glyphs), columns, glyphs.cut)]
     lines += _bar(job, columns - 2, glyphs)
     lines += flowed(_times(job, limit, later_s), columns - 2, glyphs.between)
@@ -56,7 +56,7 @@ def _times(job: JobStatus, limit: Limit | None, later_s: float) -> list[Line]:
 
 
 def remarks(job: JobStatus, limit: Limit | None, later_s: float) -> list[Line]:
-    """What else there is to say of the run, each on its own."""
+    """Return further remarks on the run, each on its own."""
     end = None if job.estimate is None or job.estimate.after else job.estimate
     left = "" if end is None else estimate.end(end, later_s)
     parts = [line(Span(left, Style.WARNING if end is not None and end.overdue_ms else Style.PLAIN))]

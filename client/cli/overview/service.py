@@ -1,4 +1,4 @@
-"""The service as a few lines: its broker, worker and numbers, and what is wrong. Pure."""
+"""The service as a few lines: its broker, its worker, its counts, and what is wrong. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of the broker to show the whole queue: one flow, which both clients run."""
+"""The requests for an overview of the whole queue: one flow, which both clients run."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from zjobs.messages.requests.queries import (
 from zjobs.messages.states import JobState
 from zjobs.messages.units import JobId
 
-# This many jobs are looked at for those that ended last.
+# This many jobs are searched for those that ended last.
 LOOKED_AT = 50
 
 
 class Limit(NamedTuple):
-    """The time limit of a job; `limit_ms` None: it has none."""
+    """The time limit of a job. `limit_ms`: None if it has none."""
 
     id: int
     limit_ms: int | None
 
 
 class Overview(NamedTuple):
-    """The queue at one moment: `running`, `next` in turn, `delayed` by when they are ready, `ended` latest first.
+    """The queue at one moment: `running`, `next` in order, `delayed` by when they are ready, `ended` latest first.
 
     `limit`: that of the running job, None if it cannot be known.
     """
@@ -67,9 +67,9 @@ def overview(
 
 
 def _ended(running: JobStatus | None, coming: tuple[JobStatus, ...], most: int) -> Flow[tuple[JobStatus, ...]]:
-    """Those that ended last, as far as they are found where they mostly are: the journal has no order of ends.
+    """Return those that ended last, searched where most of them are: the journal has no order of ends.
 
-    Jobs end about in the order of their ids, one of great priority soon after it came, and a cancel ends any.
+    Jobs end about in the order of their ids, a job of high priority ends soon after it came, and a cancel ends any.
     """
     near = [job.id for job in (running, *coming[:1]) if job is not None]
     places = [List(limit=LOOKED_AT), List(JobState.FAILED, limit=most), List(JobState.CANCELLED, limit=most)]

@@ -1,4 +1,4 @@
-"""What a type takes, for people: `measure(count: int, exposure: float = 0.1)`, and everything about each parameter."""
+"""A type's parameters, for people: `measure(count: int, exposure: float = 0.1)`, and everything about each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PYTHON_SAYS = {
 
 
 def briefly(task: TaskType, schema: Node | None) -> list[str]:
-    """How it is called, its time limit, and one line on what it does."""
+    """Return a type's signature, its time limit, and a line on what it does."""
     limit = "" if task.time_limit_ms is None else f"  limit {_duration(task.time_limit_ms)}"
     called = signature(task.name, None if schema is None else Parameters(schema))
     about = [f"    {printable(task.description)}"] if task.description else []
@@ -33,7 +33,7 @@ def briefly(task: TaskType, schema: Node | None) -> list[str]:
 
 
 def everything(task: TaskType, schema: Node | None) -> list[str]:
-    """All that is known of a type."""
+    """Return everything known about a type."""
     lines = briefly(task, schema)[:1]
     text = str((schema or {}).get("description", "")) or task.description
     if text:
@@ -49,12 +49,12 @@ def everything(task: TaskType, schema: Node | None) -> list[str]:
 
 
 def _duration(ms: int) -> str:
-    """As it is written on the command line: 10m, 90s."""
+    """Return a duration as it is written on the command line: 10m, 90s."""
     return next((f"{ms // size}{unit}" for size, unit in _UNITS if ms and ms % size == 0), f"{ms / 1000:g}s")
 
 
 def signature(name: str, parameters: Parameters | None) -> str:
-    """As Python would write it; … where nobody knows."""
+    """Return the signature as Python would write it; … if the parameters are unknown."""
     if parameters is None:
         return f"{name}(…)"
     taken = [_parameter(parameters, each) for each in parameters.properties]
@@ -62,7 +62,7 @@ def signature(name: str, parameters: Parameters | None) -> str:
 
 
 def parameter_lines(parameters: Parameters) -> Iterator[str]:
-    """A line for each parameter: what it must be, its default, what is said of it; those of a map below it."""
+    """Yield a line for each parameter: what it must be, its default, its description; those of a map below it."""
     for name, node in parameters.properties.items():
         yield from _lines(parameters, name, node, name in parameters.required, 1)
 
@@ -120,7 +120,7 @@ def _of_way(parameters: Parameters, way: Node, depth: int) -> str:
 
 
 def _literal(value: Any) -> str:
-    """A default, as Python would write it, cut where it is long."""
+    """Return a default as Python would write it, cut if it is long."""
     if value is None or isinstance(value, bool):
         return str(value)
     if isinstance(value, (list, dict)):

@@ -1,1 +1,1 @@
-"""Which jobs a command is for: ids, ranges, filters; and whether the user means it."""
+"""The selection of the jobs that a command is for: ids, ranges, filters; and the question whether the user means it."""

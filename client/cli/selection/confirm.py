@@ -1,4 +1,4 @@
-"""Asks before a command touches what its user may not mean: jobs of others, and many at once."""
+"""The question before a command changes jobs that its user may not mean: those of others, and many at once."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from zjobs.client.cli.selection.ids import NO_MATCH, Selection, selected, whose
 from zjobs.client.wording.text import printable
 from zjobs.program.cli.parse import UsageError
 
-# This many jobs of one's own are changed without a question. Ids that were written one by one do not count.
+# This many jobs of one's own are changed without a question. Ids given one by one do not count.
 MOST_UNASKED = 10
 OWNERS_NAMED = 3
 
 
 def meant(call: Call, command: str) -> list[int]:
-    """The jobs that `command` is for; none, with a note, if no job matches or the user says no."""
+    """Return the jobs that `command` is for; none, with a note, if no job matches or the user says no."""
     selection = selected(call, command)
     if not selection.ids:
         call.output.note(NO_MATCH)
@@ -25,7 +25,7 @@ def meant(call: Call, command: str) -> list[int]:
 
 
 def _confirmed(call: Call, verb: str, selection: Selection) -> bool:
-    """Whether to go on, asked where that is a question. Raises UsageError where nobody can be asked."""
+    """Return True if the command may go on, after asking if necessary. Raises UsageError if nobody can be asked."""
     if call.args["--yes"]:
         return True
     others = _others(call, selection)
@@ -42,7 +42,7 @@ def _confirmed(call: Call, verb: str, selection: Selection) -> bool:
 
 
 def _others(call: Call, selection: Selection) -> Counter[str]:
-    """How many of the jobs each other person has."""
+    """Return how many of the jobs each other person has."""
     owners = dict(selection.owners)
     if unknown := [job_id for job_id in selection.ids if job_id not in owners]:
         owners.update((job.id, whose(call, job)) for job in call.client.status(unknown).jobs)

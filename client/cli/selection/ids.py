@@ -23,7 +23,7 @@ NO_MATCH = "there is no such job"
 
 
 class Actable(NamedTuple):
-    """The states of the jobs that a command can do something to, and those that it selects by itself."""
+    """The states of the jobs that a command can change, and of those that it selects by default."""
 
     states: tuple[JobState, ...]
     selected: tuple[JobState, ...]
@@ -38,19 +38,19 @@ ACTABLE = {
 
 
 class Selection(NamedTuple):
-    """Ids in order. `owners` says whose each job is that was looked at, see `whose`: those named one by one are not."""
+    """Ids in order. `owners`: whose each job is, see `whose`, except those given by id one by one."""
 
     ids: list[int]
     owners: dict[int, str]
 
 
 def ids_of_words(call: Call) -> list[int]:
-    """The ids of the command line, each once. `-` stands for those on standard input, a range for its jobs."""
+    """Return the ids of the command line, each once. `-` stands for those on standard input, a range for its jobs."""
     return selected_by_words(call).ids
 
 
 def selected_by_words(call: Call) -> Selection:
-    """The jobs that the words of the command line name. Raises NotFound for a range without any job."""
+    """Return the jobs that the words of the command line name. Raises NotFound for a range without any job."""
     found: dict[int, str | None] = {}
     for ids in _ranges(call):
         if len(ids) == 1:
@@ -88,7 +88,8 @@ def selected(call: Call, command: str) -> Selection:
 
 
 def filters_of(call: Call) -> dict[str, Any]:
-    """The filters of the command line, as `Client.list` has them. A submitter may be named without the host."""
+    """Return the filters of the command line, as arguments of `Client.list`. A submitter may be named without the
+    host."""
     owner = call.args["--owner"]
     proven = bool(call.client.owner)
     return {
@@ -101,19 +102,19 @@ def filters_of(call: Call) -> dict[str, Any]:
 
 
 def whose(call: Call, job: JobStatus) -> str:
-    """The owner of a job or, where nothing is proven, the user who says that it is theirs, whatever the host."""
+    """Return the owner of a job or, if nothing is proven, the user who claims it, on any host."""
     return job.owner if call.client.owner else job.submitter.partition("@")[0]
 
 
 def parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    """The ids in parts, after each of which it is shown what was done."""
+    """Return the ids in parts; what was done is shown after each."""
     return (ids[first : first + PART_IDS] for first in range(0, len(ids), PART_IDS))
 
 
 def _matching(
     call: Call, states: Sequence[JobState], filters: dict[str, Any], ranges: Sequence[range]
 ) -> Iterator[JobStatus]:
-    """The jobs of these states that pass the filters, page by page; with ranges those within."""
+    """Yield the jobs of these states that pass the filters, page by page; with ranges, only those within."""
     before = max(ids.stop for ids in ranges) if ranges else None
     lowest = min(ids.start for ids in ranges) if ranges else 0
     count = 0
@@ -129,7 +130,7 @@ def _matching(
 
 
 def _jobs_in(call: Call, ids: range) -> Iterator[JobStatus]:
-    """The jobs of a range, newest first."""
+    """Yield the jobs of a range, newest first."""
     for count, job in enumerate(call.client.list(limit=len(ids), before=ids.stop), 1):
         if job.id < ids.start:
             return
@@ -143,7 +144,7 @@ def _check_count(count: int) -> None:
 
 
 def _ranges(call: Call) -> list[range]:
-    """What each of the words stands for."""
+    """Return the ids that each word stands for."""
     words: list[str] = []
     for word in call.args["ID"]:
         words += decoded(open_bytes("-").read(), "standard input").split() if word == "-" else [word]

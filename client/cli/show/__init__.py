@@ -1,1 +1,1 @@
-"""What zclient shows: both streams, and statuses, results and tables as text."""
+"""The output of zclient: both streams, and statuses, results and tables as text."""

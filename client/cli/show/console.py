@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class Output:
-    """Writes to both streams. as_json: one JSON object a line.
+    """The two streams. as_json: write one JSON object a line.
 
-    On a terminal, control characters other than newline and tab are shown as \\x1b and the like, because the output
-    of a job must not act on the terminal. raw: they are written unchanged.
+    On a terminal, control characters other than newline and tab are shown as \\x1b and the like, because the output of
+    a job must not act on the terminal. raw: write them unchanged.
     """
 
     def __init__(self, as_json: bool, raw: bool = False) -> None:
@@ -28,36 +28,36 @@ class Output:
         self.live = not as_json and _is_terminal(sys.stderr)
         self._live_shown = False
         for stream in (sys.stdout, sys.stderr):
-            # escape what the locale cannot show
+            # escape characters that the locale cannot show
             if stream is not None and hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
 
     # --- stdout --------------------------------------------------------------------------------------------
 
     def line(self, line: str, fields: Any) -> None:
-        """`line` for people; `fields` (a map or record) with --json."""
+        """Print `line` for people; `fields` (a map or record) with --json."""
         self._clear()
         shown = text.json_text(fields) if self.as_json else line
         print(text.harmless(shown) if self._escape_out else shown)
 
     def styled(self, line: Line) -> None:
-        """A line for people on a terminal, in colour where it may be."""
+        """Print a line for people on a terminal, in colour if possible."""
         self._clear()
         shown = [(text.harmless(said), style.value if self.in_colour else "") for said, style in line]
         print("".join(f"\x1b[{code}m{said}\x1b[0m" if code else said for said, code in shown).rstrip())
 
     @property
     def in_colour(self) -> bool:
-        """Whether stdout is a terminal that shows colours, and NO_COLOR (no-color.org) does not forbid them."""
+        """True if stdout is a terminal that shows colours, and NO_COLOR (no-color.org) does not forbid them."""
         return self.columns is not None and not os.environ.get("NO_COLOR") and _is_terminal(sys.stdout)
 
     @property
     def in_unicode(self) -> bool:
-        """Whether stdout has more signs than those of ASCII."""
+        """True if stdout can show characters beyond ASCII."""
         return (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
 
     def result(self, value: Any, fields: dict[str, Any]) -> None:
-        """A result: bytes raw, text as it is, everything else as JSON; `fields` with --json."""
+        """Print a result: bytes unchanged, text as it is, everything else as JSON; `fields` with --json."""
         if self.as_json or not isinstance(value, bytes):
             self.line("" if self.as_json else text.result_text(value), fields)
         elif self._escape_out:
@@ -66,7 +66,7 @@ class Output:
             self.write(value, "", fields)
 
     def write(self, data: bytes, decoded: str, fields: dict[str, Any]) -> None:
-        """`data` as it is; on a terminal `decoded`, which is the same as text; `fields` with --json."""
+        """Write `data` unchanged; on a terminal `decoded`, its text; `fields` with --json."""
         if self.as_json:
             self.line("", fields)
             return
@@ -79,7 +79,7 @@ class Output:
             sys.stdout.buffer.write(data)
 
     def flush(self) -> None:
-        """Write out what was printed, before a wait: an interruption must not swallow it."""
+        """Write out what was printed, before a wait, so that an interruption does not swallow it."""
         if sys.stdout is not None:
             sys.stdout.flush()
 
@@ -90,7 +90,7 @@ class Output:
         self._say(f"zclient: {sentence}", {"note": sentence})
 
     def ask(self, question: str) -> None:
-        """Print a question; the answer stands on the same line."""
+        """Print a question; the answer is typed on the same line."""
         self._clear()
         self.flush()
         if sys.stderr is not None:
@@ -102,7 +102,7 @@ class Output:
         self._say(line, fields)
 
     def error(self, code: str, sentence: str, prefix: str = "zclient: ", **more: Any) -> None:
-        """Prints an error."""
+        """Print an error."""
         self._say(prefix + sentence, {"error": {"code": code, "message": sentence, **more}})
 
     @property
@@ -111,7 +111,8 @@ class Output:
         return 0 if sys.stderr is None else max(1, _columns(sys.stderr) - 1)
 
     def show_live(self, line: str) -> None:
-        """Rewrites the live line (only where `live`). Cut to the width, as a wrapped line cannot be rewritten."""
+        """Rewrite the live line (only if `live`). It is cut to the width, because a wrapped line cannot be
+        rewritten."""
         if sys.stderr is None:
             return
         cut = text.cut(text.printable(line), self.live_columns)
@@ -133,7 +134,7 @@ class Output:
 
 
 def silence(stream: TextIO | None) -> None:
-    """Discard what is left in the buffer of `stream`, or writing it at exit would fail again."""
+    """Discard what is left in the buffer of `stream`; otherwise writing it at exit would fail again."""
     try:
         if stream is not None:
             null = os.open(os.devnull, os.O_WRONLY)
@@ -144,7 +145,7 @@ def silence(stream: TextIO | None) -> None:
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
-    """Whether a line can be rewritten there."""
+    """Return True if a line can be rewritten there."""
     return _is_a_tty(stream) and os.environ.get("TERM") != "dumb"
 
 

@@ -1,4 +1,4 @@
-"""What the service says, as lines for people: statuses, a whole job, the state of the service. Pure."""
+"""Messages of the service as lines for people: statuses, a whole job, the state of the service. Pure."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _WORKER_SENTENCES = {
 
 
 def service_lines(now: ServiceEvent, before: ServiceEvent | None) -> list[str]:
-    """What has changed of the service, a line for each."""
+    """Return the changes of the service, a line for each."""
     lines = []
     if before is None or now.worker is not before.worker:
         lines.append(f"service: the worker {_WORKER_SENTENCES[now.worker]}")
@@ -60,9 +60,9 @@ def status_line(
     paused: bool = False,
     program: str | None = "zclient",
 ) -> str:
-    """A job's status on one line.
+    """Return a job's status as one line.
 
-    later_s: how long ago it was heard, for a job that goes on. program: see `traceback_hint`.
+    later_s: how long ago the status was received, for a job that goes on. program: see `traceback_hint`.
     """
     if job.state.final:
         return end_line(job, program)
@@ -88,7 +88,7 @@ def _start(start: Estimate | None) -> str:
 
 
 def _begins(job: JobStatus) -> str:
-    """When a job that is not ready will be, and what it waits for."""
+    """Return when a delayed job will be ready, and what it waits for."""
     left = whole_seconds(job.ready_at / 1000 - time.time()) if job.ready_at is not None else ""
     if job.reason is None or not job.attempts:
         return f"ready in {left}"
@@ -103,18 +103,18 @@ def watch_line(
     paused: bool = False,
     program: str | None = "zclient",
 ) -> str:
-    """As status_line, and how much a job that goes on has printed."""
+    """Return `status_line`, with how much an unfinished job has printed."""
     line = status_line(job, worker, later_s, paused, program)
     return f"{line}, {byte_count(job.output_bytes)} printed" if job.output_bytes and not job.state.final else line
 
 
 def whose(job: JobStatus) -> str:
-    """Who submitted a job: its owner, or with a question mark who says so."""
+    """Return who submitted a job: its owner or, with a question mark, the name that the client gave."""
     return printable(job.owner) or (f"{printable(job.submitter)}?" if job.submitter else "")
 
 
 def preview(job: JobStatus, most: int = 60) -> str:
-    """The beginning of the job's data, if it was asked for."""
+    """Return the beginning of the job's data, if it was requested."""
     if job.data_preview is None:
         return ""
     from zjobs.client.protocol.preview import preview_text  # most commands show no data
@@ -123,7 +123,7 @@ def preview(job: JobStatus, most: int = 60) -> str:
 
 
 def about(job: JobStatus) -> str:
-    """What a job is, as the end of a line on a terminal: ` [scan 3, of alice@lab3?: {"count": 3}]`."""
+    """Return what a job is, as the end of a line on a terminal: ` [scan 3, of alice@lab3?: {"count": 3}]`."""
     who = whose(job)
     what = ", ".join(filter(None, (printable(job.name), f"of {who}" if who else "")))
     shown = ": ".join(filter(None, (what, preview(job))))
@@ -131,7 +131,7 @@ def about(job: JobStatus) -> str:
 
 
 def fields(job: JobStatus) -> dict[str, Any]:
-    """A job for programs; the beginning of its data is text."""
+    """Return a job for programs; the beginning of its data is text."""
     known = job._asdict()
     if job.data_preview is not None:
         from zjobs.client.protocol.preview import preview_text
@@ -141,7 +141,7 @@ def fields(job: JobStatus) -> dict[str, Any]:
 
 
 def progress(job: JobStatus) -> str:
-    """What a running job's task reports, as the end of a line: `, 42 % (aligning)`."""
+    """Return what a running job's task reports, as the end of a line: `, 42 % (aligning)`."""
     fraction = "" if job.fraction is None else f", {percent(job.fraction)}"
     return fraction + (f" ({printable(job.note)})" if job.note else "")
 
@@ -152,15 +152,15 @@ def _worker_note(job: JobStatus, worker: WorkerState) -> str:
 
 
 def end_line(job: JobStatus, program: str | None = "zclient") -> str:
-    """How a job ended, on one line: `17 completed`, `17 failed: ValueError: odd (traceback: zclient show 17)`."""
+    """Return how a job ended, as one line: `17 completed`, `17 failed: ValueError: odd (traceback: …)`."""
     why = f": {printable(job.message)}" if job.message else ""
     return f"{job.id} {job.state.value}{why}{traceback_hint(job, program)}"
 
 
 def traceback_hint(job: JobStatus, program: str | None = "zclient") -> str:
-    """Where the traceback of a failed job is, if it has one.
+    """Return where the traceback of a failed job is, if it has one.
 
-    program: zclient with the options that lead to its broker; None: the traceback is shown beside it.
+    program: zclient with the options that lead to its broker, None if the traceback is shown as well.
     """
     raised = job.state is JobState.FAILED and job.reason is FailReason.RAISED
     return f" (traceback: {program} show {job.id})" if raised and program else ""
@@ -169,7 +169,7 @@ def traceback_hint(job: JobStatus, program: str | None = "zclient") -> str:
 def show_lines(
     reply: ShowReply, worker: WorkerState, paused: bool = False, raw: bool = False, kind: TaskType | None = None
 ) -> list[str]:
-    """Everything about a job, for people. raw: what its task wrote is shown as it is. kind: its type, if known."""
+    """Return everything about a job, for people. raw: show texts of its task unchanged. kind: its type, if known."""
     job = reply.job
     facts = {
         "job": status_line(job, worker, paused=paused, program=None),
@@ -202,7 +202,7 @@ def show_lines(
 
 
 def _time_limit(reply: ShowReply, kind: TaskType | None) -> str:
-    """The limit that counts, and who has set it: `10 min, set by measure`."""
+    """Return the limit in force, and who set it: `10 min, set by measure`."""
     if reply.time_limit_ms is not None:
         return f"{exact(reply.time_limit_ms)}, set for this job"
     if kind is None:
@@ -224,7 +224,7 @@ def _attempt_lines(attempt: Attempt, raw: bool) -> list[str]:
 
 
 def info_lines(info: InfoReply, address: str, running_job: JobStatus | None = None) -> list[str]:
-    """The state of the service, for people; `running_job`: the status of the job that the worker runs."""
+    """Return the state of the service, for people. `running_job`: the status of the job that the worker runs."""
     worker = info.worker
     where = f", pid {worker.pid} on {printable(worker.host or '?')}" if worker.pid is not None else ""
     running = "" if worker.running is None else _what_runs(worker.state, worker.running)
@@ -256,7 +256,7 @@ def _what_runs(worker: WorkerState, job_id: int) -> str:
 
 
 def audit_line(entry: AuditEntry) -> str:
-    """Return the line of the audit trail that says who did what, and when."""
+    """Return the line for an entry of the audit trail: who did what, and when."""
     who = printable(entry.who) or "somebody"
     how = "" if entry.proven else " (unverified)"
     via = f" via {printable(entry.via)}" if entry.via else ""

@@ -1,4 +1,4 @@
-"""A table that fits the width there is. Pure."""
+"""A table that fits the width available. Pure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ LAST_COLUMNS = 14
 
 
 class Column(NamedTuple):
-    """A column. least: how narrow it may be made, 0: it is never cut. leaves: the greater, the sooner it is left out
-    where there is no room; 0: never."""
+    """A column. least: how narrow it may be made; 0 if it is never cut. leaves: the greater, the sooner it is left out
+    if there is no room; 0 if never."""
 
     right: bool = False
     least: int = 0
@@ -45,7 +45,7 @@ class Grid:
             pass
 
     def line(self, row: Sequence[Line]) -> Line:
-        """A row as a line."""
+        """Return a row as a line."""
         parts: list[Line] = []
         for place, wide in self._widths.items():
             parts.append(padded(cut(row[place], wide, self._glyphs.cut), wide, self._kinds[place].right))

@@ -15,10 +15,11 @@ WIDEST = 24  # of names, types and owners on a terminal
 
 
 class Table:
-    """Rows in columns. columns: the width of the terminal, None: there is none.
+    """Jobs as rows in columns. columns: the width of the terminal, None if there is none.
 
-    For a terminal there is a head, and what is too wide is cut. The columns of later rows are at least as wide as
-    those before: rows can be shown page by page. Names and owners have a column if jobs of the first page have them.
+    On a terminal there is a head, and cells that are too wide are cut. The columns of later rows are at least as wide
+    as those before, so rows can be shown page by page. Names and owners have a column if jobs of the first page have
+    them.
     """
 
     def __init__(self, columns: int | None) -> None:
@@ -54,7 +55,7 @@ class Table:
         )
 
     def _whose(self, job: JobStatus) -> str:
-        """The mark of what is not verified stays, however narrow the column."""
+        """Return the owner. The mark of an unverified name stays, however narrow the column."""
         who = self._narrow(format.whose(job) or "-")
         return who if job.owner or not job.submitter or who.endswith("?") else f"{who[:-1]}?"
 
@@ -72,13 +73,13 @@ def _state(job: JobStatus) -> str:
 
 
 def _about(job: JobStatus) -> str:
-    """What is of any length: what happened, the beginning of the data, the comment."""
+    """Return the cells of any length: what happened, the beginning of the data, the comment."""
     comment = f"# {text.printable(job.comment)}" if job.comment else ""
     return "  ".join(filter(None, (text.printable(_message(job)), format.preview(job), comment)))
 
 
 def _message(job: JobStatus) -> str:
-    """What a task says of itself while it runs and when it ends, else the (last) failure, or when the job starts."""
+    """Return what a task reports while it runs and when it ends, else the (last) failure, or when the job starts."""
     if job.state is JobState.IN_PROGRESS:
         end = "" if job.estimate is None else estimate.end(job.estimate)
         return ", ".join(part for part in (format.progress(job).lstrip(", "), end) if part)

@@ -29,7 +29,7 @@ def resumed_lines(reply: ResumeReply, program: str) -> list[str]:
 
 
 def going_on_lines(reply: PauseReply) -> list[str]:
-    """What still runs or may start though the queue is paused."""
+    """Return the jobs that run or may start although the queue is paused."""
     lines = [] if reply.running is None else [f"job {reply.running} is running and goes on"]
     if len(reply.may_start) == 1:
         lines.append(f"job {reply.may_start[0]} may still start: the worker has it")

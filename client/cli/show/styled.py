@@ -1,4 +1,4 @@
-"""Styled text: lines of spans, which a terminal shows in colour and everything else as they are. Pure."""
+"""Styled text: lines of spans, in colour on a terminal, plain elsewhere. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zjobs.client.wording import text
 
 
 class Style(Enum):
-    """What a span is, by the way a terminal shows it: the codes of SGR, which every terminal knows."""
+    """The meaning of a span. The value is the SGR code with which any terminal shows it."""
 
     PLAIN = ""
     STRONG = "1"
@@ -22,7 +22,7 @@ class Style(Enum):
 
 
 class Span(NamedTuple):
-    """Text in one style. It has no control characters: whoever makes one has replaced them."""
+    """Text in one style, without control characters: whoever makes a span has replaced them."""
 
     text: str
     style: Style = Style.PLAIN
@@ -33,7 +33,7 @@ BLANK: Line = ()
 
 
 class Glyphs(NamedTuple):
-    """The signs of the display: those of Unicode, or what ASCII has for them."""
+    """The symbols of the display, in Unicode or ASCII."""
 
     runs: str
     completed: str
@@ -54,23 +54,23 @@ ASCII = Glyphs(">", "+", "x", "-", ".", "#", "", "-", "|", "~", "*", "-")
 
 
 def line(*parts: str | Span) -> Line:
-    """A line of these spans; plain text need not be made one."""
+    """Return a line of these spans; plain text becomes one."""
     spans = (Span(part) if isinstance(part, str) else part for part in parts)
     return tuple(span for span in spans if span.text)
 
 
 def spelled(of: Line, glyphs: Glyphs) -> Line:
-    """A line whose ranges, 3–6 min, are written with the signs that there are."""
+    """Return a line whose ranges (3–6 min) are written with the available symbols."""
     return tuple(Span(span.text.replace(UNICODE.to, glyphs.to), span.style) for span in of)
 
 
 def width(of: Line) -> int:
-    """How many columns a line takes."""
+    """Return how many columns a line takes."""
     return sum(text.width(span.text) for span in of)
 
 
 def cut(of: Line, columns: int, mark: str) -> Line:
-    """A line that takes at most `columns`; `mark` stands for what is left out."""
+    """Return a line of at most `columns`; `mark` stands for what is cut off."""
     if width(of) <= columns:
         return of
     spans: list[Span] = []
@@ -85,13 +85,13 @@ def cut(of: Line, columns: int, mark: str) -> Line:
 
 
 def padded(of: Line, columns: int, right: bool = False) -> Line:
-    """A line that takes `columns`: filled up behind, or before where it stands on the right."""
+    """Return a line of exactly `columns`, filled up after the text, or before it with `right`."""
     space = " " * (columns - width(of))
     return line(space, *of) if right else line(*of, space)
 
 
 def flowed(parts: Iterable[Line], columns: int, between: str) -> list[Line]:
-    """The parts one after another, on as many lines as they need."""
+    """Return the parts one after another, on as many lines as they need."""
     lines: list[Line] = []
     for part in filter(None, parts):
         joined = line(*lines[-1], Span(f" {between} ", Style.FAINT), *part) if lines else part
@@ -103,7 +103,8 @@ def flowed(parts: Iterable[Line], columns: int, between: str) -> list[Line]:
 
 
 def wrapped(sentence: str, columns: int, indent: str = "  ") -> list[str]:
-    """A text on as many lines as it needs; those after the first are indented. Words that are too long are broken."""
+    """Return a text on as many lines as it needs; those after the first are indented. Words that are too long are
+    broken."""
     words = sentence.lstrip(" ")
     lines = [sentence[: len(sentence) - len(words)][:columns]]
     for word in words.split(" "):
@@ -122,7 +123,7 @@ def wrapped(sentence: str, columns: int, indent: str = "  ") -> list[str]:
 
 
 def bar(fraction: float, columns: int, glyphs: Glyphs, style: Style) -> Line:
-    """A progress bar: full only when all is done."""
+    """Return a progress bar, which is full only when all is done."""
     steps = 2 if glyphs.half else 1
     done = int(fraction * columns * steps + 1e-6)
     full = glyphs.full * (done // steps) + (glyphs.half if done % steps else "")
@@ -130,10 +131,10 @@ def bar(fraction: float, columns: int, glyphs: Glyphs, style: Style) -> Line:
 
 
 def plain(of: Line) -> str:
-    """A line as text."""
+    """Return a line as text."""
     return "".join(span.text for span in of).rstrip()
 
 
 def coloured(of: Sequence[Span]) -> str:
-    """A line as a terminal shows it in colour."""
+    """Return a line as a terminal shows it in colour."""
     return "".join(f"\x1b[{span.style.value}m{span.text}\x1b[0m" if span.style.value else span.text for span in of)

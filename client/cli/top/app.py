@@ -1,4 +1,4 @@
-"""The program: keys come in, wishes go to the client, and the screen is painted, by textual."""
+"""The program behind `top`: keys come in, wishes go to the client, and textual paints the screen."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ _STYLES = {
 
 
 class Canvas(Widget):
-    """Shows lines, and paints those that have changed."""
+    """The widget that shows lines, and repaints those that have changed."""
 
     def __init__(self) -> None:
         super().__init__()
         self._lines: Sequence[Line] = ()
 
     def show(self, lines: Sequence[Line]) -> None:
-        """Replaces what is shown."""
+        """Replace the lines."""
         before, self._lines = self._lines, lines
         old = [*before, *[BLANK] * (len(lines) - len(before))]
         changed = [Region(0, y, self.size.width, 1) for y, (was, now) in enumerate(zip(old, lines)) if was != now]
@@ -68,14 +68,15 @@ class Canvas(Widget):
             self.refresh(*changed)
 
     def render_line(self, y: int) -> Strip:
-        """A line as textual paints it."""
+        """Return a line as textual paints it."""
         of = self._lines[y] if y < len(self._lines) else BLANK
         strip = Strip([Segment(span.text, _STYLES[span.style]) for span in of])
         return strip.adjust_cell_length(self.size.width)
 
 
 class Top(App["ZjobsError | None"]):
-    """`zclient top`. It closes `client` at its end, and returns the error that ended it, None if that was its user."""
+    """The application `zclient top`. At its end it closes `client`, and returns the error that ended it, None if its
+    user did."""
 
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar = [Binding("ctrl+c", "leave", priority=True, show=False)]
@@ -90,25 +91,25 @@ class Top(App["ZjobsError | None"]):
         self._canvas = Canvas()
 
     def compose(self) -> ComposeResult:
-        """One widget, which paints everything."""
+        """Yield the one widget, which paints everything."""
         yield self._canvas
 
     def on_mount(self) -> None:
-        """Begins to follow the service."""
+        """Begin to follow the service."""
         self.set_interval(TICK_S, self._paint)  # ages and times left; nothing is asked for
         self.run_worker(self._follow())
         self._paint()
 
     def on_unmount(self) -> None:
-        """Closes the client, in the loop that it belongs to."""
+        """Close the client, in the loop that it belongs to."""
         self._client.close()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Fits the new size."""
+        """Fit the new size."""
         self.call_after_refresh(self._paint)
 
     def on_key(self, event: events.Key) -> None:
-        """Does what a key does."""
+        """Do what a key does."""
         rows = page_rows(self._shown, self.size.width, self.size.height, self._glyphs)
         self._shown, wish = press(self._shown, event.key, event.character, rows)
         self._paint()
@@ -120,7 +121,7 @@ class Top(App["ZjobsError | None"]):
             self.run_worker(self._do(wish))
 
     def action_leave(self) -> None:
-        """Ctrl+C."""
+        """End the program on Ctrl+C."""
         self.exit(None)
 
     # --- the service -----------------------------------------------------------------------------------------
@@ -132,7 +133,7 @@ class Top(App["ZjobsError | None"]):
             self.exit(error)
 
     async def _fetch(self) -> None:
-        """Asks for what is shown."""
+        """Fetch what is shown."""
         wanted = self._shown
         everything = bool(wanted.filter) or isinstance(wanted.question, Filter)
         limits = (
@@ -183,7 +184,7 @@ class Top(App["ZjobsError | None"]):
         self._live.changed()
 
     async def _done(self, wish: Wish) -> str:
-        """Does it, and says what became of it."""
+        """Carry out a wish. Return a sentence on the outcome."""
         if isinstance(wish, Cancel):
             reply = await self._client.cancel([wish.id])
             state = next((job.state.value for job in reply.jobs if job.state.final), "told to end")

@@ -13,7 +13,7 @@ from zjobs.program.cli.parse import UsageError
 
 
 def top(args: dict[str, Any], output: Output) -> int:
-    """Runs `zclient top` until its user ends it."""
+    """Run `zclient top` until its user ends it."""
     try:
         from zjobs.client.cli.top.app import Top
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""What each key does: a screen and a key in, a screen and perhaps a wish out. Pure."""
+"""The effect of each key: a screen and a key in, a screen and perhaps a wish out. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from zjobs.messages.fields import MAX_REASON_CHARS
 
 Pressed = tuple[Screen, "Wish | None"]
 
-# By how many rows a key moves; a page is as many as the terminal has.
+# How many rows a key moves; a page is as many as the terminal has.
 _STEPS = {"up": -1, "k": -1, "down": 1, "j": 1}
 _PAGES = {"pageup": -1, "pagedown": 1}
 _ENDS = {"home": -1, "g": -1, "end": 1, "G": 1}

@@ -1,4 +1,4 @@
-"""Follows a service: says when something has changed, and whether the broker is there. Asks for nothing meanwhile."""
+"""The connection of `top` to a service: reports when something changed, and whether the broker is there."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from zjobs.client.errors import BrokerChanged, BrokerUnreachable, KeyNeeded, Key
 
 NO_ANSWER = "it does not answer"
 
-# However much happens, the page is not asked for more often.
+# However much happens, the page is fetched no more often than this.
 GAP_S = 0.3
-# Before a broker that did not answer at all is tried again.
+# The pause before a broker that did not answer at all is tried again.
 AGAIN_S = 1.0
-# How often a key is asked for the page that may not watch all jobs.
+# How often the page is fetched if the key may not watch all jobs.
 UNWATCHED_S = 2.0
 
 
 class Live:
-    """Follows one service. It calls `refresh`, which asks for what is shown, after changes, not too often, and `lost`
-    with the reason when the broker is away."""
+    """Follows one service. After changes, but not too often, it calls `refresh`, which fetches what is shown; and
+    `lost`, with the reason, when the broker is away."""
 
     def __init__(
         self, client: AsyncClient, refresh: Callable[[], Awaitable[None]], lost: Callable[[str], None]
@@ -31,11 +31,11 @@ class Live:
         self._changed = asyncio.Event()
 
     def changed(self) -> None:
-        """Something has changed: `refresh` is called soon."""
+        """Record a change: `refresh` is called soon."""
         self._changed.set()
 
     async def run(self) -> None:
-        """Follows the service without end. Raises what no waiting mends, such as KeyRefused."""
+        """Follow the service without end. Raises errors that no waiting mends, such as KeyRefused."""
         tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._refresh_after_changes())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""What `top` shows at one moment, and what it may wish to be done. Pure."""
+"""The state of `top` at one moment, and its wishes. Pure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from zjobs.client.cli.overview.snapshot import Overview
 from zjobs.messages.records import JobStatus, TaskType
 from zjobs.messages.requests.queries import LogReply, ShowReply
 
-# Of long output its end is shown; a terminal has no use for more.
+# Only the end of long output is shown; a terminal has no use for more.
 MOST_CHARS = 200_000
 
 
 class Mode(Enum):
-    """Which page is shown."""
+    """The page that is shown."""
 
     QUEUE = "queue"
     JOB = "job"
@@ -30,7 +30,7 @@ class Quit(NamedTuple):
 
 
 class Refresh(NamedTuple):
-    """Ask for what the page needs: it is another one now."""
+    """Fetch what the page needs, because it is another one now."""
 
 
 class Cancel(NamedTuple):
@@ -75,7 +75,7 @@ class Reason(NamedTuple):
 
 
 class Filter(NamedTuple):
-    """The filter is being typed; the screen has it."""
+    """The typing of the filter, which the screen has."""
 
 
 Question = Union[Confirm, Reason, Filter]
@@ -85,7 +85,7 @@ Question = Union[Confirm, Reason, Filter]
 
 
 class Printed(NamedTuple):
-    """What a job has printed, as far as it was fetched; `offset`: where it goes on."""
+    """The output of a job, as far as it was fetched. `offset`: where it continues."""
 
     id: int
     run: int = 0
@@ -93,7 +93,7 @@ class Printed(NamedTuple):
     text: str = ""
 
     def add(self, piece: LogReply) -> Printed:
-        """With one more piece; another run begins anew. A character cut in two is shown as escapes."""
+        """Add a piece; another run begins anew. A character cut in two is shown as escapes."""
         before = self if piece.run == self.run else Printed(self.id, piece.run)
         left_out = piece.offset > before.offset
         text = ("" if left_out else before.text) + piece.body.decode(errors="backslashreplace")
@@ -101,7 +101,7 @@ class Printed(NamedTuple):
 
 
 class Details(NamedTuple):
-    """Everything about one job, and its type if that is known."""
+    """Everything about one job, and its type, if known."""
 
     reply: ShowReply
     kind: TaskType | None
@@ -109,8 +109,8 @@ class Details(NamedTuple):
 
 class Screen(NamedTuple):
     """The state of the program. `heard_at`: when the overview was taken (monotonic). `lost`: why there is no broker,
-    empty while there is. `chosen`: the id of the job that keys are about, None: the first one, whichever that is.
-    `scroll`: by how many lines; of output, from its end."""
+    empty while there is one. `chosen`: the id of the job that keys act on, None for whichever is first. `scroll`: by
+    how many lines; for output, counted from its end."""
 
     address: str
     overview: Overview | None = None
@@ -126,20 +126,20 @@ class Screen(NamedTuple):
     scroll: int = 0
 
     def heard(self, overview: Overview, at: float) -> Screen:
-        """With a new overview. The chosen job stays chosen as long as it is there; else the one in its place is."""
+        """Set a new overview. The chosen job stays chosen while it is there; after that, the one in its place is."""
         screen = self._replace(overview=overview, heard_at=at, lost="")
         if self.chosen is None or self.chosen in screen.ids or self.mode is not Mode.QUEUE:
             return screen
         return screen.choose(self.ids.index(self.chosen) if self.chosen in self.ids else 0)
 
     def choose(self, place: int) -> Screen:
-        """With the job in this place chosen, or the nearest there is."""
+        """Choose the job in this place, or the nearest one."""
         ids = self.ids
         return self._replace(chosen=ids[min(place, len(ids) - 1)] if ids and place > 0 else None)
 
     @property
     def jobs(self) -> list[JobStatus]:
-        """The jobs of the page, in its order."""
+        """The jobs of the page, in order."""
         shown = self.shown
         if shown is None:
             return []
@@ -148,18 +148,18 @@ class Screen(NamedTuple):
 
     @property
     def ids(self) -> list[int]:
-        """Their ids."""
+        """The ids of the jobs of the page."""
         return [job.id for job in self.jobs]
 
     @property
     def job(self) -> JobStatus | None:
-        """The job that keys are about."""
+        """The job that keys act on."""
         jobs = self.jobs
         return next((job for job in jobs if self.chosen in (None, job.id)), None)
 
     @property
     def shown(self) -> Overview | None:
-        """The overview, with the jobs that the filter leaves."""
+        """The overview, with only the jobs that pass the filter."""
         overview = self.overview
         if overview is None or not self.filter:
             return overview
@@ -170,7 +170,7 @@ class Screen(NamedTuple):
         return overview._replace(running=running, next=coming, delayed=delayed, ended=ended)
 
     def _fits(self, job: JobStatus) -> bool:
-        """Whether a job has each word of the filter in what is known of it."""
+        """Return True if each word of the filter occurs in what is known of a job."""
         texts = (str(job.id), job.name, job.type, job.owner, job.submitter, job.state.value, job.message or "")
         said = " ".join(texts).lower()
         return all(word in said for word in self.filter.lower().split())

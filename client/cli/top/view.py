@@ -1,4 +1,4 @@
-"""The screen as lines: as many as the terminal has rows. Pure."""
+"""The screen as lines, exactly as many as the terminal has rows. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zjobs.client.wording import text
 
 GUTTER = 2
 
-# Key and meaning, the most needed first: as many are shown as there is room for.
+# Key and meaning, the most needed first; as many are shown as fit.
 _HELP_KEYS = (("?", "help"), ("q", "quit"))
 _BACK_KEYS = (("?", "help"), ("q", "back"))
 _KEYS = {
@@ -43,9 +43,9 @@ _HELP = (
 
 
 def view(screen: Screen, columns: int, rows: int, glyphs: Glyphs, now_s: float, now: float) -> list[Line]:
-    """The lines at the wall clock time `now_s`, which is `now` by the monotonic clock."""
+    """Return the lines at the wall clock time `now_s`, which is `now` by the monotonic clock."""
     banner = _banner(screen, columns, now)
-    if screen.lost:  # time has stopped on the page: nobody knows what has happened since
+    if screen.lost:  # time stops on the page: what has happened since is unknown
         now_s, now = now_s - (now - screen.heard_at), screen.heard_at
     head = _head(screen, columns, glyphs, now)
     foot = [_said(screen, columns), _keys(screen, columns)]
@@ -70,7 +70,7 @@ def _faint(of: Line) -> Line:
 
 
 def _banner(screen: Screen, columns: int, now: float) -> list[Line]:
-    """That the broker is lost, and how old the page is."""
+    """Return that the broker is lost, and how old the page is."""
     if not screen.lost:
         return []
     age = f"; this is how it was {text.age(now - screen.heard_at)} ago" if screen.overview else "; trying again"
@@ -139,7 +139,7 @@ def _details(screen: Screen, details: Details, columns: int) -> list[Line]:
 
 
 def _title(screen: Screen, columns: int, glyphs: Glyphs) -> list[Line]:
-    """What is being followed."""
+    """Return what is being followed."""
     job = screen.job
     named = f"job {screen.chosen}" + (
         f", {text.printable(job.name or job.type)}: {job.state.value.replace('_', ' ')}" if job else ""
@@ -170,7 +170,7 @@ def _help(columns: int) -> list[Line]:
 
 
 def _said(screen: Screen, columns: int) -> Line:
-    """The question, the message or the filter: on a line of its own, which is always there."""
+    """Return the question, the message or the filter, on a line of its own that is always there."""
     question = screen.question
     if isinstance(question, Confirm):
         return line(Span(text.printable(question.question), Style.STRONG), " y/n")
@@ -184,7 +184,7 @@ def _said(screen: Screen, columns: int) -> Line:
 
 
 def _typed(label: str, typed: str, hint: str, columns: int) -> Line:
-    """What is being typed: its end, where there is no room for all."""
+    """Return what is being typed: its end, if there is no room for all."""
     shown = text.printable(typed)
     while shown and width(line(label, shown, "_")) > columns:
         shown = shown[1:]
