@@ -7,7 +7,7 @@ import sys
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs zgateway; returns its exit code."""
+    """Run zgateway; return its exit code."""
     # Until the server has its own handler, Ctrl+C just ends us; imports take long enough to be interrupted.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:

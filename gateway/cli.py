@@ -1,4 +1,4 @@
-"""How zgateway starts: its configuration from the command line, and an exit code for each reason to end."""
+"""The start of zgateway: its configuration from the command line, and an exit code for each reason to end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def run(argv: Sequence[str]) -> int:
-    """Runs the gateway until a signal ends it. Returns the exit code."""
+    """Run the gateway until a signal ends it. Return the exit code."""
     try:
         command, values = parse(ZGATEWAY, list(argv))
         if command:

@@ -1,4 +1,4 @@
-"""How a gateway is to run."""
+"""The configuration of a gateway."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class PasswordCost:
-    """What it costs to hash a password with argon2. The defaults are RFC 9106's for little memory."""
+    """The cost of hashing a password with argon2. The defaults are those of RFC 9106 for little memory."""
 
     time_cost: int = 3
     memory_cost: int = 65_536  # KiB

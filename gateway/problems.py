@@ -124,7 +124,7 @@ async def _http_exception(request: Request, error: Exception) -> JSONResponse:
 
 
 def _allowed(request: Request) -> str:
-    """The methods of a path. Each of its routes has one, and the first would tell its own alone."""
+    """Return the methods of a path. Each of its routes has one, and the first would name only its own."""
     asked = {name: request.scope[name] for name in ("type", "path", "root_path", "headers")}
     routes = request.app.routes
     allowed = (
@@ -134,5 +134,5 @@ def _allowed(request: Request) -> str:
 
 
 async def _mistake(_: Request, error: Exception) -> JSONResponse:
-    """One of our own; the server logs it."""
+    """Answer with a mistake of our own, which the server logs."""
     return answer(Problem(500, "internal", "the gateway failed by a mistake of its own; its log says more"))

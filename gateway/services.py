@@ -26,7 +26,7 @@ class Services:
 
     @property
     def names(self) -> list[str]:
-        """In the order of the configuration."""
+        """The names, in the order of the configuration."""
         return list(self._configured) or [DEFAULT]
 
     def open(self) -> None:

@@ -15,7 +15,7 @@ _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/\s]+):(?P<port>\d
 
 
 def address(text: str) -> tuple[str, int]:
-    """The host and the port of HOST:PORT; port 0 for `*`, any free one. Raises ValueError with a sentence."""
+    """Return the host and the port of HOST:PORT; port 0 for `*`, any free one. Raises ValueError with a sentence."""
     match = _ADDRESS.match(text)
     if match is None:
         raise ValueError(f"{text!r} is not an address such as 127.0.0.1:8080")

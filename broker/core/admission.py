@@ -1,4 +1,4 @@
-"""Decides which new jobs are admitted, and makes their records.
+"""The admission of new jobs, and their records.
 
 A request is admitted whole or not at all. If an owner repeats a request with the same request key, it gets the same ids
 and no new jobs.
@@ -22,8 +22,8 @@ JOB_BYTES = 300  # journal space for the records of a job, without its data
 
 
 class Rules(NamedTuple):
-    """What the operator decided. `pause_on`: never, lost (a worker was lost) or failed (that, or a job failed).
-    `journal_bytes`: the journal's size limit, above which no jobs are admitted, None for no limit."""
+    """The operator's rules. `pause_on`: never, lost (a worker was lost) or failed (that, or a job failed).
+    `journal_bytes`: the size above which the journal admits no jobs, None for no limit."""
 
     limits: Limits = Limits()
     pause_on: str = "never"
@@ -31,7 +31,7 @@ class Rules(NamedTuple):
 
 
 class Admission:
-    """Tracks the room for new jobs, and the earlier submits with the request keys of this turn."""
+    """The room for new jobs, and the earlier submits with the request keys of this turn."""
 
     def __init__(self, owned: Mapping[str, int], rules: Rules) -> None:
         """Start. `owned`: how many jobs of each owner have not ended."""
@@ -117,7 +117,7 @@ class Admission:
 
 
 def new_job(job_id: JobId, new: NewJob, owner: str, submitter: str, wall_ms: Ms) -> Job:
-    """Return the record of a job that is admitted now. What a client says of its submitter counts only if nothing is
+    """Return the record of a job that is admitted now. The client's name for its submitter counts only if no owner is
     proven."""
     return Job(
         job_id,
@@ -146,7 +146,7 @@ def retried_job(job_id: JobId, old: Job, owner: str, submitter: str, wall_ms: Ms
 
 
 def too_many(jobs: int, limits: Limits) -> Error | None:
-    """Return an error if one request names this many jobs and may not."""
+    """Return an error if one request names more jobs than allowed."""
     most = limits.request_jobs
     return Error(ErrorCode.TOO_LARGE, f"{jobs} jobs in one request; the limit is {most}") if jobs > most else None
 
@@ -174,7 +174,8 @@ def _growth(jobs: Sequence[NewJob] | Sequence[Job]) -> int:
 
 
 def unknown_type(which: str, job_type: str, types: Collection[str]) -> Error:
-    """The worker has no such type. `which`: of several jobs, with a colon."""
+    """Return the error that the worker has no such type. `which`: the prefix that says which of several jobs it is
+    about."""
     names = ", ".join(sorted(types)) or "none"
     return Error(ErrorCode.UNKNOWN_TYPE, f"{which}the worker has no task type {job_type!r}; it has: {names}")
 
@@ -185,7 +186,7 @@ def _which(place: int, jobs: Sequence[NewJob]) -> str:
 
 
 def _options(job: NewJob) -> bytes:
-    """What the digest has of a job that is not as most are."""
+    """Return the part of the digest for options that differ from the usual ones."""
     parts = [job[2:5]] if job[2:5] != (0, 0, None) else []
     texts = [job[5:]] if job.name or job.comment else []
     return "".join(map(repr, [*parts, *texts])).encode()
@@ -194,7 +195,7 @@ def _options(job: NewJob) -> bytes:
 def _digest(request: Submit | Retry) -> bytes:
     """Return a digest of the jobs. It includes the lengths of types and data, so different lists never look alike.
 
-    It must stay as it is for jobs as they were: digests are kept for as long as their jobs.
+    It must not change for jobs of the kinds there were before: digests are kept for as long as their jobs.
     """
     if isinstance(request, Retry):
         return blake2b(repr(("retry", request.ids)).encode(), digest_size=16).digest()

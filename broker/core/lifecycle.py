@@ -1,4 +1,4 @@
-"""Decides what becomes of a job: pure functions of its record, of what happened to it, and of the rules of its type.
+"""Decisions on what becomes of a job: pure functions of its record, of what happened to it, and of its type's rules.
 
 `TRANSITIONS` in `jobs` lists the transitions. These functions choose one; the core carries it out.
 """
@@ -20,16 +20,16 @@ INTERRUPTED = "the worker was told to stop at once while running it"
 
 
 class Moment(NamedTuple):
-    """When something happened: by the wall clock, for people, and by the journal's service (see `Core.service`)."""
+    """The time of an event: by the wall clock, for people, and by the journal's service (see `Core.service`)."""
 
     wall_ms: Ms
     served_ms: Ms
 
 
 class Fate(NamedTuple):
-    """What becomes of a job. `job` has its new fields, except for state and version, which the step sets. `delay_ms`:
+    """The next step of a job. `job` has its new fields, except for state and version, which the step sets. `delay_ms`:
     how long it waits before it is ready again. `mishap`: what went wrong, if the queue may pause because of it. `lost`:
-    whether its worker was lost."""
+    True if its worker was lost."""
 
     job: Job
     step: Step

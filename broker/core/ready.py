@@ -1,9 +1,9 @@
 """The ids of ready jobs in turn, how many of which kind are ahead of each; and the delayed jobs.
 
-Each priority has a sorted array of ids, a byte per id for its kind (see `estimates.kinds`) and one that says whether it
-waits, and for each kind a count per 1,024 ids: 11 bytes a job, 11 MB a million. Adding up counts finds how many are
-ahead in microseconds; a COUNT over the journal took 50 ms. Ids grow, so a new one is appended, and one that is returned
-finds its old slot.
+Each priority has a sorted array of ids, a byte per id for its kind (see `estimates.kinds`) and another for whether it
+waits, and for each kind a count per 1,024 ids: 11 bytes a job, 11 MB a million. Adding up counts tells how many jobs
+are ahead in microseconds; a COUNT over the journal took 50 ms. Ids grow, so a new id is appended, and one that is
+returned finds its old slot.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import NamedTuple
 from zjobs.messages.units import JobId, Ms
 
 BLOCK = 1024
-GROUP = 32  # blocks whose counts are added up, too
-FEW = 1024  # stale entries that are not worth removing
+GROUP = 32  # blocks that also have a common count
+FEW = 1024  # so few stale entries are not worth removing
 
 Counts = dict[int, int]  # how many jobs of each kind
 
@@ -33,7 +33,7 @@ class DelayedJob(NamedTuple):
 
 
 class Tally:
-    """How many waiting ids of one kind are in each block, and in each group of blocks."""
+    """The counts of waiting ids of one kind, by block and by group of blocks."""
 
     def __init__(self, blocks: int) -> None:
         """Start with this many empty blocks."""
@@ -200,14 +200,14 @@ class Queue:
     """Ready jobs: greater priority first, then by id."""
 
     def __init__(self, ready: Mapping[int, tuple[Iterable[int], Iterable[int]]]) -> None:
-        """`ready`: by priority, ids in ascending order, and the kind of each."""
+        """Start with these jobs. `ready`: by priority, ids in ascending order, and the kind of each."""
         self._lanes = {priority: PriorityLane(*jobs) for priority, jobs in sorted(ready.items(), reverse=True)}
 
     def __len__(self) -> int:
         return sum(map(len, self._lanes.values()))
 
     def add(self, priority: int, job_id: JobId, kind: int) -> None:
-        """The job is ready; it must not have been."""
+        """Add a ready job, which must not be in the queue yet."""
         lane = self._lanes.get(priority)
         if lane is None:
             lane = self._lanes[priority] = PriorityLane()
@@ -215,11 +215,11 @@ class Queue:
         lane.add(job_id, kind)
 
     def remove(self, priority: int, job_id: JobId) -> int:
-        """The job is no longer ready; return its kind. Raises KeyError when it was not."""
+        """Remove a job that is no longer ready, and return its kind. Raises KeyError if it was not ready."""
         return self._lanes[priority].remove(job_id)
 
     def first(self, count: int) -> list[JobId]:
-        """Up to `count` ids, those whose turn comes first."""
+        """Return the ids of the jobs that start first, at most `count`."""
         ids: list[JobId] = []
         for lane in self._lanes.values():
             if len(ids) == count:
@@ -228,13 +228,13 @@ class Queue:
         return ids
 
     def kinds(self) -> Iterator[tuple[int, Counts]]:
-        """How many jobs of each kind each priority has, the greatest priority first."""
+        """Yield each priority, the greatest first, with the number of its jobs of each kind."""
         for priority, lane in self._lanes.items():
             if len(lane):
                 yield priority, lane.kinds()
 
     def ahead(self, priority: int, job_id: JobId) -> int:
-        """How many ready jobs come before this one."""
+        """Return how many ready jobs come before this one."""
         count = 0
         for other, lane in self._lanes.items():
             if other <= priority:
@@ -243,7 +243,7 @@ class Queue:
         return count
 
     def kinds_ahead(self, priority: int, job_id: JobId) -> Counts:
-        """How many ready jobs of its own priority come before this one, by kind."""
+        """Return how many ready jobs of its own priority come before this one, by kind."""
         lane = self._lanes.get(priority)
         return {} if lane is None else lane.kinds_ahead(job_id)
 
@@ -284,15 +284,15 @@ class DelayedJobs:
         return None if entry is None else entry.ready_at
 
     def next_ready_at(self) -> Ms | None:
-        """Return when the first job will be ready (monotonic), None without jobs."""
+        """Return when the first job will be ready (monotonic), None if there are none."""
         while self._heap and self._entries.get(self._heap[0].job_id) is not self._heap[0]:
             heappop(self._heap)
         return self._heap[0].ready_at if self._heap else None
 
     def soonest(self) -> Iterator[DelayedJob]:
-        """The jobs, the soonest ready first: it walks down the heap, so those that are not asked for cost nothing.
+        """Yield the jobs, the soonest ready first. It walks down the heap, so jobs that nobody asks for cost nothing.
 
-        It ends early when it has met too many stale entries.
+        It ends early if it meets too many stale entries.
         """
         front = [(entry, place) for place, entry in enumerate(self._heap[:1])]
         stale = 0
@@ -315,7 +315,7 @@ class DelayedJobs:
         return ready
 
     def _remove_stale(self) -> None:
-        """Drop stale entries. They are the majority, so the cost of each is paid once."""
+        """Remove stale entries. They are the majority, so the cost of each is paid once."""
         self._heap = list(self._entries.values())
         heapify(self._heap)
         self._entries = dict(self._entries)  # a dictionary does not shrink by itself

@@ -1,4 +1,4 @@
-"""What most routes need: the service's client, acting for the person who asks."""
+"""The dependencies of most routes: the service's client, acting for the person who asks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in jobs: data, results and output."""
+"""Routes to the contents of jobs: data, results and output."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LONGEST_WAIT_S = 60
 
 
 def _values(about: str) -> dict[int | str, dict[str, Any]]:
-    """The answer with a job's value."""
+    """Describe the reply with a job's value."""
     packed = {"type": "string", "contentMediaType": media.MSGPACK}
     raw = {"type": "string", "contentMediaType": media.BYTES}
     return content({media.JSON: {}, media.MSGPACK: packed, media.BYTES: raw}, about)
@@ -43,7 +43,7 @@ def _values(about: str) -> dict[int | str, dict[str, Any]]:
     | fails(406, 409, 410),
 )
 async def data(client: Client, id: Id, accept: Accept = "*/*") -> Response:
-    """The data that a job was submitted with. 409 for what is no value: brokers do not look into it."""
+    """Return the data that a job was submitted with. 409 if it is not a value: brokers do not look into it."""
     try:
         value = await client.data(id)
     except BadData as error:
@@ -66,7 +66,7 @@ async def result(
         float, Query(ge=0, le=LONGEST_WAIT_S, description="Wait for its end, this many seconds at most.")
     ] = 0,
 ) -> Response:
-    """The result of a completed job. 409 for one that failed or was cancelled: the problem has the job."""
+    """Return the result of a completed job. 409 if it failed or was cancelled: the problem has the job."""
     try:
         return await answer_value(await _result(client, own, id, wait), accept)
     except NotFinished:
@@ -79,7 +79,7 @@ async def result(
 
 
 async def _result(client: AsyncClient, own: AsyncClient, id: int, wait_s: float) -> Any:
-    """The result. Raises NotFinished when the job does not end in time.
+    """Return the result. Raises NotFinished if the job does not end in time.
 
     The broker decides whether the person may ask; then all who wait share the gateway's few waiting requests.
     """
@@ -130,7 +130,7 @@ def piece_of(reply: LogReply) -> LogPiece:
     | fails(410),
 )
 async def log(client: Client, id: Id, offset: Offset = 0, accept: Accept = "*/*") -> Response:
-    """What the job's last run has printed, also while it runs."""
+    """Return the output of the job's last run, even while it runs."""
     reply: LogReply = await client.ask(Log(JobId(id), offset))
     if media.preferred(accept, (media.JSON, media.TEXT)) == media.JSON:
         return answer(piece_of(reply))
@@ -138,7 +138,7 @@ async def log(client: Client, id: Id, offset: Offset = 0, accept: Accept = "*/*"
 
 
 async def _whole_log(client: AsyncClient, piece: LogReply) -> AsyncIterator[bytes]:
-    """The output from this piece on, up to what there is now or until another run begins."""
+    """Yield the output from this piece on, up to what there is now or until another run begins."""
     run, end = piece.run, piece.size_bytes
     while piece.run == run and piece.body:
         yield piece.body

@@ -103,8 +103,8 @@ async def list_jobs(
     limit: Limit = 100,
     before: Before = None,
 ) -> Response:
-    """Jobs, newest first: those that fit all that is given. For the next page, send the reply's `before`; null there:
-    this was the last."""
+    """List jobs, newest first: those that match every filter given. For the next page, send the reply's `before`; if it
+    is null, this was the last one."""
     wanted = List(
         state,
         type,
@@ -120,7 +120,7 @@ async def list_jobs(
 
 @ROUTES.get("/jobs/{id}", responses=returns(JobStatus, "The job's status.") | fails(410))
 async def status(client: Client, id: Id) -> Response:
-    """One job: where it is, or how it ended."""
+    """Return the status of one job: where it is, or how it ended."""
     return answer(_only(await client.ask(Status((JobId(id),)))))
 
 
@@ -128,7 +128,7 @@ async def status(client: Client, id: Id) -> Response:
     "/jobs/{id}/show", responses=returns(ShowReply, "The job, and each run that did not complete it.") | fails(410)
 )
 async def show(client: Client, id: Id) -> Response:
-    """Everything that is known of a job but its data and result."""
+    """Return everything known about a job, except its data and result."""
     return answer(await client.ask(Show(JobId(id))))
 
 
@@ -171,7 +171,7 @@ async def forget(client: Client, id: Id) -> Response:
 
 
 def _only(reply: StatusReply | CancelReply) -> JobStatus:
-    """The one job that was asked for. Raises NotFound or Expired."""
+    """Return the one job that was asked for. Raises NotFound or Expired."""
     for missing in reply.missing:
         raise gone(missing)
     return reply.jobs[0]

@@ -20,7 +20,7 @@ ROUTES = APIRouter(tags=["jobs"])
 
 
 class Ids(BaseModel):
-    """Which jobs."""
+    """The ids of the jobs."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

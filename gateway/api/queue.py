@@ -43,7 +43,7 @@ class PauseBody(BaseModel):
 
 
 class ResumeBody(BaseModel):
-    """Which pauses to lift: one's own, or with `all` everybody's."""
+    """The pauses to lift: one's own, or with `all` everybody's."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -56,7 +56,7 @@ async def queue(
     limit: Limit = 20,
     delayed_limit: Annotated[int, Query(ge=0, le=MAX_PAGE, description="At most this many delayed jobs.")] = 0,
 ) -> Response:
-    """What runs, and what starts next and when."""
+    """Return the running job, and which jobs start next and when."""
     return answer(await client.ask(Queue(limit, delayed_limit)))
 
 
@@ -87,7 +87,8 @@ async def audit(
     before: Before = None,
     since_at: Annotated[int, Query(ge=0, le=MAX_ID, description="Only what was done then or later.")] = 0,
 ) -> Response:
-    """Who changed what by hand, the newest first. For the next page, send the reply's `before`; null: the last."""
+    """Return who changed what by hand, newest first. For the next page, send the reply's `before`; null on the last
+    one."""
     return answer(await client.ask(Audit(limit, before, Ms(since_at))))
 
 

@@ -37,20 +37,20 @@ class ServiceList(NamedTuple):
 
 @LIST.get("/services", responses=returns(ServiceList, "All services."))
 async def list_services(request: Request, _: Asker) -> Response:
-    """The services, and whether each is there."""
+    """List the services, and whether each can be reached."""
     services = services_of(request)
     return answer(ServiceList(tuple(NamedService(name, services.hub(name).state) for name in services.names)))
 
 
 @ROUTES.get("/info", responses=returns(InfoReply, "Versions, counts, limits, the worker."))
 async def info(client: Client) -> Response:
-    """The state of broker, journal, queue and worker."""
+    """Return the state of broker, journal, queue and worker."""
     return answer(await client.ask(Info()))
 
 
 @ROUTES.get("/types", responses=returns(TypesReply, "The types that the worker has."))
 async def types(client: Client) -> Response:
-    """The types of jobs that the worker runs."""
+    """Return the types of jobs that the worker runs."""
     return answer(await client.ask(Types()))
 
 
@@ -63,7 +63,7 @@ _TYPE = {
 
 @ROUTES.get("/types/{type}", responses=content({JSON: _TYPE}, "The type. `schema` is null when it has none."))
 async def one_type(client: Client, type: TypeName) -> Response:
-    """A type, and what its jobs take, as a JSON Schema."""
+    """Return a type, with the JSON Schema of its jobs' parameters."""
     known: TypesReply = await client.ask(Types())
     for each in known.types:
         if each.name == type:

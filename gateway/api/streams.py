@@ -45,7 +45,8 @@ the state of the worker, or a pause has changed. `resync`: events were missed; a
 async def events(
     request: Request, client: Client, hub: Events, listener: Listener, last_event_id: LastEventId = ""
 ) -> Response:
-    """The changes of all jobs that the person may see, and of the service. It begins with the service's state."""
+    """Stream the changes of all jobs that the person may see, and of the service. The stream begins with the service's
+    state."""
     stream = Stream(hub, listener, last_event_id)
     await client.ask(Queue(1))  # whether the person may see the service
     stream.begin_with("service", hub.state)
@@ -62,7 +63,7 @@ async def events(
 async def job_events(
     request: Request, client: Client, hub: Events, listener: Listener, id: Id, last_event_id: LastEventId = ""
 ) -> Response:
-    """The changes of one job. It begins with the job's status."""
+    """Stream the changes of one job. The stream begins with the job's status."""
     stream = Stream(hub, listener._replace(job_id=id), last_event_id)
     reply = await client.ask(Status((JobId(id),)))
     for missing in reply.missing:
@@ -75,7 +76,7 @@ async def job_events(
 
 
 async def _until_revoked(request: Request, stream: Stream) -> AsyncGenerator[bytes, None]:
-    """What the stream sends for as long as the person may read it."""
+    """Yield what the stream sends, for as long as the person may read it."""
     with until_revoked(request) as revoked:
         waiting = asyncio.create_task(revoked.wait())
         waiting.add_done_callback(lambda _: stream.end())

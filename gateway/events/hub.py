@@ -1,4 +1,4 @@
-"""One watch of each service, and the streams that show what it hears: however many they are, the broker has one."""
+"""One watch of each service, and the streams that pass on its events: however many they are, the broker has one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ log = logging.getLogger("zjobs.gateway")
 
 
 class ServiceState(NamedTuple):
-    """Whether a service's broker can be reached; the last that is known of its worker and of the pauses in force."""
+    """The state of a service: whether its broker can be reached, and what was last known of its worker and its
+    pauses."""
 
     reachable: bool = False
     worker: WorkerState | None = None
@@ -53,12 +54,12 @@ class Hub:
 
     @property
     def state(self) -> ServiceState:
-        """What is known of the service."""
+        """The last known state of the service."""
         return self._state
 
     @property
     def heard_at(self) -> int | None:
-        """When the broker was there for the last time, by the wall clock; None: never."""
+        """The last time when the broker was there, by the wall clock; None if it never was."""
         return clock.wall_ms() if self._state.reachable else self._heard_at
 
     async def run(self) -> None:
@@ -86,7 +87,7 @@ class Hub:
     # --- what the watch hears ---------------------------------------------------------------------------------
 
     def _begin(self, watch: AsyncWatch) -> None:
-        """What came before is not known, so nobody can go on from there."""
+        """Begin anew: what came before is unknown, so no stream can continue from there."""
         self._kept = Kept(secrets.token_hex(4))
         self._wake()
         self._tell_service(reachable=True, worker=watch.worker, pauses=watch.service.pauses if watch.service else ())
@@ -137,7 +138,7 @@ class Hub:
 
 
 class Stream:
-    """What one client is sent: pieces of text, by `async for`.
+    """The pieces of text that one client is sent, by `async for`.
 
     It goes on after the event `last_id`, or begins now if that is empty.
     """
@@ -164,7 +165,7 @@ class Stream:
             self._is_last = value.state.final
 
     def wake(self) -> None:
-        """There may be something to send."""
+        """Wake the stream, because there may be something to send."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -187,7 +188,7 @@ class Stream:
                     await self._woken(heartbeat_at)
 
     def next(self) -> bytes:
-        """What is to be sent now; empty for nothing."""
+        """Return the next text to send, empty for none."""
         entries = None if self._lost or self._hub.kept is not self._kept else self._kept.after(self._number)
         if entries is None:
             self._lost, self._kept, entries = False, self._hub.kept, []

@@ -30,14 +30,15 @@ class Entry(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """Whom a stream is for, and what it is about: one job, or None for the whole service."""
+    """The person a stream is for, and what it is about: one job, or None for the whole service."""
 
     name: str
     role: str
     job_id: int | None = None
 
     def sees(self, entry: Entry) -> bool:
-        """Whether the stream has this event: a submitter has those of its own jobs, and nobody an unknown role's."""
+        """Return True if the stream has this event: submitters have those of their own jobs, and unknown roles have
+        none."""
         if entry.job is None:
             return self.job_id is None
         if self.job_id not in (None, entry.job.id):

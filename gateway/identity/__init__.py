@@ -1,1 +1,1 @@
-"""Who may ask the gateway: people, their tokens, and what became of both."""
+"""The identities of the gateway: people, their tokens, and the audit trail of both."""

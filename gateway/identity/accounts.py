@@ -21,7 +21,7 @@ _TRIMMED_EVERY = 100
 
 
 class Action(str, Enum):
-    """What the audit trail tells of."""
+    """An action in the audit trail."""
 
     LOGIN = "login"
     LOGIN_FAILED = "login_failed"
@@ -35,7 +35,7 @@ class Action(str, Enum):
 
 
 class By(NamedTuple):
-    """Who does something, from where, and when."""
+    """The author of an action, from where, and when."""
 
     actor: str
     address: str
@@ -121,7 +121,7 @@ async def end_logins(session: AsyncSession, user: User, keep: int | None = None)
 
 
 async def _check_superusers(session: AsyncSession) -> None:
-    """Somebody must be left who can manage users. Changes happen one after the other, so this counts right."""
+    """Check that somebody is left who can manage users. Changes happen one after another, so this counts right."""
     await session.flush()
     if not await session.scalar(select(func.count()).where(User.superuser, User.active)):
         raise Problem(409, "conflict", "the last superuser stays one: make another first")

@@ -68,7 +68,7 @@ class Database:
     """An open database. Everything read or changed goes through `reading`, `writing` and `changing`."""
 
     def __init__(self, text: str | None) -> None:
-        """`text` is a URL; None means the file in the state directory. Raises Unusable."""
+        """Set up the database. `text` is a URL; None means the file in the state directory. Raises Unusable."""
         self.url = read_url(default_url() if text is None else text)
         self.sqlite = self.url.get_backend_name() == "sqlite"
         if self.sqlite:
@@ -99,23 +99,23 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
-        """What is read here was committed. Raises DatabaseAway."""
+        """Open a session that reads what was committed. Raises DatabaseAway."""
         async with _away(), AsyncSession(self._engine) as session:
             yield session
 
     @contextlib.asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncSession]:
-        """A transaction, for what changes nobody's rights. Raises DatabaseAway."""
+        """Begin a transaction that changes nobody's rights. Raises DatabaseAway."""
         async with _away(), AsyncSession(self._writing, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextlib.asynccontextmanager
     async def changing(self) -> AsyncIterator[tuple[AsyncSession, int]]:
-        """A transaction that may change who may do what, and the number of the change.
+        """Begin a transaction that may change who may do what. Yield its session, and the number of the change.
 
-        It begins by raising that number, whose row stays locked until the end. So changes happen one after the other
-        (of two superusers, only one can demote the other), and every gateway notices each by the number.
-        Raises DatabaseAway.
+        It begins by raising that number, whose row stays locked until the end. So changes happen one after another (of
+        two superusers, only one can demote the other), and every gateway notices each by the number. Raises
+        DatabaseAway.
         """
         async with self.writing() as session:
             raised = update(Revision).values(number=Revision.number + 1).returning(Revision.number)
@@ -164,7 +164,7 @@ def _postgresql_engine(url: URL) -> AsyncEngine:
 
 
 def _make_private_file(path: Path) -> None:
-    """Makes the file for us alone; SQLite gives its journal the same mode. Raises Unusable."""
+    """Make the file for us alone; SQLite gives its journal the same mode. Raises Unusable."""
     try:
         lock.make_private(path.absolute().parent)
         with contextlib.suppress(FileExistsError):  # not opened if it exists: to close it would drop SQLite's locks

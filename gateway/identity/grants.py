@@ -1,8 +1,8 @@
-"""What a token grants: read once from the database, and remembered until somebody's rights change.
+"""The grants of tokens: each is read once from the database, and remembered until somebody's rights change.
 
 Each change raises the number of the last change (see `Database.changing`). A grant is remembered with the number that
-it was read with, and counts while that is the newest number seen. Every second a gateway asks for the number, one
-short query however many requests and streams there are, so what one gateway revokes ends at all of them.
+it was read with, and is valid while that is the newest number seen. Every second a gateway asks for the number, one
+short query however many requests and streams there are, so a revocation by one gateway takes effect at all of them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Person:
-    """Whom a request is made for. `role` is the broker's; a superuser also manages users."""
+    """The person a request is made for. `role` is the broker's; a superuser also manages users."""
 
     name: str
     role: str
@@ -45,7 +45,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Grant:
-    """What a token lets its holder do, as the database had it."""
+    """The rights that a token gives its holder, as read from the database."""
 
     person: Person
     kind: Kind
@@ -90,7 +90,7 @@ class Grants:
         self._away = self._stopped = False
 
     async def of(self, token: str) -> Grant | None:
-        """What `token` grants now. Raises DatabaseAway."""
+        """Return what `token` grants now. Raises DatabaseAway."""
         if len(token) != _LENGTH or not token.startswith(_PREFIX) or not token.isascii():
             return None
         digest = digest_of(token)
@@ -104,7 +104,8 @@ class Grants:
 
     @contextlib.contextmanager
     def watch(self, grant: Grant) -> Iterator[asyncio.Event]:
-        """For what lasts longer than a request: the event is set once `grant` no longer holds as it is."""
+        """Watch a grant, for what lasts longer than a request: the event is set once `grant` no longer holds
+        unchanged."""
         ended = asyncio.Event()
         self._watched[ended] = grant
         self._checked = -1  # a change may have been seen since the grant was read
@@ -114,7 +115,7 @@ class Grants:
             del self._watched[ended]
 
     def changed(self, number: int) -> None:
-        """This gateway made the change of that number: what was remembered before counts no longer."""
+        """Record that this gateway made the change of that number: nothing remembered from before is valid any more."""
         self._number = max(self._number, number)
         self._look_now.set()
 

@@ -36,7 +36,7 @@ class Identity:
     """Lets people in."""
 
     def __init__(self, config: Config, wall_ms: Callable[[], int], mono_ms: Callable[[], int]) -> None:
-        """Raises Unusable."""
+        """Set up the database and the accounts. Raises Unusable."""
         self.config = config
         self.now = wall_ms
         self.database = Database(config.database)
@@ -48,7 +48,7 @@ class Identity:
 
     @contextlib.asynccontextmanager
     async def changing(self, grant: Grant | None = None) -> AsyncIterator[AsyncSession]:
-        """A transaction that may change who may do what; this gateway acts on it at once.
+        """Begin a transaction that may change who may do what; this gateway acts on it at once.
 
         `grant`: what permits the change. It is read again, since another gateway may have revoked it a moment ago.
         Raises Problem.
@@ -122,7 +122,8 @@ class Identity:
         return None
 
     async def _still(self, session: AsyncSession, name: str, proof: _Proof) -> User:
-        """The user, if nobody changed the password or deactivated them while it was checked. Raises Problem."""
+        """Return the user, unless the password was changed or the user deactivated while it was checked. Raises
+        Problem."""
         user = await accounts.find_user(session, name)
         if user is None or not user.active or user.password != proof.kept:
             raise Problem(401, "wrong_login", "no such user, or another password")

@@ -18,7 +18,7 @@ _IDS_ONCE = {"sqlite_autoincrement": True}
 
 
 class Kind(str, Enum):
-    """What a token is for: a person who logged in, that person's page in a browser, or a program."""
+    """The purpose of a token: for a person who logged in, that person's page in a browser, or a program."""
 
     LOGIN = "login"
     SESSION = "session"
@@ -26,7 +26,7 @@ class Kind(str, Enum):
 
 
 class Base(DeclarativeBase):
-    """What all tables share."""
+    """The base of all tables."""
 
 
 class User(Base):
@@ -45,7 +45,7 @@ class User(Base):
 
 
 class Token(Base):
-    """What a request is let in with. `digest` is its SHA-256: the token itself is kept nowhere."""
+    """A token that admits requests. `digest` is its SHA-256: the token itself is kept nowhere."""
 
     __tablename__ = "tokens"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -76,7 +76,7 @@ class Entry(Base):
 
 
 class Revision(Base):
-    """One row, whose number rises with each change of who may do what. See `Database.changing`."""
+    """The one row whose number rises with each change of who may do what. See `Database.changing`."""
 
     __tablename__ = "revision"
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -28,7 +28,7 @@ class Busy(Exception):
 
 
 class Verdict(NamedTuple):
-    """Whether the password is right, and its new hash if the one kept is cheaper than hashes are now."""
+    """The verdict on a password, and its new hash if the kept one is cheaper than hashes are now."""
 
     right: bool
     new_hash: str | None
@@ -77,17 +77,17 @@ def random_password() -> str:
 
 
 def _no_hash(cost: PasswordCost) -> str:
-    """What looks like a hash, costs as much to compare with, and is that of no password."""
+    """Return a value that looks like a hash, costs as much to compare with, and matches no password."""
     salt, digest = (base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (16, 32))
     return f"$argon2id$v=19$m={cost.memory_cost},t={cost.time_cost},p={cost.parallelism}${salt}${digest}"
 
 
 def _normal(password: str) -> str:
-    """The same bytes from every keyboard: ü is one character on some and two on others."""
+    """Normalise a password: ü is one character on some keyboards and two on others."""
     return unicodedata.normalize("NFKC", password)
 
 
 def _cheaper(kept: Parameters, cost: PasswordCost) -> bool:
-    """Whether something rose and nothing fell: a gateway with other settings does not take it back."""
+    """Return True if a cost rose and none fell, so that gateways with different settings do not undo each other's."""
     pairs = ((kept.time_cost, cost.time_cost), (kept.memory_cost, cost.memory_cost))
     return any(old < new for old, new in pairs) and all(old <= new for old, new in pairs)

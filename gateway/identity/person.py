@@ -1,4 +1,4 @@
-"""Who makes a request: what routes depend on."""
+"""The dependencies of routes on who makes a request."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def identity_of(request: Request) -> Identity:
 
 
 async def current_person(request: Request, token: Annotated[str | None, Depends(_bearer)]) -> Person:
-    """Whom the request is made for, by its token, or by a page's cookie.
+    """Return the person the request is made for, by its token, or by a page's cookie.
 
     Raises Problem without either, unless everybody may read.
     """
@@ -55,17 +55,17 @@ async def current_person(request: Request, token: Annotated[str | None, Depends(
 
 
 def grant_of(request: Request) -> Grant | None:
-    """What let the request in, after `current_person`; None if everybody may read."""
+    """Return what admitted the request, after `current_person`; None if everybody may read."""
     return getattr(request.state, "grant", None)
 
 
 def csrf_is_right(token: str, given: str | None) -> bool:
-    """Whether this was sent by a page of ours."""
+    """Return True if the request was sent by a page of ours."""
     return given is not None and hmac.compare_digest(csrf_of(token).encode(), given.encode())
 
 
 async def current_grant(request: Request, _: Annotated[Person, Depends(current_person)]) -> Grant:
-    """What the request's token grants. Raises Problem without one."""
+    """Return the grant of the request's token. Raises Problem if there is none."""
     grant = grant_of(request)
     if grant is None:
         raise _login_needed()
@@ -73,35 +73,36 @@ async def current_grant(request: Request, _: Annotated[Person, Depends(current_p
 
 
 async def own_login(grant: Annotated[Grant, Depends(current_grant)]) -> Grant:
-    """The grant of a person who logged in. Raises Problem for a program: a leaked token shall not make others."""
+    """Return the grant of a person who logged in. Raises Problem for a program: a leaked token must not make others."""
     if grant.kind is Kind.PROGRAM:
         raise Problem(403, "not_permitted", "this needs a login; a program's token does not do")
     return grant
 
 
 async def superuser(grant: Annotated[Grant, Depends(current_grant)]) -> Grant:
-    """The grant of a superuser. Raises Problem for others."""
+    """Return the grant of a superuser. Raises Problem for others."""
     if not grant.person.superuser:
         raise Problem(403, "not_permitted", f"{grant.person.name} is no superuser; this needs one who logged in")
     return grant
 
 
 def by(request: Request, grant: Grant) -> By:
-    """Who does what the request asks for, as the audit trail tells it."""
+    """Return the author of the request's action, for the audit trail."""
     return By(grant.person.name, address(request), identity_of(request).now())
 
 
 def address(request: Request) -> str:
-    """Where the request comes from."""
+    """Return the address that the request comes from."""
     return request.client.host if request.client else ""
 
 
 @contextlib.contextmanager
 def until_revoked(request: Request) -> Iterator[asyncio.Event]:
-    """For an answer that lasts: the event is set once the person may no longer read, or has other rights.
+    """Watch the person's rights, for a reply that lasts: the event is set once they may no longer read, or have other
+    rights.
 
-    That is within about a second of the change, at whichever gateway it was made; after ten seconds without the
-    database, too. Only after `current_person`.
+    That happens within about a second of the change, at whichever gateway it was made; also after ten seconds without
+    the database. Only after `current_person`.
     """
     grant = grant_of(request)
     if grant is None:

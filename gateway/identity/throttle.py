@@ -1,7 +1,7 @@
-"""How often somebody may try to log in: a pure account of attempts by name and by address.
+"""The limit on attempts to log in: a pure account of attempts by name and by address.
 
-Kept in memory, so each gateway has its own: N gateways let N times as many guesses through, still far too few to guess
-a password, and a flood of wrong logins writes nothing to the database for it. An account is one time, up to which the
+It is kept in memory, so each gateway has its own: N gateways let N times as many guesses through, still far too few to
+guess a password, and a flood of wrong logins writes nothing to the database. An account is one time, up to which the
 attempts made have used up the rate (the "generic cell rate algorithm"): no counters, no windows, nothing to clear.
 """
 
@@ -33,7 +33,7 @@ class _Accounts:
     used_up_to: OrderedDict[str, int] = field(default_factory=OrderedDict)
 
     def wait_ms(self, who: str, now: int) -> int:
-        """How long until another attempt is allowed."""
+        """Return how long until another attempt is allowed."""
         earliest = self.used_up_to.get(who, now) - (self.rate.burst - 1) * self.rate.every_ms
         return max(0, earliest - now)
 
@@ -81,18 +81,18 @@ class Throttle:
 
     @property
     def size(self) -> int:
-        """How many accounts and addresses are remembered."""
+        """The number of accounts and addresses that are remembered."""
         return len(self._names.used_up_to) + len(self._addresses.used_up_to) + len(self._welcome)
 
     def _account(self, name: str, address: str) -> str:
-        """Who pays. From where they have logged in before, people have an account of their own: others cannot lock
-        them out by trying their name."""
+        """Return the account that pays. Where people have logged in before, they have an account of their own, so that
+        others cannot lock them out by trying their name."""
         network = _network(address)
         return f"{name} {network}" if (name, network) in self._welcome else name
 
 
 def _network(address: str) -> str:
-    """An IPv4 address, or the /64 of an IPv6 one: that is what one host can choose from."""
+    """Return an IPv4 address, or the /64 of an IPv6 one, which is what one host can choose from."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:  # no address: a Unix socket

@@ -33,7 +33,7 @@ def install(app: FastAPI) -> None:
 
 
 def _folder() -> Path:
-    """Where the package's files are; it is not imported, because only its files are of use."""
+    """Return where the package's files are; it is not imported, because only its files are of use."""
     spec = find_spec(_PACKAGE)
     assert spec is not None and spec.origin is not None, f"{_PACKAGE} is a dependency of the extra `gateway`"
     return Path(spec.origin).parent / "static"

@@ -82,7 +82,7 @@ def fails(*statuses: int) -> Responses:
 
 
 def describe(app: FastAPI) -> None:
-    """Have the application describe itself, with the schemas of all messages that it answers with."""
+    """Let the application describe itself, with the schemas of all messages that it answers with."""
 
     def described() -> dict[str, Any]:
         if app.openapi_schema is None:

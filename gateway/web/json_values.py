@@ -63,7 +63,7 @@ def _key(key: Any) -> str:
 
 
 def is_small(value: Any) -> bool:
-    """Whether its JSON is made at once: a larger one would keep others waiting."""
+    """Return True if its JSON is made at once: a larger one would keep others waiting."""
     return type(value) in _SCALARS or type(value) is float or (type(value) in (list, dict) and len(value) < 100)
 
 
@@ -83,7 +83,7 @@ def from_json(given: Any, parameters: Parameters | None) -> Any:
 
 
 def _meant(parameters: Parameters, node: Node, value: Any, path: str) -> Any:
-    """The value of JSON that is to be of the kind `node`, with bytes where it takes them."""
+    """Return the value of JSON that is to be of the kind `node`, with bytes where it accepts them."""
     if isinstance(value, str):
         return _bytes_of(value, path) if _takes_bytes(parameters, node) else value
     if isinstance(value, list):
@@ -100,7 +100,7 @@ def _meant(parameters: Parameters, node: Node, value: Any, path: str) -> Any:
 
 
 def _way(parameters: Parameters, node: Node, kind: str) -> Node:
-    """The first alternative of `node` that is of this type; an empty one without."""
+    """Return the first alternative of `node` that is of this type, an empty one if there is none."""
     return next((way for way in alternatives(parameters, node) if kind in types_of(way)), {})
 
 

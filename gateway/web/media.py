@@ -47,6 +47,6 @@ def _range(part: str) -> tuple[str, float]:
 
 
 def _quality(offer: str, wanted: list[tuple[str, float]]) -> float:
-    """The quality of the most specific range that has this type."""
+    """Return the quality of the most specific range that has this type."""
     ranges = (offer, f"{offer.partition('/')[0]}/*", "*/*")
     return next((quality for each in ranges for media_range, quality in wanted if media_range == each), 0.0)

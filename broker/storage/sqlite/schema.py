@@ -156,7 +156,7 @@ DROP TABLE pause_5;
 
 
 def _words(kind: type[Enum]) -> str:
-    """The values of an enumeration, for a query."""
+    """Return the values of an enumeration, for a query."""
     return ", ".join(f"'{member.value}'" for member in kind)
 
 

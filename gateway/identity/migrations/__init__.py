@@ -1,1 +1,1 @@
-"""How the database came to be, step by step; alembic runs what is missing when a gateway starts."""
+"""The history of the database, step by step; alembic runs the missing steps when a gateway starts."""

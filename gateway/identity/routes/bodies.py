@@ -1,4 +1,4 @@
-"""What these routes take and answer. Times are milliseconds since 1970 (UTC)."""
+"""The bodies of these routes' requests and replies. Times are milliseconds since 1970 (UTC)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Id = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
 class Body(BaseModel):
-    """What a request may say, and nothing else."""
+    """A request's body, which may have no other fields."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -45,7 +45,7 @@ class Login(BaseModel):
 
 
 class Me(BaseModel):
-    """Whom a request is made for."""
+    """The person a request is made for."""
 
     name: str
     role: Role
@@ -70,7 +70,7 @@ class NamedToken(Body):
 
 
 class TokenShown(BaseModel):
-    """What is told of a token: everything but the token."""
+    """A token, without its secret."""
 
     id: int
     kind: Kind
@@ -106,7 +106,7 @@ class NewUser(Body):
 
 
 class UserChange(Body):
-    """What to change of a user."""
+    """The changes of a user."""
 
     role: Role | None = None
     superuser: bool | None = None
@@ -120,7 +120,7 @@ class PasswordReset(Body):
 
 
 class UserShown(BaseModel):
-    """What is told of a user."""
+    """A user, as superusers see them."""
 
     name: str
     role: Role

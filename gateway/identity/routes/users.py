@@ -1,4 +1,4 @@
-"""What superusers do: users, their tokens, the audit trail."""
+"""The routes for superusers: users, their tokens, the audit trail."""
 
 from __future__ import annotations
 

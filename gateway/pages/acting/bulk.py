@@ -25,7 +25,7 @@ _MOST_ASKED = 50
 
 @ROUTES.get("/{op}")
 async def ask(request: Request, client: Client, visitor: Visiting, wanted: Filtered, op: str) -> Response:
-    """How many jobs it would change, and which."""
+    """Ask, naming how many jobs the action would change, and which."""
     return _page(request, wanted, op, await _jobs(client, visitor, wanted, op))
 
 
@@ -49,7 +49,7 @@ async def change(
 
 
 async def _jobs(client: AsyncClient, visitor: Visitor, wanted: Filter, op: str) -> list[JobStatus]:
-    """The jobs of the filter that this can be done to, by this visitor, newest first. Raises Problem."""
+    """Return the jobs of the filter that this visitor may do this to, newest first. Raises Problem."""
     if op not in ("cancel", "retry", "forget"):
         raise Problem(404, "not_found", "no page has this address")
     if not visitor.may(op):
@@ -75,5 +75,5 @@ def _page(request: Request, wanted: Filter, op: str, jobs: list[JobStatus], stat
 
 
 def _seen(jobs: list[JobStatus]) -> str:
-    """How many there are, and from which to which: jobs that came or ended since make another text."""
+    """Return how many jobs there are, and from which to which, as a text that differs once jobs come or end."""
     return f"{len(jobs)} {jobs[-1].id}-{jobs[0].id}" if jobs else "0"

@@ -30,7 +30,7 @@ Id = Annotated[int, Path(ge=1, le=MAX_ID)]
 
 
 class Asked(NamedTuple):
-    """What somebody is asked before a change. `fits`: whether the job's state allows it at all."""
+    """The question to the visitor before a change. `fits`: True if the job's state allows the change at all."""
 
     question: str
     consequence: str
@@ -41,13 +41,13 @@ class Asked(NamedTuple):
 
 @ROUTES.get("/{id}/{op}")
 async def ask(request: Request, client: Client, visitor: Visiting, id: Id, op: str) -> Response:
-    """What the change would do, with a button that does it."""
+    """Show what the change would do, with a button that does it."""
     return _page(request, await _asked(client, visitor, id, op), op)
 
 
 @ROUTES.post("/{id}/{op}")
 async def change(request: Request, client: Client, visitor: Visiting, form: Form, id: Id, op: str) -> Response:
-    """Do it, if the job is as the visitor saw it; otherwise say how it is now, and ask again."""
+    """Make the change if the job is as the visitor saw it; otherwise show how it is now, and ask again."""
     job, asked = await _asked(client, visitor, id, op)
     if not asked.fits or text_of(form, "seen") != seen(job):
         return _page(request, (job, asked), op, 409)
@@ -77,7 +77,7 @@ def _page(request: Request, asked: tuple[JobStatus, Asked], op: str, status: int
 
 
 async def _asked(client: AsyncClient, visitor: Visitor, id: int, op: str) -> tuple[JobStatus, Asked]:
-    """The job, and what the visitor is asked. Raises Problem."""
+    """Return the job, and the question to the visitor. Raises Problem."""
     if op not in ("cancel", "retry", "forget"):
         raise Problem(404, "not_found", "no page has this address")
     reply: StatusReply = await client.ask(Status((JobId(id),)))

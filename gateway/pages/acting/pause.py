@@ -22,7 +22,7 @@ ROUTES = APIRouter(prefix="/services/{service}", route_class=PageRoute, include_
 
 @ROUTES.get("/pause")
 async def ask_pause(request: Request, client: Client, visitor: Visiting) -> Response:
-    """For how long, and why."""
+    """Ask for how long to pause, and why."""
     _check(visitor, "pause")
     return await _pause_page(request, client, 200, "30m" if not visitor.is_operator else "", "", "")
 
@@ -65,7 +65,7 @@ async def _pause_page(
 
 @ROUTES.get("/resume")
 async def ask_resume(request: Request, client: Client, visitor: Visiting) -> Response:
-    """Which pauses would be lifted, and which would stay."""
+    """Show which pauses would be lifted, and which would stay."""
     _check(visitor, "resume")
     return await _resume_page(request, client, visitor, 200)
 

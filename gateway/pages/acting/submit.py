@@ -50,7 +50,7 @@ async def form(
     type: str = "",
     like: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
 ) -> Response:
-    """The form: for a type, for a job like another, or to choose a type first."""
+    """Show the form: for a type, for a job like another, or to choose a type first."""
     _check(visitor)
     types: TypesReply = await client.ask(Types())
     if like is not None:
@@ -124,7 +124,7 @@ def _page(request: Request, chosen: _Chosen, mistakes: Mapping[str, str]) -> Res
 
 
 async def _like(client: AsyncClient, types: TypesReply, id: int) -> _Chosen:
-    """The form for a job like this one, with changes."""
+    """Return the form for a job like this one."""
     shown: ShowReply = await client.ask(Show(JobId(id)))
     job, kind = shown.job, _kind(types, shown.job.type)
     parameters = await _parameters(client, kind)
@@ -140,7 +140,8 @@ async def _parameters(client: AsyncClient, kind: TaskType) -> Parameters | None:
 
 
 async def _given(form: FormData) -> dict[str, str | bytes]:
-    """What the fields for data hold. Browsers end lines in their own way; an empty field for a file has no name."""
+    """Return the content of the fields for data. Browsers end lines in their own way; an empty field for a file has no
+    name."""
     given: dict[str, str | bytes] = {}
     for name, value in form.multi_items():
         if name.startswith("data."):

@@ -27,7 +27,7 @@ _MOST_ASKED = 8
 
 
 class Filter(NamedTuple):
-    """Which jobs; what is empty says nothing."""
+    """The filter of jobs; empty fields do not filter."""
 
     state: str = ""
     type: str = ""
@@ -70,7 +70,7 @@ Before = Annotated[int | None, Query(ge=1, le=MAX_ID)]
 async def history(
     request: Request, client: Client, visitor: Visiting, wanted: Filtered, before: Before = None
 ) -> Response:
-    """A page of jobs."""
+    """Show a page of jobs."""
     jobs, more = await matching(client, wanted, before, PAGE, _MOST_ASKED)
     types: TypesReply = await client.ask(Types())
     values: dict[str, Any] = {"jobs": jobs, "more": more, "wanted": wanted, "before": before, "types": types.types}

@@ -53,13 +53,13 @@ class Output(NamedTuple):
 async def job(
     request: Request, client: Client, visitor: Visiting, id: Id, offset: Annotated[int | None, Query(ge=0)] = None
 ) -> Response:
-    """A job. `offset`: the part of its output to show, in place of the last one."""
+    """Show a job. `offset`: the part of its output to show, instead of the last one."""
     return page(request, "job.html", 200, **await _shown(client, visitor, id, offset))
 
 
 @ROUTES.get("/{id}/part/{part}")
 async def part(request: Request, client: Client, visitor: Visiting, id: Id, part: Part) -> Response:
-    """A part of the page, for the script: the element `job-PART`, or all of them."""
+    """Return a part of the page, for the script: the element `job-PART`, or all of them."""
     return page(request, f"parts/job-{part}.html", 200, **await _shown(client, visitor, id, None))
 
 
@@ -73,13 +73,13 @@ async def log_file(client: Client, id: Id) -> Response:
 
 @ROUTES.get("/{id}/result")
 async def result_file(client: Client, id: Id) -> Response:
-    """The result as a file: bytes and text as they are, everything else as JSON."""
+    """Return the result as a file: bytes and text as they are, everything else as JSON."""
     return _file(f"job-{id}-result", await _result_of(client, id))
 
 
 @ROUTES.get("/{id}/data")
 async def data_file(client: Client, id: Id) -> Response:
-    """The data as a file."""
+    """Return the data as a file."""
     return _file(f"job-{id}-data", await client.data(id))
 
 
@@ -152,7 +152,7 @@ async def _nothing() -> None:
 
 
 async def _data(client: AsyncClient, shown: ShowReply) -> Any:
-    """The data; None if it is too large for a page, or gone."""
+    """Return the data, None if it is too large for a page, or gone."""
     if (shown.data_bytes or 0) > MOST_SHOWN_BYTES:
         return None
     try:
@@ -162,7 +162,7 @@ async def _data(client: AsyncClient, shown: ShowReply) -> Any:
 
 
 async def _result(client: AsyncClient, shown: ShowReply) -> tuple[Any] | None:
-    """The result, in a tuple, since it may be None; without one, nothing."""
+    """Return the result in a tuple, since it may be None; None if there is no result."""
     if shown.job.state is not JobState.COMPLETED or (shown.result_bytes or 0) > MOST_SHOWN_BYTES:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What is asked of the broker for the page of a service: everything at once, on behalf of the visitor."""
+"""The requests for the page of a service: everything at once, on behalf of the visitor."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def look(client: AsyncClient, visitor: Visitor) -> Overview:
 
 
 def _yours(own: Sequence[JobStatus], known: Sequence[JobStatus], name: str) -> JobStatus | None:
-    """The next of the visitor's jobs: the one that runs, or that starts first."""
+    """Return the next of the visitor's jobs: the one that runs, or that starts first."""
     jobs = {job.id: job for job in (*own, *(job for job in known if job.owner == name))}
     far = len(jobs) + sum(job.ahead or 0 for job in jobs.values())
     return min(
@@ -112,7 +112,7 @@ async def _limit(client: AsyncClient, running: JobStatus | None) -> int | None:
 
 
 async def _last_line(client: AsyncClient, running: JobStatus | None, visitor: Visitor) -> str:
-    """The last line that the running job has printed, if the visitor may read it."""
+    """Return the last line that the running job has printed, if the visitor may read it."""
     if running is None or not running.output_bytes or not visitor.may("log", running.owner):
         return ""
     try:

@@ -28,7 +28,7 @@ Part = Literal["all", "freshness", "pauses", "now", "yours", "next", "recent"]
 
 @ROUTES.get("/")
 async def begin(request: Request, visitor: Visiting) -> Response:
-    """The first service."""
+    """Redirect to the first service."""
     root = request.scope.get("root_path", "")
     return RedirectResponse(f"{root}/services/{services_of(request).names[0]}", 303)
 
@@ -41,7 +41,7 @@ async def services(request: Request, visitor: Visiting) -> Response:
 
 @ROUTES.get("/services/{service}")
 async def service(request: Request, client: Client, hub: Events, visitor: Visiting) -> Response:
-    """A service: what runs, what is next, what has ended."""
+    """Show a service: what runs, what is next, what has ended."""
     try:
         if not hub.state.reachable:  # a visitor does not wait as long as a program would
             await client.ask(Info(), timeout=_WAIT_S)
@@ -55,7 +55,7 @@ async def service(request: Request, client: Client, hub: Events, visitor: Visiti
 
 @ROUTES.get("/services/{service}/part/{part}")
 async def part(request: Request, client: Client, visitor: Visiting, part: Part) -> Response:
-    """A part of the page, for the script: the element that has this id, or all of them."""
+    """Return a part of the page, for the script: the element that has this id, or all of them."""
     return page(request, f"parts/{part}.html", 200, **await _shown(client, visitor))
 
 

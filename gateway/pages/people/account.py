@@ -26,7 +26,7 @@ ROUTES = APIRouter(prefix="/account", route_class=PageRoute, include_in_schema=F
 
 @ROUTES.get("")
 async def account(request: Request, grant: LoggedIn, done: str = "") -> Response:
-    """The password, and the tokens."""
+    """Show the forms for the password and the tokens."""
     return await _page(request, grant, 200, done=done)
 
 

@@ -27,7 +27,7 @@ BeforeNumber = Annotated[int | None, Query(ge=1, le=MAX_ID)]
 
 @ROUTES.get("/audit")
 async def audit(request: Request, grant: Superuser, before: Before = None) -> Response:
-    """Who logged in, who could not, and what was changed of users and tokens."""
+    """Show who logged in, who could not, and what was changed of users and tokens."""
     async with identity_of(request).database.reading() as session:
         entries = await accounts.list_entries(session, before, _PAGE)
     more = entries[-1].id if len(entries) == _PAGE else None
@@ -36,7 +36,7 @@ async def audit(request: Request, grant: Superuser, before: Before = None) -> Re
 
 @ROUTES.get("/services/{service}/audit")
 async def service_audit(request: Request, client: Client, visitor: Visiting, before: BeforeNumber = None) -> Response:
-    """Who cancelled, retried, forgot, paused and resumed what."""
+    """Show who cancelled, retried, forgot, paused and resumed what."""
     if not visitor.may("audit"):
         raise Problem(403, "not_permitted", f"a {visitor.person.role} does not read the audit trail")
     reply: AuditReply = await client.ask(Audit(_PAGE, before))

@@ -19,7 +19,7 @@ ROUTES = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 @ROUTES.get("/login")
 async def login(request: Request, next: str = "/") -> Response:
-    """The form. It begins with a secret of its own, so that no other site's form can log somebody in."""
+    """Show the form. It begins with a secret of its own, so that no other site's form can log somebody in."""
     secret = begin_login(request)
     answered = page(request, "login.html", 200, next=next, username="", problem="")
     if secret is not None:
@@ -59,6 +59,6 @@ def _told(problem: Problem) -> str:
 
 
 def _inside(path: str) -> str:
-    """The path of a page of ours; the first one for anything else: a link to us must lead nowhere else."""
+    """Return the path if it is one of ours, else the first page: a link to us must lead nowhere else."""
     is_path = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
     return path if is_path else "/"

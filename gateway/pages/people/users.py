@@ -52,7 +52,7 @@ async def add_user(request: Request, grant: Superuser, form: Form) -> Response:
 
 @ROUTES.get("/{name}")
 async def user(request: Request, grant: Superuser, name: str) -> Response:
-    """A user, with all that can be changed."""
+    """Show a user, with everything that can be changed."""
     return await _user(request, name, 200)
 
 
@@ -82,7 +82,7 @@ async def reset_password(request: Request, grant: Superuser, name: str) -> Respo
 
 @ROUTES.get("/{name}/delete")
 async def ask_delete(request: Request, grant: Superuser, name: str) -> Response:
-    """What it means to delete a user."""
+    """Show what it means to delete a user."""
     async with identity_of(request).database.reading() as session:
         return page(request, "delete_user.html", 200, user=await accounts.the_user(session, name))
 

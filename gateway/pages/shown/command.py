@@ -54,7 +54,7 @@ def _word(value: Any) -> str:
 
 
 def _quoted(word: str) -> str:
-    """A word for a shell: bash and zsh read what has control characters only as $'…'."""
+    """Return a word for a shell: bash and zsh read a word with control characters only as $'…'."""
     if word.isprintable():
         return shlex.quote(word)
     escaped = "".join(c if c.isprintable() and c not in "\\'" else _escape(c) for c in word)

@@ -37,12 +37,12 @@ class Field(NamedTuple):
 
     @property
     def id(self) -> str:
-        """What the field is called in the form."""
+        """The name of the field in the form."""
         return f"{_PREFIX}{self.name}"
 
 
 class Filled(NamedTuple):
-    """What a form says: the data that is meant, or in which fields there are mistakes."""
+    """The content of a form: the data that is meant, or the fields with mistakes."""
 
     data: Any
     mistakes: Mapping[str, str]
@@ -51,7 +51,7 @@ class Filled(NamedTuple):
 def fields(
     parameters: Parameters | None, words: Mapping[str, str], mistakes: Mapping[str, str] | None = None
 ) -> list[Field]:
-    """The fields for data, with what is in them."""
+    """Return the fields for data, with their content."""
     wrong = mistakes or {}
     if parameters is None:
         hint = "JSON; anything else is text. Empty: no data."
@@ -110,7 +110,7 @@ def _bounds(node: Node) -> list[tuple[str, str]]:
 
 
 def words_of(data: Any, parameters: Parameters | None) -> dict[str, str]:
-    """What stands in the fields for this data; bytes are left out, since no field holds them."""
+    """Return the content of the fields for this data; bytes are left out, since no field holds them."""
     if data is NO_DATA:
         return {}
     if parameters is None:
@@ -123,7 +123,7 @@ def words_of(data: Any, parameters: Parameters | None) -> dict[str, str]:
 
 
 def filled(parameters: Parameters | None, given: Mapping[str, str | bytes]) -> Filled:
-    """What the fields mean. An empty one that is not required was left out; of text, that is required, it is empty."""
+    """Return what the fields mean. An empty field that is not required was left out; a required text is empty."""
     if parameters is None:
         word = given.get(DATA, "")
         return Filled(_guessed(str(word)) if word else NO_DATA, {})
@@ -157,7 +157,7 @@ def _others(word: str) -> dict[str, Any]:
 
 
 def _may_be_empty(parameters: Parameters, name: str) -> bool:
-    """Whether nothing in a field is an empty text and not a parameter that was left out."""
+    """Return True if an empty field means an empty text, not a parameter that was left out."""
     if name not in parameters.required:
         return False
     ways = alternatives(parameters, parameters.properties.get(name, {}))

@@ -57,7 +57,7 @@ class Now(NamedTuple):
 
 
 def running(job: JobStatus, limit_ms: int | None, worker: WorkerState) -> Now:
-    """How far the running job has come, and whether something is wrong with it."""
+    """Return how far the running job has come, and whether something is wrong with it."""
     end = None if job.estimate is None or job.estimate.after else job.estimate
     lost = worker is WorkerState.ABSENT
     alarms = [
@@ -77,12 +77,12 @@ def running(job: JobStatus, limit_ms: int | None, worker: WorkerState) -> Now:
 
 
 def rows(coming: Sequence[JobStatus], delayed: Sequence[JobStatus], runs: bool, now_ms: int) -> list[Row]:
-    """The jobs that are next, and those that wait for their time. `runs`: a job runs, so the next one is the second."""
+    """Return the jobs that are next, and the delayed ones. `runs`: a job runs, so the next one is the second."""
     return [row(job, runs, now_ms) for job in (*coming, *delayed)]
 
 
 def row(job: JobStatus, runs: bool, now_ms: int) -> Row:
-    """A job of the queue."""
+    """Return the row of a job of the queue."""
     if job.cancelling:
         return Row(job, 0, Markup(""), "being cancelled")
     place = 0 if job.ahead is None else job.ahead + (not runs)
@@ -93,14 +93,14 @@ def row(job: JobStatus, runs: bool, now_ms: int) -> Row:
 
 
 def _again(job: JobStatus) -> str:
-    """Of a job that failed and is tried again: which attempt is next, and why."""
+    """Return, for a job that failed and is tried again, which attempt is next, and why."""
     if not job.attempts:
         return ""
     return f"attempt {job.attempts + 1} of {job.max_attempts}" + (f", after {job.message}" if job.message else "")
 
 
 def outcome(job: JobStatus) -> str:
-    """How a job ended, as the end of a sentence: `failed after 3.0 s: RuntimeError: lamp not stable`."""
+    """Return how a job ended, as the end of a sentence: `failed after 3.0 s: RuntimeError: lamp not stable`."""
     took = "" if job.elapsed_ms is None else text.seconds(job.elapsed_ms / 1000)
     if job.state is JobState.COMPLETED:
         return f"completed in {took}" if took else "completed"
@@ -109,7 +109,7 @@ def outcome(job: JobStatus) -> str:
 
 
 def call(job: JobStatus) -> str:
-    """What a job does: its type, and the beginning of its data if that was asked for: `measure(count=40)`."""
+    """Return what a job does: its type, and the beginning of its data if it was requested: `measure(count=40)`."""
     if job.data_preview is None:
         return job.type
     given = preview_text(job.data_preview, MOST_CALL_CHARS)
@@ -123,10 +123,10 @@ def call(job: JobStatus) -> str:
 
 
 def title(job: JobStatus) -> str:
-    """What a job is called: its name, or else its type."""
+    """Return the title of a job: its name, or else its type."""
     return job.name or job.type
 
 
 def whose(job: JobStatus) -> str:
-    """Who submitted a job: its owner, or with a question mark who says so."""
+    """Return who submitted a job: its owner or, with a question mark, the name that the client gave."""
     return job.owner or (f"{job.submitter}?" if job.submitter else "")

@@ -21,8 +21,8 @@ _COLOURS = ((68, 1, 84), (65, 68, 135), (42, 120, 142), (34, 168, 132), (122, 20
 
 
 def line_plot(numbers: Sequence[float]) -> Markup:
-    """A list of numbers as a line: gaps where a number is not finite, and the extremes of each column where there are
-    more numbers than columns."""
+    """Draw a list of numbers as a line: with gaps where a number is not finite, and the extremes of each column if
+    there are more numbers than columns."""
     finite = [float(each) for each in numbers if _is_finite(each)]
     low, high = min(finite), max(finite)
     pieces = "".join(_piece(points, len(numbers), low, high) for points in _runs(numbers))
@@ -59,7 +59,7 @@ def _is_finite(number: float) -> bool:
 
 
 def _runs(numbers: Sequence[float]) -> list[list[tuple[int, float]]]:
-    """The finite numbers with their places, in runs without a gap, thinned to what can be seen."""
+    """Return the finite numbers with their places, in runs without a gap, thinned to what can be seen."""
     runs: list[list[tuple[int, float]]] = [[]]
     step = max(1, -(-2 * len(numbers) // MOST_POINTS))
     for start in range(0, len(numbers), step):
@@ -90,7 +90,8 @@ def _piece(points: Sequence[tuple[int, float]], count: int, low: float, high: fl
 
 
 def matrix_image(rows: Sequence[Sequence[float]]) -> str:
-    """A matrix as the URL of an image, a pixel for each number (or for some of them, beyond 512 in a row or column)."""
+    """Return a matrix as the URL of an image, a pixel for each number (or for some of them, beyond 512 in a row or
+    column)."""
     across, down = (-(-size // MOST_PIXELS) for size in (len(rows[0]), len(rows)))
     chosen = [row[::across] for row in rows[::down]]
     finite = [float(each) for row in chosen for each in row if _is_finite(each)]
@@ -103,7 +104,7 @@ def matrix_image(rows: Sequence[Sequence[float]]) -> str:
 
 
 def _png(width: int, height: int, lines: bytes) -> bytes:
-    """A PNG with a palette, whose colour 0 is transparent: for what is no number."""
+    """Return a PNG with a palette, whose colour 0 is transparent, for values that are not numbers."""
     header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"PLTE", b"\0\0\0" + _palette()), (b"tRNS", b"\0"), (b"IDAT", zlib.compress(lines))]
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, body) for name, body in [*chunks, (b"IEND", b"")])

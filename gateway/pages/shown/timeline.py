@@ -22,7 +22,7 @@ REASONS = {
 
 
 class Step(NamedTuple):
-    """Something that happened to a job, at some time if that is known. `detail`: evidence, such as a traceback."""
+    """An event in the life of a job, with its time if known. `detail`: evidence, such as a traceback."""
 
     at: int | None
     sign: str
@@ -32,7 +32,7 @@ class Step(NamedTuple):
 
 
 def steps(shown: ShowReply) -> list[Step]:
-    """What happened to a job up to now."""
+    """Return the events of a job up to now."""
     job = shown.job
     by = f" by {whose(job)}" if whose(job) else ""
     copy = f", a copy of #{shown.retry_of}" if shown.retry_of is not None else ""
@@ -62,7 +62,7 @@ def _ended_run(attempt: Attempt) -> Step:
 
 
 def _present(job: JobStatus, told: set[int]) -> list[Step]:
-    """How the job ended, or what it waits for now."""
+    """Return how the job ended, or what it waits for now."""
     if job.state.final:
         if job.run in told:  # its last run has a step of its own
             return []

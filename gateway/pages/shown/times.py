@@ -15,7 +15,7 @@ _AWAITED = {Awaited.RESUME: "after resume", Awaited.WORKER: "once a worker is re
 
 
 def zone(now_ms: int) -> str:
-    """The zone that times are told in: `CET (UTC+01:00)`."""
+    """Return the zone of the times shown: `CET (UTC+01:00)`."""
     now = time.localtime(now_ms / 1000)
     offset = time.strftime("%z", now)
     told = f"UTC{offset[:3]}:{offset[3:]}"
@@ -23,7 +23,7 @@ def zone(now_ms: int) -> str:
 
 
 def clock(at_ms: int | None, now_ms: int) -> Markup:
-    """The time of day, with the date if it is not today."""
+    """Return the time of day, with the date if it is not today."""
     return _told(at_ms, "clock", _clock(at_ms or 0, now_ms))
 
 
@@ -38,17 +38,17 @@ def moment(at_ms: int | None) -> Markup:
 
 
 def ago(at_ms: int | None, now_ms: int) -> Markup:
-    """How long ago something was. Clocks differ, so it is never negative."""
+    """Return how long ago something was. Clocks differ, so it is never negative."""
     return _told(at_ms, "ago", f"{text.age((now_ms - (at_ms or 0)) / 1000)} ago")
 
 
 def took(duration_ms: int | None) -> str:
-    """How long something took."""
+    """Return how long something took."""
     return "" if duration_ms is None else text.seconds(duration_ms / 1000)
 
 
 def start(estimate: Estimate | None, now_ms: int) -> Markup:
-    """When a queued job starts: `14:31–14:36`, `in at least 5 min`, `3–6 min after resume`; empty if nothing is known.
+    """Return when a queued job starts: `14:31–14:36`, `in at least 5 min`, `3–6 min after resume`; empty if unknown.
 
     The words are those of zclient; here hours and minutes can be told in the visitor's zone.
     """
@@ -76,7 +76,7 @@ def _clock(at_ms: int, now_ms: int) -> str:
 
 
 def _told(at_ms: int | None, how: str, told: str) -> Markup:
-    """An element that says when, to people and to programs; a dash for no time."""
+    """Return an element with a time, for people and for programs; a dash for no time."""
     if at_ms is None:
         return Markup("–")
     utc = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_ms / 1000))

@@ -1,1 +1,1 @@
-"""What every page needs: who visits, the templates, and the headers and errors that all answers have."""
+"""The needs of every page: the visitor, the templates, and the headers and errors that all replies have."""

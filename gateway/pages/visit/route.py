@@ -1,4 +1,4 @@
-"""How every page is answered: forms are checked, errors are pages, and nothing may be added to what we wrote."""
+"""The route of every page: forms are checked, errors are pages, and nothing may be added to what we wrote."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _problem(error: HTTPException | ZjobsError | RequestValidationError) -> Prob
 
 
 async def _problem_page(request: Request, problem: Problem) -> Response:
-    """What a visitor is told. Who has to log in first is sent there, but a script is told so."""
+    """Return the page for a problem. Visitors who must log in first are redirected there; a script gets an error."""
     if problem.status == 401 and request.method == "GET" and _is_document(request):
         root = request.scope.get("root_path", "")
         asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")

@@ -1,4 +1,4 @@
-"""Who visits a page: by the cookie alone, which a login on a page makes."""
+"""The visitor of a page, known by the cookie alone, which a login on a page sets."""
 
 from __future__ import annotations
 
@@ -28,19 +28,20 @@ _OPERATIONS = {operation.name: operation for operation in OPERATIONS}
 
 @dataclass(frozen=True)
 class Visitor:
-    """Who visits. `grant` is None for those without a login, where everybody may read."""
+    """The visitor. `grant`: None without a login, where everybody may read."""
 
     person: Person
     grant: Grant | None = None
 
     def may(self, op: str, owner: str | None = None) -> bool:
-        """Whether the broker permits this operation, with jobs of this owner. It decides anew when it is asked to."""
+        """Return True if the broker permits this operation on jobs of this owner. It decides anew when it is
+        asked to."""
         operation, role = _OPERATIONS[op], Role(self.person.role)
         return role in operation.roles and (owner in (None, self.person.name) or role not in operation.own_only)
 
     @property
     def is_operator(self) -> bool:
-        """Whether nothing of the queue is refused."""
+        """True if nothing of the queue is refused."""
         return self.person.role == Role.OPERATOR
 
 
@@ -98,7 +99,7 @@ def begin_login(request: Request) -> str | None:
 
 
 def set_cookie(request: Request, response: Response, value: str, login: bool = False) -> None:
-    """Have the browser keep the session, or the secret of a login that has just begun."""
+    """Let the browser keep the session, or the secret of a login that has just begun."""
     identity = identity_of(request)
     response.set_cookie(
         login_cookie(identity) if login else identity.cookie,
