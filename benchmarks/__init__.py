@@ -1,1 +1,1 @@
-"""What zjobs costs, measured beside the floor (pyzmq and msgpack alone) and beside what else people would use."""
+"""The costs of zjobs, measured beside the floor (pyzmq and msgpack alone) and beside alternatives."""

@@ -53,7 +53,7 @@ What a peer or figure lacks (pip install '.[bench]', redis-server, beanstalkd, s
 
 
 def main(argv: list[str]) -> int:
-    """Runs the benchmarks; 0, or 64 for wrong usage."""
+    """Run the benchmarks. Return 0, or 64 for wrong usage."""
     try:
         _, values = parse(BENCHMARKS, argv)
         record = _recorded(values) if values["--from"] else _measured(values)
@@ -89,7 +89,7 @@ def _measured(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _chosen(values: dict[str, Any], option: str, names: tuple[str, ...]) -> list[str]:
-    """The names given, in the order they are measured in."""
+    """Return the given names in the order of measuring."""
     given = {"all": list(names), "none": []}.get(values[option], values[option].split(","))
     for name in given:
         if name not in names:

@@ -14,7 +14,7 @@ WARM_UP = 20
 
 
 def main() -> None:
-    """Runs jobs one at a time: some to warm up, then, after a line on stdin, those that count."""
+    """Run jobs one at a time: some to warm up, then, after a line on stdin, those that count."""
     with Client(sys.argv[1], timeout=60) as client:
         for _ in range(WARM_UP):
             client.submit(TYPE, TEXT).result(timeout=60)

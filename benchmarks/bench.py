@@ -1,4 +1,4 @@
-"""What every figure is given: how much to measure, where processes run, where files go."""
+"""The settings that all figures share: how much to measure, where processes run, where files go."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Measured = Iterator[tuple[str, float]]
 
 
 class Size(NamedTuple):
-    """How much is measured. Rates are counted for `seconds`; each wait ends at `patience_s` with an error."""
+    """The amount to measure. Rates are counted for `seconds`; each wait ends at `patience_s` with an error."""
 
     seconds: float
     jobs: int
@@ -55,7 +55,7 @@ def placements() -> tuple[Placement, Placement]:
 
 
 class Bench(NamedTuple):
-    """One run: `directory` is where journals and logs go; whoever makes files there removes them."""
+    """The settings of one run. `directory`: for journals and logs; whoever makes files there removes them."""
 
     size: Size
     directory: Path

@@ -15,7 +15,7 @@ PAGE_BYTES = 4096
 
 
 def main() -> None:
-    """Answers requests until it is told to end."""
+    """Answer requests until told to end."""
     file = os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY | os.O_APPEND) if len(sys.argv) > 1 else None
     socket = zmq.Context().socket(zmq.ROUTER)
     socket.linger = 0

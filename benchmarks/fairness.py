@@ -1,4 +1,4 @@
-"""How long an honest client waits while another one asks for all it can."""
+"""The time an honest client waits while another one sends as many requests as it can."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ class Flood(NamedTuple):
 
 
 class Waited(NamedTuple):
-    """What an honest client met: milliseconds for each `status`, and how many answers the flood got meanwhile."""
+    """The measurements of an honest client: milliseconds for each `status`, and how many replies the flood got
+    meanwhile."""
 
     flood: str
     waited_ms: list[float]
@@ -137,7 +138,7 @@ How long an honest client waits while another one asks for all it can. Run it as
 
 
 def main(argv: list[str]) -> int:
-    """Measures; 0, or 64 for wrong usage."""
+    """Measure. Return 0, or 64 for wrong usage."""
     try:
         _, values = parse(FAIRNESS, argv)
         seconds = values["--seconds"]
@@ -161,7 +162,7 @@ def main(argv: list[str]) -> int:
 
 
 def measure(bench: Bench, name: str, seconds: float) -> Waited:
-    """An honest client beside one flood. The flood is a process of its own, or both would wait for one interpreter."""
+    """Measure an honest client beside one flood, which has its own process so that they do not share an interpreter."""
     flood = FLOODS[name]
     with Service(bench, bench.two_cores, keys=flood.with_keys) as service:
         _prepare(service)
@@ -212,7 +213,7 @@ def _dealer(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, key: Path | 
 
 
 def _honest(socket: zmq.Socket[bytes], seconds: float) -> Iterator[float]:
-    """How long each `status` took, in milliseconds."""
+    """Return how long each `status` took, in milliseconds."""
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
         yield _status_ms(socket)
@@ -254,7 +255,7 @@ def _flood(name: str, endpoint: str, key: Path | None, begun: Event, over: Event
 
 
 def _flood_of_subscriptions(flood: Flood, endpoint: str, begun: Event, over: Event, answers: Any) -> None:
-    """Subscribes and unsubscribes as fast as it can; each subscription is answered with the status of a job."""
+    """Subscribe and unsubscribe as fast as possible; each subscription is answered with the status of a job."""
     with zmq.Context() as context, context.socket(zmq.SUB) as socket:
         socket.linger = 0
         with _dealer(context, endpoint, None) as asking:
@@ -275,7 +276,7 @@ def _flood_of_subscriptions(flood: Flood, endpoint: str, begun: Event, over: Eve
 
 
 def markdown(circumstances: dict[str, Any], rows: list[Waited]) -> str:
-    """The table, with what it was measured on."""
+    """Return the table, with the machine it was measured on."""
     head = f"Measured on {circumstances['date']} at commit `{circumstances['commit']}`: {circumstances['machine']}; "
     lines = [head + f"{circumstances['versions']}.", ""]
     lines += ["| flood of one client | median, ms | 99 of 100, ms | longest, ms | answers to the flood between two |"]

@@ -17,14 +17,14 @@ from benchmarks.program import Program, python
 
 @contextmanager
 def echo(bench: Bench, placement: Placement, *file: str) -> Iterator[str]:
-    """An echo server; its endpoint. file: flushed to disk before each answer."""
+    """Start an echo server and yield its endpoint. file: flushed to disk before each reply."""
     command = python("-m", "benchmarks.echo", *file)
     with Program(command, placement.server, bench.directory / "echo.log") as server:
         yield server.ready_line()[-1]
 
 
 def measure(bench: Bench) -> Measured:
-    """Yields each figure by its name."""
+    """Yield each figure by its name."""
     for placement in (bench.one_core, bench.two_cores):
         with echo(bench, placement) as endpoint:
             yield f"floor.req.{placement.name}", load.round_trips(endpoint, bench.size.seconds)
@@ -36,7 +36,7 @@ def measure(bench: Bench) -> Measured:
 
 
 def _flush_us(bench: Bench) -> float:
-    """The median time of one fdatasync after a page was appended to a file beside the journals."""
+    """Return the median time of one fdatasync after a page was appended to a file beside the journals."""
     with tempfile.TemporaryFile(dir=bench.directory, buffering=0) as file:
 
         def once() -> float:

@@ -1,4 +1,4 @@
-"""What is aimed at: each goal is a figure by a reference that was measured in the same repetition."""
+"""The goals: each is the ratio of a figure to a reference that was measured in the same repetition."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def over(figure: str, reference: str) -> Callable[[Values], float]:
 
 
 def trips(figure: str, floor: str) -> Callable[[Values], float]:
-    """A time in microseconds, in round trips of the floor."""
+    """Return a time in microseconds as a number of round trips of the floor."""
     return lambda values: values[figure] * values[floor] / 1e6
 
 
@@ -47,12 +47,13 @@ def _over_python_queues(values: Values) -> float:
 
 
 def _flushes(values: Values) -> float:
-    """What the journal adds to a job's latency, in disk flushes."""
+    """Return what the journal adds to a job's latency, in disk flushes."""
     return (values["latency.disk.two.p50"] - values["latency.memory.two.p50"]) / values["floor.flush_us"]
 
 
 def _growth(prefix: str) -> Callable[[Values], float]:
-    """Of the figures named `prefix` and a number: that of the largest number by that of the smallest."""
+    """Return, of the figures named `prefix` and a number, that of the largest number divided by that of the
+    smallest."""
 
     def measure(values: Values) -> float:
         numbers = sorted(int(name.removeprefix(prefix)) for name in values if name.startswith(prefix))

@@ -1,4 +1,4 @@
-"""What clients do: one request at a time, or a hundred on their way. The same code for the floor and for zjobs."""
+"""The load of clients: one request at a time, or a hundred in flight. The same code for the floor and for zjobs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _keys = itertools.count()
 
 
 def submit_frame() -> bytes:
-    """A request that submits one job, packed as a client without our library would."""
+    """Return a request that submits one job, packed as a client without the library would."""
     key = f"{time.time_ns() // 1_000_000:012x}{next(_keys):020x}"
     jobs = [{"type": TYPE, "data": msgpack.packb(TEXT)}]
     return msgpack.packb({"v": 1, "op": "submit", "request_key": key, "jobs": jobs})  # type: ignore[no-any-return]
 
 
 def checked(frame: bytes) -> dict[str, Any]:
-    """A reply, unpacked. Raises RuntimeError for an error."""
+    """Return an unpacked reply. Raises RuntimeError for an error."""
     reply: dict[str, Any] = msgpack.unpackb(frame)
     if reply["op"] == "error":
         raise RuntimeError(f"{reply['code']}: {reply['message']}")
@@ -51,7 +51,7 @@ class Peer:
 
 
 def ask(socket: zmq.Socket[bytes], **fields: Any) -> dict[str, Any]:
-    """The reply to a request on a REQ socket. Raises RuntimeError for an error, zmq.Again for none."""
+    """Return the reply to a request on a REQ socket. Raises RuntimeError for an error, zmq.Again for none."""
     socket.send(msgpack.packb({"v": 1, **fields}))
     return checked(socket.recv())
 
@@ -69,27 +69,27 @@ def one_at_a_time(once: Callable[[], object], seconds: float) -> tuple[float, li
 
 
 def timed_us(once: Callable[[], object]) -> float:
-    """How long one call takes, in microseconds."""
+    """Return how long one call takes, in microseconds."""
     begun = time.perf_counter()
     once()
     return (time.perf_counter() - begun) * 1e6
 
 
 def round_trips(endpoint: str, seconds: float) -> float:
-    """Requests a second that submit a job each, over one REQ socket."""
+    """Return the requests a second that submit a job each, over one REQ socket."""
     with Peer(zmq.REQ, endpoint) as socket:
         one_at_a_time(lambda: round_trip(socket), seconds / 10)
         return one_at_a_time(lambda: round_trip(socket), seconds)[0]
 
 
 def round_trip(socket: zmq.Socket[bytes]) -> None:
-    """Submits one job on a REQ socket."""
+    """Submit one job on a REQ socket."""
     socket.send(submit_frame())
     checked(socket.recv())
 
 
 def pipelined(endpoint: str, seconds: float) -> float:
-    """Requests a second that submit a job each, over one DEALER socket with IN_FLIGHT on their way."""
+    """Return the requests a second that submit a job each, over one DEALER socket with IN_FLIGHT in flight."""
     with Peer(zmq.DEALER, endpoint) as socket:
         for _ in range(IN_FLIGHT):
             socket.send_multipart((b"", submit_frame()))
@@ -110,6 +110,6 @@ def _answered(socket: zmq.Socket[bytes]) -> Iterator[None]:
 
 
 def percentiles(values: list[float]) -> tuple[float, float]:
-    """The 50th and the 99th."""
+    """Return the 50th and the 99th percentile."""
     ordered = sorted(values)
     return ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]

@@ -19,7 +19,7 @@ STOP_S = 30.0
 
 @contextlib.contextmanager
 def pinned(cores: frozenset[int]) -> Iterator[None]:
-    """This thread runs on `cores`, and so does what it starts meanwhile: processes and threads inherit them."""
+    """Run this thread on `cores`, and with it what it starts meanwhile: processes and threads inherit them."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -34,7 +34,7 @@ class Program:
     def __init__(
         self, argv: Sequence[str], cores: frozenset[int], log: Path, environment: Mapping[str, str] | None = None
     ) -> None:
-        """Starts `argv`; what it writes to stderr is appended to `log`. Raises OSError."""
+        """Start `argv`; its stderr is appended to `log`. Raises OSError."""
         self._log = log
         with pinned(cores), log.open("ab") as stderr:
             self._process = subprocess.Popen(
@@ -54,7 +54,7 @@ class Program:
         self.stop()
 
     def ready_line(self) -> list[str]:
-        """The words of the first line on stdout. Raises RuntimeError when none comes."""
+        """Return the words of the first line on stdout. Raises RuntimeError if none comes."""
         assert self._process.stdout is not None
         waiting = select.poll()  # not select(): a client with 1,000 watchers has descriptors past 1,023
         waiting.register(self._process.stdout, select.POLLIN)
@@ -65,18 +65,18 @@ class Program:
         raise RuntimeError(f"{self._process.args!r} does not start; its log ends:\n{self._last_words()}")
 
     def tell(self, line: str) -> None:
-        """Writes `line` to its stdin."""
+        """Write `line` to its stdin."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{line}\n".encode())
         self._process.stdin.flush()
 
     def memory_bytes(self) -> int:
-        """What the process keeps in memory (its resident set)."""
+        """Return how much memory the process uses (its resident set)."""
         pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def stop(self) -> None:
-        """Asks it to end, and kills it when it does not."""
+        """Ask it to end, and kill it if it does not."""
         if self._process.returncode is None:
             self._process.terminate()
             try:
@@ -93,12 +93,12 @@ class Program:
 
 
 def python(*arguments: str) -> list[str]:
-    """A command line for this interpreter."""
+    """Return a command line for this interpreter."""
     return [sys.executable, *arguments]
 
 
 def free_port() -> int:
-    """A port on the loopback interface that nobody uses at present."""
+    """Return a port on the loopback interface that is not in use at present."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -106,14 +106,14 @@ def free_port() -> int:
 
 
 def listens(port: int) -> bool:
-    """Whether a server takes connections at `port` on the loopback interface."""
+    """Return whether a server takes connections at `port` on the loopback interface."""
     with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", port), 1):
         return True
     return False
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str, every_s: float = 0.01) -> float:
-    """Asks until `condition` holds; returns when that was (monotonic). Raises TimeoutError naming `what`."""
+    """Ask until `condition` holds, and return when that was (monotonic). Raises TimeoutError naming `what`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -37,7 +37,7 @@ Say = Callable[[str], None]
 
 
 def missing(name: str) -> str | None:
-    """What a peer or figure lacks to be measured here, as a sentence; None: nothing."""
+    """Return what a peer or figure lacks to be measured here, as a sentence; None if nothing."""
     modules, programs = NEEDS.get(name, ((), ()))
     lacking = [f"the Python package {module}" for module in modules if importlib.util.find_spec(module) is None]
     lacking += [f"the program {program}" for program in programs if shutil.which(program) is None]
@@ -47,7 +47,7 @@ def missing(name: str) -> str | None:
 def measure(
     bench: Bench, figures: Sequence[str], peers: Sequence[str], repeat: int, say: Say
 ) -> dict[str, list[float]]:
-    """The values of each figure, one for each repetition.
+    """Return the values of each figure, one for each repetition.
 
     A repetition measures everything once: so what is divided by each other was measured close together.
     """
@@ -75,7 +75,7 @@ def _of_peer(name: str, bench: Bench) -> Measured:
 
 
 def circumstances(bench: Bench, quick: bool) -> dict[str, Any]:
-    """When, where and on what it is measured."""
+    """Return when, where and on what it is measured."""
     return {
         "date": time.strftime("%Y-%m-%d"),
         "commit": _commit(),
@@ -89,7 +89,7 @@ def circumstances(bench: Bench, quick: bool) -> dict[str, Any]:
 
 
 def _commit() -> str:
-    """The commit of this tree, with a + when something in it is not committed; '' outside of a repository."""
+    """Return the commit of this tree, with a + if it has uncommitted changes; '' outside of a repository."""
     described = subprocess.run(
         ["git", "describe", "--always", "--dirty=+"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -104,7 +104,7 @@ def _processor() -> str:
 
 
 def _file_system(directory: Path) -> str:
-    """Its kind: on a tmpfs, a flush to disk costs nothing."""
+    """Return the kind of the file system: on a tmpfs, a flush to disk costs nothing."""
     mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
     holding = [words for words in mounts if directory.resolve().is_relative_to(words[1])]
     return max(holding, key=lambda words: len(words[1]))[2]

@@ -30,7 +30,8 @@ class Service:
     def __init__(
         self, bench: Bench, placement: Placement, journal: str = "disk", time_scale: float = 0, keys: bool = False
     ) -> None:
-        """`journal`: "disk" or "memory". `keys`: everything is encrypted, and only the holders of keys come in."""
+        """Prepare a service. `journal`: "disk" or "memory". `keys`: True if everything is encrypted and only holders of
+        keys are admitted."""
         self._patience_s = bench.size.patience_s
         self._placement = placement
         self._time_scale = time_scale
@@ -41,7 +42,7 @@ class Service:
         self._keys = self._made_keys() if keys else None
 
     def _made_keys(self) -> Path:
-        """The directory of the keys; those of the clients are beside it."""
+        """Make the keys and return their directory; those of the clients are beside it."""
         keys = self._folder / "keys"
         names = (("add", name, "--role", "operator", "--out", str(self._folder / f"{name}.key")) for name in CLIENTS)
         for words in (("init",), *names):
@@ -59,7 +60,7 @@ class Service:
         shutil.rmtree(self._folder)
 
     def start_broker(self) -> None:
-        """Starts the broker on the journal."""
+        """Start the broker on the journal."""
         options = ["--listen", "tcp://127.0.0.1:*", "--journal", self._journal, "--log-level", "warning"]
         options += ["--keys", str(self._keys)] if self._keys else []
         self.broker = Program(
@@ -70,7 +71,7 @@ class Service:
         self.endpoint = self.broker.ready_line()[-1]
 
     def start_worker(self) -> None:
-        """Returns when it is ready, but maybe not yet found by the broker."""
+        """Start a worker. When this returns it is ready, but the broker may not have found it yet."""
         options = ["--time-scale", str(self._time_scale), "--log-level", "warning"]
         options += ["--key", str(self._keys / "worker.key")] if self._keys else []
         self._worker = Program(
@@ -81,31 +82,32 @@ class Service:
         self._worker.ready_line()
 
     def stop_worker(self) -> None:
-        """Ends the worker."""
+        """End the worker."""
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
 
     def await_worker(self) -> None:
-        """Starts a worker and waits until the broker gives it jobs."""
+        """Start a worker and wait until the broker sends it jobs."""
         self.start_worker()
         with self.client() as client:
             wait_until(lambda: client.info().worker.state == "ready", self._patience_s, "the worker is found")
 
     def learn_types(self) -> None:
-        """From now on the broker checks the types of jobs, though no worker runs any."""
+        """Make the broker check the types of jobs from now on, though no worker runs any."""
         self.await_worker()
         self.stop_worker()
 
     def pids(self) -> dict[str, int]:
-        """Of the broker, the worker and its task process."""
+        """Return the process ids of the broker, the worker and its task process."""
         assert self._worker is not None
         children = Path(f"/proc/{self._worker.pid}/task/{self._worker.pid}/children").read_text().split()
         return {"broker": self.broker.pid, "worker": self._worker.pid, "task": int(children[0])}
 
     @contextlib.contextmanager
     def alone(self, count: int) -> Iterator[Program]:
-        """A program that runs `count` jobs through the library, one at a time: when told to, until its next line."""
+        """Start a program that runs `count` jobs through the library, one at a time: when told to, until its next
+        line."""
         argv = python("-m", "benchmarks.alone", self.endpoint, str(count))
         with Program(argv, self._placement.client, self._folder / "alone.log") as program:
             program.ready_line()
@@ -120,11 +122,11 @@ class Service:
         return AsyncClient(self.endpoint, timeout=60, key=self.key_file(CLIENTS[0]))
 
     def key_file(self, name: str) -> Path | None:
-        """The key of one of CLIENTS, where there are keys."""
+        """Return the key file of one of CLIENTS, None without keys."""
         return self._folder / f"{name}.key" if self._keys else None
 
     def fill(self, count: int, text: str = TEXT) -> range:
-        """Queues `count` jobs; their ids."""
+        """Queue `count` jobs and return their ids."""
         with self.client() as client:
             first = client.submit(TYPE, text).id
             for done in range(1, count, BATCH):
@@ -141,7 +143,8 @@ class Service:
             yield Events(socket)
 
     def rate_of(self, ids: range) -> float:
-        """Jobs a second from the end of the first of the queued `ids` to that of the last, with a new worker."""
+        """Return the jobs a second from the end of the first of the queued `ids` to that of the last, with a new
+        worker."""
         with self.events() as events:
             events.watch((ids[0], ids[-1]))
             self.start_worker()
@@ -158,7 +161,7 @@ class Events:
         self._socket = socket
 
     def watch(self, ids: Sequence[int]) -> None:
-        """Returns when the broker watches for us: each job's present status has come."""
+        """Subscribe to jobs, and return when the present status of each has come."""
         for job_id in ids:
             self.subscribe(job_id)
         waited = set(ids)
@@ -166,20 +169,20 @@ class Events:
             waited.discard(self.next()["id"])
 
     def subscribe(self, job_id: int) -> None:
-        """Subscribes to a job."""
+        """Subscribe to a job."""
         self._socket.subscribe(b"job.%d." % job_id)
 
     def unsubscribe(self, job_id: int) -> None:
-        """Unsubscribes from a job."""
+        """Unsubscribe from a job."""
         self._socket.unsubscribe(b"job.%d." % job_id)
 
     def next(self) -> dict[str, Any]:
-        """The next status that comes. Raises zmq.Again when none does."""
+        """Return the next status that comes. Raises zmq.Again if none does."""
         job: dict[str, Any] = msgpack.unpackb(self._socket.recv_multipart()[-1])["job"]
         return job
 
     def ended(self, job_id: int) -> float:
-        """Waits for the end of a job; when it came (monotonic). What comes before is dropped."""
+        """Wait for the end of a job and return when it came (monotonic). Earlier statuses are dropped."""
         while True:
             job = self.next()
             if job["id"] == job_id and job["state"] in FINAL:
@@ -189,7 +192,7 @@ class Events:
 
 
 def submit_and_wait(requests: zmq.Socket[bytes], events: Events) -> None:
-    """One job from its submit over its final event to its result, on sockets that are open already."""
+    """Run one job from its submit over its final event to its result, on sockets that are open already."""
     job = {"type": TYPE, "data": msgpack.packb(TEXT)}
     job_id = ask(requests, op="submit", request_key=f"{time.time_ns():032x}", jobs=[job])["first_id"]
     events.subscribe(job_id)

@@ -1,4 +1,4 @@
-"""What was measured, as text for a terminal and as Markdown for docs/performance.md."""
+"""The results as text for a terminal and as Markdown for docs/performance.md."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Rows = list[tuple[str, ...]]
 
 
 def text(record: dict[str, Any]) -> str:
-    """The whole record for a terminal."""
+    """Return the whole record for a terminal."""
     head = [f"{name}: {record[name]}" for name in ("date", "commit", "machine", "versions")]
     head += [f"cores, {placement}" for placement in record["placement"]]
     head += [f"not measured, {name}: {why}" for name, why in record["missing"].items()]
@@ -27,12 +27,12 @@ def text(record: dict[str, Any]) -> str:
 
 
 def write_docs(record: dict[str, Any], page: Path) -> None:
-    """Puts the tables between the markers of `page`. Raises ValueError when it has none."""
+    """Put the tables between the markers of `page`. Raises ValueError if it has none."""
     write_between(page, BEGIN, END, _markdown(record))
 
 
 def write_between(page: Path, begin: str, end: str, text: str) -> None:
-    """Puts `text` between two markers of `page`. Raises ValueError when it has none."""
+    """Put `text` between two markers of `page`. Raises ValueError if it has none."""
     before, begins, rest = page.read_text(encoding="utf-8").partition(begin)
     _, ends, after = rest.partition(end)
     if not begins or not ends:
@@ -71,7 +71,7 @@ def _goal_rows(record: dict[str, Any]) -> Rows:
 
 
 def _values_of(goal: Goal, figures: dict[str, list[float]]) -> Iterator[float]:
-    """The goal's value in each repetition, as far as what it takes was measured."""
+    """Return the goal's value in each repetition, where everything it needs was measured."""
     for repetition in range(max(map(len, figures.values()))):
         try:
             yield goal.measure({name: values[repetition] for name, values in figures.items()})
@@ -80,7 +80,7 @@ def _values_of(goal: Goal, figures: dict[str, list[float]]) -> Iterator[float]:
 
 
 def unit_of(name: str) -> str:
-    """The unit of a figure, by the end of its name."""
+    """Return the unit of a figure, by the end of its name."""
     if ".us_per_job" in name or name.endswith((".p50", ".p99")):
         return "µs"
     if name.endswith("bytes_per_job"):

@@ -34,7 +34,7 @@ def measure(bench: Bench) -> Measured:
 
 @contextlib.contextmanager
 def _counted(pids: Mapping[str, int], directory: Path) -> Iterator[dict[str, int]]:
-    """The system calls that each program makes meanwhile; known at the end."""
+    """Count the system calls that each program makes meanwhile; the counts are there at the end."""
     tracers, calls = {}, dict[str, int]()
     for name, pid in pids.items():
         report = directory / f"calls.{name}"

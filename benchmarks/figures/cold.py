@@ -28,7 +28,7 @@ ZCLIENT = "from zjobs.client.__main__ import run; run()"
 
 
 def measure(bench: Bench) -> Measured:
-    """Yields each figure by its name."""
+    """Yield each figure by its name."""
     with (
         floor.echo(bench, bench.two_cores) as echo,
         Service(bench, bench.two_cores) as service,

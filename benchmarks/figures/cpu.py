@@ -22,7 +22,7 @@ Spent = dict[str, float]
 
 
 def measure(bench: Bench) -> Measured:
-    """Yields each figure by its name."""
+    """Yield each figure by its name."""
     count = bench.size.latencies
     echo = Program(python("-m", "benchmarks.echo"), bench.two_cores.server, bench.directory / "echo.log")
     with echo, Peer(zmq.REQ, echo.ready_line()[-1]) as socket:
@@ -71,7 +71,7 @@ def _per(count: int, name: str, before: Spent, after: Spent) -> Measured:
 
 
 def _spent(pids: Mapping[str, int]) -> Spent:
-    """The processor time that the threads of each of these programs have had by now."""
+    """Return the processor time that the threads of each of these programs have had so far."""
     spent: Spent = {}
     for name, pid in pids.items():
         for thread in Path(f"/proc/{pid}/task").iterdir():

@@ -1,4 +1,4 @@
-"""What CURVE costs: the same client of our library with keys and without, on two cores, the journal in memory."""
+"""The cost of CURVE: one client of the library with keys and without, on two cores, the journal in memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.service import Service
 
 
 def measure(bench: Bench) -> Measured:
-    """Submits a second, one at a time."""
+    """Yield submits a second, one at a time."""
     for name, keys in (("without", False), ("with", True)):
         with Service(bench, bench.two_cores, "memory", keys=keys) as service:
             service.learn_types()

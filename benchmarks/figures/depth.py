@@ -1,4 +1,4 @@
-"""How cost grows with the queue: submits at a depth, memory, and the start."""
+"""The growth of costs with the queue: submits at a depth, memory, and the start."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TEXT_200 = "0123456789" * 20
 
 
 def measure(bench: Bench) -> Measured:
-    """Yields each figure by its name."""
+    """Yield each figure by its name."""
     with Service(bench, bench.two_cores) as service:
         service.learn_types()
         empty_bytes = service.broker.memory_bytes()

@@ -7,7 +7,7 @@ from benchmarks.service import Service
 
 
 def measure(bench: Bench) -> Measured:
-    """Yields each figure by its name."""
+    """Yield each figure by its name."""
     for journal in ("disk", "memory"):
         with Service(bench, bench.two_cores, journal) as service:
             yield f"drain.{journal}", service.rate_of(service.fill(bench.size.jobs))

@@ -13,7 +13,7 @@ STREAMS = 500
 
 
 def measure(bench: Bench) -> Measured:
-    """Yields each figure by its name."""
+    """Yield each figure by its name."""
     with programs.one_line(bench) as url:
         yield "http.one_line", programs.load(bench, url, "status", CONNECTIONS)["rate"]
         alone = programs.load(bench, url, "status", 1)
@@ -26,7 +26,7 @@ def measure(bench: Bench) -> Measured:
 
 
 def _requests(bench: Bench, service: Service, gateway: Gateway) -> Measured:
-    """Submits, of which each is on disk, and questions for a job; and what one costs beside the library."""
+    """Measure submits, each of which is on disk, and requests for a job; and their cost compared with the library."""
     yield "http.submit", _rate(bench, gateway, "submit")
     yield "http.status", _rate(bench, gateway, "status")
     with service.client() as client:
@@ -38,7 +38,7 @@ def _requests(bench: Bench, service: Service, gateway: Gateway) -> Measured:
 
 
 def _with_streams(bench: Bench, gateway: Gateway) -> Measured:
-    """The same while many watch, each of whom hears of each job. Raises RuntimeError when one missed something."""
+    """Measure the same while many watch every job. Raises RuntimeError if one of them missed something."""
     before = gateway.program.memory_bytes()
     with programs.streams(bench, gateway, STREAMS) as streams:
         yield "http.stream_kb", (gateway.program.memory_bytes() - before) / STREAMS / 1e3

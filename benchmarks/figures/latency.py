@@ -17,7 +17,7 @@ WARM_UP = 20
 
 
 def measure(bench: Bench) -> Measured:
-    """Yields each figure by its name."""
+    """Yield each figure by its name."""
     for journal in ("memory", "disk"):
         for placement in (bench.one_core, bench.two_cores):
             with Service(bench, placement, journal) as service:
@@ -33,19 +33,19 @@ def measure(bench: Bench) -> Measured:
 
 
 def _plain(service: Service, count: int) -> list[float]:
-    """On two sockets that stay open, as a client that waits for many jobs would."""
+    """Use two sockets that stay open, as a client that waits for many jobs would."""
     with Peer(zmq.REQ, service.endpoint) as requests, service.events() as events:
         return _timed(lambda: submit_and_wait(requests, events), count)
 
 
 def _library(service: Service, count: int) -> list[float]:
-    """`client.submit(…).result()`."""
+    """Use `client.submit(…).result()`."""
     with service.client() as client:
         return _timed(lambda: client.submit(TYPE, TEXT).result(timeout=60), count)
 
 
 async def _asyncio(service: Service, count: int) -> list[float]:
-    """The same through the asyncio client."""
+    """Use the same call of the asyncio client."""
     took_us = []
     async with service.async_client() as client:
         for _ in range(WARM_UP + count):
@@ -56,7 +56,7 @@ async def _asyncio(service: Service, count: int) -> list[float]:
 
 
 def _timed(once: Callable[[], object], count: int) -> list[float]:
-    """How long each call took, in microseconds, after some that do not count."""
+    """Return how long each call took, in microseconds, after some that do not count."""
     for _ in range(WARM_UP):
         once()
     return [load.timed_us(once) for _ in range(count)]

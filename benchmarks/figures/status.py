@@ -11,7 +11,7 @@ from benchmarks.service import Service
 
 
 def measure(bench: Bench) -> Measured:
-    """Yields each figure by its name."""
+    """Yield each figure by its name."""
     seconds = min(bench.size.seconds, 1.5)  # the job that runs takes 2 s
     with Service(bench, bench.two_cores, time_scale=1) as service:
         service.await_worker()
@@ -31,7 +31,7 @@ def measure(bench: Bench) -> Measured:
 
 
 def _status(service: Service, job_id: int, seconds: float) -> tuple[float, float]:
-    """Raises RuntimeError when the job has ended before the time was up: then the broker was idle."""
+    """Raise RuntimeError if the job has ended before the time was up: then the broker was idle."""
     with Peer(zmq.REQ, service.endpoint) as socket:
         rate, took_us = load.one_at_a_time(lambda: ask(socket, op="status", ids=[job_id]), seconds)
         if ask(socket, op="status", ids=[job_id])["jobs"][0]["state"] == "completed":

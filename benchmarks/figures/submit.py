@@ -12,7 +12,7 @@ from benchmarks.service import BATCH, Service
 
 
 def measure(bench: Bench) -> Measured:
-    """Yields each figure by its name."""
+    """Yield each figure by its name."""
     for journal in ("disk", "memory"):
         for placement in (bench.one_core, bench.two_cores):
             with Service(bench, placement, journal) as service:
@@ -27,14 +27,14 @@ def measure(bench: Bench) -> Measured:
 
 
 def _library(service: Service, seconds: float) -> float:
-    """One client of our library, one job a call."""
+    """Measure one client of the library, one job a call."""
     with service.client() as client:
         client.submit(TYPE, TEXT)
         return load.one_at_a_time(lambda: client.submit(TYPE, TEXT), seconds)[0]
 
 
 async def _asyncio(service: Service, seconds: float) -> float:
-    """One asyncio client, one job a call."""
+    """Measure one asyncio client, one job a call."""
     async with service.async_client() as client:
         await client.submit(TYPE, TEXT)
         submits = 0
@@ -46,7 +46,7 @@ async def _asyncio(service: Service, seconds: float) -> float:
 
 
 def _many(service: Service, seconds: float) -> float:
-    """The same, as many jobs a call as fit into one request."""
+    """Measure the same, with as many jobs a call as fit into one request."""
     texts = [TEXT] * BATCH
     jobs = 0
     with service.client() as client:

@@ -1,4 +1,4 @@
-"""What the parts of a turn with one submit cost when the broker never sleeps, in microseconds: without sockets."""
+"""The costs of the parts of a turn with one submit when the broker never sleeps, in microseconds, without sockets."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def measure(bench: Bench) -> Measured:
 
 
 def _turn(core: Core, journal: Journal, frame: bytes) -> tuple[int, ...]:
-    """One turn as the broker takes it; how long each of PARTS took."""
+    """Run one turn as the broker does. Return how long each of PARTS took."""
     now = time.perf_counter_ns
     at = [now()]
     request = codec.decode(frame, ops.REQUESTS)

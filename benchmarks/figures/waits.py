@@ -13,7 +13,7 @@ from zjobs.client import AsyncJob
 
 
 def measure(bench: Bench) -> Measured:
-    """Yields each figure by its name."""
+    """Yield each figure by its name."""
     with Service(bench, bench.two_cores) as service:
         service.learn_types()
         p50, p99 = load.percentiles(asyncio.run(_late_ms(service, bench.size.watchers)))
@@ -22,7 +22,8 @@ def measure(bench: Bench) -> Measured:
 
 
 async def _late_ms(service: Service, count: int) -> list[float]:
-    """How long after its end each of `count` jobs gave its result; all are waited for before the worker comes."""
+    """Return how long after its end each of `count` jobs gave its result; all are waited for before the worker
+    starts."""
     async with service.async_client() as client:
         jobs = await client.submit_many(TYPE, [TEXT] * count)
         waits = [asyncio.create_task(_heard_ms(job)) for job in jobs]

@@ -13,8 +13,8 @@ from benchmarks.service import FINAL, Service
 
 
 def measure(bench: Bench) -> Measured:
-    """Watchers of one job each: from subscribing to the last snapshot, and jobs ended a second with all watched.
-    Watchers of one and the same job: from the first that hears of its end to the last."""
+    """Measure watchers of one job each: from subscribing to the last snapshot, and jobs ended a second with all
+    watched. Measure watchers of the same job: from the first that receives its end to the last."""
     count = bench.size.watchers
     with Service(bench, bench.two_cores) as service:
         ids = service.fill(count)
@@ -63,11 +63,11 @@ class _Watchers:
         self._context.destroy()
 
     def ended(self) -> tuple[float, float]:
-        """When the first and when the last watcher heard of the end of its job."""
+        """Return when the first and when the last watcher received the end of its job."""
         return self._count(lambda state: state in FINAL)
 
     def _count(self, counts: Callable[[str], bool]) -> tuple[float, float]:
-        """Reads until each watcher has heard a state that counts; when the first and when the last did."""
+        """Read until each watcher has received a state that counts. Return when the first and when the last did."""
         waiting = {socket for socket, _ in self._poller.sockets}
         first_at = last_at = 0.0
         deadline = time.monotonic() + self._patience_s

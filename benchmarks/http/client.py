@@ -31,7 +31,7 @@ class Requests:
         self.status = b"201" if self._is_submit else b"200"
 
     def next(self) -> bytes:
-        """The next request."""
+        """Return the next request."""
         if not self._is_submit:
             return self._begin + b"\r\n"
         key = b"%012x%020x" % (time.time_ns() // 1_000_000, next(_keys))
@@ -40,7 +40,7 @@ class Requests:
 
 
 class Connection(asyncio.Protocol):
-    """One request at a time, until it is told to stop."""
+    """A connection with one request at a time, until it is stopped."""
 
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
@@ -76,7 +76,7 @@ class Connection(asyncio.Protocol):
             self._end(None)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The server must not be the one who ends it."""
+        """Fail: the server must not be the one to close the connection."""
         self._end(error or RuntimeError("the connection was closed"))
 
     def _ask(self) -> None:
@@ -92,7 +92,7 @@ class Connection(asyncio.Protocol):
 
 
 async def measured(url: str, kind: str, path: str, token: str, count: int, seconds: float) -> dict[str, float]:
-    """Requests a second over `count` connections, and how long each took."""
+    """Return the requests a second over `count` connections, and how long each took."""
     at = urlsplit(url)
     requests = Requests(kind, path, at.netloc, token)
     loop = asyncio.get_running_loop()

@@ -13,7 +13,7 @@ app = FastAPI()
 
 @app.get("/")
 async def hello() -> dict[str, str]:
-    """The one line."""
+    """Return the one line."""
     return {"hello": "world"}
 
 

@@ -30,7 +30,7 @@ def _folder(bench: Bench) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def one_line(bench: Bench) -> Iterator[str]:
-    """The application of one line; where it is."""
+    """Start the application of one line and yield its address."""
     with _folder(bench) as folder:
         argv = python("-m", "benchmarks.http.one_line")
         with Program(argv, bench.two_cores.server, folder / "log") as program:
@@ -55,7 +55,7 @@ class Gateway:
 
 @contextlib.contextmanager
 def gateway(bench: Bench, service: Service) -> Iterator[Gateway]:
-    """A gateway before a service, on the core of servers alone: the broker shares the one of clients."""
+    """Start a gateway before a service, alone on the servers' core: the broker shares the clients' core."""
     with _folder(bench) as folder:
         environment = {
             "XDG_STATE_HOME": str(folder),
@@ -93,7 +93,7 @@ class Streams:
 
 @contextlib.contextmanager
 def streams(bench: Bench, gateway: Gateway, count: int) -> Iterator[Streams]:
-    """So many streams of the service's events."""
+    """Open this many streams of the service's events."""
     with _folder(bench) as folder:
         words = [gateway.url, gateway.jobs.replace("/jobs", "/events"), gateway.token, str(count)]
         argv = python("-m", "benchmarks.http.streams", *words)

@@ -17,7 +17,7 @@ _ID = re.compile(rb"id: [0-9a-f]+-(\d+)\n")
 
 
 class Stream(asyncio.Protocol):
-    """What one stream was sent."""
+    """The events that one stream received."""
 
     def __init__(self, request: bytes) -> None:
         self._request = request
@@ -49,7 +49,7 @@ class Stream(asyncio.Protocol):
             self.begun.set_result(None)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Nothing more comes."""
+        """Note that nothing more comes."""
         self.lost = True
         if not self.begun.done():
             self.begun.set_exception(error or RuntimeError("the stream did not begin"))

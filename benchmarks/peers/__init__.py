@@ -1,1 +1,1 @@
-"""What people would use instead, doing the same job: one worker, one job at a time, results kept."""
+"""Alternatives that people would use, with the same job: one worker, one job at a time, results kept."""

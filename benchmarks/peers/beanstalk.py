@@ -13,7 +13,7 @@ from benchmarks.program import Program, free_port, listens, python, wait_until
 
 
 def measure(bench: Bench, *options: str) -> Measured:
-    """`options`: of beanstalkd, beside its address."""
+    """Yield each figure by its name. `options`: those of beanstalkd other than its address."""
     log = bench.directory / "beanstalkd.log"
     port = free_port()
     with (
@@ -37,7 +37,7 @@ def _client(port: int) -> greenstalk.Client[str]:
 
 
 def _drain(client: greenstalk.Client[str], bench: Bench) -> float:
-    """Jobs a second between the first and the last result."""
+    """Return the jobs a second between the first and the last result."""
 
     def results() -> int:
         return int(client.stats_tube("results")["current-jobs-ready"])

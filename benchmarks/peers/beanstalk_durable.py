@@ -9,6 +9,6 @@ from benchmarks.peers import beanstalk
 
 
 def measure(bench: Bench) -> Measured:
-    """Yields each figure by its name."""
+    """Yield each figure by its name."""
     with tempfile.TemporaryDirectory(prefix="beanstalkd.", dir=bench.directory) as folder:
         yield from beanstalk.measure(bench, "-b", folder, "-f", "0")

@@ -12,7 +12,7 @@ import greenstalk
 
 
 def main() -> None:
-    """Runs jobs until it is told to end."""
+    """Run jobs until told to end."""
     with greenstalk.Client(("127.0.0.1", int(sys.argv[1])), use="results", watch="jobs") as client:
         while True:
             job = client.reserve()

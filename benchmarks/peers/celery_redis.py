@@ -15,7 +15,7 @@ from benchmarks.program import Program, free_port, listens, python, wait_until
 
 
 def measure(bench: Bench) -> Measured:
-    """Yields each figure by its name."""
+    """Yield each figure by its name."""
     port = free_port()
     server = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(bench.directory)]
     os.environ["BENCHMARK_REDIS"] = str(port)

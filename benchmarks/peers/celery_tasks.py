@@ -13,5 +13,5 @@ app.conf.broker_connection_retry_on_startup = True
 
 @app.task  # type: ignore[untyped-decorator]
 def reverse(text: str) -> str:
-    """The job: a string backwards."""
+    """Return a string backwards: the job."""
     return text[::-1]

@@ -16,7 +16,7 @@ CONSUMER = "from huey.bin.huey_consumer import consumer_main; consumer_main()"
 
 
 def measure(bench: Bench) -> Measured:
-    """Yields each figure by its name."""
+    """Yield each figure by its name."""
     files = {"BENCHMARK_HUEY": str(bench.directory / "huey.db")}
     os.environ.update(files)
     try:

@@ -11,5 +11,5 @@ huey = SqliteHuey(filename=os.environ["BENCHMARK_HUEY"])
 
 @huey.task()  # type: ignore[untyped-decorator]
 def reverse(text: str) -> str:
-    """The job: a string backwards."""
+    """Return a string backwards: the job."""
     return text[::-1]
