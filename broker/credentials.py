@@ -4,6 +4,7 @@
     worker.key        the worker's pair, 0600: to be moved to the worker's host
     clients/NAME      a client's public key and role, and whether it acts for others; only the client's own file has
                       the secret half
+    changes.log       a line for each change: when, who on this host, what
 
 A client is identified by its public key, so a former holder of a name does not get in when somebody else gets that
 name. Jobs belong to the name: a client that lost its key gets a new one under its old name, and has its jobs back.
@@ -12,6 +13,7 @@ name. Jobs belong to the name: a client that lost its key gets a new one under i
 from __future__ import annotations
 
 import os
+import pwd
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -52,6 +54,7 @@ def init(directory: Path) -> str:
         directory / "broker.key", Credential("broker", *broker, worker[0]), "zjobs broker: never leaves this host"
     )
     _save_worker(directory, worker, broker[0])
+    _record(directory, "init")
     return f"made keys in {directory}; move {directory / 'worker.key'} to the worker's host (zworker --key worker.key)"
 
 
@@ -65,6 +68,7 @@ def renew_worker(directory: Path) -> str:
     renewed.unlink(missing_ok=True)
     keyfiles.save(renewed, broker._replace(server=worker[0]), "zjobs broker: never leaves this host")
     renewed.rename(directory / "broker.key")
+    _record(directory, "worker")
     return f"made {directory / 'worker.key'}: move it to the worker's host, then start worker and broker anew"
 
 
@@ -79,6 +83,7 @@ def add(directory: Path, name: str, role: Role, file: Path, acts_for: bool = Fal
     comment = f"zjobs key of {name} ({role.value}). Whoever has this file is {name}: keep it to yourself."
     keyfiles.save(file, Credential(name, public, secret, broker.public), comment)
     _admit(directory, Client(name, role, public, acts_for))
+    _record(directory, _told("add", name, role, acts_for))
     return f"{name} ({role.value}): hand over {file} and keep no copy"
 
 
@@ -90,6 +95,7 @@ def change_role(directory: Path, name: str, role: Role, acts_for: bool = False) 
     if client is None:
         raise _no_key(name)
     _admit(directory, client._replace(role=role, acts_for=acts_for))
+    _record(directory, _told("role", name, role, acts_for))
     return f"{name} is a {role.value} from now on" + (" and may act for others" if acts_for else "")
 
 
@@ -102,6 +108,7 @@ def revoke(directory: Path, name: str) -> str:
         (directory / "clients" / name).unlink()
     except FileNotFoundError:
         raise _no_key(name) from None
+    _record(directory, f"revoke {name}")
     return f"{name} is refused from now on"
 
 
@@ -203,6 +210,28 @@ def _save_worker(directory: Path, worker: tuple[str, str], broker: str) -> None:
 def _admit(directory: Path, client: Client) -> None:
     content = f"role: {client.role.value}\npublic: {client.public}\n" + ("acts_for: yes\n" if client.acts_for else "")
     _write_whole(directory / "clients" / client.name, content)
+
+
+def _told(what: str, name: str, role: Role, acts_for: bool) -> str:
+    return f"{what} {name} {role.value}" + (" acts-for" if acts_for else "")
+
+
+def _record(directory: Path, change: str) -> None:
+    """Add a line to the log of changes: when, who, what."""
+    when = time.strftime("%Y-%m-%d %H:%M:%S%z")
+    opened = os.open(directory / "changes.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with open(opened, "w", encoding="utf-8") as log:
+        log.write(f"{when}  {_user()}  {change}\n")
+
+
+def _user() -> str:
+    """The user of this host, and who became that user by sudo: `anna as root`."""
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = str(os.getuid())
+    before = os.environ.get("SUDO_USER", "")
+    return f"{before} as {user}" if before.isprintable() and before else user
 
 
 def _write_whole(path: Path, content: str) -> None:

@@ -194,6 +194,7 @@ class AsyncClient(AsyncFlowRunner):
         before: int | None = None,
         *,
         name: str | None = None,
+        comment: str | None = None,
         owner: str | None = None,
         submitter: str | None = None,
         since: Duration | None = None,
@@ -201,13 +202,13 @@ class AsyncClient(AsyncFlowRunner):
         preview: bool = False,
     ) -> AsyncIterator[JobStatus]:
         """Jobs, newest first, for `async for`; see `Client.list`."""
-        wanted = operations.wanted(self, state, type, before, name, owner, submitter, since, mine, preview)
+        wanted = operations.wanted(self, state, type, before, name, comment, owner, submitter, since, mine, preview)
         pages = operations.Pages(self, wanted, limit)
         while pages.more:
             for job in await self._run(pages.next()):
                 yield job
 
-    async def audit(self, limit: int | None = None, since: datetime | None = None) -> AsyncIterator[AuditEntry]:
+    async def audit(self, limit: int | None = None, since: Duration | None = None) -> AsyncIterator[AuditEntry]:
         """Who changed what by hand, newest first, for `async for`; see `Client.audit`."""
         pages = operations.AuditPages(self, limit, since)
         while pages.more:

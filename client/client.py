@@ -256,6 +256,7 @@ class Client(FlowRunner):
         before: int | None = None,
         *,
         name: str | None = None,
+        comment: str | None = None,
         owner: str | None = None,
         submitter: str | None = None,
         since: Duration | None = None,
@@ -264,17 +265,17 @@ class Client(FlowRunner):
     ) -> Iterator[JobStatus]:
         """Iterate over jobs, newest first: of this state and type, at most `limit`, with ids below `before`.
 
-        name, owner, submitter: only jobs with these; `*` stands for any text. since: only those submitted in this time,
-        such as "1d". mine: only one's own, by the owner or, where the broker has no keys, by the submitter.
+        name, comment, owner, submitter: only jobs with these; `*` stands for any text. since: only those submitted in
+        this time, such as "1d". mine: only one's own, by the owner or, where the broker has no keys, by the submitter.
         preview: as in `status`. Pages are fetched as they are needed. Raises ValueError for an unknown state.
         """
-        wanted = operations.wanted(self, state, type, before, name, owner, submitter, since, mine, preview)
+        wanted = operations.wanted(self, state, type, before, name, comment, owner, submitter, since, mine, preview)
         pages = operations.Pages(self, wanted, limit)
         while pages.more:
             yield from self._run(pages.next())
 
-    def audit(self, limit: int | None = None, since: datetime | None = None) -> Iterator[AuditEntry]:
-        """Iterate over who changed what by hand, newest first: at most `limit` entries, none older than `since`.
+    def audit(self, limit: int | None = None, since: Duration | None = None) -> Iterator[AuditEntry]:
+        """Iterate over who changed what by hand, newest first: at most `limit` entries, made in the time `since`.
 
         A submitter gets only its own entries. Pages are fetched as they are needed.
         """

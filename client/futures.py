@@ -26,7 +26,7 @@ from zjobs.client.aio_job import AsyncJob
 from zjobs.client.client import Client
 from zjobs.client.errors import BadRequest, JobCancelled, ZjobsError
 from zjobs.client.job import Job
-from zjobs.client.protocol.job import NO_DATA, named_data, type_name
+from zjobs.client.protocol.job import NO_DATA, Duration, named_data, type_name
 from zjobs.client.settings import Settings
 from zjobs.messages.states import JobState
 
@@ -237,10 +237,27 @@ class JobFuture(concurrent.futures.Future[Any]):
 class Executor(concurrent.futures.Executor):
     """Runs tasks as jobs: `submit` accepts a function with @task, or the name of its type, and returns a JobFuture.
 
-    client: by default one of its own, which `shutdown` closes.
+    client: by default one of its own, which `shutdown` closes. The other arguments are those of `Client.submit`; they
+    count for each job, because all that is given to `submit` and `map` here goes to the task.
     """
 
-    def __init__(self, client: Client | None = None) -> None:
+    def __init__(
+        self,
+        client: Client | None = None,
+        *,
+        priority: int = 0,
+        delay: Duration = 0,
+        time_limit: Duration | None = None,
+        name: str = "",
+        comment: str = "",
+    ) -> None:
+        self._options: dict[str, Any] = {
+            "priority": priority,
+            "delay": delay,
+            "time_limit": time_limit,
+            "name": name,
+            "comment": comment,
+        }
         self._owned = client is None
         self._client = Client() if client is None else client
         self._futures: set[concurrent.futures.Future[Any]] = set()
@@ -254,7 +271,7 @@ class Executor(concurrent.futures.Executor):
         """
         if self._ended:
             raise RuntimeError("cannot submit after shutdown")
-        future = JobFuture(self._client.submit(type_name(fn), _data(fn, args, kwargs)))
+        future = JobFuture(self._client.submit(type_name(fn), _data(fn, args, kwargs), **self._options))
         with self._lock:
             self._futures.add(future)
         future.add_done_callback(self._settled)

@@ -40,8 +40,8 @@ class Spans:
 
 class Forecast:
     """A forecast of when jobs start. `in_flight`: the jobs that the worker has, in order. `running`: the first of them,
-    if it runs, and what is left of its run. `kinds`: the kinds of queued jobs, by number. Nothing is computed before it
-    is needed."""
+    if it runs, and what is left of its run. `kinds`: the kinds of queued jobs, by number. `paused_ms`: for how long
+    nothing else starts. Nothing is computed before it is needed."""
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ class Forecast:
         spans: Spans,
         kinds: Iterable[tuple[int, Kind | None]],
         mono_ms: int,
+        paused_ms: int,
         after: Awaited | None,
     ) -> None:
         self._queue = queue
@@ -61,6 +62,7 @@ class Forecast:
         self._spans_of = spans
         self._kinds = kinds
         self._mono_ms = mono_ms
+        self._paused_us = paused_ms * 1000
         self._after = after
         self._above: dict[int, Span] = {}  # by priority: the ready jobs of greater priorities
 
@@ -76,27 +78,27 @@ class Forecast:
             self._above[priority] = ready
             ready = self._plus(ready, counts)
         longest = max(self._spans.values(), key=_upper, default=NOTHING)
-        return Outlook(
-            self._left(list(self._in_flight.values())), 0, self._soonest(), len(self._delayed), ready, longest
-        )
+        in_flight = self._after_jobs(NOTHING, list(self._in_flight.values()))
+        return Outlook(in_flight, self._paused_us, self._soonest(), len(self._delayed), ready, longest)
 
     @cached_property
     def _starts_in_flight(self) -> dict[JobId, Span]:
         starts = {}
         start = NOTHING
         for job_id, job in self._in_flight.items():
-            starts[job_id] = start
-            start = start.plus(self._left([job]))
+            starts[job_id] = start.not_before(self._paused_us)
+            start = self._after_jobs(start, [job])
         return starts
 
-    def _left(self, jobs: Sequence[Job]) -> Span:
-        """Return what is left of jobs in flight. A cancelled job that has not begun takes no time."""
-        span, running = NOTHING, self._running
+    def _after_jobs(self, span: Span, jobs: Sequence[Job]) -> Span:
+        """Return when these jobs in flight have ended, begun at `span`. While the queue is paused, the worker returns
+        those that have not begun; a cancelled one of them takes no time."""
+        running = self._running
         if running is not None and jobs and jobs[0].id == running[0]:
-            span, jobs = running[1], jobs[1:]
+            span, jobs = span.plus(running[1]), jobs[1:]
         for (job_type, time_limit_ms, cancelling), count in Counter(map(_kind, jobs)).items():
             if not cancelling:
-                span = span.plus(self._spans_of.of(Kind(job_type, time_limit_ms)), count)
+                span = span.not_before(self._paused_us).plus(self._spans_of.of(Kind(job_type, time_limit_ms)), count)
         return span
 
     def start(self, job: Job) -> Estimate | None:

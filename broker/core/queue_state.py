@@ -126,7 +126,7 @@ class QueueState:
         left = self._running_left(now)
         running = self._dispatch.running_id
         after = None
-        if self.paused is not None:
+        if self._pauses.endless:
             after = Awaited.RESUME
         elif self.worker.state is not WorkerState.READY:
             after = Awaited.WORKER
@@ -138,6 +138,7 @@ class QueueState:
             Spans(self._history, self.types or {}),
             self._kinds,
             now.mono_ms,
+            0 if self._pauses.endless else self._pauses.left_ms(now),
             after,
         )
 

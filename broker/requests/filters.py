@@ -14,6 +14,7 @@ def fits(request: List, job: Job) -> bool:
         request.type in (None, job.type)
         and (request.state is None or not job.state.final or job.state is request.state)
         and text_fits(request.name, job.name)
+        and text_fits(request.comment, job.comment)
         and text_fits(request.owner, job.owner)
         and text_fits(request.submitter, job.submitter)
     )

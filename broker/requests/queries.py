@@ -277,7 +277,8 @@ class Queries(NamedTuple):
     def audit(self, request: Audit) -> AuditReply:
         """Return a page of the audit trail. A submitter sees only its own entries."""
         who = self.who.name if self.who.role is Role.SUBMITTER else None
-        entries = self.journal.audit(request.before or MAX_ID, request.since_at, who, request.limit)
+        since_at = 0 if request.since_ms is None else self.now.wall_ms - request.since_ms
+        entries = self.journal.audit(request.before or MAX_ID, since_at, who, request.limit)
         before = entries[-1].number if len(entries) == request.limit else None
         return AuditReply(self.core.journal, tuple(entries), before)
 

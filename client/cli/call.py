@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any, BinaryIO, NamedTuple
 
-from zjobs.client.cli import usage
 from zjobs.client.cli.show.console import Output
+from zjobs.client.cli.usage.options import job_id
 from zjobs.client.client import Client
 from zjobs.client.job import new_request_key
 from zjobs.client.protocol.job import gone
@@ -58,7 +58,7 @@ def print_value(call: Call, value: Any, fields: dict[str, Any]) -> None:
 def job_id_of(word: str) -> int:
     """Return the job id in a word. Raises UsageError."""
     try:
-        return usage.job_id(word)
+        return job_id(word)
     except ValueError as error:
         raise UsageError(str(error)) from None
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
 from shlex import quote
+from time import time
 
 from zjobs.client.cli import exit_codes
 from zjobs.client.cli.call import Call, chosen_request_key, repeat_hint, say_missing
@@ -94,7 +95,7 @@ def pause(call: Call) -> int:
     limit = call.args["--max-wait"]
     reply = call.client.pause(_reason(call), duration=call.args["--for"], until=_until(call))
     told = {"paused": reply.paused, "running": reply.running, "may_start": reply.may_start, "pauses": reply.pauses}
-    call.output.line(paused_lines(reply.paused, reply.pauses[-1:])[0], told)
+    call.output.line(paused_lines(reply.paused, reply.pauses[-1:], time())[0], told)
     call.output.flush()
     for line in going_on_lines(reply):
         call.output.note(line)
@@ -110,10 +111,11 @@ def resume(call: Call) -> int:
     """Run `zclient resume`."""
     reply = call.client.resume(all=call.args["--all"])
     told = {"was": reply.was, "lifted": reply.lifted, "pauses": reply.pauses}
-    first, *others = resumed_lines(reply, call.program)
+    first, *others = resumed_lines(reply, time())
     call.output.line(first, told)
     call.output.flush()
-    for line in others:
+    hint = [f"operators lift all with {call.program} resume --all"] if reply.pauses else []
+    for line in (*others, *hint):
         call.output.note(line)
     return exit_codes.DONE
 
@@ -158,7 +160,7 @@ def list_jobs(call: Call) -> int:
 
 def _say_how_to_go_on(call: Call, last: int, rest: Iterator[JobStatus]) -> None:
     """`rest`: what comes after `last`. With a filter it is not looked at: that could mean going through the journal."""
-    named = ("--state", "--type", "--name", "--owner")
+    named = ("--state", "--type", "--name", "--comment", "--owner")
     chosen = [f"{name} {quote(call.args[name])}" for name in named if call.args[name] is not None]
     chosen += ["--mine"] * call.args["--mine"]
     if call.args["--since"] is not None:

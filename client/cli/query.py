@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timedelta
 
 from zjobs.client.cli import exit_codes
 from zjobs.client.cli.call import Call, job_id_of, print_value, say_missing
@@ -44,7 +43,7 @@ def _queue(call: Call) -> int:
     if output.as_json:
         around = {"worker": overview.info.worker.state, "paused": overview.info.paused is not None}
         for job in filter(None, (overview.running, *overview.next, *overview.delayed)):
-            output.line("", {**job._asdict(), **around})
+            output.line("", {**format.fields(job), **around})
     elif output.columns is None:
         for line in plain.plain_lines(overview, time.time()):
             output.line(line, None)
@@ -123,8 +122,6 @@ def _running(call: Call, job_id: int | None) -> JobStatus | None:
 
 def audit(call: Call) -> int:
     """Runs `zclient audit`."""
-    ago = call.args["--since"]
-    since = None if ago is None else datetime.now().astimezone() - timedelta(seconds=ago)
-    for entry in call.client.audit(call.args["--limit"], since):
+    for entry in call.client.audit(call.args["--limit"], call.args["--since"]):
         call.output.line(format.audit_line(entry), entry)
     return exit_codes.DONE

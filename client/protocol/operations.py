@@ -155,6 +155,7 @@ def wanted(
     type: str | None,
     before: int | None,
     name: str | None,
+    comment: str | None,
     owner: str | None,
     submitter: str | None,
     since: Duration | None,
@@ -170,11 +171,16 @@ def wanted(
         type,
         before=None if before is None else JobId(before),
         name=name,
+        comment=comment,
         owner=owner,
         submitter=submitter,
-        since_ms=None if since is None else milliseconds("since", since, low_ms=0),
+        since_ms=_ago(since),
         preview=preview,
     )
+
+
+def _ago(since: Duration | None) -> Ms | None:
+    return None if since is None else milliseconds("since", since, low_ms=0)
 
 
 class Pages:
@@ -201,9 +207,9 @@ class Pages:
 class AuditPages:
     """Entries of the audit trail in pages, newest first."""
 
-    def __init__(self, to: Settings, limit: int | None, since: datetime | None) -> None:
+    def __init__(self, to: Settings, limit: int | None, since: Duration | None) -> None:
         self._to = to
-        self._wanted = Audit(since_at=Ms(0) if since is None else _wall_ms(since))
+        self._wanted = Audit(since_ms=_ago(since))
         self._left = float("inf") if limit is None else limit
         self._journal: str | None = None
         self.more = self._left > 0

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
-from zjobs.client.wording.text import whole_seconds
+from zjobs.client.wording.text import near, whole_seconds
 from zjobs.messages.records import Estimate
 from zjobs.messages.states import Awaited, Origin
 from zjobs.messages.units import Ms
@@ -15,11 +13,13 @@ CLOCK_S = 120  # nearer times are given as durations
 _AWAITED = {Awaited.RESUME: "after resume", Awaited.WORKER: "once a worker is ready"}
 
 
-def start(estimate: Estimate, now_s: float) -> str:
-    """When a queued job starts: `starts 14:31–14:36`, `starts in at least 5 min`, `starts 3–6 min after resume`.
+def start(estimate: Estimate, now_s: float, later_s: float = 0.0) -> str:
+    """When a queued job starts: `starts 14:31–14:36`, `starts 14:31 or later`, `starts 3–6 min after resume`.
 
-    now_s: the time by the clock, of which hours and minutes are told.
+    now_s: the time by the clock, of which hours and minutes are told. later_s: how long ago the estimate was heard.
     """
+    if estimate.after is None:
+        estimate = _later(estimate, later_s)
     after = "" if estimate.after is None else _AWAITED[estimate.after]
     if is_unknown(estimate):
         return f"start unknown, {after}" if after else "start unknown"
@@ -27,11 +27,9 @@ def start(estimate: Estimate, now_s: float) -> str:
         return f"starts {after or 'next'}"
     if after:
         return f"starts {span(estimate)} {after}"
-    if estimate.at_least or estimate.likely_ms is None or (estimate.upper_ms or 0) < CLOCK_S * 1000:
+    if max(estimate.likely_ms or 0, estimate.upper_ms or 0) < CLOCK_S * 1000:
         return f"starts in {span(estimate)}"
-    first = _clock(now_s + estimate.likely_ms / 1000, now_s)
-    last = _clock(now_s + (estimate.upper_ms or 0) / 1000 + 59, now_s)
-    return f"starts {first}" if first == last else f"starts {first}–{last}"
+    return f"starts {_by_the_clock(estimate, now_s)}"
 
 
 def end(estimate: Estimate, later_s: float = 0.0) -> str:
@@ -39,14 +37,11 @@ def end(estimate: Estimate, later_s: float = 0.0) -> str:
 
     later_s: how long ago the estimate was received.
     """
-    later_ms = int(later_s * 1000)
     if estimate.overdue_ms:
-        return f"overdue by {whole_seconds((estimate.overdue_ms + later_ms) / 1000)}"
+        return f"overdue by {whole_seconds(estimate.overdue_ms / 1000 + later_s)}"
     if is_unknown(estimate):
         return ""
-    likely_ms, upper_ms = (None if ms is None else Ms(max(0, ms - later_ms)) for ms in estimate[:2])
-    left = estimate._replace(likely_ms=likely_ms, upper_ms=upper_ms)
-    return f"{span(left)} left{_in_brackets(source(estimate))}"
+    return f"{span(_later(estimate, later_s))} left{_in_brackets(source(estimate))}"
 
 
 def span(estimate: Estimate) -> str:
@@ -75,6 +70,24 @@ def is_unknown(estimate: Estimate) -> bool:
     return estimate.likely_ms is None and estimate.upper_ms is None
 
 
+def _by_the_clock(estimate: Estimate, now_s: float) -> str:
+    """`14:31–14:36`, `14:31 or later`, `by 14:36`: its end rounded up."""
+    likely_ms, upper_ms = estimate.likely_ms, estimate.upper_ms
+    first = "" if likely_ms is None else near(now_s + likely_ms / 1000, now_s, "%H:%M")
+    last = "" if upper_ms is None else near(now_s + upper_ms / 1000 + 59, now_s, "%H:%M")
+    if not first:
+        return f"by {last}"
+    if estimate.at_least:
+        return f"{first} or later" + (f", by {last}" if last else "")
+    return first if first == last else f"{first}–{last}"
+
+
+def _later(estimate: Estimate, later_s: float) -> Estimate:
+    """What is left of the times after a while."""
+    likely_ms, upper_ms = (None if ms is None else Ms(max(0, int(ms - later_s * 1000))) for ms in estimate[:2])
+    return estimate._replace(likely_ms=likely_ms, upper_ms=upper_ms)
+
+
 def _in_brackets(text: str) -> str:
     return f" ({text})" if text else ""
 
@@ -87,11 +100,3 @@ def _rounded(duration_ms: int) -> str:
 def _unit(duration_ms: int) -> tuple[int, str]:
     """Return the unit for a duration: the largest of which there are at least two."""
     return next((unit for unit in _UNITS if duration_ms >= 2000 * unit[0]), _UNITS[-1])
-
-
-def _clock(at_s: float, now_s: float) -> str:
-    """Hours and minutes, with the day if it is not today."""
-    at, now = time.localtime(at_s), time.localtime(now_s)
-    if at[:3] == now[:3]:
-        return time.strftime("%H:%M", at)
-    return time.strftime("%a %H:%M" if at_s - now_s < 6 * 86_400 else "%Y-%m-%d %H:%M", at)

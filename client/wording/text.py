@@ -65,6 +65,19 @@ def moment(at_ms: int | None) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1000)) + f".{at_ms % 1000:03d}"
 
 
+def second(at_ms: int) -> str:
+    """The same to the second."""
+    return moment(at_ms)[:19]
+
+
+def near(at_s: float, now_s: float, form: str) -> str:
+    """A time in the form of strftime, with the day if it is not today."""
+    at, now = time.localtime(at_s), time.localtime(now_s)
+    if at[:3] == now[:3]:
+        return time.strftime(form, at)
+    return time.strftime(f"%a {form}" if 0 < at_s - now_s < 6 * 86_400 else f"%Y-%m-%d {form}", at)
+
+
 def clock_time(at_s: float) -> str:
     """Return the time of day: 21:03:12."""
     return time.strftime("%H:%M:%S", time.localtime(at_s))

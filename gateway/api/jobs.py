@@ -94,6 +94,7 @@ async def list_jobs(
     state: JobState | None = None,
     type: Annotated[str | None, Query(min_length=1, max_length=MAX_TYPE_CHARS)] = None,
     name: Annotated[str | None, _text(MAX_JOB_NAME_CHARS)] = None,
+    comment: Annotated[str | None, _text(MAX_COMMENT_CHARS)] = None,
     owner: Annotated[str | None, _text(MAX_PERSON_CHARS)] = None,
     submitter: Annotated[str | None, _text(MAX_SUBMITTER_CHARS)] = None,
     mine: Annotated[bool, Query(description="Only the jobs of whoever asks, in place of `owner`.")] = False,
@@ -114,6 +115,7 @@ async def list_jobs(
         person.name if mine else owner,
         submitter,
         None if since_ms is None else Ms(since_ms),
+        comment=comment,
     )
     return answer(await client.ask(wanted))
 

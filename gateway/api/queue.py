@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -89,7 +90,12 @@ async def audit(
 ) -> Response:
     """Return who changed what by hand, newest first. For the next page, send the reply's `before`; null on the last
     one."""
-    return answer(await client.ask(Audit(limit, before, Ms(since_at))))
+    return answer(await client.ask(Audit(limit, before, _age(since_at))))
+
+
+def _age(at: int) -> Ms:
+    """Return how long ago a time was."""
+    return Ms(min(MAX_DURATION_MS, max(0, time.time_ns() // 1_000_000 - at)))
 
 
 def _ms(value: int | None) -> Ms | None:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from zjobs.messages.fields import (
     CheckpointPauseMs,
     CheckpointPauseName,
+    Comment,
     DurationMs,
     Id,
     Ids,
@@ -198,8 +199,8 @@ class LogReply(NamedTuple):
 class List(NamedTuple):
     """Ask for jobs, newest first, with ids below `before`, that match every filter given.
 
-    In `name`, `owner` and `submitter`, `*` stands for any text. `since_ms`: submitted within this time. `preview`: as
-    in `Status`.
+    In `name`, `comment`, `owner` and `submitter`, `*` stands for any text. `since_ms`: submitted within this time.
+    `preview`: as in `Status`.
     """
 
     state: JobState | None = None
@@ -211,6 +212,7 @@ class List(NamedTuple):
     submitter: Submitter | None = None
     since_ms: DurationMs | None = None
     preview: bool = False
+    comment: Comment | None = None
 
 
 class ListReply(NamedTuple):
@@ -282,11 +284,11 @@ class InfoReply(NamedTuple):
 
 
 class Audit(NamedTuple):
-    """Ask who changed what by hand: entries newest first, with numbers below `before`, not older than `since_at`."""
+    """Ask who changed what by hand: entries newest first, with numbers below `before`, made within `since_ms`."""
 
     limit: Page = 100
     before: Positive | None = None
-    since_at: Milliseconds = Ms(0)
+    since_ms: DurationMs | None = None
 
 
 class AuditReply(NamedTuple):

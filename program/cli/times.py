@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, time, timedelta
 
+from zjobs.program.cli.options import duration
+
 
 def time_to_come(text: str, now: datetime) -> datetime:
     """Return the next `15:00` after `now`, or a date such as `2026-11-28 15:00`, by the local clock unless it names
@@ -26,3 +28,22 @@ def time_to_come(text: str, now: datetime) -> datetime:
     if told <= now:
         raise ValueError(f"{text!r} is over")
     return told
+
+
+def end_of_pause(text: str, now: datetime) -> tuple[float | None, datetime | None]:
+    """How long a pause lasts, in seconds, or when it ends: `30m`, `15:00`; nothing: neither.
+
+    Raises ValueError with a sentence.
+    """
+    words = text.strip()
+    if not words:
+        return None, None
+    if ":" in words or "-" in words:
+        return None, time_to_come(words, now)
+    try:
+        seconds = duration(words)
+    except ValueError:
+        raise ValueError(f"{words!r} is neither a duration such as 30m nor a time such as 15:00") from None
+    if not seconds:
+        raise ValueError(f"{words!r} is no time at all")
+    return seconds, None

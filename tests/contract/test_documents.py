@@ -13,9 +13,10 @@ import zmq
 from tests.contract import error_table
 from tests.contract.console import Terminal, fenced
 from zjobs.broker.core.jobs import TRANSITIONS
+from zjobs.messages import records
 from zjobs.messages.dispatch import PIPE, REPORTS, Ended, Returned, Running
 from zjobs.messages.events import JobEvent, Listening, ServiceEvent
-from zjobs.messages.records import Attempt, BrokerName, JobStatus, Limits, Missing, TaskType, WorkerInfo
+from zjobs.messages.records import Limits
 from zjobs.messages.requests import ops
 from zjobs.messages.requests.changes import NewJob
 from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome, Role, WorkerState
@@ -156,8 +157,8 @@ def test_there_is_no_section_for_a_request_that_does_not_exist() -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [JobStatus, Attempt, TaskType, WorkerInfo, JobEvent, Missing, NewJob, BrokerName, Running]
-    + [ServiceEvent, Listening, Ended, Returned, *PIPE.values(), *REPORTS.values()],
+    [kind for kind in vars(records).values() if hasattr(kind, "_fields")]
+    + [JobEvent, ServiceEvent, Listening, NewJob, Running, Ended, Returned, *PIPE.values(), *REPORTS.values()],
     ids=lambda kind: kind.__name__,
 )
 def test_each_field_of_a_map_is_explained(kind: type) -> None:

@@ -153,17 +153,18 @@ async def test_lists_in_pages(api: Api) -> None:
         await api.post(f"jobs/{job_id}/cancel")
 
 
-@pytest.mark.parametrize("field", ["state", "type", "name", "owner", "submitter", "mine", "since_ms"])
+@pytest.mark.parametrize("field", ["state", "type", "name", "comment", "owner", "submitter", "mine", "since_ms"])
 async def test_a_list_of_what_fits(api: Api, field: str, shared_service: Service) -> None:
     """Each filter leaves out what does not fit, and they add up."""
     kims = {"test-person": "kim member"}
-    body = {"type": "echo", "name": f"by {field} (1)", "delay_ms": 3_600_000}
+    body = {"type": "echo", "name": f"by {field} (1)", "comment": f"{field}!", "delay_ms": 3_600_000}
     wanted = (await api.post("jobs", json=body, headers=kims)).json()["first_id"]
     others = [await api.submit("reverse", "x", name="another")]
     await api.ended(others[0])
     client = shared_service.client()
     others.append(client.submit("echo", 1, name=f"by {field}", delay=3600).id)
     filters = {"state": "queued", "type": "echo", "name": f"by {field} (*", "owner": "k*m", "mine": "true"}
+    filters["comment"] = f"*{field}!"
     if field == "submitter":
         wanted, filters["submitter"] = others.pop(), client.submitter
     if field == "since_ms":

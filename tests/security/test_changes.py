@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,26 @@ def test_another_role_for_the_same_key(keyed: Any) -> None:
         ended = keyed.service.run("broker", "keys", "role", *words, "--keys", str(keyed.keys))
         assert ended.returncode == code and why in ended.stderr, ended
     assert keyed.manage("list") == f"alice  member  {alice.public}\n"
+
+
+def test_the_log_of_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When, who and what, a line each, for nobody else to read; what was refused is not in it."""
+    keys = tmp_path / "keys"
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    broker_keys.init(keys)
+    broker_keys.add(keys, "alice", Role.MEMBER, tmp_path / "alice.key")
+    monkeypatch.setenv("SUDO_USER", "anna")
+    broker_keys.change_role(keys, "alice", Role.OPERATOR, acts_for=True)
+    broker_keys.renew_worker(keys)
+    broker_keys.revoke(keys, "alice")
+    with pytest.raises(KeysError):
+        broker_keys.revoke(keys, "alice")
+    log = keys / "changes.log"
+    assert log.stat().st_mode & 0o777 == 0o600
+    times, users, changes = zip(*(line.split("  ") for line in log.read_text().splitlines()))
+    assert changes == ("init", "add alice member", "role alice operator acts-for", "worker", "revoke alice")
+    assert users[2:] == (f"anna as {users[0]}",) * 3 and users[0] == users[1]
+    assert list(times) == sorted(times) and all(re.fullmatch(r"[\d-]{10} [\d:]{8}[+-]\d{4}", at) for at in times)
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "-x", "a b", "\x1b[31m", "ä", "x" * 129])

@@ -1,7 +1,8 @@
 """Estimates of when queued jobs start, from the queue at one moment, given as plain data.
 
-One worker runs one job after another, and is never idle while a job is ready. So a ready job starts when everything
-ahead of it has ended, including what becomes ready before then and goes first.
+One worker runs one job after another, and is never idle while a job is ready, unless the queue is paused. So a ready
+job starts when the pause is over and everything ahead of it has ended, including what becomes ready before then and
+goes first.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Delayed(NamedTuple):
 class Outlook:
     """The queue at one moment. All times count from then.
 
-    `in_flight`: what is left of all jobs that the worker has. `held_us`: when the pause ends. `delayed`: the delayed
+    `in_flight`: what is left of all jobs that the worker has. `paused_us`: when the pause ends. `delayed`: the delayed
     jobs, the soonest ready first, read as needed; it may yield fewer than `delayed_count`. `ready`: all ready jobs
     together. `longest`: the longest of all ready and delayed jobs.
     """
@@ -35,13 +36,14 @@ class Outlook:
     def __init__(
         self,
         in_flight: Span = NOTHING,
-        held_us: int = 0,
+        paused_us: int = 0,
         delayed: Iterable[Delayed] = (),
         delayed_count: int = 0,
         ready: Span = NOTHING,
         longest: Span = NOTHING,
     ) -> None:
-        self._free = in_flight.not_before(held_us)
+        self._free = in_flight.not_before(paused_us)
+        self._paused_us = paused_us
         self._delayed = iter(delayed)
         self._delayed_count = delayed_count
         self._looked_at: list[Delayed] = []
@@ -88,7 +90,9 @@ class Outlook:
         return start
 
     def _is_busy(self, us: int) -> bool:
-        """True if the worker may be running something at that moment."""
+        """True if the worker may be running something at that moment that keeps others waiting after the pause."""
+        if us < self._paused_us:
+            return False
         busy = self._free.plus(self._ready)
         for job in self._soonest():
             if busy.upper_us is None or job is None:

@@ -60,6 +60,10 @@ class Pauses:
         """True if one of them lasts until somebody lifts it."""
         return any(each.ends_ms is None for each in self._in_force)
 
+    def left_ms(self, now: Instant) -> int:
+        """How long until the last one that ends by itself does."""
+        return max((each.ends_ms - now.mono_ms for each in self._in_force if each.ends_ms is not None), default=0)
+
     def begin(self, owner: str, reason: str, lasts_ms: int | None, now: Instant) -> None:
         """Add a pause. `lasts_ms`: None if it lasts until it is lifted."""
         until_at = None if lasts_ms is None else Ms(now.wall_ms + lasts_ms)

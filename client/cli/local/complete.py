@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from zjobs.client.cli import usage
+from zjobs.client.cli.usage.options import STATES
 from zjobs.client.errors import ZjobsError
 from zjobs.client.wording.text import printable
 from zjobs.program.cli.options import Command, Option
@@ -124,7 +125,7 @@ def _values(called: str, said: _Said) -> list[Choice]:
 
 
 def _commands(_: _Said) -> list[Choice]:
-    return [Choice(command.name, command.summary) for command in usage.COMMANDS]
+    return [Choice(command.name, command.summary) for command in usage.ZCLIENT.commands]
 
 
 def _files(_: _Said) -> list[Choice]:
@@ -132,7 +133,7 @@ def _files(_: _Said) -> list[Choice]:
 
 
 def _states(_: _Said) -> list[Choice]:
-    return [Choice(state) for state in usage.STATES]
+    return [Choice(state) for state in STATES]
 
 
 def _shells(_: _Said) -> list[Choice]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from zjobs.client.aio import AsyncClient
@@ -69,14 +70,14 @@ def _state(answer: InfoReply | ZjobsError) -> Line:
         return line(Span(printable(str(answer)), Style.BAD))
     worker = answer.worker
     parts = [
-        *(Span(each, Style.WARNING) for each in paused_lines(answer.paused, answer.pauses)),
+        *(Span(each, Style.WARNING) for each in paused_lines(answer.paused, answer.pauses, time.time())),
         Span(f"worker {worker.state.value}", Style.PLAIN if worker.state is WorkerState.READY else Style.BAD),
         Span(
             "idle" if worker.running is None else f"job {worker.running} runs",
             Style.GOOD if worker.running else Style.PLAIN,
         ),
         Span(f"{answer.queued} queued" if answer.queued else ""),
-        Span(f"{answer.waiting} delayed" if answer.waiting else ""),
+        Span(f"{answer.waiting} waiting" if answer.waiting else ""),
     ]
     return line(*[each for part in parts if part.text for each in (", ", part)][1:])
 

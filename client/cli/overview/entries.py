@@ -8,7 +8,7 @@ from zjobs.client.cli.overview.snapshot import Overview
 from zjobs.client.cli.show.styled import BLANK, Line, Span, Style, line
 from zjobs.client.wording import estimate, text
 from zjobs.messages.records import Estimate, JobStatus
-from zjobs.messages.states import JobState
+from zjobs.messages.states import Awaited, JobState
 
 OUTCOMES = {JobState.COMPLETED: Style.GOOD, JobState.FAILED: Style.BAD, JobState.CANCELLED: Style.WARNING}
 
@@ -30,33 +30,33 @@ class Entries(NamedTuple):
     ended: list[Entry]
 
 
-def entries(overview: Overview, now_s: float) -> Entries:
-    """The jobs of the overview, at this wall clock time."""
+def entries(overview: Overview, now_s: float, later_s: float) -> Entries:
+    """The jobs of the overview at the wall clock time `now_s`, which is `later_s` after it was taken."""
     return Entries(
-        [_coming(job, overview, now_s) for job in overview.next],
-        [_delayed(job, now_s) for job in overview.delayed],
+        [_coming(job, overview, now_s, later_s) for job in overview.next],
+        [_delayed(job, now_s, later_s) for job in overview.delayed],
         [_ended(job, now_s) for job in overview.ended],
     )
 
 
-def _coming(job: JobStatus, overview: Overview, now_s: float) -> Entry:
+def _coming(job: JobStatus, overview: Overview, now_s: float, later_s: float) -> Entry:
     runs = overview.info.worker.running is not None
     place = 0 if job.ahead is None else job.ahead + (not runs)
     what = line(Span("being cancelled", Style.WARNING)) if job.cancelling else _attempt(job)
-    return Entry(job, place, _start(job.estimate, now_s), what)
+    return Entry(job, place, _start(job.estimate, now_s, later_s), what)
 
 
-def _start(start: Estimate | None, now_s: float) -> Line:
+def _start(start: Estimate | None, now_s: float, later_s: float) -> Line:
     """When a job starts, as far as that is known."""
-    if start is None or (estimate.is_unknown(start) and start.after is None):
+    if start is None or (estimate.is_unknown(start) and start.after is not Awaited.RESUME):
         return BLANK
-    told = estimate.start(start, now_s).removeprefix("starts ").removeprefix("start unknown, ")
+    told = estimate.start(start, now_s, later_s).removeprefix("starts ").removeprefix("start unknown, ")
     return line(Span(told, Style.PLAIN if start.after is None else Style.WARNING))
 
 
-def _delayed(job: JobStatus, now_s: float) -> Entry:
+def _delayed(job: JobStatus, now_s: float, later_s: float) -> Entry:
     left = text.whole_seconds((job.ready_at or 0) / 1000 - now_s)
-    start = _start(job.estimate, now_s) or line(f"in {left}")
+    start = _start(job.estimate, now_s, later_s) or line(f"in {left}")
     return Entry(job, 0, start, _attempt(job, f" in {left}") or line(f"its delay: {left}"))
 
 

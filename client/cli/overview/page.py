@@ -20,19 +20,21 @@ from zjobs.messages.states import JobState
 # without their host.
 WIDE_COLUMNS = 100
 MOST_OWNER_COLUMNS = 24
+MOST_DATA_COLUMNS = 40
 
 _KINDS = (
     Column(right=True),  # its place, or how it ended
     Column(right=True),  # id
     Column(least=12),  # name
     Column(least=8),  # type
+    Column(least=16, leaves=3),  # the beginning of its data
     Column(leaves=1),  # owner
     Column(right=True, leaves=2),  # priority
     Column(),  # when
     Column(),  # what else
 )
-_NEXT = ("#", "ID", "NAME", "TYPE", "OWNER", "PRIO", "STARTS", "WAITS FOR")
-_ENDED = ("", "", "", "", "", "", "ENDED", "OUTCOME")
+_NEXT = ("#", "ID", "NAME", "TYPE", "DATA", "OWNER", "PRIO", "STARTS", "WAITS FOR")
+_ENDED = ("", "", "", "", "", "", "", "ENDED", "OUTCOME")
 
 
 class Row(NamedTuple):
@@ -44,7 +46,7 @@ class Row(NamedTuple):
 
 def page(overview: Overview, columns: int, glyphs: Glyphs, now_s: float, later_s: float = 0.0) -> list[Row]:
     """The page at the wall clock time `now_s`, which is `later_s` after the overview was taken."""
-    head = service_lines(overview.info, overview.address, columns, glyphs, later_s)
+    head = service_lines(overview.info, overview.address, columns, glyphs, now_s, later_s)
     rows = [*map(Row, head), Row(BLANK), *body(overview, columns, glyphs, now_s, later_s)]
     return [Row(cut(row.line, columns, glyphs.cut), row.job) for row in rows]
 
@@ -54,7 +56,7 @@ def body(
 ) -> list[Row]:
     """Return only the jobs. counted: say how many more there are, and whether nothing runs."""
     running = _running(overview, columns, glyphs, later_s) if counted or overview.running is not None else ()
-    rows = [*running, *_table(overview, columns, glyphs, now_s, counted)]
+    rows = [*running, *_table(overview, columns, glyphs, now_s, later_s, counted)]
     return [Row(spelled(row.line, glyphs), row.job) for row in rows]
 
 
@@ -69,8 +71,10 @@ def _running(overview: Overview, columns: int, glyphs: Glyphs, later_s: float) -
         yield Row(line(Span("nothing runs", Style.FAINT)))
 
 
-def _table(overview: Overview, columns: int, glyphs: Glyphs, now_s: float, counted: bool) -> Iterator[Row]:
-    coming, delayed, ended = entries(overview, now_s)
+def _table(
+    overview: Overview, columns: int, glyphs: Glyphs, now_s: float, later_s: float, counted: bool
+) -> Iterator[Row]:
+    coming, delayed, ended = entries(overview, now_s, later_s)
     heads = [_head(words, columns) for words, some in ((_NEXT, coming or delayed), (_ENDED, ended)) if some]
     cells = {entry.job.id: _cells(entry, columns, glyphs) for entry in (*coming, *delayed, *ended)}
     grid = Grid(_KINDS, heads, list(cells.values()), columns, glyphs)
@@ -80,7 +84,7 @@ def _table(overview: Overview, columns: int, glyphs: Glyphs, now_s: float, count
         yield from (rows[entry.job.id] for entry in coming)
         yield from _more(overview.info.queued - len(coming) if counted else 0, "", glyphs)
         yield from (rows[entry.job.id] for entry in delayed)
-        yield from _more(overview.info.waiting - len(delayed) if counted else 0, " delayed", glyphs)
+        yield from _more(overview.info.waiting - len(delayed) if counted else 0, " waiting", glyphs)
     if ended:
         yield from (Row(BLANK), Row(grid.line(heads[-1])))
         yield from (rows[entry.job.id] for entry in ended)
@@ -103,7 +107,8 @@ def _cells(entry: Entry, columns: int, glyphs: Glyphs) -> list[Line]:
         name, kind = name or kind, BLANK
     owner = line(_owner(job, columns < WIDE_COLUMNS, glyphs))
     priority = line(str(job.priority) if job.priority else "")
-    return [_mark(entry, glyphs), line(str(job.id)), name, kind, owner, priority, entry.when, entry.what]
+    data = line(format.preview(job, MOST_DATA_COLUMNS))
+    return [_mark(entry, glyphs), line(str(job.id)), name, kind, data, owner, priority, entry.when, entry.what]
 
 
 def _owner(job: JobStatus, narrow: bool, glyphs: Glyphs) -> str:

@@ -36,7 +36,7 @@ def _title(job: JobStatus, worker: WorkerState, glyphs: Glyphs) -> Line:
         Span(f"priority {job.priority}" if job.priority else ""),
     ]
     parts += [Span("worker lost" if worker is WorkerState.ABSENT else "", Style.BAD)]
-    parts += [Span("being cancelled" if job.cancelling else "", Style.WARNING)]
+    parts += [Span("being cancelled" if job.cancelling else "", Style.WARNING), Span(format.preview(job), Style.FAINT)]
     said = [part for part in parts if part.text]
     between = Span(f" {glyphs.between} ", Style.FAINT)
     spans = [span for part in said for span in (between, part)][1:]

@@ -11,11 +11,13 @@ from zjobs.messages.states import WorkerState
 _WORKERS = {WorkerState.READY: Style.GOOD, WorkerState.STOPPING: Style.WARNING}
 
 
-def service_lines(info: InfoReply, address: str, columns: int, glyphs: Glyphs, later_s: float) -> list[Line]:
-    """The lines of the service; later_s: how long ago it said so."""
+def service_lines(
+    info: InfoReply, address: str, columns: int, glyphs: Glyphs, now_s: float, later_s: float
+) -> list[Line]:
+    """The lines of the service at the wall clock time `now_s`; later_s: how long ago it said so."""
     parts = [line(Span(address, Style.STRONG)), _worker(info, later_s), *_counts(info)]
     lines = flowed(parts, columns, glyphs.between)
-    for sentence in sentences(info):
+    for sentence in sentences(info, now_s):
         lines += [line(Span(each, Style.WARNING)) for each in wrapped(text.printable(sentence), columns)]
     return lines
 
@@ -31,14 +33,14 @@ def _counts(info: InfoReply) -> list[Line]:
     ended = ((info.completed, "completed"), (info.failed, "failed"), (info.cancelled, "cancelled"))
     return [
         line(f"{info.queued:,} queued"),
-        line(f"{info.waiting:,} delayed" if info.waiting else ""),
+        line(f"{info.waiting:,} waiting" if info.waiting else ""),
         *(line(Span(f"{count:,} {word}", Style.FAINT)) for count, word in ended if count),
     ]
 
 
-def sentences(info: InfoReply) -> list[str]:
+def sentences(info: InfoReply, now_s: float) -> list[str]:
     """What keeps jobs from starting, or soon will."""
-    paused = paused_lines(info.paused, info.pauses)
+    paused = paused_lines(info.paused, info.pauses, now_s)
     read_only = [] if info.read_only is None else [f"read only: {info.read_only}"]
     warnings = [*([] if info.worker.warning is None else [info.worker.warning]), *info.warnings]
     return [*paused, *read_only, *(f"warning: {sentence}" for sentence in warnings)]

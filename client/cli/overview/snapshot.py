@@ -53,7 +53,7 @@ def overview(
     to: Settings, next_limit: int, delayed_limit: int, ended_limit: int, before: Overview | None = None
 ) -> Flow[Overview]:
     """Ask for everything. `before`: an earlier overview, of which it is kept what cannot have changed."""
-    queue: QueueReply = yield Ask(Queue(next_limit, delayed_limit), QueueReply)
+    queue: QueueReply = yield Ask(Queue(next_limit, delayed_limit, preview=True), QueueReply)
     info: InfoReply = yield Ask(Info(), InfoReply)
     first, *rest = queue.jobs or (None,)
     running = first if first is not None and first.state is JobState.IN_PROGRESS else None
@@ -77,7 +77,7 @@ def _ended(running: JobStatus | None, coming: tuple[JobStatus, ...], most: int) 
         places.append(List(limit=LOOKED_AT, before=JobId(max(near) + 1)))
     found: dict[int, JobStatus] = {}
     for place in places:
-        page: ListReply = yield Ask(place, ListReply)
+        page: ListReply = yield Ask(place._replace(preview=True), ListReply)
         found.update((job.id, job) for job in page.jobs if job.state.final)
     return tuple(sorted(found.values(), key=lambda job: (job.ended_at or 0, job.id), reverse=True)[:most])
 

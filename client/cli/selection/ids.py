@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from zjobs.client.cli import usage
 from zjobs.client.cli.call import Call, decoded, open_bytes
+from zjobs.client.cli.usage import ZCLIENT
+from zjobs.client.cli.usage.options import job_ids
 from zjobs.client.errors import NotFound
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState
@@ -73,7 +74,7 @@ def selected(call: Call, command: str) -> Selection:
     if not (every or filtered):
         if not call.args["ID"]:
             raise UsageError(
-                "ID is missing; or select jobs with --all, --mine, --state, --type, --name or --owner\n"
+                "ID is missing; or select jobs with --all, --mine, --state, --type, --name, --comment or --owner\n"
                 f"usage: {_usage(command)}"
             )
         return selected_by_words(call)
@@ -95,6 +96,7 @@ def filters_of(call: Call) -> dict[str, Any]:
     return {
         "type": call.args["--type"],
         "name": call.args["--name"],
+        "comment": call.args["--comment"],
         "mine": call.args["--mine"],
         "owner": owner if proven else None,
         "submitter": None if proven or owner is None else owner if "@" in owner else f"{owner}@*",
@@ -151,11 +153,11 @@ def _ranges(call: Call) -> list[range]:
     if call.args["ID"] and not words:
         raise UsageError("there are no ids on standard input")
     try:
-        return list(map(usage.job_ids, words))
+        return list(map(job_ids, words))
     except ValueError as error:
         raise UsageError(str(error)) from None
 
 
 def _usage(name: str) -> str:
-    (command,) = (command for command in usage.COMMANDS if command.name == name)
-    return usage_line(usage.ZCLIENT, command)
+    (command,) = (command for command in ZCLIENT.commands if command.name == name)
+    return usage_line(ZCLIENT, command)

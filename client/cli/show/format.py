@@ -14,6 +14,7 @@ from zjobs.client.wording.text import (
     percent,
     printable,
     printable_lines,
+    second,
     seconds,
     whole_seconds,
 )
@@ -49,7 +50,9 @@ def service_lines(now: ServiceEvent, before: ServiceEvent | None) -> list[str]:
     if before is None or now.worker is not before.worker:
         lines.append(f"service: the worker {_WORKER_SENTENCES[now.worker]}")
     if before is None or (now.paused, now.pauses) != (before.paused, before.pauses):
-        lines += [f"service {line}" for line in paused_lines(now.paused, now.pauses)] or ["service resumed"]
+        lines += [f"service {line}" for line in paused_lines(now.paused, now.pauses, time.time())] or [
+            "service resumed"
+        ]
     return lines
 
 
@@ -74,7 +77,7 @@ def status_line(
         where = f"{when}{place}{_start(job.estimate)}"
         return f"{job.id} queued{where}{' (paused)' if paused else ''}{_worker_note(job, worker)}"
     elapsed = "" if job.elapsed_ms is None else f" for {seconds(job.elapsed_ms / 1000 + later_s)}"
-    stuck = "" if job.stuck_ms is None else f" (no sign of life for {whole_seconds(job.stuck_ms / 1000 + later_s)})"
+    stuck = "" if job.stuck_ms is None else f" (no liveness for {whole_seconds(job.stuck_ms / 1000 + later_s)})"
     end = "" if job.estimate is None or job.estimate.after else estimate.end(job.estimate, later_s)
     left = f", {end}" if end else ""
     return f"{job.id} in progress{elapsed}{progress(job)}{left}{stuck}{_worker_note(job, worker)}"
@@ -82,9 +85,10 @@ def status_line(
 
 def _start(start: Estimate | None) -> str:
     """When a job starts, as the end of a line. That nothing is ahead, or known, is said without it."""
-    if start is None or start.origin is Origin.NOTHING_AHEAD or estimate.is_unknown(start):
+    if start is None or estimate.is_unknown(start) or (start.origin is Origin.NOTHING_AHEAD and not start.upper_ms):
         return ""
-    return f", {estimate.start(start, time.time())}"
+    source = estimate.source(start)
+    return f", {estimate.start(start, time.time())}{f' ({source})' if source else ''}"
 
 
 def _begins(job: JobStatus) -> str:
@@ -229,7 +233,7 @@ def info_lines(info: InfoReply, address: str, running_job: JobStatus | None = No
     where = f", pid {worker.pid} on {printable(worker.host or '?')}" if worker.pid is not None else ""
     running = "" if worker.running is None else _what_runs(worker.state, worker.running)
     if running_job is not None and running_job.stuck_ms is not None:
-        running += f" (no sign of life for {whole_seconds(running_job.stuck_ms / 1000)})"
+        running += f" (no liveness for {whole_seconds(running_job.stuck_ms / 1000)})"
     database = info.sqlite if " " in info.sqlite else f"SQLite {info.sqlite}"
     facts = {
         "broker": f"{printable(info.server)} at {address}, pid {info.pid}, up {seconds(info.uptime_ms / 1000)}",
@@ -242,7 +246,7 @@ def info_lines(info: InfoReply, address: str, running_job: JobStatus | None = No
     if info.durability:
         facts["kept"] = printable(info.durability)
     if info.paused is not None:
-        facts["paused"] = since_when(info.paused, info.pauses)
+        facts["paused"] = since_when(info.paused, info.pauses, time.time())
     if info.read_only is not None:
         facts["read only"] = printable(info.read_only)
     if worker.warning is not None:
@@ -261,7 +265,7 @@ def audit_line(entry: AuditEntry) -> str:
     how = "" if entry.proven else " (unverified)"
     via = f" via {printable(entry.via)}" if entry.via else ""
     text = f": {printable(entry.text)}" if entry.text else ""
-    return f"{moment(entry.at)}  {who}{how}{via}  {printable(entry.op)}{f' {entry.jobs}' if entry.jobs else ''}{text}"
+    return f"{second(entry.at)}  {who}{how}{via}  {printable(entry.op)}{f' {entry.jobs}' if entry.jobs else ''}{text}"
 
 
 def _aligned(facts: dict[str, str]) -> list[str]:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from zjobs.client.cli.show.styled import Glyphs, Line, cut, line, padded, width
 
 GAP = "  "
-# Of the last column, which has whole sentences.
+# Of the last column, which has whole sentences: before others are narrowed, and before some are left out.
+WIDE_PART = 4
 LAST_COLUMNS = 14
 
 
@@ -23,7 +24,7 @@ class Column(NamedTuple):
 
 class Grid:
     """The widths of columns, made to fit `columns`. The last one takes what is left; one without content is left out,
-    whatever `heads` say. last: how much of the last one shall be seen before others give way."""
+    whatever `heads` say. last: how much of the last one is seen before others are left out."""
 
     def __init__(
         self,
@@ -38,11 +39,14 @@ class Grid:
         self._glyphs = glyphs
         self._kinds = kinds
         used = [place for place in range(len(kinds)) if any(row[place] for row in rows)]
-        self._widths = {place: max(width(row[place]) for row in (*heads, *rows)) for place in used}
+        widths = {place: max(width(row[place]) for row in (*heads, *rows)) for place in used}
         self._last = len(kinds) - 1
-        self._wanted = min(self._widths.pop(self._last, 0), last)
-        while self._over() > 0 and (self._narrow() or self._leave_out()):
-            pass
+        wide = widths.pop(self._last, 0)
+        room = columns - min(wide, max(last, columns // WIDE_PART))
+        self._widths = self._narrowed(widths, room)
+        while _taken(self._widths) > columns - min(wide, last) and (leaving := self._leaving(widths)) is not None:
+            del widths[leaving]
+            self._widths = self._narrowed(widths, room)
 
     def line(self, row: Sequence[Line]) -> Line:
         """Return a row as a line."""
@@ -53,22 +57,23 @@ class Grid:
         whole = line(*spans, *row[self._last])
         return cut(whole, self._columns, self._glyphs.cut)
 
-    def _over(self) -> int:
-        """By how many columns the row is too wide."""
-        return sum(wide + len(GAP) for wide in self._widths.values()) + self._wanted - self._columns
+    def _narrowed(self, widths: dict[int, int], room: int) -> dict[int, int]:
+        """Narrow the widest columns that may be, as far as that helps to make them fit."""
+        narrowed = dict(widths)
+        while (over := _taken(narrowed) - room) > 0:
+            able = [place for place, wide in narrowed.items() if 0 < self._kinds[place].least < wide]
+            if not able:
+                break
+            widest = max(able, key=lambda place: narrowed[place])
+            narrowed[widest] = max(self._kinds[widest].least, narrowed[widest] - over)
+        return narrowed
 
-    def _narrow(self) -> bool:
-        """Narrows the widest column that may be, as far as that helps; False: there is none."""
-        able = [place for place in self._widths if 0 < self._kinds[place].least < self._widths[place]]
-        if not able:
-            return False
-        widest = max(able, key=lambda place: self._widths[place])
-        self._widths[widest] = max(self._kinds[widest].least, self._widths[widest] - self._over())
-        return True
+    def _leaving(self, widths: dict[int, int]) -> int | None:
+        """The column to be left out first; None: no more may be."""
+        able = [place for place in widths if self._kinds[place].leaves]
+        return max(able, key=lambda place: self._kinds[place].leaves, default=None)
 
-    def _leave_out(self) -> bool:
-        able = [place for place in self._widths if self._kinds[place].leaves]
-        if not able:
-            return False
-        del self._widths[max(able, key=lambda place: self._kinds[place].leaves)]
-        return True
+
+def _taken(widths: dict[int, int]) -> int:
+    """How much room the columns take with the gaps behind them."""
+    return sum(wide + len(GAP) for wide in widths.values())

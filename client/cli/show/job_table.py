@@ -49,7 +49,7 @@ class Table:
             self._narrow(text.printable(job.type)),
             self._narrow(text.printable(job.name) or "-"),
             self._whose(job),
-            text.moment(job.submitted_at)[:19],
+            text.second(job.submitted_at),
             took,
             _about(job),
         )

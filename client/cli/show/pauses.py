@@ -4,28 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zjobs.client.wording.text import moment, printable
+from zjobs.client.wording.text import near, printable
 from zjobs.messages.records import Paused, QueuePause
 from zjobs.messages.requests.changes import PauseReply, ResumeReply
 
 
-def paused_lines(paused: Paused | None, pauses: Sequence[QueuePause]) -> list[str]:
-    """Return a line for each pause in force. `paused`: the oldest, all that is known where `pauses` is empty."""
-    return [f"paused{_details(pause)}" for pause in _all(paused, pauses)]
+def paused_lines(paused: Paused | None, pauses: Sequence[QueuePause], now_s: float) -> list[str]:
+    """Return a line for each pause in force: `paused by ann until 15:00: aligning`.
+
+    paused: the oldest, all that is known where `pauses` is empty. now_s: the time by the clock.
+    """
+    return [f"paused{_details(pause, now_s)}" for pause in _all(paused, pauses)]
 
 
-def since_when(paused: Paused | None, pauses: Sequence[QueuePause]) -> str:
+def since_when(paused: Paused | None, pauses: Sequence[QueuePause], now_s: float) -> str:
     """Return the same with the times at which they began, in one line."""
-    return "; ".join(f"since {moment(pause.since_at)}{_details(pause)}" for pause in _all(paused, pauses))
+    told = [f"since {_clock(pause.since_at, now_s)}{_details(pause, now_s)}" for pause in _all(paused, pauses)]
+    return "; ".join(told)
 
 
-def resumed_lines(reply: ResumeReply, program: str) -> list[str]:
+def resumed_lines(reply: ResumeReply, now_s: float) -> list[str]:
     """Return what became of the pauses: the queue runs, or who still has paused it."""
     if not reply.pauses:
         return ["resumed" if reply.was else "it was not paused"]
     lifted = [f"lifted {len(reply.lifted)} of your pauses"] if reply.lifted else []
-    still = [f"still {line}" for line in paused_lines(None, reply.pauses)]
-    return [*lifted, *still, f"operators lift all with {program} resume --all"]
+    still = [f"still {line}" for line in paused_lines(None, reply.pauses, now_s)]
+    return [*lifted, *still]
 
 
 def going_on_lines(reply: PauseReply) -> list[str]:
@@ -43,8 +47,14 @@ def _all(paused: Paused | None, pauses: Sequence[QueuePause]) -> Sequence[QueueP
     return pauses if pauses or paused is None else [QueuePause("", paused.reason, paused.at)]
 
 
-def _details(pause: QueuePause) -> str:
+def _details(pause: QueuePause, now_s: float) -> str:
     """By whom, until when, and why."""
     who = f" by {printable(pause.owner)}" if pause.owner else ""
-    until = "" if pause.until_at is None else f" until {moment(pause.until_at)}"
+    until = "" if pause.until_at is None else f" until {_clock(pause.until_at, now_s)}"
     return f"{who}{until}" + (f": {printable(pause.reason)}" if pause.reason else "")
+
+
+def _clock(at_ms: int, now_s: float) -> str:
+    """The time of day, with seconds unless it is a full minute; an end is never told too early."""
+    at_s = -(-at_ms // 1000)
+    return near(at_s, now_s, "%H:%M:%S" if at_s % 60 else "%H:%M")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -17,6 +18,7 @@ from textual.widget import Widget
 
 from zjobs.client.aio import AsyncClient
 from zjobs.client.cli.overview import snapshot
+from zjobs.client.cli.show.pauses import resumed_lines
 from zjobs.client.cli.show.styled import BLANK, Glyphs, Line, Style
 from zjobs.client.cli.top.keys import press
 from zjobs.client.cli.top.live import Live
@@ -111,7 +113,7 @@ class Top(App["ZjobsError | None"]):
     def on_key(self, event: events.Key) -> None:
         """Do what a key does."""
         rows = page_rows(self._shown, self.size.width, self.size.height, self._glyphs)
-        self._shown, wish = press(self._shown, event.key, event.character, rows)
+        self._shown, wish = press(self._shown, event.key, event.character, rows, datetime.now().astimezone())
         self._paint()
         if isinstance(wish, Quit):
             self.exit(None)
@@ -193,11 +195,11 @@ class Top(App["ZjobsError | None"]):
             (copy,) = await self._client.retry([wish.id])
             return f"job {wish.id} is retried as {copy.id}"
         if isinstance(wish, Pause):
-            await self._client.pause(wish.reason)
+            await self._client.pause(wish.reason, duration=wish.duration, until=wish.until)
             return "paused: the running job goes on, and no other starts"
         assert isinstance(wish, Resume)
-        await self._client.resume()
-        return "resumed"
+        resumed = await self._client.resume(all=wish.all)
+        return "; ".join(resumed_lines(resumed, time.time()))
 
     # --- the screen ------------------------------------------------------------------------------------------
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from zjobs.client.cli.show.format import whose
 from zjobs.client.cli.top.screen import (
     Cancel,
     Confirm,
+    End,
     Filter,
     Mode,
     Pause,
@@ -19,6 +22,8 @@ from zjobs.client.cli.top.screen import (
     Wish,
 )
 from zjobs.messages.fields import MAX_REASON_CHARS
+from zjobs.messages.requests.queries import InfoReply
+from zjobs.program.cli.times import end_of_pause
 
 Pressed = tuple[Screen, "Wish | None"]
 
@@ -29,11 +34,14 @@ _ENDS = {"home": -1, "g": -1, "end": 1, "G": 1}
 FAR = 1 << 30
 
 
-def press(screen: Screen, key: str, character: str | None, rows: int) -> Pressed:
-    """What a key does. character: what it writes, None for one that writes nothing. rows: those of a page."""
+def press(screen: Screen, key: str, character: str | None, rows: int, now: datetime) -> Pressed:
+    """What a key does. character: what it writes, None for one that writes nothing. rows: those of a page. now: the
+    local time."""
     screen = screen._replace(message="")
+    if isinstance(screen.question, Confirm):
+        return screen._replace(question=None), screen.question.answers.get((character or "").lower())
     if screen.question is not None:
-        return _answer(screen, key, character)
+        return _write(screen, key, character, now)
     name = character if character and character.isprintable() and character != " " else key
     if name == "q" and screen.mode is Mode.QUEUE:
         return screen, Quit()
@@ -44,7 +52,7 @@ def press(screen: Screen, key: str, character: str | None, rows: int) -> Pressed
         return _moved(screen, step), None
     if name == "?":
         return screen._replace(mode=Mode.HELP, scroll=0), None
-    if name in ("c", "r", "p"):
+    if name in ("c", "r", "p", "u"):
         return _act(screen, name)
     return _turn_to(screen, name)
 
@@ -80,8 +88,9 @@ def _act(screen: Screen, name: str) -> Pressed:
     if screen.overview is None or screen.lost:
         return screen._replace(message="not possible while there is no broker"), None
     if name == "p":
-        paused = screen.overview.info.paused is not None
-        return screen._replace(question=Confirm("Resume the queue?", Resume()) if paused else Reason()), None
+        return screen._replace(question=End()), None
+    if name == "u":
+        return _resume(screen, screen.overview.info), None
     job = screen.job
     if job is None:
         return screen, None
@@ -90,26 +99,46 @@ def _act(screen: Screen, name: str) -> Pressed:
         return screen._replace(message=f"job {job.id} has ended"), None
     if name == "r" and not job.state.final:
         return screen._replace(message=f"job {job.id} has not ended: only a job that has can be retried"), None
-    question = Confirm(f"Cancel {what}?", Cancel(job.id)) if name == "c" else Confirm(f"Retry {what}?", Retry(job.id))
-    return screen._replace(question=question), None
+    verb, wish = ("Cancel", Cancel(job.id)) if name == "c" else ("Retry", Retry(job.id))
+    return screen._replace(question=Confirm(f"{verb} {what}?", {"y": wish})), None
 
 
-def _answer(screen: Screen, key: str, character: str | None) -> Pressed:
+def _resume(screen: Screen, info: InfoReply) -> Screen:
+    """Ask whose pauses are to be lifted, if there may be those of others."""
+    if info.paused is None:
+        return screen._replace(message="the queue is not paused")
+    if not any(pause.owner for pause in info.pauses):
+        return screen._replace(question=Confirm("Resume the queue?", {"y": Resume()}))
+    return screen._replace(question=Confirm("Lift your pauses (y), or all (a)?", {"y": Resume(), "a": Resume(True)}))
+
+
+def _write(screen: Screen, key: str, character: str | None, now: datetime) -> Pressed:
+    """A key while something is being typed."""
     question = screen.question
-    if isinstance(question, Confirm):
-        wish = question.wish if character in ("y", "Y") else None
-        return screen._replace(question=None), wish
-    typed = screen.filter if isinstance(question, Filter) else question.text if isinstance(question, Reason) else ""
+    typed = question.text if isinstance(question, (End, Reason)) else screen.filter
     if key == "escape":
         screen = screen._replace(question=None)
         return (screen._replace(filter=""), Refresh()) if isinstance(question, Filter) else (screen, None)
     if key == "enter":
-        screen = screen._replace(question=None)
-        return screen, Pause(typed) if isinstance(question, Reason) else None
+        return _typed(screen, now)
     if key == "backspace":
         typed = typed[:-1]
     elif character and character.isprintable():
         typed = (typed + character)[:MAX_REASON_CHARS]
+    if isinstance(question, End):
+        return screen._replace(question=End(typed)), None
     if isinstance(question, Reason):
-        return screen._replace(question=Reason(typed)), None
+        return screen._replace(question=question._replace(text=typed)), None
     return screen._replace(filter=typed, chosen=None), None
+
+
+def _typed(screen: Screen, now: datetime) -> Pressed:
+    """What was typed is complete."""
+    question = screen.question
+    if isinstance(question, End):
+        try:
+            return screen._replace(question=Reason("", *end_of_pause(question.text, now))), None
+        except ValueError as error:
+            return screen._replace(question=question._replace(wrong=str(error))), None
+    screen = screen._replace(question=None)
+    return screen, Pause(*question) if isinstance(question, Reason) else None

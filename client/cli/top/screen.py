@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from enum import Enum
 from typing import NamedTuple, Union
 
@@ -46,13 +48,17 @@ class Retry(NamedTuple):
 
 
 class Pause(NamedTuple):
-    """Pause the queue."""
+    """Pause the queue: for `duration` seconds, until then, or until somebody resumes it."""
 
     reason: str
+    duration: float | None = None
+    until: datetime | None = None
 
 
 class Resume(NamedTuple):
-    """End the pause."""
+    """Lift one's own pauses, or everybody's."""
+
+    all: bool = False
 
 
 Wish = Union[Quit, Refresh, Cancel, Retry, Pause, Resume]
@@ -62,23 +68,32 @@ Wish = Union[Quit, Refresh, Cancel, Retry, Pause, Resume]
 
 
 class Confirm(NamedTuple):
-    """A question to be answered by y or n."""
+    """A question to be answered by one of these keys; any other means no."""
 
     question: str
-    wish: Wish
+    answers: Mapping[str, Wish]
+
+
+class End(NamedTuple):
+    """When the pause is to end, as far as it has been typed. `wrong`: why it cannot be so, once that was tried."""
+
+    text: str = ""
+    wrong: str = ""
 
 
 class Reason(NamedTuple):
-    """Why the queue is to be paused, as far as it has been typed."""
+    """Why the queue is to be paused, as far as it has been typed; until when, see `Pause`."""
 
     text: str = ""
+    duration: float | None = None
+    until: datetime | None = None
 
 
 class Filter(NamedTuple):
     """The typing of the filter, which the screen has."""
 
 
-Question = Union[Confirm, Reason, Filter]
+Question = Union[Confirm, End, Reason, Filter]
 
 
 # --- the screen ------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from zjobs.client.cli.overview.page import Row, body
 from zjobs.client.cli.overview.service import service_lines
 from zjobs.client.cli.show import format
 from zjobs.client.cli.show.styled import BLANK, Glyphs, Line, Span, Style, cut, line, width, wrapped
-from zjobs.client.cli.top.screen import Confirm, Details, Filter, Mode, Printed, Reason, Screen
+from zjobs.client.cli.top.screen import Confirm, Details, End, Filter, Mode, Printed, Reason, Screen
 from zjobs.client.wording import text
 
 GUTTER = 2
@@ -16,12 +16,14 @@ GUTTER = 2
 # Key and meaning, the most needed first; as many are shown as fit.
 _HELP_KEYS = (("?", "help"), ("q", "quit"))
 _BACK_KEYS = (("?", "help"), ("q", "back"))
+_RESUME = ("u", "resume")  # while the queue is paused
 _KEYS = {
     Mode.QUEUE: (
         ("Enter", "open"),
         ("c", "cancel"),
         ("r", "retry"),
         ("p", "pause"),
+        _RESUME,
         ("l", "log"),
         ("/", "filter"),
     ),
@@ -36,7 +38,8 @@ _HELP = (
     ("l", "show what the job prints, and follow it"),
     ("c", "cancel the job"),
     ("r", "retry a job that has ended: submit a copy"),
-    ("p", "pause the queue, or resume it"),
+    ("p", "pause the queue, for a time such as 30m, until 15:00, or until somebody resumes it"),
+    ("u", "resume the queue: lift your pauses, or as an operator all"),
     ("/", "show only jobs with these words in id, name, type, owner, state or message; Esc shows all"),
     ("q, Esc", "go back; in the queue, q ends the program"),
 )
@@ -47,7 +50,7 @@ def view(screen: Screen, columns: int, rows: int, glyphs: Glyphs, now_s: float, 
     banner = _banner(screen, columns, now)
     if screen.lost:  # time stops on the page: what has happened since is unknown
         now_s, now = now_s - (now - screen.heard_at), screen.heard_at
-    head = _head(screen, columns, glyphs, now)
+    head = _head(screen, columns, glyphs, now_s, now)
     foot = [_said(screen, columns), _keys(screen, columns)]
     height = max(0, rows - len(banner) - len(head) - len(foot))
     middle = _middle(screen, columns, height, glyphs, now_s, now)[:height]
@@ -59,7 +62,7 @@ def view(screen: Screen, columns: int, rows: int, glyphs: Glyphs, now_s: float, 
 
 def page_rows(screen: Screen, columns: int, rows: int, glyphs: Glyphs) -> int:
     """By how many rows a page moves."""
-    return max(1, rows - len(_head(screen, columns, glyphs, screen.heard_at)) - 2)
+    return max(1, rows - len(_head(screen, columns, glyphs, 0, screen.heard_at)) - 2)
 
 
 def _faint(of: Line) -> Line:
@@ -78,10 +81,11 @@ def _banner(screen: Screen, columns: int, now: float) -> list[Line]:
     return [line(Span(each, Style.WARNING)) for each in wrapped(text.printable(sentence), columns)]
 
 
-def _head(screen: Screen, columns: int, glyphs: Glyphs, now: float) -> list[Line]:
+def _head(screen: Screen, columns: int, glyphs: Glyphs, now_s: float, now: float) -> list[Line]:
     overview = screen.overview
     if overview is not None:
-        return [*service_lines(overview.info, overview.address, columns, glyphs, now - screen.heard_at), BLANK]
+        later_s = now - screen.heard_at
+        return [*service_lines(overview.info, overview.address, columns, glyphs, now_s, later_s), BLANK]
     return [] if screen.lost else [line(Span(f"connecting to {screen.address}", Style.FAINT)), BLANK]
 
 
@@ -173,7 +177,10 @@ def _said(screen: Screen, columns: int) -> Line:
     """Return the question, the message or the filter, on a line of its own that is always there."""
     question = screen.question
     if isinstance(question, Confirm):
-        return line(Span(text.printable(question.question), Style.STRONG), " y/n")
+        return line(Span(text.printable(question.question), Style.STRONG), f" {'/'.join([*question.answers, 'n'])}")
+    if isinstance(question, End):
+        label = f"{text.printable(question.wrong)}: " if question.wrong else "Pause until (30m, 15:00): "
+        return _typed(label, question.text, "   Enter alone: until resume, Esc: back", columns)
     if isinstance(question, Reason):
         return _typed("Pause the queue, because: ", question.text, "   Enter: pause, Esc: back", columns)
     if isinstance(question, Filter):
@@ -194,8 +201,11 @@ def _typed(label: str, typed: str, hint: str, columns: int) -> Line:
 
 def _keys(screen: Screen, columns: int) -> Line:
     ends = _HELP_KEYS if screen.mode is Mode.QUEUE else _BACK_KEYS
+    paused = screen.overview is not None and screen.overview.info.paused is not None
     kept: list[tuple[str, str]] = []
     for pair in _KEYS[screen.mode]:
+        if pair == _RESUME and not paused:
+            continue
         if sum(len(key) + len(word) + 3 for key, word in (*kept, pair, *ends)) - 2 <= columns:
             kept.append(pair)
     spans = [

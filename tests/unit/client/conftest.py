@@ -72,6 +72,7 @@ from zjobs.messages.requests.queries import (
 from zjobs.messages.states import ErrorCode, FailReason, JobState, Outcome, WorkerState
 
 QUEUED, COMPLETED = JobState.QUEUED, JobState.COMPLETED
+TEXTS = ("name", "comment", "owner", "submitter")  # by which `list` selects
 
 
 class FakeBroker:
@@ -341,7 +342,7 @@ class FakeBroker:
             for job in jobs
             if request.state in (None, job.state)
             and request.type in (None, job.type)
-            and all(text_fits(getattr(request, field), getattr(job, field)) for field in ("name", "owner", "submitter"))
+            and all(text_fits(getattr(request, field), getattr(job, field)) for field in TEXTS)
         ]
         return ListReply(self.journal, tuple(wanted[: request.limit]), bottom if bottom > 0 else None)
 

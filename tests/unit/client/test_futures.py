@@ -266,6 +266,19 @@ def test_executor(broker: Any, client: Client, measure: Any) -> None:
     assert datas == ["example", {"text": "example"}, {"count": 3, "exposure": 0.5}]
 
 
+def test_what_all_jobs_of_an_executor_have(broker: Any, client: Client) -> None:
+    """It is given once; what is given to `submit` belongs to the task, whatever it is called."""
+    executor = Executor(client, priority=3, delay="5m", time_limit=60, name="night scan", comment="lens 2")
+    future = executor.submit("reverse", name="of the data", priority="high")
+    (request,) = broker.asked(Submit)
+    (job,) = request.jobs
+    assert job[2:] == (3, 300_000, 60_000, "night scan", "lens 2")
+    assert values.unpack_value(job.data) == {"name": "of the data", "priority": "high"}
+    future.cancel()
+    with pytest.raises(BadRequest, match="priority"):
+        Executor(client, priority=5_000).submit("reverse", "x")
+
+
 def test_executor_map(broker: Any, client: Client) -> None:
     """In the order of the data, whichever ends first."""
     with Executor(client) as executor:

@@ -154,7 +154,7 @@ def test_services(config: Callable[[str], Path], run: Any, broker: Any) -> None:
     ran = run("services", "--timeout", "1")
     assert (ran.code, ran.err) == (69, "")
     assert ran.out.splitlines() == [
-        f"laser* {broker.address}  paused: lens cap, worker ready, job 17 runs, 1 queued, 5 delayed",
+        f"laser* {broker.address}  paused: lens cap, worker ready, job 17 runs, 1 queued, 5 waiting",
         f"mill   {MILL:{len(broker.address)}}  no answer (nothing listens there)",
     ]
     laser, mill = map(json.loads, run("services", "--timeout", "1", "--json").out.splitlines())

@@ -70,6 +70,19 @@ def test_paused_and_without_a_worker(ready: Any) -> None:
     assert estimates(ready, 4) == [history(3)._replace(after=Awaited.WORKER)]
 
 
+def test_a_pause_that_ends_by_itself(ready: Any) -> None:
+    """Jobs start from its end on, as far as they do not wait longer for others; several together, from the last end."""
+    queue_of_three(ready)
+    ready.pause("adjusting", for_ms=10_000)
+    ready.pause("adjusting", for_ms=2_000)
+    ready.turn()
+    assert estimates(ready, 3, 4) == [Estimate(10_000, 10_000, Origin.NOTHING_AHEAD), history(13, 1)]
+    ready.after(2_000)
+    assert estimates(ready, 4) == [history(11)]
+    ready.pause("until somebody resumes")
+    assert estimates(ready, 4) == [history(3)._replace(after=Awaited.RESUME)]
+
+
 def test_the_running_job(ready: Any) -> None:
     """Its rest is ahead of the others: by its history, then by its progress; told to end, by its grace time."""
     queue_of_three(ready)

@@ -13,7 +13,20 @@ from zjobs.broker.requests.filters import fits, text_fits
 from zjobs.messages.requests.queries import List
 from zjobs.messages.states import JobState
 
-JOB = Job(17, "reverse", JobState.COMPLETED, 1, 0, 1, 0, 1000, owner="alice", name="scan 3", submitter="alice@lab3")
+JOB = Job(
+    17,
+    "reverse",
+    JobState.COMPLETED,
+    1,
+    0,
+    1,
+    0,
+    1000,
+    owner="alice",
+    name="scan 3",
+    submitter="alice@lab3",
+    comment="the blue lens",
+)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +39,8 @@ JOB = Job(17, "reverse", JobState.COMPLETED, 1, 0, 1, 0, 1000, owner="alice", na
         (List(name=""), False),
         (List(owner="bob"), False),
         (List(submitter="bob@*"), False),
+        (List(comment="*lens*"), True),
+        (List(comment="lens"), False),
         (List(state=JobState.FAILED), False),
     ],
 )

@@ -40,7 +40,7 @@ from zjobs.broker.storage.sqlite import lineage, opening, reading, wal
 from zjobs.broker.storage.sqlite.database import MEMORY, Database
 from zjobs.broker.storage.sqlite.journal import SqliteJournal
 from zjobs.broker.storage.sqlite.opening import check_content, open_journal
-from zjobs.broker.storage.sqlite.schema import SCHEMA_VERSION
+from zjobs.broker.storage.sqlite.schema import CHECKS, SCHEMA_VERSION
 
 SAMPLES = Path(__file__).parent / "data"
 OLDER = ("format_1.db", "format_2.db", "format_3.db", "format_4.db", "format_5.db")
@@ -79,19 +79,27 @@ def sql(journal: SqliteJournal, statement: str) -> list[tuple[object, ...]]:
 # --- what is in it ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("harm", "word"),
-    [
-        ("INSERT INTO in_flight VALUES(9, 99)", "does not exist"),
-        ("INSERT INTO in_flight VALUES(9, 2)", "has ended"),
-        ("UPDATE journal SET next_id = 2", "not counted"),
-        ("DELETE FROM result", "no result"),
-        ("UPDATE data SET body = x'00'", "another size"),
-        ("UPDATE job SET state = 'lost' WHERE id = 1", "unknown state"),
-        ("UPDATE job SET reason = 'x' WHERE id = 1", "unknown reason"),
-        ("UPDATE attempt SET outcome = 'x'", "unknown way"),
-    ],
-)
+HARMS = [
+    ("INSERT INTO in_flight VALUES(9, 99)", "does not exist"),
+    ("INSERT INTO in_flight VALUES(9, 2)", "has ended"),
+    ("UPDATE journal SET next_id = 2", "not counted"),
+    ("DELETE FROM result", "no result"),
+    ("UPDATE data SET body = x'00'", "another size"),
+    ("UPDATE job SET state = 'lost' WHERE id = 1", "unknown state"),
+    ("UPDATE job SET reason = 'x' WHERE id = 1", "unknown reason"),
+    ("UPDATE attempt SET outcome = 'x'", "unknown way"),
+    ("INSERT INTO history VALUES('x', '')", "history of a type"),
+    ("INSERT INTO history VALUES('x', '12 3.5')", "history of a type"),
+    ("INSERT INTO history VALUES('x', '12 -3')", "history of a type"),
+]
+
+
+def test_each_rule_of_check_has_a_case() -> None:
+    """Of what must hold beyond SQLite's own structure."""
+    assert all(any(word in rule for _, word in HARMS) for rule in CHECKS)
+
+
+@pytest.mark.parametrize(("harm", "word"), HARMS)
 def test_check_finds_what_does_not_fit_together(path: Path, harm: str, word: str) -> None:
     """Each with a sentence."""
     journal = made(path)

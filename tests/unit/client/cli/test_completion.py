@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
-from zjobs.client.cli.usage import COMMANDS, STATES, ZCLIENT
+from zjobs.client.cli.usage import ZCLIENT
+from zjobs.client.cli.usage.commands import COMMANDS
+from zjobs.client.cli.usage.options import STATES
 from zjobs.messages.states import JobState
 
 HERE = os.path.dirname(sys.executable)

@@ -92,7 +92,10 @@ WRONG = [
     (["submit", "t", "--delay", "soon"], "--delay: 'soon' is not a duration"),
     (["batch", "t", "--time-limit", "0"], "--time-limit: '0' must be more than 0"),
     (["submit", "t", "--dealy", "1"], "there is no option --dealy; did you mean --delay?"),
-    (["cancel"], "ID is missing; or select jobs with --all, --mine, --state, --type, --name or --owner\nusage"),
+    (
+        ["cancel"],
+        "ID is missing; or select jobs with --all, --mine, --state, --type, --name, --comment or --owner\nusage",
+    ),
     (["cancel", "7-3"], "'7-3' is not a range: the smaller id comes first"),
     (["cancel", "--all", "1"], "--all is for every job: leave out what selects some, or --all"),
     (["cancel", "--all", "--type", "t"], "--all is for every job"),
@@ -233,10 +236,10 @@ def test_status_asks_once(run: Run, broker: Any) -> None:
 
 
 def test_info_of_a_stuck_job(run: Run, broker: Any) -> None:
-    """A running job whose process gives no sign of life is said to."""
+    """A running job whose process shows no liveness is said to."""
     assert "running job 17\n" in run("info").out
     broker.add(17, RUNNING, stuck_ms=6200)
-    assert "running job 17 (no sign of life for 6 s)\n" in run("info").out
+    assert "running job 17 (no liveness for 6 s)\n" in run("info").out
     assert "1 queued, 5 waiting, 1 in progress, 2 completed" in run("info").out
 
 

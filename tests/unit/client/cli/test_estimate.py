@@ -40,9 +40,11 @@ def made(
         (made(0, 0, Origin.NOTHING_AHEAD, after=Awaited.RESUME), "starts after resume"),
         (made(0, 0, Origin.NOTHING_AHEAD, after=Awaited.WORKER), "starts once a worker is ready"),
         (made(3 * MIN, 6 * MIN, after=Awaited.RESUME), "starts 3–6 min after resume"),
-        (made(3 * MIN, None, Origin.UNKNOWN, at_least=True), "starts in at least 3 min"),
-        (made(3 * MIN, 9 * MIN, Origin.LIMIT, at_least=True), "starts in at least 3 min, at most 9 min"),
-        (made(None, 9 * MIN, Origin.LIMIT, at_least=True), "starts in at most 9 min"),
+        (made(3 * MIN, None, Origin.UNKNOWN, at_least=True), "starts 12:03 or later"),
+        (made(3 * MIN, 9 * MIN, Origin.LIMIT, at_least=True), "starts 12:03 or later, by 12:09"),
+        (made(None, 9 * MIN, Origin.LIMIT, at_least=True), "starts by 12:09"),
+        (made(90, None, Origin.UNKNOWN, at_least=True), "starts in at least 90 s"),
+        (made(60, 90, Origin.LIMIT, at_least=True), "starts in at least 60 s, at most 90 s"),
         (made(None, None, Origin.UNKNOWN, at_least=True), "start unknown"),
         (made(None, None, Origin.UNKNOWN, at_least=True, after=Awaited.RESUME), "start unknown, after resume"),
     ],
@@ -50,6 +52,20 @@ def made(
 def test_when_a_job_starts(found: Estimate, told: str) -> None:
     """By the clock where that is far enough; no more than is known."""
     assert estimate.start(found, NOON) == told
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (made(31 * MIN, 36 * MIN), "starts 12:31–12:36"),
+        (made(30, 50), "starts in 20–40 s"),
+        (made(5, 8), "starts next"),
+        (made(3 * MIN, 6 * MIN, after=Awaited.RESUME), "starts 3–6 min after resume"),
+    ],
+)
+def test_a_start_stays_where_it_is(found: Estimate, told: str) -> None:
+    """A while after it was heard; what counts from a moment to come does not begin before."""
+    assert estimate.start(found, NOON + 10, later_s=10) == told
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ READY, ABSENT = WorkerState.READY, WorkerState.ABSENT
         (
             {"state": JobState.IN_PROGRESS, "elapsed_ms": 9000, "stuck_ms": 6100},
             READY,
-            "17 in progress for 9.0 s (no sign of life for 6 s)",
+            "17 in progress for 9.0 s (no liveness for 6 s)",
         ),
         ({"state": JobState.IN_PROGRESS, "note": "a\x1b[2J"}, READY, "17 in progress (a\\x1b[2J)"),
         ({"state": JobState.IN_PROGRESS, "cancelling": True, "elapsed_ms": 9}, READY, "17 cancelling"),

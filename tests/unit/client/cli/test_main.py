@@ -12,7 +12,7 @@ import pytest
 
 from zjobs.client.__main__ import main
 from zjobs.client.cli import wait
-from zjobs.client.cli.usage import COMMANDS
+from zjobs.client.cli.usage.commands import COMMANDS
 from zjobs.client.job import Watch
 from zjobs.client.protocol.events import watch
 from zjobs.messages import values

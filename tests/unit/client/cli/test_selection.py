@@ -81,10 +81,12 @@ def test_filters_by_texts(run: Run, broker: Any, monkeypatch: pytest.MonkeyPatch
     """By name, and by whose they are: without keys by the submitter, whose host need not be given."""
     monkeypatch.setattr(settings, "user_at_host", lambda: "alice@lab3")
     for job_id, (name, who) in enumerate([("scan 1", "alice@lab3"), ("scan 2", "bob@lab3"), ("dark", "bob@desk")], 1):
-        broker.add(job_id, name=name, submitter=who)
+        broker.add(job_id, name=name, submitter=who, comment=f"for {name}")
     wanted = {"--mine": ["1"], "--owner bob": ["3", "2"], "--owner bob@desk": ["3"], "--name scan*": ["2", "1"]}
+    wanted["--comment *dark*"] = ["3"]
     for words, found in wanted.items():
         assert [line.split()[0] for line in run("list", *words.split()).out.splitlines()] == found
+    assert run("cancel", "--mine", "--name", "scan*", "--comment", "*dark*").err.endswith("there is no such job\n")
     assert run("cancel", "--mine", "--name", "scan*").out == "1 cancelled\n"
     assert run("list", "--since", "1d", "--limit", "1").err.endswith(
         "zclient list --since 86400 --limit 1 --before 3\n"

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from zjobs.program.cli.times import time_to_come
+from zjobs.program.cli.times import end_of_pause, time_to_come
 
 NOW = datetime(2026, 11, 28, 14, 30).astimezone()
 
@@ -44,3 +44,33 @@ def test_a_date_that_is_over() -> None:
     """It is not taken for another year's."""
     with pytest.raises(ValueError, match="is over"):
         time_to_come("2026-11-28 14:30", NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "at"),
+    [
+        ("30m", 1_800, None),
+        (" 90 ", 90, None),
+        ("15:00", None, datetime(2026, 11, 28, 15)),
+        ("2026-12-01 08:00", None, datetime(2026, 12, 1, 8)),
+        ("", None, None),
+    ],
+)
+def test_the_end_of_a_pause(text: str, seconds: float | None, at: datetime | None) -> None:
+    """After a time, at a time, or not by itself."""
+    assert end_of_pause(text, NOW) == (seconds, at and at.astimezone())
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("soon", "'soon' is neither a duration such as 30m nor a time such as 15:00"),
+        ("0m", "'0m' is no time at all"),
+        ("25:00", "is not a time such as 15:00"),
+        ("2026-11-28 14:00", "is over"),
+    ],
+)
+def test_what_is_no_end_of_a_pause(text: str, why: str) -> None:
+    """A sentence says why."""
+    with pytest.raises(ValueError, match=why):
+        end_of_pause(text, NOW)

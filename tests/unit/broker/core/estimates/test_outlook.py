@@ -16,12 +16,12 @@ from zjobs.messages.states import Origin
 
 def seen(
     in_flight: Span = NOTHING,
-    held_us: int = 0,
+    paused_us: int = 0,
     delayed: Sequence[Delayed] = (),
     ready: Span = NOTHING,
     longest: Span = NOTHING,
 ) -> Outlook:
-    return Outlook(in_flight, held_us, delayed, len(delayed), ready, longest)
+    return Outlook(in_flight, paused_us, delayed, len(delayed), ready, longest)
 
 
 FIVE = Span(5, 8, Origin.HISTORY, 10)
@@ -44,8 +44,8 @@ def history(likely: int, upper: int | None, runs: int) -> Span:
         ("one runs, two are ready", seen(FIVE), ONE.plus(ONE), history(7, 12, 3)),
         ("nobody knows how long one takes", seen(FIVE), UNKNOWN, Span(5, None, Origin.UNKNOWN, 10, True)),
         ("its limit is known", seen(FIVE), LIMIT, Span(5, 68, Origin.LIMIT, 10, True)),
-        ("the pause lasts longer", seen(FIVE, held_us=6), ONE, history(7, 10, 3)),
-        ("the pause lasts longer, nothing runs", seen(held_us=6), NOTHING, Span(6, 6)),
+        ("the pause lasts longer", seen(FIVE, paused_us=6), ONE, history(7, 10, 3)),
+        ("the pause lasts longer, nothing runs", seen(paused_us=6), NOTHING, Span(6, 6)),
         ("a delayed one goes first", seen(FIVE, delayed=[Delayed(4, BEFORE, ONE)]), NOTHING, history(6, 10, 3)),
         (
             "it goes first if others are slow",
@@ -114,7 +114,16 @@ def test_a_ready_job(why: str, outlook: Outlook, ahead: Span, expected: Span) ->
             10,
             history(15, 18, 10),
         ),
-        ("the pause lasts longer", seen(held_us=20), NOTHING, 10, Span(20, 20)),
+        ("the pause lasts longer", seen(paused_us=20), NOTHING, 10, Span(20, 20)),
+        ("the pause lasts longer, so nothing begins", seen(paused_us=20, longest=FIVE), NOTHING, 19, Span(20, 20)),
+        ("one that runs outlasts the pause", seen(FIVE, 3, longest=ONE), NOTHING, 2, FIVE),
+        (
+            "after the pause others may be running",
+            seen(paused_us=9, ready=FIVE, longest=FIVE),
+            NOTHING,
+            10,
+            Span(10, 18),
+        ),
     ],
 )
 def test_a_delayed_job(why: str, outlook: Outlook, ahead: Span, ready_us: int, expected: Span) -> None:
@@ -159,9 +168,9 @@ def queues(draw: st.DrawFn) -> list[Job]:
     return sorted(Job((first, job_id), max(0, at), likely, likely + more) for job_id, (first, at, likely, more) in jobs)
 
 
-def started(jobs: Sequence[Job], busy_us: int, durations: Sequence[int]) -> dict[tuple[int, int], int]:
-    """When each starts: the worker is busy at first, then takes the first ready one."""
-    now, left, starts = busy_us, dict(zip(jobs, durations)), {}
+def started(jobs: Sequence[Job], free_us: int, durations: Sequence[int]) -> dict[tuple[int, int], int]:
+    """When each starts: from `free_us` on, the worker takes the first ready one."""
+    now, left, starts = free_us, dict(zip(jobs, durations)), {}
     while left:
         ready = [job for job in left if job.ready_us <= now]
         if not ready:
@@ -173,13 +182,13 @@ def started(jobs: Sequence[Job], busy_us: int, durations: Sequence[int]) -> dict
     return starts
 
 
-def estimated(jobs: Sequence[Job], busy: Span) -> dict[tuple[int, int], Span]:
+def estimated(jobs: Sequence[Job], busy: Span, paused_us: int) -> dict[tuple[int, int], Span]:
     ready = NOTHING
     for job in jobs:
         ready = ready.plus(job.span, not job.ready_us)
     delayed = sorted(Delayed(job.ready_us, job.order, job.span) for job in jobs if job.ready_us)
     longest = max((job.span for job in jobs), key=lambda span: span.upper_us or 0, default=NOTHING)
-    outlook = seen(busy, 0, delayed, ready, longest)
+    outlook = seen(busy, paused_us, delayed, ready, longest)
     starts, ahead = {}, NOTHING
     for job in jobs:
         if job.ready_us:
@@ -191,20 +200,22 @@ def estimated(jobs: Sequence[Job], busy: Span) -> dict[tuple[int, int], Span]:
 
 
 @settings(max_examples=300, deadline=None)
-@given(queues(), st.integers(0, 9))
-def test_likely_starts_are_those_of_likely_durations(jobs: list[Job], busy_us: int) -> None:
+@given(queues(), st.integers(0, 9), st.integers(-20, 20))
+def test_likely_starts_are_those_of_likely_durations(jobs: list[Job], busy_us: int, paused_us: int) -> None:
     """If each run takes its likely time, each ready job starts at its likely time, and no delayed one before it."""
-    starts = started(jobs, busy_us, [job.likely_us for job in jobs])
+    starts = started(jobs, max(busy_us, paused_us), [job.likely_us for job in jobs])
     for job in jobs:
-        span = estimated(jobs, Span(busy_us, busy_us))[job.order]
+        span = estimated(jobs, Span(busy_us, busy_us), max(0, paused_us))[job.order]
         assert span.likely_us == starts[job.order] if not job.ready_us else span.likely_us <= starts[job.order]
 
 
 @settings(max_examples=300, deadline=None)
-@given(queues(), st.integers(0, 9), st.data())
-def test_no_job_starts_after_its_upper_bound(jobs: list[Job], busy_us: int, data: st.DataObject) -> None:
+@given(queues(), st.integers(0, 9), st.integers(-20, 20), st.data())
+def test_no_job_starts_after_its_upper_bound(
+    jobs: list[Job], busy_us: int, paused_us: int, data: st.DataObject
+) -> None:
     """If no run takes longer than its upper bound, no job starts later than its own."""
     durations = [data.draw(st.integers(0, job.upper_us)) for job in jobs]
-    starts = started(jobs, busy_us, durations)
-    for order, span in estimated(jobs, Span(busy_us, busy_us)).items():
+    starts = started(jobs, max(busy_us, paused_us), durations)
+    for order, span in estimated(jobs, Span(busy_us, busy_us), max(0, paused_us)).items():
         assert span.upper_us is not None and starts[order] <= span.upper_us

@@ -9,7 +9,8 @@ from zjobs.client.cli.overview.page import page
 from zjobs.client.cli.overview.plain import plain_lines
 from zjobs.client.cli.overview.snapshot import Overview
 from zjobs.client.cli.show.styled import ASCII, UNICODE, Glyphs, Style, plain, width
-from zjobs.messages.records import Paused
+from zjobs.client.wording.text import near
+from zjobs.messages.records import Paused, QueuePause
 from zjobs.messages.states import JobState, WorkerState
 
 EVIL = "\x1b[2J\x1b]0;t\x07\r\n"
@@ -22,9 +23,9 @@ def shown(overview: Overview, columns: int = 80, glyphs: Glyphs = UNICODE, later
 
 AT_60 = """\
 tcp://127.0.0.1:5570 · worker ready · 1,204 queued
-3 delayed · 128 completed · 3 failed · 1 cancelled
+3 waiting · 128 completed · 3 failed · 1 cancelled
 
-▶ 17  red sweep · measure
+▶ 17  red sweep · measure · {"count": 3, "exposure": 0.1}
   ━━━━━━━━━━━━━━━━━━━━━╸──────────────────────────────  42 %
   1 min 12 s so far · 80–110 s left · limit 10 min
   aligning mirror 3
@@ -36,48 +37,48 @@ tcp://127.0.0.1:5570 · worker ready · 1,204 queued
 … 1,201 more
 ·  25  flaky                   in 28 s        attempt 2 of …
 ·  23  measure     anna        in 1 h 20 min  its delay: 1 …
-… 1 more delayed
+… 1 more waiting
 
                                ENDED          OUTCOME
 ✓  16  measure     anna        1 min ago      took 1 min 3 s
 ✗  15  measure     ben         2 min ago      ValueError: o…
 –  14  measure     ben         50 min ago     cancelled"""
 AT_120 = """\
-tcp://127.0.0.1:5570 · worker ready · 1,204 queued · 3 delayed · 128 completed · 3 failed · 1 cancelled
+tcp://127.0.0.1:5570 · worker ready · 1,204 queued · 3 waiting · 128 completed · 3 failed · 1 cancelled
 
-▶ 17  red sweep · measure
+▶ 17  red sweep · measure · {"count": 3, "exposure": 0.1}
   ━━━━━━━━━━━━━━━━━━━━━━━━━───────────────────────────────────  42 %
   1 min 12 s so far · 80–110 s left · limit 10 min
   aligning mirror 3
 
-#  ID  NAME        TYPE      OWNER                     PRIO  STARTS         WAITS FOR
-1  18  blue sweep  measure   ben                          5  in 80–110 s
-2  19              spectrum  anna                            in 90–115 s
-3  20              measure   charlotte@basement-lab…?                       attempt 2 of 3, after TimeoutError: no lamp
+#  ID  NAME        TYPE      DATA              OWNER                     PRIO  STARTS         WAITS FOR
+1  18  blue sweep  measure                     ben                          5  in 80–110 s
+2  19              spectrum  [532.1, 633.0]    anna                            in 90–115 s
+3  20              measure                     charlotte@basement-lab…?                       attempt 2 of 3, after Tim…
 … 1,201 more
-·  25              flaky                                     in 28 s        attempt 2 of 3 in 28 s, after TimeoutError:…
-·  23              measure   anna                            in 1 h 20 min  its delay: 1 h 20 min
-… 1 more delayed
+·  25              flaky                                                       in 28 s        attempt 2 of 3 in 28 s, a…
+·  23              measure                     anna                            in 1 h 20 min  its delay: 1 h 20 min
+… 1 more waiting
 
-                                                             ENDED          OUTCOME
-✓  16              measure   anna                            1 min ago      took 1 min 3 s
-✗  15              measure   ben                             2 min ago      ValueError: odd wavelength: 531.22 nm
-–  14              measure   ben                             50 min ago     cancelled"""
+                                                                               ENDED          OUTCOME
+✓  16              measure   {"recipe": "the…  anna                            1 min ago      took 1 min 3 s
+✗  15              measure                     ben                             2 min ago      ValueError: odd wavelengt…
+–  14              measure                     ben                             50 min ago     cancelled"""
 PLAIN = """\
 broker: tcp://127.0.0.1:5570
 worker: ready
 queued: 1204
-delayed: 3
-PLACE  ID  STATE        NAME        TYPE      OWNER                       PRIORITY  WHEN            REMARK
-0      17  in_progress  red sweep   measure   -                           0         for 1 min 12 s  42 % (aligning mirror 3), 80–110 s left, limit 10 min
-1      18  queued       blue sweep  measure   ben                         5         in 80–110 s     -
-2      19  queued       -           spectrum  anna                        0         in 90–115 s     -
-3      20  queued       -           measure   charlotte@basement-lab-12?  0         -               attempt 2 of 3, after TimeoutError: no lamp
--      25  delayed      -           flaky     -                           0         in 28 s         attempt 2 of 3 in 28 s, after TimeoutError: no lamp
--      23  delayed      -           measure   anna                        0         in 1 h 20 min   its delay: 1 h 20 min
--      16  completed    -           measure   anna                        0         1 min ago       took 1 min 3 s
--      15  failed       -           measure   ben                         0         2 min ago       ValueError: odd wavelength: 531.22 nm
--      14  cancelled    -           measure   ben                         0         50 min ago      cancelled"""  # noqa: E501
+waiting: 3
+PLACE  ID  STATE        NAME        TYPE      OWNER                       PRIORITY  WHEN            DATA                                               REMARK
+0      17  in_progress  red sweep   measure   -                           0         for 1 min 12 s  {"count": 3, "exposure": 0.1}                      42 % (aligning mirror 3), 80–110 s left, limit 10 min
+1      18  queued       blue sweep  measure   ben                         5         in 80–110 s     -                                                  -
+2      19  queued       -           spectrum  anna                        0         in 90–115 s     [532.1, 633.0]                                     -
+3      20  queued       -           measure   charlotte@basement-lab-12?  0         -               -                                                  attempt 2 of 3, after TimeoutError: no lamp
+-      25  delayed      -           flaky     -                           0         in 28 s         -                                                  attempt 2 of 3 in 28 s, after TimeoutError: no lamp
+-      23  delayed      -           measure   anna                        0         in 1 h 20 min   -                                                  its delay: 1 h 20 min
+-      16  completed    -           measure   anna                        0         1 min ago       {"recipe": "the long one, with everything in it"}  took 1 min 3 s
+-      15  failed       -           measure   ben                         0         2 min ago       -                                                  ValueError: odd wavelength: 531.22 nm
+-      14  cancelled    -           measure   ben                         0         50 min ago      -                                                  cancelled"""  # noqa: E501
 
 
 def test_at_60_columns() -> None:
@@ -93,14 +94,14 @@ def test_at_120_columns() -> None:
 def test_in_ascii() -> None:
     """For a terminal that shows nothing else."""
     text = shown(OVERVIEW, 80, ASCII)
-    assert text.isascii() and "\n> 17  red sweep | measure\n  ####" in text and "\nx  15  " in text
+    assert text.isascii() and "\n> 17  red sweep | measure | {" in text and "\nx  15  " in text
 
 
 def test_elsewhere_than_on_a_terminal() -> None:
     """Each column is there whatever it has, and nothing is cut."""
     assert plain_lines(OVERVIEW, NOW_S) == PLAIN.split("\n")
     (head,) = plain_lines(OVERVIEW._replace(running=None, next=(), delayed=(), ended=()), NOW_S)[4:]
-    assert head.split() == ["PLACE", "ID", "STATE", "NAME", "TYPE", "OWNER", "PRIORITY", "WHEN", "REMARK"]
+    assert head.split() == ["PLACE", "ID", "STATE", "NAME", "TYPE", "OWNER", "PRIORITY", "WHEN", "DATA", "REMARK"]
 
 
 @pytest.mark.parametrize("columns", [20, 40, 60, 61, 79, 99, 100, 200, 500])
@@ -143,27 +144,38 @@ def test_nothing_acts_on_the_terminal() -> None:
 
 
 def test_time_passes_without_the_broker() -> None:
-    """What runs grows older, what is delayed comes nearer, what has ended recedes."""
+    """What runs grows older, what is delayed or next comes nearer, what has ended recedes."""
     text = shown(OVERVIEW, later_s=10.0)
-    assert "1 min 22 s so far" in text and "in 18 s" in text
+    assert "1 min 22 s so far" in text and "in 18 s" in text and "in 80–105 s" in text
     assert "160 s ago" not in text and "2 min ago" in shown(OVERVIEW, later_s=50.0)
     assert "in 0 s" in shown(OVERVIEW, later_s=100.0)
 
 
 IDLE = OVERVIEW._replace(running=None, next=(), delayed=(), ended=(), limit=None)
 NOBODY = INFO._replace(worker=WORKER._replace(running=None), queued=0, waiting=0)
+PAUSES = (QueuePause("anna", "lens", NOW_MS, NOW_MS + 3_600_000), QueuePause("", "job 12 failed", NOW_MS))
+
+
+def clock(at_s: float) -> str:
+    return near(at_s, NOW_S, "%H:%M")
+
+
 STATES = [
     (IDLE._replace(info=NOBODY), "\n\nnothing runs"),
     (IDLE, "\n\njob 17 of somebody else runs"),
     (
         OVERVIEW._replace(running=RUNNING._replace(fraction=None, note=None, estimate=None)),
-        "measure\n  1 min 12 s so far · limit 10 min\n",
+        "0.1}\n  1 min 12 s so far · limit 10 min\n",
     ),
     (OVERVIEW._replace(running=RUNNING._replace(stuck_ms=4_000)), " · no liveness for 4 s\n"),
-    (OVERVIEW._replace(running=RUNNING._replace(cancelling=True)), "▶ 17  red sweep · measure · being cancelled\n"),
+    (OVERVIEW._replace(running=RUNNING._replace(cancelling=True)), "▶ 17  red sweep · measure · being cancelled · {"),
     (OVERVIEW._replace(limit=OVERVIEW.limit and OVERVIEW.limit._replace(limit_ms=None)), "left · no limit\n"),
     (OVERVIEW._replace(limit=None), "1 min 12 s so far · 80–110 s left\n"),
     (OVERVIEW._replace(info=INFO._replace(paused=Paused(1, "lens cap"))), "\npaused: lens cap\n"),
+    (
+        OVERVIEW._replace(info=INFO._replace(paused=Paused(1, "lens"), pauses=PAUSES)),
+        f"\npaused by anna until {clock(NOW_S + 3600)}: lens\npaused: job 12 failed\n",
+    ),
     (
         OVERVIEW._replace(info=INFO._replace(worker=WORKER._replace(state=WorkerState.ABSENT, since_ms=9_000))),
         "worker absent for 9 s",

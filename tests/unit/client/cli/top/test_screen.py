@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
 from tests.unit.client.cli.overview.sample import ENDED, INFO, NEXT, NOW_S, OVERVIEW, RUNNING
@@ -10,6 +12,7 @@ from zjobs.client.cli.top.keys import press
 from zjobs.client.cli.top.screen import (
     Cancel,
     Details,
+    End,
     Mode,
     Pause,
     Printed,
@@ -22,7 +25,7 @@ from zjobs.client.cli.top.screen import (
     Wish,
 )
 from zjobs.client.cli.top.view import view
-from zjobs.messages.records import Attempt, Paused, TaskType
+from zjobs.messages.records import Attempt, Paused, QueuePause, TaskType
 from zjobs.messages.requests.queries import LogReply, ShowReply
 from zjobs.messages.states import FailReason, JobState, Outcome
 
@@ -30,13 +33,14 @@ HEARD_AT = 100.0
 SCREEN = Screen("tcp://127.0.0.1:5570").heard(OVERVIEW, HEARD_AT)
 IDS = [17, 18, 19, 20, 25, 23, 16, 15, 14]
 PAGE = 4
+NOW = datetime(2026, 11, 28, 14, 30).astimezone()
 
 
 def after(keys: str | list[str], screen: Screen = SCREEN) -> tuple[Screen, Wish | None]:
     """The screen and the last wish after these keys; a key of one character writes it."""
     wish: Wish | None = None
     for key in keys:
-        screen, wish = press(screen, key, key if len(key) == 1 else None, PAGE)
+        screen, wish = press(screen, key, key if len(key) == 1 else None, PAGE, NOW)
     return screen, wish
 
 
@@ -75,8 +79,11 @@ WISHES = [
     ("cn", None),
     ("cq", None),
     (["G", "r", "y"], Retry(14)),
-    (["p", "l", "e", "n", "s", "q", "backspace", "enter"], Pause("lens")),
+    (["p", "enter", "l", "e", "n", "s", "q", "backspace", "enter"], Pause("lens")),
+    (["p", "3", "0", "m", "enter", "enter"], Pause("", 1_800.0)),
+    (["p", *"15:00", "enter", "x", "enter"], Pause("x", None, datetime(2026, 11, 28, 15).astimezone())),
     (["p", "x", "escape"], None),
+    (["p", "enter", "x", "escape"], None),
     ("/", Refresh()),
     (["/", "x", "escape"], Refresh()),
     (["enter"], Refresh()),
@@ -92,10 +99,26 @@ def test_wishes(keys: list[str], wish: Wish | None) -> None:
     assert last == wish and (screen.question is None or list(keys) == ["/"])
 
 
-def test_a_pause_ends_by_the_same_key() -> None:
-    """p resumes a paused queue."""
-    paused = SCREEN.heard(OVERVIEW._replace(info=INFO._replace(paused=Paused(1, "lens cap"))), HEARD_AT)
-    assert after("py", paused)[1] == Resume() and after("pn", paused)[1] is None
+def paused_by(*owners: str) -> Screen:
+    pauses = tuple(QueuePause(owner, "lens cap", 1) for owner in owners)
+    return SCREEN.heard(OVERVIEW._replace(info=INFO._replace(paused=Paused(1, ""), pauses=pauses)), HEARD_AT)
+
+
+def test_a_pause_that_cannot_end_so() -> None:
+    """What was typed can be mended; the sentence goes with the next key."""
+    screen, wish = after(["p", *"soon", "enter"])
+    assert isinstance(screen.question, End) and wish is None and "neither a duration" in lines(screen)[-2]
+    assert after(["backspace"] * 4 + ["5", "m", "enter", "enter"], screen)[1] == Pause("", 300.0)
+
+
+def test_resuming() -> None:
+    """One's own pauses, or everybody's where there are some that may be another's."""
+    assert after("uy", paused_by(""))[1] == Resume() and after("un", paused_by(""))[1] is None
+    assert after("ua", paused_by(""))[1] is None
+    assert after("uy", paused_by("", "ann"))[1] == Resume() and after("uA", paused_by("ann"))[1] == Resume(all=True)
+    assert "y/a/n" in lines(after("u", paused_by("ann"))[0])[-2]
+    assert after("u")[0].message == "the queue is not paused"
+    assert "u resume" in lines(paused_by("ann"))[-1] and "u resume" not in lines(SCREEN)[-1]
 
 
 @pytest.mark.parametrize(
@@ -109,11 +132,11 @@ def test_what_cannot_be(keys: str, sentence: str) -> None:
     assert after("k", screen)[0].message == ""
 
 
-@pytest.mark.parametrize("key", ["c", "r", "p"])
+@pytest.mark.parametrize("key", ["c", "r", "p", "u"])
 def test_nothing_is_done_without_a_broker(key: str) -> None:
     """Neither while it is lost nor before it was reached."""
     for screen in (SCREEN._replace(lost="it does not answer"), Screen("tcp://127.0.0.1:5570")):
-        pressed, wish = press(screen, key, key, PAGE)
+        pressed, wish = press(screen, key, key, PAGE, NOW)
         assert (pressed.question, wish) == (None, None) and "no broker" in pressed.message
 
 
@@ -184,9 +207,9 @@ def test_what_is_printed() -> None:
 
 AT_60_20 = """\
 tcp://127.0.0.1:5570 · worker ready · 1,204 queued
-3 delayed · 128 completed · 3 failed · 1 cancelled
+3 waiting · 128 completed · 3 failed · 1 cancelled
 
-▌ ▶ 17  red sweep · measure
+▌ ▶ 17  red sweep · measure · {"count": 3, "exposure": 0.1}
 ▌   ━━━━━━━━━━━━━━━━━━━━━─────────────────────────────  42 %
 ▌   1 min 12 s so far · 80–110 s left · limit 10 min
 ▌   aligning mirror 3
@@ -198,7 +221,7 @@ tcp://127.0.0.1:5570 · worker ready · 1,204 queued
   … 1,201 more
   ·  25  flaky       in 28 s        attempt 2 of 3 in 28 s,…
   ·  23  measure     in 1 h 20 min  its delay: 1 h 20 min
-  … 1 more delayed
+  … 1 more waiting
 
                      ENDED          OUTCOME
 
@@ -240,6 +263,7 @@ SCREENS = {
     "log": FOLLOWED,
     "help": after("?")[0],
     "question": after("c")[0],
+    "end": after(["p", *"soon" * 40, "enter"])[0],
     "reason": SCREEN._replace(question=Reason("漢" * 99)),
     "filter": after(["/", *"measure"])[0],
     "message": SCREEN._replace(message="no\x1b[2J " * 40),

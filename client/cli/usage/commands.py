@@ -1,22 +1,8 @@
-"""The commands and options of zclient; its command line is read by this list, and its help pages are made from it."""
+"""The commands of zclient, with their help pages."""
 
 from __future__ import annotations
 
-from functools import partial
-
-from zjobs.client.cli import exit_codes
-from zjobs.messages.fields import MAX_ID, MAX_PRIORITY
-from zjobs.messages.states import JobState
-from zjobs.program.cli.options import Command, Option, Program, duration, integer, one_of
-from zjobs.program.endpoints import FRONTEND
-from zjobs.program.version import VERSION
-
-STATES = [state.value for state in JobState]
-MOST_ROWS = 1_000_000_000
-
-SUBMITTING = ("submit", "batch")
-CHANGING = ("cancel", "retry", "forget")
-SELECTING = (*CHANGING, "wait")
+from zjobs.program.cli.options import Command
 
 _DATA = """\
 Each ARG is a parameter of the type, in order; 'zclient types TYPE' shows what they
@@ -31,39 +17,12 @@ reads ids from standard input, such as those that submit prints."""
 _SELECT = f"""\
 {_IDS}
 
---all, --mine, --state, --type, --name and --owner select jobs in place of IDs; with
+--all, --mine, --state, --type, --name, --comment and --owner select jobs in place of IDs; with
 IDs, all but --all select among them. Without --state, {{}}."""
 _ASKS = """
 
 On a terminal, zclient asks before it does this to a job of somebody else, or to more
 than ten jobs that ranges and options select; elsewhere it wants --yes."""
-
-
-def job_id(text: str) -> int:
-    """The id of a job. Raises ValueError with a sentence."""
-    try:
-        return integer(text, 1, MAX_ID)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a job id: ids are whole numbers from 1") from None
-
-
-def job_ids(text: str) -> range:
-    """The ids of a job or of a range of jobs: 17, 3-7. Raises ValueError with a sentence."""
-    first, dash, last = text.partition("-")
-    start = job_id(first or text)
-    ids = range(start, (job_id(last) if dash else start) + 1)
-    if not ids:
-        raise ValueError(f"{text!r} is not a range: the smaller id comes first")
-    return ids
-
-
-def _seconds(text: str) -> float:
-    """A duration that is longer than none."""
-    seconds = duration(text)
-    if not seconds:
-        raise ValueError(f"{text!r} must be more than 0")
-    return seconds
-
 
 COMMANDS = (
     Command(
@@ -81,9 +40,9 @@ disk and will not be lost.""",
         "[ID...]",
         "show the whole queue, or the state of jobs",
         """\
-Without an ID, show the whole queue: the worker, the running job with its progress,
-the next 20 jobs, delayed ones and those that ended last. With IDs, show the state
-of these jobs, one line each. On a terminal the queue fits its width, in colour
+Without an ID, show the whole queue: the worker, each pause, the running job with its
+progress, the next 20 jobs, delayed ones and those that ended last, with the beginning
+of their data. With IDs, show the state of these jobs, one line each. On a terminal the queue fits its width, in colour
 unless NO_COLOR is set; elsewhere it is a table in which nothing is cut.""",
         _IDS,
         common=True,
@@ -155,8 +114,8 @@ state of the jobs follows.""",
         "show the whole queue, full-screen and live",
         """\
 Show the whole queue as status does, full-screen and live. Keys choose a job, open it,
-follow what it prints, cancel or retry it, pause the queue and filter the jobs; '?'
-shows them. If the broker is lost, the last state stays on the screen until it
+follow what it prints, cancel or retry it, pause and resume the queue and filter the
+jobs; '?' shows them. If the broker is lost, the last state stays on the screen until it
 answers again. Needs the package textual: pip install 'zjobs[top]'.""",
     ),
     Command(
@@ -276,133 +235,4 @@ fish: zclient completion fish > ~/.config/fish/completions/zclient.fish""",
         "show the help of a command",
         "Show the help of a command, as --help does; without COMMAND, the help of zclient.",
     ),
-)
-
-OPTIONS = (
-    Option(
-        "--arg",
-        "NAME=VALUE",
-        "a parameter by its name; @FILE is what FILE has, and @@ stands for an @ that VALUE begins with",
-        SUBMITTING,
-        repeatable=True,
-    ),
-    Option("--file", "FILE", "the bytes of FILE, for a type that takes bytes ('-': standard input)", SUBMITTING),
-    Option("--lines", "FILE", "submit a job for each line of FILE, its one ARG ('-': standard input)", SUBMITTING),
-    Option(
-        "--priority",
-        "N",
-        f"-{MAX_PRIORITY} to {MAX_PRIORITY}; jobs with a greater one start first (--priority=-5)",
-        SUBMITTING,
-        partial(integer, low=-MAX_PRIORITY, high=MAX_PRIORITY),
-        default="0",
-    ),
-    Option(
-        "--delay",
-        "DURATION",
-        "do not start the job before this time has passed; other jobs do not wait for it",
-        SUBMITTING,
-        duration,
-        default="0s",
-    ),
-    Option(
-        "--time-limit",
-        "DURATION",
-        "fail the job if it runs longer than this; if omitted, the limit of its type applies",
-        SUBMITTING,
-        _seconds,
-    ),
-    Option(
-        "--once",
-        "NAME",
-        "a name for this request: repeating it under the same name makes no second jobs",
-        (*SUBMITTING, "retry"),
-    ),
-    Option("--name", "NAME", "a name for people, which list and show have", SUBMITTING),
-    Option("--comment", "TEXT", "a comment for people, which list and show have", SUBMITTING),
-    Option("--follow", "", "print output as it comes, until the job has ended", ("log",), short="-f"),
-    Option(
-        "--state",
-        "STATE",
-        f"only jobs in this state: {', '.join(STATES)}",
-        ("list", *SELECTING),
-        partial(one_of, choices=STATES),
-    ),
-    Option("--type", "TYPE", "only jobs of this type", ("list", *SELECTING)),
-    Option("--mine", "", "only your jobs", ("list", *SELECTING)),
-    Option("--owner", "NAME", "only jobs of this person; '*' stands for any text", ("list", *SELECTING)),
-    Option("--name", "NAME", "only jobs of this name; '*' stands for any text", ("list", *SELECTING)),
-    Option("--since", "DURATION", "only jobs that were submitted in this time: 1d, 90m", ("list",), duration),
-    Option("--all", "", "all jobs that the command is for", SELECTING),
-    Option("--all", "", "everybody's pauses, as an operator", ("resume",)),
-    Option("--for", "DURATION", "end the pause after this time", ("pause",), duration),
-    Option("--until", "TIME", "end the pause at 15:00, or at '2026-11-28 15:00'", ("pause",)),
-    Option("--reason", "REASON", "why, as REASON", ("pause",)),
-    Option("--yes", "", "do not ask", CHANGING, short="-y"),
-    Option("--limit", "N", "show at most N jobs", ("list",), partial(integer, low=1, high=MOST_ROWS), default="20"),
-    Option(
-        "--limit",
-        "N",
-        "show at most N entries",
-        ("audit",),
-        partial(integer, low=1, high=MOST_ROWS),
-        default="20",
-    ),
-    Option("--since", "DURATION", "only what was done since, such as 1d", ("audit",), duration),
-    Option("--before", "ID", "only jobs with smaller ids; continues an earlier list", ("list",), job_id),
-    Option("--output", "FILE", "write it to FILE: bytes and text unchanged", ("result", "data"), short="-o"),
-    Option("--wait", "", "wait until the job has finished", ("result",)),
-    Option("--wait", "", "wait until each job has ended", ("cancel",)),
-    Option(
-        "--wait",
-        "",
-        "wait until nothing runs and nothing can start; Ctrl+C ends the wait, not the pause",
-        ("pause",),
-    ),
-    Option(
-        "--max-wait",
-        "DURATION",
-        "wait no longer than this (exit code 4); includes --wait",
-        ("result", "batch", "wait", "cancel", "pause"),
-        duration,
-    ),
-    Option(
-        "--raw",
-        "",
-        "print what jobs wrote unchanged on a terminal too; otherwise control characters are shown there as \\x1b"
-        " and the like, because a terminal would act on them",
-        ("result", "data", "batch", "show", "log"),
-    ),
-    Option("--service", "SERVICE", "a service of your configuration, for its broker and its key; see zclient services"),
-    Option(
-        "--broker",
-        "ENDPOINT",
-        "the broker, or several addresses of it with commas between, of which the first that answers is used; see"
-        " below if omitted",
-    ),
-    Option("--key", "FILE", "the key file for a broker that has keys; '' means none; see below if omitted"),
-    Option(
-        "--timeout",
-        "DURATION",
-        "how long to wait for one answer; this never limits a job",
-        read=_seconds,
-        default="5s",
-    ),
-    Option("--json", "", "print one JSON object a line, errors too (on stderr)"),
-)
-
-ZCLIENT = Program(
-    "zclient",
-    f"zclient {VERSION}",
-    "zclient talks to a zjobs broker: it submits jobs, shows what became of them, and\nwaits for them.",
-    COMMANDS,
-    OPTIONS,
-    exit_codes.MEANINGS,
-    f"""\
-The broker is that of --broker, else of --service, else of $ZJOBS_BROKER, else of the
-service that $ZJOBS_SERVICE or the default of ~/.config/zjobs/config.toml names, else
-{FRONTEND}. The key file is that of --key, else of --service, else of
-$ZJOBS_KEY, else of the service by $ZJOBS_SERVICE or default, else
-~/.config/zjobs/client.key if that exists.
-
-DURATION is 90, 90s, 5m, 2h or 7d; a bare number is seconds.""",
 )

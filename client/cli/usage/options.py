@@ -1,0 +1,156 @@
+"""The options of zclient, and how their values are read."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from zjobs.messages.fields import MAX_ID, MAX_PRIORITY
+from zjobs.messages.states import JobState
+from zjobs.program.cli.options import Option, duration, integer, one_of
+
+STATES = [state.value for state in JobState]
+MOST_ROWS = 1_000_000_000
+
+SUBMITTING = ("submit", "batch")
+CHANGING = ("cancel", "retry", "forget")
+SELECTING = (*CHANGING, "wait")
+
+
+def job_id(text: str) -> int:
+    """The id of a job. Raises ValueError with a sentence."""
+    try:
+        return integer(text, 1, MAX_ID)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a job id: ids are whole numbers from 1") from None
+
+
+def job_ids(text: str) -> range:
+    """The ids of a job or of a range of jobs: 17, 3-7. Raises ValueError with a sentence."""
+    first, dash, last = text.partition("-")
+    start = job_id(first or text)
+    ids = range(start, (job_id(last) if dash else start) + 1)
+    if not ids:
+        raise ValueError(f"{text!r} is not a range: the smaller id comes first")
+    return ids
+
+
+def _seconds(text: str) -> float:
+    """A duration that is longer than none."""
+    seconds = duration(text)
+    if not seconds:
+        raise ValueError(f"{text!r} must be more than 0")
+    return seconds
+
+
+OPTIONS = (
+    Option(
+        "--arg",
+        "NAME=VALUE",
+        "a parameter by its name; @FILE is what FILE has, and @@ stands for an @ that VALUE begins with",
+        SUBMITTING,
+        repeatable=True,
+    ),
+    Option("--file", "FILE", "the bytes of FILE, for a type that takes bytes ('-': standard input)", SUBMITTING),
+    Option("--lines", "FILE", "submit a job for each line of FILE, its one ARG ('-': standard input)", SUBMITTING),
+    Option(
+        "--priority",
+        "N",
+        f"-{MAX_PRIORITY} to {MAX_PRIORITY}; jobs with a greater one start first (--priority=-5)",
+        SUBMITTING,
+        partial(integer, low=-MAX_PRIORITY, high=MAX_PRIORITY),
+        default="0",
+    ),
+    Option(
+        "--delay",
+        "DURATION",
+        "do not start the job before this time has passed; other jobs do not wait for it",
+        SUBMITTING,
+        duration,
+        default="0s",
+    ),
+    Option(
+        "--time-limit",
+        "DURATION",
+        "fail the job if it runs longer than this; if omitted, the limit of its type applies",
+        SUBMITTING,
+        _seconds,
+    ),
+    Option(
+        "--once",
+        "NAME",
+        "a name for this request: repeating it under the same name makes no second jobs",
+        (*SUBMITTING, "retry"),
+    ),
+    Option("--name", "NAME", "a name for people, which list and show have", SUBMITTING),
+    Option("--comment", "TEXT", "a comment for people, which list and show have", SUBMITTING),
+    Option("--follow", "", "print output as it comes, until the job has ended", ("log",), short="-f"),
+    Option(
+        "--state",
+        "STATE",
+        f"only jobs in this state: {', '.join(STATES)}",
+        ("list", *SELECTING),
+        partial(one_of, choices=STATES),
+    ),
+    Option("--type", "TYPE", "only jobs of this type", ("list", *SELECTING)),
+    Option("--mine", "", "only your jobs", ("list", *SELECTING)),
+    Option("--owner", "NAME", "only jobs of this person; '*' stands for any text", ("list", *SELECTING)),
+    Option("--name", "NAME", "only jobs of this name; '*' stands for any text", ("list", *SELECTING)),
+    Option("--comment", "TEXT", "only jobs with this comment; '*' stands for any text", ("list", *SELECTING)),
+    Option("--since", "DURATION", "only jobs that were submitted in this time: 1d, 90m", ("list",), duration),
+    Option("--all", "", "all jobs that the command is for", SELECTING),
+    Option("--all", "", "everybody's pauses, as an operator", ("resume",)),
+    Option("--for", "DURATION", "end the pause after this time", ("pause",), duration),
+    Option("--until", "TIME", "end the pause at 15:00, or at '2026-11-28 15:00'", ("pause",)),
+    Option("--reason", "REASON", "why, as REASON", ("pause",)),
+    Option("--yes", "", "do not ask", CHANGING, short="-y"),
+    Option("--limit", "N", "show at most N jobs", ("list",), partial(integer, low=1, high=MOST_ROWS), default="20"),
+    Option(
+        "--limit",
+        "N",
+        "show at most N entries",
+        ("audit",),
+        partial(integer, low=1, high=MOST_ROWS),
+        default="20",
+    ),
+    Option("--since", "DURATION", "only what was done since, such as 1d", ("audit",), duration),
+    Option("--before", "ID", "only jobs with smaller ids; continues an earlier list", ("list",), job_id),
+    Option("--output", "FILE", "write it to FILE: bytes and text unchanged", ("result", "data"), short="-o"),
+    Option("--wait", "", "wait until the job has finished", ("result",)),
+    Option("--wait", "", "wait until each job has ended", ("cancel",)),
+    Option(
+        "--wait",
+        "",
+        "wait until nothing runs and nothing can start; Ctrl+C ends the wait, not the pause",
+        ("pause",),
+    ),
+    Option(
+        "--max-wait",
+        "DURATION",
+        "wait no longer than this (exit code 4); includes --wait",
+        ("result", "batch", "wait", "cancel", "pause"),
+        duration,
+    ),
+    Option(
+        "--raw",
+        "",
+        "print what jobs wrote unchanged on a terminal too; otherwise control characters are shown there as \\x1b"
+        " and the like, because a terminal would act on them",
+        ("result", "data", "batch", "show", "log"),
+    ),
+    Option("--service", "SERVICE", "a service of your configuration, for its broker and its key; see zclient services"),
+    Option(
+        "--broker",
+        "ENDPOINT",
+        "the broker, or several addresses of it with commas between, of which the first that answers is used; see"
+        " below if omitted",
+    ),
+    Option("--key", "FILE", "the key file for a broker that has keys; '' means none; see below if omitted"),
+    Option(
+        "--timeout",
+        "DURATION",
+        "how long to wait for one answer; this never limits a job",
+        read=_seconds,
+        default="5s",
+    ),
+    Option("--json", "", "print one JSON object a line, errors too (on stderr)"),
+)
