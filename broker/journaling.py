@@ -37,7 +37,7 @@ def try_writing(turn: Turn, journal: Journal, now: Instant) -> bool:
 
 
 def _loaded(journal: Journal) -> Loaded | None:
-    """What is committed, or None while the storage does not answer."""
+    """Return the committed state, or None while the storage does not answer."""
     try:
         return journal.load()
     except StorageError:

@@ -66,7 +66,7 @@ NIL = b"\xc0"  # msgpack: nothing
 
 
 class Core(QueueChanges):
-    """One queue, and the decisions about it."""
+    """The decisions about one queue."""
 
     def __init__(self, loaded: Loaded, rules: Rules, name: BrokerName, now: Instant) -> None:
         super().__init__(loaded, rules, name, now)

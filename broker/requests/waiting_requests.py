@@ -43,8 +43,8 @@ class WaitingRequests(Generic[Request]):
         return len(self._waiting)
 
     def register(self, connection: bytes, ids: Iterable[JobId], until_ms: Ms, request: Request) -> list[Request]:
-        """Have a request wait for the first of these jobs. Return the requests that must be answered early because of
-        it."""
+        """Register a request that waits for the first of these jobs. Return the requests that must be answered early
+        because of it."""
         ids = tuple(dict.fromkeys(ids))
         number = self._numbers = self._numbers + 1
         self._waiting[number] = _Waiting(connection, ids, request)

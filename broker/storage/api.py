@@ -50,7 +50,7 @@ class Misplaced(JournalError):
 
 
 class NotSafe(JournalError):
-    """The storage guarantees less than was asked for."""
+    """A storage that guarantees less than was asked for."""
 
 
 class MaintenanceError(Exception):
@@ -63,7 +63,7 @@ class MaintenanceError(Exception):
 
 
 class Guarantee(NamedTuple):
-    """What a commit guarantees: a sentence, and one for each setting that takes some of it away. `on_standby`: a commit
+    """The guarantee of a commit: a sentence, and one for each setting that weakens it. `on_standby`: True if a commit
     waits until another server has it as well."""
 
     text: str
@@ -95,7 +95,7 @@ class Journal(Protocol):
 
     @property
     def guarantee(self) -> Guarantee:
-        """Where a job is once it was committed. Known once the journal is claimed."""
+        """The guarantee of a commit. Known once the journal is claimed."""
         ...
 
     @property

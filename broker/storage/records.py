@@ -1,4 +1,4 @@
-"""Rows to records: what all storages read alike. Each function raises StorageError for a damaged record."""
+"""Conversion of rows to records, the same for all storages. Each function raises StorageError for a damaged record."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WORDS: dict[type[Enum], dict[str, Any]] = {
 
 
 def job_of(row: Sequence[Any]) -> Job:
-    """The job in a row with JOB_COLUMNS."""
+    """Return the job in a row with JOB_COLUMNS."""
     values = list(row)
     values[_STATE] = _word(JobState, values[_STATE])
     values[_REASON] = _reason(values[_REASON])
@@ -33,13 +33,13 @@ def job_of(row: Sequence[Any]) -> Job:
 
 
 def attempt_of(row: Sequence[Any]) -> Attempt:
-    """The run in a row with the columns of `Attempt`."""
+    """Return the run in a row with the columns of `Attempt`."""
     number, outcome, started_at, ended_at, reason, message, detail = row
     return Attempt(number, _word(Outcome, outcome), started_at, ended_at, _reason(reason), message, detail)
 
 
 def durations_of(runs: str) -> tuple[int, ...]:
-    """The history of a type."""
+    """Return the history of a type."""
     try:
         return tuple(map(int, runs.split()))
     except ValueError:
@@ -47,7 +47,8 @@ def durations_of(runs: str) -> tuple[int, ...]:
 
 
 def output_of(need: OutputNeed, run: int, end: int, pieces: Iterable[tuple[int, bytes]]) -> OutputPiece:
-    """The output that is needed, up to a gap. `end`: of all the run printed; `pieces`: (offset, body), in order."""
+    """Return the output that is needed, up to a gap. `end`: of everything the run printed; `pieces`: (offset, body), in
+    order."""
     at = need.offset
     joined = bytearray()
     for offset, body in pieces:
@@ -65,7 +66,7 @@ def _reason(value: str | None) -> FailReason | None:
 
 
 def _word(kind: type[Word], value: str) -> Word:
-    """One of a closed list. An unknown one was damaged on disk: a KeyError would end the broker."""
+    """Return a member of an enumeration. An unknown one was damaged on disk: a KeyError would end the broker."""
     try:
         return _WORDS[kind][value]  # type: ignore[no-any-return]
     except KeyError:

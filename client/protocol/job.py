@@ -43,7 +43,7 @@ def job_like(
     name: str = "",
     comment: str = "",
 ) -> NewJob:
-    """A job without its data. Raises BadRequest for what no job can have."""
+    """Return a job without its data. Raises BadRequest for invalid values."""
     if isinstance(priority, bool) or not isinstance(priority, int) or abs(priority) > MAX_PRIORITY:
         raise errors.BadRequest(
             f"priority must be an integer from -{MAX_PRIORITY} to {MAX_PRIORITY}, not {_shown(priority)}"

@@ -1,7 +1,7 @@
-"""How a broker comes to own a journal: the session's advisory lock, the tables brought up to date, a new epoch.
+"""Claiming a journal: the session's advisory lock, the tables brought up to date, a new epoch.
 
-The epoch is raised only while the lock is held. Raised before, two brokers could each believe that the other one's
-commits are fenced.
+The epoch is raised only while the lock is held. If it were raised earlier, two brokers could each believe that the
+other one's commits are fenced.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Owned(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What a broker knows of its journal from before. `epoch`: its own, under which the session `backend` may still
-    hold the lock. Ids below `next_id` were given."""
+    """The broker's knowledge of its journal from an earlier session. `epoch`: its own, under which the session
+    `backend` may still hold the lock. Ids below `next_id` were given."""
 
     journal_id: str
     epoch: int
@@ -84,7 +84,7 @@ def claimed(
 
 
 def _suitable(link: Link, name: str) -> Steps[bool]:
-    """Whether there is a journal. Raises JournalError for a database that can hold none."""
+    """Return whether there is a journal. Raises JournalError for a database that cannot hold one."""
     (((schema, encoding, version, exists),),) = yield from link.steps([SURROUNDINGS()])
     if schema is None:
         raise CannotCreate(f"the journal {name} has no place: no schema of the search_path exists")
@@ -96,7 +96,8 @@ def _suitable(link: Link, name: str) -> Steps[bool]:
 
 
 def _refuse(link: Link, name: str, exists: bool, known: Known | None) -> Steps[None]:
-    """Somebody else has the lock. A former session of ours, cut off without the server knowing, is ended."""
+    """Raise Claimed, because somebody else has the lock; or end a former session of this broker that was cut off
+    without the server noticing, and raise Lost."""
     holders = (yield from link.steps([HOLDER()]))[0] if exists else []
     holder, backend, epoch = holders[0] if holders else ("another broker", None, None)
     if known is not None and (backend, epoch) == (known.backend, known.epoch):
@@ -123,7 +124,8 @@ def _bring_up_to_date(link: Link, name: str, exists: bool) -> Steps[None]:
 
 
 def _compare(link: Link, name: str, known: Known | None) -> Steps[None]:
-    """Whether the journal is the one that it was, and not an earlier copy of it."""
+    """Check that the journal is the same as before, and not an earlier copy of it. Raises JournalError and
+    StorageError."""
     (((_, journal_id, next_id, change, moved_to),),) = yield from link.steps([STAND()])
     if moved_to:
         raise JournalError(f"the journal {name} was moved to {moved_to}: start the broker with that")

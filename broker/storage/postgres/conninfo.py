@@ -1,4 +1,4 @@
-"""Where the database is: from the URL of `--journal`, one attempt for each host, and a name without secrets."""
+"""The address of the database, from the URL of `--journal`: one attempt for each host, and a name without secrets."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ DEFAULTS = {
 
 
 class Address:
-    """Where a journal is. `name` has no secrets."""
+    """The address of a journal. `name` has no secrets."""
 
     def __init__(self, url: str) -> None:
-        """Raises JournalError for a URL that PostgreSQL cannot read."""
+        """Parse a URL. Raises JournalError if PostgreSQL cannot read it."""
         try:
             given = {
                 option.keyword.decode(): option.val.decode()
@@ -61,7 +61,7 @@ class Address:
         self.connect_s = float(given.pop("connect_timeout", CONNECT_S)) or CONNECT_S
         options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
         given["options"] = f"{options} {given.get('options', '')}".strip()
-        # one string for each host: libpq goes from one to the next when one refuses, but not when one says nothing
+        # one string for each host: libpq tries the next one when a host refuses, but not when it does not answer
         self.attempts = [make_conninfo(**(DEFAULTS | given | host)) for host in _hosts(given)]
 
 

@@ -1,11 +1,11 @@
-"""What a commit guarantees, as the server is set up."""
+"""The guarantee of a commit, by the settings of the server."""
 
 from __future__ import annotations
 
 from zjobs.broker.storage.api import Guarantee
 from zjobs.broker.storage.postgres.values import Query
 
-# A reply means "on disk": where the server or the role is set to less, the session is not.
+# A reply means "on disk", so the session asks for that where the server's or the role's setting is weaker.
 AT_LEAST_LOCAL = Query(
     "SELECT set_config('synchronous_commit', 'local', false) WHERE current_setting('synchronous_commit') = 'off'"
 )
@@ -21,7 +21,7 @@ STANDBY_HAS = {
 
 
 def guarantee(synchronous_commit: str, standby_names: str, fsync: bool, full_page_writes: bool) -> Guarantee:
-    """What these settings guarantee."""
+    """Return the guarantee that these settings give."""
     here = "flushed to the disk of the server" if fsync else "handed to the operating system of the server"
     on_standby = bool(standby_names.strip()) and synchronous_commit in STANDBY_HAS
     there = (

@@ -1,9 +1,9 @@
 """The journal in PostgreSQL: one connection, which owns it; one turn of the broker is one pipeline.
 
 The session holds an advisory lock for as long as it lives, so a second broker is refused. A broker that lost its
-session can commit nothing: every transaction begins with its epoch (see `writing.FENCE`). The database may go and come
-back at any time; until then the journal is read-only, and `recover` makes a new session of the same owner, little by
-little, so that the broker goes on answering.
+session cannot commit anything: every transaction begins with its epoch (see `writing.FENCE`). The database may go away
+and return at any time; meanwhile the journal is read-only, and `recover` opens a new session of the same owner in small
+steps, so that the broker goes on answering.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from zjobs.messages.records import AuditEntry
 from zjobs.messages.states import JobState
 from zjobs.messages.units import JobId
 
-ANSWER_S = 3.0  # for a turn; a server that is silent for longer is taken for lost
+ANSWER_S = 3.0  # for a turn; a server that is silent for longer is considered lost
 LOAD_S = 120.0
 CLAIM_S = 60.0  # older formats are brought up to date
 GONE_S = 1.0  # until a server has noticed that a broker is gone
@@ -54,14 +54,14 @@ USED = Query(
 
 
 class PostgresJournal:
-    """`api.Journal`."""
+    """An implementation of `api.Journal`."""
 
     renew_at_ms: int | None = None  # the lock lasts as long as the session
     files = None
 
     def __init__(self, url: str, new_id: str, require_standby: bool = False) -> None:
-        """`new_id`: the identity of the journal, if it is to be created. `require_standby`: own it only where commits
-        wait for one. Raises JournalError for an invalid URL."""
+        """Prepare a journal. `new_id`: its identity, if it is to be created. `require_standby`: own it only if commits
+        wait for a standby. Raises JournalError for an invalid URL."""
         self._address = Address(url)
         self.name = self._address.name
         self.read_only: str | None = None
@@ -91,12 +91,12 @@ class PostgresJournal:
 
     @property
     def guarantee(self) -> Guarantee:
-        """What the server promised when this session began."""
+        """The guarantee that the server gave when this session began."""
         return self._owned.guarantee
 
     @property
     def owned(self) -> bool:
-        """Whether there is a session that owns it."""
+        """True if there is a session that owns it."""
         return self._link is not None
 
     @property
@@ -127,7 +127,7 @@ class PostgresJournal:
             return
 
     def announce(self, holder: str) -> None:
-        """Tell whoever is refused where requests are taken."""
+        """Tell brokers that are refused where requests are received."""
         self._holder = holder
         try:
             self._run([fenced(self._owned.epoch), SET_HOLDER(holder)])
@@ -154,7 +154,7 @@ class PostgresJournal:
             link.close()
 
     def _connect(self) -> Link:
-        """The first server that answers. Raises CannotCreate."""
+        """Return a connection to the first server that answers. Raises CannotCreate."""
         errors = []
         for conninfo in self._address.attempts:
             task = Task(connected(conninfo))
@@ -210,13 +210,13 @@ class PostgresJournal:
         return [job for job in jobs if job.state.final], last
 
     def size_bytes(self) -> int:
-        """Return the size of the tables; while the server is away, as it was."""
+        """Return the size of the tables, as it was last if the server is away."""
         with contextlib.suppress(StorageError):
             self._size_bytes = self._rows(SIZE(TABLES))[0][0]
         return self._size_bytes
 
     def used_bytes(self) -> int:
-        """Return the bytes in use. They are counted once, and after that by what is committed."""
+        """Return the bytes in use. They are counted once, then updated with each commit."""
         if self._used_bytes is None and self._link is not None:
             self._used_bytes = int(self._rows(USED(), LOAD_S)[0][0])
         return self._used_bytes or 0
@@ -233,7 +233,7 @@ class PostgresJournal:
             self._used_bytes += _grown(changes, statements, answers)
 
     def recover(self) -> None:
-        """Commit again; without a session, get on with a new one for a moment."""
+        """Commit again; without a session, work on a new one for a moment."""
         epoch = self._owned.epoch  # raises NotOwner
         if self._link is None:
             self._reclaim()
@@ -260,7 +260,7 @@ class PostgresJournal:
         self._adopt(link, owned)
 
     def _session(self, conninfo: str) -> Steps[tuple[Link, Owned]]:
-        """A new session of this owner."""
+        """Open a new session of this owner."""
         link = yield from connected(conninfo)
         try:
             owned = yield from self._claimed(link)
@@ -289,7 +289,7 @@ class PostgresJournal:
             raise
 
     def _run(self, statements: Sequence[Statement]) -> list[Rows]:
-        """Read, in a transaction that begins with the fence."""
+        """Run the statements in a transaction that begins with the fence."""
         try:
             return self._read(statements)
         except Refused as error:
@@ -311,7 +311,7 @@ class PostgresJournal:
 
 
 def _grown(changes: Changes, statements: Sequence[Statement], answers: Sequence[Rows]) -> int:
-    """How many bytes more are in use after a turn."""
+    """Return by how many bytes the space in use grew in a turn."""
     bodies = (*changes.data, *changes.results)
     grown = sum(len(body) for _, body in bodies) + sum(len(piece.body) for piece in changes.outputs)
     for (query, _), rows in zip(statements, answers):

@@ -27,11 +27,11 @@ Rows = list[tuple[Any, ...]]
 
 
 class Lost(StorageError):
-    """The connection is gone; what was sent last may have been committed or not."""
+    """A lost connection; the last statements may or may not have been committed."""
 
 
 class Refused(StorageError):
-    """The server did not carry it out, and nothing of it. `code`: its SQLSTATE; `column`: which one was wrong."""
+    """A refusal by the server, which carried out nothing. `code`: its SQLSTATE; `column`: the invalid one."""
 
     def __init__(self, message: str, code: str, column: str) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ class Refused(StorageError):
 
 
 class Late(StorageError):
-    """It takes longer than there is time for."""
+    """A wait that was longer than the time given."""
 
 
 class Waiting(NamedTuple):
@@ -54,7 +54,7 @@ Steps = Generator[Waiting, None, T]
 
 
 class Task(Generic[T]):
-    """Steps that wait for a server, taken as far as time allows."""
+    """Steps that wait for a server, run as far as time allows."""
 
     def __init__(self, steps: Steps[T]) -> None:
         self._steps = steps
@@ -72,7 +72,7 @@ class Task(Generic[T]):
         raise Late(f"no answer within {for_s:g} s")
 
     def close(self) -> None:
-        """Give it up."""
+        """Cancel the steps."""
         self._steps.close()
 
 
@@ -124,7 +124,7 @@ class Link:
     def run(self, statements: Sequence[Statement], for_s: float) -> list[Rows]:
         """Carry out the statements as one transaction, and return the rows of each.
 
-        Raises Refused, and Lost when the connection is of no use any more.
+        Raises Refused, and Lost if the connection cannot be used any more.
         """
         try:
             return Task(self.steps(statements)).run(for_s)
@@ -133,7 +133,7 @@ class Link:
             raise Lost(str(error)) from None
 
     def steps(self, statements: Sequence[Statement]) -> Steps[list[Rows]]:
-        """The same without waiting."""
+        """Do the same as `run`, in steps that wait."""
         try:
             awaited = self._send(statements)
             results = yield from self._results()
@@ -143,7 +143,7 @@ class Link:
         return self._outcome(awaited, results)
 
     def _send(self, statements: Sequence[Statement]) -> list[Query | None]:
-        """Send all, and return for each result to come the query that it says is prepared, if it is one of those."""
+        """Send all statements. Return for each expected result the query that it reports as prepared, None for rows."""
         connection = self._connection
         awaited: list[Query | None] = []
         preparing = set()
@@ -159,7 +159,7 @@ class Link:
         return awaited
 
     def _results(self) -> Steps[list[PGresult]]:
-        """All results before the one that ends the pipeline."""
+        """Return all results before the one that ends the pipeline."""
         connection = self._connection
         results: list[PGresult] = []
         while True:
@@ -211,5 +211,5 @@ def _sentence(connection: PGconn) -> str:
 
 
 def _plain(message: str) -> str:
-    """The message in one line."""
+    """Return the message in one line."""
     return " ".join(message.split())

@@ -1,4 +1,4 @@
-"""Everything that the core keeps in memory, in one transaction: a million ids come as a few long values."""
+"""The state that the core keeps in memory, read in one transaction: a million ids come as a few long values."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ QUERIES = [
 
 
 def asked() -> list[Statement]:
-    """Return the statements that read it."""
+    """Return the statements that read the state."""
     return [query() for query in (*PLANNER, *QUERIES)]
 
 
 def loaded(answers: list[Rows]) -> Loaded:
-    """Return it, from the rows of those statements."""
+    """Return the state, from the rows of those statements."""
     journal, in_flight, sessions, types, pauses, schemas, history, ready, waiting, owned = answers[len(PLANNER) :]
     ((journal_id, announced, served_ms, served_at, *totals),) = journal
     kinds = Numbers()
@@ -77,7 +77,7 @@ def loaded(answers: list[Rows]) -> Loaded:
 
 
 def _ready(rows: Rows, kinds: Numbers) -> dict[int, tuple[array[int], bytearray]]:
-    """The ready jobs of each priority by id, from one value for each priority and kind."""
+    """Return the ready jobs of each priority by id, from one value for each priority and kind."""
     groups = [(priority, _first(ids), Kind(name, limit), ids) for priority, name, limit, ids in rows]
     numbered: dict[int, list[int]] = {}
     for priority, _, kind, ids in sorted(groups, key=lambda group: group[:2]):
@@ -85,7 +85,7 @@ def _ready(rows: Rows, kinds: Numbers) -> dict[int, tuple[array[int], bytearray]
         numbered.setdefault(priority, []).extend(job_id << KIND_BITS | number for job_id in _ids(ids))
     ready = {}
     for priority, both in numbered.items():
-        both.sort()  # of runs that are in order already, which takes little
+        both.sort()  # fast: it consists of sorted runs
         ready[priority] = (
             array("q", [each >> KIND_BITS for each in both]),
             bytearray([each & 0xFF for each in both]),

@@ -1,4 +1,4 @@
-"""Reads committed records: each kind by one statement that takes a list, all kinds in one round trip."""
+"""Reading of committed records: each kind by one statement that takes a list, all kinds in one round trip."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def _details(_: Sequence[Any], answers: Answers) -> dict[JobId, Details]:
 
 
 def _grouped(rows: Rows) -> Mapping[int, Rows]:
-    """By the first column, the rest of the rows."""
+    """Group the rest of the rows by the first column."""
     groups: dict[int, Rows] = {}
     for row in rows:
         groups.setdefault(row[0], []).append(row[1:])
@@ -174,7 +174,7 @@ def _grouped(rows: Rows) -> Mapping[int, Rows]:
 
 
 class Reader(NamedTuple):
-    """How one kind of need is read: `ask` makes statements, `found` records of their rows."""
+    """The way to read one kind of need: `ask` makes statements, `found` makes records of their rows."""
 
     ask: Callable[[Sequence[Any]], list[Statement]]
     found: Callable[[Sequence[Any], Answers], Mapping[Any, Any]]
@@ -213,11 +213,11 @@ def found(needs: Needs, answers: Iterable[Rows]) -> Found:
 
 
 def page_asked(below: JobId, state: JobState | None, most: int) -> Statement:
-    """The statement for jobs with smaller ids."""
+    """Return the statement for jobs with smaller ids."""
     return PAGES[state if state in RARE else None](below, most)
 
 
 def page(rows: Rows, most: int) -> tuple[list[Job], JobId]:
-    """The jobs in these rows, and the id to go on from: 0 at the end."""
+    """Return the jobs in these rows, and the id to continue below, 0 at the end."""
     jobs = list(map(job_of, rows))
     return jobs, jobs[-1].id if len(jobs) == most else JobId(0)

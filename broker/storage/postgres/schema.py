@@ -1,7 +1,7 @@
 """The journal's tables in PostgreSQL, as numbered scripts, and what must hold in them.
 
-The tables are those of `sqlite.schema`, in the first schema of the connection's search_path. A script is never changed
-once it was released; the journal's row says how many have run.
+The tables are those of `sqlite.schema`, in the first schema of the connection's search_path. A script never changes
+after its release; the journal's row says how many have run.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ TABLES = (
 
 
 def statements_of(script: str) -> list[str]:
-    """The statements of a script, one by one: a pipeline takes no more at a time."""
+    """Return the statements of a script one by one, because a pipeline takes one at a time."""
     return [statement for statement in script.split(";\n") if statement.strip()]
 
 

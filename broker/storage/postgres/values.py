@@ -45,7 +45,7 @@ BOOLEAN = Kind(16, _boolean)
 
 
 def _array(element: Kind) -> Encode:
-    """The encoding of a list (src/backend/utils/adt/arrayfuncs.c, array_recv)."""
+    """Return the encoder of a list (src/backend/utils/adt/arrayfuncs.c, array_recv)."""
     encode, oid = element.encode, element.oid
 
     def encoded(values: Sequence[Any]) -> bytes:
@@ -83,7 +83,7 @@ LIST_OF = {INTEGER: INTEGERS, TEXT: TEXTS, BYTES: BYTES_LIST, BOOLEAN: BOOLEANS}
 
 
 class Query:
-    """A statement that each connection prepares when it first needs it. `kinds`: those of its parameters."""
+    """A statement that each connection prepares when it first needs it. `kinds`: the types of its parameters."""
 
     count = 0
 
@@ -95,11 +95,11 @@ class Query:
         self.oids = [kind.oid for kind in kinds]
 
     def __call__(self, *values: Any) -> Statement:
-        """The statement with its parameters."""
+        """Return the statement with its parameters."""
         return Statement(self, [kind.encode(value) for kind, value in zip(self.kinds, values)])
 
     def each(self, rows: Iterable[Sequence[Any]]) -> Statement:
-        """The statement with one list for each column of these rows."""
+        """Return the statement with one list for each column of these rows."""
         return self(*zip(*rows))
 
 

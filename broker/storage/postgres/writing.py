@@ -1,4 +1,4 @@
-"""What one turn changed, as the statements of one pipeline."""
+"""The changes of one turn, as the statements of one pipeline."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ def _sql_name(kind: Kind) -> str:
 
 
 def _unnest(kinds: Sequence[Kind]) -> str:
-    """The rows of as many lists as there are columns."""
+    """Return the SQL for the rows of as many lists as there are columns."""
     return f"unnest({', '.join(f'${n}::{_sql_name(kind)}[]' for n, kind in enumerate(kinds, 1))})"
 
 
 def _insert(table: str, columns: str, kinds: Sequence[Kind], rest: str = "") -> Query:
-    """`rest`: what follows, such as ON CONFLICT."""
+    """Return a query that inserts rows. `rest`: the end of the statement, such as ON CONFLICT."""
     return Query(
         f"INSERT INTO {table}({columns}) SELECT * FROM {_unnest(kinds)} {rest}", *(LIST_OF[kind] for kind in kinds)
     )
 
 
 def _lists(text: str, *kinds: Kind) -> Query:
-    """`{}` in the text stands for the rows of the lists."""
+    """Return a query in whose text `{}` stands for the rows of the lists."""
     return Query(text.format(_unnest(kinds)), *(LIST_OF[kind] for kind in kinds))
 
 
@@ -170,14 +170,14 @@ DELETES = {DELETE_EARLIER_OUTPUT, DELETE_OUTPUT_BEFORE, *DELETE_BODIES}
 
 
 def fenced(epoch: int, changes: Changes | None = None) -> Statement:
-    """The first statement of each transaction of an owner."""
+    """Return the first statement of each transaction of an owner."""
     counters = (changes and changes.counters) or (None,) * 5
     service = (changes and changes.service) or (None,) * 2
     return FENCE(epoch, *counters, *service)
 
 
 def written(epoch: int, changes: Changes) -> list[Statement]:
-    """Statements that write what one turn changed, for the owner of this epoch."""
+    """Return the statements that write the changes of one turn, for the owner of this epoch."""
     made = [fenced(epoch, changes)]
     if changes.added:
         made.append(INSERT_JOB.each(map(_new, changes.added.values())))
@@ -219,7 +219,7 @@ def written(epoch: int, changes: Changes) -> list[Statement]:
 
 
 def _forget(ids: list[JobId]) -> list[Statement]:
-    """Jobs with everything of theirs."""
+    """Return the statements that delete jobs with everything that belongs to them."""
     deletes = (DELETE_JOBS, *DELETE_BODIES, DELETE_ATTEMPTS, DELETE_REQUESTS)
     return [query(ids) for query in deletes]
 
@@ -237,7 +237,7 @@ def _replaced(delete: Query, insert: Query, rows: Iterable[Sequence[Any]]) -> li
 
 
 def _all(query: Query, rows: Sequence[Sequence[Any]]) -> list[Statement]:
-    """The query with these rows; nothing without any."""
+    """Return the query with these rows; nothing if there are none."""
     return [query.each(rows)] if rows else []
 
 
@@ -245,7 +245,7 @@ def _all(query: Query, rows: Sequence[Sequence[Any]]) -> list[Statement]:
 
 
 def _new(job: Job) -> tuple[Any, ...]:
-    """See NEW: a job as it was submitted."""
+    """Return the columns of NEW for a job as it was submitted."""
     return (
         job.id,
         job.type,
@@ -263,7 +263,7 @@ def _new(job: Job) -> tuple[Any, ...]:
 
 
 def _changed(job: Job) -> tuple[Any, ...]:
-    """See CHANGED."""
+    """Return the columns of CHANGED."""
     return (
         job.id,
         job.state.value,
@@ -301,5 +301,5 @@ def _attempt(job_id: JobId, attempt: Attempt) -> tuple[Any, ...]:
 
 
 def _entry(entry: AuditEntry) -> tuple[Any, ...]:
-    """All but its number."""
+    """Return an entry without its number."""
     return entry[1:]

@@ -65,7 +65,7 @@ def selected_by_words(call: Call) -> Selection:
 
 
 def selected(call: Call, command: str) -> Selection:
-    """The jobs that `command` is for, by ids and filters. Raises UsageError if neither is given."""
+    """Return the jobs that `command` is for, by ids and filters. Raises UsageError if neither is given."""
     state, every = call.args["--state"], call.args["--all"]
     filters = filters_of(call)
     filtered = state is not None or any(filters.values())

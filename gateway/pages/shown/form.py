@@ -91,7 +91,7 @@ def _field(parameters: Parameters, name: str, value: str, wrong: str) -> Field:
 
 
 def _in_json(said: str) -> str:
-    """What a field wants; nothing for plain text, which a field suggests."""
+    """Return what a field expects; nothing for plain text, which a field suggests."""
     return "" if said == "text" else f"{said} in JSON" if said.startswith(("a list", "a map")) else said
 
 

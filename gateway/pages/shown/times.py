@@ -28,7 +28,7 @@ def clock(at_ms: int | None, now_ms: int) -> Markup:
 
 
 def second(at_ms: int) -> Markup:
-    """The time of day to the second."""
+    """Return the time of day to the second."""
     return _told(at_ms, "second", time.strftime("%H:%M:%S", time.localtime(at_ms / 1000)))
 
 
