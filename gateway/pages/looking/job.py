@@ -18,8 +18,8 @@ from zjobs.gateway.pages.visit.route import PageRoute
 from zjobs.gateway.pages.visit.service import Client
 from zjobs.gateway.pages.visit.visitor import Visiting, Visitor
 from zjobs.gateway.problems import Problem
-from zjobs.gateway.web import json_values, media
-from zjobs.gateway.web.answers import HARMLESS
+from zjobs.gateway.web import media
+from zjobs.gateway.web.answers import HARMLESS, answer_value
 from zjobs.messages.fields import MAX_ID
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests.queries import Info, InfoReply, Log, LogReply, Show, ShowReply, Types, TypesReply
@@ -34,7 +34,8 @@ Part = Literal["all", "job", "timeline", "log", "result"]
 
 # A larger value is offered for download alone: nobody reads it on a page.
 MOST_SHOWN_BYTES = 4 << 20
-# So much of the end of the output is on the page; a script, or a link, asks for more.
+_LARGE_BYTES = 64 << 10
+# This much of the end of the output is on the page; a script, or a link, asks for more.
 SHOWN_OUTPUT_BYTES = 32 << 10
 
 
@@ -74,13 +75,13 @@ async def log_file(client: Client, id: Id) -> Response:
 @ROUTES.get("/{id}/result")
 async def result_file(client: Client, id: Id) -> Response:
     """Return the result as a file: bytes and text as they are, everything else as JSON."""
-    return _file(f"job-{id}-result", await _result_of(client, id))
+    return await _file(f"job-{id}-result", await _result_of(client, id))
 
 
 @ROUTES.get("/{id}/data")
 async def data_file(client: Client, id: Id) -> Response:
     """Return the data as a file."""
-    return _file(f"job-{id}-data", await client.data(id))
+    return await _file(f"job-{id}-data", await client.data(id))
 
 
 async def _result_of(client: AsyncClient, id: int) -> Any:
@@ -90,15 +91,15 @@ async def _result_of(client: AsyncClient, id: int) -> Any:
         raise Problem(409, error.code, f"job {id} has no result: it {error.status.state.value}") from None
 
 
-def _file(name: str, value: Any) -> Response:
-    if isinstance(value, bytes):
-        body, kind, ending = value, media.BYTES, "bin"
-    elif isinstance(value, str):
-        body, kind, ending = value.encode(), media.BYTES, "txt"
+async def _file(name: str, value: Any) -> Response:
+    if isinstance(value, (bytes, str)):
+        ending = "bin" if isinstance(value, bytes) else "txt"
+        answered = Response(value, headers=HARMLESS, media_type=media.BYTES)
     else:
-        body, kind, ending = json_values.to_json(None if value is NO_DATA else value), media.JSON, "json"
-    disposition = {"Content-Disposition": f'attachment; filename="{name}.{ending}"'}
-    return Response(body, headers={**HARMLESS, **disposition}, media_type=kind)
+        ending = "json"
+        answered = await answer_value(None if value is NO_DATA else value, media.JSON)
+    answered.headers["Content-Disposition"] = f'attachment; filename="{name}.{ending}"'
+    return answered
 
 
 async def _rest_of_log(client: AsyncClient, piece: LogReply) -> AsyncIterator[bytes]:
@@ -140,11 +141,17 @@ async def _shown(client: AsyncClient, visitor: Visitor, id: int, offset: int | N
         "row": jobs.row(job, info.worker.running is not None, now) if job.state is JobState.QUEUED else None,
         "steps": timeline.steps(shown),
         "may_read": may_read,
-        "data": None if data is None or data is NO_DATA else values.node_of(data),
-        "result": None if result is None else values.node_of(result[0]),
+        "data": None if data is None or data is NO_DATA else await _node(data, shown.data_bytes),
+        "result": None if result is None else await _node(result[0], shown.result_bytes),
         "output": output,
         "command": "" if data is None else command.command_of(job, data, shown.time_limit_ms),
     }
+
+
+async def _node(value: Any, size_bytes: int | None) -> values.Node:
+    """What stands for a value; a large one is looked through in a thread, since others would wait for it."""
+    large = (size_bytes or 0) > _LARGE_BYTES
+    return await asyncio.to_thread(values.node_of, value) if large else values.node_of(value)
 
 
 async def _nothing() -> None:

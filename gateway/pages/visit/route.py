@@ -60,6 +60,8 @@ class PageRoute(APIRoute):
                 response = await answer(request)
             except (HTTPException, ZjobsError, RequestValidationError) as error:
                 response = await _problem_page(request, _problem(error))
+            finally:
+                await request.close()  # and with it the files that a form has sent
             response.headers.setdefault("Content-Security-Policy", _POLICY.format(nonce=request.state.nonce))
             for name, value in _HEADERS.items():
                 response.headers.setdefault(name, value)

@@ -120,3 +120,17 @@ async def test_no_such_page(visit: Visit) -> None:
     for path in ("/services/lathe", "/services/laser/jobs/0", "/services/laser/jobs/999999"):
         page = await browser.open(path)
         assert page.status == 404 and "<main" in page.html, path
+
+
+async def test_files_have_what_there_is(visit: Visit, client: Client) -> None:
+    """Text and bytes as they are, the rest as JSON; what JSON cannot say is refused, and never shown in the page."""
+    values = {"text": "ü\n", "map": {"a": [2**63]}, "odd": {1: "a", "1": "b"}}
+    jobs = {name: client.submit("echo", {"value": value}) for name, value in values.items()}
+    client.wait([job.id for job in jobs.values()], 20)
+    browser = await visit("otto")
+    files = {name: await browser.get(f"/services/laser/jobs/{job.id}/result") for name, job in jobs.items()}
+    assert files["text"].text == "ü\n" and files["map"].json() == {"a": [2**63]} and files["odd"].status_code == 406
+    for name, ending in (("text", "txt"), ("map", "json")):
+        assert files[name].headers["Content-Disposition"].endswith(f'-result.{ending}"')
+        assert "sandbox" in files[name].headers["Content-Security-Policy"]
+    assert (await browser.open(f"/services/laser/jobs/{jobs['odd'].id}")).status == 200
