@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import wait_until
 from tests.gateway.pages.conftest import PEOPLE
 from zjobs.client import Client
 from zjobs.gateway.pages.visit.visitor import Visitor
@@ -86,14 +88,25 @@ async def test_cancel_asks_first_and_then_does(visit: Visit, client: Client) -> 
     assert done.answered.url.path == f"{QUEUE}/jobs/{job.id}" and "cancelled" in done.text
 
 
-async def test_a_job_that_has_changed_since_is_left_alone(visit: Visit, client: Client) -> None:
-    """The answer says how it is now; what does not fit any more has no button."""
+async def test_a_job_that_has_changed_since_is_left_alone(visit: Visit, client: Client, tmp_path: Path) -> None:
+    """The answer says how it is now, and asks again; what does not fit any more has no button."""
     browser = await visit("otto")
     job = client.submit("echo", 1, delay=3600)
     asked = await browser.open(f"{QUEUE}/jobs/{job.id}/cancel")
     client.cancel([job.id])
     told = await browser.fill(asked, "/cancel")
     assert told.status == 409 and "It is now cancelled" in told.text and f"Cancel #{job.id}" not in told.html
+    client.pause("until somebody looks")
+    job = client.submit("prints_gate", tmp_path.name)
+    asked = await browser.open(f"{QUEUE}/jobs/{job.id}/cancel")
+    assert "It will not start." in asked.text
+    client.resume()
+    wait_until(lambda: job.status().state.value == "in_progress", "it runs")
+    told = await browser.fill(asked, "/cancel")
+    assert told.status == 409 and "It is now running" in told.text and "It is told to end" in told.text
+    assert not job.status().cancelling
+    await browser.fill(told, "/cancel")
+    assert job.wait(20).state.value == "cancelled"
     asked = await browser.open(f"{QUEUE}/jobs/{job.id}/forget")
     client.forget([job.id])
     assert (await browser.fill(asked, "/forget")).status == 410
