@@ -9,9 +9,6 @@ from markupsafe import Markup
 from zjobs.client.wording import estimate as wording
 from zjobs.client.wording import text
 from zjobs.messages.records import Estimate
-from zjobs.messages.states import Awaited
-
-_AWAITED = {Awaited.RESUME: "after resume", Awaited.WORKER: "once a worker is ready"}
 
 
 def zone(now_ms: int) -> str:
@@ -52,22 +49,25 @@ def start(estimate: Estimate | None, now_ms: int) -> Markup:
 
     The words are those of zclient; here hours and minutes can be told in the visitor's zone.
     """
-    if estimate is None:
+    if estimate is None or (wording.is_unknown(estimate) and estimate.after is None):
         return Markup("")
-    after = "" if estimate.after is None else _AWAITED[estimate.after]
-    if wording.is_unknown(estimate):
-        return Markup.escape(after)
-    if not estimate.likely_ms and not estimate.upper_ms and not estimate.at_least:
-        return Markup.escape(after or "next")
-    if after:
-        return Markup.escape(f"{wording.span(estimate)} {after}")
-    upper_ms = estimate.upper_ms or 0
-    if estimate.at_least or estimate.likely_ms is None or upper_ms < wording.CLOCK_S * 1000:
-        return Markup.escape(f"in {wording.span(estimate)}")
-    first, last = now_ms + estimate.likely_ms, now_ms + upper_ms + 59_000
-    if _clock(first, now_ms) == _clock(last, now_ms):
-        return clock(first, now_ms)
-    return Markup("{}–{}").format(clock(first, now_ms), clock(last, now_ms))
+    near = max(estimate.likely_ms or 0, estimate.upper_ms or 0) < wording.CLOCK_S * 1000
+    if near or estimate.after is not None:
+        told = wording.start(estimate, now_ms / 1000)
+        return Markup.escape(told.removeprefix("starts ").removeprefix("start unknown, "))
+    return _by_the_clock(estimate, now_ms)
+
+
+def _by_the_clock(estimate: Estimate, now_ms: int) -> Markup:
+    """Return `14:31–14:36`, `14:31 or later`, `by 14:36`: its end rounded up."""
+    first = None if estimate.likely_ms is None else clock(now_ms + estimate.likely_ms, now_ms)
+    last = None if estimate.upper_ms is None else clock(now_ms + estimate.upper_ms + 59_000, now_ms)
+    if first is None:
+        return Markup("by {}").format(last)
+    if estimate.at_least or last is None:
+        return Markup("{} or later{}").format(first, "" if last is None else Markup(", by {}").format(last))
+    alike = first.striptags() == last.striptags()
+    return first if alike else Markup("{}–{}").format(first, last)
 
 
 def _clock(at_ms: int, now_ms: int) -> str:
