@@ -21,9 +21,9 @@ _KEYS = {
     Mode.QUEUE: (
         ("Enter", "open"),
         ("c", "cancel"),
+        _RESUME,
         ("r", "retry"),
         ("p", "pause"),
-        _RESUME,
         ("l", "log"),
         ("/", "filter"),
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from zjobs.broker.core.jobs import Job
@@ -56,6 +56,7 @@ def test_whether_a_job_runs_is_not_looked_at() -> None:
 
 
 @given(st.text("ab*", max_size=6), st.text("ab*", max_size=8))
+@example("ab*ba", "aba")
 def test_a_star_stands_for_any_text(wanted: str, text: str) -> None:
     """And everything else for itself; compared with a regular expression, which may take long for much of this."""
     pattern = ".*".join(map(re.escape, wanted.split("*")))

@@ -118,7 +118,7 @@ def test_resuming() -> None:
     assert after("uy", paused_by("", "ann"))[1] == Resume() and after("uA", paused_by("ann"))[1] == Resume(all=True)
     assert "y/a/n" in lines(after("u", paused_by("ann"))[0])[-2]
     assert after("u")[0].message == "the queue is not paused"
-    assert "u resume" in lines(paused_by("ann"))[-1] and "u resume" not in lines(SCREEN)[-1]
+    assert "u resume" in lines(paused_by("ann"), 60)[-1] and "u resume" not in lines(SCREEN)[-1]
 
 
 @pytest.mark.parametrize(
