@@ -16,6 +16,6 @@ if [ $# -gt 0 ]; then
     pytest -n 2 --dist loadfile "$@"
     exit
 fi
-marked="links or postgres"
+marked="links or postgres or openapi"
 pytest -n 2 --dist loadfile -m "not ($marked)"
 pytest -n 3 -m "$marked" # these mostly wait, for a slow link or a server

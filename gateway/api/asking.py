@@ -10,15 +10,16 @@ from zjobs.client.aio import AsyncClient
 from zjobs.client.job import request_key_or_new
 from zjobs.gateway.events.hub import Hub
 from zjobs.gateway.identity.person import Person, current_person
+from zjobs.gateway.numbers import MOST
 from zjobs.gateway.services import Services
-from zjobs.messages.fields import MAX_ID, MAX_PAGE, MAX_REQUEST_KEY_CHARS, MAX_TYPE_CHARS
+from zjobs.messages.fields import MAX_PAGE, MAX_REQUEST_KEY_CHARS, MAX_TYPE_CHARS
 
 ServiceName = Annotated[str, Path(description="The name of a service.")]
-Id = Annotated[int, Path(ge=1, le=MAX_ID, description="The job's id.")]
+Id = Annotated[int, Path(ge=1, le=MOST, description="The job's id.")]
 TypeName = Annotated[str, Path(min_length=1, max_length=MAX_TYPE_CHARS, description="The name of a type.")]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="At most this many.")]
-Before = Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only what has a smaller number.")]
-Offset = Annotated[int, Query(ge=0, le=MAX_ID, description="The first byte.")]
+Before = Annotated[int | None, Query(ge=1, le=MOST, description="Only what has a smaller number.")]
+Offset = Annotated[int, Query(ge=0, le=MOST, description="The first byte.")]
 Accept = Annotated[str, Header(include_in_schema=False)]
 Asker = Annotated[Person, Depends(current_person)]
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from zjobs.client.errors import ZjobsError
 from zjobs.client.protocol.job import NO_DATA, gone
 from zjobs.gateway.api.asking import Asker, Before, Client, Id, Limit, RequestKey, ServiceName
+from zjobs.gateway.numbers import WHOLE
 from zjobs.gateway.problems import Problem
 from zjobs.gateway.web.answers import answer
 from zjobs.gateway.web.documents import content, fails, returns
@@ -50,9 +51,9 @@ class JobBody(BaseModel):
 
     type: str = Field(min_length=1, max_length=MAX_TYPE_CHARS)
     data: Any = Field(default_factory=lambda: NO_DATA)  # a default itself would be told in the description
-    priority: int = Field(0, ge=-MAX_PRIORITY, le=MAX_PRIORITY)
-    delay_ms: int = Field(0, ge=0, le=MAX_DURATION_MS)
-    time_limit_ms: int | None = Field(None, ge=1, le=MAX_DURATION_MS)
+    priority: Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY), WHOLE] = 0
+    delay_ms: Annotated[int, Field(ge=0, le=MAX_DURATION_MS), WHOLE] = 0
+    time_limit_ms: Annotated[int, Field(ge=1, le=MAX_DURATION_MS), WHOLE] | None = None
     name: str = Field("", max_length=MAX_JOB_NAME_CHARS)
     comment: str = Field("", max_length=MAX_COMMENT_CHARS)
 

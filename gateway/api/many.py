@@ -10,13 +10,17 @@ from starlette.responses import Response
 
 from zjobs.gateway.api.asking import Client, RequestKey, ServiceName
 from zjobs.gateway.api.jobs import url_of
+from zjobs.gateway.numbers import MOST, WHOLE
 from zjobs.gateway.web.answers import answer
 from zjobs.gateway.web.documents import fails, returns
-from zjobs.messages.fields import MAX_ID, MAX_IDS
+from zjobs.messages.fields import MAX_IDS
+from zjobs.messages.records import Limits
 from zjobs.messages.requests.changes import Cancel, CancelReply, Forget, ForgetReply, Retry, RetryReply
 from zjobs.messages.units import JobId
 
 ROUTES = APIRouter(tags=["jobs"])
+
+_Id = Annotated[int, Field(ge=1, le=MOST), WHOLE]
 
 
 class Ids(BaseModel):
@@ -24,11 +28,17 @@ class Ids(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    ids: list[Annotated[int, Field(ge=1, le=MAX_ID)]] = Field(min_length=1, max_length=MAX_IDS)
+    ids: list[_Id] = Field(min_length=1, max_length=MAX_IDS)
 
     def named(self) -> tuple[JobId, ...]:
         """Return them as requests name them."""
         return tuple(map(JobId, self.ids))
+
+
+class Copied(Ids):
+    """Which jobs to copy: as many as a broker takes at once by default."""
+
+    ids: list[_Id] = Field(min_length=1, max_length=Limits().request_jobs)
 
 
 @ROUTES.post("/cancel", responses=returns(CancelReply, "What each job has become; which ids have none."))
@@ -42,7 +52,7 @@ async def cancel_many(client: Client, body: Ids) -> Response:
     status_code=201,
     responses=returns(RetryReply, "The copies are queued.", 201, ("Location",)) | fails(409, 410),
 )
-async def retry_many(service: ServiceName, client: Client, key: RequestKey, body: Ids) -> Response:
+async def retry_many(service: ServiceName, client: Client, key: RequestKey, body: Copied) -> Response:
     """Queue copies of jobs that have ended, all or none. `Location` is the first copy."""
     reply: RetryReply = await client.ask(Retry(key, body.named()))
     return answer(reply, 201, {"Location": url_of(service, reply.first_id)})

@@ -11,10 +11,11 @@ from starlette.responses import Response
 
 from zjobs.client.errors import BadRequest
 from zjobs.gateway.api.asking import Before, Client, Limit
+from zjobs.gateway.numbers import MOST, WHOLE
 from zjobs.gateway.problems import Problem
 from zjobs.gateway.web.answers import answer
 from zjobs.gateway.web.documents import fails, returns
-from zjobs.messages.fields import MAX_DURATION_MS, MAX_ID, MAX_PAGE, MAX_REASON_CHARS
+from zjobs.messages.fields import MAX_DURATION_MS, MAX_PAGE, MAX_REASON_CHARS
 from zjobs.messages.requests.changes import Pause, PauseReply, Resume, ResumeReply
 from zjobs.messages.requests.queries import Audit, AuditReply, Queue, QueueReply
 from zjobs.messages.units import Ms
@@ -33,8 +34,8 @@ class PauseBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"not": _BOTH})
 
     reason: str = Field("", max_length=MAX_REASON_CHARS)
-    for_ms: int | None = Field(None, ge=1, le=MAX_DURATION_MS)
-    until_at: int | None = Field(None, ge=0, le=MAX_ID)
+    for_ms: Annotated[int, Field(ge=1, le=MAX_DURATION_MS), WHOLE] | None = None
+    until_at: Annotated[int, Field(ge=0, le=MOST), WHOLE] | None = None
 
     @model_validator(mode="after")
     def _one_end(self) -> PauseBody:
@@ -86,7 +87,7 @@ async def audit(
     client: Client,
     limit: Limit = 100,
     before: Before = None,
-    since_at: Annotated[int, Query(ge=0, le=MAX_ID, description="Only what was done then or later.")] = 0,
+    since_at: Annotated[int, Query(ge=0, le=MOST, description="Only what was done then or later.")] = 0,
 ) -> Response:
     """Return who changed what by hand, newest first. For the next page, send the reply's `before`; null on the last
     one."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from zjobs.gateway.identity.accounts import Action, NewToken
 from zjobs.gateway.identity.models import Entry, Kind, Token, User
 from zjobs.gateway.identity.passwords import LONGEST, SHORTEST
+from zjobs.gateway.numbers import WHOLE
 from zjobs.messages.fields import MAX_PERSON_CHARS
 from zjobs.messages.states import Role
 
@@ -32,8 +33,8 @@ class LoginForm(BaseModel):
     """The password form of OAuth2. What it may have besides is not looked at."""
 
     grant_type: Literal["password"] = "password"
-    username: str = Field(max_length=MAX_PERSON_CHARS)
-    password: str = Field(max_length=LONGEST, json_schema_extra={"format": "password"})
+    username: str = Field(min_length=1, max_length=MAX_PERSON_CHARS)
+    password: str = Field(min_length=1, max_length=LONGEST, json_schema_extra={"format": "password"})
 
 
 class Login(BaseModel):
@@ -66,7 +67,9 @@ class NamedToken(Body):
     """A token for a program. Without `expires_in` it is valid until revoked."""
 
     name: Name
-    expires_in: int | None = Field(default=None, ge=1, le=_HUNDRED_YEARS_S, description="seconds")
+    expires_in: Annotated[int, Field(strict=True, ge=1, le=_HUNDRED_YEARS_S), WHOLE] | None = Field(
+        default=None, description="seconds"
+    )
 
 
 class TokenShown(BaseModel):
@@ -101,7 +104,7 @@ class NewUser(Body):
 
     name: Name
     role: Role
-    superuser: bool = False
+    superuser: StrictBool = False
     password: NewPassword | None = None
 
 
@@ -109,8 +112,8 @@ class UserChange(Body):
     """The changes of a user."""
 
     role: Role | None = None
-    superuser: bool | None = None
-    active: bool | None = None
+    superuser: StrictBool | None = None
+    active: StrictBool | None = None
 
 
 class PasswordReset(Body):
