@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import uuid
 from typing import Any
 
 import schemathesis
@@ -12,6 +13,7 @@ from zjobs.gateway.identity import accounts
 from zjobs.gateway.identity.accounts import By
 from zjobs.gateway.identity.database import Database
 from zjobs.gateway.identity.models import Kind
+from zjobs.messages.fields import MAX_REQUEST_KEY_CHARS
 from zjobs.messages.states import Role
 from zjobs.program import clock
 
@@ -43,5 +45,9 @@ class Login:
         return token
 
     def set(self, case: Any, token: str, context: Any) -> None:
-        """Put it into the request."""
-        case.headers = {**(case.headers or {}), "Authorization": f"Bearer {token}"}
+        """Put it into the request, and a new request key in the place of one: an old one would be of another job."""
+        headers = {**(case.headers or {}), "Authorization": f"Bearer {token}"}
+        for name, value in headers.items():
+            if name.lower() == "idempotency-key" and 1 <= len(str(value)) <= MAX_REQUEST_KEY_CHARS:
+                headers[name] = uuid.uuid4().hex
+        case.headers = headers
