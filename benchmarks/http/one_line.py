@@ -19,6 +19,7 @@ async def hello() -> dict[str, str]:
 
 if __name__ == "__main__":
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     serve(
         app,
         listening,

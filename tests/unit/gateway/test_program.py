@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
 from zjobs.client.errors import BadConfig
 from zjobs.gateway import cli
+from zjobs.gateway.config import Config
 from zjobs.gateway.problems import Problem
 from zjobs.gateway.services import Services
 from zjobs.gateway.usage import CANNOT_CREATE, REFUSED, USAGE_ERROR, address
@@ -27,6 +29,15 @@ def test_no_address(text: str) -> None:
     """Whatever is none is named."""
     with pytest.raises(ValueError, match=r"is not an address|a port is"):
         address(text)
+
+
+def test_answers_leave_at_once() -> None:
+    """Head and body are sent apart; the kernel must not keep the body until the client has confirmed the head."""
+    with cli._listening(Config("127.0.0.1", 0)) as listener:
+        with socket.create_connection(listener.getsockname()[:2]):
+            connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
