@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 from zjobs.broker.storage.api import CannotCreate, Journal, Maintenance, NotSafe
 from zjobs.broker.storage.sqlite.journal import SqliteJournal
@@ -11,23 +13,38 @@ from zjobs.broker.storage.sqlite.maintenance.files import FileMaintenance
 DATABASE = ("postgresql://", "postgres://")
 
 
+def in_database(name: str) -> bool:
+    """Return whether a journal's name is the URL of a database."""
+    return name.startswith(DATABASE)
+
+
 def journal_at(name: str, require_standby: bool = False) -> Journal:
     """Return the journal with this name. It is neither opened nor created before it is claimed. Raises JournalError.
 
     `require_standby`: commits must wait for a second server.
     """
     new_id = os.urandom(8).hex()
-    if not name.startswith(DATABASE):
+    if not in_database(name):
         if require_standby:
             raise NotSafe(f"the journal {name} is in a file: --require-sync-standby needs one in PostgreSQL")
         return SqliteJournal(name, new_id)
-    try:  # what comes with the extra is imported by those who use it
+    with _driver():  # what comes with the extra is imported by those who use it
         from zjobs.broker.storage.postgres.journal import PostgresJournal
-    except ImportError as error:
-        raise CannotCreate(f"a journal in PostgreSQL needs psycopg: pip install 'zjobs[postgres]' ({error})") from error
     return PostgresJournal(name, new_id, require_standby)
 
 
 def maintenance_of(name: str) -> Maintenance:
-    """Return what checks, copies and restores the journal with this name."""
-    return FileMaintenance(name)
+    """Return what checks, copies and restores the journal with this name. Raises JournalError."""
+    if not in_database(name):
+        return FileMaintenance(name)
+    with _driver():
+        from zjobs.broker.storage.postgres.maintenance import DatabaseMaintenance
+    return DatabaseMaintenance(name)
+
+
+@contextlib.contextmanager
+def _driver() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise CannotCreate(f"a journal in PostgreSQL needs psycopg: pip install 'zjobs[postgres]' ({error})") from error

@@ -128,7 +128,7 @@ def _credentials(values: dict[str, Any]) -> Credentials | None:
 
 def _maintain(command: str, values: dict[str, Any]) -> int:
     _end_on_sigterm()
-    file = values["FILE"] if command != "restore" else values["JOURNAL"] or _journal_file(None)
+    file = values["FILE"] if command != "restore" else _restored(values["BACKUP"], values["JOURNAL"])
     maintenance = journals.maintenance_of(file)
     try:
         if command == "check":
@@ -143,6 +143,11 @@ def _maintain(command: str, values: dict[str, Any]) -> int:
         raise Refused(CANNOT_CREATE, f"{error.filename or file}: {error.strerror}") from error
     print(outcome)
     return OK
+
+
+def _restored(backup: str, journal: str | None) -> str:
+    """Return the journal that `restore` writes. A database is restored already, and the journal is the one in it."""
+    return journal or (backup if journals.in_database(backup) else _journal_file(None))
 
 
 def _end_on_sigterm() -> None:

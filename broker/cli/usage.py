@@ -39,7 +39,9 @@ COMMANDS = (
         "check",
         "FILE",
         "look for damage in a journal",
-        "Look for damage in the journal FILE and change nothing. No broker may have it open.",
+        """\
+Look for damage in the journal FILE, or the URL of a journal in PostgreSQL, and change
+nothing. No broker may have it open.""",
     ),
     Command(
         "backup",
@@ -47,7 +49,8 @@ COMMANDS = (
         "copy a journal, even while a broker uses it",
         """\
 Copy the journal FILE to TARGET, even while a broker uses it, and check the copy. The
-copy is marked as a backup, so that no broker takes it for its journal.""",
+copy is marked as a backup, so that no broker takes it for its journal. A journal in
+PostgreSQL is backed up with PostgreSQL's own tools.""",
     ),
     Command(
         "restore",
@@ -56,7 +59,8 @@ copy is marked as a backup, so that no broker takes it for its journal.""",
         """\
 Put BACKUP in the place of JOURNAL (if omitted, the default journal), which no broker
 may have open. The files that were there are moved aside. Jobs do not start before
-'zclient resume'.""",
+'zclient resume'. If BACKUP is the URL of a database, PostgreSQL's own tools have restored
+it already: its journal gets a new identity, and is paused.""",
     ),
     Command(
         "keys init",

@@ -10,7 +10,15 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from zjobs.client.errors import BrokerUnreachable, Expired, NotFinished, NotFound, WaitTimeout, WouldDeadlock
+from zjobs.client.errors import (
+    BrokerUnreachable,
+    Expired,
+    NotFinished,
+    NotFound,
+    StorageFailed,
+    WaitTimeout,
+    WouldDeadlock,
+)
 from zjobs.client.protocol import operations
 from zjobs.client.protocol.actions import Await, Flow, Sleep
 from zjobs.client.protocol.job import JobHandle, gone
@@ -41,7 +49,10 @@ class Waiting:
         self._heard = False
 
     def ask(self, request: Any, kind: type) -> Flow[Any]:
-        """Return the reply to one waiting request, None if the broker is lost at present. Raises BrokerChanged."""
+        """Return the reply to one waiting request, None if the broker, or its journal, is lost at present.
+
+        Raises BrokerChanged.
+        """
         now = yield Sleep(0)
         if self._deadline is None:
             self._deadline = float("inf") if self._timeout is None else now + self._timeout
@@ -52,7 +63,10 @@ class Waiting:
         except BrokerUnreachable as error:
             if not (self._heard or error.connected):
                 raise
-            yield from self._lost()
+            yield from self._lost(BrokerUnreachable(self._to.addresses.named, self._to.patience))
+            return None
+        except StorageFailed as error:  # a database may come back
+            yield from self._lost(error)
             return None
         self._lost_at, self._heard = None, True
         self._to.check_journal(reply.journal, self.journal)
@@ -71,13 +85,13 @@ class Waiting:
         assert self._timeout is not None
         return WaitTimeout(status, self._timeout)
 
-    def _lost(self) -> Flow[None]:
+    def _lost(self, error: Exception) -> Flow[None]:
         self._heard = True
         now = yield Sleep(0)
         if self._lost_at is None:
             self._lost_at = now
         elif now - self._lost_at > self._to.patience:
-            raise BrokerUnreachable(self._to.addresses.named, self._to.patience)
+            raise error
         yield Sleep(LOST_PAUSE_S)
 
 

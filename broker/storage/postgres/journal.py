@@ -27,7 +27,17 @@ from zjobs.broker.storage.api import (
 from zjobs.broker.storage.postgres import loading, reading
 from zjobs.broker.storage.postgres.claiming import UNLOCK, Known, Owned, claimed
 from zjobs.broker.storage.postgres.conninfo import Address
-from zjobs.broker.storage.postgres.link import Late, Link, Lost, Refused, Rows, Steps, Task, connected
+from zjobs.broker.storage.postgres.link import (
+    Late,
+    Link,
+    Lost,
+    Refused,
+    Rows,
+    Steps,
+    Task,
+    connected,
+    connected_at_once,
+)
 from zjobs.broker.storage.postgres.schema import TABLES
 from zjobs.broker.storage.postgres.values import TEXT, TEXTS, Query, Statement
 from zjobs.broker.storage.postgres.writing import DELETES, fenced, written
@@ -112,7 +122,7 @@ class PostgresJournal:
         self._holder = holder
         until_s = time.monotonic() + GONE_S
         while True:
-            link = self._connect()
+            link = connected_at_once(self._address)
             try:
                 owned = Task(self._claimed(link)).run(CLAIM_S)
             except BaseException as error:
@@ -152,18 +162,6 @@ class PostgresJournal:
             link.run([*last, UNLOCK()], ANSWER_S)
         finally:
             link.close()
-
-    def _connect(self) -> Link:
-        """Return a connection to the first server that answers. Raises CannotCreate."""
-        errors = []
-        for conninfo in self._address.attempts:
-            task = Task(connected(conninfo))
-            try:
-                return task.run(self._address.connect_s)
-            except StorageError as error:
-                task.close()
-                errors.append(str(error))
-        raise CannotCreate(f"the journal {self.name} cannot be reached: {'; '.join(errors)}")
 
     def _adopt(self, link: Link, owned: Owned) -> None:
         before = self._known

@@ -17,7 +17,8 @@ from psycopg import pq
 from psycopg.adapt import Transformer
 from psycopg.pq.abc import PGconn, PGresult
 
-from zjobs.broker.storage.api import StorageError
+from zjobs.broker.storage.api import CannotCreate, StorageError
+from zjobs.broker.storage.postgres.conninfo import Address
 from zjobs.broker.storage.postgres.values import Query, Statement
 
 BINARY = 1
@@ -100,6 +101,19 @@ def connected(conninfo: str) -> Steps[Link]:
         connection.finish()
         raise
     return Link(connection)
+
+
+def connected_at_once(address: Address) -> Link:
+    """Return a connection to the first server that answers. Raises CannotCreate."""
+    errors = []
+    for conninfo in address.attempts:
+        task = Task(connected(conninfo))
+        try:
+            return task.run(address.connect_s)
+        except StorageError as error:
+            task.close()
+            errors.append(str(error))
+    raise CannotCreate(f"the journal {address.name} cannot be reached: {'; '.join(errors)}")
 
 
 class Link:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple, Union
 
-from zjobs.client.errors import BrokerChanged, BrokerUnreachable, WaitTimeout, WouldDeadlock
+from zjobs.client.errors import BrokerChanged, BrokerUnreachable, StorageFailed, WaitTimeout, WouldDeadlock
 from zjobs.client.protocol import operations
 from zjobs.client.protocol.actions import Ask, Flow, Follow, Heard, Listen, Sleep, Topics
 from zjobs.client.protocol.job import gone
@@ -94,6 +94,7 @@ class Watching:
         self._events: deque[WatchEvent] = deque()
         self._unexplained: set[int] = set()
         self._lost_at: float | None = None
+        self._failing_since: float | None = None  # since then the broker cannot read its journal
         self._changed: BrokerChanged | None = None  # raised once the events before it were returned
         self._endpoint = ""
         self._followed = ""  # the broker's address whose events these are
@@ -230,7 +231,10 @@ class Watching:
                 yield from self._back()
         except BrokerUnreachable:
             self._lost(now)
+        except StorageFailed as error:  # a database may come back
+            self._fails(error, now)
         else:
+            self._failing_since = None
             self._next_check = now + self._check_every_s
 
     def _ask(self, timeout: float) -> Flow[None]:
@@ -251,6 +255,13 @@ class Watching:
             self._events.append(WatchEvent(link=False))
         elif now - self._lost_at > self._to.patience:
             raise BrokerUnreachable(self._to.addresses.named, self._to.patience)
+        self._next_check = now + LOST_CHECK_EVERY_S
+
+    def _fails(self, error: StorageFailed, now: float) -> None:
+        if self._failing_since is None:
+            self._failing_since = now
+        elif now - self._failing_since > self._to.patience:
+            raise error
         self._next_check = now + LOST_CHECK_EVERY_S
 
     def _back(self) -> Flow[None]:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from zjobs.broker.storage import restored
 from zjobs.broker.storage.api import JournalError, MaintenanceError
 from zjobs.broker.storage.sqlite import reading
 from zjobs.broker.storage.sqlite.database import Database, damage
@@ -35,13 +36,8 @@ def check(file: str) -> str:
 def _summary(file: str, database: Database) -> str:
     with damage(file):
         loaded = reading.load(database)
-    counters = loaded.counters
-    queued, waiting = sum(len(ids) for ids, _ in loaded.ready.values()), len(loaded.waiting)
     what = "a sound backup of" if database.kind is Kind.BACKUP else "sound:"
-    return (
-        f"{file} is {what} journal {loaded.journal}, {counters.next_id - 1} ids given, {queued} queued, "
-        f"{waiting} waiting, {counters.completed} completed, {counters.failed} failed, {counters.cancelled} cancelled"
-    )
+    return f"{file} is {what} {restored.summary(loaded)}"
 
 
 @contextlib.contextmanager

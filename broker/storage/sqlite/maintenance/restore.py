@@ -6,6 +6,7 @@ import os
 import time
 from pathlib import Path
 
+from zjobs.broker.storage import restored
 from zjobs.broker.storage.api import MaintenanceError
 from zjobs.broker.storage.sqlite import reading
 from zjobs.broker.storage.sqlite.database import Database, damage
@@ -13,11 +14,7 @@ from zjobs.broker.storage.sqlite.header import LOG, Kind
 from zjobs.broker.storage.sqlite.maintenance import copies
 from zjobs.broker.storage.sqlite.opening import check_content, finish, open_journal
 from zjobs.messages.records import QueuePause
-from zjobs.messages.units import Ms
 from zjobs.program import clock, lock
-
-SHOWN = 20
-REASON = "restored from {}: what was queued in it may have run since; look at it, cancel what has, then resume"
 
 
 def restore(source: str, file: str) -> str:
@@ -38,7 +35,7 @@ def restore(source: str, file: str) -> str:
             with copies.blaming(making, source, file):
                 database = open_journal(making, "", kind=Kind.BACKUP)
                 check_content(database)
-                open_jobs = _open_jobs(database)
+                open_jobs = restored.open_jobs(*reading.queued(database, restored.SHOWN))
                 _become_journal(database, new_id, source)
             aside = _replace(making, file)
     finally:
@@ -63,27 +60,10 @@ def _become_journal(database: Database, new_id: str, source: str) -> None:
 
 
 def _pause(database: Database, source: str) -> QueuePause:
-    """Return a pause: jobs that the backup calls queued may have run since, so nothing may start before somebody has
-    looked."""
+    """Return the pause with which the journal starts."""
     with damage(database.file):
-        before = [pause.reason for pause in reading.load(database).pauses if pause.reason]
-    reason = REASON.format(source) + (f". Before that: {before[0]}" if before else "")
-    return QueuePause("", reason[:1000], Ms(clock.wall_ms()))
-
-
-def _open_jobs(database: Database) -> list[str]:
-    """Return lines about the jobs that had not ended, in order."""
-    jobs, count = reading.queued(database, SHOWN)
-    if not count:
-        return ["no job in it was queued; nothing starts before `zclient resume`"]
-    lines = ["nothing starts before `zclient resume`: these jobs had not ended in the backup, and may have run since"]
-    lines += [
-        f"  {job_id}  {job_type}" + ("  was with the worker" if in_flight else "")
-        for job_id, job_type, in_flight in jobs
-    ]
-    if count > len(jobs):
-        lines.append(f"  and {count - len(jobs)} more (zclient list --state queued)")
-    return lines
+        before = reading.load(database).pauses
+    return restored.pause_after(source, before, clock.wall_ms())
 
 
 # --- the names -------------------------------------------------------------------------------------------------------

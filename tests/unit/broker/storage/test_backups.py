@@ -19,6 +19,7 @@ from zjobs.broker.core.admission import Rules
 from zjobs.broker.core.core import Core
 from zjobs.broker.core.jobs import Changes, Counters, Instant, Job, Session
 from zjobs.broker.core.needs import Needs
+from zjobs.broker.storage import restored
 from zjobs.broker.storage.api import JournalError, MaintenanceError, StorageError
 from zjobs.broker.storage.sqlite import opening, reading
 from zjobs.broker.storage.sqlite.header import LOG, Kind, kind_of
@@ -204,7 +205,7 @@ def test_a_restored_journal_is_another_one(backed_up: Path, capsys: pytest.Captu
         "  1  safe  was with the worker",
         "  2  once  was with the worker",
     ]
-    assert len(said) == 2 + restore.SHOWN + 1 and said[-1] == "  and 9 more (zclient list --state queued)"
+    assert len(said) == 2 + restored.SHOWN + 1 and said[-1] == "  and 9 more (zclient list --state queued)"
     journal = open_journal(str(fresh), "x")
     loaded = reading.load(journal)
     assert journal.journal_id not in ("old", "x") and said[0].split()[3] == journal.journal_id
