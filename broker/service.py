@@ -157,6 +157,7 @@ class Broker:
             self._requests.restart()
         self._requests.reply(said.replies, said.refused, now.mono_ms)
         self._requests.wake(said.ended)
+        self._requests.wake_edits(said.edits_decided)
         self._publish(said, now)
         self._log(said.lines, now)
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from zjobs.broker.core.admission import Rules
 from zjobs.broker.core.core import Core
 from zjobs.broker.core.jobs import Changes, Effects, EndedJob, Envelope, Instant, JobChange, Loaded
-from zjobs.broker.core.needs import Needs, Read, TurnNeeds
+from zjobs.broker.core.needs import Read, TurnNeeds
 from zjobs.broker.core.people.who import ANYBODY, Who
 from zjobs.broker.retention import Retention
 from zjobs.broker.sending import Sending
@@ -79,7 +79,7 @@ class Decided(NamedTuple):
 class Said(NamedTuple):
     """The messages and log lines to send. `settled`: how many runs ended or were returned. `refused`: no requested
     change was made, and the replies say why. `anew`: the state was loaded from the disk again, so requests must read
-    again. `ended`: the jobs that ended, for requests that wait for them."""
+    again. `ended`: the jobs that ended, for requests that wait for them. `edits_decided`: see `Effects`."""
 
     replies: Sequence[tuple[Envelope, Reply]] = ()
     job_changes: Sequence[JobChange] = ()
@@ -87,6 +87,7 @@ class Said(NamedTuple):
     lines: Sequence[Line] = ()
     settled: int = 0
     ended: Mapping[JobId, EndedJob] = {}
+    edits_decided: Sequence[tuple[Envelope, JobId]] = ()
     refused: bool = False
     anew: bool = False
 
@@ -128,7 +129,7 @@ class Turn:
         needs = self.core.needs([(asked.who.name, asked.request) for asked in inputs.asked], now)
         page, ended = self._retention.needs(now)
         if page or self._sending.lacks:
-            needs = Needs([*needs.jobs, *page], needs.submits, self._sending.lacks, page)
+            needs = needs._replace(jobs=[*needs.jobs, *page], data=self._sending.lacks, kept_bytes=page)
         return TurnNeeds(needs, ended, self._rules.journal_bytes is not None and bool(needs.submits))
 
     def decide(self, inputs: Inputs, read: Read, now: Instant) -> Decided:
@@ -160,7 +161,7 @@ class Turn:
         self._lines += [Line("warning", warning) for warning in effects.warnings]
         self._lines += [Line("warning", rejection, "report") for rejection in effects.rejections]
         said = self._said(effects.replies, effects.job_changes, len(effects.changes.settled))
-        return said._replace(ended=_ended(effects))
+        return said._replace(ended=_ended(effects), edits_decided=effects.edits_decided)
 
     def failed(self, error: Exception, loaded: Loaded | None, inputs: Inputs, now: Instant) -> Said:
         """Replace the core, which is ahead of the disk, with one loaded from the disk, and refuse the changes.

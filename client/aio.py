@@ -26,6 +26,7 @@ from zjobs.client.settings import PATIENCE_S
 from zjobs.messages.records import AuditEntry, JobStatus
 from zjobs.messages.requests.changes import (
     CancelReply,
+    EditReply,
     ForgetReply,
     NewJob,
     PauseReply,
@@ -102,11 +103,13 @@ class AsyncClient(AsyncFlowRunner):
         time_limit: Duration | None = None,
         name: str = "",
         comment: str = "",
+        after: Sequence[int | AsyncJob] = (),
+        after_any: Sequence[int | AsyncJob] = (),
         request_key: str | None = None,
         **named: Any,
     ) -> AsyncJob:
         """Queue one job; see `Client.submit`. If this is cancelled, the job may still be queued."""
-        like = job_like(type, priority, delay, time_limit, name, comment)
+        like = job_like(type, priority, delay, time_limit, name, comment, after, after_any)
         request_key = request_key_or_new(request_key)
         data = named_data(data, named)
         accepted = await self._run(submission.submit(self.schemas, like, data, request_key, self.submitter))
@@ -122,17 +125,22 @@ class AsyncClient(AsyncFlowRunner):
         time_limit: Duration | None = None,
         name: str = "",
         comment: str = "",
+        after: Sequence[int | AsyncJob] = (),
+        after_any: Sequence[int | AsyncJob] = (),
         request_key: str | None = None,
     ) -> list[AsyncJob]:
         """Queue a job of this type for each of `datas`; see `Client.submit_many`."""
-        like = job_like(type, priority, delay, time_limit, name, comment)
+        like = job_like(type, priority, delay, time_limit, name, comment, after, after_any)
         request_key = request_key_or_new(request_key)
         parts = await self._run(submission.submit_many(self.schemas, like, datas, request_key, self.submitter))
         return [AsyncJob(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]
 
-    async def retry(self, ids: Sequence[int], request_key: str | None = None) -> list[AsyncJob]:
+    async def retry(
+        self, ids: Sequence[int], request_key: str | None = None, *, with_dependents: bool = False
+    ) -> list[AsyncJob]:
         """Submit copies of jobs that have ended; see `Client.retry`."""
-        parts = await self._run(submission.retry(ids, request_key_or_new(request_key), self.submitter))
+        key = request_key_or_new(request_key)
+        parts = await self._run(submission.retry(ids, key, self.submitter, with_dependents))
         return [AsyncJob(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]
 
     # --- ask -----------------------------------------------------------------------------------------------
@@ -232,6 +240,26 @@ class AsyncClient(AsyncFlowRunner):
     async def cancel(self, ids: Sequence[int]) -> CancelReply:
         """Cancel these jobs; see `Client.cancel`."""
         return await self._run(operations.cancel(self, ids))
+
+    async def hold(self, ids: Sequence[int]) -> EditReply:
+        """Hold jobs; see `Client.hold`."""
+        return await self._run(operations.edit(self, ids, held=True))
+
+    async def release(self, ids: Sequence[int]) -> EditReply:
+        """Release held jobs; see `Client.release`."""
+        return await self._run(operations.edit(self, ids, held=False))
+
+    async def edit(
+        self,
+        ids: Sequence[int],
+        *,
+        priority: int | None = None,
+        time_limit: Duration | None = None,
+        name: str | None = None,
+        comment: str | None = None,
+    ) -> EditReply:
+        """Change jobs that have not started; see `Client.edit`."""
+        return await self._run(operations.edit(self, ids, None, priority, time_limit, name, comment))
 
     async def forget(self, ids: Sequence[int]) -> ForgetReply:
         """Drop ended jobs with their data, result and output. Jobs that have not ended are in `kept`."""

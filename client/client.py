@@ -24,6 +24,7 @@ from zjobs.client.settings import PATIENCE_S
 from zjobs.messages.records import AuditEntry, JobStatus
 from zjobs.messages.requests.changes import (
     CancelReply,
+    EditReply,
     ForgetReply,
     NewJob,
     PauseReply,
@@ -108,6 +109,8 @@ class Client(FlowRunner):
         time_limit: Duration | None = None,
         name: str = "",
         comment: str = "",
+        after: Sequence[int | Job] = (),
+        after_any: Sequence[int | Job] = (),
         request_key: str | None = None,
         **named: Any,
     ) -> Job:
@@ -121,12 +124,14 @@ class Client(FlowRunner):
         delay: the time before which it does not start. time_limit: how long it may run; by default the type's limit.
         Both are seconds, text such as "5m", or a timedelta.
         name, comment: for people, up to 200 and 2,000 characters; `list` and `show` return them.
+        after, after_any: jobs, or their ids. It starts once all jobs in `after` have completed; if one fails or is
+        cancelled, it is cancelled. It starts once all in `after_any` have ended, however.
         request_key: the same key with the same job again returns the same job; by default a new one. An exception after
         which the job may still have been queued carries it as `request_key`.
         Raises BadData (nothing was sent: the data does not match the type's schema), UnknownType, TooLarge, QueueFull,
         KeyConflict, StorageFailed, ReadOnly; TypeError, ValueError or OverflowError for data that msgpack cannot hold.
         """
-        like = job_like(type, priority, delay, time_limit, name, comment)
+        like = job_like(type, priority, delay, time_limit, name, comment, after, after_any)
         request_key = request_key_or_new(request_key)
         data = named_data(data, named)
         accepted = self._run(submission.submit(self.schemas, like, data, request_key, self.submitter))
@@ -142,6 +147,8 @@ class Client(FlowRunner):
         time_limit: Duration | None = None,
         name: str = "",
         comment: str = "",
+        after: Sequence[int | Job] = (),
+        after_any: Sequence[int | Job] = (),
         request_key: str | None = None,
     ) -> list[Job]:
         """Queue a job of this type for each of `datas`, in as few requests as the limits allow; see `submit`.
@@ -149,7 +156,7 @@ class Client(FlowRunner):
         Each request is admitted whole or not at all. After an exception, repeating with the exception's `request_key`
         and the same `datas` makes no second jobs.
         """
-        like = job_like(type, priority, delay, time_limit, name, comment)
+        like = job_like(type, priority, delay, time_limit, name, comment, after, after_any)
         request_key = request_key_or_new(request_key)
         parts = self._run(submission.submit_many(self.schemas, like, datas, request_key, self.submitter))
         return [Job(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]
@@ -162,19 +169,21 @@ class Client(FlowRunner):
         while (reply := self._run(parts.next())) is not None:
             yield reply
 
-    def retry(self, ids: Sequence[int], request_key: str | None = None) -> list[Job]:
+    def retry(self, ids: Sequence[int], request_key: str | None = None, *, with_dependents: bool = False) -> list[Job]:
         """Submit copies of jobs that have ended, and return them in this order.
 
         The old ones stay as they ended. Each request is admitted whole or not at all. The same request key with the
         same ids returns the same copies; an exception after which repeating helps carries the key as `request_key`.
         Raises NotFinished, NotFound, Expired, and what `submit` raises.
         """
-        parts = self._run(submission.retry(ids, request_key_or_new(request_key), self.submitter))
+        parts = self._run(submission.retry(ids, request_key_or_new(request_key), self.submitter, with_dependents))
         return [Job(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]
 
-    def retry_in_parts(self, ids: Sequence[int], request_key: str) -> Iterator[RetryReply]:
+    def retry_in_parts(
+        self, ids: Sequence[int], request_key: str, with_dependents: bool = False
+    ) -> Iterator[RetryReply]:
         """Retry like `Client.retry`, but yield the reply to each request; see `submission.Copying`."""
-        parts = submission.Copying(ids, request_key, self.submitter)
+        parts = submission.Copying(ids, request_key, self.submitter, with_dependents)
         while (reply := self._run(parts.next())) is not None:
             yield reply
 
@@ -289,6 +298,31 @@ class Client(FlowRunner):
         """Cancel these jobs. Return what each is now: cancelled, `cancelling` (it runs and was told to end), or ended
         before. Ids without a job are in `missing`."""
         return self._run(operations.cancel(self, ids))
+
+    def hold(self, ids: Sequence[int]) -> EditReply:
+        """Hold jobs: they do not start until `release`. See `edit` for the reply."""
+        return self._run(operations.edit(self, ids, held=True))
+
+    def release(self, ids: Sequence[int]) -> EditReply:
+        """Release held jobs. See `edit` for the reply."""
+        return self._run(operations.edit(self, ids, held=False))
+
+    def edit(
+        self,
+        ids: Sequence[int],
+        *,
+        priority: int | None = None,
+        time_limit: Duration | None = None,
+        name: str | None = None,
+        comment: str | None = None,
+    ) -> EditReply:
+        """Change jobs that have not started; the arguments are those of `submit`, a `time_limit` of 0 is the type's.
+
+        A job that the worker has already is recalled first. The reply's `changed` are changed, on disk. Those in `late`
+        have started or ended, and are as they were. The worker has those in `pending`, and did not say in time whether
+        they have started: ask again. Ids without a job are in `missing`.
+        """
+        return self._run(operations.edit(self, ids, None, priority, time_limit, name, comment))
 
     def forget(self, ids: Sequence[int]) -> ForgetReply:
         """Drop ended jobs with their data, result and output. Jobs that have not ended are in `kept`."""

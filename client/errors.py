@@ -86,6 +86,12 @@ class Expired(ZjobsError):
     code = ErrorCode.EXPIRED.value
 
 
+class NotCompleted(ZjobsError):
+    """A job that a new one shall start after has failed or was cancelled."""
+
+    code = ErrorCode.NOT_COMPLETED.value
+
+
 class NotFinished(ZjobsError):
     """The job has not ended yet."""
 
@@ -130,6 +136,7 @@ BY_CODE: dict[str, type[ZjobsError]] = {
         SchemaChanged,
         NotFound,
         Expired,
+        NotCompleted,
         NotFinished,
         StorageFailed,
         ReadOnly,

@@ -57,6 +57,7 @@ STATUS_OF = {
     ErrorCode.SCHEMA_CHANGED: 409,
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.EXPIRED: 410,
+    ErrorCode.NOT_COMPLETED: 409,
     ErrorCode.NOT_FINISHED: 409,
     ErrorCode.STORAGE: 503,
     ErrorCode.READ_ONLY: 503,

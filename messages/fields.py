@@ -33,6 +33,7 @@ MAX_DIGESTS = 100
 DIGEST_CHARS = 16
 MAX_SCHEMA_BYTES = 64 << 10
 MAX_PAGE = 1_000
+MAX_AFTER = 100  # jobs that one waits for
 MAX_PERSON_CHARS = 128
 PERSON_NAME = f"1 to {MAX_PERSON_CHARS} letters, digits and . _ @ + -, no sign first"
 
@@ -309,6 +310,7 @@ Delivery = Annotated[DeliveryNumber, Integer(1)]
 LastDelivery = Annotated[DeliveryNumber, Integer(0)]  # 0: none yet
 Ids = Annotated[tuple[Id, ...], Items(0, MAX_IDS)]
 SomeIds = Annotated[tuple[Id, ...], Items(1, MAX_IDS)]
+AfterIds = Annotated[tuple[Id, ...], Items(0, MAX_AFTER)]
 WaitIds = Annotated[tuple[Id, ...], Items(1, MAX_WAIT_IDS)]
 Priority = Annotated[int, Integer(-MAX_PRIORITY, MAX_PRIORITY)]
 Page = Annotated[int, Integer(1, MAX_PAGE)]

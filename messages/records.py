@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from zjobs.messages.fields import (
+    AfterIds,
     Comment,
     DurationMs,
     Fraction,
@@ -92,7 +93,9 @@ class JobStatus(NamedTuple):
     reports, `output_bytes` is how much it has printed, and `stuck_ms` is the time since its process last showed
     liveness. `owner` is proven by a key, `submitter` is not. Events have no `note`, `submitter` or `name`; only `list`
     and `show` have the `comment`; in events, only the running job has an `estimate`. `data_preview`: if requested, and
-    the client may read the job's data.
+    the client may read the job's data. `held`: it waits for its release.
+    `after`, `after_any`: the jobs that it still waits for, or did when it ended. `cancelled_by`: the job whose end
+    cancelled it.
     """
 
     id: Id
@@ -124,6 +127,10 @@ class JobStatus(NamedTuple):
     comment: Comment = ""
     estimate: Estimate | None = None
     data_preview: DataPreview | None = None
+    held: bool = False
+    after: AfterIds = ()
+    after_any: AfterIds = ()
+    cancelled_by: Id | None = None
 
 
 class ActingFor(NamedTuple):

@@ -33,6 +33,7 @@ class ErrorCode(str, Enum):
     SCHEMA_CHANGED = "schema_changed"
     NOT_FOUND = "not_found"
     EXPIRED = "expired"
+    NOT_COMPLETED = "not_completed"
     NOT_FINISHED = "not_finished"
     STORAGE = "storage"
     READ_ONLY = "read_only"
@@ -87,6 +88,8 @@ class Awaited(str, Enum):
 
     RESUME = "resume"
     WORKER = "worker"
+    RELEASE = "release"
+    JOBS = "jobs"
 
 
 class Role(str, Enum):

@@ -21,6 +21,10 @@ from zjobs.messages.units import JobId, Ms
 JOB_BYTES = 300  # journal space for the records of a job, without its data
 
 
+MOST_AWAITED = 1_000  # different jobs that those of one request wait for: they are read together
+PLAIN = NewJob("any")
+
+
 class Rules(NamedTuple):
     """The operator's rules. `pause_on`: never, lost (a worker was lost) or failed (that, or a job failed).
     `journal_bytes`: the size above which the journal admits no jobs, None for no limit."""
@@ -145,6 +149,19 @@ def retried_job(job_id: JobId, old: Job, owner: str, submitter: str, wall_ms: Ms
     return job._replace(data_bytes=old.data_bytes, retry_of=old.id)
 
 
+def named(request: Submit | Retry, limits: Limits) -> Collection[JobId]:
+    """Return the jobs whose records decide on a request; none if it is refused whatever they are."""
+    if isinstance(request, Submit):
+        ids: Collection[JobId] = awaited(request.jobs)
+        return ids if len(ids) <= MOST_AWAITED else ()
+    return () if too_many(len(request.ids), limits) else request.ids
+
+
+def awaited(jobs: Iterable[NewJob]) -> set[JobId]:
+    """Return the jobs that these shall wait for."""
+    return {each for job in jobs if job.after or job.after_any for each in (*job.after, *job.after_any)}
+
+
 def too_many(jobs: int, limits: Limits) -> Error | None:
     """Return an error if one request names more jobs than allowed."""
     most = limits.request_jobs
@@ -188,8 +205,9 @@ def _which(place: int, jobs: Sequence[NewJob]) -> str:
 def _options(job: NewJob) -> bytes:
     """Return the part of the digest for options that differ from the usual ones."""
     parts = [job[2:5]] if job[2:5] != (0, 0, None) else []
-    texts = [job[5:]] if job.name or job.comment else []
-    return "".join(map(repr, [*parts, *texts])).encode()
+    texts = [job[5:7]] if job.name or job.comment else []
+    waits = [("after", job.after, job.after_any)] if job.after or job.after_any else []
+    return "".join(map(repr, [*parts, *texts, *waits])).encode()
 
 
 def _digest(request: Submit | Retry) -> bytes:
@@ -198,13 +216,14 @@ def _digest(request: Submit | Retry) -> bytes:
     It must not change for jobs of the kinds there were before: digests are kept for as long as their jobs.
     """
     if isinstance(request, Retry):
-        return blake2b(repr(("retry", request.ids)).encode(), digest_size=16).digest()
+        what = "retry with dependents" if request.with_dependents else "retry"
+        return blake2b(repr((what, request.ids)).encode(), digest_size=16).digest()
     digest = blake2b(digest_size=16)
     for job in request.jobs:
         size = -1 if job.data is None else len(job.data)
         digest.update(b"%d %d " % (len(job.type.encode()), size))
         digest.update(job.type.encode())
         digest.update(job.data or b"")
-        if job[2:] != (0, 0, None, "", ""):
+        if job[2:] != PLAIN[2:]:
             digest.update(_options(job))
     return digest.digest()

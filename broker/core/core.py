@@ -12,13 +12,13 @@ log or random numbers of its own, and never calls storage. One turn is
 `broker.turn` calls it, commits the effects, and then sends them. If the commit fails, the core is discarded and loaded
 anew.
 
-`queue_state` answers questions about the queue, `queue_changes` changes it. `admission` decides which jobs are
-admitted, `lifecycle` what becomes of a job.
+`queue_state` answers questions about the queue, `queue_changes` changes it, `waits` has what jobs wait for beside their
+turn. `admission` decides which jobs are admitted, `lifecycle` what becomes of a job.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 
 from zjobs.broker.core import admission, lifecycle
@@ -38,8 +38,8 @@ from zjobs.broker.core.jobs import (
 from zjobs.broker.core.needs import Needs, Read
 from zjobs.broker.core.people import audit, pauses
 from zjobs.broker.core.people.who import ANYBODY, Who
-from zjobs.broker.core.queue_changes import QueueChanges
-from zjobs.broker.core.schemas import Schemas
+from zjobs.broker.core.waits import Waits
+from zjobs.broker.core.worker.schemas import Schemas
 from zjobs.messages.dispatch import Described, Ended, Heartbeat, Output, Piece, Progress, Received, Reports, Started
 from zjobs.messages.records import BrokerName, Missing, Paused
 from zjobs.messages.requests.changes import (
@@ -61,11 +61,10 @@ from zjobs.messages.units import JobId, Ms
 
 PREFETCH = 256
 DISPATCHED_TOGETHER = 16
-ByHand = Cancel | Retry | Forget | Pause | Resume
 NIL = b"\xc0"  # msgpack: nothing
 
 
-class Core(QueueChanges):
+class Core(Waits):
     """The decisions about one queue."""
 
     def __init__(self, loaded: Loaded, rules: Rules, name: BrokerName, now: Instant) -> None:
@@ -83,17 +82,19 @@ class Core(QueueChanges):
             self._queue.add(woken.priority, woken.job_id, woken.kind)
             self._lacks_record = True
         ids = self._next_unread() if self._lacks_record else []
+        if self._due:
+            ids += self._due_ids()
         submits = []
+        dependents: list[JobId] = []
         for owner, request in asked:
+            named: Iterable[JobId] = OPERATION_OF[type(request)].ids_in(request)
             if isinstance(request, (Submit, Retry)):
                 submits.append((owner, request.request_key))
-                if isinstance(request, Submit):
-                    continue
-            named = OPERATION_OF[type(request)].ids_in(request)
-            if isinstance(request, Retry) and admission.too_many(len(named), self._rules.limits):
-                continue  # it is refused whatever they are
+                named = admission.named(request, self._rules.limits)
+                if isinstance(request, Retry) and request.with_dependents:
+                    dependents += named
             ids += [job_id for job_id in named if job_id not in self._jobs]
-        return Needs(ids, submits)
+        return Needs(ids, submits, dependents=dependents)
 
     def _next_unread(self) -> list[JobId]:
         """Return the jobs to read, if the record of the first to start is not in memory: many, so that this is rare."""
@@ -108,6 +109,7 @@ class Core(QueueChanges):
         """Receive the records that the turn needs."""
         if read.needs.jobs:
             self._jobs.read(read.needs.jobs, read.found.jobs)
+        self._dependents_read = read.found.dependents
         self._admission.read(read.found.submits, read.used_bytes)
 
     # --- requests ------------------------------------------------------------------------------------------------
@@ -123,12 +125,16 @@ class Core(QueueChanges):
         answer = answer or admission.too_many(len(request.jobs), self._rules.limits)
         answer = answer or self._admission.refuse_submit(request.jobs, self.types, self.unended, owner)
         answer = answer or admission.outdated(request.schemas, self.types)
+        if answer is None and any(new.after or new.after_any for new in request.jobs):
+            answer = self._refuse_waits(request, who)
         if answer is None:
             answer = self._give_ids(owner, request, request.jobs)
             for job_id, new in zip(answer.ids, request.jobs):
                 if new.data is not None:
                     self._effects.changes.data.append((job_id, new.data))
                 job = admission.new_job(job_id, new, owner, request.submitter, now.wall_ms)
+                if new.after or new.after_any:
+                    job = self._waiting_for(job, new)
                 self._add(job, new.delay_ms, now)
         if isinstance(answer, Error):
             self._reply(reply_to, answer)
@@ -145,13 +151,19 @@ class Core(QueueChanges):
             missing = request.ids[olds.index(None)]
             answer = Error(self.why_missing(missing), f"there is no job {missing}")
         jobs = [job for job in olds if job is not None]
+        if answer is None and request.with_dependents:
+            jobs += self._cancelled_with(jobs, who)
+            answer = admission.too_many(len(jobs), self._rules.limits)
         answer = answer or self._admission.refuse_retry(jobs, self.types, self.unended, owner)
         if answer is None:
             answer = self._give_ids(owner, request, jobs)
-            self._audit(request, who, request.ids, now, f"as {audit.ranges(answer.ids)}")
+            self._audit(request, who, [job.id for job in jobs], now, f"as {audit.ranges(answer.ids)}")
+            copies = {old.id: job_id for old, job_id in zip(jobs, answer.ids)}
             for job_id, old in zip(answer.ids, jobs):
                 self._effects.changes.data_copies.append((job_id, old.id))
                 job = admission.retried_job(job_id, old, owner, request.submitter, now.wall_ms)
+                if old.after or old.after_any:
+                    job = self._waiting_as(job, old, copies)
                 self._add(job, Ms(0), now)
         if isinstance(answer, Error):
             self._reply(reply_to, answer)
@@ -218,11 +230,6 @@ class Core(QueueChanges):
             self._audit(request, who, forgotten, now)
         self._reply(reply_to, ForgetReply(self.journal, tuple(forgotten), tuple(kept), tuple(missing)))
 
-    def _audit(self, request: ByHand, who: Who, ids: Sequence[JobId], now: Instant, text: str = "") -> None:
-        """Add the changes made by a request to the audit trail."""
-        op = OPERATION_OF[type(request)].name
-        self._effects.changes.audit.append(audit.entry(op, who, request.submitter, ids, text, now.wall_ms))
-
     # --- the worker ------------------------------------------------------------------------------------------------
 
     def on_heartbeat(self, heartbeat: Heartbeat, new_session: str, now: Instant) -> None:
@@ -241,7 +248,7 @@ class Core(QueueChanges):
                     self._dispatch.cancel(delivery)
         if heard.in_session and self._schemas.missing:
             self._dispatch.ask_for_schemas(heartbeat.incarnation, self._schemas.missing)
-        if self.paused is not None:
+        if self.paused is not None or self._pending_edits:
             self._dispatch.recall()
 
     def on_described(self, message: Described) -> None:
@@ -300,6 +307,10 @@ class Core(QueueChanges):
     def end_turn(self, now: Instant) -> Effects:
         """Dispatch what the window has room for, and return the effects of the whole turn."""
         self.worker.notice_silence(now.mono_ms)
+        if self._pending_edits:
+            self._decide_pending_edits(now)
+        if self._due:
+            self._tell_dependents(now)
         if self._pauses.end_due(now):
             self._pauses_changed()
         self._pauses.look(now)
@@ -356,4 +367,4 @@ class Core(QueueChanges):
             return False
         if self._dispatch.in_flight.delivery_of(job.id) is not None:
             return True
-        return job.id not in self._delayed and job.id not in self._surplus
+        return job.id not in self._delayed and job.id not in self._parked and job.id not in self._surplus

@@ -6,7 +6,7 @@ Each page of a reply has its own. For each job it adds up what is ahead, by kind
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, reduce
 from operator import attrgetter
 
@@ -54,6 +54,7 @@ class Forecast:
         mono_ms: int,
         paused_ms: int,
         after: Awaited | None,
+        parked: Container[JobId],
     ) -> None:
         self._queue = queue
         self._delayed = delayed
@@ -64,6 +65,7 @@ class Forecast:
         self._mono_ms = mono_ms
         self._paused_us = paused_ms * 1000
         self._after = after
+        self._parked = parked
         self._above: dict[int, Span] = {}  # by priority: the ready jobs of greater priorities
 
     @cached_property
@@ -105,6 +107,8 @@ class Forecast:
         """Return when a queued job starts, None if it has ended."""
         if job.state.final:
             return None
+        if job.id in self._parked:
+            return Estimate(None, None, Origin.UNKNOWN, after=Awaited.RELEASE if job.held else Awaited.JOBS)
         return estimate(Remaining(self._start(job)), self._after)
 
     def _start(self, job: Job) -> Span:

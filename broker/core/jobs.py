@@ -64,7 +64,9 @@ class Job(NamedTuple):
     worker knows whether it has begun. `ready_at`: when its delay ends or ended by the wall clock, None without one.
     `cancelling`: a cancel was requested, and the worker will say how the job ended. `run`: the number of the last run
     that ended, 0 before. `ended_served_ms`: how long the journal had been in service when the job ended. `owner` is
-    proven by a key; `submitter`, of a job without one, is what the client said.
+    proven by a key; `submitter`, of a job without one, is what the client said. `held`: it waits for its release.
+    `after`, `after_any`: the jobs that it still waits for, or did when it was cancelled. `cancelled_by`: the one of
+    them whose end cancelled it.
     """
 
     id: JobId
@@ -95,6 +97,10 @@ class Job(NamedTuple):
     name: str = ""
     comment: str = ""
     submitter: str = ""
+    held: bool = False
+    after: tuple[JobId, ...] = ()
+    after_any: tuple[JobId, ...] = ()
+    cancelled_by: JobId | None = None
 
 
 def next_state(job: Job, step: Step, state: JobState = JobState.IN_PROGRESS) -> JobState:
@@ -163,11 +169,23 @@ class Counters(NamedTuple):
     cancelled: int = 0
 
 
+class ParkedJob(NamedTuple):
+    """A job that is held or waits for others, as the journal has it. `ready_at`: by the wall clock, and `delay_ms`: how
+    long its delay is; None without one. `kind`: its number. `awaited`: `after` and `after_any`."""
+
+    id: JobId
+    ready_at: Ms | None
+    delay_ms: Ms | None
+    kind: int
+    awaited: tuple[JobId, ...] = ()
+
+
 class Loaded(NamedTuple):
     """A journal as the core starts from it. `ready` and `waiting` include the jobs in `in_flight`. `types`: None if no
     worker has announced any. `waiting`: for each delayed job, when it is ready by the wall clock, its id, its priority,
-    the length of its delay, and the number of its kind. `kinds`: the numbered kinds, from 1 (see
-    `estimates.kinds`). `history`: how long the last runs of each type took, in microseconds."""
+    the length of its delay, and the number of its kind. `parked`: those that are held or wait for others, which are
+    in none of the other two. `kinds`: the numbered kinds, from 1 (see `estimates.kinds`). `history`: how long the last
+    runs of each type took, in microseconds."""
 
     journal: str
     counters: Counters
@@ -182,6 +200,7 @@ class Loaded(NamedTuple):
     schemas: frozenset[str] = frozenset()  # the digests of the schemas kept
     kinds: tuple[Kind, ...] = ()
     history: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+    parked: Sequence[ParkedJob] = ()
 
 
 class EndedJob(NamedTuple):
@@ -191,12 +210,17 @@ class EndedJob(NamedTuple):
     result: bytes
 
 
+# What people ask of a job. It is written when it differs from what the job was submitted with; else, only what happens.
+EDITED = ("held", "priority", "time_limit_ms", "name", "comment", "after", "after_any", "cancelled_by")
+
+
 class Changes:
     """The changes that one turn writes in one commit. Empty or None: nothing of that kind."""
 
     def __init__(self) -> None:
         self.added: dict[JobId, Job] = {}  # as admitted; later changes are in `changed`
-        self.changed: dict[JobId, Job] = {}
+        self.changed: dict[JobId, Job] = {}  # what happened to jobs
+        self.edited: dict[JobId, Job] = {}  # what was asked of jobs, see EDITED
         self.forgotten: set[JobId] = set()
         self.data: list[tuple[JobId, bytes]] = []
         self.data_copies: list[tuple[JobId, JobId]] = []  # (to, from)
@@ -232,6 +256,7 @@ class JobTable:
         self._jobs: dict[JobId, Job | None] = {job.id: job for job in in_flight}
         self._added: dict[JobId, Job] = {}
         self._written: dict[JobId, None] = {}
+        self._edited: set[JobId] = set()
         self._forgotten: set[JobId] = set()
         self._touched: set[JobId] = set()
 
@@ -272,6 +297,10 @@ class JobTable:
         self._written[job.id] = None
         self._touched.add(job.id)
 
+    def mark_edited(self, job_id: JobId) -> None:
+        """What people asked of a job that was written in this turn has changed, too."""
+        self._edited.add(job_id)
+
     def keep(self, job: Job) -> None:
         """Replace a record without writing it to the journal."""
         self._jobs[job.id] = job
@@ -294,12 +323,14 @@ class JobTable:
         """Put this turn's changes into `changes`, and drop every record it touched that does not stay."""
         changes.added = self._added
         changes.changed = {job_id: self[job_id] for job_id in self._written}
+        changes.edited = {job_id: self[job_id] for job_id in self._edited}
         changes.forgotten = self._forgotten
         for job_id in self._touched:
             job = self._jobs[job_id]
             if job is None or not stays(job):
                 del self._jobs[job_id]
         self._added, self._written, self._forgotten, self._touched = {}, {}, set(), set()
+        self._edited = set()
 
 
 class Dispatched(NamedTuple):
@@ -327,5 +358,6 @@ class Effects:
         self.dispatched: list[Dispatched] = []
         self.resend = False
         self.job_changes: list[JobChange] = []
+        self.edits_decided: list[tuple[Envelope, JobId]] = []  # see `QueueState.edit_outcomes`
         self.warnings: list[str] = []
         self.rejections: list[str] = []

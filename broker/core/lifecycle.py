@@ -10,8 +10,8 @@ from typing import NamedTuple
 from zjobs.broker.core.jobs import Job, Step
 from zjobs.messages.dispatch import Ended
 from zjobs.messages.records import Attempt, TaskType
-from zjobs.messages.states import FailReason, Outcome
-from zjobs.messages.units import Ms
+from zjobs.messages.states import FailReason, JobState, Outcome
+from zjobs.messages.units import JobId, Ms
 
 DETERMINISTIC = frozenset({FailReason.BAD_DATA, FailReason.BAD_RESULT})  # a retry would end the same way
 LONGEST_RETRY_DELAY_MS = 3_600_000
@@ -82,6 +82,14 @@ def after_loss(job: Job, began_at: Ms | None, task_type: TaskType, now: Moment) 
 def cancelled_unbegun(job: Job, now: Moment) -> Fate:
     """Cancel a job that certainly did not begin."""
     return _cancelled(job._replace(ended_at=now.wall_ms, ended_served_ms=now.served_ms))
+
+
+def cancelled_waiting(job: Job, awaited: JobId, ended: Job | None, now: Moment) -> Fate:
+    """Cancel a job that waited for the completion of another. `ended`: the other's record, None if it is gone."""
+    how = "is gone" if ended is None else "failed" if ended.state is JobState.FAILED else "was cancelled"
+    fate = cancelled_unbegun(job, now)
+    message = f"it was to start after job {awaited}, which {how}"
+    return fate._replace(job=fate.job._replace(message=message, cancelled_by=awaited))
 
 
 def _after_failure(job: Job, ended: Ended, task_type: TaskType) -> Fate:

@@ -12,6 +12,8 @@ from zjobs.broker.core.jobs import Job, Submitted
 from zjobs.messages.records import Attempt
 from zjobs.messages.units import JobId
 
+MOST_DEPENDENTS = 2_500  # more than one request may copy
+
 
 class ResultNeed(NamedTuple):
     """A piece of a job's result: at most `size` bytes, from `offset` on."""
@@ -50,6 +52,7 @@ class Needs(NamedTuple):
     details: Sequence[JobId] = ()
     schemas: Sequence[str] = ()  # by digest
     data_pieces: Sequence[DataNeed] = ()
+    dependents: Sequence[JobId] = ()
 
 
 class ResultPiece(NamedTuple):
@@ -99,9 +102,11 @@ class Found(NamedTuple):
     details: Mapping[JobId, Details]
     schemas: Mapping[str, bytes]
     data_pieces: Mapping[DataNeed, DataPiece]
+    # the jobs that were cancelled because of each, and because of these, by id; of very many, MOST_DEPENDENTS
+    dependents: Mapping[JobId, Sequence[Job]]
 
 
-NOTHING = Found({}, {}, {}, {}, {}, {}, {}, {}, {})
+NOTHING = Found({}, {}, {}, {}, {}, {}, {}, {}, {}, {})
 
 
 class TurnNeeds(NamedTuple):

@@ -21,15 +21,20 @@ from zjobs.broker.core.jobs import (
     next_state,
 )
 from zjobs.broker.core.lifecycle import Fate
+from zjobs.broker.core.people import audit
+from zjobs.broker.core.people.who import Who
 from zjobs.broker.core.queue_state import QueueState
 from zjobs.messages.fields import MAX_REASON_CHARS
 from zjobs.messages.records import BrokerName
-from zjobs.messages.requests.changes import NewJob, Retry, Submit
-from zjobs.messages.requests.ops import Reply
+from zjobs.messages.requests.changes import Cancel, Edit, Forget, NewJob, Pause, Resume, Retry, Submit
+from zjobs.messages.requests.ops import OPERATION_OF, Reply
 from zjobs.messages.states import JobState
 from zjobs.messages.units import JobId, Ms
 
 MOST_AT_HAND = 512  # records of ready jobs, before those of new jobs are no longer kept
+
+
+ByHand = Cancel | Edit | Retry | Forget | Pause | Resume
 
 
 class QueueChanges(QueueState):
@@ -40,15 +45,16 @@ class QueueChanges(QueueState):
         self._rules = rules
         self._admission = Admission(loaded.owned, rules)
         self._effects = Effects()
-        self._surplus: set[JobId] = set()  # new jobs whose records are not kept in memory
+        self._surplus: set[JobId] = set()  # ready jobs whose records are not kept in memory
 
     def record_service(self, now: Instant) -> None:
         """Record the journal's time in service, even if nothing else is written."""
         self._effects.changes.service = self.service(now)
 
     def drop(self, job: Job) -> bool:
-        """Drop one ended job. Return False if it ended in this turn, and so cannot be dropped yet."""
-        if not self._jobs.forget(job.id):
+        """Drop one ended job. Return False if it cannot be dropped yet: it ended in this turn, or others that wait for
+        its end have not been told."""
+        if job.id in self._dependents or not self._jobs.forget(job.id):
             return False
         self._totals[job.state.value] -= 1
         return True
@@ -60,13 +66,16 @@ class QueueChanges(QueueState):
         return given
 
     def _add(self, job: Job, delay_ms: Ms, now: Instant) -> None:
-        """Add a new job. At the end of a long queue, its record is dropped from memory, and read again when its turn
-        comes."""
-        if len(self._jobs) >= self.dispatched + MOST_AT_HAND:
-            self._surplus.add(job.id)
+        """Add a new job."""
+        self._may_drop(job)
         self._jobs.add(job)
         self._put_in_place(job, delay_ms, now)
         self._tell(job)
+
+    def _may_drop(self, job: Job) -> None:
+        """Keep the record of a ready job only if there are few: else it is read again when its turn comes."""
+        if len(self._jobs) >= self.dispatched + MOST_AT_HAND:
+            self._surplus.add(job.id)
 
     def _settle(self, fate: Fate, now: Instant, state: JobState = JobState.IN_PROGRESS) -> None:
         """Carry out a job's transition, record it, and announce it."""
@@ -82,6 +91,8 @@ class QueueChanges(QueueState):
         else:
             self._totals[after.value] += 1
             self._admission.ended(job.owner)
+            if job.id in self._dependents:
+                self._due[job.id] = None
         pauses = self._rules.pause_on == "failed" or (fate.lost and self._rules.pause_on == "lost")
         if fate.mishap and pauses and not self._pauses.endless:  # the first reason stands: others may follow from it
             self._pauses.begin("", fate.mishap[:MAX_REASON_CHARS], None, now)
@@ -108,6 +119,11 @@ class QueueChanges(QueueState):
         self._effects.changes.pauses.append(self._pauses.kept)
         if self._pauses:
             self._dispatch.recall()
+
+    def _audit(self, request: ByHand, who: Who, ids: Sequence[JobId], now: Instant, text: str = "") -> None:
+        """Add the changes made by a request to the audit trail."""
+        op = OPERATION_OF[type(request)].name
+        self._effects.changes.audit.append(audit.entry(op, who, request.submitter, ids, text, now.wall_ms))
 
     def _reply(self, reply_to: Envelope, reply: Reply) -> None:
         self._effects.replies.append((reply_to, reply))

@@ -1,23 +1,34 @@
 """The half of the core that answers questions: where each job is, and how the worker is.
 
-A job that has not ended is in exactly one place: delayed (`_delayed`), ready (`_queue`), or in flight (`_dispatch`,
-which also has sessions, delivery numbers and acknowledgements). Its record is in `_jobs` (see `JobTable`).
+A job that has not ended is in exactly one place: parked (`_parked`: it is held or waits for others), delayed
+(`_delayed`), ready (`_queue`), or in flight (`_dispatch`, which also has sessions, delivery numbers and
+acknowledgements). Its record is in `_jobs` (see `JobTable`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from zjobs.broker.core.estimates.history import History
 from zjobs.broker.core.estimates.kinds import Kind, Kinds
 from zjobs.broker.core.estimates.spans import Progress, Remaining, remaining
 from zjobs.broker.core.forecast import Forecast, Spans, estimate, limit_of
-from zjobs.broker.core.jobs import CLOCK_SLACK_MS, Counters, Instant, Job, JobTable, Loaded, Service
+from zjobs.broker.core.jobs import (
+    CLOCK_SLACK_MS,
+    Counters,
+    Envelope,
+    Instant,
+    Job,
+    JobTable,
+    Loaded,
+    ParkedJob,
+    Service,
+)
 from zjobs.broker.core.lifecycle import Moment
 from zjobs.broker.core.people.pauses import Pauses
-from zjobs.broker.core.ready import DelayedJob, DelayedJobs, Queue
+from zjobs.broker.core.ready import DelayedJob, DelayedJobs, Parked, Queue
 from zjobs.broker.core.worker.dispatch import Dispatch
 from zjobs.broker.core.worker.status import WorkerStatus
 from zjobs.messages.records import BrokerName, Estimate, Limits, Paused, QueuePause, TaskType
@@ -39,6 +50,13 @@ class QueueState:
         self._jobs = JobTable(loaded.in_flight.values())
         self._queue = Queue(loaded.ready)
         self._delayed = DelayedJobs(_by_our_clock(loaded.waiting, now))
+        self._parked = {job.id: _parked(job, now) for job in loaded.parked}
+        self._dependents: dict[JobId, dict[JobId, None]] = {}  # by the job that they wait for
+        self._edges = 0  # how many there are of them in all
+        for parked in loaded.parked:
+            self._depends(parked.id, parked.awaited)
+        self._due = dict.fromkeys(self._dependents)  # jobs that may have ended, of which dependents are to be told
+        self.edit_outcomes: dict[tuple[Envelope, JobId], bool] = {}  # of jobs that were recalled: whether it was made
         self._kinds = Kinds(loaded.kinds, _counted(loaded))
         self._history = History(loaded.history)
         self._began_ms = now.mono_ms
@@ -105,19 +123,19 @@ class QueueState:
     @property
     def unended(self) -> int:
         """The number of jobs that have not ended."""
-        return len(self._queue) + len(self._delayed) + self.dispatched
+        return len(self._queue) + self.waiting + self.dispatched
 
     @property
     def waiting(self) -> int:
-        """The number of delayed jobs."""
-        return len(self._delayed)
+        """The number of delayed and parked jobs."""
+        return len(self._delayed) + len(self._parked)
 
     def ahead(self, job: Job) -> int | None:
-        """Return how many jobs must end before this one starts; None if it is delayed or has ended."""
+        """Return how many jobs must end before this one starts; None if it is not ready or has ended."""
         delivery = self._dispatch.in_flight.delivery_of(job.id)
         if delivery is not None:
             return self._dispatch.in_flight.ahead(delivery)
-        if job.state.final or job.id in self._delayed:
+        if job.state.final or job.id in self._delayed or job.id in self._parked:
             return None
         return self.dispatched + self._queue.ahead(job.priority, job.id)
 
@@ -140,6 +158,7 @@ class QueueState:
             now.mono_ms,
             0 if self._pauses.endless else self._pauses.left_ms(now),
             after,
+            self._parked,
         )
 
     def running_estimate(self, now: Instant) -> Estimate | None:
@@ -190,12 +209,13 @@ class QueueState:
         return ids if running is None else [running, *ids]
 
     def delayed_ids(self, count: int) -> list[JobId]:
-        """Return the ids of the delayed jobs that will be ready soonest, at most `count`."""
-        return [JobId(job.job_id) for job in islice(self._delayed.soonest(), count)]
+        """Return the ids of the delayed jobs, the soonest ready first, then of parked ones; at most `count`."""
+        ids = [JobId(job.job_id) for job in islice(self._delayed.soonest(), count)]
+        return ids + list(islice(self._parked, count - len(ids)))
 
     def next_deadline_ms(self, now_ms: int) -> int | None:
         """Return when the next turn is due if nothing arrives (monotonic), None for never."""
-        if self._lacks_record:
+        if self._lacks_record or self._due:
             return now_ms
         deadlines = self.worker.silent_at_ms(), self._delayed.next_ready_at(), self._pauses.next_end_ms()
         return min((at for at in deadlines if at is not None), default=None)
@@ -213,22 +233,52 @@ class QueueState:
         return Moment(now.wall_ms, self.service(now).served_ms)
 
     def _put_in_place(self, job: Job, delay_ms: Ms, now: Instant) -> None:
-        """Add a job to the ready or, with a delay, to the delayed jobs."""
+        """Add a job to the parked jobs if it is held or waits for others, with a delay to the delayed, else to the
+        ready ones."""
         kind = self._kinds.add(Kind(job.type, job.time_limit_ms))
-        if delay_ms:
+        if job.held or job.after or job.after_any:
+            self._parked[job.id] = Parked(Ms(now.mono_ms + delay_ms), kind)
+            self._depends(job.id, (*job.after, *job.after_any))
+        elif delay_ms:
             self._delayed.add(DelayedJob(Ms(now.mono_ms + delay_ms), job.id, job.priority, kind))
         else:
             self._queue.add(job.priority, job.id, kind)
 
     def _leave_place(self, job: Job) -> None:
-        """Remove a job from the ready or the delayed jobs."""
-        delayed = job.id in self._delayed
-        self._kinds.remove(self._delayed.remove(job.id) if delayed else self._queue.remove(job.priority, job.id))
+        """Remove a job from the parked, the delayed or the ready jobs."""
+        if job.id in self._parked:
+            kind = self._parked.pop(job.id).kind
+            for awaited in (*job.after, *job.after_any):
+                self._no_longer_depends(job.id, awaited)
+        elif job.id in self._delayed:
+            kind = self._delayed.remove(job.id)
+        else:
+            kind = self._queue.remove(job.priority, job.id)
+        self._kinds.remove(kind)
+
+    def _depends(self, job_id: JobId, awaited: Iterable[JobId]) -> None:
+        for each in awaited:
+            self._dependents.setdefault(each, {})[job_id] = None
+            self._edges += 1
+
+    def _no_longer_depends(self, job_id: JobId, awaited: JobId) -> None:
+        dependents = self._dependents[awaited]
+        del dependents[job_id]
+        self._edges -= 1
+        if not dependents:
+            del self._dependents[awaited]
+
+    def _delay_left(self, job: Job, now: Instant) -> Ms:
+        """Return how long the delay of a parked or delayed job still lasts; 0 of a ready one."""
+        parked = self._parked.get(job.id)
+        at = self._delayed.ready_at(job.id) if parked is None else parked.ready_at
+        return Ms(0 if at is None else max(0, at - now.mono_ms))
 
 
 def _counted(loaded: Loaded) -> Counter[int]:
     """Count the queued jobs of each kind, by the kind's number."""
-    counts = Counter(entry[-1] for entry in loaded.waiting)
+    counts = Counter(kind for *_, kind in loaded.waiting)
+    counts.update(job.kind for job in loaded.parked)
     for _, numbers in loaded.ready.values():
         for number in set(numbers):
             counts[number] += numbers.count(number)
@@ -236,10 +286,20 @@ def _counted(loaded: Loaded) -> Counter[int]:
 
 
 def _by_our_clock(waiting: Sequence[tuple[Ms, JobId, int, Ms, int]], now: Instant) -> Iterator[DelayedJob]:
-    """Convert loaded delays to the monotonic clock. The wall clock says how much is left, at most the whole delay."""
+    """Convert loaded delays to the monotonic clock."""
     for ready_at, job_id, priority, delay_ms, kind in waiting:
-        rest_ms = min(ready_at - now.wall_ms, max(0, delay_ms))
-        yield DelayedJob(Ms(now.mono_ms + rest_ms), job_id, priority, kind)
+        yield DelayedJob(_mono_end(ready_at, delay_ms, now), job_id, priority, kind)
+
+
+def _parked(job: ParkedJob, now: Instant) -> Parked:
+    if job.ready_at is None or job.delay_ms is None:
+        return Parked(now.mono_ms, job.kind)
+    return Parked(_mono_end(job.ready_at, job.delay_ms, now), job.kind)
+
+
+def _mono_end(ready_at: Ms, delay_ms: Ms, now: Instant) -> Ms:
+    """Return when a loaded delay ends. The wall clock says how much is left, at most the whole delay."""
+    return Ms(now.mono_ms + min(ready_at - now.wall_ms, max(0, delay_ms)))
 
 
 def _served(service: Service, now: Instant) -> int:

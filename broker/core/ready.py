@@ -1,4 +1,4 @@
-"""The ids of ready jobs in turn, how many of which kind are ahead of each; and the delayed jobs.
+"""The ids of ready jobs in turn, how many of which kind are ahead of each; the delayed and the parked jobs.
 
 Each priority has a sorted array of ids, a byte per id for its kind (see `estimates.kinds`) and another for whether it
 waits, and for each kind a count per 1,024 ids: 11 bytes a job, 11 MB a million. Adding up counts tells how many jobs
@@ -29,6 +29,13 @@ class DelayedJob(NamedTuple):
     ready_at: Ms
     job_id: JobId
     priority: int
+    kind: int
+
+
+class Parked(NamedTuple):
+    """A job that is held or waits for others, whatever the time. `ready_at`: when its delay ends (monotonic)."""
+
+    ready_at: Ms
     kind: int
 
 

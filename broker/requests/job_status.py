@@ -44,6 +44,10 @@ def job_status(
         submitter=job.submitter if texts else "",
         name=job.name if texts else "",
         estimate=None if forecast is None else forecast.start(job),
+        held=job.held,
+        after=job.after,
+        after_any=job.after_any,
+        cancelled_by=job.cancelled_by,
     )
     running = core.running
     return status if running is None or running.id != job.id else _running(status, core, now, texts)

@@ -32,7 +32,7 @@ from zjobs.broker.requests.previews import previewed
 from zjobs.broker.storage.api import Journal
 from zjobs.messages.fields import MAX_ID
 from zjobs.messages.records import JobStatus, Limits, Missing, WholeResult
-from zjobs.messages.requests.changes import Cancel, CancelReply, Forget, ForgetReply
+from zjobs.messages.requests.changes import Cancel, CancelReply, Edit, EditReply, Forget, ForgetReply
 from zjobs.messages.requests.ops import OPERATION_OF, Error, Reply, Request
 from zjobs.messages.requests.queries import (
     Audit,
@@ -138,6 +138,17 @@ class Queries(NamedTuple):
     def cancel(self, request: Cancel) -> Steps[CancelReply]:
         """Return the status of the jobs, whose cancels are committed by now."""
         return CancelReply(self.core.journal, *(yield from self._statuses(request.ids)))
+
+    def edit(self, request: Edit) -> EditReply:
+        """Join the core's replies to the parts of the request; the last one says what became of the `pending`."""
+        parts = [part for part in self.parts if isinstance(part, EditReply)]
+        return EditReply(
+            self.core.journal,
+            tuple(job_id for part in parts for job_id in part.changed),
+            tuple(job_id for part in parts for job_id in part.late),
+            parts[-1].pending,
+            tuple(each for part in parts for each in part.missing),
+        )
 
     def forget(self, request: Forget) -> ForgetReply:
         """Join the core's replies to the parts of the request."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -149,9 +149,14 @@ class RequestReader:
     def wake(self, ended: Mapping[JobId, EndedJob]) -> None:
         """Wake the requests that wait for jobs which ended in this turn."""
         for job_id in ended if self._waiting else ():
-            for waiting in self._waiting.job_ended(job_id):
+            for waiting in self._waiting.came(job_id):
                 waiting.pending.result = ended
                 self._woken.append(waiting)
+
+    def wake_edits(self, decided: Iterable[tuple[Envelope, JobId]]) -> None:
+        """Wake the requests that wait for edits which were decided in this turn."""
+        for edit in decided:
+            self._woken.extend(self._waiting.came(edit))
 
     def answer_all(self) -> None:
         """Wake all waiting requests, to answer each with what is on disk."""
@@ -167,14 +172,21 @@ class RequestReader:
         begun_s = at_s = time.perf_counter()
         while self._woken and at_s - begun_s < SERVING_S:
             client, pending = self._woken.popleft()
-            pending.advance()
-            assert pending.over and pending.frame is not None
-            if not self.send(pending.envelope, pending.frame, now_ms):
-                self._waiting.connection_gone(pending.envelope[0])
+            wait = pending.advance()
+            if isinstance(wait, WaitFor):
+                self._wait(Waiting(client, pending), pending.envelope[0], wait, now_ms)
+            else:
+                assert pending.over and pending.frame is not None
+                if not self.send(pending.envelope, pending.frame, now_ms):
+                    self._waiting.connection_gone(pending.envelope[0])
             before_s, at_s = at_s, time.perf_counter()
             self._queue.took(client, at_s - before_s)
 
     # --- parts ---------------------------------------------------------------------------------------------------
+
+    def _wait(self, waiting: Waiting, connection: bytes, wait: WaitFor, now_ms: Ms) -> None:
+        """Register a request, and wake those that are answered early because of it."""
+        self._woken.extend(self._waiting.register(connection, wait.awaited, Ms(now_ms + wait.wait_ms), waiting))
 
     def send(self, envelope: Envelope, frame: bytes, now_ms: Ms) -> bool:
         """Send a reply, or drop it if the client leaves too many unread. Return False if the client is gone."""
@@ -238,9 +250,7 @@ class RequestReader:
                 return None
             change = pending.advance()
         if isinstance(change, WaitFor):
-            waiting = Waiting(queue.client, pending)
-            until_ms = Ms(now_ms + change.wait_ms)
-            self._woken.extend(self._waiting.register(queue.connection, change.ids, until_ms, waiting))
+            self._wait(Waiting(queue.client, pending), queue.connection, change, now_ms)
             self._queue.done(queue)
             return None
         if change is not None:

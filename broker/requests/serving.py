@@ -2,13 +2,13 @@
 
 Each request is a generator. It yields after every page that it reads, and where a change must be committed first. So a
 `status` of 10,000 ids or a `list` that finds nothing delays nobody, and 10,000 jobs are cancelled a few hundred to a
-commit. Submits and retries are all or none, so they are one step. A request that waits for a job also yields, and
-continues when the job has ended.
+commit. Submits and retries are all or none, so they are one step. A request that waits for the end of a job, or for a
+job that the worker shall return, also yields, and goes on when that has come.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from zjobs.broker.core.jobs import EndedJob, Envelope, Instant
@@ -22,7 +22,7 @@ from zjobs.broker.requests.queries import PAGE, Queries, Service
 from zjobs.broker.storage.api import Journal, StorageError
 from zjobs.messages import codec
 from zjobs.messages.records import ActingFor
-from zjobs.messages.requests.changes import Forget
+from zjobs.messages.requests.changes import Edit, EditReply, Forget
 from zjobs.messages.requests.ops import OPERATION_OF, Changes, Error, Reply, Request
 from zjobs.messages.requests.queries import Backup, Result, ResultReply, Wait, WaitReply
 from zjobs.messages.states import ErrorCode
@@ -31,6 +31,7 @@ from zjobs.messages.units import JobId, Ms
 JOB_VALUES = 12  # upper bound on the values in one job of a submit
 OTHER_VALUES = 30_000  # 10,000 ids, and fields that a newer client may add
 PART_BYTES = 16 << 20  # forgotten in one step: a few milliseconds
+RECALL_MS = 3_000  # how long the worker has to say what has become of jobs that are recalled
 JOB_BYTES = 4096  # storing this many bytes costs about as much as a job
 
 
@@ -52,10 +53,10 @@ class Sender(NamedTuple):
 
 
 class WaitFor(NamedTuple):
-    """A wait of a request, until the first of these jobs ends or `wait_ms` is over. It is then sent the jobs that
-    ended."""
+    """A request goes on when the first of these jobs ends or, of edits by envelope and job, is decided; or after
+    `wait_ms`. It is sent the jobs that ended."""
 
-    ids: tuple[JobId, ...]
+    awaited: tuple[JobId, ...] | tuple[tuple[Envelope, JobId], ...]
     wait_ms: Ms
 
 
@@ -174,10 +175,31 @@ class Server:
             for ids in split(tuple(dict.fromkeys(operation.ids_in(request)))):
                 part = request._replace(**{operation.ids: ids})
                 parts.append((yield Change(envelope, part, who, operation.weight_of(part), False)))
+        if isinstance(request, Edit):
+            parts.append((yield from self._decided(request, envelope, parts)))
         queries = Queries(
             self._core(request), self._journal, self._service, who, self._clock(), self._backup, parts, ended or {}
         )
         return (yield from queries.answer(request))
+
+    def _decided(self, request: Edit, envelope: Envelope, parts: Sequence[Any]) -> Generator[Step, Any, EditReply]:
+        """Wait until it is known which of the jobs that the worker had are changed."""
+        pending = {job_id: None for part in parts for job_id in part.pending}
+        until_ms = self._clock().mono_ms + RECALL_MS
+        changed: list[JobId] = []
+        late: list[JobId] = []
+        woken_for = -1  # how many were left when it was last asked; it is woken early without any
+        while True:
+            outcomes = self._core(request).edit_outcomes
+            for job_id in list(pending):
+                if (made := outcomes.pop((envelope, job_id), None)) is not None:
+                    (changed if made else late).append(job_id)
+                    del pending[job_id]
+            left_ms = Ms(until_ms - self._clock().mono_ms)
+            if len(pending) in (0, woken_for) or left_ms <= 0:
+                return EditReply(self._journal.journal_id, tuple(changed), tuple(late), tuple(pending), ())
+            woken_for = len(pending)
+            yield WaitFor(tuple((envelope, job_id) for job_id in pending), left_ms)
 
     def _to_forget(self, ids: tuple[JobId, ...]) -> Iterator[tuple[JobId, ...]]:
         """Split `ids` into parts of at most a page, each with little more than PART_BYTES of kept data."""

@@ -1,19 +1,19 @@
-"""Requests that wait for the end of a job: when each is due, and which are answered early, so that their number stays
-bounded.
+"""Requests that wait, mostly for the end of a job: when each is due, and which are answered early, so that their
+number stays bounded.
 
 A request is registered in the turn in which it found its jobs unfinished, before that turn's commit; and after every
-commit `job_ended` is called for each job that became final with it. So no end falls between the two.
+commit `came` is called for each job that became final with it. So no end falls between the two.
 
 A request that a method returns is no longer registered: the caller answers it now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from heapq import heapify, heappop, heappush
 from typing import Generic, NamedTuple, TypeVar
 
-from zjobs.messages.units import JobId, Ms
+from zjobs.messages.units import Ms
 
 Request = TypeVar("Request")
 SPARE_DEADLINES = 1_000
@@ -21,49 +21,49 @@ SPARE_DEADLINES = 1_000
 
 class _Waiting(NamedTuple, Generic[Request]):
     connection: bytes
-    ids: tuple[JobId, ...]
+    awaited: tuple[Hashable, ...]
     request: Request
 
 
 class WaitingRequests(Generic[Request]):
-    """A register of at most `of_connection` requests of one connection. All together name at most `jobs` jobs."""
+    """A register of at most `of_connection` requests of one connection. All together wait for at most `most` jobs."""
 
-    def __init__(self, of_connection: int, jobs: int) -> None:
+    def __init__(self, of_connection: int, most: int) -> None:
         self._most_of_connection = of_connection
-        self._most_jobs = jobs
+        self._most = most
         self._numbers = 0
-        self._jobs = 0
+        self._awaited = 0
         # By number, and so by age.
         self._waiting: dict[int, _Waiting[Request]] = {}
-        self._by_job: dict[JobId, dict[int, None]] = {}
+        self._by_awaited: dict[Hashable, dict[int, None]] = {}
         self._by_connection: dict[bytes, dict[int, None]] = {}
         self._deadlines: list[tuple[Ms, int]] = []
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def register(self, connection: bytes, ids: Iterable[JobId], until_ms: Ms, request: Request) -> list[Request]:
-        """Register a request that waits for the first of these jobs. Return the requests that must be answered early
-        because of it."""
-        ids = tuple(dict.fromkeys(ids))
+    def register(self, connection: bytes, awaited: Iterable[Hashable], until_ms: Ms, request: Request) -> list[Request]:
+        """Have a request wait for the first of these. Return the requests that must be answered early because of
+        it."""
+        awaited = tuple(dict.fromkeys(awaited))
         number = self._numbers = self._numbers + 1
-        self._waiting[number] = _Waiting(connection, ids, request)
-        self._jobs += len(ids)
-        for job_id in ids:
-            self._by_job.setdefault(job_id, {})[number] = None
+        self._waiting[number] = _Waiting(connection, awaited, request)
+        self._awaited += len(awaited)
+        for each in awaited:
+            self._by_awaited.setdefault(each, {})[number] = None
         of_connection = self._by_connection.setdefault(connection, {})
         of_connection[number] = None
         heappush(self._deadlines, (until_ms, number))
         early = []
         if len(of_connection) > self._most_of_connection:
             early.append(self._remove(next(iter(of_connection))))
-        while self._jobs > self._most_jobs:
+        while self._awaited > self._most:
             early.append(self._remove(next(iter(self._waiting))))
         return early
 
-    def job_ended(self, job_id: JobId) -> list[Request]:
-        """Remove the requests that wait for a job which is final or gone, and return them."""
-        return [self._remove(number) for number in tuple(self._by_job.get(job_id, ()))]
+    def came(self, awaited: Hashable) -> list[Request]:
+        """Remove the requests that wait for this, such as the end of a job, and return them."""
+        return [self._remove(number) for number in tuple(self._by_awaited.get(awaited, ()))]
 
     def due(self, now_ms: Ms) -> list[Request]:
         """Remove the requests whose time is over, and return them."""
@@ -91,10 +91,10 @@ class WaitingRequests(Generic[Request]):
             self._remove(number)
 
     def _remove(self, number: int) -> Request:
-        connection, ids, request = self._waiting.pop(number)
-        self._jobs -= len(ids)
-        for job_id in ids:
-            _discard(self._by_job, job_id, number)
+        connection, awaited, request = self._waiting.pop(number)
+        self._awaited -= len(awaited)
+        for each in awaited:
+            _discard(self._by_awaited, each, number)
         _discard(self._by_connection, connection, number)
         if len(self._deadlines) > 2 * len(self._waiting) + SPARE_DEADLINES:
             self._deadlines = [each for each in self._deadlines if each[1] in self._waiting]

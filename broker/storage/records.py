@@ -6,16 +6,22 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Any, TypeVar
 
-from zjobs.broker.core.jobs import Job
+from zjobs.broker.core.jobs import EDITED, Job
 from zjobs.broker.core.needs import OutputNeed, OutputPiece
 from zjobs.broker.storage.api import StorageError
 from zjobs.messages.records import Attempt
 from zjobs.messages.states import FailReason, JobState, Outcome
+from zjobs.messages.units import JobId
 
 RARE = (JobState.FAILED, JobState.CANCELLED)  # which have an index
 
 JOB_COLUMNS = ", ".join(Job._fields)
-_STATE, _REASON, _CANCELLING = map(Job._fields.index, ("state", "reason", "cancelling"))
+# Both mean the same in all dialects; the index of parked jobs has the first.
+IS_PARKED = "(held OR after <> '' OR after_any <> '')"
+DELAY = "ready_at - coalesce(ended_at, submitted_at)"
+_STATE, _REASON, _CANCELLING, _HELD, _AFTER, _AFTER_ANY = map(
+    Job._fields.index, ("state", "reason", "cancelling", "held", "after", "after_any")
+)
 
 Word = TypeVar("Word", bound=Enum)
 _WORDS: dict[type[Enum], dict[str, Any]] = {
@@ -29,13 +35,30 @@ def job_of(row: Sequence[Any]) -> Job:
     values[_STATE] = _word(JobState, values[_STATE])
     values[_REASON] = _reason(values[_REASON])
     values[_CANCELLING] = bool(values[_CANCELLING])
+    values[_HELD] = bool(values[_HELD])
+    values[_AFTER] = ids_of(values[_AFTER])
+    values[_AFTER_ANY] = ids_of(values[_AFTER_ANY])
     return Job._make(values)
+
+
+def asked_of(job: Job) -> Iterable[Any]:
+    """The values of the columns EDITED."""
+    asked = (getattr(job, name) for name in EDITED)
+    return (" ".join(map(str, value)) if type(value) is tuple else value for value in asked)
 
 
 def attempt_of(row: Sequence[Any]) -> Attempt:
     """Return the run in a row with the columns of `Attempt`."""
     number, outcome, started_at, ended_at, reason, message, detail = row
     return Attempt(number, _word(Outcome, outcome), started_at, ended_at, _reason(reason), message, detail)
+
+
+def ids_of(text: str) -> tuple[JobId, ...]:
+    """The jobs that one waits for."""
+    try:
+        return tuple(map(JobId, map(int, text.split()))) if text else ()
+    except ValueError:
+        raise StorageError(f"a record is damaged: a job waits for {text[:40]!r}") from None
 
 
 def durations_of(runs: str) -> tuple[int, ...]:

@@ -57,7 +57,7 @@ def retry(call: Call) -> int:
     if not (ids := meant(call, "retry")):
         return exit_codes.DONE
     try:
-        for part in call.client.retry_in_parts(ids, request_key):
+        for part in call.client.retry_in_parts(ids, request_key, call.args["--with-dependents"]):
             for job_id in ids_of(part):
                 call.output.line(str(job_id), {"id": job_id})
             call.output.flush()

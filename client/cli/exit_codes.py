@@ -25,7 +25,7 @@ MEANINGS = {
     NO_SUCH_JOB: "there is no such job, or it was deleted",
     NOT_FINISHED: "not finished yet",
     REFUSED: "refused: unknown type, too large, queue full, key conflict, not permitted, the journal cannot be"
-    " written, or this is not the broker that the key file names",
+    " written, a job has started already (hold, release, edit), or this is not the broker that the key file names",
     OTHER_JOURNAL: "the broker runs on another journal now; ids from before mean nothing there",
     UNREACHABLE: "the broker cannot be reached in time",
     NO_OUTPUT: "the output cannot be written",

@@ -38,7 +38,8 @@ def submitted(call: Call, request_key: str) -> Iterator[SubmitReply]:
     givens = _givens(args)
     call.client.schemas = Schemas(SchemaFiles(call.client.addresses.text))
     name, comment = args["--name"] or "", args["--comment"] or ""
-    like = job_like(args["TYPE"], args["--priority"], args["--delay"], args["--time-limit"], name, comment)
+    waits = args["--after"] or (), args["--after-any"] or ()
+    like = job_like(args["TYPE"], args["--priority"], args["--delay"], args["--time-limit"], name, comment, *waits)
     taken = 0
     checked = True
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
 from typing import Any, Union
@@ -11,6 +11,7 @@ from typing import Any, Union
 from zjobs.client import errors
 from zjobs.client.settings import Settings
 from zjobs.messages.fields import (
+    MAX_AFTER,
     MAX_COMMENT_CHARS,
     MAX_DURATION_MS,
     MAX_JOB_NAME_CHARS,
@@ -20,7 +21,7 @@ from zjobs.messages.fields import (
 from zjobs.messages.records import JobStatus, Missing
 from zjobs.messages.requests.changes import NewJob, RetryReply, SubmitReply
 from zjobs.messages.states import ErrorCode, JobState
-from zjobs.messages.units import Ms
+from zjobs.messages.units import JobId, Ms
 
 # Seconds, text such as "90s", "5m", "2h", or a timedelta.
 Duration = Union[float, str, timedelta]
@@ -42,17 +43,32 @@ def job_like(
     time_limit: Duration | None = None,
     name: str = "",
     comment: str = "",
+    after: Sequence[int | JobHandle] = (),
+    after_any: Sequence[int | JobHandle] = (),
 ) -> NewJob:
     """Return a job without its data. Raises BadRequest for invalid values."""
+    check_job(priority, name, comment)
+    limit_ms = None if time_limit is None else milliseconds("time_limit", time_limit, low_ms=1)
+    delay_ms = milliseconds("delay", delay, low_ms=0)
+    waits = _ids_to_wait_for("after", after), _ids_to_wait_for("after_any", after_any)
+    return NewJob(type_name(type), None, priority, delay_ms, limit_ms, name, comment, *waits)
+
+
+def _ids_to_wait_for(what: str, jobs: Sequence[int | JobHandle]) -> tuple[JobId, ...]:
+    ids = [job.id if isinstance(job, JobHandle) else job for job in jobs]
+    if len(ids) > MAX_AFTER or not all(type(job_id) is int and job_id > 0 for job_id in ids):
+        raise errors.BadRequest(f"{what} must be a list of at most {MAX_AFTER} jobs or ids, not {_shown(jobs)}")
+    return tuple(map(JobId, ids))
+
+
+def check_job(priority: int, name: str, comment: str) -> None:
+    """Raises BadRequest for invalid values."""
     if isinstance(priority, bool) or not isinstance(priority, int) or abs(priority) > MAX_PRIORITY:
         raise errors.BadRequest(
             f"priority must be an integer from -{MAX_PRIORITY} to {MAX_PRIORITY}, not {_shown(priority)}"
         )
-    limit_ms = None if time_limit is None else milliseconds("time_limit", time_limit, low_ms=1)
-    delay_ms = milliseconds("delay", delay, low_ms=0)
     _check_text("name", name, MAX_JOB_NAME_CHARS)
     _check_text("comment", comment, MAX_COMMENT_CHARS)
-    return NewJob(type_name(type), None, priority, delay_ms, limit_ms, name, comment)
 
 
 def type_name(task: str | Callable[..., Any]) -> str:

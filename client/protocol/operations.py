@@ -11,11 +11,19 @@ from typing import Any
 
 from zjobs.client import errors
 from zjobs.client.protocol.actions import Ask, Flow, Sleep
-from zjobs.client.protocol.job import NO_DATA, Duration, JobHandle, ended_without_result, gone, milliseconds
+from zjobs.client.protocol.job import (
+    NO_DATA,
+    Duration,
+    JobHandle,
+    check_job,
+    ended_without_result,
+    gone,
+    milliseconds,
+)
 from zjobs.client.settings import Settings
 from zjobs.messages import values
 from zjobs.messages.records import AuditEntry, JobStatus
-from zjobs.messages.requests.changes import Cancel, CancelReply, Forget, ForgetReply, Pause
+from zjobs.messages.requests.changes import Cancel, CancelReply, Edit, EditReply, Forget, ForgetReply, Pause
 from zjobs.messages.requests.queries import (
     Audit,
     AuditReply,
@@ -257,6 +265,27 @@ def check_own(to: Settings, job: JobHandle) -> Flow[None]:
     """Check that the job is in the present journal, so that nothing is done to another journal's job of that id."""
     if job.journal is not None:
         yield from status_of(to, job)
+
+
+def edit(
+    to: Settings,
+    ids: Sequence[int],
+    held: bool | None = None,
+    priority: int | None = None,
+    time_limit: Duration | None = None,
+    name: str | None = None,
+    comment: str | None = None,
+) -> Flow[EditReply]:
+    """Change jobs that have not started, in parts. Raises BadRequest for what no job can have."""
+    check_job(priority or 0, name or "", comment or "")
+    limit_ms = None if time_limit is None else milliseconds("time_limit", time_limit, low_ms=0)
+    replies: list[EditReply] = []
+    for part in _parts(ids, IDS_A_REQUEST):
+        wanted = Edit(tuple(map(JobId, part)), held, priority, limit_ms, name, comment, to.submitter)
+        replies.append((yield Ask(wanted, EditReply)))
+        to.check_journal(replies[-1].journal, replies[0].journal)
+    lists = (tuple(one for reply in replies for one in getattr(reply, field)) for field in EditReply._fields[1:])
+    return EditReply(replies[0].journal, *lists)
 
 
 def forget(to: Settings, ids: Sequence[int]) -> Flow[ForgetReply]:

@@ -250,9 +250,10 @@ class Copying:
     """Copies of ended jobs. A request that is too large is sent in halves, whose keys are its own with `.1` and `.2`
     appended: the same ids always fall into the same requests."""
 
-    def __init__(self, ids: Sequence[int], request_key: str, submitter: str) -> None:
+    def __init__(self, ids: Sequence[int], request_key: str, submitter: str, with_dependents: bool = False) -> None:
         self._key = request_key
         self._submitter = submitter
+        self._with_dependents = with_dependents  # then it is one request: copies wait for each other
         self._left = [(request_key, tuple(ids))]
 
     def next(self) -> Flow[RetryReply | None]:
@@ -261,22 +262,24 @@ class Copying:
             key, ids = self._left.pop(0)
             try:
                 if len(ids) <= operations.IDS_A_REQUEST:
-                    request = Retry(key, tuple(map(JobId, ids)), self._submitter)
+                    request = Retry(key, tuple(map(JobId, ids)), self._submitter, self._with_dependents)
                     reply: RetryReply = yield from _promised(request, RetryReply)
                     return reply
             except errors.ZjobsError as error:
                 if key != self._key:
                     error.request_key = self._key  # that of the whole: under it everything is repeated
-                if not isinstance(error, errors.TooLarge) or len(ids) < 2:
+                if not isinstance(error, errors.TooLarge) or len(ids) < 2 or self._with_dependents:
                     raise
             middle = (len(ids) + 1) // 2
             self._left[:0] = [(f"{key}.1", ids[:middle]), (f"{key}.2", ids[middle:])]
         return None
 
 
-def retry(ids: Sequence[int], request_key: str, submitter: str) -> Flow[list[RetryReply]]:
+def retry(
+    ids: Sequence[int], request_key: str, submitter: str, with_dependents: bool = False
+) -> Flow[list[RetryReply]]:
     """Submit copies of jobs."""
-    copies, accepted = Copying(ids, request_key, submitter), []
+    copies, accepted = Copying(ids, request_key, submitter, with_dependents), []
     while (part := (yield from copies.next())) is not None:
         accepted.append(part)
     return accepted

@@ -11,6 +11,7 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 CLOCK_S = 120  # nearer times are given as durations
 
 _AWAITED = {Awaited.RESUME: "after resume", Awaited.WORKER: "once a worker is ready"}
+_UNTIMED = {Awaited.RELEASE: "held", Awaited.JOBS: "waits for other jobs"}
 
 
 def start(estimate: Estimate, now_s: float, later_s: float = 0.0) -> str:
@@ -18,6 +19,8 @@ def start(estimate: Estimate, now_s: float, later_s: float = 0.0) -> str:
 
     now_s: the time by the clock, of which hours and minutes are told. later_s: how long ago the estimate was heard.
     """
+    if estimate.after in _UNTIMED:
+        return _UNTIMED[estimate.after]
     if estimate.after is None:
         estimate = _later(estimate, later_s)
     after = "" if estimate.after is None else _AWAITED[estimate.after]

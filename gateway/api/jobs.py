@@ -18,8 +18,10 @@ from zjobs.gateway.web.documents import content, fails, returns
 from zjobs.gateway.web.json_values import from_json
 from zjobs.gateway.web.records import plain
 from zjobs.messages.fields import (
+    MAX_AFTER,
     MAX_COMMENT_CHARS,
     MAX_DURATION_MS,
+    MAX_ID,
     MAX_JOB_NAME_CHARS,
     MAX_PERSON_CHARS,
     MAX_PRIORITY,
@@ -44,6 +46,9 @@ from zjobs.messages.units import JobId, Ms
 ROUTES = APIRouter(tags=["jobs"])
 
 
+JobNumber = Annotated[int, Field(ge=1, le=MAX_ID)]
+
+
 class JobBody(BaseModel):
     """A job to queue. Without `data` it has none, which is not the same as null."""
 
@@ -56,10 +61,13 @@ class JobBody(BaseModel):
     time_limit_ms: Annotated[int, Field(ge=1, le=MAX_DURATION_MS), WHOLE] | None = None
     name: str = Field("", max_length=MAX_JOB_NAME_CHARS)
     comment: str = Field("", max_length=MAX_COMMENT_CHARS)
+    after: list[JobNumber] = Field([], max_length=MAX_AFTER)
+    after_any: list[JobNumber] = Field([], max_length=MAX_AFTER)
 
     def like(self) -> NewJob:
         """Return the job but for its data."""
-        return NewJob(**{field: getattr(self, field) for field in NewJob._fields if field != "data"})
+        fields = {field: getattr(self, field) for field in NewJob._fields if field != "data"}
+        return NewJob(**fields | {"after": tuple(self.after), "after_any": tuple(self.after_any)})
 
 
 @ROUTES.post(

@@ -3,6 +3,7 @@
 from typing import Annotated, NamedTuple
 
 from zjobs.messages.fields import (
+    AfterIds,
     Comment,
     DurationMs,
     Id,
@@ -27,7 +28,8 @@ from zjobs.messages.units import Ms
 
 class NewJob(NamedTuple):
     """One job to queue. `data`: one packed msgpack value, None for no data. `time_limit_ms`: None for the type's.
-    `name` and `comment` are for people."""
+    `name` and `comment` are for people. It waits until the jobs in `after` have completed, and those in `after_any`
+    have ended."""
 
     type: Name
     data: bytes | None = None
@@ -36,6 +38,8 @@ class NewJob(NamedTuple):
     time_limit_ms: TimeLimitMs | None = None
     name: JobName = ""
     comment: Comment = ""
+    after: AfterIds = ()
+    after_any: AfterIds = ()
 
 
 class CheckedBy(NamedTuple):
@@ -80,12 +84,38 @@ class CancelReply(NamedTuple):
     missing: tuple[Missing, ...]
 
 
+class Edit(NamedTuple):
+    """Change jobs that have not started: what is not None. `held`: whether they wait for a release. `time_limit_ms`: 0
+    for the type's. `submitter`: as in `Submit`."""
+
+    ids: SomeIds
+    held: bool | None = None
+    priority: Priority | None = None
+    time_limit_ms: DurationMs | None = None
+    name: JobName | None = None
+    comment: Comment | None = None
+    submitter: Submitter = ""
+
+
+class EditReply(NamedTuple):
+    """What became of the ids. `late`: jobs that have started or ended, or were told to end. `pending`: the worker has
+    these, and has not said in time whether they have started."""
+
+    journal: ShortText
+    changed: Ids
+    late: Ids
+    pending: Ids
+    missing: tuple[Missing, ...]
+
+
 class Retry(NamedTuple):
-    """Submit copies of ended jobs, all or none. `submitter`: as in `Submit`."""
+    """Submit copies of ended jobs, all or none. `submitter`: as in `Submit`. `with_dependents`: with the jobs that were
+    cancelled because these did not complete."""
 
     request_key: RequestKey
     ids: SomeIds
     submitter: Submitter = ""
+    with_dependents: bool = False
 
 
 class RetryReply(NamedTuple):

@@ -79,6 +79,7 @@ OPERATIONS = (
     Operation(
         "cancel", changes.Cancel, changes.CancelReply, Role.SUBMITTER, Changes.JOB_BY_JOB, ids="ids", weight="ids"
     ),
+    Operation("edit", changes.Edit, changes.EditReply, Role.SUBMITTER, Changes.JOB_BY_JOB, ids="ids", weight="ids"),
     Operation("retry", changes.Retry, changes.RetryReply, Role.SUBMITTER, Changes.ALL_OR_NONE, ids="ids", weight="ids"),
     Operation("pause", changes.Pause, changes.PauseReply, Role.MEMBER, Changes.ALL_OR_NONE),
     Operation("resume", changes.Resume, changes.ResumeReply, Role.MEMBER, Changes.ALL_OR_NONE),
@@ -108,6 +109,7 @@ Request = Union[
     queries.Wait,
     queries.Show,
     changes.Cancel,
+    changes.Edit,
     changes.Retry,
     changes.Pause,
     changes.Resume,
@@ -131,6 +133,7 @@ Reply = Union[
     queries.WaitReply,
     queries.ShowReply,
     changes.CancelReply,
+    changes.EditReply,
     changes.RetryReply,
     changes.PauseReply,
     changes.ResumeReply,

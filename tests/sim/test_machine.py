@@ -19,13 +19,14 @@ from simulation.world import World
 
 FEW = st.sampled_from((0, 1, 2, 3, 8, 1000))
 JOB = st.builds(
-    "{}:{}*{}{}{}{}".format,
+    "{}:{}*{}{}{}{}{}".format,
     st.sampled_from(list(TYPES)),
     st.sampled_from(BEHAVIOURS),
     st.sampled_from((1, 2, 12)),
     st.sampled_from(("", "^5", "^-5")),
     st.sampled_from(("", "+40", "+700")),
     st.sampled_from(("", "!30", "!150")),
+    st.sampled_from(("", "", "~-1", "~-3")),
 )
 IDS = st.lists(st.sampled_from(("running", "-1", "-2", "-3", "-5", "-12", "1", "5")), min_size=1, max_size=3)
 
@@ -68,7 +69,7 @@ class Machine(RuleBasedStateMachine):
     def repeat(self, few: int) -> None:
         self.do(f"repeat {few}")
 
-    @rule(what=st.sampled_from(("cancel", "cancel", "retry", "forget")), ids=IDS)
+    @rule(what=st.sampled_from(("cancel", "cancel", "retry", "forget", "hold", "release", "edit 5")), ids=IDS)
     def control(self, what: str, ids: list[str]) -> None:
         self.do(f"{what} {' '.join(ids)}")
 

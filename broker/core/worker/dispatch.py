@@ -38,15 +38,20 @@ class Dispatch:
         self._unanswered_return = loaded.session.reports_done if loaded.session else 0
         self._arrivals = Arrivals(limits.result_bytes)
         self._lost_round: int | None = None  # the round in which messages of the worker were lost
+        self._told_running: DeliveryNumber | None = None
         self._decided = Decided()
 
     # --- the present state -----------------------------------------------------------------------------------
 
     @property
     def running_id(self) -> JobId | None:
-        """The job that the worker last said it is running."""
+        """The job that is running by what the worker last said: the one that it named, or one behind an end."""
         delivery = self.status.running
         return None if delivery is None else self.in_flight.get(delivery)
+
+    def has_started(self, delivery: DeliveryNumber) -> bool:
+        """Whether the worker has named this run. A job behind an end may be returned instead."""
+        return delivery == self._told_running
 
     @property
     def session_name(self) -> str:
@@ -143,7 +148,7 @@ class Dispatch:
         self._change_session(reports_done=done)
         behind = DeliveryNumber(ended + 1)
         if ended and behind in self.in_flight:
-            self._began(behind, now)
+            self._began(behind, now, told=False)
         return reported
 
     def _reject(self, number: int, why: str) -> None:
@@ -269,7 +274,10 @@ class Dispatch:
         self._change_session(resume=self._session.next_delivery)
         return [self._remove(delivery) for delivery in back]
 
-    def _began(self, delivery: DeliveryNumber, now: Instant, elapsed_ms: int = 0) -> None:
+    def _began(self, delivery: DeliveryNumber, now: Instant, elapsed_ms: int = 0, told: bool = True) -> None:
+        """Record that a run goes on. `told`: the worker has named it."""
+        if told:
+            self._told_running = delivery
         if self.status.running != delivery:
             self.status.runs(delivery, Ms(now.mono_ms - elapsed_ms))
             if self.began_at(delivery) is None:
@@ -304,7 +312,7 @@ class Dispatch:
 
     def recall(self) -> None:
         """Ask the worker to return everything that has not begun, if there is anything."""
-        if self.status.in_session and len(self.in_flight) > (self.running_id is not None):
+        if self.status.in_session and len(self.in_flight) > (self._told_running is not None):
             self._decided.pipe.append(d.Recall(self.session_name))
 
     def end_turn(self, lacks: str | None, now: Instant) -> Decided:
@@ -331,7 +339,7 @@ class Dispatch:
         """Remove a job from those in flight, and return its id."""
         job_id = self.in_flight.remove(delivery)
         if self.status.running == delivery:
-            self.status.running = None
+            self.status.running = self._told_running = None
         self._decided.settled.append((delivery,))
         return job_id
 

@@ -6,10 +6,10 @@ import sys
 from array import array
 
 from zjobs.broker.core.estimates.kinds import Kind, Numbers
-from zjobs.broker.core.jobs import Counters, Loaded, Service, Session
+from zjobs.broker.core.jobs import Counters, Loaded, ParkedJob, Service, Session
 from zjobs.broker.storage.postgres.link import Rows
 from zjobs.broker.storage.postgres.values import Query, Statement
-from zjobs.broker.storage.records import JOB_COLUMNS, durations_of, job_of
+from zjobs.broker.storage.records import DELAY, IS_PARKED, JOB_COLUMNS, durations_of, ids_of, job_of
 from zjobs.messages.records import QueuePause, TaskType
 from zjobs.messages.units import Ms
 
@@ -36,12 +36,17 @@ QUERIES = [
     Query("SELECT type, runs FROM history"),
     Query(
         "SELECT priority, type, time_limit_ms, string_agg(int8send(id), '') FROM job "
-        "WHERE state = 'queued' AND ready_at IS NULL GROUP BY priority, type, time_limit_ms"
+        f"WHERE state = 'queued' AND ready_at IS NULL AND NOT {IS_PARKED} GROUP BY priority, type, time_limit_ms"
     ),
     Query(
-        "SELECT ready_at, id, priority, ready_at - coalesce(ended_at, submitted_at), type, time_limit_ms FROM job "
-        "WHERE state = 'queued' AND ready_at IS NOT NULL"
+        f"SELECT ready_at, id, priority, {DELAY}, type, time_limit_ms FROM job "
+        f"WHERE state = 'queued' AND ready_at IS NOT NULL AND NOT {IS_PARKED}"
     ),
+    Query(
+        f"SELECT id, ready_at, {DELAY}, after, after_any, type, time_limit_ms FROM job "
+        f"WHERE state = 'queued' AND {IS_PARKED} ORDER BY id"
+    ),
+    Query(f"SELECT DISTINCT priority FROM job WHERE state = 'queued' AND {IS_PARKED}"),
     Query("SELECT owner, count(*) FROM job WHERE state = 'queued' AND owner <> '' GROUP BY owner"),
 ]
 
@@ -53,17 +58,22 @@ def asked() -> list[Statement]:
 
 def loaded(answers: list[Rows]) -> Loaded:
     """Return the state, from the rows of those statements."""
-    journal, in_flight, sessions, types, pauses, schemas, history, ready, waiting, owned = answers[len(PLANNER) :]
+    journal, in_flight, sessions, types, pauses, schemas, history, ready, waiting, *rest = answers[len(PLANNER) :]
+    parked, priorities, owned = rest
     ((journal_id, announced, served_ms, served_at, *totals),) = journal
     kinds = Numbers()
     queued = _ready(ready, kinds)
     for row in waiting:
         queued.setdefault(row[2], (array("q"), bytearray()))
+    for (priority,) in priorities:
+        queued.setdefault(priority, (array("q"), bytearray()))
+    delayed = [(*row[:4], kinds[Kind(*row[4:])]) for row in waiting]
+    held = [ParkedJob(row[0], row[1], row[2], kinds[Kind(*row[5:])], ids_of(f"{row[3]} {row[4]}")) for row in parked]
     return Loaded(
         journal_id,
         Counters(*totals),
         dict(sorted(queued.items())),
-        [(*row[:4], kinds[Kind(*row[4:])]) for row in waiting],
+        delayed,
         {row[0]: job_of(row[1:]) for row in in_flight},
         Session(*sessions[0]) if sessions else None,
         {row[0]: TaskType(*row) for row in types} if announced else None,
@@ -73,6 +83,7 @@ def loaded(answers: list[Rows]) -> Loaded:
         frozenset(row[0] for row in schemas),
         kinds.kinds(),
         {row[0]: durations_of(row[1]) for row in history},
+        tuple(held),
     )
 
 

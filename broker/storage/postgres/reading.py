@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from zjobs.broker.core.jobs import Job, Submitted
-from zjobs.broker.core.needs import NOTHING, DataPiece, Details, Found, Needs, OutputPiece, ResultPiece
+from zjobs.broker.core.needs import MOST_DEPENDENTS, NOTHING, DataPiece, Details, Found, Needs, OutputPiece, ResultPiece
 from zjobs.broker.storage.postgres.link import Rows
 from zjobs.broker.storage.postgres.values import INTEGER, INTEGERS, TEXT, TEXTS, Query, Statement
 from zjobs.broker.storage.records import JOB_COLUMNS, RARE, attempt_of, job_of, output_of
@@ -78,6 +78,15 @@ FROM job WHERE id = ANY($1)""",
 COPIES = Query("SELECT retry_of, id FROM job WHERE retry_of = ANY($1) ORDER BY id", INTEGERS)
 ATTEMPTS = Query(
     f"SELECT job, {', '.join(Attempt._fields)} FROM attempt WHERE job = ANY($1) ORDER BY job, number", INTEGERS
+)
+DEPENDENTS = Query(
+    f"""
+WITH RECURSIVE lost(first, id) AS (
+    SELECT cancelled_by, id FROM job WHERE cancelled_by = ANY($1)
+    UNION SELECT lost.first, job.id FROM job JOIN lost ON job.cancelled_by = lost.id)
+SELECT first, {JOB_COLUMNS} FROM (SELECT * FROM lost LIMIT $2) AS few JOIN job USING (id) ORDER BY id""",
+    INTEGERS,
+    INTEGER,
 )
 SCHEMAS = Query("SELECT digest, schema FROM type_schema WHERE digest = ANY($1)", TEXTS)
 
@@ -165,6 +174,15 @@ def _details(_: Sequence[Any], answers: Answers) -> dict[JobId, Details]:
     }
 
 
+def _dependents_asked(ids: Sequence[JobId]) -> list[Statement]:
+    return [DEPENDENTS(list(ids), MOST_DEPENDENTS)]
+
+
+def _dependents(ids: Sequence[JobId], answers: Answers) -> dict[JobId, tuple[Job, ...]]:
+    found = _grouped(answers[0])
+    return {job_id: tuple(map(job_of, found.get(job_id, ()))) for job_id in ids}
+
+
 def _grouped(rows: Rows) -> Mapping[int, Rows]:
     """Group the rest of the rows by the first column."""
     groups: dict[int, Rows] = {}
@@ -190,6 +208,7 @@ READERS = {
     "details": Reader(_by_id(DETAILS, COPIES, ATTEMPTS), _details),
     "schemas": Reader(_by_id(SCHEMAS), _pairs),
     "data_pieces": Reader(_pieces_asked(DATA_PIECES), _pieces(DataPiece)),
+    "dependents": Reader(_dependents_asked, _dependents),
 }
 
 

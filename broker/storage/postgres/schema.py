@@ -72,6 +72,12 @@ CREATE TABLE pause(
     place bigint PRIMARY KEY, owner text NOT NULL, reason text NOT NULL, since_at bigint NOT NULL, until_at bigint);
 INSERT INTO journal VALUES(true, '', 1, 0, '', 0, '', 1, 0, 0, 0, 0, 0, 0, false)
 """,
+    """
+ALTER TABLE job ADD COLUMN held boolean NOT NULL DEFAULT false, ADD COLUMN after text NOT NULL DEFAULT '',
+    ADD COLUMN after_any text NOT NULL DEFAULT '', ADD COLUMN cancelled_by bigint;
+CREATE INDEX parked ON job(id) WHERE (held OR after <> '' OR after_any <> '') AND state = 'queued';
+CREATE INDEX dependents ON job(cancelled_by) WHERE cancelled_by IS NOT NULL
+""",
 )
 FORMAT = len(SCRIPTS)
 TABLES = (
@@ -113,6 +119,7 @@ CHECKS = {
     "a job has an unknown state": f"SELECT id FROM job WHERE state NOT IN ({_words(JobState)}) LIMIT 1",
     "a job has an unknown reason": f"SELECT id FROM job WHERE reason NOT IN ({_words(FailReason)}) LIMIT 1",
     "the history of a type is no list of numbers": "SELECT type FROM history WHERE runs !~ '^[0-9 ]+$' LIMIT 1",
+    "a job waits for what is no id": "SELECT id FROM job WHERE after || after_any !~ '^[0-9 ]*$' LIMIT 1",
     "a run ended in an unknown way": "SELECT job FROM attempt "
     f"WHERE outcome NOT IN ({_words(Outcome)}) OR reason NOT IN ({_words(FailReason)}) LIMIT 1",
 }

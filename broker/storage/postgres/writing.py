@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from zjobs.broker.core.jobs import Changes, Job, Printed
+from zjobs.broker.core.jobs import EDITED, Changes, Job, Printed
 from zjobs.broker.storage.postgres.values import (
     BOOLEAN,
     BYTES,
@@ -16,6 +16,7 @@ from zjobs.broker.storage.postgres.values import (
     Query,
     Statement,
 )
+from zjobs.broker.storage.records import asked_of
 from zjobs.messages.records import Attempt, AuditEntry, TaskType
 from zjobs.messages.units import JobId
 
@@ -31,9 +32,11 @@ UPDATE journal SET epoch = CASE WHEN epoch = $1 THEN epoch END, next_id = coales
     *[INTEGER] * 8,
 )
 
-TEXT_COLUMNS = "type, state, owner, reason, message, output_file, left_behind, name, comment, submitter"
+TEXT_COLUMNS = (
+    "type, state, owner, reason, message, output_file, left_behind, name, comment, submitter, after, after_any"
+)
 KINDS = dict.fromkeys(TEXT_COLUMNS.split(", "), TEXT)
-KINDS["cancelling"] = BOOLEAN
+KINDS["cancelling"] = KINDS["held"] = BOOLEAN
 NEW = "id, type, data_bytes, submitted_at, priority, ready_at, time_limit_ms, retry_of, owner, name, comment, submitter"
 CHANGED = (
     "id, state, attempts, reruns, version, ready_at, cancelling, started_at, ended_at, elapsed_ms, output_bytes, "
@@ -67,11 +70,19 @@ def _lists(text: str, *kinds: Kind) -> Query:
 
 
 INSERT_JOB = _insert("job", NEW, _kinds(NEW))
-UPDATE_JOB = _lists(
-    f"UPDATE job SET {', '.join(f'{column} = changed.{column}' for column in CHANGED.split(', ')[1:])} "
-    f"FROM {{}} AS changed({CHANGED}) WHERE job.id = changed.id",
-    *_kinds(CHANGED),
-)
+
+
+def _update(columns: str) -> Query:
+    """The columns of jobs; the first is the id."""
+    return _lists(
+        f"UPDATE job SET {', '.join(f'{column} = changed.{column}' for column in columns.split(', ')[1:])} "
+        f"FROM {{}} AS changed({columns}) WHERE job.id = changed.id",
+        *_kinds(columns),
+    )
+
+
+UPDATE_JOB = _update(CHANGED)
+EDIT_JOB = _update(f"id, {', '.join(EDITED)}")
 INSERT_DATA = _insert("data", "id, body", [INTEGER, BYTES])
 COPY_DATA = _lists(
     "INSERT INTO data(id, body) SELECT copy.id, body FROM {} AS copy(id, source) JOIN data ON data.id = copy.source "
@@ -183,6 +194,8 @@ def written(epoch: int, changes: Changes) -> list[Statement]:
         made.append(INSERT_JOB.each(map(_new, changes.added.values())))
     if changes.changed:
         made.append(UPDATE_JOB.each(map(_changed, changes.changed.values())))
+    if changes.edited:
+        made.append(EDIT_JOB.each((job.id, *asked_of(job)) for job in changes.edited.values()))
     if changes.data:
         made.append(INSERT_DATA.each(changes.data))
     if changes.data_copies:

@@ -8,8 +8,9 @@ from itertools import islice
 from typing import Any
 
 from zjobs.broker.core.estimates.kinds import Numbers
-from zjobs.broker.core.jobs import Counters, Job, Loaded, Service, Session, Submitted
+from zjobs.broker.core.jobs import Counters, Job, Loaded, ParkedJob, Service, Session, Submitted
 from zjobs.broker.core.needs import (
+    MOST_DEPENDENTS,
     DataNeed,
     DataPiece,
     Details,
@@ -20,7 +21,17 @@ from zjobs.broker.core.needs import (
     ResultNeed,
     ResultPiece,
 )
-from zjobs.broker.storage.records import JOB_COLUMNS, RARE, attempt_of, durations_of, job_of, output_of
+from zjobs.broker.storage.records import (
+    DELAY,
+    IS_PARKED,
+    JOB_COLUMNS,
+    RARE,
+    attempt_of,
+    durations_of,
+    ids_of,
+    job_of,
+    output_of,
+)
 from zjobs.broker.storage.sqlite.database import Database
 from zjobs.messages.records import Attempt, AuditEntry, QueuePause, TaskType
 from zjobs.messages.states import JobState
@@ -44,7 +55,7 @@ def load(db: Database) -> Loaded:
     pauses = db.all(f"SELECT {', '.join(QueuePause._fields)} FROM pause ORDER BY rowid")
     kinds = Numbers()
     ready = {priority: _ready(db, priority, kinds) for priority in priorities}
-    waiting = _waiting(db, kinds)
+    waiting, parked = _waiting(db, kinds), _parked(db, kinds)
     return Loaded(
         db.journal_id,
         counters,
@@ -59,6 +70,7 @@ def load(db: Database) -> Loaded:
         frozenset(row[0] for row in schemas),
         kinds.kinds(),
         {row[0]: durations_of(row[1]) for row in db.all("SELECT type, runs FROM history")},
+        parked,
     )
 
 
@@ -66,7 +78,7 @@ def _ready(db: Database, priority: int, kinds: Numbers) -> tuple[array[int], byt
     """Return the ids of ready jobs, and the number of each one's kind."""
     query = (
         "SELECT id, type, time_limit_ms FROM job "
-        "WHERE state = 'queued' AND priority = ? AND ready_at IS NULL ORDER BY id"
+        f"WHERE state = 'queued' AND priority = ? AND ready_at IS NULL AND NOT {IS_PARKED} ORDER BY id"
     )
     ids, numbers = array("q"), bytearray()
     for row in db.each(query, priority):
@@ -77,10 +89,16 @@ def _ready(db: Database, priority: int, kinds: Numbers) -> tuple[array[int], byt
 
 def _waiting(db: Database, kinds: Numbers) -> list[tuple[Ms, JobId, int, Ms, int]]:
     rows = db.all(
-        "SELECT ready_at, id, priority, ready_at - coalesce(ended_at, submitted_at), type, time_limit_ms FROM job "
-        "WHERE ready_at IS NOT NULL AND state = 'queued'"
+        f"SELECT ready_at, id, priority, {DELAY}, type, time_limit_ms FROM job "
+        f"WHERE ready_at IS NOT NULL AND state = 'queued' AND NOT {IS_PARKED}"
     )
     return [(*row[:4], kinds[row[4:]]) for row in rows]
+
+
+def _parked(db: Database, kinds: Numbers) -> tuple[ParkedJob, ...]:
+    columns = f"id, ready_at, {DELAY}, after, after_any, type, time_limit_ms"
+    rows = db.all(f"SELECT {columns} FROM job WHERE {IS_PARKED} AND state = 'queued' ORDER BY id")
+    return tuple(ParkedJob(row[0], row[1], row[2], kinds[row[5:]], ids_of(f"{row[3]} {row[4]}")) for row in rows)
 
 
 # --- by id -----------------------------------------------------------------------------------------------------------
@@ -161,6 +179,13 @@ SELECT (SELECT request_key FROM request WHERE first_id <= job.id ORDER BY first_
 FROM job WHERE job.id = ?"""
 
 
+DEPENDENTS = f"""
+WITH RECURSIVE lost(id) AS (
+    SELECT id FROM job WHERE cancelled_by = ?
+    UNION SELECT job.id FROM job JOIN lost ON job.cancelled_by = lost.id LIMIT ?)
+SELECT {JOB_COLUMNS} FROM job JOIN lost USING (id) ORDER BY id"""
+
+
 def _details(db: Database, ids: Iterable[JobId]) -> dict[JobId, Details]:
     found = {}
     for job_id in ids:
@@ -200,6 +225,11 @@ def _data_pieces(db: Database, needs: Iterable[DataNeed]) -> dict[DataNeed, Data
     return found
 
 
+def _dependents(db: Database, ids: Iterable[JobId]) -> dict[JobId, tuple[Job, ...]]:
+    """Return the jobs that were cancelled because of each, and because of these."""
+    return {job_id: tuple(map(job_of, db.all(DEPENDENTS, job_id, MOST_DEPENDENTS))) for job_id in ids}
+
+
 # In the order of the fields of `Needs`.
 _READERS: tuple[Callable[[Database, Any], object], ...] = (
     _jobs,
@@ -211,6 +241,7 @@ _READERS: tuple[Callable[[Database, Any], object], ...] = (
     _details,
     _schemas,
     _data_pieces,
+    _dependents,
 )
 
 

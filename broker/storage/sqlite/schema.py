@@ -8,7 +8,7 @@ from zjobs.messages.states import FailReason, JobState, Outcome
 
 APPLICATION_ID = 0x7A6A6F62  # "zjob": the file says whose it is (sqlite.org/pragma.html#pragma_application_id)
 BACKUP_ID = 0x7A6A6263  # "zjbc": a copy, which is no journal until it is restored
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 SCHEMA = """
 -- one row: the journal's identity, its totals, whether a broker has it open, and how many transactions it has seen
@@ -26,9 +26,13 @@ CREATE TABLE job(
     cancelling INTEGER NOT NULL DEFAULT 0, retry_of INTEGER, output_bytes INTEGER NOT NULL DEFAULT 0,
     owner TEXT NOT NULL DEFAULT '', run INTEGER NOT NULL DEFAULT 0, ended_served_ms INTEGER,
     killed INTEGER NOT NULL DEFAULT 0, output_file TEXT, left_behind TEXT NOT NULL DEFAULT '',
-    name TEXT NOT NULL DEFAULT '', comment TEXT NOT NULL DEFAULT '', submitter TEXT NOT NULL DEFAULT '');
+    name TEXT NOT NULL DEFAULT '', comment TEXT NOT NULL DEFAULT '', submitter TEXT NOT NULL DEFAULT '',
+    held INTEGER NOT NULL DEFAULT 0, after TEXT NOT NULL DEFAULT '', after_any TEXT NOT NULL DEFAULT '',
+    cancelled_by INTEGER);
 CREATE INDEX queued ON job(priority, id) WHERE state = 'queued';
 CREATE INDEX waiting ON job(ready_at) WHERE ready_at IS NOT NULL AND state = 'queued';
+CREATE INDEX parked ON job(id) WHERE (held OR after <> '' OR after_any <> '') AND state = 'queued';
+CREATE INDEX dependents ON job(cancelled_by) WHERE cancelled_by IS NOT NULL;
 CREATE INDEX failed ON job(id) WHERE state = 'failed';
 CREATE INDEX cancelled ON job(id) WHERE state = 'cancelled';
 CREATE INDEX retried ON job(retry_of) WHERE retry_of IS NOT NULL;
@@ -152,6 +156,14 @@ CREATE TABLE pause(owner TEXT NOT NULL, reason TEXT NOT NULL, since_at INTEGER N
 INSERT INTO pause SELECT '', reason, at, NULL FROM pause_5;
 DROP TABLE pause_5;
 """,
+    6: """
+ALTER TABLE job ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN after TEXT NOT NULL DEFAULT '';
+ALTER TABLE job ADD COLUMN after_any TEXT NOT NULL DEFAULT '';
+ALTER TABLE job ADD COLUMN cancelled_by INTEGER;
+CREATE INDEX parked ON job(id) WHERE (held OR after <> '' OR after_any <> '') AND state = 'queued';
+CREATE INDEX dependents ON job(cancelled_by) WHERE cancelled_by IS NOT NULL;
+""",
 }
 
 
@@ -172,6 +184,8 @@ CHECKS = {
     "a job has an unknown state": f"SELECT id FROM job WHERE state NOT IN ({_words(JobState)}) LIMIT 1",
     "a job has an unknown reason": f"SELECT id FROM job WHERE reason NOT IN ({_words(FailReason)}) LIMIT 1",
     "the history of a type is no list of numbers": "SELECT type FROM history WHERE runs = '' OR runs GLOB '*[^0-9 ]*' "
+    "LIMIT 1",
+    "a job waits for what is no id": "SELECT id FROM job WHERE after GLOB '*[^0-9 ]*' OR after_any GLOB '*[^0-9 ]*' "
     "LIMIT 1",
     "a run ended in an unknown way": "SELECT job FROM attempt "
     f"WHERE outcome NOT IN ({_words(Outcome)}) OR reason NOT IN ({_words(FailReason)}) LIMIT 1",

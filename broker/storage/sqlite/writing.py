@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from zjobs.broker.core.jobs import Changes, Job, Printed, Session
+from zjobs.broker.core.jobs import EDITED, Changes, Job, Printed, Session
+from zjobs.broker.storage.records import asked_of
 from zjobs.messages.records import Attempt
 from zjobs.messages.units import JobId
 
@@ -21,6 +22,7 @@ UPDATE job SET state = ?, attempts = ?, reruns = ?, version = ?, ready_at = ?, c
                ended_at = ?, elapsed_ms = ?, output_bytes = ?, killed = ?, reason = ?, message = ?, run = ?,
                ended_served_ms = ?, output_file = ?, left_behind = ?
 WHERE id = ?"""
+EDIT_JOB = f"UPDATE job SET {', '.join(f'{name} = ?' for name in EDITED)} WHERE id = ?"
 INSERT_REQUEST = "INSERT INTO request(owner, request_key, first_id, count, digest) VALUES(?, ?, ?, ?, ?)"
 REQUEST_OF = "SELECT first_id FROM request WHERE first_id <= ? ORDER BY first_id DESC LIMIT 1"
 # the last piece that begins before the bound is kept, because it may end after it
@@ -43,6 +45,8 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
         many(INSERT_JOB, map(_new, changes.added.values()))
     if changes.changed:
         many(UPDATE_JOB, map(_changed, changes.changed.values()))
+    if changes.edited:
+        many(EDIT_JOB, map(_edited, changes.edited.values()))
     if changes.data:
         many("INSERT INTO data VALUES(?, ?)", changes.data)
     if changes.data_copies:
@@ -151,7 +155,7 @@ def _new(job: Job) -> tuple[Any, ...]:
 
 
 def _changed(job: Job) -> tuple[Any, ...]:
-    """Return the values for UPDATE_JOB: everything about a job that can change."""
+    """Return the values for UPDATE_JOB: what happens to a job."""
     return (
         job.state.value,
         job.attempts,
@@ -172,6 +176,11 @@ def _changed(job: Job) -> tuple[Any, ...]:
         job.left_behind,
         job.id,
     )
+
+
+def _edited(job: Job) -> tuple[Any, ...]:
+    """Return the values for EDIT_JOB: what was asked of a job."""
+    return *asked_of(job), job.id
 
 
 def _attempt(item: tuple[int, Attempt]) -> tuple[Any, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from zjobs.client.cli.overview.snapshot import Overview
+from zjobs.client.cli.show import format
 from zjobs.client.cli.show.styled import BLANK, Line, Span, Style, line
 from zjobs.client.wording import estimate, text
 from zjobs.messages.records import Estimate, JobStatus
@@ -55,6 +56,10 @@ def _start(start: Estimate | None, now_s: float, later_s: float) -> Line:
 
 
 def _delayed(job: JobStatus, now_s: float, later_s: float) -> Entry:
+    if job.held:
+        return Entry(job, 0, line(Span("held", Style.WARNING)), line("its release"))
+    if job.after or job.after_any:
+        return Entry(job, 0, BLANK, line(f"job {format.awaited(job)}"))
     left = text.whole_seconds((job.ready_at or 0) / 1000 - now_s)
     start = _start(job.estimate, now_s, later_s) or line(f"in {left}")
     return Entry(job, 0, start, _attempt(job, f" in {left}") or line(f"its delay: {left}"))

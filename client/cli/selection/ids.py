@@ -15,6 +15,7 @@ from zjobs.program.cli.options import usage_line
 from zjobs.program.cli.parse import UsageError
 
 GOING_ON = (JobState.QUEUED, JobState.IN_PROGRESS)  # in this order, so that none slips through while it starts
+QUEUED = (JobState.QUEUED,)
 WITHOUT_RESULT = (JobState.FAILED, JobState.CANCELLED)
 ENDED = (JobState.COMPLETED, *WITHOUT_RESULT)
 
@@ -33,6 +34,8 @@ class Actable(NamedTuple):
 ACTABLE = {
     "cancel": Actable(GOING_ON, GOING_ON),
     "wait": Actable(GOING_ON, GOING_ON),
+    "hold": Actable(QUEUED, QUEUED),
+    "release": Actable(QUEUED, QUEUED),
     "retry": Actable(ENDED, WITHOUT_RESULT),
     "forget": Actable(ENDED, ENDED),
 }
@@ -65,7 +68,9 @@ def selected_by_words(call: Call) -> Selection:
 
 
 def selected(call: Call, command: str) -> Selection:
-    """Return the jobs that `command` is for, by ids and filters. Raises UsageError if neither is given."""
+    """Return the jobs that `command` is for, by ids and, where it has them, filters. Raises UsageError without any."""
+    if command not in ACTABLE:
+        return selected_by_words(call)
     state, every = call.args["--state"], call.args["--all"]
     filters = filters_of(call)
     filtered = state is not None or any(filters.values())

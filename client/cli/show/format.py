@@ -33,6 +33,8 @@ _WORKER_NOTES = {
     WorkerState.BLOCKED: " (the worker cannot start jobs: see info)",
 }
 
+AWAITED_SHOWN = 5
+
 _WORKER_SENTENCES = {
     WorkerState.READY: "is ready",
     WorkerState.ABSENT: "is gone",
@@ -72,15 +74,23 @@ def status_line(
     if job.cancelling:
         return f"{job.id} cancelling{_worker_note(job, worker)}"
     if job.state is JobState.QUEUED:
+        held = ", held" if job.held else ""
+        after = f", waits for {awaited(job)}" if awaited(job) else ""
         when = "" if job.ready_at is None else f", {_begins(job)}"
         place = "" if job.ahead is None else f", {job.ahead} ahead"
-        where = f"{when}{place}{_start(job.estimate)}"
+        where = f"{held}{after}{when}{place}{_start(job.estimate)}"
         return f"{job.id} queued{where}{' (paused)' if paused else ''}{_worker_note(job, worker)}"
     elapsed = "" if job.elapsed_ms is None else f" for {seconds(job.elapsed_ms / 1000 + later_s)}"
     stuck = "" if job.stuck_ms is None else f" (no liveness for {whole_seconds(job.stuck_ms / 1000 + later_s)})"
     end = "" if job.estimate is None or job.estimate.after else estimate.end(job.estimate, later_s)
     left = f", {end}" if end else ""
     return f"{job.id} in progress{elapsed}{progress(job)}{left}{stuck}{_worker_note(job, worker)}"
+
+
+def awaited(job: JobStatus) -> str:
+    """The jobs that a job still waits for: `17, 18`; of many the first."""
+    ids = [*map(str, job.after), *(f"{job_id} (however it ends)" for job_id in job.after_any)]
+    return ", ".join(ids[:AWAITED_SHOWN] + ["…"] * (len(ids) > AWAITED_SHOWN))
 
 
 def _start(start: Estimate | None) -> str:

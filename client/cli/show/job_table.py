@@ -83,6 +83,8 @@ def _message(job: JobStatus) -> str:
     if job.state is JobState.IN_PROGRESS:
         end = "" if job.estimate is None else estimate.end(job.estimate)
         return ", ".join(part for part in (format.progress(job).lstrip(", "), end) if part)
+    if job.state is JobState.QUEUED and (job.after or job.after_any) and not job.held:
+        return f"waits for {format.awaited(job)}"
     if job.message or job.estimate is None:
         return job.message or ""
     return estimate.start(job.estimate, time.time())

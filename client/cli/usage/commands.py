@@ -140,6 +140,33 @@ time is over; until then it is 'cancelling'. A job that has ended stays as it is
         alias="kill",
     ),
     Command(
+        "hold",
+        "[ID...]",
+        "hold jobs, so that they do not start",
+        """\
+Hold jobs that have not started: they do not start until 'zclient release'. Other jobs
+do not wait for them. A job that the worker already has is recalled first. One that
+has started by then stays as it is (exit code 5).""",
+        _SELECT.format("queued jobs are selected") + _ASKS,
+    ),
+    Command(
+        "release",
+        "[ID...]",
+        "release held jobs",
+        "Release held jobs: each takes its place among the jobs of its priority, by its id.",
+        _SELECT.format("queued jobs are selected") + _ASKS,
+    ),
+    Command(
+        "edit",
+        "ID...",
+        "change jobs that have not started",
+        """\
+Change the priority, time limit, name or comment of jobs that have not started. A job
+that the worker already has is recalled first. One that has started by then stays as
+it is (exit code 5).""",
+        _IDS + _ASKS,
+    ),
+    Command(
         "retry",
         "[ID...]",
         "submit copies of jobs that have ended",
@@ -183,8 +210,8 @@ again if nobody else has paused the queue.""",
         "",
         "show who changed what by hand",
         """\
-Show who cancelled, retried, forgot, paused and resumed what, the newest first. A
-submitter sees what it did itself. Who has no key is shown as unverified.""",
+Show who cancelled, edited, retried, forgot, paused and resumed what, the newest first.
+A submitter sees what it did itself. Who has no key is shown as unverified.""",
     ),
     Command(
         "types",

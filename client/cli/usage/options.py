@@ -12,7 +12,7 @@ STATES = [state.value for state in JobState]
 MOST_ROWS = 1_000_000_000
 
 SUBMITTING = ("submit", "batch")
-CHANGING = ("cancel", "retry", "forget")
+CHANGING = ("cancel", "hold", "release", "retry", "forget")
 SELECTING = (*CHANGING, "wait")
 
 
@@ -32,6 +32,11 @@ def job_ids(text: str) -> range:
     if not ids:
         raise ValueError(f"{text!r} is not a range: the smaller id comes first")
     return ids
+
+
+def id_list(text: str) -> list[int]:
+    """The ids of several jobs: 17,18. Raises ValueError with a sentence."""
+    return list(map(job_id, text.split(",")))
 
 
 def _seconds(text: str) -> float:
@@ -61,6 +66,13 @@ OPTIONS = (
         default="0",
     ),
     Option(
+        "--priority",
+        "N",
+        f"the new priority, -{MAX_PRIORITY} to {MAX_PRIORITY}",
+        ("edit",),
+        partial(integer, low=-MAX_PRIORITY, high=MAX_PRIORITY),
+    ),
+    Option(
         "--delay",
         "DURATION",
         "do not start the job before this time has passed; other jobs do not wait for it",
@@ -69,12 +81,24 @@ OPTIONS = (
         default="0s",
     ),
     Option(
+        "--after",
+        "IDS",
+        "start it once these jobs have completed: 17,18; cancel it if one does not",
+        SUBMITTING,
+        id_list,
+    ),
+    Option("--after-any", "IDS", "start it once these jobs have ended, however", SUBMITTING, id_list),
+    Option(
+        "--with-dependents", "", "copy also the jobs that were cancelled because these did not complete", ("retry",)
+    ),
+    Option(
         "--time-limit",
         "DURATION",
         "fail the job if it runs longer than this; if omitted, the limit of its type applies",
         SUBMITTING,
         _seconds,
     ),
+    Option("--time-limit", "DURATION", "the new time limit; 0 for that of the type", ("edit",), duration),
     Option(
         "--once",
         "NAME",
@@ -83,6 +107,8 @@ OPTIONS = (
     ),
     Option("--name", "NAME", "a name for people, which list and show have", SUBMITTING),
     Option("--comment", "TEXT", "a comment for people, which list and show have", SUBMITTING),
+    Option("--name", "NAME", "the new name; '' for none", ("edit",)),
+    Option("--comment", "TEXT", "the new comment; '' for none", ("edit",)),
     Option("--follow", "", "print output as it comes, until the job has ended", ("log",), short="-f"),
     Option(
         "--state",
@@ -102,7 +128,7 @@ OPTIONS = (
     Option("--for", "DURATION", "end the pause after this time", ("pause",), duration),
     Option("--until", "TIME", "end the pause at 15:00, or at '2026-11-28 15:00'", ("pause",)),
     Option("--reason", "REASON", "why, as REASON", ("pause",)),
-    Option("--yes", "", "do not ask", CHANGING, short="-y"),
+    Option("--yes", "", "do not ask", (*CHANGING, "edit"), short="-y"),
     Option("--limit", "N", "show at most N jobs", ("list",), partial(integer, low=1, high=MOST_ROWS), default="20"),
     Option(
         "--limit",

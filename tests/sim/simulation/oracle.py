@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from simulation.edits import EditPromises
 from simulation.pauses import PausePromises
 from zjobs.broker.core.jobs import Changes, Instant, Job, Loaded
 from zjobs.messages.dispatch import DispatchedJob, Jobs
@@ -55,10 +56,12 @@ class Oracle:
         self.counts = dict.fromkeys(
             ("runs", "reruns", "hand-overs", "completed", "failed", "worker lost", "cancelled", "cancelled runs")
             + ("timed out", "retried", "copies", "overtakes", "delayed", "pauses", "pauses answered", "forgotten")
-            + ("spooled", "delivered", "pieces", "timed out pauses"),
+            + ("spooled", "delivered", "pieces", "timed out pauses", "edits", "edits recalled", "edits too late")
+            + ("dependents", "dependents started", "dependents cancelled"),
             0,
         )
         self.pauses = PausePromises(self._hold, time, self.counts)
+        self.edits = EditPromises(self._hold, lambda id: id in self.runs or id in self._earlier, self.counts)
         self._earlier: dict[int, list[Run]] = {}  # before an older journal was put in place
         self._strangers: set[str] = set()  # workers of that time
         self._ended_in_order: set[str] = set()  # incarnations that told, or kept, everything before they ended
@@ -82,8 +85,9 @@ class Oracle:
         for job_id, new in zip(self._given(request.request_key, reply, len(request.jobs)), request.jobs):
             job = self.committed[job_id]
             self._hold((job.type, self.data[job_id]) == new[:2], f"job {job_id} is not the one submitted")
-            self._hold((job.priority, job.time_limit_ms) == (new.priority, new.time_limit_ms), f"job {job_id}: options")
-            self._hold((job.name, job.comment) == (new.name, new.comment), f"job {job_id} has other texts")
+            asked = (job.priority, job.time_limit_ms, job.name, job.comment)
+            as_submitted = asked == (new.priority, new.time_limit_ms, new.name, new.comment)
+            self._hold(as_submitted or job_id in self.edits.edited, f"job {job_id} was not asked for so: {asked}")
             self._hold(job.submitter in (request.submitter, REPEATER), f"job {job_id} has another submitter")
             self._hold(job.ready_at is not None or job.reruns > 0 or not new.delay_ms, f"job {job_id} has no delay")
 
@@ -94,14 +98,15 @@ class Oracle:
             self._hold(job.retry_of == old_id, f"job {job_id} is no copy of {old_id}")
             self._hold(job.submitter in (request.submitter, REPEATER), f"job {job_id} has another submitter")
             if old is not None:
-                self._hold((job.name, job.comment) == (old.name, old.comment), f"job {job_id} has other texts")
+                same = (job.name, job.comment) == (old.name, old.comment) or job_id in self.edits.edited
+                self._hold(same, f"job {job_id} has other texts")
                 self._hold(self.data[job_id] == self.data[old_id], f"job {job_id} has other data than {old_id}")
 
-    def _given(self, key: str, reply: SubmitReply | RetryReply, count: int) -> Iterable[int]:
+    def _given(self, key: str, reply: SubmitReply | RetryReply, least: int) -> Iterable[int]:
         """The ids that an answer names, or none when some of them were forgotten by then."""
         ids = (reply.first_id, reply.count)
-        self._hold(reply.count == count, f"{reply.count} ids for {count} jobs")
-        given = range(reply.first_id, reply.first_id + count)
+        self._hold(reply.count >= least, f"{reply.count} ids for {least} jobs")
+        given = range(reply.first_id, reply.first_id + reply.count)
         if not self.forgotten.issuperset(given):  # else the key is gone with them
             self._hold(self._ids_of_key.setdefault(key, ids) == ids, f"key {key} got other ids")
         for job_id in given:
@@ -141,6 +146,7 @@ class Oracle:
             self.committed[job.id] = job
             self._waits(job)
             self.counts["copies"] += job.retry_of is not None
+            self.counts["dependents"] += bool(job.after)
         self.data.update(changes.data)
         self.data.update((to, self.data[copied]) for to, copied in changes.data_copies)
         was_paused = self._paused_at is not None
@@ -201,7 +207,8 @@ class Oracle:
         self._hold(order == sorted(order), f"handed over in the order {handed}")
         away = set(self._handed.values())
         for job in self.committed.values():
-            if not job.state.final and job.id not in away and self._wakes.get(job.id, 0) <= mono_ms:
+            parked = job.held or job.after or job.after_any
+            if not job.state.final and not parked and job.id not in away and self._wakes.get(job.id, 0) <= mono_ms:
                 self._hold((-job.priority, job.id) > order[-1], f"job {job.id} was ready before {handed}")
                 self.counts["overtakes"] += job.id < handed[-1]
 
@@ -232,6 +239,7 @@ class Oracle:
             killed = how[-1:] == ["killed"] or (how[-1:] == ["died"] and job.id in self._killed_unheard)
             self._hold(killed, f"job {job.id} is put back after an orderly end; its runs ended {how}")
         self.committed[job.id] = job
+        self._told(before, job)
         if job.attempts > before.attempts or job.ready_at is None or job.state.final:
             self._waits(job)
         if job.cancelling:
@@ -254,13 +262,29 @@ class Oracle:
             delay_ms = kind.retry_delay_ms * 2 ** (job.attempts - 1)
             self._hold(job.ready_at == (job.ended_at or 0) + delay_ms, f"job {job.id} is retried at {job.ready_at}")
 
+    def _told(self, before: Job, job: Job) -> None:
+        """A job waits no longer for one that has completed, and is cancelled because of one that has not."""
+        for awaited in set(before.after) - set(job.after):
+            self.counts["dependents started"] += 1
+            completed = awaited in self.forgotten or self.committed[awaited].state is JobState.COMPLETED
+            self._hold(completed, f"job {job.id} no longer waits for job {awaited}")
+        if job.cancelled_by is not None:
+            self.counts["dependents cancelled"] += 1
+            other = self.committed.get(job.cancelled_by)
+            lost = other is None or other.state in (JobState.FAILED, JobState.CANCELLED)
+            self._hold(lost and job.state is JobState.CANCELLED, f"job {job.id} is cancelled by {job.cancelled_by}")
+
     def broker_loads(self, loaded: Loaded) -> None:
         """Over a restart the wall clock says what is left of a delay, and at most all of it is."""
         self.pauses.loads(loaded)
         now = self._time()
         self._wakes = {
             job_id: now.mono_ms + min(ready_at - now.wall_ms, max(0, delay_ms))
-            for ready_at, job_id, _, delay_ms, _ in loaded.waiting
+            for ready_at, job_id, delay_ms in (
+                *((each[0], each[1], each[3]) for each in loaded.waiting),
+                *((each[1], each[0], each[2]) for each in loaded.parked),
+            )
+            if ready_at is not None
         }
         for job in loaded.in_flight.values():  # it was ready once
             self._wakes.pop(job.id, None)
@@ -303,6 +327,9 @@ class Oracle:
         self._hold(job.id in self.committed, f"job {job.id} began and was never committed")
         self._hold(not self.committed[job.id].state.final, f"job {job.id} began after it was final")
         self._hold(job.data == self.data[job.id], f"job {job.id} began with the data {(job.data or b'')[:20]!r}")
+        self.edits.begins(self.committed[job.id])
+        for awaited in self.committed[job.id].after:
+            self._hold(False, f"job {job.id} began before job {awaited} had completed")
         self._begins_in_order(delivery, job.id, incarnation)
         runs = self.runs.setdefault(job.id, [])
         if runs:
@@ -385,6 +412,7 @@ class Oracle:
         for job_id, runs in self.runs.items():
             self._earlier.setdefault(job_id, []).extend(runs)
         self.runs = {}
+        self.edits.edited = set(jobs)  # at some time
         if worker is not None:
             self._strangers.add(worker)
 

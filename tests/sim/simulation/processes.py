@@ -23,7 +23,7 @@ from zjobs.broker.storage.api import Journal
 from zjobs.messages import codec
 from zjobs.messages.dispatch import PIPE, REPORTS, Jobs, Piece
 from zjobs.messages.records import BrokerName
-from zjobs.messages.requests.changes import Cancel
+from zjobs.messages.requests.changes import Cancel, Edit
 from zjobs.messages.requests.ops import Request
 from zjobs.worker.core.core import WorkerCore
 from zjobs.worker.core.interfaces import RunName, Spool
@@ -113,6 +113,7 @@ class Broker:
         known = set(oracle.committed)
         who = self._world.asker
         asked = [broker_turn.Asked((b"%d" % number, b""), request, who(number)) for number, request in requests]
+        oracle.edits.asked(each.request for each in asked if isinstance(each.request, Edit))
         oracle.pauses.asked((each.who, each.request) for each in asked)
         journal = CommitWatch(self._world, self.journal, dies)
         waiting = 0 if lost else len(self._turns.outbox)
@@ -126,6 +127,9 @@ class Broker:
         if dies:
             return
         self._answer_waiting(said.ended)
+        for (number, _), job_id in said.edits_decided:
+            made = self.core.edit_outcomes[(number, b""), job_id]
+            oracle.edits.decided(cast(Edit, self._world.asked[int(number)]), oracle.committed[job_id], made)
         for (number, _), reply in said.replies:
             self._world.answered(int(number), reply)
         self._look_at(list(self._turns.outbox)[waiting:])
@@ -151,7 +155,7 @@ class Broker:
         """Each end that is committed answers those who wait for it, with what is on the disk."""
         oracle = self._world.oracle
         for job_id, (job, result) in ended.items():
-            self._awaited.difference_update(self._waiting.job_ended(job_id))
+            self._awaited.difference_update(self._waiting.came(job_id))
             if job_id in oracle.committed and (job, result) != (
                 oracle.committed[job_id],
                 oracle.results.get(job_id, b""),

@@ -17,6 +17,10 @@ WEIGHTED = (
     (2, "submit {long}^9; connect; broker; worker; task 1; worker dies {few}; worker starts; connect; run 10"),
     (3, "retry {ids}"),
     (2, "forget {ids}"),
+    (3, "hold {ids}"),
+    (3, "release {ids}"),
+    (3, "edit {priority} {ids}"),
+    (6, "submit quick:ok*6; broker; connect; worker; {change} -1 -2 -3; broker; task {few}; worker; run {ms}"),
     (1, "pause"),
     (1, "pause {who} {for}"),
     (1, "pause {who} {for}; broker; broker dies after {few}; clock {step}; broker starts; run {ms}"),
@@ -87,6 +91,8 @@ def _filled(line: str, rng: random.Random, clocks: random.Random) -> str:
         who=rng.choice(("ann", "bob")),
         **{"for": rng.choice((1, 50, 700))},
         keep=rng.choice(("", "3", "0 500", "8 2000")),
+        priority=rng.choice((-5, 0, 5)),
+        change=rng.choice(("hold", "edit 5")),
         step=rng.choice((-10_000, -300, 300, 10_000)) * clocks.choice((1, 1, 10_000, 10**9)),
     )
 
@@ -95,6 +101,6 @@ def _jobs(rng: random.Random) -> str:
     return " ".join(
         f"{rng.choice(list(TYPES))}:{rng.choice(('ok', 'ok', 'ok', *BEHAVIOURS))}*{rng.choice((1, 1, 1, 2, 4, 12))}"
         f"{rng.choice(('', '', '', '^5', '^-5', '^1'))}{rng.choice(('', '', '', '', '', '', '+40', '+700'))}"
-        f"{rng.choice(('', '', '', '', '', '!30', '!150'))}"
+        f"{rng.choice(('', '', '', '', '', '!30', '!150'))}{rng.choice(('', '', '', '', '~-1', '~-2'))}"
         for _ in range(rng.choice((1, 1, 2, 3)))
     )

@@ -22,6 +22,8 @@ from zjobs.broker.retention import Keep
 from zjobs.broker.storage.api import Journal
 from zjobs.messages.requests.changes import (
     Cancel,
+    Edit,
+    EditReply,
     Forget,
     NewJob,
     Pause,
@@ -39,7 +41,7 @@ from zjobs.messages.units import Ms
 WALL_MS = 1_700_000_000_000
 LONGEST_DRAIN_MS = 600_000
 LARGE_BYTES = 300_000  # more than may be on its way at once
-JOB = re.compile(r"(\w+):(\w+)(?:\*(\d+))?(?:\^(-?\d+))?(?:\+(\d+))?(?:!(\d+))?")
+JOB = re.compile(r"(\w+):(\w+)(?:\*(\d+))?(?:\^(-?\d+))?(?:\+(\d+))?(?:!(\d+))?(?:~(-?\d+))?")
 
 
 class World:
@@ -84,7 +86,8 @@ class World:
     def submit(self, *jobs: str) -> None:
         """A request under a new key. Its answer comes with a turn.
 
-        `quick:ok*5^3+200!80` and shorter: what does what, how often, with which priority, delay and time limit.
+        `quick:ok*5^3+200!80~-1` and shorter: what does what, how often, with which priority, delay and time limit,
+        after which job.
         """
         number, new = len(self.asked), []
         for job in jobs:
@@ -93,14 +96,14 @@ class World:
             data = f"{match[2]}#{number}".encode() + bytes(LARGE_BYTES if match[2] == "large" else 0)
             limit_ms = int(match[6]) if match[6] else None
             texts = (f"name {number}", f"comment {number}")
-            new += [NewJob(match[1], data, int(match[4] or 0), int(match[5] or 0), limit_ms, *texts)] * int(
-                match[3] or 1
-            )
+            after = self._ids([match[7]]) if match[7] else ()
+            one = NewJob(match[1], data, int(match[4] or 0), int(match[5] or 0), limit_ms, *texts, after)
+            new += [one] * int(match[3] or 1)
         self._ask(Submit(f"key-{number}", tuple(new), submitter=f"user-{number}"))
 
     def retry(self, *ids: str) -> None:
         number = len(self.asked)
-        self._ask(Retry(f"key-{number}", self._ids(ids), f"user-{number}"))
+        self._ask(Retry(f"key-{number}", self._ids(ids), f"user-{number}", with_dependents=number % 2 == 0))
 
     def repeat(self, number: str) -> None:
         """A request with a key once more, whoever sends it."""
@@ -112,6 +115,17 @@ class World:
     def cancel(self, *ids: str) -> None:
         """Ids are those of jobs; -1 is the newest one, -2 the one before; `running`: that of the job that runs."""
         self._ask(Cancel(self._ids(ids)))
+
+    def hold(self, *ids: str) -> None:
+        self._ask(Edit(self._ids(ids), held=True))
+
+    def release(self, *ids: str) -> None:
+        self._ask(Edit(self._ids(ids), held=False))
+
+    def edit(self, priority: str, *ids: str) -> None:
+        """They get this priority, and another name."""
+        self._ask(Edit(self._ids(ids), priority=int(priority), name=f"edited {len(self.asked)}"))
+        self.oracle.edits.edited.update(self._ids(ids))
 
     def forget(self, *ids: str) -> None:
         self._ask(Forget(self._ids(ids)))
@@ -279,6 +293,8 @@ class World:
                 self.worker_dies()
             self.worker_starts()
             self.resume("all")
+            if held := [str(job.id) for job in self.oracle.committed.values() if job.held and not job.state.final]:
+                self.release(*held)
             self.run("1000")
             if self.worker is not None and self.worker.exited:
                 self._worker_ends("1000000")
@@ -324,6 +340,9 @@ class World:
         elif isinstance(reply, RetryReply):
             assert isinstance(request, Retry)
             self.oracle.retry_answered(request, reply)
+        elif isinstance(reply, EditReply):
+            assert isinstance(request, Edit)
+            self.oracle.edits.answered(request, reply, self.oracle.committed)
         elif isinstance(reply, PauseReply):
             self.oracle.pause_answered(reply)
 
@@ -448,6 +467,9 @@ ACTIONS: dict[str, Callable[..., None]] = {
     "repeat": World.repeat,
     "cancel": World.cancel,
     "retry": World.retry,
+    "hold": World.hold,
+    "release": World.release,
+    "edit": World.edit,
     "forget": World.forget,
     "pause": World.pause,
     "resume": World.resume,

@@ -30,6 +30,8 @@ from zjobs.messages.requests import ops
 from zjobs.messages.requests.changes import (
     Cancel,
     CancelReply,
+    Edit,
+    EditReply,
     Forget,
     ForgetReply,
     NewJob,
@@ -306,6 +308,11 @@ class FakeBroker:
             elif job.state is JobState.IN_PROGRESS:
                 self.add(job.id, job.state, cancelling=True)
         return CancelReply(self.journal, tuple(self.jobs[job.id] for job in found), missing)
+
+    def _edit(self, request: Edit) -> Any:
+        jobs, missing = self._found(request.ids)
+        late = tuple(job.id for job in jobs if job.state is not QUEUED)
+        return EditReply(self.journal, tuple(job.id for job in jobs if job.id not in late), late, (), missing)
 
     def _retry(self, request: Retry) -> Any:
         if len(request.ids) > self.limits.request_jobs:

@@ -272,7 +272,7 @@ def test_what_all_jobs_of_an_executor_have(broker: Any, client: Client) -> None:
     future = executor.submit("reverse", name="of the data", priority="high")
     (request,) = broker.asked(Submit)
     (job,) = request.jobs
-    assert job[2:] == (3, 300_000, 60_000, "night scan", "lens 2")
+    assert job[2:7] == (3, 300_000, 60_000, "night scan", "lens 2")
     assert values.unpack_value(job.data) == {"name": "of the data", "priority": "high"}
     future.cancel()
     with pytest.raises(BadRequest, match="priority"):

@@ -21,6 +21,7 @@ WANTED = {
     errors.SchemaChanged: 409,
     errors.NotFound: 404,
     errors.Expired: 410,
+    errors.NotCompleted: 409,
     errors.NotFinished: 409,
     errors.StorageFailed: 503,
     errors.ReadOnly: 503,

@@ -158,4 +158,4 @@ def test_every_reply_has_a_schema() -> None:
 def test_a_message_is_a_map() -> None:
     """Records in it too, and states are their words."""
     status = JobStatus(1, "echo", JobState.QUEUED, 0, 0, 5, 0, 0)  # type: ignore[arg-type]
-    assert json.loads(encode((status,)))[0] == {**status._asdict(), "state": "queued"}
+    assert json.loads(encode((status,)))[0] == {**status._asdict(), "state": "queued", "after": [], "after_any": []}

@@ -134,6 +134,8 @@ new_jobs = st.builds(
     st.sampled_from((-5, 0, 0, 7)),
     st.sampled_from((0, 0, 0, 2_000, 60_000)),
     st.sampled_from((None, None, 1_500)),
+    after=st.just(()),
+    after_any=st.just(()),
 )
 
 

@@ -18,9 +18,9 @@ def test_the_first_of_its_jobs_that_ends_answers_a_request() -> None:
     """A request for several jobs is answered by the first end, and not again by the next one."""
     requests = waiting()
     assert requests.register(A, (3, 5), 1_000, "r") == []
-    assert requests.job_ended(4) == []
-    assert requests.job_ended(5) == ["r"]
-    assert requests.job_ended(3) == []
+    assert requests.came(4) == []
+    assert requests.came(5) == ["r"]
+    assert requests.came(3) == []
     assert len(requests) == 0
 
 
@@ -29,7 +29,7 @@ def test_one_end_answers_all_that_wait_for_the_job() -> None:
     requests = waiting()
     for connection, request in ((A, "first"), (B, "second"), (A, "third")):
         requests.register(connection, (7,), 1_000, request)
-    assert requests.job_ended(7) == ["first", "second", "third"]
+    assert requests.came(7) == ["first", "second", "third"]
 
 
 def test_the_time_of_a_request_runs_out() -> None:
@@ -41,7 +41,7 @@ def test_the_time_of_a_request_runs_out() -> None:
     assert requests.due(99) == []
     assert requests.due(100) == ["soon"]
     assert requests.due_at_ms() == 300
-    requests.job_ended(1)
+    requests.came(1)
     assert requests.due_at_ms() is None
     assert requests.due(10_000) == []
 
@@ -53,7 +53,7 @@ def test_beyond_the_bound_of_a_connection_its_oldest_is_answered_early() -> None
     requests.register(A, (1,), 1_000, "oldest")
     requests.register(A, (2,), 1_000, "second")
     assert requests.register(A, (3,), 1_000, "third") == ["oldest"]
-    assert requests.job_ended(1) == ["of another"]
+    assert requests.came(1) == ["of another"]
 
 
 def test_beyond_the_bound_of_all_the_oldest_are_answered_early() -> None:
@@ -70,7 +70,7 @@ def test_a_job_named_twice_counts_once() -> None:
     """Its end answers the request once."""
     requests = waiting(jobs=2)
     assert requests.register(A, (1, 1, 2), 1_000, "r") == []
-    assert requests.job_ended(1) == ["r"]
+    assert requests.came(1) == ["r"]
 
 
 def test_what_waits_for_a_lost_connection_is_dropped() -> None:
@@ -80,7 +80,7 @@ def test_what_waits_for_a_lost_connection_is_dropped() -> None:
     requests.register(B, (1,), 1_000, "here")
     requests.connection_gone(A)
     requests.connection_gone(A)
-    assert requests.job_ended(1) == ["here"]
+    assert requests.came(1) == ["here"]
 
 
 def test_some_can_be_chosen() -> None:
@@ -98,7 +98,7 @@ def test_deadlines_of_answered_requests_do_not_pile_up() -> None:
     requests = waiting()
     for job_id in range(1, 10 * SPARE_DEADLINES):
         requests.register(A, (job_id,), 60_000, "r")
-        requests.job_ended(job_id)
+        requests.came(job_id)
     assert len(requests._deadlines) <= 2 * SPARE_DEADLINES
 
 
@@ -129,7 +129,7 @@ def test_each_request_is_answered_at_most_once_and_none_is_forgotten(steps: list
             answered = requests.register(first, rest[0], number, number)
         elif kind == "ended":
             assert isinstance(first, int)
-            answered = requests.job_ended(first)
+            answered = requests.came(first)
             assert set(answered) == {each for each, (_, ids) in open_requests.items() if first in ids}
         elif kind == "due":
             assert isinstance(first, int)

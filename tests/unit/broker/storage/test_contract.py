@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import shutil
 import sqlite3
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from journal_sample import (
     ATTEMPTS,
     CANCELLED,
     COUNTERS,
+    DELAYED,
     DIGEST,
     DONE,
     EMPTY,
@@ -24,6 +26,7 @@ from journal_sample import (
     FIRST,
     JOBS,
     LOADED,
+    QUEUED,
     SECOND,
     URGENT,
     changes,
@@ -31,8 +34,19 @@ from journal_sample import (
 )
 
 from tests.postgres import Postgres
+from zjobs.broker.core.estimates.kinds import Kind
 from zjobs.broker.core.jobs import Printed, Service
-from zjobs.broker.core.needs import DataNeed, Details, Found, Needs, OutputNeed, OutputPiece, ResultNeed, ResultPiece
+from zjobs.broker.core.needs import (
+    MOST_DEPENDENTS,
+    DataNeed,
+    Details,
+    Found,
+    Needs,
+    OutputNeed,
+    OutputPiece,
+    ResultNeed,
+    ResultPiece,
+)
 from zjobs.broker.storage.api import Claimed, Journal, NotOwner, StorageError
 from zjobs.broker.storage.postgres.journal import PostgresJournal
 from zjobs.broker.storage.sqlite import opening
@@ -311,6 +325,7 @@ def test_everything_committed_loads_back(storage: Memory, full: Journal) -> None
         },
         {},
         {},
+        {},
     )
 
 
@@ -356,6 +371,65 @@ def test_deliveries_are_settled_before_new_ones_are_noted(storage: Memory, full:
     assert set(storage.claimed().load().in_flight) == {7, 8}
 
 
+def test_a_held_job_is_parked(storage: Memory, full: SqliteJournal) -> None:
+    """It is neither among the ready ones nor among those that wait for their time, until it is released."""
+    held = {4: URGENT._replace(held=True), 5: DELAYED._replace(held=True)}
+    full.commit(changes(changed=held, edited=held))
+    storage.crash(full)
+    journal = storage.claimed()
+    loaded = journal.load()
+    assert loaded.ready == {-3: (array("q"), bytearray()), 0: LOADED.ready[0], 5: (array("q"), bytearray())}
+    assert (loaded.waiting, len(loaded.parked)) == ([], 2)
+    assert [each[:3] for each in loaded.parked] == [(4, None, None), (5, 5000, 3996)]
+    assert [loaded.kinds[each.kind - 1] for each in loaded.parked] == [Kind("reverse", 700), Kind("swap")]
+    assert journal.read(Needs(jobs=[4, 5])).jobs == held
+    journal.commit(changes(changed={5: DELAYED}, edited={5: DELAYED}))
+    assert [each[:4] for each in journal.load().waiting] == [(5000, 5, -3, 3996)]
+
+
+def test_a_job_that_waits_for_others_is_parked(storage: Memory, full: SqliteJournal) -> None:
+    """With the jobs that it waits for, in order; also one that is submitted so, and not once it waits for none."""
+    waits = URGENT._replace(after=(3, 1), after_any=(2,))
+    new = URGENT._replace(id=7, after_any=(4,), cancelling=False)
+    counters = COUNTERS._replace(next_id=8)
+    full.commit(changes(added={7: new}, changed={4: waits}, edited={4: waits, 7: new}, counters=counters))
+    storage.crash(full)
+    journal = storage.claimed()
+    loaded = journal.load()
+    assert [(each.id, each.awaited) for each in loaded.parked] == [(4, (3, 1, 2)), (7, (4,))]
+    assert len(loaded.ready[5][0]) == 0 and journal.read(Needs(jobs=[4, 7])).jobs == {4: waits, 7: new}
+    journal.commit(changes(changed={4: URGENT}, edited={4: URGENT}))
+    assert [each.id for each in journal.load().parked] == [7]
+
+
+def test_jobs_cancelled_because_of_others_are_found(full: SqliteJournal) -> None:
+    """And those cancelled because of them, by id; of very many as many as tell that they are too many."""
+    lost = {
+        job.id: job._replace(state=JobState.CANCELLED, cancelled_by=by, after=(by,))
+        for job, by in ((URGENT, 2), (DELAYED, 4), (CANCELLED, 4))
+    }
+    full.commit(changes(changed=lost, edited=lost))
+    found = full.read(Needs(dependents=[2, 4, 6])).dependents
+    assert found == {2: (lost[4], lost[5], lost[6]), 4: (lost[5], lost[6]), 6: ()}
+    many = {
+        job_id: URGENT._replace(id=job_id, state=JobState.CANCELLED, cancelled_by=6)
+        for job_id in range(10, 11 + MOST_DEPENDENTS)
+    }
+    full.commit(changes(added=many, changed=many, edited=many))
+    assert len(full.read(Needs(dependents=[2])).dependents[2]) == MOST_DEPENDENTS
+
+
+def test_what_was_asked_of_a_job_changes_with_an_edit_alone(storage: Memory, full: SqliteJournal) -> None:
+    """What happens to a job is another matter, and both may come in one turn."""
+    asked = {"held": True, "priority": -9, "time_limit_ms": 5, "name": "", "comment": "später", "after": (2,)}
+    job = QUEUED._replace(**asked, version=3)
+    full.commit(changes(changed={1: job}))
+    assert full.read(Needs(jobs=[1])).jobs == {1: QUEUED._replace(version=3)}
+    full.commit(changes(changed={1: job._replace(version=4)}, edited={1: job._replace(version=4)}))
+    storage.crash(full)
+    assert storage.claimed().read(Needs(jobs=[1])).jobs == {1: job._replace(version=4)}
+
+
 # --- reading by id ---------------------------------------------------------------------------------------------------
 
 
@@ -381,7 +455,7 @@ def test_a_long_list_is_one_read(empty: Journal) -> None:
 
 def test_nothing_named_is_nothing_found(full: Journal) -> None:
     """Each kind of its own; empty lists as well."""
-    nothing = Found({}, {}, {}, {}, {}, {}, {}, {}, {})
+    nothing = Found({}, {}, {}, {}, {}, {}, {}, {}, {}, {})
     assert full.read(Needs()) == full.read(Needs([], [], [], [], [], [], [])) == nothing
     assert full.read(Needs(data_pieces=[DataNeed(99, 0, 1), DataNeed(2, 0, 1)])) == nothing
     assert (

@@ -38,7 +38,7 @@ def choices(run: Any) -> Callable[..., list[str]]:
 def test_commands_and_options(choices: Callable[..., list[str]]) -> None:
     """All commands first; behind one its own options, then those of every command; options may come first."""
     assert choices("") == choices() == [command.name for command in COMMANDS]
-    assert choices("re") == ["result", "retry", "resume"]
+    assert choices("re") == ["result", "release", "retry", "resume"]
     assert choices("--json", "--timeout", "3", "resu") == ["result", "resume"]
     assert choices("-") == [option.name for option in ZCLIENT.options_of("")]
     assert choices("log", "--f") == ["--follow"] and "--follow" not in choices("show", "--")

@@ -12,11 +12,11 @@ import pytest
 from zjobs.client.cli.show import format
 from zjobs.client.settings import user_at_host
 from zjobs.messages import values
-from zjobs.messages.records import DataPreview, Paused
-from zjobs.messages.requests.changes import NewJob, Submit
+from zjobs.messages.records import DataPreview, JobStatus, Paused
+from zjobs.messages.requests.changes import Edit, EditReply, NewJob, Retry, Submit
 from zjobs.messages.requests.ops import Error
 from zjobs.messages.requests.queries import List, Show, Status
-from zjobs.messages.states import ErrorCode, JobState
+from zjobs.messages.states import ErrorCode, JobState, WorkerState
 
 QUEUED, RUNNING, COMPLETED = JobState.QUEUED, JobState.IN_PROGRESS, JobState.COMPLETED
 FAILED, CANCELLED = JobState.FAILED, JobState.CANCELLED
@@ -301,3 +301,55 @@ def test_pause_names_what_goes_on(run: Run, broker: Any) -> None:
     broker.dispatched = []
     assert run("pause", "--wait") == (0, "paused\nidle: nothing runs, and nothing starts\n", "")
     assert broker.paused is not None
+
+
+def test_hold_release_and_edit(run: Run, broker: Any) -> None:
+    """Each says what became of the jobs; those that have started are an error, and so are those without a job."""
+    for job_id, state in ((1, QUEUED), (2, RUNNING), (3, QUEUED)):
+        broker.add(job_id, state)
+    assert run("hold", "1", "3") == (0, "1 held\n3 held\n", "")
+    late = run("release", "1", "2")
+    assert late[:2] == (5, "1 released\n") and "job 2 has started or ended already" in late.err
+    assert run("hold", "1", "9").code == 3
+    edited = run("edit", "1", "--priority=-5", "--time-limit", "0", "--name", "")
+    assert edited == (0, "1 changed\n", "")
+    assert json.loads(run("edit", "3", "--comment", "x", "--json").out) == {"id": 3, "changed": True}
+    who = user_at_host()
+    assert broker.asked(Edit) == [
+        Edit((1, 3), True, submitter=who),
+        Edit((1, 2), False, submitter=who),
+        Edit((1, 9), True, submitter=who),
+        Edit((1,), None, -5, 0, "", None, who),
+        Edit((3,), comment="x", submitter=who),
+    ]
+    nothing = run("edit", "1")
+    assert nothing.code == 2 and "--priority, --time-limit, --name or --comment" in nothing.err
+
+
+def test_an_edit_that_is_not_decided_is_said(run: Run, broker: Any) -> None:
+    """Exit code 4: ask again."""
+    broker.add(1, QUEUED)
+    broker.script += [broker.answer, lambda request: EditReply(broker.journal, (), (), request.ids, ())]
+    pending = run("hold", "1")
+    assert pending.code == 4 and "repeat this to know" in pending.err
+
+
+def test_what_a_job_waits_for_reaches_the_broker(run: Run, broker: Any) -> None:
+    """--after and --after-any of submit, --with-dependents of retry; what is no id is wrong usage."""
+    assert run("submit", "t", "--after", "17,18", "--after-any", "3").out == "1\n"
+    assert broker.asked(Submit)[0].jobs == (NewJob("t", after=(17, 18), after_any=(3,)),)
+    broker.add(1, FAILED)
+    run("retry", "1", "--with-dependents", "--yes")
+    assert broker.asked(Retry)[0].with_dependents
+    wrong = run("submit", "t", "--after", "17,x")
+    assert wrong.code == 2 and "'x' is not a job id" in wrong.err
+
+
+def test_a_job_says_what_it_waits_for() -> None:
+    """In the line of its status, the first few ids."""
+    job = JobStatus(20, "t", QUEUED, 0, 0, 0, 0, 0)
+    line = format.status_line(job._replace(after=(17,), after_any=(3,)), WorkerState.READY)
+    assert line == "20 queued, waits for 17, 3 (however it ends)"
+    assert format.awaited(job._replace(after=tuple(range(1, 9)))) == "1, 2, 3, 4, 5, …"
+    held = format.status_line(job._replace(held=True, after=(17,)), WorkerState.READY)
+    assert held == "20 queued, held, waits for 17"

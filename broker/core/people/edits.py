@@ -1,0 +1,29 @@
+"""What people change of jobs that have not started: pure functions of the request and the job's record."""
+
+from __future__ import annotations
+
+from zjobs.broker.core.jobs import Job
+from zjobs.messages.requests.changes import Edit
+
+
+def edited(job: Job, request: Edit) -> Job:
+    """Return the job's record with what the request changes."""
+    fields = {
+        name: value
+        for name in ("held", "priority", "name", "comment")
+        if (value := getattr(request, name)) is not None and value != getattr(job, name)
+    }
+    if request.time_limit_ms is not None:
+        fields["time_limit_ms"] = request.time_limit_ms or None
+    return job._replace(**fields)
+
+
+def told(request: Edit) -> str:
+    """Return what the request changes, for the audit trail: `held, priority 5`."""
+    parts = [] if request.held is None else ["held" if request.held else "released"]
+    parts += [] if request.priority is None else [f"priority {request.priority}"]
+    if request.time_limit_ms is not None:
+        parts.append(f"time limit {request.time_limit_ms} ms" if request.time_limit_ms else "the type's time limit")
+    parts += [] if request.name is None else [f"name {request.name!r}"]
+    parts += [] if request.comment is None else [f"comment {request.comment!r}"]
+    return ", ".join(parts)
