@@ -91,6 +91,10 @@ setup(
             "mypy>=1.10",
             "ruff>=0.6",
             "numpy>=1.26",
+            # 1.49: the clock of a page can be driven, and Chromium of today is spoken to
+            "playwright>=1.49",
+            # carries axe-core, so that nothing is fetched; 0.1.5: axe-core 4.11, which knows WCAG 2.2
+            "axe-playwright-python>=0.1.5",
         ],
     },
     entry_points={

@@ -16,6 +16,6 @@ if [ $# -gt 0 ]; then
     pytest -n 2 --dist loadfile "$@"
     exit
 fi
-marked="links or postgres or openapi"
+marked="links or postgres or openapi or browser"
 pytest -n 2 --dist loadfile -m "not ($marked)"
-pytest -n 3 -m "$marked" # these mostly wait, for a slow link or a server
+pytest -n 3 --dist loadgroup -m "$marked" # these mostly wait, for a slow link, a server or a browser

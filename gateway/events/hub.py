@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, NamedTuple
 
@@ -27,6 +28,8 @@ BEGIN_AGAIN_S = 1.0
 WAKE_S = 0.0002
 # What one stream is sent at once; a reader that is slower than the events misses some, and is told to resync.
 MOST_AT_ONCE = 500
+# How many pauses that have ended are remembered, for the strip.
+MOST_LIFTED = 200
 
 log = logging.getLogger("zjobs.gateway")
 
@@ -49,6 +52,7 @@ class Hub:
         self._streams: set[Stream] = set()
         self._state = ServiceState()
         self._heard_at: int | None = None
+        self._lifted: deque[tuple[int, int]] = deque(maxlen=MOST_LIFTED)
         self._wake_due = False
         self._closed = False
 
@@ -61,6 +65,11 @@ class Hub:
     def heard_at(self) -> int | None:
         """The last time when the broker was there, by the wall clock; None if it never was."""
         return clock.wall_ms() if self._state.reachable else self._heard_at
+
+    @property
+    def pauses(self) -> list[tuple[int, int | None]]:
+        """When the queue was paused, as far as it was heard; None: it still is."""
+        return [*self._lifted, *((pause.since_at, None) for pause in self._state.pauses)]
 
     async def run(self) -> None:
         """Watch the service until cancelled, whatever becomes of it."""
@@ -104,6 +113,8 @@ class Hub:
         self._heard_at = self.heard_at
         state = self._state._replace(**changed)
         if state != self._state:
+            now = clock.wall_ms()
+            self._lifted.extend((pause.since_at, now) for pause in self._state.pauses if pause not in state.pauses)
             self._state = state
             self._tell("service", plain(state))
 

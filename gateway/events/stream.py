@@ -58,6 +58,11 @@ class Kept:
         self.last = 0
         self._entries: deque[Entry] = deque(maxlen=most)
 
+    @property
+    def here(self) -> str:
+        """The id of the last event: a stream that goes on after it misses nothing that comes from now on."""
+        return f"{self.epoch}-{self.last}"
+
     def add(self, kind: str, value: Any, job: JobStatus | None = None) -> None:
         """Keep an event as the last one."""
         self.last += 1

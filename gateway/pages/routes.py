@@ -8,9 +8,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from zjobs.gateway.pages.acting import bulk, change, pause, submit
-from zjobs.gateway.pages.looking import history, job, service
+from zjobs.gateway.pages.looking import history, job, past, service
 from zjobs.gateway.pages.people import account, audit, login, users
 from zjobs.gateway.pages.visit.rendering import STATIC
+from zjobs.gateway.pages.visit.shared import Shared
 
 
 class _Files(StaticFiles):
@@ -25,6 +26,7 @@ class _Files(StaticFiles):
 
 def install(app: FastAPI) -> None:
     """Serve the pages."""
-    for room in (login, account, users, audit, service, history, job, submit, pause, bulk, change):
+    app.state.shared = Shared()
+    for room in (login, account, users, audit, past, service, history, job, submit, pause, bulk, change):
         app.include_router(room.ROUTES)
     app.mount("/static", _Files(directory=STATIC), name="static")

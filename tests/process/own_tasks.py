@@ -201,6 +201,29 @@ def prints_gate(name: str) -> None:
 
 
 @task
+def prints_lines(name: str) -> None:
+    """Prints 200 lines, waits at a gate, and prints 200 more."""
+    print("\n".join(f"line {number}" for number in range(1, 201)))
+    wait_at_gate(name)
+    print("\n".join(f"line {number}" for number in range(201, 401)))
+
+
+@task
+def hostile(text: str) -> None:
+    """Prints the text, and fails with it."""
+    print(text)
+    raise ValueError(text)
+
+
+@task
+def hostile_gate(name: str, text: str) -> None:
+    """Prints something, waits at a gate, and prints the text."""
+    print("before")
+    wait_at_gate(name)
+    print(text)
+
+
+@task
 def leaves_others(name: str) -> list[int]:
     """Starts programs that outlive it: in its group, in another session, and a fork that holds all it has open."""
     sleepers = [subprocess.Popen(["sleep", "1000"], start_new_session=new).pid for new in (False, True)]

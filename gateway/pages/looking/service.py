@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from zjobs.client.aio import AsyncClient
 from zjobs.client.errors import ZjobsError
 from zjobs.gateway.pages.looking.overview import look
+from zjobs.gateway.pages.looking.past import Window, look_back
 from zjobs.gateway.pages.shown import jobs
+from zjobs.gateway.pages.shown.strip import DEFAULT_WINDOW
 from zjobs.gateway.pages.visit.rendering import page
 from zjobs.gateway.pages.visit.route import PageRoute
 from zjobs.gateway.pages.visit.service import Client, Events, services_of
+from zjobs.gateway.pages.visit.shared import Shared
 from zjobs.gateway.pages.visit.visitor import Visiting, Visitor
 from zjobs.gateway.problems import problem_of
 from zjobs.messages.requests.queries import Info
@@ -40,12 +44,15 @@ async def services(request: Request, visitor: Visiting) -> Response:
 
 
 @ROUTES.get("/services/{service}")
-async def service(request: Request, client: Client, hub: Events, visitor: Visiting) -> Response:
+async def service(
+    request: Request, client: Client, hub: Events, visitor: Visiting, window: Window = DEFAULT_WINDOW
+) -> Response:
     """Show a service: what runs, what is next, what has ended."""
     try:
         if not hub.state.reachable:  # a visitor does not wait as long as a program would
             await client.ask(Info(), timeout=_WAIT_S)
-        return page(request, "service.html", 200, **await _shown(client, visitor))
+        shown, past = await asyncio.gather(_shown(client, visitor), look_back(client, hub, window))
+        return page(request, "service.html", 200, **shown, **past)
     except ZjobsError as error:
         problem = problem_of(error)
         if problem.status != 503:
@@ -55,8 +62,17 @@ async def service(request: Request, client: Client, hub: Events, visitor: Visiti
 
 @ROUTES.get("/services/{service}/part/{part}")
 async def part(request: Request, client: Client, visitor: Visiting, part: Part) -> Response:
-    """Return a part of the page, for the script: the element that has this id, or all of them."""
-    return page(request, f"parts/{part}.html", 200, **await _shown(client, visitor))
+    """Return a part of the page, for the script: the element that has this id, or all of them.
+
+    Whoever asks after the same event on behalf of the same person is given the same.
+    """
+
+    async def make() -> bytes:
+        return bytes(page(request, f"parts/{part}.html", 200, **await _shown(client, visitor)).body)
+
+    shared: Shared = request.app.state.shared
+    key = (request.path_params["service"], request.state.event, part, visitor.person)
+    return HTMLResponse(await shared.get(key, make))
 
 
 async def _shown(client: AsyncClient, visitor: Visitor) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse
 
 from zjobs.client.wording import text
 from zjobs.gateway.pages.shown import jobs, times
+from zjobs.gateway.pages.shown.strip import WINDOWS
 from zjobs.gateway.pages.visit.visitor import Visitor, csrf_token
 from zjobs.gateway.services import Services
 from zjobs.program import clock
@@ -60,7 +61,7 @@ TEMPLATES.filters.update(
     bytes=text.byte_count,
     exactly=text.exact,
 )
-TEMPLATES.globals.update(STATES=jobs.STATES, WORKERS=jobs.WORKERS)
+TEMPLATES.globals.update(STATES=jobs.STATES, WORKERS=jobs.WORKERS, WINDOWS=WINDOWS)
 
 
 def page(request: Request, template: str, status: int = 200, /, **values: Any) -> HTMLResponse:
@@ -84,11 +85,20 @@ def frame(request: Request) -> dict[str, Any]:
         "services": services.names,
         "states": {each: services.hub(each).state for each in services.names},
         "service": name if name in services.names else None,
+        "event": request.state.event,
         "at": f"{root}/services/{name}",
         "now_ms": clock.wall_ms(),
         "zone": times.zone(clock.wall_ms()),
         "version": VERSION,
     }
+
+
+def last_event(request: Request) -> str:
+    """Return the id of the last event of the service. Read before the broker is asked: then what a page shows is not
+    older, and a stream that goes on after this event misses nothing."""
+    services: Services = request.app.state.services
+    name = request.path_params.get("service")
+    return services.hub(name).kept.here if name in services.names else ""
 
 
 @cache

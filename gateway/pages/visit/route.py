@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from zjobs.client.errors import ZjobsError
-from zjobs.gateway.pages.visit.rendering import page
+from zjobs.gateway.pages.visit.rendering import last_event, page
 from zjobs.gateway.pages.visit.visitor import check_form, visitor_of
 from zjobs.gateway.problems import Problem, problem_of
 
@@ -54,6 +54,7 @@ class PageRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             request.state.nonce = secrets.token_urlsafe(16)
+            request.state.event = last_event(request)
             try:
                 if request.method not in ("GET", "HEAD"):
                     await check_form(request)

@@ -1,0 +1,54 @@
+"""The last hours of a service: what the strip, and the distributions beside it, are made of."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from zjobs.client.aio import AsyncClient
+from zjobs.gateway.pages.shown.spread import spreads
+from zjobs.gateway.pages.shown.strip import DEFAULT_WINDOW, WINDOWS, run_of, strip
+from zjobs.gateway.pages.visit.rendering import page
+from zjobs.gateway.pages.visit.route import PageRoute
+from zjobs.gateway.pages.visit.service import Client, Events
+from zjobs.gateway.pages.visit.visitor import Visiting
+from zjobs.messages.requests.queries import List, ListReply, Queue, QueueReply
+from zjobs.messages.states import JobState
+from zjobs.program import clock
+
+ROUTES = APIRouter(prefix="/services/{service}", route_class=PageRoute, include_in_schema=False)
+
+Window = Annotated[str, Query(pattern=f"^({'|'.join(WINDOWS)})$")]
+
+# How many jobs of each outcome are looked at. Whatever is older is marked as not listed.
+MOST_LISTED = 400
+MOST_TYPES = 4
+
+
+@ROUTES.get("/part/strip")
+async def part(
+    request: Request, client: Client, hub: Events, visitor: Visiting, window: Window = DEFAULT_WINDOW
+) -> Response:
+    """The strip, for the script."""
+    return page(request, "parts/strip.html", 200, **await look_back(client, hub, window))
+
+
+async def look_back(client: AsyncClient, hub: Events, window: str) -> dict[str, Any]:
+    """Ask for the jobs that have ended last, and the one that runs. Raises ZjobsError."""
+    queue: QueueReply
+    pages: list[ListReply]
+    queue, *pages = await asyncio.gather(
+        client.ask(Queue(1)), *(client.ask(List(state, limit=MOST_LISTED)) for state in JobState if state.final)
+    )
+    now = clock.wall_ms()
+    ended = [job for page in pages for job in page.jobs]
+    runs = [run for job in (*queue.jobs, *ended) if (run := run_of(job)) is not None]
+    oldest = [min(job.ended_at or 0 for job in page.jobs) for page in pages if page.before is not None and page.jobs]
+    return {
+        "window": window,
+        "strip": strip(runs, hub.pauses, window, now, max(oldest, default=None)),
+        "spreads": spreads(job for job in ended if (job.ended_at or 0) >= now - WINDOWS[window].length_ms)[:MOST_TYPES],
+    }
