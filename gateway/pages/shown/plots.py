@@ -77,9 +77,9 @@ def _runs(numbers: Sequence[float]) -> list[list[tuple[int, float]]]:
 
 
 def _piece(points: Sequence[tuple[int, float]], count: int, low: float, high: float) -> str:
-    across, up = max(1, count - 1), (high - low) or 1.0
+    across, up = max(1, count - 1), (high / 4 - low / 4) or 1.0  # quarters: differences of the greatest are no floats
     at = [
-        f"{_LEFT + _ROOM_X * place / across:.1f} {_TOP + _ROOM_Y * (1 - (number - low) / up):.1f}"
+        f"{_LEFT + _ROOM_X * place / across:.1f} {_TOP + _ROOM_Y * (1 - (number / 4 - low / 4) / up):.1f}"
         for place, number in points
     ]
     dot = f'<circle class="dot" r="2" cx="{at[0].split()[0]}" cy="{at[0].split()[1]}"/>' if len(at) == 1 else ""
@@ -96,9 +96,11 @@ def matrix_image(rows: Sequence[Sequence[float]]) -> str:
     chosen = [row[::across] for row in rows[::down]]
     finite = [float(each) for row in chosen for each in row if _is_finite(each)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 0.0)
-    scale = 254 / (high - low) if high > low else 0.0
+    up = high / 4 - low / 4  # as above
     lines = b"".join(
-        b"\0" + bytes(1 + int((each - low) * scale) if _is_finite(each) else 0 for each in row) for row in chosen
+        b"\0"
+        + bytes(1 + int(254 * ((each / 4 - low / 4) / up if up else 0)) if _is_finite(each) else 0 for each in row)
+        for row in chosen
     )
     return "data:image/png;base64," + base64.b64encode(_png(len(chosen[0]), len(chosen), lines)).decode()
 
