@@ -13,7 +13,7 @@ import time
 import httpx
 
 SERVICE = "default"
-GAP_S = 0.2
+GAP_S = 0.1
 SHARE = 5
 
 

@@ -113,7 +113,7 @@ class Part {
   }
 }
 
-const main = new Part(`${location.pathname}/part/all`, 200)
+const main = new Part(`${location.pathname}/part/all`, 100)
 const strip = document.getElementById("strip") && new Part(`${location.pathname}/part/strip${location.search}`, 10_000)
 
 function refresh() {
