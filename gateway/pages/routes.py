@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from zjobs.gateway.pages.acting import bulk, change, pause, submit
+from zjobs.gateway.pages.acting import bulk, change, edit, pause, submit
 from zjobs.gateway.pages.looking import history, job, past, service
 from zjobs.gateway.pages.people import account, audit, login, users
 from zjobs.gateway.pages.visit.rendering import STATIC
@@ -27,6 +27,6 @@ class _Files(StaticFiles):
 def install(app: FastAPI) -> None:
     """Serve the pages."""
     app.state.shared = Shared()
-    for room in (login, account, users, audit, past, service, history, job, submit, pause, bulk, change):
+    for room in (login, account, users, audit, past, service, history, job, submit, pause, bulk, edit, change):
         app.include_router(room.ROUTES)
     app.mount("/static", _Files(directory=STATIC), name="static")

@@ -85,6 +85,8 @@ def row(job: JobStatus, runs: bool, now_ms: int) -> Row:
     """Return the row of a job of the queue."""
     if job.cancelling:
         return Row(job, 0, Markup(""), "being cancelled")
+    if job.held:
+        return Row(job, 0, Markup(""), "held")
     place = 0 if job.ahead is None else job.ahead + (not runs)
     if job.ready_at is None:
         return Row(job, place, times.start(job.estimate, now_ms), _again(job))

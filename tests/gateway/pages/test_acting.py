@@ -112,6 +112,23 @@ async def test_a_job_that_has_changed_since_is_left_alone(visit: Visit, client: 
     assert (await browser.fill(asked, "/forget")).status == 410
 
 
+async def test_edit_changes_what_the_form_changes(visit: Visit, client: Client) -> None:
+    """Priority, name, comment; held, a job waits for its release; what has started is not changed."""
+    job = client.submit("echo", 1, delay=3600, name="first", comment="a\nb")
+    browser = await visit("otto")
+    form = await browser.open(f"{QUEUE}/jobs/{job.id}/edit")
+    wrong = await browser.fill(form, "/edit", priority="1.5", name="second")
+    assert wrong.status == 422 and wrong.form("/edit").fields["name"] == "second"
+    done = await browser.fill(wrong, "/edit", priority="7", held="yes")
+    now = client.show(job.id).job
+    assert (now.name, now.priority, now.held, now.comment) == ("second", 7, True, "a\nb") and "held" in done.text
+    assert (await browser.fill(form, "/edit", name="third")).status == 409
+    client.cancel([job.id])
+    late = await browser.open(f"{QUEUE}/jobs/{job.id}/edit")
+    assert "Only a job that has not started can be edited." in late.text
+    assert (await (await visit("sue")).open(f"{QUEUE}/jobs/{job.id}/edit")).status == 403
+
+
 async def test_retry_twice_makes_one_copy(visit: Visit, client: Client) -> None:
     """The form has a request key: a second click, or a reload, leads to the same job."""
     job = client.submit("echo", 1)
