@@ -160,17 +160,24 @@ def test_the_index_of_decisions_names_each() -> None:
 # --- docstrings --------------------------------------------------------------------------------------------
 
 
+# A docstring that begins with a clause makes its reader wait for the verb, or for the thing that it is about.
+CLAUSE = re.compile("At|From|How|Its?|Nobody|Nothing|Of|Th(at|ere|ese|ose)|Wh(at|en|ere|ether|ich|om?|ose|y)")
+# Verbs that end as those of the third person do.
+IMPERATIVES_IN_S = frozenset({"Address", "Discuss", "Focus", "Guess", "Pass", "Press", "Process"})
+
+
 class Public(NamedTuple):
     """Something that a reader may meet from outside its module."""
 
     place: str
+    kind: str  # module, class, property or function
     docstring: str | None
 
 
 def publics(path: Path) -> Iterator[Public]:
-    """The module, its classes, functions and methods whose names have no underscore in front."""
+    """Yield the module, and its classes, functions and methods whose names have no underscore in front."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    yield Public(name_of(path), ast.get_docstring(tree))
+    yield Public(name_of(path), "module", ast.get_docstring(tree))
     yield from members(tree, name_of(path))
 
 
@@ -178,28 +185,77 @@ def members(parent: ast.Module | ast.ClassDef, place: str) -> Iterator[Public]:
     for node in parent.body:
         if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or node.name.startswith("_"):
             continue
-        if not is_further_form(node):
-            yield Public(f"{place}:{node.lineno} {node.name}", ast.get_docstring(node))
+        decorators = [ast.unparse(one) for one in node.decorator_list]
+        if not any(one.endswith(("overload", ".setter")) for one in decorators):  # described elsewhere
+            is_property = any(one.endswith("property") for one in decorators)
+            kind = "class" if isinstance(node, ast.ClassDef) else "property" if is_property else "function"
+            yield Public(f"{place}:{node.lineno} {node.name}", kind, ast.get_docstring(node))
         if isinstance(node, ast.ClassDef):
             yield from members(node, f"{place} {node.name}")
 
 
-def is_further_form(node: ast.stmt) -> bool:
-    """An overload or a setter: its function is described elsewhere."""
-    decorators = [ast.unparse(one) for one in getattr(node, "decorator_list", [])]
-    return any(one.endswith(("overload", ".setter")) for one in decorators)
-
-
-def reads_well(docstring: str | None) -> bool:
-    """It begins with a capital letter (or a name in quotes, or a number) and ends with a full stop."""
+def stumbles(kind: str, docstring: str | None) -> str | None:
+    """Return what makes a reader stop at the first sentences of a docstring, None if nothing does."""
     if not docstring:
-        return False
+        return "there is none"
     first = docstring.partition("\n\n")[0].rstrip()
-    return bool(re.match(r"[A-Z0-9`'\"]|z(broker|client|gateway|worker)\b", first)) and first.endswith((".", ":", "?"))
+    if not re.match(r"[A-Z0-9`'\"]|z(broker|client|gateway|worker)\b", first):
+        return "it begins with a small letter"
+    if not first.endswith((".", ":")):
+        return "it ends without a full stop"
+    word = re.split(r"[\s,.:;]", first)[0]
+    if CLAUSE.fullmatch(word):
+        return f"it begins with {word}, not with a verb or a noun"
+    if kind == "function" and (word in ("A", "An", "The") or is_third_person(word)):
+        return "a function begins with its verb: Return, Send, Raise"
+    if kind == "property" and word.startswith("Return"):
+        return "a property is a thing, or True if something is so"
+    return None
+
+
+def is_third_person(word: str) -> bool:
+    return re.fullmatch("[A-Z][a-z]+s", word) is not None and word not in IMPERATIVES_IN_S
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_every_public_name_has_a_docstring_that_reads_well(path: Path) -> None:
-    """A sentence that says what it is or does."""
-    found = [f"{one.place}: {one.docstring!r}" for one in publics(path) if not reads_well(one.docstring)]
+    """It begins with a verb or a noun phrase, and ends with a full stop."""
+    told = ((one, stumbles(one.kind, one.docstring)) for one in publics(path))
+    found = [f"{one.place}: {why}: {one.docstring!r}" for one, why in told if why is not None]
     assert not found, found
+
+
+@pytest.mark.parametrize(
+    ("kind", "docstring"),
+    [
+        ("function", None),
+        ("function", "Whether nothing of earlier task processes is left running."),
+        ("function", "It is told to end now."),
+        ("function", "Returns the ids."),
+        ("function", "The ids of all jobs."),
+        ("function", "Return the ids"),
+        ("function", "return the ids."),
+        ("property", "Return the ids."),
+        ("property", "How many jobs are queued."),
+        ("class", "Whom a stream is for."),
+        ("module", "What a job leaves running, seen from inside the task process."),
+    ],
+)
+def test_a_docstring_that_makes_a_reader_stop_is_found(kind: str, docstring: str | None) -> None:
+    """Examples of each kind."""
+    assert stumbles(kind, docstring) is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "docstring"),
+    [
+        ("function", "Return the ids of all jobs."),
+        ("function", "Process a message."),
+        ("property", "True if no earlier task process is still running."),
+        ("class", "Runs tasks as jobs."),
+        ("module", "The processes that a job leaves running:\n\n- found and ended."),
+    ],
+)
+def test_a_docstring_that_reads_well_passes(kind: str, docstring: str) -> None:
+    """Examples of each kind."""
+    assert stumbles(kind, docstring) is None

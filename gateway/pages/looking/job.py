@@ -149,7 +149,7 @@ async def _shown(client: AsyncClient, visitor: Visitor, id: int, offset: int | N
 
 
 async def _node(value: Any, size_bytes: int | None) -> values.Node:
-    """What stands for a value; a large one is looked through in a thread, since others would wait for it."""
+    """Return the node for a value; a large one is read in a thread, so that others need not wait for it."""
     large = (size_bytes or 0) > _LARGE_BYTES
     return await asyncio.to_thread(values.node_of, value) if large else values.node_of(value)
 
