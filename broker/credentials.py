@@ -225,7 +225,7 @@ def _record(directory: Path, change: str) -> None:
 
 
 def _user() -> str:
-    """The user of this host, and who became that user by sudo: `anna as root`."""
+    """Return the user of this host, and who became that user by sudo: `anna as root`."""
     try:
         user = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:

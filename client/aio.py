@@ -209,7 +209,7 @@ class AsyncClient(AsyncFlowRunner):
         mine: bool = False,
         preview: bool = False,
     ) -> AsyncIterator[JobStatus]:
-        """Jobs, newest first, for `async for`; see `Client.list`."""
+        """Iterate over jobs, newest first, with `async for`; see `Client.list`."""
         wanted = operations.wanted(self, state, type, before, name, comment, owner, submitter, since, mine, preview)
         pages = operations.Pages(self, wanted, limit)
         while pages.more:
@@ -217,7 +217,7 @@ class AsyncClient(AsyncFlowRunner):
                 yield job
 
     async def audit(self, limit: int | None = None, since: Duration | None = None) -> AsyncIterator[AuditEntry]:
-        """Who changed what by hand, newest first, for `async for`; see `Client.audit`."""
+        """Iterate over the audit trail, newest first, with `async for`; see `Client.audit`."""
         pages = operations.AuditPages(self, limit, since)
         while pages.more:
             for entry in await self._run(pages.next()):

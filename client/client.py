@@ -274,9 +274,10 @@ class Client(FlowRunner):
     ) -> Iterator[JobStatus]:
         """Iterate over jobs, newest first: of this state and type, at most `limit`, with ids below `before`.
 
-        name, comment, owner, submitter: only jobs with these; `*` stands for any text. since: only those submitted in
-        this time, such as "1d". mine: only one's own, by the owner or, where the broker has no keys, by the submitter.
-        preview: as in `status`. Pages are fetched as they are needed. Raises ValueError for an unknown state.
+        name, comment, owner, submitter: only jobs with these; `*` stands for any text. since: only those submitted
+        within this time, such as "1d". mine: only one's own, by the owner or, if the broker has no keys, by the
+        submitter. preview: as in `status`. Pages are fetched as they are needed. Raises ValueError for an unknown
+        state.
         """
         wanted = operations.wanted(self, state, type, before, name, comment, owner, submitter, since, mine, preview)
         pages = operations.Pages(self, wanted, limit)
@@ -284,7 +285,7 @@ class Client(FlowRunner):
             yield from self._run(pages.next())
 
     def audit(self, limit: int | None = None, since: Duration | None = None) -> Iterator[AuditEntry]:
-        """Iterate over who changed what by hand, newest first: at most `limit` entries, made in the time `since`.
+        """Iterate over the audit trail, newest first: at most `limit` entries, made within the time `since`.
 
         A submitter gets only its own entries. Pages are fetched as they are needed.
         """

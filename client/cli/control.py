@@ -144,22 +144,23 @@ def list_jobs(call: Call) -> int:
     args, limit = call.args, call.args["--limit"]
     filters = {**filters_of(call), "since": args["--since"], "preview": True}
     jobs = call.client.list(args["--state"], limit=limit + 1, before=args["--before"], **filters)  # are there more?
-    shown, last = 0, None
-    while page := list(islice(jobs, min(ROWS_A_PAGE, limit - shown))):
-        shown, last = shown + len(page), page[-1].id
+    printed, last = 0, None
+    while page := list(islice(jobs, min(ROWS_A_PAGE, limit - printed))):
+        printed, last = printed + len(page), page[-1].id
         lines = table.lines(page)
         if len(lines) > len(page) and not call.output.as_json:
             call.output.line(lines[0], None)
         for job, line in zip(page, lines[-len(page) :]):
             call.output.line(line, format.fields(job))
         call.output.flush()
-    if shown == limit and last is not None:
+    if printed == limit and last is not None:
         _say_how_to_go_on(call, last, jobs)
     return exit_codes.DONE
 
 
 def _say_how_to_go_on(call: Call, last: int, rest: Iterator[JobStatus]) -> None:
-    """`rest`: what comes after `last`. With a filter it is not looked at: that could mean going through the journal."""
+    """Print how to list more. `rest`: the jobs after `last`; with a filter it is not read, because that could mean
+    searching the whole journal."""
     named = ("--state", "--type", "--name", "--comment", "--owner")
     chosen = [f"{name} {quote(call.args[name])}" for name in named if call.args[name] is not None]
     chosen += ["--mine"] * call.args["--mine"]

@@ -89,11 +89,11 @@ def types(call: Call) -> int:
         call.output.note("no worker has announced its types yet")
     call.client.schemas = Schemas(SchemaFiles(call.client.addresses.text))
     name = call.args["TYPE"]
-    shown = [task for task in reply.types if name in (None, task.name)]
-    if name is not None and not shown:
+    chosen = [task for task in reply.types if name in (None, task.name)]
+    if name is not None and not chosen:
         near = nearest(name, [task.name for task in reply.types])
         raise UsageError(f"there is no type {name}" + (f"; did you mean {near}?" if near else ""))
-    for task in shown:
+    for task in chosen:
         schema = call.client.schema(task.name, task.schema_digest)
         lines = describe.everything(task, schema) if name else describe.briefly(task, schema)
         call.output.line("\n".join(lines), {**task._asdict(), "schema": schema})
@@ -121,7 +121,7 @@ def _running(call: Call, job_id: int | None) -> JobStatus | None:
 
 
 def audit(call: Call) -> int:
-    """Runs `zclient audit`."""
+    """Run `zclient audit`."""
     for entry in call.client.audit(call.args["--limit"], call.args["--since"]):
         call.output.line(format.audit_line(entry), entry)
     return exit_codes.DONE

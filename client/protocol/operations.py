@@ -132,11 +132,11 @@ def failure(ended: JobStatus) -> Flow[errors.JobEndedWithoutResult]:
     error = ended_without_result(ended)
     if ended.reason is FailReason.RAISED:
         try:
-            shown: ShowReply = yield Ask(Show(JobId(ended.id)), ShowReply)
+            details: ShowReply = yield Ask(Show(JobId(ended.id)), ShowReply)
         except errors.ZjobsError:  # how it failed is known all the same
             return error
-        if shown.attempts:
-            error.__cause__ = errors.RemoteTraceback(shown.attempts[-1].detail)
+        if details.attempts:
+            error.__cause__ = errors.RemoteTraceback(details.attempts[-1].detail)
     return error
 
 

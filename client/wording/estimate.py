@@ -15,9 +15,9 @@ _UNTIMED = {Awaited.RELEASE: "held", Awaited.JOBS: "waits for other jobs"}
 
 
 def start(estimate: Estimate, now_s: float, later_s: float = 0.0) -> str:
-    """When a queued job starts: `starts 14:31–14:36`, `starts 14:31 or later`, `starts 3–6 min after resume`.
+    """Return when a queued job starts: `starts 14:31–14:36`, `starts 14:31 or later`, `starts 3–6 min after resume`.
 
-    now_s: the time by the clock, of which hours and minutes are told. later_s: how long ago the estimate was heard.
+    now_s: the present time, for hours and minutes. later_s: how long ago the estimate was received.
     """
     if estimate.after in _UNTIMED:
         return _UNTIMED[estimate.after]
@@ -74,7 +74,7 @@ def is_unknown(estimate: Estimate) -> bool:
 
 
 def _by_the_clock(estimate: Estimate, now_s: float) -> str:
-    """`14:31–14:36`, `14:31 or later`, `by 14:36`: its end rounded up."""
+    """Return times of day: `14:31–14:36`, `14:31 or later`, `by 14:36`; the end rounded up."""
     likely_ms, upper_ms = estimate.likely_ms, estimate.upper_ms
     first = "" if likely_ms is None else near(now_s + likely_ms / 1000, now_s, "%H:%M")
     last = "" if upper_ms is None else near(now_s + upper_ms / 1000 + 59, now_s, "%H:%M")
@@ -86,7 +86,7 @@ def _by_the_clock(estimate: Estimate, now_s: float) -> str:
 
 
 def _later(estimate: Estimate, later_s: float) -> Estimate:
-    """What is left of the times after a while."""
+    """Return what is left of the times after a while."""
     likely_ms, upper_ms = (None if ms is None else Ms(max(0, int(ms - later_s * 1000))) for ms in estimate[:2])
     return estimate._replace(likely_ms=likely_ms, upper_ms=upper_ms)
 

@@ -66,12 +66,12 @@ def moment(at_ms: int | None) -> str:
 
 
 def second(at_ms: int) -> str:
-    """The same to the second."""
+    """Return a wall clock time to the second."""
     return moment(at_ms)[:19]
 
 
 def near(at_s: float, now_s: float, form: str) -> str:
-    """A time in the form of strftime, with the day if it is not today."""
+    """Return a time in a form of strftime, with the day if it is not today."""
     at, now = time.localtime(at_s), time.localtime(now_s)
     if at[:3] == now[:3]:
         return time.strftime(form, at)

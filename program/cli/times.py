@@ -31,7 +31,7 @@ def time_to_come(text: str, now: datetime) -> datetime:
 
 
 def end_of_pause(text: str, now: datetime) -> tuple[float | None, datetime | None]:
-    """How long a pause lasts, in seconds, or when it ends: `30m`, `15:00`; nothing: neither.
+    """Return how long a pause lasts, in seconds, or when it ends: `30m`, `15:00`; neither for an empty text.
 
     Raises ValueError with a sentence.
     """

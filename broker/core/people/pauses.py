@@ -61,7 +61,7 @@ class Pauses:
         return any(each.ends_ms is None for each in self._in_force)
 
     def left_ms(self, now: Instant) -> int:
-        """How long until the last one that ends by itself does."""
+        """Return how long until the last of those that end by themselves."""
         return max((each.ends_ms - now.mono_ms for each in self._in_force if each.ends_ms is not None), default=0)
 
     def begin(self, owner: str, reason: str, lasts_ms: int | None, now: Instant) -> None:

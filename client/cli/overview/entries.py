@@ -32,7 +32,7 @@ class Entries(NamedTuple):
 
 
 def entries(overview: Overview, now_s: float, later_s: float) -> Entries:
-    """The jobs of the overview at the wall clock time `now_s`, which is `later_s` after it was taken."""
+    """Return the entries at the wall clock time `now_s`, which is `later_s` after the overview was taken."""
     return Entries(
         [_coming(job, overview, now_s, later_s) for job in overview.next],
         [_delayed(job, now_s, later_s) for job in overview.delayed],
@@ -48,7 +48,7 @@ def _coming(job: JobStatus, overview: Overview, now_s: float, later_s: float) ->
 
 
 def _start(start: Estimate | None, now_s: float, later_s: float) -> Line:
-    """When a job starts, as far as that is known."""
+    """Return when a job starts, as far as that is known."""
     if start is None or (estimate.is_unknown(start) and start.after is not Awaited.RESUME):
         return BLANK
     told = estimate.start(start, now_s, later_s).removeprefix("starts ").removeprefix("start unknown, ")

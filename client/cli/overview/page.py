@@ -45,7 +45,7 @@ class Row(NamedTuple):
 
 
 def page(overview: Overview, columns: int, glyphs: Glyphs, now_s: float, later_s: float = 0.0) -> list[Row]:
-    """The page at the wall clock time `now_s`, which is `later_s` after the overview was taken."""
+    """Return the page at the wall clock time `now_s`, which is `later_s` after the overview was taken."""
     head = service_lines(overview.info, overview.address, columns, glyphs, now_s, later_s)
     rows = [*map(Row, head), Row(BLANK), *body(overview, columns, glyphs, now_s, later_s)]
     return [Row(cut(row.line, columns, glyphs.cut), row.job) for row in rows]

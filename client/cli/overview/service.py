@@ -14,7 +14,7 @@ _WORKERS = {WorkerState.READY: Style.GOOD, WorkerState.STOPPING: Style.WARNING}
 def service_lines(
     info: InfoReply, address: str, columns: int, glyphs: Glyphs, now_s: float, later_s: float
 ) -> list[Line]:
-    """The lines of the service at the wall clock time `now_s`; later_s: how long ago it said so."""
+    """Return the lines of the service at the wall clock time `now_s`. later_s: how long ago its state was received."""
     parts = [line(Span(address, Style.STRONG)), _worker(info, later_s), *_counts(info)]
     lines = flowed(parts, columns, glyphs.between)
     for sentence in sentences(info, now_s):
@@ -39,7 +39,7 @@ def _counts(info: InfoReply) -> list[Line]:
 
 
 def sentences(info: InfoReply, now_s: float) -> list[str]:
-    """What keeps jobs from starting, or soon will."""
+    """Return what keeps jobs from starting, or soon will."""
     paused = paused_lines(info.paused, info.pauses, now_s)
     read_only = [] if info.read_only is None else [f"read only: {info.read_only}"]
     warnings = [*([] if info.worker.warning is None else [info.worker.warning]), *info.warnings]

@@ -52,7 +52,7 @@ class Overview(NamedTuple):
 def overview(
     to: Settings, next_limit: int, delayed_limit: int, ended_limit: int, before: Overview | None = None
 ) -> Flow[Overview]:
-    """Ask for everything. `before`: an earlier overview, of which it is kept what cannot have changed."""
+    """Request everything. `before`: an earlier overview, of which whatever cannot have changed is reused."""
     queue: QueueReply = yield Ask(Queue(next_limit, delayed_limit, preview=True), QueueReply)
     info: InfoReply = yield Ask(Info(), InfoReply)
     first, *rest = queue.jobs or (None,)
@@ -84,9 +84,9 @@ def _ended(running: JobStatus | None, coming: tuple[JobStatus, ...], most: int) 
 
 def _limit(running: JobStatus) -> Flow[Limit | None]:
     try:
-        shown: ShowReply = yield Ask(Show(JobId(running.id)), ShowReply)
-        if shown.time_limit_ms is not None:
-            return Limit(running.id, shown.time_limit_ms)
+        details: ShowReply = yield Ask(Show(JobId(running.id)), ShowReply)
+        if details.time_limit_ms is not None:
+            return Limit(running.id, details.time_limit_ms)
         types: TypesReply = yield Ask(Types(), TypesReply)
     except (NotPermitted, NotFound, Expired):
         return None

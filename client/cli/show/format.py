@@ -94,7 +94,7 @@ def awaited(job: JobStatus) -> str:
 
 
 def _start(start: Estimate | None) -> str:
-    """When a job starts, as the end of a line. That nothing is ahead, or known, is said without it."""
+    """Return when a job starts, as the end of a line; "" if nothing is ahead, or nothing is known."""
     if start is None or estimate.is_unknown(start) or (start.origin is Origin.NOTHING_AHEAD and not start.upper_ms):
         return ""
     source = estimate.source(start)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from zjobs.client.cli.show.styled import Glyphs, Line, cut, line, padded, width
 
 GAP = "  "
-# Of the last column, which has whole sentences: before others are narrowed, and before some are left out.
+# Room for the last column, which has whole sentences: a quarter of the width before others are narrowed, and this many
+# columns before some are left out.
 WIDE_PART = 4
 LAST_COLUMNS = 14
 
@@ -24,7 +25,7 @@ class Column(NamedTuple):
 
 class Grid:
     """The widths of columns, made to fit `columns`. The last one takes what is left; one without content is left out,
-    whatever `heads` say. last: how much of the last one is seen before others are left out."""
+    whatever its `heads`. last: how much of the last one must be visible before others are left out."""
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class Grid:
         return cut(whole, self._columns, self._glyphs.cut)
 
     def _narrowed(self, widths: dict[int, int], room: int) -> dict[int, int]:
-        """Narrow the widest columns that may be, as far as that helps to make them fit."""
+        """Return the widths with the widest columns narrowed, as far as that is allowed and helps."""
         narrowed = dict(widths)
         while (over := _taken(narrowed) - room) > 0:
             able = [place for place, wide in narrowed.items() if 0 < self._kinds[place].least < wide]
@@ -69,11 +70,11 @@ class Grid:
         return narrowed
 
     def _leaving(self, widths: dict[int, int]) -> int | None:
-        """The column to be left out first; None: no more may be."""
+        """Return the column to leave out first, None if no more may be."""
         able = [place for place in widths if self._kinds[place].leaves]
         return max(able, key=lambda place: self._kinds[place].leaves, default=None)
 
 
 def _taken(widths: dict[int, int]) -> int:
-    """How much room the columns take with the gaps behind them."""
+    """Return how much room the columns take, with the gaps after them."""
     return sum(wide + len(GAP) for wide in widths.values())

@@ -24,19 +24,19 @@ class Table:
 
     def __init__(self, columns: int | None) -> None:
         self._columns = columns
-        self._shown: list[int] | None = None  # the columns, by their places in HEAD
+        self._places: list[int] | None = None  # the columns, by their places in HEAD
         self._widths: list[int] = []
 
     def lines(self, jobs: Sequence[JobStatus]) -> list[str]:
         """Return a line for each job, the heading first."""
         head = []
-        if self._shown is None:
+        if self._places is None:
             seldom = {"NAME": any(job.name for job in jobs), "OWNER": any(map(format.whose, jobs))}
-            self._shown = [place for place, word in enumerate(HEAD) if seldom.get(word, True)]
-            named = [HEAD[place] for place in self._shown]
+            self._places = [place for place, word in enumerate(HEAD) if seldom.get(word, True)]
+            named = [HEAD[place] for place in self._places]
             self._widths = [len(word) if self._columns else 0 for word in named[:-1]]
             head = [] if self._columns is None else [named]
-        rows = [[cells[place] for place in self._shown] for cells in map(self._cells, jobs)]
+        rows = [[cells[place] for place in self._places] for cells in map(self._cells, jobs)]
         for row in rows:
             self._widths = [max(width, text.width(cell)) for width, cell in zip(self._widths, row)]
         return [self._line(row) for row in (*head, *rows)]

@@ -18,13 +18,13 @@ def paused_lines(paused: Paused | None, pauses: Sequence[QueuePause], now_s: flo
 
 
 def since_when(paused: Paused | None, pauses: Sequence[QueuePause], now_s: float) -> str:
-    """Return the same with the times at which they began, in one line."""
+    """Return all pauses with the times at which they began, in one line."""
     told = [f"since {_clock(pause.since_at, now_s)}{_details(pause, now_s)}" for pause in _all(paused, pauses)]
     return "; ".join(told)
 
 
 def resumed_lines(reply: ResumeReply, now_s: float) -> list[str]:
-    """Return what became of the pauses: the queue runs, or who still has paused it."""
+    """Return what became of the pauses: that the queue runs, or who else has paused it."""
     if not reply.pauses:
         return ["resumed" if reply.was else "it was not paused"]
     lifted = [f"lifted {len(reply.lifted)} of your pauses"] if reply.lifted else []
@@ -48,13 +48,14 @@ def _all(paused: Paused | None, pauses: Sequence[QueuePause]) -> Sequence[QueueP
 
 
 def _details(pause: QueuePause, now_s: float) -> str:
-    """By whom, until when, and why."""
+    """Return by whom a pause is, until when, and why."""
     who = f" by {printable(pause.owner)}" if pause.owner else ""
     until = "" if pause.until_at is None else f" until {_clock(pause.until_at, now_s)}"
     return f"{who}{until}" + (f": {printable(pause.reason)}" if pause.reason else "")
 
 
 def _clock(at_ms: int, now_s: float) -> str:
-    """The time of day, with seconds unless it is a full minute; an end is never told too early."""
+    """Return the time of day, with seconds unless it is a full minute; rounded up, so that no end is given too
+    early."""
     at_s = -(-at_ms // 1000)
     return near(at_s, now_s, "%H:%M:%S" if at_s % 60 else "%H:%M")

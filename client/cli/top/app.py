@@ -88,7 +88,7 @@ class Top(App["ZjobsError | None"]):
         super().__init__(ansi_color=True)
         self._client = client
         self._glyphs = glyphs
-        self._shown = Screen(client.address)
+        self._view_state = Screen(client.address)
         self._live = Live(client, self._fetch, self._lose)
         self._canvas = Canvas()
 
@@ -112,8 +112,8 @@ class Top(App["ZjobsError | None"]):
 
     def on_key(self, event: events.Key) -> None:
         """Do what a key does."""
-        rows = page_rows(self._shown, self.size.width, self.size.height, self._glyphs)
-        self._shown, wish = press(self._shown, event.key, event.character, rows, datetime.now().astimezone())
+        rows = page_rows(self._view_state, self.size.width, self.size.height, self._glyphs)
+        self._view_state, wish = press(self._view_state, event.key, event.character, rows, datetime.now().astimezone())
         self._paint()
         if isinstance(wish, Quit):
             self.exit(None)
@@ -136,13 +136,13 @@ class Top(App["ZjobsError | None"]):
 
     async def _fetch(self) -> None:
         """Fetch what is shown."""
-        wanted = self._shown
+        wanted = self._view_state
         everything = bool(wanted.filter) or isinstance(wanted.question, Filter)
         limits = (
             (MOST_JOBS, MOST_JOBS, snapshot.LOOKED_AT) if everything else (self._next_jobs, DELAYED_JOBS, ENDED_JOBS)
         )
         overview = await self._client._run(snapshot.overview(self._client, *limits, wanted.overview))
-        self._shown = self._shown.heard(overview, time.monotonic())
+        self._view_state = self._view_state.heard(overview, time.monotonic())
         if wanted.mode is Mode.JOB and wanted.chosen is not None:
             await self._fetch_details(wanted.chosen)
         if wanted.mode is Mode.LOG and wanted.printed is not None:
@@ -161,8 +161,8 @@ class Top(App["ZjobsError | None"]):
             self._say(str(error))
             return
         kind = next((kind for kind in types.types if kind.name == reply.job.type), None)
-        if self._shown.mode is Mode.JOB and self._shown.chosen == job_id:
-            self._shown = self._shown._replace(details=Details(reply, kind))
+        if self._view_state.mode is Mode.JOB and self._view_state.chosen == job_id:
+            self._view_state = self._view_state._replace(details=Details(reply, kind))
 
     async def _fetch_output(self, printed: Printed) -> None:
         more = True
@@ -174,9 +174,9 @@ class Top(App["ZjobsError | None"]):
                 return
             more = bool(piece.body) or piece.run != printed.run
             printed = printed.add(piece)
-            if self._shown.printed is None or self._shown.printed.id != printed.id:
+            if self._view_state.printed is None or self._view_state.printed.id != printed.id:
                 return
-            self._shown = self._shown._replace(printed=printed)
+            self._view_state = self._view_state._replace(printed=printed)
 
     async def _do(self, wish: Wish) -> None:
         try:
@@ -204,14 +204,14 @@ class Top(App["ZjobsError | None"]):
     # --- the screen ------------------------------------------------------------------------------------------
 
     def _lose(self, why: str) -> None:
-        self._shown = self._shown._replace(lost=why)
+        self._view_state = self._view_state._replace(lost=why)
         self._paint()
 
     def _say(self, message: str) -> None:
-        self._shown = self._shown._replace(message=message)
+        self._view_state = self._view_state._replace(message=message)
         self._paint()
 
     def _paint(self) -> None:
         columns, rows = self.size
         if columns and rows:
-            self._canvas.show(view(self._shown, columns, rows, self._glyphs, time.time(), time.monotonic()))
+            self._canvas.show(view(self._view_state, columns, rows, self._glyphs, time.time(), time.monotonic()))

@@ -35,8 +35,8 @@ FAR = 1 << 30
 
 
 def press(screen: Screen, key: str, character: str | None, rows: int, now: datetime) -> Pressed:
-    """What a key does. character: what it writes, None for one that writes nothing. rows: those of a page. now: the
-    local time."""
+    """Return the effect of a key. character: what it types, None if nothing. rows: how many a page has. now: the local
+    time."""
     screen = screen._replace(message="")
     if isinstance(screen.question, Confirm):
         return screen._replace(question=None), screen.question.answers.get((character or "").lower())
@@ -113,7 +113,7 @@ def _resume(screen: Screen, info: InfoReply) -> Screen:
 
 
 def _write(screen: Screen, key: str, character: str | None, now: datetime) -> Pressed:
-    """A key while something is being typed."""
+    """Handle a key while something is being typed."""
     question = screen.question
     typed = question.text if isinstance(question, (End, Reason)) else screen.filter
     if key == "escape":
@@ -133,7 +133,7 @@ def _write(screen: Screen, key: str, character: str | None, now: datetime) -> Pr
 
 
 def _typed(screen: Screen, now: datetime) -> Pressed:
-    """What was typed is complete."""
+    """Handle a text that was typed completely."""
     question = screen.question
     if isinstance(question, End):
         try:

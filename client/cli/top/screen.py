@@ -75,14 +75,14 @@ class Confirm(NamedTuple):
 
 
 class End(NamedTuple):
-    """When the pause is to end, as far as it has been typed. `wrong`: why it cannot be so, once that was tried."""
+    """The end of a pause, as far as it has been typed. `wrong`: why it is not valid, once it was tried."""
 
     text: str = ""
     wrong: str = ""
 
 
 class Reason(NamedTuple):
-    """Why the queue is to be paused, as far as it has been typed; until when, see `Pause`."""
+    """The reason for a pause, as far as it has been typed; for the end, see `Pause`."""
 
     text: str = ""
     duration: float | None = None
@@ -155,11 +155,11 @@ class Screen(NamedTuple):
     @property
     def jobs(self) -> list[JobStatus]:
         """The jobs of the page, in order."""
-        shown = self.shown
-        if shown is None:
+        filtered = self.filtered
+        if filtered is None:
             return []
-        running = [] if shown.running is None else [shown.running]
-        return [*running, *shown.next, *shown.delayed, *shown.ended]
+        running = [] if filtered.running is None else [filtered.running]
+        return [*running, *filtered.next, *filtered.delayed, *filtered.ended]
 
     @property
     def ids(self) -> list[int]:
@@ -173,7 +173,7 @@ class Screen(NamedTuple):
         return next((job for job in jobs if self.chosen in (None, job.id)), None)
 
     @property
-    def shown(self) -> Overview | None:
+    def filtered(self) -> Overview | None:
         """The overview, with only the jobs that pass the filter."""
         overview = self.overview
         if overview is None or not self.filter:

@@ -61,7 +61,7 @@ def view(screen: Screen, columns: int, rows: int, glyphs: Glyphs, now_s: float, 
 
 
 def page_rows(screen: Screen, columns: int, rows: int, glyphs: Glyphs) -> int:
-    """By how many rows a page moves."""
+    """Return by how many rows a page moves."""
     return max(1, rows - len(_head(screen, columns, glyphs, 0, screen.heard_at)) - 2)
 
 
@@ -104,10 +104,10 @@ def _middle(screen: Screen, columns: int, height: int, glyphs: Glyphs, now_s: fl
 
 
 def _queue(screen: Screen, columns: int, height: int, glyphs: Glyphs, now_s: float, now: float) -> list[Line]:
-    shown = screen.shown
-    if shown is None:
+    overview = screen.filtered
+    if overview is None:
         return []
-    rows = body(shown, columns - GUTTER, glyphs, now_s, now - screen.heard_at, counted=not screen.filter)
+    rows = body(overview, columns - GUTTER, glyphs, now_s, now - screen.heard_at, counted=not screen.filter)
     chosen = None if screen.job is None else screen.job.id
     middle = next((place for place, row in enumerate(rows) if row.job is not None and row.job == chosen), 0)
     first = max(0, min(middle - height // 2, len(rows) - height))
@@ -192,10 +192,10 @@ def _said(screen: Screen, columns: int) -> Line:
 
 def _typed(label: str, typed: str, hint: str, columns: int) -> Line:
     """Return what is being typed: its end, if there is no room for all."""
-    shown = text.printable(typed)
-    while shown and width(line(label, shown, "_")) > columns:
-        shown = shown[1:]
-    whole = line(Span(label, Style.STRONG), shown, "_")
+    visible = text.printable(typed)
+    while visible and width(line(label, visible, "_")) > columns:
+        visible = visible[1:]
+    whole = line(Span(label, Style.STRONG), visible, "_")
     return line(*whole, Span(hint if width(whole) + len(hint) <= columns else "", Style.FAINT))
 
 

@@ -1,4 +1,4 @@
-"""The command line of zclient as data: it is read by this, and its help pages are made from it."""
+"""The command line of zclient as data, from which it is parsed and its help pages are made."""
 
 from __future__ import annotations
 

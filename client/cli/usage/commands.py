@@ -7,22 +7,22 @@ from zjobs.program.cli.options import Command
 _DATA = """\
 Each ARG is a parameter of the type, in order; 'zclient types TYPE' shows what they
 are, and the words are converted accordingly: 3 is a number for a parameter that takes
-numbers, and text for one that takes text. Lists and maps are written in JSON; '-' is
-what standard input has. While the parameters of a type are not known, one ARG at most
-may be given, which is text. A job without any has no data, which is not the same as
-an empty text. Put '--' before what begins with a dash: zclient {} reverse -- -x"""
+numbers, and text for one that takes text. Lists and maps are written in JSON; '-'
+reads standard input. As long as the parameters of a type are unknown, give at most
+one ARG, which is text. A job without ARG has no data, which is not the same as an
+empty text. Put '--' before an ARG that begins with a dash: zclient {} reverse -- -x"""
 _IDS = """\
-An ID may be a range, 3-7, which stands for the jobs that there are from 3 to 7. '-'
-reads ids from standard input, such as those that submit prints."""
+An ID may be a range: 3-7 stands for all existing jobs from 3 to 7. '-' reads ids from
+standard input, for example those that submit printed."""
 _SELECT = f"""\
 {_IDS}
 
---all, --mine, --state, --type, --name, --comment and --owner select jobs in place of IDs; with
-IDs, all but --all select among them. Without --state, {{}}."""
+--all, --mine, --state, --type, --name, --comment and --owner select jobs in place of
+IDs; with IDs, all but --all select among them. Without --state, {{}}."""
 _ASKS = """
 
 On a terminal, zclient asks before it does this to a job of somebody else, or to more
-than ten jobs that ranges and options select; elsewhere it wants --yes."""
+than ten jobs that ranges and options select; elsewhere it requires --yes."""
 
 COMMANDS = (
     Command(
@@ -42,8 +42,9 @@ disk and will not be lost.""",
         """\
 Without an ID, show the whole queue: the worker, each pause, the running job with its
 progress, the next 20 jobs, delayed ones and those that ended last, with the beginning
-of their data. With IDs, show the state of these jobs, one line each. On a terminal the queue fits its width, in colour
-unless NO_COLOR is set; elsewhere it is a table in which nothing is cut.""",
+of their data. With IDs, show the state of these jobs, one line each. On a terminal the
+queue fits its width, in colour unless NO_COLOR is set; elsewhere it is a table in
+which nothing is cut.""",
         _IDS,
         common=True,
     ),
@@ -65,9 +66,9 @@ unless NO_COLOR is set; elsewhere it is a table in which nothing is cut.""",
         "TYPE [ARG...]",
         "submit a job, wait for it and print its result",
         """\
-Submit a job, show its status on stderr while it is waited for, and print its id and
-result. With --lines, print one line per job, in order: ID, a tab, and the result, in
-which backslash, newline, carriage return and tab are written \\\\, \\n, \\r and \\t.
+Submit a job, show its status on stderr during the wait, and print its id and result.
+With --lines, print one line per job, in order: ID, a tab, and the result, in which
+backslash, newline, carriage return and tab are written \\\\, \\n, \\r and \\t.
 Ctrl+C ends the wait only; the job goes on.""",
         _DATA.format("batch"),
     ),
@@ -202,7 +203,7 @@ your own that would end earlier.""",
         "resume",
         "",
         "lift your pauses",
-        """Lift your own pauses; an operator lifts those that the broker made, too. Jobs start
+        """Lift your own pauses; an operator also lifts those that the broker made. Jobs start
 again if nobody else has paused the queue.""",
     ),
     Command(
@@ -210,8 +211,8 @@ again if nobody else has paused the queue.""",
         "",
         "show who changed what by hand",
         """\
-Show who cancelled, edited, retried, forgot, paused and resumed what, the newest first.
-A submitter sees what it did itself. Who has no key is shown as unverified.""",
+Show who cancelled, edited, retried, forgot, paused and resumed what, newest first. A
+submitter sees what it did itself. Names not proven by a key are shown as unverified.""",
     ),
     Command(
         "types",
@@ -233,8 +234,8 @@ descriptions. With a TYPE, print everything known about it.""",
         "show the services of your configuration, each with its state",
         """\
 Show the services that ~/.config/zjobs/config.toml names, each with its state; '*'
-marks the default. All are asked at once, for 2 s at most. The exit code is that of
-the first one that does not answer as it should.""",
+marks the default. All are asked at once, and have at most 2 s to reply. The
+exit code is that of the first one that does not reply properly.""",
         """\
 The file has a table for each service, [services.laser] for one. Its field 'broker'
 is the address, or a list of addresses as for --broker, and 'key' the path of the key file, relative to the folder of

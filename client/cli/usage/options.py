@@ -17,7 +17,7 @@ SELECTING = (*CHANGING, "wait")
 
 
 def job_id(text: str) -> int:
-    """The id of a job. Raises ValueError with a sentence."""
+    """Return the id of a job. Raises ValueError with a sentence."""
     try:
         return integer(text, 1, MAX_ID)
     except ValueError:
@@ -25,7 +25,7 @@ def job_id(text: str) -> int:
 
 
 def job_ids(text: str) -> range:
-    """The ids of a job or of a range of jobs: 17, 3-7. Raises ValueError with a sentence."""
+    """Return the ids of a job or of a range of jobs: 17, 3-7. Raises ValueError with a sentence."""
     first, dash, last = text.partition("-")
     start = job_id(first or text)
     ids = range(start, (job_id(last) if dash else start) + 1)
@@ -40,7 +40,7 @@ def id_list(text: str) -> list[int]:
 
 
 def _seconds(text: str) -> float:
-    """A duration that is longer than none."""
+    """Return a duration, which must be more than 0."""
     seconds = duration(text)
     if not seconds:
         raise ValueError(f"{text!r} must be more than 0")
@@ -51,7 +51,7 @@ OPTIONS = (
     Option(
         "--arg",
         "NAME=VALUE",
-        "a parameter by its name; @FILE is what FILE has, and @@ stands for an @ that VALUE begins with",
+        "a parameter by name; @FILE reads the value from FILE, and @@ stands for an @ at the beginning",
         SUBMITTING,
         repeatable=True,
     ),
@@ -105,8 +105,8 @@ OPTIONS = (
         "a name for this request: repeating it under the same name makes no second jobs",
         (*SUBMITTING, "retry"),
     ),
-    Option("--name", "NAME", "a name for people, which list and show have", SUBMITTING),
-    Option("--comment", "TEXT", "a comment for people, which list and show have", SUBMITTING),
+    Option("--name", "NAME", "a name for people, shown by list and show", SUBMITTING),
+    Option("--comment", "TEXT", "a comment for people, shown by list and show", SUBMITTING),
     Option("--name", "NAME", "the new name; '' for none", ("edit",)),
     Option("--comment", "TEXT", "the new comment; '' for none", ("edit",)),
     Option("--follow", "", "print output as it comes, until the job has ended", ("log",), short="-f"),
@@ -122,12 +122,12 @@ OPTIONS = (
     Option("--owner", "NAME", "only jobs of this person; '*' stands for any text", ("list", *SELECTING)),
     Option("--name", "NAME", "only jobs of this name; '*' stands for any text", ("list", *SELECTING)),
     Option("--comment", "TEXT", "only jobs with this comment; '*' stands for any text", ("list", *SELECTING)),
-    Option("--since", "DURATION", "only jobs that were submitted in this time: 1d, 90m", ("list",), duration),
-    Option("--all", "", "all jobs that the command is for", SELECTING),
-    Option("--all", "", "everybody's pauses, as an operator", ("resume",)),
+    Option("--since", "DURATION", "only jobs submitted within this time: 1d, 90m", ("list",), duration),
+    Option("--all", "", "all jobs that the command applies to", SELECTING),
+    Option("--all", "", "lift everybody's pauses (operators only)", ("resume",)),
     Option("--for", "DURATION", "end the pause after this time", ("pause",), duration),
     Option("--until", "TIME", "end the pause at 15:00, or at '2026-11-28 15:00'", ("pause",)),
-    Option("--reason", "REASON", "why, as REASON", ("pause",)),
+    Option("--reason", "REASON", "the same as REASON", ("pause",)),
     Option("--yes", "", "do not ask", (*CHANGING, "edit"), short="-y"),
     Option("--limit", "N", "show at most N jobs", ("list",), partial(integer, low=1, high=MOST_ROWS), default="20"),
     Option(
@@ -138,7 +138,7 @@ OPTIONS = (
         partial(integer, low=1, high=MOST_ROWS),
         default="20",
     ),
-    Option("--since", "DURATION", "only what was done since, such as 1d", ("audit",), duration),
+    Option("--since", "DURATION", "only what was done within this time, such as 1d", ("audit",), duration),
     Option("--before", "ID", "only jobs with smaller ids; continues an earlier list", ("list",), job_id),
     Option("--output", "FILE", "write it to FILE: bytes and text unchanged", ("result", "data"), short="-o"),
     Option("--wait", "", "wait until the job has finished", ("result",)),
@@ -159,7 +159,7 @@ OPTIONS = (
     Option(
         "--raw",
         "",
-        "print what jobs wrote unchanged on a terminal too; otherwise control characters are shown there as \\x1b"
+        "print what jobs wrote unchanged even on a terminal; otherwise control characters are shown there as \\x1b"
         " and the like, because a terminal would act on them",
         ("result", "data", "batch", "show", "log"),
     ),
@@ -167,14 +167,14 @@ OPTIONS = (
     Option(
         "--broker",
         "ENDPOINT",
-        "the broker, or several addresses of it with commas between, of which the first that answers is used; see"
-        " below if omitted",
+        "the broker, or several addresses of it with commas, of which the first that answers is used; see below if"
+        " omitted",
     ),
     Option("--key", "FILE", "the key file for a broker that has keys; '' means none; see below if omitted"),
     Option(
         "--timeout",
         "DURATION",
-        "how long to wait for one answer; this never limits a job",
+        "how long to wait for one reply; this never limits a job",
         read=_seconds,
         default="5s",
     ),
