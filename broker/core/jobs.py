@@ -298,7 +298,7 @@ class JobTable:
         self._touched.add(job.id)
 
     def mark_edited(self, job_id: JobId) -> None:
-        """What people asked of a job that was written in this turn has changed, too."""
+        """Record that a job written in this turn was also changed on request."""
         self._edited.add(job_id)
 
     def keep(self, job: Job) -> None:

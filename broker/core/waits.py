@@ -1,12 +1,8 @@
-"""What jobs wait for beside their turn: other jobs, and people who hold and edit them before they start.
-
-When a job ends, those that wait for it are told in the turns that follow, a few hundred in each, so that 10,000 of them
-hold up nobody. Nothing of that is journaled but its outcome: which jobs are still to be told follows from the records,
-and is found out again at a start. So a job is kept until all that wait for it have been told.
+"""The reasons other than its turn for which a job waits, and how people change them before it starts.
 
 A job that the worker has already may have started, so it is recalled first. The edit is made in the turn in which the
-worker returns the job; it comes too late when the job turns out to have started. Until then it is kept in memory alone:
-whoever asked has no answer yet.
+worker returns the job; it is too late if the job turns out to have started. Until then it is kept only in memory: its
+client has not been answered yet.
 """
 
 from __future__ import annotations
@@ -35,7 +31,7 @@ OUTCOMES_KEPT = 10_000
 
 
 class PendingEdit(NamedTuple):
-    """An edit of a job that is recalled, and who waits for its outcome."""
+    """An edit of a job that was recalled, and the client that waits for the outcome."""
 
     request: Edit
     reply_to: Envelope
@@ -43,7 +39,7 @@ class PendingEdit(NamedTuple):
 
 
 class Waits(QueueChanges):
-    """A queue in which what jobs wait for changes."""
+    """A queue whose jobs can be held, released and edited."""
 
     def __init__(self, loaded: Loaded, rules: Rules, name: BrokerName, now: Instant) -> None:
         super().__init__(loaded, rules, name, now)
@@ -182,7 +178,7 @@ class Waits(QueueChanges):
         self._dispatch.recall()
 
     def _has_started(self, job_id: JobId) -> bool:
-        """Whether it is certain that a job in flight has started."""
+        """Return whether a job in flight is certain to have started."""
         delivery = self._dispatch.in_flight.delivery_of(job_id)
         return delivery is not None and self._dispatch.has_started(delivery)
 

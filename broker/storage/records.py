@@ -42,7 +42,7 @@ def job_of(row: Sequence[Any]) -> Job:
 
 
 def asked_of(job: Job) -> Iterable[Any]:
-    """The values of the columns EDITED."""
+    """Return the values of the columns EDITED."""
     asked = (getattr(job, name) for name in EDITED)
     return (" ".join(map(str, value)) if type(value) is tuple else value for value in asked)
 
@@ -54,7 +54,7 @@ def attempt_of(row: Sequence[Any]) -> Attempt:
 
 
 def ids_of(text: str) -> tuple[JobId, ...]:
-    """The jobs that one waits for."""
+    """Parse the column with the jobs that one waits for."""
     try:
         return tuple(map(JobId, map(int, text.split()))) if text else ()
     except ValueError:

@@ -1,4 +1,4 @@
-"""What is the same for every restored journal: it starts paused, and its operator is told what had not ended."""
+"""Rules shared by every restored journal: it starts paused, and its operator is told what had not ended."""
 
 from __future__ import annotations
 

@@ -17,17 +17,17 @@ EDITED = ("--priority", "--time-limit", "--name", "--comment")
 
 
 def hold(call: Call) -> int:
-    """Runs `zclient hold`."""
+    """Run `zclient hold`."""
     return _change(call, "hold", "held", call.client.hold)
 
 
 def release(call: Call) -> int:
-    """Runs `zclient release`."""
+    """Run `zclient release`."""
     return _change(call, "release", "released", call.client.release)
 
 
 def edit(call: Call) -> int:
-    """Runs `zclient edit`."""
+    """Run `zclient edit`."""
     args = call.args
     if all(args[option] is None for option in EDITED):
         raise UsageError(f"nothing is to be changed: give {', '.join(EDITED[:-1])} or {EDITED[-1]}")

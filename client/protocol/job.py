@@ -62,7 +62,7 @@ def _ids_to_wait_for(what: str, jobs: Sequence[int | JobHandle]) -> tuple[JobId,
 
 
 def check_job(priority: int, name: str, comment: str) -> None:
-    """Raises BadRequest for invalid values."""
+    """Raise BadRequest for a priority, name or comment that no job can have."""
     if isinstance(priority, bool) or not isinstance(priority, int) or abs(priority) > MAX_PRIORITY:
         raise errors.BadRequest(
             f"priority must be an integer from -{MAX_PRIORITY} to {MAX_PRIORITY}, not {_shown(priority)}"

@@ -276,7 +276,7 @@ def edit(
     name: str | None = None,
     comment: str | None = None,
 ) -> Flow[EditReply]:
-    """Change jobs that have not started, in parts. Raises BadRequest for what no job can have."""
+    """Change jobs that have not started, in parts. Raises BadRequest for invalid values."""
     check_job(priority or 0, name or "", comment or "")
     limit_ms = None if time_limit is None else milliseconds("time_limit", time_limit, low_ms=0)
     replies: list[EditReply] = []

@@ -36,7 +36,7 @@ class Ids(BaseModel):
 
 
 class Copied(Ids):
-    """Which jobs to copy: as many as a broker takes at once by default."""
+    """The jobs to copy: as many as a broker takes at once by default."""
 
     ids: list[_Id] = Field(min_length=1, max_length=Limits().request_jobs)
 

@@ -68,7 +68,7 @@ class Hub:
 
     @property
     def pauses(self) -> list[tuple[int, int | None]]:
-        """When the queue was paused, as far as it was heard; None: it still is."""
+        """Beginnings and ends of pauses, as far as they were heard; the end of one in force is None."""
         return [*self._lifted, *((pause.since_at, None) for pause in self._state.pauses)]
 
     async def run(self) -> None:

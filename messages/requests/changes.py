@@ -85,8 +85,8 @@ class CancelReply(NamedTuple):
 
 
 class Edit(NamedTuple):
-    """Change jobs that have not started: what is not None. `held`: whether they wait for a release. `time_limit_ms`: 0
-    for the type's. `submitter`: as in `Submit`."""
+    """Change the fields that are not None of jobs that have not started. `held`: whether they wait for a release.
+    `time_limit_ms`: 0 for the type's. `submitter`: as in `Submit`."""
 
     ids: SomeIds
     held: bool | None = None
@@ -98,7 +98,7 @@ class Edit(NamedTuple):
 
 
 class EditReply(NamedTuple):
-    """What became of the ids. `late`: jobs that have started or ended, or were told to end. `pending`: the worker has
+    """The outcome for each id. `late`: jobs that have started or ended, or were told to end. `pending`: the worker has
     these, and has not said in time whether they have started."""
 
     journal: ShortText

@@ -1,4 +1,4 @@
-"""What people change of jobs that have not started: pure functions of the request and the job's record."""
+"""The changes that people make to jobs that have not started: pure functions of the request and the job's record."""
 
 from __future__ import annotations
 

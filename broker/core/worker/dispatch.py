@@ -50,7 +50,7 @@ class Dispatch:
         return None if delivery is None else self.in_flight.get(delivery)
 
     def has_started(self, delivery: DeliveryNumber) -> bool:
-        """Whether the worker has named this run. A job behind an end may be returned instead."""
+        """Return whether the worker has reported the start of this run. A job behind an end may be returned instead."""
         return delivery == self._told_running
 
     @property

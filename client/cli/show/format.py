@@ -88,7 +88,7 @@ def status_line(
 
 
 def awaited(job: JobStatus) -> str:
-    """The jobs that a job still waits for: `17, 18`; of many the first."""
+    """Return the jobs that a job still waits for: `17, 18`; of many the first."""
     ids = [*map(str, job.after), *(f"{job_id} (however it ends)" for job_id in job.after_any)]
     return ", ".join(ids[:AWAITED_SHOWN] + ["…"] * (len(ids) > AWAITED_SHOWN))
 

@@ -35,7 +35,7 @@ def job_ids(text: str) -> range:
 
 
 def id_list(text: str) -> list[int]:
-    """The ids of several jobs: 17,18. Raises ValueError with a sentence."""
+    """Parse the ids of several jobs: 17,18. Raises ValueError with a sentence."""
     return list(map(job_id, text.split(",")))
 
 

@@ -26,7 +26,7 @@ ROUTES = APIRouter(prefix="/services/{service}/jobs", route_class=PageRoute, inc
 
 @ROUTES.get("/{id}/edit")
 async def ask(request: Request, client: Client, visitor: Visiting, id: Id) -> Response:
-    """The job as it is, in fields."""
+    """Show the job as it is, in fields."""
     job = await _job(client, visitor, id)
     return _page(request, job, _present(job))
 

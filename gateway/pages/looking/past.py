@@ -32,7 +32,7 @@ MOST_TYPES = 4
 async def part(
     request: Request, client: Client, hub: Events, visitor: Visiting, window: Window = DEFAULT_WINDOW
 ) -> Response:
-    """The strip, for the script."""
+    """Return the strip, for the script."""
     return page(request, "parts/strip.html", 200, **await look_back(client, hub, window))
 
 

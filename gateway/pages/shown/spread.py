@@ -1,4 +1,4 @@
-"""How long the runs of a type take, and how long its jobs wait: small histograms. Pure.
+"""Distributions of how long the runs of a type take and its jobs wait: small histograms. Pure.
 
 The bounds of the bars are 1, 2 and 5 times the powers of ten, so that a few of them cover anything from milliseconds to
 days.
@@ -42,7 +42,7 @@ class Spread(NamedTuple):
 
 
 class TypeSpreads(NamedTuple):
-    """How long jobs of a type run, and how long they wait before."""
+    """Distributions of how long jobs of a type run, and wait before."""
 
     type: str
     runs: Spread

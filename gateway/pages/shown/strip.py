@@ -18,7 +18,7 @@ _HOUR_MS = 3_600_000
 
 
 class Window(NamedTuple):
-    """How far back the lane goes, in milliseconds and in words, and how far apart its marks are."""
+    """A length of the lane, in milliseconds and in words, and the distance between its marks."""
 
     length_ms: int
     step_ms: int
@@ -120,7 +120,7 @@ class Mark(NamedTuple):
 
 
 class Strip(NamedTuple):
-    """What the lane shows. `unlisted`: the part before the oldest run that was listed, if jobs are missing there."""
+    """The contents of the lane. `unlisted`: the part before the oldest run that was listed, if jobs are missing there."""
 
     blocks: tuple[Block, ...]
     pauses: tuple[Stretch, ...]
