@@ -87,7 +87,7 @@ function replace(html) {
   tick()
 }
 
-const SHARE = 5 // at most this part of the time is spent asking: many viewers of a busy queue slow themselves down
+const SHARE = 5 // at most a fifth of the time is spent asking: many viewers of a busy queue slow themselves down
 
 class Part {
   constructor(url, gapMs) {
@@ -129,7 +129,7 @@ const harmless = (text) => text.replace(/(?![\n\t])[\p{C}\p{Zl}\p{Zp}]/gu, (c) =
   const [sign, digits] = code.length < 3 ? ["x", 2] : code.length < 5 ? ["u", 4] : ["U", 8]
   return `\\${sign}${code.padStart(digits, "0")}`
 })
-const isAtEnd = (log) => log.scrollHeight - log.scrollTop - log.clientHeight < 8
+const isAtEnd = (log) => log.scrollTop > -8 // it is laid out from its end, where 0 is
 
 async function grow() {
   const log = document.querySelector("[data-run]")
@@ -138,11 +138,11 @@ async function grow() {
   const answer = await fetch(`${api}/jobs/${job}/log?offset=${log.dataset.offset}`).catch(() => null)
   log.growing = false
   if (!answer?.ok) return
-  const piece = await answer.json(), follows = isAtEnd(log)
+  const piece = await answer.json(), from = isAtEnd(log) ? Infinity : log.scrollHeight + log.scrollTop
   if (String(piece.run) !== log.dataset.run) return // another attempt: the server has the new beginning
   log.firstElementChild.append(harmless(piece.text))
   log.dataset.offset = piece.next_offset
-  if (follows) log.scrollTop = log.scrollHeight
+  log.scrollTop = Math.min(0, from - log.scrollHeight) // whoever reads further up stays there
   if (piece.text && piece.next_offset < piece.size_bytes) grow()
 }
 
@@ -249,10 +249,9 @@ if (document.getElementById("freshness")) {
   wake()
 }
 
-for (const log of all("[data-run]")) log.scrollTop = log.scrollHeight
 addEventListener("scroll", ({ target }) => {
   if (target.matches?.("[data-run]")) document.querySelector("[data-jump]").hidden = isAtEnd(target)
 }, { capture: true })
 addEventListener("click", ({ target }) => {
-  if (target.closest("[data-jump]")) for (const log of all("[data-run]")) log.scrollTop = log.scrollHeight
+  if (target.closest("[data-jump]")) document.querySelector("[data-run]").scrollTop = 0
 })
