@@ -35,8 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-# of the package, not of the session: while Playwright runs, nothing else in this process can use asyncio
-@pytest.fixture(scope="package")
+# of a module, not of the session: while Playwright runs, no other test in this process can use asyncio
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium."""
     if CHROMIUM is None:
