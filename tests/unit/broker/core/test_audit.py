@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from zjobs.broker.core.people.audit import MOST_CHARS, ranges
 from zjobs.broker.core.people.who import ANYBODY, Who
+from zjobs.broker.requests.queries import Queries, Service
 from zjobs.broker.storage.sqlite import writing
 from zjobs.messages.dispatch import Ended
-from zjobs.messages.records import AuditEntry
+from zjobs.messages.records import AuditEntry, Limits
 from zjobs.messages.requests.changes import Cancel, Forget, Pause, Resume, Retry
+from zjobs.messages.requests.queries import Audit
 from zjobs.messages.states import Outcome, Role
 
 BOSS = Who("boss", Role.OPERATOR)
@@ -20,6 +24,27 @@ def trail(bench: Any, who: str | None = None) -> list[AuditEntry]:
     """What the journal has, the oldest first."""
     entries: list[AuditEntry] = bench.journal.audit(1 << 60, 0, who, 1_000)
     return entries[::-1]
+
+
+@pytest.mark.parametrize(
+    ("who", "since_ms", "found"),
+    [
+        (BOSS, None, ["boss", "sue"]),
+        (BOSS, 500, ["boss"]),
+        (ANN, 5_000, ["boss", "sue"]),
+        (Who("sue", Role.SUBMITTER), None, ["sue"]),
+    ],
+)
+def test_who_is_told_what(ready: Any, who: Who, since_ms: int | None, found: list[str]) -> None:
+    """Submitters what they did themselves; with `since_ms` what was done in this time by the broker's clock."""
+    ready.submit("once", "once", "once")
+    ready.ask(Cancel((2,)), who=Who("sue", Role.SUBMITTER))
+    ready.after(1_000)
+    ready.ask(Cancel((3,)), who=BOSS)
+    ready.turn()
+    service = Service(Limits(), "tcp://127.0.0.1:5571", "4.3.5", 400)
+    queries = Queries(ready.core, ready.journal, service, who, ready.now, lambda request: None)
+    assert [entry.who for entry in queries.audit(Audit(since_ms=since_ms)).entries] == found
 
 
 def test_each_change_by_hand_is_written_down(ready: Any) -> None:

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from zjobs.broker.core.estimates.outlook import Delayed, Outlook
 from zjobs.broker.core.estimates.spans import NOTHING, Remaining, Span
 from zjobs.broker.core.forecast import estimate
-from zjobs.broker.core.people.who import ANYBODY
+from zjobs.broker.core.people.who import ANYBODY, Who
 from zjobs.broker.requests.job_status import job_event
 from zjobs.broker.requests.queries import Queries, Service
 from zjobs.messages.dispatch import Progress, Running
 from zjobs.messages.records import Estimate, Limits
 from zjobs.messages.requests.changes import NewJob, Submit
 from zjobs.messages.requests.queries import List, Queue, Show, Status
-from zjobs.messages.states import Awaited, JobState, Origin
+from zjobs.messages.states import Awaited, JobState, Origin, Role
 
 LEARNT_US = {"twice": 1_000_000, "again": 3_000_000}
 
@@ -52,6 +52,12 @@ def test_what_is_ahead_is_added_up(ready: Any) -> None:
     assert estimates(ready, 5, 6) == [None, history(4)]
 
 
+def test_nothing_is_known_behind_an_unknown_job(ready: Any) -> None:
+    """No time is told, neither likely nor at most."""
+    ready.submit("once", "once")
+    assert estimates(ready, 1, 2)[1] == Estimate(None, None, Origin.UNKNOWN, at_least=True)
+
+
 def test_the_history_outlives_the_broker(ready: Any) -> None:
     """It is in the journal, so a restarted broker tells the same, once it has a worker."""
     queue_of_three(ready)
@@ -79,7 +85,8 @@ def test_a_pause_that_ends_by_itself(ready: Any) -> None:
     assert estimates(ready, 3, 4) == [Estimate(10_000, 10_000, Origin.NOTHING_AHEAD), history(13, 1)]
     ready.after(2_000)
     assert estimates(ready, 4) == [history(11)]
-    ready.pause("until somebody resumes")
+    ready.pause("until somebody resumes", who=Who("boss", Role.OPERATOR))
+    assert len(ready.core.pauses) == 2
     assert estimates(ready, 4) == [history(3)._replace(after=Awaited.RESUME)]
 
 

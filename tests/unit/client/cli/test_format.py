@@ -10,11 +10,13 @@ import pytest
 from zjobs.client.cli.show import format
 from zjobs.client.wording import text
 from zjobs.messages.events import ServiceEvent
-from zjobs.messages.records import JobStatus, Limits, TaskType, WorkerInfo
+from zjobs.messages.records import Estimate, JobStatus, Limits, TaskType, WorkerInfo
 from zjobs.messages.requests.queries import InfoReply, ShowReply
-from zjobs.messages.states import FailReason, JobState, WorkerState
+from zjobs.messages.states import FailReason, JobState, Origin, WorkerState
 
 BASE = JobStatus(17, "reverse", JobState.QUEUED, 0, 0, 1, 0, 0)
+NEXT = Estimate(0, 0, Origin.NOTHING_AHEAD)
+IN_50_S = "17 queued, 0 ahead, starts in 50 s"  # when a pause ends
 READY, ABSENT = WorkerState.READY, WorkerState.ABSENT
 
 
@@ -23,6 +25,8 @@ READY, ABSENT = WorkerState.READY, WorkerState.ABSENT
     [
         ({"ahead": 3}, READY, "17 queued, 3 ahead"),
         ({"ahead": 0}, ABSENT, "17 queued, 0 ahead (no worker)"),
+        ({"ahead": 0, "estimate": NEXT}, READY, "17 queued, 0 ahead"),
+        ({"ahead": 0, "estimate": NEXT._replace(likely_ms=50_000, upper_ms=50_000)}, READY, IN_50_S),
         ({}, WorkerState.FOREIGN, "17 queued (the worker serves another broker)"),
         ({"state": JobState.IN_PROGRESS, "elapsed_ms": 1234}, READY, "17 in progress for 1.2 s"),
         ({"state": JobState.IN_PROGRESS, "elapsed_ms": 1234}, ABSENT, "17 in progress for 1.2 s (worker lost)"),

@@ -16,10 +16,10 @@ from zjobs.client.cli.usage.commands import COMMANDS
 from zjobs.client.job import Watch
 from zjobs.client.protocol.events import watch
 from zjobs.messages import values
-from zjobs.messages.records import Limits
+from zjobs.messages.records import DataPreview, Limits
 from zjobs.messages.requests.changes import Submit, SubmitReply
 from zjobs.messages.requests.ops import Error
-from zjobs.messages.requests.queries import Schema
+from zjobs.messages.requests.queries import List, Queue, Schema
 from zjobs.messages.states import ErrorCode, JobState, WorkerState
 
 QUEUED, RUNNING, COMPLETED, FAILED = (
@@ -343,7 +343,7 @@ def test_the_whole_queue(run: Run, broker: Any) -> None:
     """status without ids: the running job with its limit, the next ones, delayed ones, and those that ended last."""
     broker.add(16, COMPLETED, ended_at=1, elapsed_ms=500)
     broker.add(17, RUNNING, elapsed_ms=1_000)
-    broker.add(18, ahead=1)
+    broker.add(18, ahead=1, data_preview=DataPreview(b"\x03", 1))
     broker.add(19, ready_at=1)
     head, running, coming, delayed, ended = run("status").out.splitlines()[5:]
     assert head.split()[:3] == ["PLACE", "ID", "STATE"] and running.split("  ")[-1].strip() == "limit 1 min 30 s"
@@ -355,6 +355,8 @@ def test_the_whole_queue(run: Run, broker: Any) -> None:
     ]
     shown = [json.loads(line) for line in run("status", "--json").out.splitlines()]
     assert [(job["id"], job["worker"], job["paused"]) for job in shown] == [(n, "ready", False) for n in (17, 18, 19)]
+    assert [job["data_preview"] for job in shown] == [None, "3", None] and "  3  " in run("status").out
+    assert all(request.preview for request in (*broker.asked(Queue), *broker.asked(List)))
     broker.script = [broker.answer] * 3 + [lambda _: Error(ErrorCode.NOT_PERMITTED, "no")]
     assert "limit" not in run("status").out
     broker.jobs.clear()

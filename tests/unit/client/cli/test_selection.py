@@ -67,6 +67,11 @@ def test_filters(run: Run, broker: Any) -> None:
     assert run("retry", "14-20", "--type", "measure").code == 0
     assert [request.ids for request in broker.asked(Retry)] == [(14, 15), (16,), (15,)]
     broker.jobs = {job_id: job for job_id, job in broker.jobs.items() if job_id <= 16}
+    broker.add(4)
+    assert run("cancel", "3", "5", "--type", "reverse", "--state", "queued").out == "3 cancelled\n"
+    assert run("cancel", "4-5", "--state", "queued").out == "4 cancelled\n"
+    del broker.jobs[4]
+    broker.add(3)
     assert run("cancel", "--type", "measure").out == "2 cancelled\n"
     assert run("cancel", "--state", "in_progress").out == "1 cancelling\n"
     assert run("cancel", "--all").out == "1 cancelling\n3 cancelled\n"

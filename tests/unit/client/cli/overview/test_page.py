@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.client.cli.overview.sample import DELAYED, ENDED, INFO, NOW_MS, NOW_S, OVERVIEW, RUNNING, WORKER, job
+from tests.unit.client.cli.overview.sample import (
+    DELAYED,
+    ENDED,
+    INFO,
+    NOW_MS,
+    NOW_S,
+    OVERVIEW,
+    RUNNING,
+    SOON,
+    WORKER,
+    job,
+)
 from zjobs.client.cli.overview.page import page
 from zjobs.client.cli.overview.plain import plain_lines
 from zjobs.client.cli.overview.snapshot import Overview
 from zjobs.client.cli.show.styled import ASCII, UNICODE, Glyphs, Style, plain, width
 from zjobs.client.wording.text import near
 from zjobs.messages.records import Paused, QueuePause
-from zjobs.messages.states import JobState, WorkerState
+from zjobs.messages.states import Awaited, JobState, WorkerState
 
 EVIL = "\x1b[2J\x1b]0;t\x07\r\n"
 
@@ -188,6 +199,20 @@ STATES = [
 def test_what_is_said(overview: Overview, said: str) -> None:
     """Of each state of the queue."""
     assert said in shown(overview) + "\n"
+
+
+def test_the_place_of_the_first_job() -> None:
+    """It counts from what starts next, whether something runs or not."""
+    idle = OVERVIEW._replace(running=None, info=NOBODY, next=(job(18, ahead=0), job(19, ahead=1)), delayed=(), ended=())
+    places = [plain(row.line).split()[:2] for row in page(idle, 80, UNICODE, NOW_S) if row.job]
+    assert places == [["1", "18"], ["2", "19"]]
+
+
+def test_what_waits_for_somebody_stands_out() -> None:
+    """A start that counts from a moment to come."""
+    later = job(18, ahead=1, estimate=SOON._replace(after=Awaited.RESUME))
+    (row,) = [row for row in page(OVERVIEW._replace(next=(later,)), 100, UNICODE, NOW_S) if row.job == 18]
+    assert Style.WARNING in {span.style for span in row.line}
 
 
 def test_colours_tell_the_outcome() -> None:
