@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -87,16 +86,13 @@ async def audit(
     client: Client,
     limit: Limit = 100,
     before: Before = None,
-    since_at: Annotated[int, Query(ge=0, le=MOST, description="Only what was done then or later.")] = 0,
+    since_ms: Annotated[
+        int | None, Query(ge=0, le=MAX_DURATION_MS, description="Only what was done not longer ago.")
+    ] = None,
 ) -> Response:
     """Return who changed what by hand, newest first. For the next page, send the reply's `before`; null on the last
     one."""
-    return answer(await client.ask(Audit(limit, before, _age(since_at))))
-
-
-def _age(at: int) -> Ms:
-    """Return how long ago a time was."""
-    return Ms(min(MAX_DURATION_MS, max(0, time.time_ns() // 1_000_000 - at)))
+    return answer(await client.ask(Audit(limit, before, _ms(since_ms))))
 
 
 def _ms(value: int | None) -> Ms | None:

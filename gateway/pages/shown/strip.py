@@ -120,7 +120,7 @@ class Mark(NamedTuple):
 
 
 class Strip(NamedTuple):
-    """The contents of the lane. `unlisted`: the part before the oldest run that was listed, if jobs are missing there."""
+    """The contents of the lane. `unlisted`: the part before the oldest run listed, if jobs are missing there."""
 
     blocks: tuple[Block, ...]
     pauses: tuple[Stretch, ...]
