@@ -29,6 +29,7 @@ MAX_DURATION_MS = 100 * 366 * 86_400_000
 MAX_IDS = 10_000
 MAX_WAIT_IDS = 200  # the broker looks them up all at once
 MAX_WAIT_MS = 60_000
+RECALL_MS = 3_000  # the time the worker has to say what has become of jobs that are recalled
 MAX_DIGESTS = 100
 DIGEST_CHARS = 16
 MAX_SCHEMA_BYTES = 64 << 10

@@ -21,6 +21,7 @@ from zjobs.broker.requests.access import acting_refusal, refusal
 from zjobs.broker.requests.queries import PAGE, Queries, Service
 from zjobs.broker.storage.api import Journal, StorageError
 from zjobs.messages import codec
+from zjobs.messages.fields import RECALL_MS
 from zjobs.messages.records import ActingFor
 from zjobs.messages.requests.changes import Edit, EditReply, Forget
 from zjobs.messages.requests.ops import OPERATION_OF, Changes, Error, Reply, Request
@@ -31,7 +32,6 @@ from zjobs.messages.units import JobId, Ms
 JOB_VALUES = 12  # upper bound on the values in one job of a submit
 OTHER_VALUES = 30_000  # 10,000 ids, and fields that a newer client may add
 PART_BYTES = 16 << 20  # forgotten in one step: a few milliseconds
-RECALL_MS = 3_000  # how long the worker has to say what has become of jobs that are recalled
 JOB_BYTES = 4096  # storing this many bytes costs about as much as a job
 
 

@@ -21,6 +21,7 @@ from zjobs.client.protocol.actions import (
     Flow,
     Sleep,
     body_of,
+    kept_s,
     read_reply,
     reply_bytes,
     waiting_request,
@@ -59,12 +60,12 @@ class AsyncFlowRunner(Settings):
         self._waits: SharedWaits[asyncio.Future[WaitReply]] = SharedWaits(WAIT_S)
         self._waits_sent = False
 
-    async def _ask(self, request: Any, kind: type[T], timeout: float | None = None, waits: float = 0.0) -> T:
+    async def _ask(self, request: Any, kind: type[T], timeout: float | None = None) -> T:
         frame = codec.encode(request, self.person)
         timeout = self.timeout if timeout is None else timeout
         clock = asyncio.get_running_loop().time
         begun = clock()
-        attempts = Attempts(timeout, len(frame) + reply_bytes(request), begun, waits)
+        attempts = Attempts(timeout, len(frame) + reply_bytes(request), begun, kept_s(request))
         connected = False
         while True:
             address, stood = self.address, False
@@ -157,7 +158,7 @@ class AsyncFlowRunner(Settings):
 
     async def _wait(self, number: int, request: Wait) -> None:
         try:
-            reply = await self._ask(request, WaitReply, waits=request.wait_ms / 1000)
+            reply = await self._ask(request, WaitReply)
         except Exception as error:
             refused = isinstance(error, ZjobsError) and not isinstance(error, BrokerUnreachable)
             told = self._waits.failed(number, error, refused)

@@ -32,6 +32,7 @@ from zjobs.client.protocol.actions import (
     Sleep,
     Topics,
     body_of,
+    kept_s,
     read_reply,
     reply_bytes,
     waiting_request,
@@ -201,7 +202,9 @@ class FlowRunner(Settings):
 
     def _ask(self, request: Any, kind: type[T], timeout: float | None = None) -> T:
         """Send `request` and return the reply, which must be a `kind`."""
-        body = self.connection.request(codec.encode(request, self.person), timeout, reply_bytes(request))
+        body = self.connection.request(
+            codec.encode(request, self.person), timeout, reply_bytes(request), kept_s(request)
+        )
         return read_reply(body, kind, self.address)
 
     def _perform(self, action: Action) -> Any:
@@ -215,11 +218,8 @@ class FlowRunner(Settings):
         return monotonic()
 
     def _await(self, action: Await) -> Any:
-        seconds = min(action.seconds, WAIT_S)
-        request = waiting_request(action, seconds)
-        frame = codec.encode(request, self.person)
-        body = self.connection.request(frame, action.timeout, reply_bytes(request), seconds)
-        return read_reply(body, action.kind, self.address)
+        request = waiting_request(action, min(action.seconds, WAIT_S))
+        return self._ask(request, action.kind, action.timeout)
 
     def _run(self, flow: Flow[T]) -> T:
         return run(flow, self._perform)

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, TypeVar, Union
 
 from zjobs.client import errors
 from zjobs.messages import codec
-from zjobs.messages.fields import MAX_WAIT_MS
+from zjobs.messages.fields import MAX_WAIT_MS, RECALL_MS
 from zjobs.messages.requests import ops
-from zjobs.messages.requests.changes import Cancel
+from zjobs.messages.requests.changes import Cancel, Edit
 from zjobs.messages.requests.ops import Error
 from zjobs.messages.requests.queries import Data, List, Log, Result, Status, Wait
 
@@ -153,6 +153,12 @@ def reply_bytes(request: Any) -> int:
     if isinstance(request, List):
         return request.limit * STATUS_BYTES
     return len(request.ids) * STATUS_BYTES if isinstance(request, (Status, Cancel, Wait)) else 0
+
+
+def kept_s(request: Any) -> float:
+    """Return how long the broker may keep the request before it replies, in seconds."""
+    kept_ms: int = RECALL_MS if isinstance(request, Edit) else getattr(request, "wait_ms", 0)
+    return kept_ms / 1000
 
 
 def body_of(frames: list[bytes], address: str) -> bytes:

@@ -49,6 +49,7 @@ TABLE = {
     "wait": Row(YES, YES, NO, YES, YES, by_ids),
     "show": Row(YES, YES, NO, YES, YES, by_id),
     "cancel": Row(NO, YES, NO, NO, YES, by_ids),
+    "edit": Row(NO, YES, NO, NO, YES, lambda job_id: {"ids": [job_id], "priority": 1}),
     "retry": Row(NO, YES, NO, NO, YES, lambda job_id: {"request_key": f"r{job_id}", "ids": [job_id]}),
     "pause": Row(NO, NO, NO, YES, YES, lambda job_id: {"for_ms": 1}),
     "resume": Row(NO, NO, NO, YES, YES),

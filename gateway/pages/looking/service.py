@@ -81,6 +81,8 @@ async def _shown(client: AsyncClient, visitor: Visitor) -> dict[str, Any]:
     running = seen.running
     return {
         "seen": seen,
+        "info": seen.info,
+        "asked_at": seen.at,
         "now": None if running is None else jobs.running(running, seen.limit_ms, seen.info.worker.state),
         "rows": jobs.rows(seen.coming, seen.queue.delayed, runs, seen.at),
         "mine": None if seen.yours is None else jobs.row(seen.yours, runs, seen.at),

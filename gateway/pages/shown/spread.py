@@ -22,7 +22,7 @@ LOWEST = 8.0
 
 
 class Bar(NamedTuple):
-    """How many values are at least `low_ms` and below `high_ms`. Its place and size are percentages of the picture."""
+    """A count of values from `low_ms` to below `high_ms`. Its place and size are percentages of the picture."""
 
     low_ms: int
     high_ms: int

@@ -77,18 +77,18 @@ class Block(NamedTuple):
 
     @property
     def state(self) -> JobState:
-        """How most of its runs ended."""
+        """The way most of its runs ended."""
         return self.outcomes[0][0]
 
     @property
     def failed_height(self) -> int:
-        """How high what failed stands in a block of several: by their share, and never too low to be seen."""
+        """The height of what failed in a block of several: by their share, and never too low to be seen."""
         failed = dict(self.outcomes).get(JobState.FAILED, 0)
         return max(LOWEST, HEIGHT * failed // len(self.runs)) if failed and len(self.outcomes) > 1 else 0
 
     @property
     def words(self) -> str:
-        """What it says to those who point at it."""
+        """The words for those who point at it."""
         if len(self.runs) == 1:
             (run,) = self.runs
             took = "" if run.end is None else f" after {text.seconds(max(0, run.end - run.start) / 1000)}"
@@ -115,7 +115,7 @@ class Mark(NamedTuple):
 
     @property
     def words(self) -> str:
-        """How long ago, in words."""
+        """The time since then, in words."""
         return text.age(self.ago_ms / 1000) if self.ago_ms else "now"
 
 

@@ -83,7 +83,7 @@ def _check_elements(page: Page, where: str) -> None:
         assert tag not in ("iframe", "object", "embed", "base", "style"), where
         assert not [name for name in named if name.startswith("on") or name == "style"], where
         if tag == "script":
-            assert (named["src"] or "").startswith("/static/page.js?v="), where
+            assert (named["src"] or "").startswith(("/static/page.js?v=", "/static/live.js?v=")), where
         if tag in ("a", "form", "img", "link"):
             address = named.get("href") or named.get("action") or named.get("src") or ""
             assert not address.startswith(("http", "//", "javascript")), where
