@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 # As large as ids and times may be here: a bit below the protocol's 2⁶³ - 1, which a schema, whose bounds are floating
 # point, would tell as 9223372036854776000.
@@ -18,3 +18,5 @@ def _whole(value: Any) -> Any:
 
 # Behind the bounds of an integer that is strict.
 WHOLE = BeforeValidator(_whole)
+
+JobNumber = Annotated[int, Field(ge=1, le=MOST), WHOLE]

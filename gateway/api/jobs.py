@@ -11,7 +11,7 @@ from starlette.responses import Response
 from zjobs.client.errors import ZjobsError
 from zjobs.client.protocol.job import NO_DATA, gone
 from zjobs.gateway.api.asking import Asker, Before, Client, Id, Limit, RequestKey, ServiceName
-from zjobs.gateway.numbers import WHOLE
+from zjobs.gateway.numbers import WHOLE, JobNumber
 from zjobs.gateway.problems import Problem
 from zjobs.gateway.web.answers import answer
 from zjobs.gateway.web.documents import content, fails, returns
@@ -21,7 +21,6 @@ from zjobs.messages.fields import (
     MAX_AFTER,
     MAX_COMMENT_CHARS,
     MAX_DURATION_MS,
-    MAX_ID,
     MAX_JOB_NAME_CHARS,
     MAX_PERSON_CHARS,
     MAX_PRIORITY,
@@ -44,9 +43,6 @@ from zjobs.messages.states import JobState
 from zjobs.messages.units import JobId, Ms
 
 ROUTES = APIRouter(tags=["jobs"])
-
-
-JobNumber = Annotated[int, Field(ge=1, le=MAX_ID)]
 
 
 class JobBody(BaseModel):

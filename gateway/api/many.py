@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from zjobs.gateway.api.asking import Client, RequestKey, ServiceName
 from zjobs.gateway.api.jobs import url_of
-from zjobs.gateway.numbers import MOST, WHOLE
+from zjobs.gateway.numbers import JobNumber
 from zjobs.gateway.web.answers import answer
 from zjobs.gateway.web.documents import fails, returns
 from zjobs.messages.fields import MAX_IDS
@@ -20,15 +18,13 @@ from zjobs.messages.units import JobId
 
 ROUTES = APIRouter(tags=["jobs"])
 
-_Id = Annotated[int, Field(ge=1, le=MOST), WHOLE]
-
 
 class Ids(BaseModel):
     """The ids of the jobs."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    ids: list[_Id] = Field(min_length=1, max_length=MAX_IDS)
+    ids: list[JobNumber] = Field(min_length=1, max_length=MAX_IDS)
 
     def named(self) -> tuple[JobId, ...]:
         """Return them as requests name them."""
@@ -38,7 +34,7 @@ class Ids(BaseModel):
 class Copied(Ids):
     """The jobs to copy: as many as a broker takes at once by default."""
 
-    ids: list[_Id] = Field(min_length=1, max_length=Limits().request_jobs)
+    ids: list[JobNumber] = Field(min_length=1, max_length=Limits().request_jobs)
 
 
 @ROUTES.post("/cancel", responses=returns(CancelReply, "What each job has become; which ids have none."))
