@@ -163,10 +163,6 @@ def register(
         raise TaskError(f"there is already a task named {name!r} ({_location(REGISTRY[name].function)})")
     if inspect.iscoroutinefunction(function):
         raise TaskError(f"task {name!r} is an async function; a task is a plain one")
-    if type(max_attempts) is not int or max_attempts < 1:
-        raise TaskError(f"task {name!r}: max_attempts must be an integer from 1, not {_shown(max_attempts)}")
-    if type(max_reruns) is not int or max_reruns < 0:
-        raise TaskError(f"task {name!r}: max_reruns must be an integer from 0, not {_shown(max_reruns)}")
     if type(keeps_processes) is not bool:
         raise TaskError(f"task {name!r}: keeps_processes must be True or False, not {_shown(keeps_processes)}")
     if description is None:

@@ -120,6 +120,8 @@ def test_durations(registry: dict[str, tasks.Task]) -> None:
         ({"max_reruns": -1}, "max_reruns must be"),
         ({"max_reruns": 2**63}, "max_reruns must be an integer from 0 to 9223372036854775807"),
         ({"max_attempts": 2**63}, "max_attempts must be an integer from 1 to"),
+        ({"keeps_state": 1}, "keeps_state must be True or False, not 1"),
+        ({"keeps_processes": None}, "keeps_processes must be True or False, not None"),
         ({"name": 5}, "the name of a task must be text, not 5"),
         ({"name": "a\ud800"}, r"task 'a\\ud800': name has a character that is no UTF-8: '\\ud800'"),
         ({"description": 5}, "description must be text, not 5"),
