@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
+
+import pytest
 
 from zjobs.worker.core.interfaces import RunName
 from zjobs.worker.files.log_files import LogFiles
@@ -41,6 +45,21 @@ def test_a_task_goes_on_when_its_log_cannot_be_written(tmp_path: Path) -> None:
     path = files.write(RunName("a", 2, 1), b"kept")
     files.close()
     assert path is not None and Path(path).read_bytes() == b"kept"
+
+
+def test_a_full_disk_ends_the_log_and_not_the_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What there is stays; no path is told any more."""
+    files = LogFiles(tmp_path)
+    path = files.write(RunName("a", 1, 1), b"there")
+
+    def full(descriptor: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        assert files.write(RunName("a", 1, 1), b"lost") is None
+    assert files.write(RunName("a", 1, 1), b"lost, too") is None
+    assert path is not None and Path(path).read_bytes() == b"there"
 
 
 def test_without_a_directory_nothing_is_written() -> None:
