@@ -53,12 +53,13 @@ class WatchEvent(NamedTuple):
 def is_newer(known: JobStatus | None, heard: JobStatus) -> bool:
     """Return True if `heard` differs from `known` and is not older.
 
-    With the same (version, progress), only `ahead` and `elapsed_ms` can differ. They change without a change of the
-    job itself, so the last one counts.
+    With the same (version, progress), `ahead` and `elapsed_ms` can differ. They change without a change of the job
+    itself, so the last one counts. Of an ended job, only the texts can: events have none.
     """
     if known is None:
         return True
-    return (heard.version, heard.progress) >= (known.version, known.progress) and heard != known
+    of_heard, of_known = (heard.version, heard.progress), (known.version, known.progress)
+    return of_heard > of_known or (of_heard == of_known and heard != known and not heard.state.final)
 
 
 class Statuses:

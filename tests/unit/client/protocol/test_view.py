@@ -17,6 +17,7 @@ def status(version: int, progress: int, state: JobState = QUEUED, ahead: int | N
     return JobStatus(17, "reverse", state, version, progress, 1, 0, 0, ahead=ahead)
 
 
+ENDED = status(1, 0, COMPLETED)
 CASES = [
     (None, status(0, 0), True, "the first that is heard"),
     (status(0, 0), status(0, 1, RUNNING), True, "greater progress"),
@@ -25,6 +26,8 @@ CASES = [
     (status(1, 0, COMPLETED), status(0, 9, RUNNING), False, "a smaller version, whatever the progress"),
     (status(0, 0, ahead=3), status(0, 0, ahead=3), False, "the same again"),
     (status(0, 0, ahead=3), status(0, 0, ahead=2), True, "the same but for the place in the queue"),
+    (ENDED, ENDED._replace(submitter="ann@bench"), False, "an end that was told, now with the texts of a reply"),
+    (ENDED._replace(submitter="ann@bench"), ENDED, False, "an end that was told, now by an event without texts"),
 ]
 
 
