@@ -26,7 +26,7 @@ def measure(bench: Bench) -> Measured:
 
 
 def _requests(bench: Bench, service: Service, gateway: Gateway) -> Measured:
-    """Measure submits, each of which is on disk, and requests for a job; and their cost compared with the library."""
+    """Measure durable submits and status requests, and what each costs beyond the library."""
     yield "http.submit", _rate(bench, gateway, "submit")
     yield "http.status", _rate(bench, gateway, "status")
     with service.client() as client:

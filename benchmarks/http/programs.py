@@ -69,7 +69,7 @@ def gateway(bench: Bench, service: Service) -> Iterator[Gateway]:
 
 
 def load(bench: Bench, url: str, kind: str, connections: int, token: str = "", path: str = "/") -> dict[str, Any]:
-    """Ask over so many connections, each its next request when the last was answered; what came of it."""
+    """Ask over this many connections, one request at a time on each; return what came of it."""
     words = [url, kind, path, token, str(connections), str(bench.size.seconds)]
     argv = python("-m", "benchmarks.http.client", *words)
     with _folder(bench) as folder, Program(argv, bench.two_cores.client, folder / "log") as program:

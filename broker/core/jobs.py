@@ -104,7 +104,7 @@ class Job(NamedTuple):
 
 
 def next_state(job: Job, step: Step, state: JobState = JobState.IN_PROGRESS) -> JobState:
-    """Return the state after `step`. `state` is the present one, which the record of a job in flight lacks."""
+    """Return the state after `step`. `state`: the current one; the record of a job in flight does not have it."""
     try:
         return TRANSITIONS[state, step]
     except KeyError:

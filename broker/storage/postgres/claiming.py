@@ -113,7 +113,7 @@ def _bring_up_to_date(link: Link, name: str, exists: bool) -> Steps[None]:
         try:
             version = (yield from link.steps([STAND()]))[0][0][0]
         except (Refused, IndexError):
-            raise JournalError(f"{name} has a table journal that is none of zjobs") from None
+            raise JournalError(f"{name} has a table named journal that zjobs did not create") from None
     if version > FORMAT:
         raise JournalError(
             f"the journal {name} has format {version}; this zjobs reads format {FORMAT}: use a newer one"
