@@ -80,19 +80,19 @@ class Site:
         )
         return page
 
-    def visit(self, path: str = "/services/default", **how: Any) -> Page:
-        """A page in a browser of its own, after a login."""
+    def visitor(self, **how: Any) -> Page:
+        """An empty page in a browser of its own, after a login."""
         if self._login is None:
             page = self.stranger()
             log_in(page)
             self._login = page.context.storage_state()
-        page = self.stranger(storage_state=self._login, **how)
+        return self.stranger(storage_state=self._login, **how)
+
+    def visit(self, path: str = "/services/default", **how: Any) -> Page:
+        """A page of the service in a browser of its own, after a login."""
+        page = self.visitor(**how)
         page.goto(path)
         return page
-
-    def _heard(self, text: str) -> None:
-        if "Content Security Policy" in text:
-            self.wrong.append(text)
 
     def close(self) -> None:
         for context in self._contexts:

@@ -87,9 +87,9 @@ def test_a_page_opened_while_the_broker_is_away(own_site: Site) -> None:
 
 def test_three_tabs_share_one_stream(site: Site) -> None:
     """All of them hear of a job; when the tab that has the stream is closed, another one takes over."""
-    first = site.visit()
+    first = site.visitor()
     streams = Streams(first.context)
-    first.reload()
+    first.goto("/services/default")
     others = [first.context.new_page() for _ in range(2)]
     for page in others:
         page.goto("/services/default")
@@ -113,10 +113,10 @@ HIDE = """(hidden) => {
 
 def test_a_hidden_tab_closes_its_stream(site: Site) -> None:
     """And asks for nothing, until it is seen again: then it shows what has happened."""
-    page = site.visit()
+    page = site.visitor()
     streams = Streams(page.context)
-    page.reload()
-    until_link(page, "live")
+    with page.context.expect_event("request", lambda request: request.url.endswith("/events")):
+        page.goto("/services/default")
     with page.context.expect_event("requestfailed", lambda request: request.url.endswith("/events")):
         page.evaluate(HIDE, True)
     job = site.service.client().submit("once", "unseen", name="unseen")
