@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from zjobs.broker.core.jobs import Instant, Loaded
-from zjobs.broker.core.needs import NOTHING, Read, TurnNeeds
+from zjobs.broker.core.records.jobs import Instant, Loaded
+from zjobs.broker.core.records.needs import NOTHING, Read, TurnNeeds
 from zjobs.broker.storage.api import Journal, StorageError
 from zjobs.broker.turn import Inputs, Said, Turn
 

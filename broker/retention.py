@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from zjobs.broker.core.core import Core
-from zjobs.broker.core.jobs import Instant, Job, Service
-from zjobs.broker.core.needs import Read
+from zjobs.broker.core.records.jobs import Instant, Job, Service
+from zjobs.broker.core.records.needs import Read
 from zjobs.messages.units import JobId
 
 STEP_JOBS = 100

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from zjobs.broker.core.jobs import Changes, Dispatched, Job
+from zjobs.broker.core.records.effects import Changes, Dispatched
+from zjobs.broker.core.records.jobs import Job
 from zjobs.messages.dispatch import Arrived, DispatchedJob, Heartbeat, Jobs, Piece, Received, Sent
 from zjobs.messages.flow import Cutter, Flow
 from zjobs.messages.units import DeliveryNumber, JobId, Ms

@@ -20,8 +20,8 @@ from zmq.utils.monitor import recv_monitor_message
 
 from zjobs.broker.checkpoint_pauses import CheckpointPauses
 from zjobs.broker.core.core import Core
-from zjobs.broker.core.jobs import Instant
-from zjobs.broker.core.needs import Needs
+from zjobs.broker.core.records.jobs import Instant
+from zjobs.broker.core.records.needs import Needs
 from zjobs.broker.journaling import take_turn, try_writing
 from zjobs.broker.net import frames
 from zjobs.broker.net.events import Events
@@ -29,8 +29,8 @@ from zjobs.broker.net.memory import MemoryWatch
 from zjobs.broker.net.rate_limited_log import RateLimitedLog
 from zjobs.broker.net.sockets import Config, Sockets
 from zjobs.broker.requests.access import sees
+from zjobs.broker.requests.contents import Service
 from zjobs.broker.requests.job_status import job_event
-from zjobs.broker.requests.queries import Service
 from zjobs.broker.requests.request_reader import RequestReader
 from zjobs.broker.requests.serving import Server
 from zjobs.broker.retention import Retention

@@ -18,9 +18,10 @@ from typing import NamedTuple
 
 from zjobs.broker.core.admission import Rules
 from zjobs.broker.core.core import Core
-from zjobs.broker.core.jobs import Changes, Effects, EndedJob, Envelope, Instant, JobChange, Loaded
-from zjobs.broker.core.needs import Read, TurnNeeds
 from zjobs.broker.core.people.who import ANYBODY, Who
+from zjobs.broker.core.records.effects import Changes, Effects, JobChange
+from zjobs.broker.core.records.jobs import EndedJob, Envelope, Instant, Loaded
+from zjobs.broker.core.records.needs import Read, TurnNeeds
 from zjobs.broker.retention import Retention
 from zjobs.broker.sending import Sending
 from zjobs.messages import codec

@@ -16,13 +16,13 @@ from datetime import datetime
 from typing import Any
 
 from zjobs.client.aio_job import AsyncJob, AsyncWatch
+from zjobs.client.config.settings import PATIENCE_S
 from zjobs.client.job import request_key_or_new
 from zjobs.client.net.async_connection import AsyncFlowRunner
-from zjobs.client.protocol import operations, submission
+from zjobs.client.protocol import operations, pages, submission
 from zjobs.client.protocol.job import NO_DATA, Duration, ids_of, job_like, named_data
 from zjobs.client.protocol.schemas import Schemas
 from zjobs.client.protocol.waiting import Ends
-from zjobs.client.settings import PATIENCE_S
 from zjobs.messages.records import AuditEntry, JobStatus
 from zjobs.messages.requests.changes import (
     CancelReply,
@@ -210,17 +210,17 @@ class AsyncClient(AsyncFlowRunner):
         preview: bool = False,
     ) -> AsyncIterator[JobStatus]:
         """Iterate over jobs, newest first, with `async for`; see `Client.list`."""
-        wanted = operations.wanted(self, state, type, before, name, comment, owner, submitter, since, mine, preview)
-        pages = operations.Pages(self, wanted, limit)
-        while pages.more:
-            for job in await self._run(pages.next()):
+        wanted = pages.wanted(self, state, type, before, name, comment, owner, submitter, since, mine, preview)
+        found = pages.Pages(self, wanted, limit)
+        while found.more:
+            for job in await self._run(found.next()):
                 yield job
 
     async def audit(self, limit: int | None = None, since: Duration | None = None) -> AsyncIterator[AuditEntry]:
         """Iterate over the audit trail, newest first, with `async for`; see `Client.audit`."""
-        pages = operations.AuditPages(self, limit, since)
-        while pages.more:
-            for entry in await self._run(pages.next()):
+        found = pages.AuditPages(self, limit, since)
+        while found.more:
+            for entry in await self._run(found.next()):
                 yield entry
 
     # --- pass on -------------------------------------------------------------------------------------------

@@ -24,10 +24,10 @@ from typing import Any, cast, overload
 from zjobs.client.aio import AsyncClient
 from zjobs.client.aio_job import AsyncJob
 from zjobs.client.client import Client
+from zjobs.client.config.settings import Settings
 from zjobs.client.errors import BadRequest, JobCancelled, ZjobsError
 from zjobs.client.job import Job
 from zjobs.client.protocol.job import NO_DATA, Duration, named_data, type_name
-from zjobs.client.settings import Settings
 from zjobs.messages.states import JobState
 
 _log = logging.getLogger("zjobs")

@@ -10,13 +10,13 @@ from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from zjobs.client.config.settings import Settings
 from zjobs.client.errors import NotPermitted
 from zjobs.client.net.connection import Feed, FlowRunner, run
 from zjobs.client.protocol import operations, submission, waiting
 from zjobs.client.protocol.actions import Action, Flow, Follow, Heard, Listen, Topics
 from zjobs.client.protocol.job import JobHandle
 from zjobs.client.protocol.waiting import Ends
-from zjobs.client.settings import Settings
 from zjobs.messages.records import ActingFor, JobStatus
 from zjobs.messages.states import WorkerState
 from zjobs.program import clock

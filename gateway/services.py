@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from zjobs.client import AsyncClient
-from zjobs.client import services as configured
+from zjobs.client.config import services as configured
 from zjobs.gateway.events.hub import Hub
 from zjobs.gateway.problems import Problem
 

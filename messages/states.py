@@ -6,8 +6,8 @@ PROTOCOL_VERSION = 1
 
 
 class JobState(str, Enum):
-    """A state of a job, as everybody sees it. `TRANSITIONS` in `broker/core/jobs.py` has the transitions. `final`: True
-    if a job in this state has ended."""
+    """A state of a job, as everybody sees it. `TRANSITIONS` in `broker/core/records/jobs.py` has the transitions.
+    `final`: True if a job in this state has ended."""
 
     QUEUED = "queued"
     IN_PROGRESS = "in_progress"

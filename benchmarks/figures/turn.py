@@ -9,7 +9,7 @@ from benchmarks.bench import Bench, Measured
 from benchmarks.load import submit_frame
 from zjobs.broker.core.admission import Rules
 from zjobs.broker.core.core import Core
-from zjobs.broker.core.needs import TurnNeeds
+from zjobs.broker.core.records.needs import TurnNeeds
 from zjobs.broker.journaling import read
 from zjobs.broker.journals import journal_at
 from zjobs.broker.service import clock

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
-from zjobs.broker.core.jobs import Job, Submitted
+from zjobs.broker.core.records.jobs import Job, Submitted
 from zjobs.messages.records import Limits, TaskType
 from zjobs.messages.requests.changes import CheckedBy, NewJob, Retry, Submit
 from zjobs.messages.requests.ops import Error

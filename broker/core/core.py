@@ -12,8 +12,9 @@ log or random numbers of its own, and never calls storage. One turn is
 `broker.turn` calls it, commits the effects, and then sends them. If the commit fails, the core is discarded and loaded
 anew.
 
-`queue_state` answers questions about the queue, `queue_changes` changes it, `waits` has what jobs wait for beside their
-turn. `admission` decides which jobs are admitted, `lifecycle` what becomes of a job.
+Each class adds to the one before: `queue_state` answers questions about the queue, `queue_changes` changes it, `waits`
+has what jobs wait for beside their turn, `runs` what the worker says. `admission` decides which jobs are admitted,
+`lifecycle` what becomes of a job.
 """
 
 from __future__ import annotations
@@ -22,26 +23,13 @@ from collections.abc import Iterable
 from functools import partial
 
 from zjobs.broker.core import admission, lifecycle
-from zjobs.broker.core.admission import Rules
-from zjobs.broker.core.estimates.history import tells_duration
-from zjobs.broker.core.jobs import (
-    Dispatched,
-    Effects,
-    Envelope,
-    Instant,
-    Job,
-    JobChange,
-    Loaded,
-    Step,
-    next_state,
-)
-from zjobs.broker.core.needs import Needs, Read
 from zjobs.broker.core.people import audit, pauses
 from zjobs.broker.core.people.who import ANYBODY, Who
-from zjobs.broker.core.waits import Waits
-from zjobs.broker.core.worker.schemas import Schemas
-from zjobs.messages.dispatch import Described, Ended, Heartbeat, Output, Piece, Progress, Received, Reports, Started
-from zjobs.messages.records import BrokerName, Missing, Paused
+from zjobs.broker.core.records.effects import Dispatched, Effects, JobChange
+from zjobs.broker.core.records.jobs import Envelope, Instant, Job, Step, next_state
+from zjobs.broker.core.records.needs import Needs, Read
+from zjobs.broker.core.runs import Runs
+from zjobs.messages.records import Missing, Paused
 from zjobs.messages.requests.changes import (
     Cancel,
     Forget,
@@ -61,15 +49,10 @@ from zjobs.messages.units import JobId, Ms
 
 PREFETCH = 256
 DISPATCHED_TOGETHER = 16
-NIL = b"\xc0"  # msgpack: nothing
 
 
-class Core(Waits):
+class Core(Runs):
     """The decisions about one queue."""
-
-    def __init__(self, loaded: Loaded, rules: Rules, name: BrokerName, now: Instant) -> None:
-        super().__init__(loaded, rules, name, now)
-        self._schemas = Schemas(loaded.schemas, loaded.types)
 
     # --- the start of a turn -------------------------------------------------------------------------------------
 
@@ -229,78 +212,6 @@ class Core(Waits):
         if forgotten:
             self._audit(request, who, forgotten, now)
         self._reply(reply_to, ForgetReply(self.journal, tuple(forgotten), tuple(kept), tuple(missing)))
-
-    # --- the worker ------------------------------------------------------------------------------------------------
-
-    def on_heartbeat(self, heartbeat: Heartbeat, new_session: str, now: Instant) -> None:
-        """Record the worker's heartbeat. `new_session`: 32 hex digits never used before, the name of a session if one
-        begins."""
-        heard = self._dispatch.on_heartbeat(heartbeat, new_session, now)
-        for job_id, began_at in heard.in_doubt:  # judged by the types of the worker that was lost
-            job = self._jobs[job_id]
-            self._settle(lifecycle.after_loss(job, began_at, self.type_of(job), self.moment(now)), now)
-        if heard.types is not None and heard.types != self.types:
-            self.types = self._effects.changes.types = heard.types
-            self._effects.changes.schemas |= dict.fromkeys(self._schemas.announced(heard.types))
-        if heard.in_session:
-            for delivery in self._dispatch.in_flight:
-                if self._jobs[self._dispatch.in_flight[delivery]].cancelling:
-                    self._dispatch.cancel(delivery)
-        if heard.in_session and self._schemas.missing:
-            self._dispatch.ask_for_schemas(heartbeat.incarnation, self._schemas.missing)
-        if self.paused is not None or self._pending_edits:
-            self._dispatch.recall()
-
-    def on_described(self, message: Described) -> None:
-        """Keep a schema that the worker was asked for."""
-        if self._schemas.accepts(message.digest, message.schema):
-            self._effects.changes.schemas[message.digest] = message.schema
-
-    def on_gone(self) -> None:
-        """Record that the connection to the worker is lost. Its jobs stay in doubt until a worker is heard again."""
-        self.worker.gone()
-
-    def on_started(self, message: Started, now: Instant) -> None:
-        """Record that a job has begun."""
-        self._dispatch.on_started(message, now)
-
-    def on_progress(self, message: Progress, now: Instant) -> None:
-        """Record the progress that the running task reports."""
-        self._dispatch.on_progress(message, now)
-
-    def on_piece(self, message: Piece, now: Instant) -> None:
-        """Keep a piece of a large result until its report comes."""
-        self._dispatch.on_piece(message, now)
-
-    def on_received(self, message: Received, lost: bool, now: Instant) -> None:
-        """Send again what the worker lacks if something was lost."""
-        self._dispatch.on_received(message, lost, now)
-
-    def on_reports(self, message: Reports, now: Instant) -> None:
-        """Settle the jobs whose end the worker reports, and put back those that it returns."""
-        for job_id, report, began_at in self._dispatch.on_reports(message, now):
-            job = self._jobs[job_id]
-            if isinstance(report, Output):
-                self._keep_output(job, report.offset, report.body)
-                # announced without a new version: its state is the same
-                self._jobs.write(job._replace(output_bytes=report.offset + len(report.body)))
-            elif report is not None:
-                self._end(job, report, began_at, now)
-            elif job.cancelling:
-                self._settle(lifecycle.cancelled_unbegun(job, self.moment(now)), now)
-            else:
-                next_state(job, Step.RETURN)
-                self._put_in_place(job, Ms(0), now)
-
-    def _end(self, job: Job, ended: Ended, began_at: Ms | None, now: Instant) -> None:
-        if ended.output is not None:
-            self._keep_output(job, max(0, ended.output_bytes - len(ended.output)), ended.output)
-        self._dispatch.in_flight.ended(job.type, ended.elapsed_us)
-        self._history.ended(job.type, ended.elapsed_us, tells_duration(ended))
-        fate = lifecycle.after_end(job, ended, began_at, self.type_of(job), self.moment(now))
-        if fate.step is Step.COMPLETE:
-            self._effects.changes.results.append((job.id, NIL if ended.result is None else ended.result))
-        self._settle(fate, now)
 
     # --- the end of a turn -------------------------------------------------------------------------------------------
 

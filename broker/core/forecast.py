@@ -14,8 +14,8 @@ from zjobs.broker.core.estimates.history import History
 from zjobs.broker.core.estimates.kinds import Kind
 from zjobs.broker.core.estimates.outlook import Delayed, Outlook
 from zjobs.broker.core.estimates.spans import NOTHING, UNKNOWN, Remaining, Span
-from zjobs.broker.core.jobs import Job
 from zjobs.broker.core.ready import Counts, DelayedJobs, Queue
+from zjobs.broker.core.records.jobs import Job
 from zjobs.messages.records import Estimate, TaskType
 from zjobs.messages.states import Awaited, Origin
 from zjobs.messages.units import JobId, Ms

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from zjobs.broker.core.jobs import Job, Step
+from zjobs.broker.core.records.jobs import Job, Step
 from zjobs.messages.dispatch import Ended
 from zjobs.messages.records import Attempt, TaskType
 from zjobs.messages.states import FailReason, JobState, Outcome

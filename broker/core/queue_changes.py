@@ -8,22 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from zjobs.broker.core.admission import Admission, Rules
-from zjobs.broker.core.jobs import (
-    Effects,
-    Envelope,
-    Instant,
-    Job,
-    JobChange,
-    Loaded,
-    Printed,
-    Step,
-    Submitted,
-    next_state,
-)
 from zjobs.broker.core.lifecycle import Fate
 from zjobs.broker.core.people import audit
 from zjobs.broker.core.people.who import Who
 from zjobs.broker.core.queue_state import QueueState
+from zjobs.broker.core.records.effects import Effects, JobChange
+from zjobs.broker.core.records.jobs import Envelope, Instant, Job, Loaded, Printed, Step, Submitted, next_state
 from zjobs.messages.fields import MAX_REASON_CHARS
 from zjobs.messages.records import BrokerName
 from zjobs.messages.requests.changes import Cancel, Edit, Forget, NewJob, Pause, Resume, Retry, Submit

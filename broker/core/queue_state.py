@@ -15,20 +15,11 @@ from zjobs.broker.core.estimates.history import History
 from zjobs.broker.core.estimates.kinds import Kind, Kinds
 from zjobs.broker.core.estimates.spans import Progress, Remaining, remaining
 from zjobs.broker.core.forecast import Forecast, Spans, estimate, limit_of
-from zjobs.broker.core.jobs import (
-    CLOCK_SLACK_MS,
-    Counters,
-    Envelope,
-    Instant,
-    Job,
-    JobTable,
-    Loaded,
-    ParkedJob,
-    Service,
-)
 from zjobs.broker.core.lifecycle import Moment
 from zjobs.broker.core.people.pauses import Pauses
 from zjobs.broker.core.ready import DelayedJob, DelayedJobs, Parked, Queue
+from zjobs.broker.core.records.effects import JobTable
+from zjobs.broker.core.records.jobs import CLOCK_SLACK_MS, Counters, Envelope, Instant, Job, Loaded, ParkedJob, Service
 from zjobs.broker.core.worker.dispatch import Dispatch
 from zjobs.broker.core.worker.status import WorkerStatus
 from zjobs.messages.records import BrokerName, Estimate, Limits, Paused, QueuePause, TaskType

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from zjobs.broker.core import admission, lifecycle
 from zjobs.broker.core.admission import MOST_AWAITED, Rules
-from zjobs.broker.core.jobs import Envelope, Instant, Job, Loaded
 from zjobs.broker.core.people import edits
 from zjobs.broker.core.people.who import ANYBODY, Who
 from zjobs.broker.core.queue_changes import QueueChanges
+from zjobs.broker.core.records.jobs import Envelope, Instant, Job, Loaded
 from zjobs.messages.records import BrokerName, Missing
 from zjobs.messages.requests.changes import Edit, EditReply, NewJob, Submit
 from zjobs.messages.requests.ops import Error

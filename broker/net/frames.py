@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import zmq
 
-from zjobs.broker.core.jobs import Envelope
+from zjobs.broker.core.records.jobs import Envelope
 from zjobs.messages.codec import DecodeError
 from zjobs.messages.states import ErrorCode
 

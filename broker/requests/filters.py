@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zjobs.broker.core.jobs import Job
+from zjobs.broker.core.records.jobs import Job
 from zjobs.messages.requests.queries import List
 
 ANY = "*"

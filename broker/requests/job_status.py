@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from zjobs.broker.core.forecast import Forecast
-from zjobs.broker.core.jobs import Instant, Job
 from zjobs.broker.core.queue_state import QueueState
+from zjobs.broker.core.records.jobs import Instant, Job
 from zjobs.messages.events import JobEvent
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 
-from zjobs.broker.core.jobs import Job
-from zjobs.broker.core.needs import DataNeed, Needs
 from zjobs.broker.core.people.who import Who
+from zjobs.broker.core.records.jobs import Job
+from zjobs.broker.core.records.needs import DataNeed, Needs
 from zjobs.broker.requests.access import reads
 from zjobs.broker.storage.api import Journal
 from zjobs.messages.records import DataPreview, JobStatus

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from zjobs.broker.core.jobs import EndedJob, Envelope
+from zjobs.broker.core.records.jobs import EndedJob, Envelope
 from zjobs.broker.credentials import Credentials
 from zjobs.broker.net import frames
 from zjobs.broker.net.rate_limited_log import RateLimitedLog

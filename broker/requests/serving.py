@@ -11,14 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from zjobs.broker.core.jobs import EndedJob, Envelope, Instant
-from zjobs.broker.core.needs import Needs
 from zjobs.broker.core.people.who import ANYBODY, Who
 from zjobs.broker.core.queue_state import QueueState
+from zjobs.broker.core.records.jobs import EndedJob, Envelope, Instant
+from zjobs.broker.core.records.needs import Needs
 from zjobs.broker.credentials import Credentials
 from zjobs.broker.net import frames
 from zjobs.broker.requests.access import acting_refusal, refusal
-from zjobs.broker.requests.queries import PAGE, Queries, Service
+from zjobs.broker.requests.contents import Service
+from zjobs.broker.requests.queries import PAGE, Queries
 from zjobs.broker.storage.api import Journal, StorageError
 from zjobs.messages import codec
 from zjobs.messages.fields import RECALL_MS

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from zjobs.broker.core.jobs import Changes, Job, Loaded
-from zjobs.broker.core.needs import Found, Needs
+from zjobs.broker.core.records.effects import Changes
+from zjobs.broker.core.records.jobs import Job, Loaded
+from zjobs.broker.core.records.needs import Found, Needs
 from zjobs.broker.credentials import Credentials
 from zjobs.messages.records import AuditEntry
 from zjobs.messages.states import JobState

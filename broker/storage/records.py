@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Any, TypeVar
 
-from zjobs.broker.core.jobs import EDITED, Job
-from zjobs.broker.core.needs import OutputNeed, OutputPiece
+from zjobs.broker.core.records.effects import EDITED
+from zjobs.broker.core.records.jobs import Job
+from zjobs.broker.core.records.needs import OutputNeed, OutputPiece
 from zjobs.broker.storage.api import StorageError
 from zjobs.messages.records import Attempt
 from zjobs.messages.states import FailReason, JobState, Outcome

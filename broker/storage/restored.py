@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from zjobs.broker.core.jobs import Loaded
+from zjobs.broker.core.records.jobs import Loaded
 from zjobs.messages.records import QueuePause
 from zjobs.messages.units import Ms
 

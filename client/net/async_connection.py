@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
+from zjobs.client.config.settings import Settings
 from zjobs.client.errors import BrokerUnreachable, ZjobsError
 from zjobs.client.net.async_events import Events
 from zjobs.client.net.link import Link
@@ -28,7 +29,6 @@ from zjobs.client.protocol.actions import (
 )
 from zjobs.client.protocol.job import gone
 from zjobs.client.protocol.shared_waits import SharedWaits
-from zjobs.client.settings import Settings
 from zjobs.messages import codec
 from zjobs.messages.requests.queries import Result, ResultReply, Wait, WaitReply
 from zjobs.messages.states import JobState

@@ -15,7 +15,8 @@ from typing import Any, TypeVar, cast
 
 import zmq
 
-from zjobs.client.addresses import Addresses
+from zjobs.client.config.addresses import Addresses
+from zjobs.client.config.settings import Key, Settings
 from zjobs.client.errors import BrokerUnreachable
 from zjobs.client.net.handshake import Handshake
 from zjobs.client.net.pool import SocketPool, poll_ms
@@ -37,7 +38,6 @@ from zjobs.client.protocol.actions import (
     reply_bytes,
     waiting_request,
 )
-from zjobs.client.settings import Key, Settings
 from zjobs.messages import codec
 
 T = TypeVar("T")

@@ -16,9 +16,9 @@ import sys
 
 import zmq
 
+from zjobs.client.config.settings import Key
 from zjobs.client.errors import KeyNeeded, KeyRefused, UntrustedBroker
 from zjobs.client.net.reach import mechanism
-from zjobs.client.settings import Key
 
 _EVENTS = (
     zmq.EVENT_DISCONNECTED

@@ -9,13 +9,13 @@ from typing import Protocol
 
 import zmq
 
-from zjobs.client.addresses import Addresses
+from zjobs.client.config.addresses import Addresses
+from zjobs.client.config.settings import Key
 from zjobs.client.errors import BadAddress, KeyRefused, NotPermitted, UntrustedBroker
 from zjobs.client.net.handshake import Handshake
 from zjobs.client.net.pool import new_socket
 from zjobs.client.net.reach import mechanism
 from zjobs.client.protocol.actions import Attempt
-from zjobs.client.settings import Key
 
 # The broker keeps this many replies for a connection that does not read them, and drops any more.
 MOST_IN_FLIGHT = 500

@@ -9,10 +9,10 @@ from time import monotonic
 
 import zmq
 
+from zjobs.client.config.settings import Key
 from zjobs.client.errors import BadAddress, NotPermitted, UntrustedBroker
 from zjobs.client.net.handshake import Handshake
 from zjobs.client.protocol.actions import Attempt
-from zjobs.client.settings import Key
 from zjobs.program import endpoints
 from zjobs.program.links import watch_link
 

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any, Union
 
 from zjobs.client import errors
-from zjobs.client.settings import Settings
+from zjobs.client.config.settings import Settings
 from zjobs.messages.fields import (
     MAX_AFTER,
     MAX_COMMENT_CHARS,

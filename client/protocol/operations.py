@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from zjobs.client import errors
+from zjobs.client.config.settings import Settings
 from zjobs.client.protocol.actions import Ask, Flow, Sleep
 from zjobs.client.protocol.job import (
     NO_DATA,
@@ -20,17 +21,12 @@ from zjobs.client.protocol.job import (
     gone,
     milliseconds,
 )
-from zjobs.client.settings import Settings
 from zjobs.messages import values
-from zjobs.messages.records import AuditEntry, JobStatus
+from zjobs.messages.records import JobStatus
 from zjobs.messages.requests.changes import Cancel, CancelReply, Edit, EditReply, Forget, ForgetReply, Pause
 from zjobs.messages.requests.queries import (
-    Audit,
-    AuditReply,
     Data,
     DataReply,
-    List,
-    ListReply,
     Log,
     LogReply,
     Queue,
@@ -42,15 +38,13 @@ from zjobs.messages.requests.queries import (
     Status,
     StatusReply,
 )
-from zjobs.messages.states import FailReason, JobState
+from zjobs.messages.states import FailReason
 from zjobs.messages.units import JobId, Ms
 
 # Ids in one request for status. The protocol allows more, but this keeps the reply small and quick to write.
 STATUS_IDS = 1000
 # The protocol's bounds for one request.
 IDS_A_REQUEST = 10_000
-JOBS_A_PAGE = 1_000
-ENTRIES_A_PAGE = 100
 
 # Intervals between requests whether the worker is idle: no event reports a job that it returns.
 FIRST_LOOK_S = 0.01
@@ -155,91 +149,6 @@ def whole_log(to: Settings, job: JobHandle) -> Flow[bytes]:
         end = piece.offset + len(piece.body)
         if not piece.body or end >= until:
             return bytes(printed)
-
-
-def wanted(
-    to: Settings,
-    state: JobState | str | None,
-    type: str | None,
-    before: int | None,
-    name: str | None,
-    comment: str | None,
-    owner: str | None,
-    submitter: str | None,
-    since: Duration | None,
-    mine: bool,
-    preview: bool,
-) -> List:
-    """Return the request of `Client.list`. Raises ValueError for an unknown state, BadRequest for an invalid
-    duration."""
-    if mine:
-        owner, submitter = to.owner or owner, to.submitter or submitter
-    return List(
-        None if state is None else JobState(state),
-        type,
-        before=None if before is None else JobId(before),
-        name=name,
-        comment=comment,
-        owner=owner,
-        submitter=submitter,
-        since_ms=_ago(since),
-        preview=preview,
-    )
-
-
-def _ago(since: Duration | None) -> Ms | None:
-    return None if since is None else milliseconds("since", since, low_ms=0)
-
-
-class Pages:
-    """Jobs in pages, newest first; at most `limit`."""
-
-    def __init__(self, to: Settings, wanted: List, limit: int | None) -> None:
-        self._to = to
-        self._wanted = wanted
-        self._left = float("inf") if limit is None else limit
-        self._journal: str | None = None
-        self.more = self._left > 0
-
-    def next(self) -> Flow[tuple[JobStatus, ...]]:
-        """Return the next page, which may be empty; `more` says whether another follows."""
-        page: ListReply = yield Ask(self._wanted._replace(limit=int(min(self._left, JOBS_A_PAGE))), ListReply)
-        self._to.check_journal(page.journal, self._journal)
-        self._journal = page.journal
-        self._left -= len(page.jobs)
-        self._wanted = self._wanted._replace(before=page.before)
-        self.more = self._left > 0 and page.before is not None
-        return page.jobs
-
-
-class AuditPages:
-    """Entries of the audit trail in pages, newest first."""
-
-    def __init__(self, to: Settings, limit: int | None, since: Duration | None) -> None:
-        self._to = to
-        self._wanted = Audit(since_ms=_ago(since))
-        self._left = float("inf") if limit is None else limit
-        self._journal: str | None = None
-        self.more = self._left > 0
-
-    def next(self) -> Flow[tuple[AuditEntry, ...]]:
-        """Return the next page, which may be empty; `more` says whether another follows."""
-        page: AuditReply = yield Ask(self._wanted._replace(limit=int(min(self._left, ENTRIES_A_PAGE))), AuditReply)
-        self._to.check_journal(page.journal, self._journal)
-        self._journal = page.journal
-        self._left -= len(page.entries)
-        self._wanted = self._wanted._replace(before=page.before)
-        self.more = self._left > 0 and page.before is not None
-        return page.entries
-
-
-def first_jobs(to: Settings, limit: int) -> Flow[list[JobStatus]]:
-    """Return the newest `limit` jobs."""
-    pages = Pages(to, List(), limit)
-    jobs: list[JobStatus] = []
-    while pages.more:
-        jobs += yield from pages.next()
-    return jobs
 
 
 # --- control -------------------------------------------------------------------------------------------------

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zjobs.client import errors
+from zjobs.client.config.settings import Settings
 from zjobs.client.protocol import operations
 from zjobs.client.protocol.actions import Ask, Flow
 from zjobs.client.protocol.job import NO_DATA, JobHandle
 from zjobs.client.protocol.schemas import MOST_CHANGES, UNKNOWN, Schemas
-from zjobs.client.settings import Settings
 from zjobs.messages import values
 from zjobs.messages.fields import MAX_REQUEST_KEY_CHARS
 from zjobs.messages.records import Limits

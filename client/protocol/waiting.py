@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
+from zjobs.client.config.settings import Settings
 from zjobs.client.errors import (
     BrokerUnreachable,
     Expired,
@@ -22,7 +23,6 @@ from zjobs.client.errors import (
 from zjobs.client.protocol import operations
 from zjobs.client.protocol.actions import Await, Flow, Sleep
 from zjobs.client.protocol.job import JobHandle, gone
-from zjobs.client.settings import Settings
 from zjobs.messages.fields import MAX_WAIT_IDS
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests.queries import Result, ResultReply, Wait, WaitReply

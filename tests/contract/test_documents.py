@@ -12,7 +12,7 @@ import zmq
 
 from tests.contract import error_table
 from tests.contract.console import Terminal, fenced
-from zjobs.broker.core.jobs import TRANSITIONS
+from zjobs.broker.core.records.jobs import TRANSITIONS
 from zjobs.messages import records
 from zjobs.messages.dispatch import PIPE, REPORTS, Ended, Returned, Running
 from zjobs.messages.events import JobEvent, Listening, ServiceEvent

@@ -33,7 +33,7 @@ gateway.pages.shown           gateway.web client.protocol client.wording message
 gateway.server                gateway program
 gateway.api                   gateway.services gateway.events gateway.web gateway.identity gateway client
                               client.protocol client.errors messages.requests messages
-gateway.services              gateway.events gateway client client.services
+gateway.services              gateway.events gateway client client.config
 gateway.events                gateway.web client client.protocol.events client.errors program messages
 gateway.web                   gateway client.protocol program.schema messages
 gateway.identity.routes       gateway.identity gateway messages
@@ -50,8 +50,8 @@ client.cli                    client.cli.overview client.cli.selection client.cl
 client.cli.top                client.cli.overview client.cli.exit_codes client.cli.show client.wording client
                               client.errors messages.requests program.cli messages
 client.cli.local              client.cli.usage client.cli.exit_codes client.cli.show client.wording client
-                              client.services client.errors messages.requests program.cli messages
-client.cli.overview           client.cli.show client.wording client.protocol client.settings client.errors
+                              client.config client.errors messages.requests program.cli messages
+client.cli.overview           client.cli.show client.wording client.protocol client.config client.errors
                               messages.requests messages
 client.cli.selection          client.cli.call client.cli.usage client.wording client.errors program.cli messages
 client.cli.schema             client.wording program.schema messages
@@ -61,17 +61,15 @@ client.cli.usage              client.cli.exit_codes program program.cli messages
 client.cli.exit_codes         client.errors
 client.cli.show               client.wording client.protocol messages.requests messages
 client.wording                messages
-client                        client.net client.protocol.events client.protocol client.settings client.errors
+client                        client.net client.protocol.events client.protocol client.config client.errors
                               messages.requests program messages
-client.net                    client.protocol client.settings client.errors messages.codec messages.requests program
-                              messages client.addresses
-client.protocol.events        client.protocol client.settings client.errors messages.codec messages.requests program
+client.net                    client.protocol client.config client.errors messages.codec messages.requests program
                               messages
-client.protocol               client.settings client.errors messages.codec messages.requests program program.schema
+client.protocol.events        client.protocol client.config client.errors messages.codec messages.requests program
+                              messages
+client.protocol               client.config client.errors messages.codec messages.requests program program.schema
                               program.cli messages
-client.settings               client.services client.errors program messages client.addresses
-client.services               client.errors program client.addresses
-client.addresses              client.errors program
+client.config                 client.errors program messages
 client.errors                 messages
 
 worker.cli                    worker.usage worker.service worker.files program program.cli messages
@@ -88,32 +86,33 @@ broker.cli                    broker.service broker.journals broker.net broker.s
                               broker.retention broker.core messages.codec program program.cli messages
 broker.service                broker.journaling broker.requests broker.net broker.turn broker.storage
                               broker.requests.access broker.retention broker.checkpoint_pauses broker.core
-                              broker.core.jobs messages.requests program messages
+                              broker.core.records messages.requests program messages
 broker.journals               broker.storage.sqlite.maintenance broker.storage.sqlite broker.storage.postgres
                               broker.storage
-broker.journaling             broker.turn broker.storage broker.core broker.core.jobs
+broker.journaling             broker.turn broker.storage broker.core.records
 broker.requests               broker.net broker.storage broker.credentials broker.requests.access broker.core
-                              broker.core.people broker.core.jobs messages.codec messages.requests program messages
-broker.net                    broker.credentials broker.retention broker.core broker.core.jobs messages.codec program
-                              messages
-broker.turn                   broker.sending broker.retention broker.core broker.core.people broker.core.jobs
-                              messages.codec messages.requests messages
-broker.sending                broker.core.jobs messages
-broker.storage.sqlite.maintenance  broker.storage.sqlite broker.storage broker.credentials messages.codec
-                              messages.requests program messages
-broker.storage.postgres       broker.storage broker.credentials broker.core broker.core.jobs broker.core.estimates
+                              broker.core.people broker.core.records messages.codec messages.requests program messages
+broker.net                    broker.credentials broker.retention broker.core broker.core.records messages.codec
                               program messages
-broker.storage.sqlite         broker.storage broker.core broker.core.jobs broker.core.estimates program messages
-broker.storage                broker.credentials broker.core broker.core.jobs messages
+broker.turn                   broker.sending broker.retention broker.core broker.core.people broker.core.records
+                              messages.codec messages.requests messages
+broker.sending                broker.core.records messages
+broker.storage.sqlite.maintenance
+                              broker.storage.sqlite broker.storage broker.credentials messages.codec messages.requests
+                              program messages
+broker.storage.postgres       broker.storage broker.credentials broker.core.records broker.core.estimates
+                              program messages
+broker.storage.sqlite         broker.storage broker.core.records broker.core.estimates program messages
+broker.storage                broker.credentials broker.core.records messages
 broker.credentials            broker.core.people program messages
 broker.requests.access        broker.core.people messages.requests messages
-broker.retention              broker.core broker.core.jobs messages
+broker.retention              broker.core broker.core.records messages
 broker.checkpoint_pauses
-broker.core                   broker.core.people broker.core.worker broker.core.jobs broker.core.estimates
+broker.core                   broker.core.people broker.core.worker broker.core.records broker.core.estimates
                               messages.requests messages
-broker.core.people            broker.core.jobs messages.requests messages
-broker.core.worker            broker.core.jobs messages
-broker.core.jobs              broker.core.estimates messages.requests messages
+broker.core.people            broker.core.records messages.requests messages
+broker.core.worker            broker.core.records messages
+broker.core.records           broker.core.estimates messages.requests messages
 broker.core.estimates         messages
 
 messages.codec                messages.requests messages

@@ -19,13 +19,15 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any
 
 import msgpack
 
 from zjobs.messages import codec
 from zjobs.messages.dispatch import Ended
-from zjobs.messages.fields import MAX_DURATION_MS, MAX_ID
+from zjobs.messages.fields import DIGEST_CHARS, MAX_DURATION_MS, MAX_ID, MAX_SCHEMA_BYTES
+from zjobs.messages.records import TaskType
 from zjobs.messages.states import FailReason, Outcome
 from zjobs.messages.units import DeliveryNumber, JobId, Us
 from zjobs.worker.task import platform
@@ -104,6 +106,17 @@ def _from_file(ancillary: list[tuple[int, int, bytes]]) -> bytes:
 # --- the end of a job ------------------------------------------------------------------------------------------
 # A task can reach into its process, so a packet may contain anything. An end that the broker refuses would be repeated
 # for ever, and stop the queue.
+
+
+def read_types(types: Any, schemas: Sequence[bytes]) -> tuple[tuple[TaskType, ...], dict[str, bytes]]:
+    """Return the types of an announcement, and their schemas by digest, without those too large to be kept. Raises
+    TypeError or ValueError if it is not one."""
+    kept = [schema if len(schema) <= MAX_SCHEMA_BYTES else b"" for schema in schemas]
+    digests = [sha256(schema).hexdigest()[:DIGEST_CHARS] if schema else "" for schema in kept]
+    read = tuple(TaskType(*fields)._replace(schema_digest=digest) for fields, digest in zip(types, digests))
+    if any(map(codec.refusal, read)):
+        raise ValueError("no task types")
+    return read, {digest: schema for digest, schema in zip(digests, kept) if digest}
 
 
 def read_end(

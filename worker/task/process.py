@@ -12,12 +12,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import sha256
 from typing import Any, NoReturn
 
-from zjobs.messages import codec
 from zjobs.messages.dispatch import DispatchedJob
-from zjobs.messages.fields import DIGEST_CHARS, MAX_SCHEMA_BYTES
 from zjobs.messages.records import TaskType
 from zjobs.messages.units import DeliveryNumber, Ms, Us
 from zjobs.worker.core.interfaces import Death, Printed, TaskEvent
@@ -221,14 +218,8 @@ class TaskProcesses:
 
     def _announced(self, kind: str, what: Any, token: bytes = b"", schemas: Sequence[bytes] = ()) -> None:
         if kind == "types":
+            self.types, self.schemas = packets.read_types(what, schemas)
             self._capture.token = token
-            schemas = [schema if len(schema) <= MAX_SCHEMA_BYTES else b"" for schema in schemas]
-            digests = [sha256(schema).hexdigest()[:DIGEST_CHARS] if schema else "" for schema in schemas]
-            types = tuple(TaskType(*fields)._replace(schema_digest=digest) for fields, digest in zip(what, digests))
-            if any(map(codec.refusal, types)):
-                raise ValueError("no task types")
-            self.types = types
-            self.schemas = {digest: schema for digest, schema in zip(digests, schemas) if digest}
             self.refusal = None
         else:
             self.refusal = str(what)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from zjobs.broker.core.jobs import CLOCK_SLACK_MS, Instant
 from zjobs.broker.core.people.who import Who
+from zjobs.broker.core.records.jobs import CLOCK_SLACK_MS, Instant
 from zjobs.messages.fields import MAX_DURATION_MS
 from zjobs.messages.records import Paused, QueuePause
 from zjobs.messages.requests.changes import Pause, Resume

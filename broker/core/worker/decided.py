@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from zjobs.broker.core.jobs import Session
+from zjobs.broker.core.records.jobs import Session
 from zjobs.messages.dispatch import PipeMessage
 from zjobs.messages.records import TaskType
 from zjobs.messages.units import DeliveryNumber, JobId, Ms

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zjobs.broker.core.jobs import Instant, Job, Loaded, Session
+from zjobs.broker.core.records.jobs import Instant, Job, Loaded, Session
 from zjobs.broker.core.worker.decided import Decided, Heard, InDoubt
 from zjobs.broker.core.worker.in_flight import InFlight
 from zjobs.broker.core.worker.reports import Reported, checked_report, described_report, whole_report

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from zjobs.broker.core.jobs import Job
+from zjobs.broker.core.records.jobs import Job
 from zjobs.messages.records import TaskType
 from zjobs.messages.units import DeliveryNumber, JobId, Us
 

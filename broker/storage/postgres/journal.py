@@ -13,8 +13,9 @@ import itertools
 import time
 from collections.abc import Sequence
 
-from zjobs.broker.core.jobs import Changes, Job, Loaded
-from zjobs.broker.core.needs import NOTHING, Found, Needs
+from zjobs.broker.core.records.effects import Changes
+from zjobs.broker.core.records.jobs import Job, Loaded
+from zjobs.broker.core.records.needs import NOTHING, Found, Needs
 from zjobs.broker.storage.api import (
     CannotCreate,
     Claimed,
@@ -25,9 +26,9 @@ from zjobs.broker.storage.api import (
     Unreadable,
 )
 from zjobs.broker.storage.postgres import loading, reading
-from zjobs.broker.storage.postgres.claiming import UNLOCK, Known, Owned, claimed
-from zjobs.broker.storage.postgres.conninfo import Address
-from zjobs.broker.storage.postgres.link import (
+from zjobs.broker.storage.postgres.connection.claiming import UNLOCK, Known, Owned, claimed
+from zjobs.broker.storage.postgres.connection.conninfo import Address
+from zjobs.broker.storage.postgres.connection.link import (
     Late,
     Link,
     Lost,
@@ -38,8 +39,8 @@ from zjobs.broker.storage.postgres.link import (
     connected,
     connected_at_once,
 )
+from zjobs.broker.storage.postgres.connection.values import TEXT, TEXTS, Query, Statement
 from zjobs.broker.storage.postgres.schema import TABLES
-from zjobs.broker.storage.postgres.values import TEXT, TEXTS, Query, Statement
 from zjobs.broker.storage.postgres.writing import DELETES, fenced, written
 from zjobs.messages.records import AuditEntry
 from zjobs.messages.states import JobState

@@ -6,9 +6,9 @@ import sys
 from array import array
 
 from zjobs.broker.core.estimates.kinds import Kind, Numbers
-from zjobs.broker.core.jobs import Counters, Loaded, ParkedJob, Service, Session
-from zjobs.broker.storage.postgres.link import Rows
-from zjobs.broker.storage.postgres.values import Query, Statement
+from zjobs.broker.core.records.jobs import Counters, Loaded, ParkedJob, Service, Session
+from zjobs.broker.storage.postgres.connection.link import Rows
+from zjobs.broker.storage.postgres.connection.values import Query, Statement
 from zjobs.broker.storage.records import DELAY, IS_PARKED, JOB_COLUMNS, durations_of, ids_of, job_of
 from zjobs.messages.records import QueuePause, TaskType
 from zjobs.messages.units import Ms

@@ -10,11 +10,11 @@ from zjobs.broker.credentials import Credentials
 from zjobs.broker.storage import restored
 from zjobs.broker.storage.api import JournalError, MaintenanceError, StorageError
 from zjobs.broker.storage.postgres import loading
-from zjobs.broker.storage.postgres.claiming import HOLDER, STAND, SURROUNDINGS, TRY_LOCK
-from zjobs.broker.storage.postgres.conninfo import Address
-from zjobs.broker.storage.postgres.link import Link, connected_at_once
+from zjobs.broker.storage.postgres.connection.claiming import HOLDER, STAND, SURROUNDINGS, TRY_LOCK
+from zjobs.broker.storage.postgres.connection.conninfo import Address
+from zjobs.broker.storage.postgres.connection.link import Link, connected_at_once
+from zjobs.broker.storage.postgres.connection.values import INTEGER, TEXT, Query
 from zjobs.broker.storage.postgres.schema import CHECKS, FORMAT
-from zjobs.broker.storage.postgres.values import INTEGER, TEXT, Query
 from zjobs.broker.storage.postgres.writing import DELETE_PAUSES
 from zjobs.program import clock
 

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from zjobs.broker.core.jobs import Job, Submitted
-from zjobs.broker.core.needs import MOST_DEPENDENTS, NOTHING, DataPiece, Details, Found, Needs, OutputPiece, ResultPiece
-from zjobs.broker.storage.postgres.link import Rows
-from zjobs.broker.storage.postgres.values import INTEGER, INTEGERS, TEXT, TEXTS, Query, Statement
+from zjobs.broker.core.records.jobs import Job, Submitted
+from zjobs.broker.core.records.needs import (
+    MOST_DEPENDENTS,
+    NOTHING,
+    DataPiece,
+    Details,
+    Found,
+    Needs,
+    OutputPiece,
+    ResultPiece,
+)
+from zjobs.broker.storage.postgres.connection.link import Rows
+from zjobs.broker.storage.postgres.connection.values import INTEGER, INTEGERS, TEXT, TEXTS, Query, Statement
 from zjobs.broker.storage.records import JOB_COLUMNS, RARE, attempt_of, job_of, output_of
 from zjobs.messages.records import Attempt, AuditEntry
 from zjobs.messages.states import JobState

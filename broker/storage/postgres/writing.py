@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from zjobs.broker.core.jobs import EDITED, Changes, Job, Printed
-from zjobs.broker.storage.postgres.values import (
+from zjobs.broker.core.records.effects import EDITED, Changes
+from zjobs.broker.core.records.jobs import Job, Printed
+from zjobs.broker.storage.postgres.connection.values import (
     BOOLEAN,
     BYTES,
     INTEGER,

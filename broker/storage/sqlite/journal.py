@@ -11,8 +11,9 @@ import os
 import sqlite3
 from pathlib import Path
 
-from zjobs.broker.core.jobs import Changes, Job, Loaded
-from zjobs.broker.core.needs import Found, Needs
+from zjobs.broker.core.records.effects import Changes
+from zjobs.broker.core.records.jobs import Job, Loaded
+from zjobs.broker.core.records.needs import Found, Needs
 from zjobs.broker.storage.api import CannotCreate, Claimed, Guarantee, MaintenanceError, NotOwner, StorageError
 from zjobs.broker.storage.sqlite import opening, reading
 from zjobs.broker.storage.sqlite.database import CHECKPOINT_PAGES, MEMORY, Database, damage, roll_back

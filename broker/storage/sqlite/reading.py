@@ -8,8 +8,8 @@ from itertools import islice
 from typing import Any
 
 from zjobs.broker.core.estimates.kinds import Numbers
-from zjobs.broker.core.jobs import Counters, Job, Loaded, ParkedJob, Service, Session, Submitted
-from zjobs.broker.core.needs import (
+from zjobs.broker.core.records.jobs import Counters, Job, Loaded, ParkedJob, Service, Session, Submitted
+from zjobs.broker.core.records.needs import (
     MOST_DEPENDENTS,
     DataNeed,
     DataPiece,

@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from zjobs.broker.core.jobs import EDITED, Changes, Job, Printed, Session
+from zjobs.broker.core.records.effects import EDITED, Changes
+from zjobs.broker.core.records.jobs import Job, Printed, Session
 from zjobs.broker.storage.records import asked_of
 from zjobs.messages.records import Attempt
 from zjobs.messages.units import JobId

@@ -143,7 +143,7 @@ def _shells(_: _Said) -> list[Choice]:
 def _services(said: _Said) -> list[Choice]:
     if said.waiting is None and "--service" not in {option.name for option in said.options}:
         return []
-    from zjobs.client.services import load
+    from zjobs.client.config.services import load
 
     known = load()
     return [] if known is None else [Choice(one.name, one.broker) for one in known.named.values()]

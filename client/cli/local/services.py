@@ -12,8 +12,8 @@ from zjobs.client.cli.show.console import Output
 from zjobs.client.cli.show.grid import Column, Grid
 from zjobs.client.cli.show.pauses import paused_lines
 from zjobs.client.cli.show.styled import ASCII, UNICODE, Line, Span, Style, line, padded, plain, width
+from zjobs.client.config.services import Service, Services, config_file, load
 from zjobs.client.errors import BrokerUnreachable, ZjobsError
-from zjobs.client.services import Service, Services, config_file, load
 from zjobs.client.wording.text import printable
 from zjobs.messages.requests.queries import InfoReply
 from zjobs.messages.states import WorkerState

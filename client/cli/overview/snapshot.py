@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from zjobs.client.config.settings import Settings
 from zjobs.client.errors import Expired, NotFound, NotPermitted
 from zjobs.client.protocol.actions import Ask, Flow
-from zjobs.client.settings import Settings
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests.queries import (
     Info,

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple, Union
 
+from zjobs.client.config.settings import Settings
 from zjobs.client.errors import BrokerChanged, BrokerUnreachable, StorageFailed, WaitTimeout, WouldDeadlock
 from zjobs.client.protocol import operations
 from zjobs.client.protocol.actions import Ask, Flow, Follow, Heard, Listen, Sleep, Topics
 from zjobs.client.protocol.job import gone
-from zjobs.client.settings import Settings
 from zjobs.messages import codec
 from zjobs.messages.events import EVENTS, JobEvent, Listening, ServiceEvent, job_topic
 from zjobs.messages.records import JobStatus

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from itertools import takewhile
 
+from zjobs.client.config.settings import Settings
 from zjobs.client.errors import BrokerUnreachable, NotPermitted, ZjobsError
 from zjobs.client.protocol import operations
 from zjobs.client.protocol.actions import Ask, Flow, Heard, Listen, Sleep, Topics
 from zjobs.client.protocol.events.watch import Event, WatchEvent, Watching
-from zjobs.client.settings import Settings
+from zjobs.client.protocol.pages import Pages, first_jobs
 from zjobs.messages.events import ALL_JOBS_TOPIC, JobEvent, ServiceEvent
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests.queries import Info, InfoReply, List, Queue, QueueReply
@@ -41,7 +42,7 @@ class WatchingAll(Watching):
 
     def _begin(self) -> Flow[None]:
         """Subscribe, and wait until the subscription is in force."""
-        for job in (yield from operations.first_jobs(self._to, 1)):
+        for job in (yield from first_jobs(self._to, 1)):
             self._newest = job.id  # requested first, because a later reply could include a job whose change was missed
         yield from self._subscribe()
         now = yield Sleep(0)
@@ -157,7 +158,7 @@ class WatchingAll(Watching):
 
     def _submitted_above(self, newest: int) -> Flow[list[JobStatus]]:
         """Return the jobs with greater ids, in order."""
-        pages = operations.Pages(self._to, List(), MOST_KNOWN)
+        pages = Pages(self._to, List(), MOST_KNOWN)
         jobs: list[JobStatus] = []
         while pages.more and not (jobs and jobs[-1].id <= newest):
             jobs += yield from pages.next()

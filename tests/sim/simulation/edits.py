@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from zjobs.broker.core.jobs import Job
+from zjobs.broker.core.records.jobs import Job
 from zjobs.messages.requests.changes import Edit, EditReply
 
 FIELDS = ("held", "priority", "name")

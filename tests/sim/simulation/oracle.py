@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from simulation.edits import EditPromises
 from simulation.pauses import PausePromises
-from zjobs.broker.core.jobs import Changes, Instant, Job, Loaded
+from zjobs.broker.core.records.effects import Changes
+from zjobs.broker.core.records.jobs import Instant, Job, Loaded
 from zjobs.messages.dispatch import DispatchedJob, Jobs
 from zjobs.messages.records import TaskType
 from zjobs.messages.requests.changes import PauseReply, Retry, RetryReply, Submit, SubmitReply

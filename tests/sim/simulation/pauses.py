@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from zjobs.broker.core.jobs import Instant, Loaded
 from zjobs.broker.core.people.who import Who
+from zjobs.broker.core.records.jobs import Instant, Loaded
 from zjobs.messages.records import QueuePause
 from zjobs.messages.requests.changes import Pause, Resume
 from zjobs.messages.requests.ops import Request

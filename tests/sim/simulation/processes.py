@@ -14,8 +14,9 @@ from simulation.tasks import TYPES, TaskProcess, TaskProcesses
 from zjobs.broker import turn as broker_turn
 from zjobs.broker.core.core import Core
 from zjobs.broker.core.estimates.kinds import Kind
-from zjobs.broker.core.jobs import Changes, EndedJob, Loaded
-from zjobs.broker.core.needs import Needs
+from zjobs.broker.core.records.effects import Changes
+from zjobs.broker.core.records.jobs import EndedJob, Loaded
+from zjobs.broker.core.records.needs import Needs
 from zjobs.broker.journaling import take_turn, try_writing
 from zjobs.broker.requests.waiting_requests import WaitingRequests
 from zjobs.broker.retention import Retention

@@ -15,9 +15,9 @@ from simulation.processes import MOST_TURNS, Broker, Crash, Worker
 from simulation.store import FileStore, MemoryStore, fill_disk
 from simulation.tasks import BEHAVIOURS, FEW, TYPES, TaskProcesses
 from zjobs.broker.core.admission import Rules
-from zjobs.broker.core.jobs import Instant, Job
-from zjobs.broker.core.needs import Needs, ResultNeed
 from zjobs.broker.core.people.who import ANYBODY, Who
+from zjobs.broker.core.records.jobs import Instant, Job
+from zjobs.broker.core.records.needs import Needs, ResultNeed
 from zjobs.broker.retention import Keep
 from zjobs.broker.storage.api import Journal
 from zjobs.messages.requests.changes import (

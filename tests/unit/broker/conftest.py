@@ -8,9 +8,10 @@ import pytest
 
 from zjobs.broker.core.admission import Rules
 from zjobs.broker.core.core import Core
-from zjobs.broker.core.jobs import Effects, Envelope, Instant, Job
-from zjobs.broker.core.needs import Details, Needs, OutputNeed, OutputPiece, ResultNeed, ResultPiece, TurnNeeds
 from zjobs.broker.core.people.who import ANYBODY, Who
+from zjobs.broker.core.records.effects import Effects
+from zjobs.broker.core.records.jobs import Envelope, Instant, Job
+from zjobs.broker.core.records.needs import Details, Needs, OutputNeed, OutputPiece, ResultNeed, ResultPiece, TurnNeeds
 from zjobs.broker.journaling import read
 from zjobs.broker.storage.sqlite.database import MEMORY
 from zjobs.broker.storage.sqlite.journal import SqliteJournal

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from zjobs.broker.core.people.who import ANYBODY
-from zjobs.broker.requests.queries import Queries, Service
+from zjobs.broker.requests.contents import Service
+from zjobs.broker.requests.queries import Queries
 from zjobs.messages import codec
 from zjobs.messages.dispatch import Ended, Running
 from zjobs.messages.records import Limits

@@ -10,8 +10,9 @@ import pytest
 
 from zjobs.broker.core.admission import Rules
 from zjobs.broker.core.core import Core
-from zjobs.broker.core.jobs import Changes, Instant, Job, Printed, Service
-from zjobs.broker.core.needs import Needs, TurnNeeds
+from zjobs.broker.core.records.effects import Changes
+from zjobs.broker.core.records.jobs import Instant, Job, Printed, Service
+from zjobs.broker.core.records.needs import Needs, TurnNeeds
 from zjobs.broker.journaling import read
 from zjobs.broker.retention import STEP_BYTES, STEP_EVERY_MS, STEP_JOBS, STEP_LOOKED_AT, SWEEP_EVERY_MS, Keep, Retention
 from zjobs.broker.storage.api import StorageError

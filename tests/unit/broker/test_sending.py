@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zjobs.broker.core.jobs import Changes, Dispatched, Job
+from zjobs.broker.core.records.effects import Changes, Dispatched
+from zjobs.broker.core.records.jobs import Job
 from zjobs.broker.sending import Sending
 from zjobs.messages.dispatch import DispatchedJob, Heartbeat, Jobs, Piece, Received, Sent
 from zjobs.messages.flow import FIRST_BYTES

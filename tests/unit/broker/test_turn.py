@@ -9,9 +9,10 @@ import pytest
 
 from zjobs.broker.core.admission import Rules
 from zjobs.broker.core.core import PREFETCH
-from zjobs.broker.core.jobs import Changes, Instant
-from zjobs.broker.core.needs import Needs
 from zjobs.broker.core.people.who import Who
+from zjobs.broker.core.records.effects import Changes
+from zjobs.broker.core.records.jobs import Instant
+from zjobs.broker.core.records.needs import Needs
 from zjobs.broker.journaling import read, take_turn, try_writing
 from zjobs.broker.retention import Keep, Retention
 from zjobs.broker.storage.api import Journal, StorageError

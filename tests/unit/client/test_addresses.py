@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit.client.conftest import FakeBroker
 from zjobs.client import AsyncClient, BadAddress, BrokerUnreachable, Client
-from zjobs.client.addresses import Addresses
+from zjobs.client.config.addresses import Addresses
 from zjobs.client.errors import BrokerChanged
 from zjobs.client.protocol import actions
 from zjobs.client.protocol.events import watch

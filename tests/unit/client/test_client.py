@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from zjobs.client import NO_DATA, Client, errors
+from zjobs.client.config.settings import user_at_host
 from zjobs.client.job import new_request_key
 from zjobs.client.protocol import actions
 from zjobs.client.protocol.job import job_like
-from zjobs.client.settings import user_at_host
 from zjobs.messages import codec, values
 from zjobs.messages.records import JobStatus, Limits, Missing
 from zjobs.messages.requests.changes import Submit

@@ -8,7 +8,8 @@ import pytest
 
 from zjobs.broker.core.people.audit import MOST_CHARS, ranges
 from zjobs.broker.core.people.who import ANYBODY, Who
-from zjobs.broker.requests.queries import Queries, Service
+from zjobs.broker.requests.contents import Service
+from zjobs.broker.requests.queries import Queries
 from zjobs.broker.storage.sqlite import writing
 from zjobs.messages.dispatch import Ended
 from zjobs.messages.records import AuditEntry, Limits

@@ -12,8 +12,9 @@ from zjobs.broker.core.estimates.outlook import Delayed, Outlook
 from zjobs.broker.core.estimates.spans import NOTHING, Remaining, Span
 from zjobs.broker.core.forecast import estimate
 from zjobs.broker.core.people.who import ANYBODY, Who
+from zjobs.broker.requests.contents import Service
 from zjobs.broker.requests.job_status import job_event
-from zjobs.broker.requests.queries import Queries, Service
+from zjobs.broker.requests.queries import Queries
 from zjobs.messages.dispatch import Progress, Running
 from zjobs.messages.records import Estimate, Limits
 from zjobs.messages.requests.changes import NewJob, Submit

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from zjobs.broker.core.jobs import TRANSITIONS, Changes, Job, Step, next_state
+from zjobs.broker.core.records.effects import Changes
+from zjobs.broker.core.records.jobs import TRANSITIONS, Job, Step, next_state
 from zjobs.messages.states import JobState
 
 # What docs/protocol.md draws, written down a second time.

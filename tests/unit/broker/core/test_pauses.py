@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from zjobs.broker.core.jobs import Instant
 from zjobs.broker.core.people.pauses import MOST, Pauses
 from zjobs.broker.core.people.who import ANYBODY, Who
+from zjobs.broker.core.records.jobs import Instant
 from zjobs.messages.dispatch import Ended
 from zjobs.messages.records import QueuePause
 from zjobs.messages.requests.changes import Pause, PauseReply, Resume, ResumeReply

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from zjobs.broker.core.needs import Needs
+from zjobs.broker.core.records.needs import Needs
 from zjobs.messages.dispatch import Describe, Described
 from zjobs.messages.records import TaskType
 from zjobs.messages.requests.changes import CheckedBy, NewJob, Submit

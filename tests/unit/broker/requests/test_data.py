@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from zjobs.broker.core.people.who import ANYBODY, Who
+from zjobs.broker.requests.contents import PIECE_BYTES
 from zjobs.broker.requests.previews import PREVIEW_BYTES, STEP_BYTES
-from zjobs.broker.requests.queries import PIECE_BYTES, Queries
+from zjobs.broker.requests.queries import Queries
 from zjobs.messages.records import DataPreview, JobStatus
 from zjobs.messages.requests.changes import NewJob, Submit
 from zjobs.messages.requests.ops import Error, Request

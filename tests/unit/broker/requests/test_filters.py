@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from zjobs.broker.core.jobs import Job
+from zjobs.broker.core.records.jobs import Job
 from zjobs.broker.requests.filters import fits, text_fits
 from zjobs.messages.requests.queries import List
 from zjobs.messages.states import JobState

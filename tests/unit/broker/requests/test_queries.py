@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from zjobs.broker.core.people.who import ANYBODY, Who
-from zjobs.broker.requests.queries import PIECE_BYTES, Queries, Service, warnings
+from zjobs.broker.requests.contents import PIECE_BYTES, Service
+from zjobs.broker.requests.queries import Queries, warnings
 from zjobs.messages import codec
 from zjobs.messages.dispatch import Described, Ended, Output, Progress, Running, TakeOver
 from zjobs.messages.records import Attempt, Limits, Missing, TaskType

@@ -5,7 +5,8 @@ from __future__ import annotations
 from array import array
 
 from zjobs.broker.core.estimates.kinds import Kind
-from zjobs.broker.core.jobs import Changes, Counters, Job, Loaded, Printed, Session, Submitted
+from zjobs.broker.core.records.effects import Changes
+from zjobs.broker.core.records.jobs import Counters, Job, Loaded, Printed, Session, Submitted
 from zjobs.messages.records import Attempt, QueuePause, TaskType
 from zjobs.messages.states import FailReason, JobState, Outcome
 from zjobs.messages.units import Ms

@@ -17,8 +17,9 @@ import pytest
 from zjobs.broker.cli import main
 from zjobs.broker.core.admission import Rules
 from zjobs.broker.core.core import Core
-from zjobs.broker.core.jobs import Changes, Counters, Instant, Job, Session
-from zjobs.broker.core.needs import Needs
+from zjobs.broker.core.records.effects import Changes
+from zjobs.broker.core.records.jobs import Counters, Instant, Job, Session
+from zjobs.broker.core.records.needs import Needs
 from zjobs.broker.storage import restored
 from zjobs.broker.storage.api import JournalError, MaintenanceError, StorageError
 from zjobs.broker.storage.sqlite import opening, reading

@@ -35,8 +35,8 @@ from journal_sample import (
 
 from tests.postgres import Postgres
 from zjobs.broker.core.estimates.kinds import Kind
-from zjobs.broker.core.jobs import Printed, Service
-from zjobs.broker.core.needs import (
+from zjobs.broker.core.records.jobs import Printed, Service
+from zjobs.broker.core.records.needs import (
     MOST_DEPENDENTS,
     DataNeed,
     Details,

@@ -17,12 +17,12 @@ from journal_sample import COUNTERS, EMPTY, LOADED, changes, everything
 
 from tests.conftest import wait_until
 from tests.postgres import Postgres
-from zjobs.broker.core.needs import Needs
+from zjobs.broker.core.records.needs import Needs
 from zjobs.broker.storage.api import CannotCreate, Claimed, JournalError, NotOwner, NotSafe, StorageError
-from zjobs.broker.storage.postgres.conninfo import Address
-from zjobs.broker.storage.postgres.durability import guarantee
+from zjobs.broker.storage.postgres.connection.conninfo import Address
+from zjobs.broker.storage.postgres.connection.durability import guarantee
+from zjobs.broker.storage.postgres.connection.link import Lost
 from zjobs.broker.storage.postgres.journal import PostgresJournal
-from zjobs.broker.storage.postgres.link import Lost
 
 pytestmark = pytest.mark.postgres
 

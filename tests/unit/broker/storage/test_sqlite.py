@@ -34,8 +34,8 @@ from journal_sample import (
 )
 
 from zjobs.broker.core.estimates.kinds import Kind
-from zjobs.broker.core.jobs import Loaded, Printed, Submitted
-from zjobs.broker.core.needs import Needs, OutputNeed, ResultNeed
+from zjobs.broker.core.records.jobs import Loaded, Printed, Submitted
+from zjobs.broker.core.records.needs import Needs, OutputNeed, ResultNeed
 from zjobs.broker.storage.api import CannotCreate, JournalError, StorageError, Unreadable
 from zjobs.broker.storage.sqlite import lineage, opening, reading, wal
 from zjobs.broker.storage.sqlite.database import MEMORY, Database

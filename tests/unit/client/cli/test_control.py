@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from zjobs.client.cli.show import format
-from zjobs.client.settings import user_at_host
+from zjobs.client.config.settings import user_at_host
 from zjobs.messages import values
 from zjobs.messages.records import DataPreview, JobStatus, Paused
 from zjobs.messages.requests.changes import Edit, EditReply, NewJob, Retry, Submit

@@ -487,8 +487,7 @@ def test_batch_with_a_lost_broker(run: Run, broker: Any, monkeypatch: pytest.Mon
     """The loss is said, and when it lasts the command that resumes is named: exit code 69."""
     monkeypatch.setattr(watch, "CHECK_TIMEOUT_S", 0.1)
     monkeypatch.setattr(watch, "LOST_CHECK_EVERY_S", 0.05)
-    monkeypatch.setattr("zjobs.client.client.PATIENCE_S", 0.2)
-    monkeypatch.setattr("zjobs.client.client.Client.__init__.__defaults__", (None, 5.0, 0.2, None, None))
+    monkeypatch.setattr("zjobs.client.submitting.Submitting.__init__.__defaults__", (None, 5.0, 0.2, None, None))
 
     usual = Watch.next
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from zjobs.client import settings
 from zjobs.client.__main__ import main
+from zjobs.client.config import settings
 from zjobs.messages.requests.changes import Cancel, Forget, Retry
 from zjobs.messages.requests.queries import List
 from zjobs.messages.states import JobState

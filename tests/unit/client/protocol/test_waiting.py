@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from zjobs.client import errors
+from zjobs.client.config.settings import Settings
 from zjobs.client.protocol.actions import WAIT_S, Action, Ask, Await, Flow, Sleep
 from zjobs.client.protocol.job import JobHandle
 from zjobs.client.protocol.waiting import GLANCE_S, LOST_PAUSE_S, LOST_TIMEOUT_S, Ends, result
-from zjobs.client.settings import Settings
 from zjobs.messages.fields import MAX_WAIT_IDS
 from zjobs.messages.records import JobStatus, Missing
 from zjobs.messages.requests.queries import Result, ResultReply, Status, StatusReply, WaitReply

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from zjobs.broker.core.jobs import Job, Submitted
+from zjobs.broker.core.records.jobs import Job, Submitted
 from zjobs.messages.records import Attempt
 from zjobs.messages.units import JobId
 

@@ -18,8 +18,8 @@ from psycopg.adapt import Transformer
 from psycopg.pq.abc import PGconn, PGresult
 
 from zjobs.broker.storage.api import CannotCreate, StorageError
-from zjobs.broker.storage.postgres.conninfo import Address
-from zjobs.broker.storage.postgres.values import Query, Statement
+from zjobs.broker.storage.postgres.connection.conninfo import Address
+from zjobs.broker.storage.postgres.connection.values import Query, Statement
 
 BINARY = 1
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from zjobs.broker.storage.api import CannotCreate, Claimed, Guarantee, JournalError, NotSafe, StorageError
-from zjobs.broker.storage.postgres.durability import AT_LEAST_LOCAL, READ_DURABILITY, guarantee
-from zjobs.broker.storage.postgres.link import Link, Lost, Refused, Steps
+from zjobs.broker.storage.postgres.connection.durability import AT_LEAST_LOCAL, READ_DURABILITY, guarantee
+from zjobs.broker.storage.postgres.connection.link import Link, Lost, Refused, Steps
+from zjobs.broker.storage.postgres.connection.values import INTEGER, TEXT, Query
 from zjobs.broker.storage.postgres.schema import FORMAT, SCRIPTS, statements_of
-from zjobs.broker.storage.postgres.values import INTEGER, TEXT, Query
 
 LOCK_CLASS = 0x7A6A6F62  # "zjob"; the other half of the lock's key is the schema
 KEY = f"{LOCK_CLASS}, (current_schema()::regnamespace::oid::bigint & 2147483647)::int"

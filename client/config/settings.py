@@ -8,8 +8,8 @@ from copy import copy
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
-from zjobs.client import services
-from zjobs.client.addresses import Addresses
+from zjobs.client.config import services
+from zjobs.client.config.addresses import Addresses
 from zjobs.client.errors import BadKeyFile, BadRequest, BrokerChanged
 from zjobs.messages.fields import MAX_SUBMITTER_CHARS, PERSON_NAME, is_person_name
 from zjobs.messages.records import ActingFor

@@ -13,7 +13,7 @@ import os
 import sys
 from typing import Any, NamedTuple
 
-from zjobs.client.addresses import Addresses
+from zjobs.client.config.addresses import Addresses
 from zjobs.client.errors import BadAddress, BadConfig
 from zjobs.program import endpoints
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zjobs.broker.storage.api import Guarantee
-from zjobs.broker.storage.postgres.values import Query
+from zjobs.broker.storage.postgres.connection.values import Query
 
 # A reply means "on disk", so the session asks for that where the server's or the role's setting is weaker.
 AT_LEAST_LOCAL = Query(
