@@ -76,7 +76,9 @@ def read_trace(folder: Path) -> list[Call]:
 
 def trips(calls: list[Call]) -> list[list[Call]]:
     """The calls from each submit to the next, of the broker those since the turn that admitted the job."""
-    begins = [call.at_ns for call in calls if call[1:] == ("call", "client", "client/client.py", "Client.submit")]
+    begins = [
+        call.at_ns for call in calls if call[1:] == ("call", "client", "client/submitting.py", "Submitting.submit")
+    ]
     found = []
     for begin, end in zip(begins, [*begins[1:], calls[-1].at_ns + 1]):
         trip = [call for call in calls if begin <= call.at_ns < end]
