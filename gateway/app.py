@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from zjobs.gateway import problems
-from zjobs.gateway.api.routes import ROUTES
+from zjobs.gateway.api import routes
 from zjobs.gateway.config import Config
 from zjobs.gateway.identity.identity import opened
 from zjobs.gateway.identity.routes import own, users
@@ -42,9 +42,9 @@ def create_app(config: Config) -> FastAPI:
     app.state.services = services
     app.add_middleware(BodyLimit)
     problems.install(app)
-    app.include_router(ROUTES)
-    for routes in (own.ROUTES, users.ROUTES):
-        app.include_router(routes, responses=documents.fails(409))
+    routes.install(app)
+    for of_people in (own.ROUTES, users.ROUTES):
+        app.include_router(of_people, responses=documents.fails(409))
     pages.install(app)
     docs_page.install(app)
     documents.describe(app)

@@ -12,6 +12,8 @@ from zjobs.gateway.problems import Problem
 
 # The name of the only service where none is configured.
 DEFAULT = "default"
+# How many persons have a view of a client that is kept.
+MOST_VIEWS = 1_000
 
 
 class Services:
@@ -23,6 +25,7 @@ class Services:
         self._clients: dict[str, AsyncClient] = {}
         self._hubs: dict[str, Hub] = {}
         self._running: list[asyncio.Task[None]] = []
+        self._views: dict[tuple[str, str, str], AsyncClient] = {}
 
     @property
     def names(self) -> list[str]:
@@ -54,6 +57,15 @@ class Services:
     def client(self, name: str) -> AsyncClient:
         """Return the client of a service. Raises Problem 404."""
         return self._clients[self._known(name)]
+
+    def acting_for(self, name: str, person: str, role: str) -> AsyncClient:
+        """Return the client of a service that asks on behalf of a person, in their role. Raises Problem 404."""
+        view = self._views.get((name, person, role))
+        if view is None:
+            if len(self._views) >= MOST_VIEWS:
+                self._views.clear()  # rare, and costs each person a new one
+            view = self._views[name, person, role] = self.client(name).acting_for(person, role)
+        return view
 
     def hub(self, name: str) -> Hub:
         """Return the events of a service. Raises Problem 404."""

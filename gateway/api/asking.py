@@ -1,18 +1,19 @@
-"""The dependencies of most routes: the service's client, acting for the person who asks."""
+"""What most routes need: the service's client, acting for the person who asks, and the kinds of parameters."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends, Header, Path, Query, Request
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
 
 from zjobs.client.aio import AsyncClient
-from zjobs.client.job import request_key_or_new
-from zjobs.gateway.events.hub import Hub
-from zjobs.gateway.identity.person import Person, current_person
+from zjobs.gateway.identity.person import current_person
 from zjobs.gateway.numbers import MOST
 from zjobs.gateway.services import Services
+from zjobs.gateway.web.documents import ALWAYS, fails
 from zjobs.messages.fields import MAX_PAGE, MAX_REQUEST_KEY_CHARS, MAX_TYPE_CHARS
+
+PREFIX = "/api/v1/services"
 
 ServiceName = Annotated[str, Path(description="The name of a service.")]
 Id = Annotated[int, Path(ge=1, le=MOST, description="The job's id.")]
@@ -21,7 +22,20 @@ Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="At most this many."
 Before = Annotated[int | None, Query(ge=1, le=MOST, description="Only what has a smaller number.")]
 Offset = Annotated[int, Query(ge=0, le=MOST, description="The first byte.")]
 Accept = Annotated[str, Header(include_in_schema=False)]
-Asker = Annotated[Person, Depends(current_person)]
+RequestKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=MAX_REQUEST_KEY_CHARS,
+        description="The request key: the same request with the same key is carried out once.",
+    ),
+]
+
+
+def routes_of(tag: str) -> APIRouter:
+    """Return a router for routes of each service."""
+    return APIRouter(prefix=f"{PREFIX}/{{service}}", tags=[tag], responses=fails(*ALWAYS))
 
 
 def services_of(request: Request) -> Services:
@@ -30,38 +44,13 @@ def services_of(request: Request) -> Services:
     return services
 
 
-async def hub_of(service: ServiceName, request: Request) -> Hub:
-    """Return the events of a service. Raises Problem 404."""
-    return services_of(request).hub(service)
+async def acting_for(request: Request, service: ServiceName) -> AsyncClient:
+    """Return the client of a service, which asks on behalf of the person who makes the request. Raises Problem.
 
-
-async def acting_for(service: ServiceName, request: Request, person: Asker) -> AsyncClient:
-    """Return the client of a service, which asks on behalf of the person. Raises Problem 404."""
-    return services_of(request).client(service).acting_for(person.name, person.role)
-
-
-async def own_client(service: ServiceName, request: Request) -> AsyncClient:
-    """Return the client of a service, which asks on behalf of the gateway: only after the person's was answered."""
-    return services_of(request).client(service)
+    Each route depends on this alone: FastAPI needs as long for one dependency as this does for all.
+    """
+    person = await current_person(request)
+    return services_of(request).acting_for(service, person.name, person.role)
 
 
 Client = Annotated[AsyncClient, Depends(acting_for)]
-OwnClient = Annotated[AsyncClient, Depends(own_client)]
-Events = Annotated[Hub, Depends(hub_of)]
-
-
-async def idempotency_key(
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            min_length=1,
-            max_length=MAX_REQUEST_KEY_CHARS,
-            description="The request key: the same request with the same key is carried out once.",
-        ),
-    ] = None,
-) -> str:
-    """Return the request key."""
-    return request_key_or_new(idempotency_key)
-
-
-RequestKey = Annotated[str, Depends(idempotency_key)]

@@ -6,13 +6,13 @@ import codecs
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, NamedTuple
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response, StreamingResponse
 
 from zjobs.client.aio import AsyncClient
 from zjobs.client.errors import BadData, JobEndedWithoutResult, NotFinished, WaitTimeout
 from zjobs.client.protocol.job import NO_DATA, gone
-from zjobs.gateway.api.asking import Accept, Client, Id, Offset, OwnClient
+from zjobs.gateway.api.asking import Accept, Client, Id, Offset, routes_of
 from zjobs.gateway.problems import Problem
 from zjobs.gateway.web import media
 from zjobs.gateway.web.answers import HARMLESS, answer, answer_value
@@ -24,7 +24,7 @@ from zjobs.messages.requests.queries import Log, LogReply, Status
 from zjobs.messages.states import JobState
 from zjobs.messages.units import JobId
 
-ROUTES = APIRouter(tags=["jobs"])
+ROUTES = routes_of("jobs")
 
 LONGEST_WAIT_S = 60
 
@@ -59,7 +59,6 @@ async def data(client: Client, id: Id, accept: Accept = "*/*") -> Response:
 )
 async def result(
     client: Client,
-    own: OwnClient,
     id: Id,
     accept: Accept = "*/*",
     wait: Annotated[
@@ -68,7 +67,7 @@ async def result(
 ) -> Response:
     """Return the result of a completed job. 409 if it failed or was cancelled: the problem has the job."""
     try:
-        return await answer_value(await _result(client, own, id, wait), accept)
+        return await answer_value(await _result(client, id, wait), accept)
     except NotFinished:
         reply = await client.ask(Status((JobId(id),)))
         for missing in reply.missing:
@@ -78,7 +77,7 @@ async def result(
         raise Problem(409, error.code, str(error), job=plain(error.status)) from None
 
 
-async def _result(client: AsyncClient, own: AsyncClient, id: int, wait_s: float) -> Any:
+async def _result(client: AsyncClient, id: int, wait_s: float) -> Any:
     """Return the result. Raises NotFinished if the job does not end in time.
 
     The broker decides whether the person may ask; then all who wait share the gateway's few waiting requests.
@@ -89,7 +88,7 @@ async def _result(client: AsyncClient, own: AsyncClient, id: int, wait_s: float)
         if not wait_s:
             raise
     try:
-        await own.job(id).wait(wait_s)
+        await client.whole.job(id).wait(wait_s)
     except WaitTimeout:
         raise NotFinished(f"job {id} has not ended yet") from None
     return await client.result(id)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from zjobs.client.errors import ZjobsError
+from zjobs.client.job import request_key_or_new
 from zjobs.client.protocol.job import NO_DATA, gone
-from zjobs.gateway.api.asking import Asker, Before, Client, Id, Limit, RequestKey, ServiceName
+from zjobs.gateway.api.asking import PREFIX, Before, Client, Id, Limit, RequestKey, ServiceName, routes_of
 from zjobs.gateway.numbers import WHOLE, JobNumber
 from zjobs.gateway.problems import Problem
 from zjobs.gateway.web.answers import answer
@@ -42,7 +43,7 @@ from zjobs.messages.requests.queries import List, ListReply, Show, ShowReply, St
 from zjobs.messages.states import JobState
 from zjobs.messages.units import JobId, Ms
 
-ROUTES = APIRouter(tags=["jobs"])
+ROUTES = routes_of("jobs")
 
 
 class JobBody(BaseModel):
@@ -74,13 +75,14 @@ class JobBody(BaseModel):
 async def submit(
     service: ServiceName,
     client: Client,
-    key: RequestKey,
     body: JobBody | Annotated[list[JobBody], Field(min_length=1)],
+    key: RequestKey = None,
 ) -> Response:
     """Queue one job, or several of a list, all or none. `Location` is the first of them."""
     jobs = body if isinstance(body, list) else [body]
     try:
-        reply = await client.submit_together([(job.like(), job.data) for job in jobs], key, from_json)
+        given = [(job.like(), job.data) for job in jobs]
+        reply = await client.submit_together(given, request_key_or_new(key), from_json)
     except ZjobsError:
         raise
     except (ValueError, OverflowError) as error:  # JSON has more than msgpack: larger integers, halves of characters
@@ -95,7 +97,6 @@ def _text(most: int) -> Any:
 @ROUTES.get("/jobs", responses=returns(ListReply, "A page of jobs, which may be empty and yet not be the last."))
 async def list_jobs(
     client: Client,
-    person: Asker,
     state: JobState | None = None,
     type: Annotated[str | None, Query(min_length=1, max_length=MAX_TYPE_CHARS)] = None,
     name: Annotated[str | None, _text(MAX_JOB_NAME_CHARS)] = None,
@@ -117,7 +118,7 @@ async def list_jobs(
         limit,
         None if before is None else JobId(before),
         name,
-        person.name if mine else owner,
+        client.owner if mine else owner,
         submitter,
         None if since_ms is None else Ms(since_ms),
         comment=comment,
@@ -160,9 +161,9 @@ async def cancel(client: Client, id: Id) -> Response:
     status_code=201,
     responses=returns(RetryReply, "A copy is queued.", 201, ("Location",)) | fails(409, 410),
 )
-async def retry(service: ServiceName, client: Client, key: RequestKey, id: Id) -> Response:
+async def retry(service: ServiceName, client: Client, id: Id, key: RequestKey = None) -> Response:
     """Queue a copy of a job that has ended. `Location` is the copy."""
-    reply = await client.ask(Retry(key, (JobId(id),)))
+    reply = await client.ask(Retry(request_key_or_new(key), (JobId(id),)))
     return answer(reply, 201, {"Location": url_of(service, reply.first_id)})
 
 
@@ -186,4 +187,4 @@ def _only(reply: StatusReply | CancelReply) -> JobStatus:
 
 def url_of(service: str, id: int) -> str:
     """Return where a job is."""
-    return f"/api/v1/services/{service}/jobs/{id}"
+    return f"{PREFIX}/{service}/jobs/{id}"

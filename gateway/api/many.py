@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from zjobs.gateway.api.asking import Client, RequestKey, ServiceName
+from zjobs.client.job import request_key_or_new
+from zjobs.gateway.api.asking import Client, RequestKey, ServiceName, routes_of
 from zjobs.gateway.api.jobs import url_of
 from zjobs.gateway.numbers import JobNumber
 from zjobs.gateway.web.answers import answer
@@ -16,7 +16,7 @@ from zjobs.messages.records import Limits
 from zjobs.messages.requests.changes import Cancel, CancelReply, Forget, ForgetReply, Retry, RetryReply
 from zjobs.messages.units import JobId
 
-ROUTES = APIRouter(tags=["jobs"])
+ROUTES = routes_of("jobs")
 
 
 class Ids(BaseModel):
@@ -48,9 +48,9 @@ async def cancel_many(client: Client, body: Ids) -> Response:
     status_code=201,
     responses=returns(RetryReply, "The copies are queued.", 201, ("Location",)) | fails(409, 410),
 )
-async def retry_many(service: ServiceName, client: Client, key: RequestKey, body: Copied) -> Response:
+async def retry_many(service: ServiceName, client: Client, body: Copied, key: RequestKey = None) -> Response:
     """Queue copies of jobs that have ended, all or none. `Location` is the first copy."""
-    reply: RetryReply = await client.ask(Retry(key, body.named()))
+    reply: RetryReply = await client.ask(Retry(request_key_or_new(key), body.named()))
     return answer(reply, 201, {"Location": url_of(service, reply.first_id)})
 
 

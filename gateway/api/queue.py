@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
 from zjobs.client.errors import BadRequest
-from zjobs.gateway.api.asking import Before, Client, Limit
+from zjobs.gateway.api.asking import Before, Client, Limit, routes_of
 from zjobs.gateway.numbers import MOST, WHOLE
 from zjobs.gateway.problems import Problem
 from zjobs.gateway.web.answers import answer
@@ -19,7 +19,7 @@ from zjobs.messages.requests.changes import Pause, PauseReply, Resume, ResumeRep
 from zjobs.messages.requests.queries import Audit, AuditReply, Queue, QueueReply
 from zjobs.messages.units import Ms
 
-ROUTES = APIRouter(tags=["queue"])
+ROUTES = routes_of("queue")
 
 _BOTH: dict[str, Any] = {
     "properties": {"for_ms": {"type": "integer"}, "until_at": {"type": "integer"}},

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import FastAPI
 
 from zjobs.gateway.api import contents, jobs, many, queue, services, streams
 
-PREFIX = "/api/v1"
 
-ROUTES = APIRouter(prefix=PREFIX)
-ROUTES.include_router(services.LIST)
-for _routes in (jobs.ROUTES, many.ROUTES, contents.ROUTES, queue.ROUTES, services.ROUTES, streams.ROUTES):
-    ROUTES.include_router(_routes, prefix="/services/{service}")
+def install(app: FastAPI) -> None:
+    """Put each route into the application itself: FastAPI would look twice for one of an included router."""
+    for routes in (
+        jobs.ROUTES,
+        many.ROUTES,
+        contents.ROUTES,
+        queue.ROUTES,
+        services.ROUTES,
+        services.LIST,
+        streams.ROUTES,
+    ):
+        app.router.routes.extend(routes.routes)

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from zjobs.gateway.api.asking import Asker, Client, TypeName, services_of
+from zjobs.gateway.api.asking import PREFIX, Client, TypeName, routes_of, services_of
 from zjobs.gateway.events.hub import ServiceState
+from zjobs.gateway.identity.person import current_person
 from zjobs.gateway.problems import Problem
 from zjobs.gateway.web.answers import answer, answer_json
-from zjobs.gateway.web.documents import content, documented, returns
+from zjobs.gateway.web.documents import ALWAYS, content, documented, fails, returns
 from zjobs.gateway.web.media import JSON
 from zjobs.gateway.web.records import plain
 from zjobs.messages.fields import Text
 from zjobs.messages.records import TaskType
 from zjobs.messages.requests.queries import Info, InfoReply, Types, TypesReply
 
-LIST = APIRouter(tags=["service"])
-ROUTES = APIRouter(tags=["service"])
+LIST = APIRouter(tags=["service"], responses=fails(*ALWAYS))
+ROUTES = routes_of("service")
 
 
 class NamedService(NamedTuple):
@@ -35,8 +36,8 @@ class ServiceList(NamedTuple):
     services: tuple[NamedService, ...]
 
 
-@LIST.get("/services", responses=returns(ServiceList, "All services."))
-async def list_services(request: Request, _: Asker) -> Response:
+@LIST.get(PREFIX, dependencies=[Depends(current_person)], responses=returns(ServiceList, "All services."))
+async def list_services(request: Request) -> Response:
     """List the services, and whether each can be reached."""
     services = services_of(request)
     return answer(ServiceList(tuple(NamedService(name, services.hub(name).state) for name in services.names)))

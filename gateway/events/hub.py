@@ -7,15 +7,14 @@ import contextlib
 import logging
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from zjobs.client.aio import AsyncClient
 from zjobs.client.aio_job import AsyncWatch
 from zjobs.client.errors import ZjobsError
 from zjobs.client.protocol.events.watch import WatchEvent
-from zjobs.gateway.events.stream import Entry, Kept, Subject
-from zjobs.gateway.web.records import plain
+from zjobs.gateway.events.stream import Kept, Subject, heartbeat, written
 from zjobs.messages.records import JobStatus, QueuePause
 from zjobs.messages.states import WorkerState
 from zjobs.program import clock
@@ -24,10 +23,8 @@ HEARTBEAT_S = 15.0
 RETRY_MS = 2_000  # how soon a client comes back
 # After the watch failed for good: the broker has been away for long, or has another journal.
 BEGIN_AGAIN_S = 1.0
-# Streams are woken together, and not more often than this for each of them: each wake-up costs about as much.
-WAKE_S = 0.0002
-# What one stream is sent at once; a reader that is slower than the events misses some, and is told to resync.
-MOST_AT_ONCE = 500
+# Streams are woken together, and not more often than this for each of them: to wake one costs about a tenth of it.
+WAKE_S = 0.0005
 # How many pauses that have ended are remembered, for the strip.
 MOST_LIFTED = 200
 
@@ -54,6 +51,7 @@ class Hub:
         self._heard_at: int | None = None
         self._lifted: deque[tuple[int, int]] = deque(maxlen=MOST_LIFTED)
         self._wake_due = False
+        self._beating: asyncio.TimerHandle | None = None
         self._closed = False
 
     @property
@@ -103,7 +101,7 @@ class Hub:
 
     def _hear(self, event: WatchEvent) -> None:
         if event.job is not None:
-            self._tell("job", plain(event.job), event.job)
+            self._tell(event.job)
         elif event.link is not None:
             self._tell_service(reachable=event.link)
         elif event.service is not None:
@@ -116,10 +114,10 @@ class Hub:
             now = clock.wall_ms()
             self._lifted.extend((pause.since_at, now) for pause in self._state.pauses if pause not in state.pauses)
             self._state = state
-            self._tell("service", plain(state))
+            self._tell(state)
 
-    def _tell(self, kind: str, value: Any, job: JobStatus | None = None) -> None:
-        self._kept.add(kind, value, job)
+    def _tell(self, value: JobStatus | ServiceState) -> None:
+        self._kept.add(value)
         if self._streams and not self._wake_due:
             self._wake_due = True
             asyncio.get_running_loop().call_later(WAKE_S * len(self._streams), self._wake)
@@ -128,6 +126,15 @@ class Hub:
         self._wake_due = False
         for stream in self._streams:
             stream.wake()
+
+    def _beat(self) -> None:
+        """Let each stream show that it lives: one timer for all of them."""
+        for stream in self._streams:
+            stream.beat()
+        self._beat_soon()
+
+    def _beat_soon(self) -> None:
+        self._beating = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat) if self._streams else None
 
     # --- for the streams -----------------------------------------------------------------------------------------
 
@@ -140,6 +147,8 @@ class Hub:
     def waking(self, stream: Stream) -> Iterator[None]:
         """While it lasts, the stream is woken when there may be something to send."""
         self._streams.add(stream)
+        if self._beating is None:
+            self._beat_soon()
         if self._closed:
             stream.end()
         try:
@@ -149,10 +158,7 @@ class Hub:
 
 
 class Stream:
-    """The pieces of text that one client is sent, by `async for`.
-
-    It goes on after the event `last_id`, or begins now if that is empty.
-    """
+    """The texts that one client is sent. It goes on after the event `last_id`, or begins now if that is empty."""
 
     def __init__(self, hub: Hub, subject: Subject, last_id: str) -> None:
         self._hub = hub
@@ -162,74 +168,94 @@ class Stream:
         self._kept = hub.kept
         self._number = hub.kept.last if number is None else number
         self._lost = bool(last_id) and number is None
+        self._opening = b"retry: %d\n\n" % RETRY_MS
         self._present: tuple[str, Any] | None = None
-        self._is_last = False
         self._told = (-1, -1)  # version and progress of the job, in a stream about one
-        self._ended = False
+        self._beat_due = self._ended = False
         self._waiter: asyncio.Future[None] | None = None
 
     def begin_with(self, kind: str, value: ServiceState | JobStatus) -> None:
         """Send this event first: how things are at present. Of a job, only what is newer follows."""
-        self._present = kind, plain(value)
+        self._present = kind, value
         if isinstance(value, JobStatus):
             self._told = value.version, value.progress
-            self._is_last = value.state.final
 
     def wake(self) -> None:
-        """Wake the stream, because there may be something to send."""
+        """Let what waits for the next text go on, if there is one."""
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            text = self._due()
+            if text or self._ended:
+                self._waiter.set_result(text)
+
+    def beat(self) -> None:
+        """Send a heartbeat, unless there is something else to send."""
+        self._beat_due = True
+        self.wake()
 
     def end(self) -> None:
         """Send nothing more."""
         self._ended = True
         self.wake()
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield what is to be sent, until the stream ends. Heartbeats show proxies and clients that it lives."""
-        clock = asyncio.get_running_loop().time
-        with self._hub.waking(self):
-            yield b"retry: %d\n\n" % RETRY_MS
-            heartbeat_at = clock() + HEARTBEAT_S
-            while not self._ended:
-                if text := self.next() or (self._kept.heartbeat(self._number) if clock() >= heartbeat_at else b""):
-                    yield text
-                    heartbeat_at = clock() + HEARTBEAT_S
-                elif not self._ended:
-                    await self._woken(heartbeat_at)
+    async def next(self) -> bytes:
+        """Wait until there is something to send, and return it; empty when the stream has ended."""
+        text = self._due()
+        if not text and not self._ended:
+            self._waiter = asyncio.get_running_loop().create_future()
+            text = await self._waiter
+        return text
 
-    def next(self) -> bytes:
-        """Return the next text to send, empty for none."""
-        entries = None if self._lost or self._hub.kept is not self._kept else self._kept.after(self._number)
-        if entries is None:
-            self._lost, self._kept, entries = False, self._hub.kept, []
-            self._number = self._kept.last
-            text = self._kept.written("resync", {}, self._number)
-        else:
-            text = b""
+    def _due(self) -> bytes:
+        if self._opening:
+            text, self._opening = self._opening, b""
+            return text
+        text = b"" if self._ended else self.text()
+        if self._beat_due and not text and not self._ended:
+            text = heartbeat(self._kept.epoch, self._number)
+        self._beat_due = False
+        return text
+
+    def text(self) -> bytes:
+        """Return what there is to send, empty for nothing."""
+        text = b""
+        if self._lost or self._hub.kept is not self._kept:
+            text = self._resync()
         if self._present is not None:
-            text += self._kept.written(*self._present, self._number)
-            self._present = None
-            self._ended = self._ended or self._is_last
-        entries = entries[:MOST_AT_ONCE]
-        if entries:
-            self._number = entries[-1].number
-        seen = [entry for entry in entries if self._subject.sees(entry) and self._is_newer(entry)]
-        self._ended = self._ended or (self._subject.job_id is not None and any(map(_is_last, seen)))
-        return text + b"".join(entry.text for entry in seen)
+            (kind, value), self._present = self._present, None
+            text += written(kind, value, self._kept.epoch, self._number)
+            self._ended = self._ended or _is_last(value)
+        while not text and self._number < self._kept.last:
+            text = self._next_events()
+        return text
 
-    def _is_newer(self, entry: Entry) -> bool:
-        return entry.job is None or (entry.job.version, entry.job.progress) > self._told
+    def _resync(self) -> bytes:
+        """Go on with what comes from now on."""
+        self._lost, self._kept = False, self._hub.kept
+        self._number = self._kept.last
+        return written("resync", {}, self._kept.epoch, self._number)
 
-    async def _woken(self, until: float) -> None:
-        loop = asyncio.get_running_loop()
-        self._waiter = loop.create_future()
-        timer = loop.call_at(until, self.wake)
-        try:
-            await self._waiter
-        finally:
-            timer.cancel()
+    def _next_events(self) -> bytes:
+        if self._subject.job_id is not None:
+            return self._events_of_job()
+        passage = self._kept.passage(self._subject, self._number)
+        if passage is None:
+            return self._resync()
+        self._number = passage.last
+        return passage.text
+
+    def _events_of_job(self) -> bytes:
+        entries = self._kept.after(self._number)
+        if entries is None:
+            return self._resync()
+        self._number = entries[-1].number
+        newer = [entry for entry in entries if self._subject.sees(entry) and _moment(entry.value) > self._told]
+        self._ended = self._ended or any(_is_last(entry.value) for entry in newer)
+        return b"".join(entry.text(self._kept.epoch) for entry in newer)
 
 
-def _is_last(entry: Entry) -> bool:
-    return entry.job is not None and entry.job.state.final
+def _moment(job: JobStatus) -> tuple[int, int]:
+    return job.version, job.progress
+
+
+def _is_last(value: Any) -> bool:
+    return isinstance(value, JobStatus) and value.state.final

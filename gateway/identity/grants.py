@@ -83,7 +83,7 @@ class Grants:
         self._number = self._checked = -1  # the newest change seen; the one after which streams were checked
         self._trusted_until = -1
         self._remembered: dict[str, tuple[int, Grant]] = {}
-        self._watched: dict[asyncio.Event, Grant] = {}
+        self._watched: dict[object, tuple[Grant, Callable[[], None]]] = {}
         self._used: dict[int, int] = {}
         self._save_uses_at = mono_ms() + USES_SAVED_EVERY_MS
         self._look_now = asyncio.Event()
@@ -103,16 +103,16 @@ class Grants:
         return grant
 
     @contextlib.contextmanager
-    def watch(self, grant: Grant) -> Iterator[asyncio.Event]:
-        """Watch a grant, for what lasts longer than a request: the event is set once `grant` no longer holds
-        unchanged."""
-        ended = asyncio.Event()
-        self._watched[ended] = grant
+    def watch(self, grant: Grant, end: Callable[[], None]) -> Iterator[None]:
+        """Watch a grant, for what lasts longer than a request: `end` is called once `grant` no longer holds
+        unchanged. It may be called again."""
+        watching = object()
+        self._watched[watching] = (grant, end)
         self._checked = -1  # a change may have been seen since the grant was read
         try:
-            yield ended
+            yield
         finally:
-            del self._watched[ended]
+            del self._watched[watching]
 
     def changed(self, number: int) -> None:
         """Record that this gateway made the change of that number: nothing remembered from before is valid any more."""
@@ -158,20 +158,20 @@ class Grants:
         self._end_where(self._expired)
 
     async def _check_watched(self) -> None:
-        self._checked, watched = self._number, dict(self._watched)
+        self._checked, watched = self._number, list(self._watched.values())
         try:
-            holding = await self._read({grant.digest for grant in watched.values()})
+            holding = await self._read({grant.digest for grant, _ in watched})
         except DatabaseAway:
             self._checked = -1
             raise
-        for ended, grant in watched.items():
+        for grant, end in watched:
             if holding.get(grant.digest) != grant:
-                ended.set()
+                end()
 
     def _end_where(self, over: Callable[[Grant], bool]) -> None:
-        for ended, grant in self._watched.items():
+        for grant, end in self._watched.values():
             if over(grant):
-                ended.set()
+                end()
 
     async def _read(self, digests: Iterable[str]) -> dict[str, Grant]:
         """Read and remember the grants of those tokens that are valid."""

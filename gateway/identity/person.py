@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hmac
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 from fastapi import Depends, Request
-from fastapi.security import OAuth2PasswordBearer
 
 from zjobs.gateway.identity.accounts import By
 from zjobs.gateway.identity.grants import ANONYMOUS, Grant, Person, csrf_of
@@ -22,7 +20,6 @@ __all__ = ["Person", "current_grant", "current_person", "identity_of", "own_logi
 CSRF_HEADER = "X-CSRF-Token"
 
 _SAFE = ("GET", "HEAD")
-_bearer = OAuth2PasswordBearer("/api/v1/auth/token", auto_error=False)
 
 
 def identity_of(request: Request) -> Identity:
@@ -31,13 +28,14 @@ def identity_of(request: Request) -> Identity:
     return identity
 
 
-async def current_person(request: Request, token: Annotated[str | None, Depends(_bearer)]) -> Person:
+async def current_person(request: Request) -> Person:
     """Return the person the request is made for, by its token, or by a page's cookie.
 
     Raises Problem without either, unless everybody may read.
     """
     request.state.grant = None
     identity = identity_of(request)
+    token = _bearer_of(request)
     presented = token if token is not None else request.cookies.get(identity.cookie)
     if presented is None and identity.config.public_read:
         return ANONYMOUS
@@ -52,6 +50,11 @@ async def current_person(request: Request, token: Annotated[str | None, Depends(
         raise Problem(403, "csrf", f"a change by a page needs the header {CSRF_HEADER}, which GET /api/v1/me tells")
     request.state.grant = grant
     return grant.person
+
+
+def _bearer_of(request: Request) -> str | None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
 def grant_of(request: Request) -> Grant | None:
@@ -97,8 +100,8 @@ def address(request: Request) -> str:
 
 
 @contextlib.contextmanager
-def until_revoked(request: Request) -> Iterator[asyncio.Event]:
-    """Watch the person's rights, for a reply that lasts: the event is set once they may no longer read, or have other
+def until_revoked(request: Request, end: Callable[[], None]) -> Iterator[None]:
+    """Watch the person's rights, for a reply that lasts: `end` is called once they may no longer read, or have other
     rights.
 
     That happens within about a second of the change, at whichever gateway it was made; also after ten seconds without
@@ -106,10 +109,10 @@ def until_revoked(request: Request) -> Iterator[asyncio.Event]:
     """
     grant = grant_of(request)
     if grant is None:
-        yield asyncio.Event()
+        yield
     else:
-        with identity_of(request).grants.watch(grant) as ended:
-            yield ended
+        with identity_of(request).grants.watch(grant, end):
+            yield
 
 
 def _login_needed() -> Problem:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
-from typing import Any
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import msgspec
 from starlette.responses import Response
@@ -53,16 +53,26 @@ async def answer_value(value: Any, accept: str) -> Response:
     return Response(text, 200, headers, chosen)
 
 
+class Source(Protocol):
+    """What an event stream sends."""
+
+    async def next(self) -> bytes:
+        """Wait for the next text, and return it; empty at the end."""
+
+    def end(self) -> None:
+        """Send nothing more."""
+
+
 class EventStream(Response):
-    """An answer that goes on until its events end, or the client goes; then `gone` is called."""
+    """An answer that goes on until its source ends, or the client goes. `lasting` is entered for that time."""
 
     media_type = media.EVENT_STREAM
 
-    def __init__(self, events: AsyncGenerator[bytes, None], gone: Callable[[], None], status_code: int = 200) -> None:
+    def __init__(self, source: Source, lasting: AbstractContextManager[None], status_code: int = 200) -> None:
         self.status_code = status_code
         self.background = None
-        self._events = events
-        self._gone = gone
+        self._source = source
+        self._lasting = lasting
         self.init_headers(_UNBUFFERED)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,8 +80,8 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         waiting = asyncio.create_task(self._until_gone(receive))
         try:
-            async with aclosing(self._events) as events:
-                async for text in events:
+            with self._lasting:
+                while text := await self._source.next():
                     await send({"type": "http.response.body", "body": text, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
@@ -80,4 +90,4 @@ class EventStream(Response):
     async def _until_gone(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        self._gone()
+        self._source.end()

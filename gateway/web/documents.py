@@ -45,6 +45,10 @@ _PROBLEM: Schema = {
     },
     "required": ["title", "status", "code", "detail"],
 }
+# Who may ask: see `current_person`. The page /docs logs in by this.
+_LOGIN = "login"
+_BY_TOKEN: Schema = {"type": "oauth2", "flows": {"password": {"scopes": {}, "tokenUrl": "/api/v1/auth/token"}}}
+_FOR_EVERYBODY = {("post", "/api/v1/auth/token"), ("post", "/api/v1/auth/session")}
 _documented: list[Any] = [JobStatus]
 
 
@@ -90,6 +94,11 @@ def describe(app: FastAPI) -> None:
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)
+            document["components"]["securitySchemes"] = {_LOGIN: _BY_TOKEN}
+            for path, operations in document["paths"].items():
+                for method, operation in operations.items():
+                    if (method, path) not in _FOR_EVERYBODY:
+                        operation["security"] = [{_LOGIN: []}]
             schemas |= schemas_of(*_documented) | {"Problem": _PROBLEM}
             app.openapi_schema = document
         return app.openapi_schema

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import uvicorn
-from fastapi import Request
 
 from tests.conftest import making_services
 from tests.gateway.running import Gateway
 from zjobs.gateway.app import create_app
 from zjobs.gateway.config import Config, PasswordCost
-from zjobs.gateway.identity.identity import prepare
-from zjobs.gateway.identity.person import Person, current_person
+from zjobs.gateway.identity import accounts
+from zjobs.gateway.identity.accounts import By
+from zjobs.gateway.identity.identity import Identity, prepare
+from zjobs.gateway.identity.models import Kind
+from zjobs.messages.states import Role
 
 if TYPE_CHECKING:
     from tests.conftest import Service
@@ -31,10 +33,27 @@ if TYPE_CHECKING:
 CHEAP = PasswordCost(time_cost=1, memory_cost=8, parallelism=1)
 
 
-async def person_of(request: Request) -> Person:
-    """Whom the request's header names, as NAME ROLE."""
-    name, role = request.headers.get("test-person", "boss operator").split()
-    return Person(name, role, False)
+class People:
+    """Tokens of people, who are added when they are first needed."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+        self._tokens: dict[tuple[str, str], str] = {}
+
+    async def authorize(self, request: httpx.Request) -> None:
+        """Let a request be that of whom its header names, as NAME ROLE."""
+        name, role = request.headers.pop("test-person", "boss operator").split()
+        if (name, role) not in self._tokens:
+            self._tokens[name, role] = await self._token(name, Role(role))
+        request.headers["Authorization"] = f"Bearer {self._tokens[name, role]}"
+
+    async def _token(self, name: str, role: Role) -> str:
+        by = By("", "", self._identity.now())
+        async with self._identity.changing() as session:
+            user = await accounts.find_user(session, name)
+            user = user or await accounts.add_user(session, by, name, role, False, "no hash")
+            await accounts.change_user(session, by, user, role, None, None)
+            return (await accounts.add_token(session, user, Kind.LOGIN, by.at, None)).text
 
 
 async def reached(condition: Callable[[], bool]) -> None:
@@ -50,7 +69,9 @@ class Api(httpx.AsyncClient):
 
     def __init__(self, app: Any) -> None:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        super().__init__(transport=transport, base_url="http://gateway/api/v1/services/laser/", timeout=30)
+        url = "http://gateway/api/v1/services/laser/"
+        hooks = {"request": [People(app.state.identity).authorize]}
+        super().__init__(transport=transport, base_url=url, timeout=30, event_hooks=hooks)
 
     async def submit(self, type: str, *data: Any, **fields: Any) -> int:
         """Queue a job; its id."""
@@ -78,7 +99,6 @@ async def app(shared_service: Service, tmp_path: Path, more_services: str) -> As
     config = Config("127.0.0.1", 0, f"sqlite+aiosqlite:///{tmp_path}/gateway.db", file, password_cost=CHEAP)
     await prepare(config)
     app = create_app(config)
-    app.dependency_overrides[current_person] = person_of
     async with app.router.lifespan_context(app):
         await reached(lambda: app.state.services.hub("laser").state.reachable)
         yield app
@@ -143,8 +163,14 @@ class Running:
         self.listener = socket.create_server(("127.0.0.1", 0))
         config = uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=5)
         self.server = uvicorn.Server(config)
-        url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/api/v1/services/laser/"
-        self.client = httpx.AsyncClient(base_url=url, timeout=30)
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/api/v1/services/laser/"
+        self.people = People(app.state.identity)
+        self.client = self.asking()
+
+    def asking(self, **how: Any) -> httpx.AsyncClient:
+        """A client of the server."""
+        hooks = {"request": [self.people.authorize]}
+        return httpx.AsyncClient(base_url=self.url, timeout=30, event_hooks=hooks, **how)
 
     @contextlib.asynccontextmanager
     async def events(

@@ -102,7 +102,7 @@ async def test_whoever_leaves_is_forgotten(running: Running, until: Callable[...
 async def test_many_streams_hear_every_event(api: Api, running: Running) -> None:
     """However many there are, the broker has one watcher, and nobody misses anything."""
     limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=running.client.base_url, timeout=30, limits=limits) as running.client:
+    async with running.asking(limits=limits) as running.client:
         opened = [running.events() for _ in range(40)]
         streams = [await each.__aenter__() for each in opened]
         for events in streams:

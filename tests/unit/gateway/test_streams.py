@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from zjobs.gateway.events.hub import ServiceState
 from zjobs.gateway.events.stream import Entry, Kept, Subject
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState, Role
@@ -18,18 +19,17 @@ def job(id: int, owner: str = "") -> JobStatus:
 def test_an_event_as_it_is_sent() -> None:
     """An id, a kind and one line of JSON, whatever is in it."""
     kept = Kept("ab")
-    kept.add("job", {"note": "a\nb\r\x00"}, job(1))
-    (entry,) = kept.after(0) or []
-    head, kind, data, *rest = entry.text.decode().split("\n")
+    entry = kept.add(job(1)._replace(name="a\nb\r\x00"))
+    head, kind, data, *rest = entry.text("ab").decode().split("\n")
     assert (head, kind, rest) == ("id: ab-1", "event: job", ["", ""])
-    assert json.loads(data.removeprefix("data: ")) == {"note": "a\nb\r\x00"}
+    assert json.loads(data.removeprefix("data: "))["name"] == "a\nb\r\x00"
 
 
 def test_events_are_kept_up_to_a_bound() -> None:
     """After that, nobody can go on from too early."""
     kept = Kept("ab", most=3)
     for number in range(1, 6):
-        kept.add("job", number)
+        kept.add(job(number + 1))
     assert [entry.number for entry in kept.after(2) or []] == [3, 4, 5]
     assert kept.after(1) is None and kept.after(5) == []
 
@@ -39,16 +39,16 @@ def test_an_id_of_elsewhere(text: str) -> None:
     """Of another start, of the future, or no id at all: nobody can go on from there."""
     kept = Kept("ab")
     for number in range(5):
-        kept.add("job", number)
+        kept.add(job(number + 1))
     assert kept.number_of("ab-3") == 3 and kept.number_of("ab-0") == 0
     assert kept.number_of(text) is None
 
 
 ENTRIES = {
-    "own": Entry(1, b"", job(7, "kim")),
-    "other": Entry(2, b"", job(8, "lee")),
-    "nobody's": Entry(3, b"", job(9)),
-    "service": Entry(4, b""),
+    "own": Entry(1, job(7, "kim")),
+    "other": Entry(2, job(8, "lee")),
+    "nobody's": Entry(3, job(9)),
+    "service": Entry(4, ServiceState()),
 }
 
 

@@ -189,7 +189,8 @@ async def test_postgresql_goes_and_comes_back() -> None:
             assert (await gateway.ask("GET", "/me", token)).status_code == 200
             grant = await gateway.identity.grants.of(token)
             assert grant is not None
-            with gateway.identity.grants.watch(grant) as ended:
+            ended = asyncio.Event()
+            with gateway.identity.grants.watch(grant, ended.set):
                 server.stop(signal.SIGQUIT)
                 assert (await gateway.ask("GET", "/me", token)).status_code == 200
                 assert (await gateway.log_in()).status_code == 503

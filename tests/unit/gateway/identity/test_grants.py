@@ -127,7 +127,8 @@ async def test_what_ends_a_stream(gateway: Gateway, end: Ending) -> None:
     admins = await gateway.token()
     grant, other = await grant_of(gateway, alices), await grant_of(gateway, admins)
     watch = gateway.identity.grants.watch
-    with watch(grant) as ended, watch(grant) as twice, watch(other) as others:
+    ended, twice, others = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    with watch(grant, ended.set), watch(grant, twice.set), watch(other, others.set):
         await gateway.add("bob")
         await gateway.ask("DELETE", "/users/bob", admins)
         assert not ended.is_set()
@@ -141,7 +142,8 @@ async def test_a_stream_at_another_gateway_ends(two: tuple[Gateway, Gateway]) ->
     """Within about a second."""
     here, there = two
     token = await here.token()
-    with there.identity.grants.watch(await grant_of(there, token)) as ended:
+    ended = asyncio.Event()
+    with there.identity.grants.watch(await grant_of(there, token), ended.set):
         await here.ask("DELETE", "/auth/token", token)
         await asyncio.wait_for(ended.wait(), PATIENCE_S)
 
@@ -150,11 +152,12 @@ async def test_a_change_just_before_a_stream_begins(gateway: Gateway) -> None:
     """It is found, although the change was seen before the stream was watched."""
     token = await gateway.token()
     grant = await grant_of(gateway, token)
-    with gateway.identity.grants.watch(grant) as ended:
+    ended, again = asyncio.Event(), asyncio.Event()
+    with gateway.identity.grants.watch(grant, ended.set):
         await gateway.ask("DELETE", "/auth/token", token)
         await asyncio.wait_for(ended.wait(), PATIENCE_S)
-    with gateway.identity.grants.watch(grant) as ended:
-        await asyncio.wait_for(ended.wait(), PATIENCE_S)
+    with gateway.identity.grants.watch(grant, again.set):
+        await asyncio.wait_for(again.wait(), PATIENCE_S)
 
 
 async def test_when_a_token_was_used(gateway: Gateway) -> None:
