@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
@@ -26,6 +26,12 @@ from zjobs.messages.states import ErrorCode
 
 MEDIA_TYPE = "application/problem+json"
 NO_HEADERS: Mapping[str, str] = {}
+# For a browser, at an address where nothing is: the pages answer at theirs.
+_NO_PAGE = (
+    '<!doctype html><html lang="en"><title>There is no such page</title>'
+    '<p>There is no page at this address. <a href="%s/">To the services</a></p></html>'
+)
+_NOTHING_ELSE = {"Content-Security-Policy": "default-src 'none'", "X-Content-Type-Options": "nosniff"}
 _METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 
@@ -114,9 +120,11 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     return answer(Problem(422, ErrorCode.BAD_REQUEST.value, mistakes[0], mistakes=mistakes))
 
 
-async def _http_exception(request: Request, error: Exception) -> JSONResponse:
+async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status, headers = error.status_code, error.headers or NO_HEADERS
+    if status == 404 and not request.url.path.startswith("/api/") and "text/html" in request.headers.get("Accept", ""):
+        return HTMLResponse(_NO_PAGE % request.scope.get("root_path", ""), 404, _NOTHING_ELSE)
     if status == 400:  # a body that cannot be read; FastAPI answers other mistakes in a request with 422
         return answer(Problem(422, ErrorCode.BAD_REQUEST.value, str(error.detail)))
     if status == 405:

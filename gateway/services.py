@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import NamedTuple
 
 from zjobs.client import AsyncClient
 from zjobs.client.config import services as configured
 from zjobs.gateway.events.hub import Hub
 from zjobs.gateway.problems import Problem
+from zjobs.gateway.together import Together
 
 # The name of the only service where none is configured.
 DEFAULT = "default"
 # How many persons have a view of a client that is kept.
 MOST_VIEWS = 1_000
+
+
+class View(NamedTuple):
+    """What asks a service on behalf of a person: a client, and status requests that share one of its."""
+
+    client: AsyncClient
+    together: Together
 
 
 class Services:
@@ -25,7 +34,7 @@ class Services:
         self._clients: dict[str, AsyncClient] = {}
         self._hubs: dict[str, Hub] = {}
         self._running: list[asyncio.Task[None]] = []
-        self._views: dict[tuple[str, str, str], AsyncClient] = {}
+        self._views: dict[tuple[str, str, str], View] = {}
 
     @property
     def names(self) -> list[str]:
@@ -58,13 +67,14 @@ class Services:
         """Return the client of a service. Raises Problem 404."""
         return self._clients[self._known(name)]
 
-    def acting_for(self, name: str, person: str, role: str) -> AsyncClient:
-        """Return the client of a service that asks on behalf of a person, in their role. Raises Problem 404."""
+    def acting_for(self, name: str, person: str, role: str) -> View:
+        """Return what asks a service on behalf of a person, in their role. Raises Problem 404."""
         view = self._views.get((name, person, role))
         if view is None:
             if len(self._views) >= MOST_VIEWS:
                 self._views.clear()  # rare, and costs each person a new one
-            view = self._views[name, person, role] = self.client(name).acting_for(person, role)
+            client = self.client(name).acting_for(person, role)
+            view = self._views[name, person, role] = View(client, Together(client))
         return view
 
     def hub(self, name: str) -> Hub:

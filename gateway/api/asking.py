@@ -7,11 +7,16 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 
 from zjobs.client.aio import AsyncClient
+from zjobs.client.protocol.job import gone
 from zjobs.gateway.identity.person import current_person
 from zjobs.gateway.numbers import MOST
-from zjobs.gateway.services import Services
+from zjobs.gateway.services import Services, View
+from zjobs.gateway.together import Together
 from zjobs.gateway.web.documents import ALWAYS, fails
 from zjobs.messages.fields import MAX_PAGE, MAX_REQUEST_KEY_CHARS, MAX_TYPE_CHARS
+from zjobs.messages.records import JobStatus
+from zjobs.messages.requests.changes import CancelReply
+from zjobs.messages.requests.queries import StatusReply
 
 PREFIX = "/api/v1/services"
 
@@ -44,13 +49,30 @@ def services_of(request: Request) -> Services:
     return services
 
 
-async def acting_for(request: Request, service: ServiceName) -> AsyncClient:
+async def client_for(request: Request, service: ServiceName) -> AsyncClient:
     """Return the client of a service, which asks on behalf of the person who makes the request. Raises Problem.
 
-    Each route depends on this alone: FastAPI needs as long for one dependency as this does for all.
+    Each route depends on one thing alone: FastAPI needs as long for a dependency as this does for all.
     """
+    return (await _view(request, service)).client
+
+
+async def together_for(request: Request, service: ServiceName) -> Together:
+    """Return what asks for the status of jobs on behalf of the person who makes the request. Raises Problem."""
+    return (await _view(request, service)).together
+
+
+async def _view(request: Request, service: str) -> View:
     person = await current_person(request)
     return services_of(request).acting_for(service, person.name, person.role)
 
 
-Client = Annotated[AsyncClient, Depends(acting_for)]
+def only(reply: StatusReply | CancelReply) -> JobStatus:
+    """Return the one job that was asked for. Raises NotFound or Expired."""
+    for missing in reply.missing:
+        raise gone(missing)
+    return reply.jobs[0]
+
+
+Client = Annotated[AsyncClient, Depends(client_for)]
+Statuses = Annotated[Together, Depends(together_for)]

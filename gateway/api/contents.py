@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, cast
 
 from fastapi import Query
 from starlette.responses import Response, StreamingResponse
@@ -87,8 +87,9 @@ async def _result(client: AsyncClient, id: int, wait_s: float) -> Any:
     except NotFinished:
         if not wait_s:
             raise
+    own = cast("AsyncClient", client.whole)
     try:
-        await client.whole.job(id).wait(wait_s)
+        await own.job(id).wait(wait_s)
     except WaitTimeout:
         raise NotFinished(f"job {id} has not ended yet") from None
     return await client.result(id)

@@ -11,7 +11,18 @@ from starlette.responses import Response
 from zjobs.client.errors import ZjobsError
 from zjobs.client.job import request_key_or_new
 from zjobs.client.protocol.job import NO_DATA, gone
-from zjobs.gateway.api.asking import PREFIX, Before, Client, Id, Limit, RequestKey, ServiceName, routes_of
+from zjobs.gateway.api.asking import (
+    PREFIX,
+    Before,
+    Client,
+    Id,
+    Limit,
+    RequestKey,
+    ServiceName,
+    Statuses,
+    only,
+    routes_of,
+)
 from zjobs.gateway.numbers import WHOLE, JobNumber
 from zjobs.gateway.problems import Problem
 from zjobs.gateway.web.answers import answer
@@ -31,7 +42,6 @@ from zjobs.messages.fields import (
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests.changes import (
     Cancel,
-    CancelReply,
     Forget,
     ForgetReply,
     NewJob,
@@ -39,7 +49,7 @@ from zjobs.messages.requests.changes import (
     RetryReply,
     SubmitReply,
 )
-from zjobs.messages.requests.queries import List, ListReply, Show, ShowReply, Status, StatusReply
+from zjobs.messages.requests.queries import List, ListReply, Show, ShowReply
 from zjobs.messages.states import JobState
 from zjobs.messages.units import JobId, Ms
 
@@ -90,6 +100,15 @@ async def submit(
     return answer(reply, 201, {"Location": url_of(service, reply.first_id)})
 
 
+class RetryBody(BaseModel):
+    """The copies to make: with `with_dependents`, also of jobs that were cancelled because this one did not complete,
+    and so on."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    with_dependents: bool = False
+
+
 def _text(most: int) -> Any:
     return Query(max_length=most, description="Each `*` in it stands for any text.")
 
@@ -127,9 +146,9 @@ async def list_jobs(
 
 
 @ROUTES.get("/jobs/{id}", responses=returns(JobStatus, "The job's status.") | fails(410))
-async def status(client: Client, id: Id) -> Response:
+async def status(statuses: Statuses, id: Id) -> Response:
     """Return the status of one job: where it is, or how it ended."""
-    return answer(_only(await client.ask(Status((JobId(id),)))))
+    return answer(await statuses.status(id))
 
 
 @ROUTES.get(
@@ -148,7 +167,7 @@ async def show(client: Client, id: Id) -> Response:
 )
 async def cancel(client: Client, id: Id) -> Response:
     """Cancel a job. One that runs ends soon after; 409 if it has ended already, and not by a cancel."""
-    job = _only(await client.ask(Cancel((JobId(id),))))
+    job = only(await client.ask(Cancel((JobId(id),))))
     if job.state is JobState.CANCELLED:
         return answer(job)
     if job.state.final:
@@ -161,9 +180,12 @@ async def cancel(client: Client, id: Id) -> Response:
     status_code=201,
     responses=returns(RetryReply, "A copy is queued.", 201, ("Location",)) | fails(409, 410),
 )
-async def retry(service: ServiceName, client: Client, id: Id, key: RequestKey = None) -> Response:
+async def retry(
+    service: ServiceName, client: Client, id: Id, body: RetryBody | None = None, key: RequestKey = None
+) -> Response:
     """Queue a copy of a job that has ended. `Location` is the copy."""
-    reply = await client.ask(Retry(request_key_or_new(key), (JobId(id),)))
+    with_dependents = body is not None and body.with_dependents
+    reply = await client.ask(Retry(request_key_or_new(key), (JobId(id),), with_dependents=with_dependents))
     return answer(reply, 201, {"Location": url_of(service, reply.first_id)})
 
 
@@ -176,13 +198,6 @@ async def forget(client: Client, id: Id) -> Response:
     if reply.kept:
         raise Problem(409, "not_finished", f"job {id} has not ended yet; cancel it first")
     return Response(status_code=204)
-
-
-def _only(reply: StatusReply | CancelReply) -> JobStatus:
-    """Return the one job that was asked for. Raises NotFound or Expired."""
-    for missing in reply.missing:
-        raise gone(missing)
-    return reply.jobs[0]
 
 
 def url_of(service: str, id: int) -> str:

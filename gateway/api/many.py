@@ -32,9 +32,10 @@ class Ids(BaseModel):
 
 
 class Copied(Ids):
-    """The jobs to copy: as many as a broker takes at once by default."""
+    """The jobs to copy: as many as a broker takes at once by default. `with_dependents`: see the route of one job."""
 
     ids: list[JobNumber] = Field(min_length=1, max_length=Limits().request_jobs)
+    with_dependents: bool = False
 
 
 @ROUTES.post("/cancel", responses=returns(CancelReply, "What each job has become; which ids have none."))
@@ -50,7 +51,9 @@ async def cancel_many(client: Client, body: Ids) -> Response:
 )
 async def retry_many(service: ServiceName, client: Client, body: Copied, key: RequestKey = None) -> Response:
     """Queue copies of jobs that have ended, all or none. `Location` is the first copy."""
-    reply: RetryReply = await client.ask(Retry(request_key_or_new(key), body.named()))
+    reply: RetryReply = await client.ask(
+        Retry(request_key_or_new(key), body.named(), with_dependents=body.with_dependents)
+    )
     return answer(reply, 201, {"Location": url_of(service, reply.first_id)})
 
 

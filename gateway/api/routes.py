@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from zjobs.gateway.api import contents, jobs, many, queue, services, streams
+from zjobs.gateway.api import contents, edits, jobs, many, queue, services, streams
 
 
 def install(app: FastAPI) -> None:
@@ -12,6 +12,7 @@ def install(app: FastAPI) -> None:
     for routes in (
         jobs.ROUTES,
         many.ROUTES,
+        edits.ROUTES,
         contents.ROUTES,
         queue.ROUTES,
         services.ROUTES,

@@ -172,7 +172,7 @@ class Stream:
         self._present: tuple[str, Any] | None = None
         self._told = (-1, -1)  # version and progress of the job, in a stream about one
         self._beat_due = self._ended = False
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[bytes] | None = None
 
     def begin_with(self, kind: str, value: ServiceState | JobStatus) -> None:
         """Send this event first: how things are at present. Of a job, only what is newer follows."""

@@ -272,5 +272,15 @@ async def test_no_such_service(api: Api, told: Told) -> None:
     """404, whatever is asked for."""
     assert told(await api.get("http://gateway/api/v1/services/lathe/jobs")) == (404, "no_such_service")
     assert told(await api.get("/api/v1/nowhere")) == (404, "not_found")
+    assert told(await api.get("http://gateway/nowhere")) == (404, "not_found")
     refused = await api.put("jobs")
     assert told(refused) == (405, "method_not_allowed") and refused.headers["allow"] == "GET, POST"
+
+
+async def test_an_address_without_a_page(api: Api, told: Told) -> None:
+    """A browser is shown a sentence and the way on; a program gets a problem, at any address of the API anyway."""
+    accept = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    answered = await api.get("http://gateway/nowhere", headers=accept)
+    assert answered.status_code == 404 and answered.headers["content-type"].startswith("text/html")
+    assert 'href="/"' in answered.text and answered.headers["content-security-policy"] == "default-src 'none'"
+    assert told(await api.get("http://gateway/api/v1/nowhere", headers=accept)) == (404, "not_found")

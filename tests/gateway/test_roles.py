@@ -32,6 +32,12 @@ ROUTES = (
     Route("GET", "jobs/{id}/result", SUBMITTERS, "operator"),
     Route("GET", "jobs/{id}/log", SUBMITTERS, "operator"),
     Route("POST", "jobs/{id}/retry", SUBMITTERS, "operator"),
+    Route("PATCH", "jobs/{id}", SUBMITTERS, "operator", {"priority": 3}),
+    Route("POST", "jobs/{id}/hold", SUBMITTERS, "operator"),
+    Route("POST", "jobs/{id}/release", SUBMITTERS, "operator"),
+    Route("POST", "edit", SUBMITTERS, "operator", {"ids": ["{id}"], "priority": 3}),
+    Route("POST", "hold", SUBMITTERS, "operator", {"ids": ["{id}"]}),
+    Route("POST", "release", SUBMITTERS, "operator", {"ids": ["{id}"]}),
     Route("POST", "retry", SUBMITTERS, "operator", {"ids": ["{id}"]}),
     Route("POST", "jobs/{id}/cancel", SUBMITTERS, "operator"),
     Route("POST", "cancel", SUBMITTERS, "operator", {"ids": ["{id}"]}),
@@ -77,7 +83,7 @@ def made_for(gateway: Gateway, owner: Client, route: Route) -> int:
 
 def asked(person: Client, route: Route, job_id: int) -> int:
     """The status that this person is answered."""
-    body = {"ids": [job_id]} if route.body == {"ids": ["{id}"]} else route.body
+    body = route.body | {"ids": [job_id]} if route.body and "ids" in route.body else route.body
     path = route.path.format(id=job_id, type="echo")
     return person.status(route.method, path, **({} if body is None else {"json": body}))
 

@@ -33,7 +33,8 @@ gateway.pages.shown           gateway.web client.protocol client.wording message
 gateway.server                gateway program
 gateway.api                   gateway.services gateway.events gateway.web gateway.identity gateway client
                               client.protocol client.errors messages.requests messages
-gateway.services              gateway.events gateway client client.config
+gateway.services              gateway.events gateway.together gateway client client.config
+gateway.together              client client.errors client.protocol messages messages.requests
 gateway.events                gateway.web client client.protocol.events client.errors program messages
 gateway.web                   gateway client.protocol program.schema messages
 gateway.identity.routes       gateway.identity gateway messages
