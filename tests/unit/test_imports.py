@@ -31,8 +31,8 @@ gateway.pages.visit           gateway.pages.shown gateway.services gateway.event
                               client client.wording client.errors messages.requests program messages
 gateway.pages.shown           gateway.web client.protocol client.wording messages.requests messages program.schema
 gateway.server                gateway program
-gateway.api                   gateway.services gateway.events gateway.web gateway.identity gateway client
-                              client.protocol client.errors messages.requests messages
+gateway.api                   gateway.services gateway.events gateway.together gateway.web gateway.identity gateway
+                              client client.protocol client.errors messages.requests messages
 gateway.services              gateway.events gateway.together gateway client client.config
 gateway.together              client client.errors client.protocol messages messages.requests
 gateway.events                gateway.web client client.protocol.events client.errors program messages
