@@ -19,7 +19,7 @@ MOST_VIEWS = 1_000
 
 
 class View(NamedTuple):
-    """What asks a service on behalf of a person: a client, and status requests that share one of its."""
+    """The ways to ask a service on behalf of a person: a client, and status requests that share one of its."""
 
     client: AsyncClient
     together: Together
@@ -68,7 +68,7 @@ class Services:
         return self._clients[self._known(name)]
 
     def acting_for(self, name: str, person: str, role: str) -> View:
-        """Return what asks a service on behalf of a person, in their role. Raises Problem 404."""
+        """Return the view of a service for a person, in their role. Raises Problem 404."""
         view = self._views.get((name, person, role))
         if view is None:
             if len(self._views) >= MOST_VIEWS:

@@ -1,4 +1,4 @@
-"""What most routes need: the service's client, acting for the person who asks, and the kinds of parameters."""
+"""The needs of most routes: the service's client, acting for the person who asks, and the kinds of parameters."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def client_for(request: Request, service: ServiceName) -> AsyncClient:
 
 
 async def together_for(request: Request, service: ServiceName) -> Together:
-    """Return what asks for the status of jobs on behalf of the person who makes the request. Raises Problem."""
+    """Return the status requests of the person who makes the request. Raises Problem."""
     return (await _view(request, service)).together
 
 

@@ -41,7 +41,7 @@ class Seen(BaseModel):
 
 
 class Changes(BaseModel):
-    """What to change; what is not given stays as it is. A `time_limit_ms` of 0 is the type's."""
+    """The changes; what is not given stays as it is. A `time_limit_ms` of 0 is the type's."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -57,11 +57,11 @@ class Changes(BaseModel):
 
 
 class EditBody(Changes, Seen):
-    """What to change of a job, and which version of it you saw."""
+    """The changes of a job, and the version of it that you saw."""
 
 
 class EditsBody(Changes, Ids):
-    """What to change of many jobs."""
+    """The changes of many jobs."""
 
 
 @ROUTES.patch("/jobs/{id}", responses=_CHANGED)

@@ -51,7 +51,7 @@ class Hub:
         self._heard_at: int | None = None
         self._lifted: deque[tuple[int, int]] = deque(maxlen=MOST_LIFTED)
         self._wake_due = False
-        self._beating: asyncio.TimerHandle | None = None
+        self._heartbeat_timer: asyncio.TimerHandle | None = None
         self._closed = False
 
     @property
@@ -127,14 +127,16 @@ class Hub:
         for stream in self._streams:
             stream.wake()
 
-    def _beat(self) -> None:
+    def _heartbeats(self) -> None:
         """Let each stream show that it lives: one timer for all of them."""
         for stream in self._streams:
-            stream.beat()
-        self._beat_soon()
+            stream.heartbeat()
+        self._heartbeat_soon()
 
-    def _beat_soon(self) -> None:
-        self._beating = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat) if self._streams else None
+    def _heartbeat_soon(self) -> None:
+        self._heartbeat_timer = (
+            asyncio.get_running_loop().call_later(HEARTBEAT_S, self._heartbeats) if self._streams else None
+        )
 
     # --- for the streams -----------------------------------------------------------------------------------------
 
@@ -147,8 +149,8 @@ class Hub:
     def waking(self, stream: Stream) -> Iterator[None]:
         """While it lasts, the stream is woken when there may be something to send."""
         self._streams.add(stream)
-        if self._beating is None:
-            self._beat_soon()
+        if self._heartbeat_timer is None:
+            self._heartbeat_soon()
         if self._closed:
             stream.end()
         try:
@@ -171,7 +173,7 @@ class Stream:
         self._opening = b"retry: %d\n\n" % RETRY_MS
         self._present: tuple[str, Any] | None = None
         self._told = (-1, -1)  # version and progress of the job, in a stream about one
-        self._beat_due = self._ended = False
+        self._heartbeat_due = self._ended = False
         self._waiter: asyncio.Future[bytes] | None = None
 
     def begin_with(self, kind: str, value: ServiceState | JobStatus) -> None:
@@ -187,9 +189,9 @@ class Stream:
             if text or self._ended:
                 self._waiter.set_result(text)
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """Send a heartbeat, unless there is something else to send."""
-        self._beat_due = True
+        self._heartbeat_due = True
         self.wake()
 
     def end(self) -> None:
@@ -210,9 +212,9 @@ class Stream:
             text, self._opening = self._opening, b""
             return text
         text = b"" if self._ended else self.text()
-        if self._beat_due and not text and not self._ended:
+        if self._heartbeat_due and not text and not self._ended:
             text = heartbeat(self._kept.epoch, self._number)
-        self._beat_due = False
+        self._heartbeat_due = False
         return text
 
     def text(self) -> bytes:

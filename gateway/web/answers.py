@@ -54,7 +54,7 @@ async def answer_value(value: Any, accept: str) -> Response:
 
 
 class Source(Protocol):
-    """What an event stream sends."""
+    """The source of an event stream's texts."""
 
     async def next(self) -> bytes:
         """Wait for the next text, and return it; empty at the end."""
