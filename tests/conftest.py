@@ -25,6 +25,7 @@ import msgpack
 import pytest
 import zmq
 
+from tests.forge import Forge, Process, forge_of
 from zjobs.client import Client
 from zjobs.messages.states import JobState, WorkerState
 
@@ -76,13 +77,10 @@ def wait_until(
 class Program:
     """A program that was started. `log` is its stderr, and what its tasks print."""
 
-    def __init__(self, name: str, argv: list[str], env: dict[str, str], cwd: Path, log: Path) -> None:
+    def __init__(self, name: str, process: Process | subprocess.Popen[bytes], log: Path) -> None:
         self.name = name
         self.log_file = log
-        with log.open("wb") as stderr:
-            self.process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, cwd=cwd, env=env
-            )
+        self.process = process
         self.pid = self.process.pid
 
     @property
@@ -175,18 +173,32 @@ class Service:
     ) -> Program:
         """Starts zbroker or zworker. fatal: where `fatal.py` shall end it. through: a command that starts it."""
         how = [str(FATAL), package, *map(str, fatal)] if fatal else ["-m", f"zjobs.{package}"]
-        log = self.place / f"{package}{len(self.programs)}.log"
-        argv = [*self.within.get(package, []), *through, sys.executable, *how, *options]
-        program = Program(f"z{package}", argv, self.env, self.place / "work", log)
-        self.programs.append(program)
-        return program
+        before = [*self.within.get(package, []), *through]
+        return self._start(f"z{package}", before, [*how, *options], forge_of(package))
 
     def start_script(self, name: str, path: Path, *words: str) -> Program:
         """Starts a Python file that prints a ready line as the programs do."""
+        return self._start(name, [], [str(path), *words])
+
+    def _start(self, name: str, before: list[str], words: list[str], forge: Forge | None = None) -> Program:
         log = self.place / f"{name}{len(self.programs)}.log"
-        program = Program(name, [sys.executable, str(path), *words], self.env, self.place / "work", log)
+        with log.open("wb") as stderr, open(os.devnull, "rb") as nothing:
+            process = self._begin(words, (nothing.fileno(), subprocess.PIPE, stderr.fileno()), forge, before)
+        program = Program(name, process, log)
         self.programs.append(program)
         return program
+
+    def _begin(
+        self, words: list[str], files: tuple[int, int, int], forge: Forge | None, before: list[str]
+    ) -> Process | subprocess.Popen[bytes]:
+        """Starts `python WORDS`, by a fork where nothing is against it: a variable that Python reads when it starts."""
+        here = self.place / "work"
+        fresh = any(name.startswith("PYTHON") and os.environ.get(name) != self.env[name] for name in self.env)
+        if forge is not None and not before and not fresh:
+            return forge.start(words, self.env, here, *files)
+        stdin, stdout, stderr = files
+        argv = [*before, sys.executable, *words]
+        return subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=stderr, cwd=here, env=self.env)
 
     def start_broker(self, *options: str, journal: str | None = None, fatal: tuple[object, ...] = ()) -> Program:
         """Starts the broker (again) and waits until it takes requests."""
@@ -213,28 +225,31 @@ class Service:
 
     def run(self, package: str, *words: str, **how: Any) -> subprocess.CompletedProcess[str]:
         """Runs a program to its end."""
-        return self._run(["-m", f"zjobs.{package}", *words], **how)
+        return self._run(["-m", f"zjobs.{package}", *words], forge_of(package), **how)
 
     def zclient(self, *words: str, **how: Any) -> subprocess.CompletedProcess[str]:
         return self.run("client", *words, **how)
 
     def script(self, path: Path, *words: str) -> subprocess.CompletedProcess[str]:
-        """Runs a Python file to its end."""
-        return self._run([str(path), *words])
+        """Runs a Python file to its end. It uses the library."""
+        return self._run([str(path), *words], forge_of("client"))
 
     def _run(
-        self, words: list[str], stdin: str = "", stderr: int = subprocess.PIPE
+        self, words: list[str], forge: Forge, stdin: str = "", stderr: int = subprocess.PIPE
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, *words],
-            input=stdin,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            env=self.env,
-            cwd=self.place / "work",
-            timeout=60,
-        )
+        with contextlib.ExitStack() as stack:
+            given, out, errors = (stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(3))
+            given.write(stdin)
+            given.seek(0)
+            to = out if stderr == subprocess.STDOUT else errors
+            process = self._begin(words, (given.fileno(), out.fileno(), to.fileno()), forge, [])
+            try:
+                code = process.wait(60)
+            finally:
+                process.kill()
+            out.seek(0)
+            errors.seek(0)
+            return subprocess.CompletedProcess(words, code, out.read(), errors.read())
 
     # --- asking --------------------------------------------------------------------------------------------
 
@@ -303,7 +318,8 @@ class Service:
     def marked(self) -> list[int]:
         """The pids of all processes that were started by this test, directly or not."""
         mark = f"{MARK}={self.mark}".encode()
-        return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if mark in _environment(pid)]
+        marked = {pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if mark in _environment(pid)}
+        return sorted(marked | {program.pid for program in self.programs if program.alive})  # a fork has no mark
 
     def end(self) -> list[str]:
         """Ends everything; returns what is wrong with how it ended."""
