@@ -25,6 +25,7 @@ import msgpack
 import pytest
 import zmq
 
+import tests.examples  # noqa: F401 - registers the profile `long`
 from tests.forge import Forge, Process, forge_of
 from zjobs.client import Client
 from zjobs.messages.states import JobState, WorkerState
@@ -39,11 +40,18 @@ HARD_LIMIT_S = 120  # for one test, whatever it waits for
 PATIENCE_S = 20.0  # for one condition
 POLL_S = 0.005
 MARK = "ZJOBS_TEST"
+LONG = ("soak", "faults", "process", "hostile", "security", "contract", "gateway", "sim")
 HERE = Path(__file__).parent
 OWN_TASKS = HERE / "process/own_tasks.py"
 FATAL = HERE / "process/fatal.py"
 
 Condition = Callable[[], Any]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The folders whose files take long come first, so that no process has much left when the others are done."""
+    last = len(LONG)
+    items.sort(key=lambda item: next((n for n, name in enumerate(LONG) if f"tests/{name}/" in item.nodeid), last))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -355,7 +363,7 @@ def making_services() -> Iterator[Callable[..., Service]]:
 
         def make(listen: str | None = None) -> Service:
             # not tmp_path: the path of a Unix socket has at most 107 bytes
-            place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zj", dir="/tmp")))
+            place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zj")))
             service = Service(place, uuid.uuid4().hex, listen)
             services.append(service)
             return service

@@ -6,8 +6,10 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.examples import examples
 
 OPS = [
     "hello",
@@ -100,13 +102,7 @@ def test_every_request_is_answered(stage: Any) -> None:
     asked = {"reply": 0, "error": 0}
     with stage.service.dealer() as asking:
 
-        @settings(
-            max_examples=200 * stage.times,
-            deadline=None,
-            database=None,
-            derandomize=True,
-            suppress_health_check=list(HealthCheck),
-        )
+        @examples(100 * stage.times)
         @given(REQUESTS | VALUES)
         def ask(fields: Any) -> None:
             for body in (msgpack.packb(fields), msgpack.packb({"v": 1, "op": "hello"})):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tests.conftest import Service
 
-PAUSES = 25
-JOBS = 1_600
+PAUSES = 8
+JOBS = 500
 
 
 def ended(service: Service, ids: list[int]) -> set[int]:

@@ -9,13 +9,14 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from simulation.schedule import TIMES_MS
 from simulation.store import FileStore, MemoryStore
 from simulation.tasks import BEHAVIOURS, TYPES
 from simulation.world import World
+
+from tests.examples import examples
 
 FEW = st.sampled_from((0, 1, 2, 3, 8, 1000))
 JOB = st.builds(
@@ -128,9 +129,7 @@ class FileMachine(Machine):
             self.folder.cleanup()
 
 
-@pytest.mark.parametrize(("machine", "examples"), [(Machine, 60), (RestoringMachine, 40), (FileMachine, 6)])
-def test_no_run_of_events_breaks_a_promise(machine: type[Machine], examples: int) -> None:
+@pytest.mark.parametrize(("machine", "number"), [(Machine, 40), (RestoringMachine, 25), (FileMachine, 4)])
+def test_no_run_of_events_breaks_a_promise(machine: type[Machine], number: int) -> None:
     """Whatever happens, in whatever order, the promises in `simulation.oracle` hold; in the end every job is final."""
-    modest = settings(max_examples=examples, stateful_step_count=50, derandomize=True, database=None, deadline=None)
-    chosen = settings() if settings.get_current_profile_name() == "long" else modest
-    run_state_machine_as_test(machine, settings=settings(chosen, suppress_health_check=list(HealthCheck)))
+    run_state_machine_as_test(machine, settings=examples(number))

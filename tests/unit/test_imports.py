@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -140,6 +141,7 @@ OUTSIDE = {
 }
 
 
+@functools.cache
 def imported(path: Path) -> set[str]:
     """The full names of all modules that a file imports, wherever in the file."""
     names: set[str] = set()
@@ -192,6 +194,7 @@ def ours(path: Path) -> set[str]:
     return {name for name in names if not names & inside(name)}
 
 
+@functools.cache
 def inside(folder: str) -> set[str]:
     """The modules in a folder and the folders in it."""
     return {name for name in FILES if name.startswith(f"{folder}.")}

@@ -28,7 +28,7 @@ class Scene:
 
     def __init__(self, forge: Forge) -> None:
         self.forge = forge
-        self.place = Path(tempfile.mkdtemp(prefix="zjf", dir="/tmp"))
+        self.place = Path(tempfile.mkdtemp(prefix="zjf"))
         self.journal = self.place / "journal.db"
         self.records = self.place / "records"
         self.recorder = Recorder(self.records)

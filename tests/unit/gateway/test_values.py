@@ -8,9 +8,10 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from zjobs.client.protocol.job import NO_DATA
 from zjobs.gateway.web import media
 from zjobs.gateway.web.json_values import NotJson, from_json, to_json
@@ -30,7 +31,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=30)
+@examples(15)
 @given(JSON)
 def test_what_json_has_survives(value: Any) -> None:
     """Integers of any size and all text, through msgpack too."""

@@ -10,9 +10,10 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from zjobs.messages import codec, dispatch, events, records, states, values
 from zjobs.messages.codec import DecodeError, decode, decode_request, encode
 from zjobs.messages.dispatch import PIPE, REPORTS, Ended, Invalid, Returned
@@ -36,7 +37,7 @@ from zjobs.messages.states import ErrorCode, Outcome, Role
 GOLDEN = Path(__file__).parents[2] / "contract/golden/frames.txt"
 ALL = {"requests": REQUESTS, "replies": REPLIES, "events": EVENTS, "pipe": PIPE, "reports": REPORTS}
 KINDS = [(name, op) for name, ops in ALL.items() for op in ops]
-EXAMPLES = settings(max_examples=40, derandomize=True, database=None, deadline=None)
+EXAMPLES = examples(15)
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 NUMBER = st.one_of(st.integers(1, 200), st.integers(1, 2**63 - 1))
@@ -86,11 +87,12 @@ def built(hint: Any) -> st.SearchStrategy[Any]:
 
 @pytest.mark.parametrize(("ops", "op"), KINDS)
 def test_every_message_comes_back_as_it_was(ops: str, op: str) -> None:
-    """Encoded and decoded, it is the same, down to the types of its fields."""
+    """Encoded and decoded, it is the same, down to the types of its fields; `refusal` finds nothing in it."""
 
     @EXAMPLES
     @given(built(ALL[ops][op]))
     def check(message: Any) -> None:
+        assert codec.refusal(message) is None
         back = decode(encode(message), ALL[ops])
         assert back == message and type(back) is type(message) and repr(back) == repr(message)
 
@@ -149,7 +151,7 @@ def test_random_bytes_give_a_decode_error(frame: bytes, ops: str) -> None:
         decode(frame, ALL[ops])
 
 
-@settings(EXAMPLES, max_examples=400)
+@examples(150)
 @given(st.data())
 def test_mutated_frames_give_a_message_or_a_decode_error(data: st.DataObject) -> None:
     """Bytes changed, dropped and put in anywhere: what decodes, encodes again."""
@@ -175,7 +177,7 @@ def test_mutated_frames_give_a_message_or_a_decode_error(data: st.DataObject) ->
         assert decode(encode(message), ALL[ops]) == message
 
 
-@settings(EXAMPLES, max_examples=120)
+@examples(60)
 @given(st.data())
 def test_fields_of_wrong_types_give_a_decode_error_that_names_them(data: st.DataObject) -> None:
     """Each field replaced by a value of some other type; the sentence says which field it is."""
@@ -454,14 +456,6 @@ def test_topics_name_their_job(job_id: int) -> None:
 def test_other_topics_name_none(topic: bytes) -> None:
     """Subscriptions that mean nothing lead to nothing."""
     assert watched_job(topic) is None
-
-
-@EXAMPLES
-@given(st.data())
-@pytest.mark.parametrize(("name", "op"), KINDS)
-def test_what_is_not_refused_can_be_read(name: str, op: str, data: st.DataObject) -> None:
-    """`refusal` finds nothing in a message that a peer reads."""
-    assert codec.refusal(data.draw(built(ALL[name][op]))) is None
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from zjobs.broker.core.estimates.outlook import Delayed, Outlook
 from zjobs.broker.core.estimates.spans import NOTHING, Remaining, Span
 from zjobs.broker.core.forecast import estimate
@@ -147,7 +148,7 @@ new_jobs = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40)
 @given(  # later than after 2.5 s, the worker would be silent
     st.lists(new_jobs, min_size=1, max_size=12), st.sets(st.integers(3, 14), max_size=4), st.integers(0, 2_500)
 )

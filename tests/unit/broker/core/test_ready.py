@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from itertools import islice
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from tests.examples import examples
 from zjobs.broker.core.ready import BLOCK, Counts, DelayedJob, DelayedJobs, PriorityLane, Queue
 
 
@@ -96,7 +96,7 @@ def test_a_line_is_a_sorted_list() -> None:
     """Whatever is added, taken and put back: order, membership and the number ahead are those of a sorted list."""
     run_state_machine_as_test(
         Model,
-        settings=settings(max_examples=12, stateful_step_count=20, derandomize=True, database=None, deadline=None),
+        settings=examples(6, steps=20),
     )
 
 
@@ -176,7 +176,7 @@ def test_the_queue_is_sorted_by_priority_and_id() -> None:
     """Whatever is added, taken and put back; priorities that nobody used before take their place among the others."""
     run_state_machine_as_test(
         Queues,
-        settings=settings(max_examples=25, stateful_step_count=20, derandomize=True, database=None, deadline=None),
+        settings=examples(15, steps=20),
     )
 
 
@@ -242,7 +242,7 @@ def test_those_whose_time_has_come_are_taken_and_no_others() -> None:
     """Whatever is added, removed and added again, and however the clock goes."""
     run_state_machine_as_test(
         Rooms,
-        settings=settings(max_examples=60, stateful_step_count=30, derandomize=True, database=None, deadline=None),
+        settings=examples(30, steps=30),
     )
 
 

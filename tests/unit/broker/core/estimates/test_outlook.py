@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from zjobs.broker.core.estimates.outlook import LOOKED_AT, Delayed, Outlook
 from zjobs.broker.core.estimates.spans import NOTHING, UNKNOWN, Span
 from zjobs.messages.states import Origin
@@ -199,7 +200,7 @@ def estimated(jobs: Sequence[Job], busy: Span, paused_us: int) -> dict[tuple[int
     return starts
 
 
-@settings(max_examples=300, deadline=None)
+@examples(150)
 @given(queues(), st.integers(0, 9), st.integers(-20, 20))
 def test_likely_starts_are_those_of_likely_durations(jobs: list[Job], busy_us: int, paused_us: int) -> None:
     """If each run takes its likely time, each ready job starts at its likely time, and no delayed one before it."""
@@ -209,7 +210,7 @@ def test_likely_starts_are_those_of_likely_durations(jobs: list[Job], busy_us: i
         assert span.likely_us == starts[job.order] if not job.ready_us else span.likely_us <= starts[job.order]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(150)
 @given(queues(), st.integers(0, 9), st.integers(-20, 20), st.data())
 def test_no_job_starts_after_its_upper_bound(
     jobs: list[Job], busy_us: int, paused_us: int, data: st.DataObject
