@@ -10,7 +10,8 @@ bin=$ROOT/.venv-test/bin
 "$bin/ruff" check .
 "$bin/ruff" format --check .
 "$bin/mypy" -p zjobs
-if [ "$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 2000000 ]; then # kB
+room_kb=$(df --output=avail /dev/shm 2>/dev/null | tail -1)
+if [ "${room_kb:-0}" -gt 2000000 ]; then
     # files in memory: what brokers flush would wait for the disk half of the time, and prove no more
     TMPDIR=$(mktemp -d /dev/shm/zjobs-tests.XXXXXX)
     export TMPDIR

@@ -122,14 +122,12 @@ def test_none_answers(dead: str, asked: Any) -> None:
 @BOTH
 def test_a_submit_that_was_not_answered(broker: Any, second: FakeBroker, asked: Any) -> None:
     """The next broker is asked with the same bytes: the request key protects from a second job."""
-
-    def dies(_: Any) -> None:
-        threading.Thread(target=broker.stop).start()
-
-    broker.script = [dies]
+    stopping = threading.Thread(target=broker.stop)
+    broker.script = [lambda _: stopping.start()]
     job, address = asked([broker.address, second.address], lambda client: client.submit("reverse", "x"))
     assert (job.id, address) == (1, second.address)
     assert broker.frames[-1] == second.frames[-1] and len(second.asked(Submit)) == 1
+    stopping.join()
     broker.start()  # for the end of the test
 
 

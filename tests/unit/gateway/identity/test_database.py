@@ -169,8 +169,9 @@ async def test_a_locked_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     async with start(config(f"sqlite:///{file}"), Clock()) as gateway:
         token = await gateway.token()
         assert (await gateway.ask("GET", "/me", token)).status_code == 200
-        connection = sqlite3.connect(file, isolation_level=None)
-        connection.execute("BEGIN EXCLUSIVE")
+        connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+        # in a thread: what the gateway still has open is closed by this one
+        await asyncio.to_thread(connection.execute, "BEGIN EXCLUSIVE")
         refused = await gateway.log_in()
         assert (refused.status_code, refused.json()["code"]) == (503, "database")
         assert refused.headers["Retry-After"] == "1"
