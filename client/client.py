@@ -10,8 +10,7 @@ A `Client` may be shared by threads and used on both sides of a fork.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zjobs.client.job import Job, Watch
 from zjobs.client.protocol import operations, pages, submission
@@ -44,6 +43,9 @@ from zjobs.messages.requests.queries import (
 )
 from zjobs.messages.states import JobState
 from zjobs.messages.units import JobId
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class Client(Submitting):

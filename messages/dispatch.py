@@ -1,6 +1,6 @@
 """The dispatch: messages between the broker and its worker."""
 
-from typing import Annotated, Any, NamedTuple, Union
+from typing import Annotated, Any, Union
 
 from zjobs.messages.fields import (
     KIND_OF,
@@ -25,6 +25,7 @@ from zjobs.messages.fields import (
     TimeLimitMs,
     called,
 )
+from zjobs.messages.named import NamedTuple
 from zjobs.messages.records import BrokerName, TaskType
 from zjobs.messages.states import FailReason, Outcome
 from zjobs.messages.units import DeliveryNumber, JobId

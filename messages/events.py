@@ -1,8 +1,7 @@
 """Events: the messages that the broker publishes to watchers, and their topics."""
 
-from typing import NamedTuple
-
 from zjobs.messages.fields import MAX_ID, OP_OF, Number, ShortText, called
+from zjobs.messages.named import NamedTuple
 from zjobs.messages.records import JobStatus, Paused, QueuePause
 from zjobs.messages.states import WorkerState
 from zjobs.messages.units import JobId

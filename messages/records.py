@@ -1,7 +1,5 @@
 """Records that several messages carry. Fields ending in `_at` are wall clock times in milliseconds since 1970 (UTC)."""
 
-from typing import NamedTuple
-
 from zjobs.messages.fields import (
     AfterIds,
     Comment,
@@ -21,6 +19,7 @@ from zjobs.messages.fields import (
     Submitter,
     Text,
 )
+from zjobs.messages.named import NamedTuple
 from zjobs.messages.states import Awaited, ErrorCode, FailReason, JobState, Origin, Outcome, Role, WorkerState
 from zjobs.messages.units import Ms
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 from zjobs.client.cli.show.console import Output
 from zjobs.client.cli.usage.options import job_id
@@ -12,6 +12,7 @@ from zjobs.client.client import Client
 from zjobs.client.job import new_request_key
 from zjobs.client.protocol.job import gone
 from zjobs.client.wording import text
+from zjobs.messages.named import NamedTuple
 from zjobs.messages.records import Missing
 from zjobs.program.cli.parse import UsageError
 

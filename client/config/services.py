@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, NamedTuple
+from typing import Any
 
 from zjobs.client.config.addresses import Addresses
 from zjobs.client.errors import BadAddress, BadConfig
+from zjobs.messages.named import NamedTuple
 from zjobs.program import endpoints
 
 SERVICE_VARIABLE = "ZJOBS_SERVICE"

@@ -6,12 +6,13 @@ import os
 from collections.abc import Sequence
 from copy import copy
 from functools import cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from zjobs.client.config import services
 from zjobs.client.config.addresses import Addresses
 from zjobs.client.errors import BadKeyFile, BadRequest, BrokerChanged
 from zjobs.messages.fields import MAX_SUBMITTER_CHARS, PERSON_NAME, is_person_name
+from zjobs.messages.named import NamedTuple
 from zjobs.messages.records import ActingFor
 from zjobs.messages.states import Role
 from zjobs.program import endpoints

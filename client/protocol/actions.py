@@ -8,11 +8,12 @@ I/O here.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, NamedTuple, TypeVar, Union
+from typing import Any, TypeVar, Union
 
 from zjobs.client import errors
 from zjobs.messages import codec
 from zjobs.messages.fields import MAX_WAIT_MS, RECALL_MS
+from zjobs.messages.named import NamedTuple
 from zjobs.messages.requests import ops
 from zjobs.messages.requests.changes import Cancel, Edit
 from zjobs.messages.requests.ops import Error

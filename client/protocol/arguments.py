@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from zjobs.client.protocol.job import NO_DATA
+from zjobs.messages.named import NamedTuple
 from zjobs.program.schema.checks import Mismatch
 from zjobs.program.schema.document import Node, is_bytes, members_of, types_of
 from zjobs.program.schema.parameters import Parameters, alternatives

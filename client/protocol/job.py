@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from enum import Enum
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from zjobs.client import errors
 from zjobs.client.config.settings import Settings
@@ -23,8 +22,11 @@ from zjobs.messages.requests.changes import NewJob, RetryReply, SubmitReply
 from zjobs.messages.states import ErrorCode, JobState
 from zjobs.messages.units import JobId, Ms
 
+if TYPE_CHECKING:
+    from datetime import timedelta  # most programs give numbers
+
 # Seconds, text such as "90s", "5m", "2h", or a timedelta.
-Duration = Union[float, str, timedelta]
+Duration = Union[float, str, "timedelta"]
 
 
 class NoData(Enum):
@@ -100,7 +102,7 @@ def _check_text(what: str, text: Any, most: int) -> None:
 def milliseconds(what: str, value: Duration, low_ms: int) -> Ms:
     """Return a duration in the protocol's unit. Raises BadRequest, naming `what` it is."""
     seconds: Any = value
-    if isinstance(value, timedelta):
+    if hasattr(value, "total_seconds"):
         seconds = value.total_seconds()
     elif isinstance(value, str):
         from zjobs.program.cli.options import duration  # most programs give numbers

@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zjobs.client import errors
 from zjobs.client.config.settings import Settings
@@ -40,6 +39,9 @@ from zjobs.messages.requests.queries import (
 )
 from zjobs.messages.states import FailReason
 from zjobs.messages.units import JobId, Ms
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 # Ids in one request for status. The protocol allows more, but this keeps the reply small and quick to write.
 STATUS_IDS = 1000

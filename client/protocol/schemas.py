@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from zjobs.client import errors
 from zjobs.client.protocol.actions import Ask, Flow
+from zjobs.messages.named import NamedTuple
 from zjobs.messages.requests.queries import Schema, SchemaReply
 
 if TYPE_CHECKING:

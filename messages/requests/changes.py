@@ -1,6 +1,6 @@
 """Requests that change something, and the replies to them."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from zjobs.messages.fields import (
     AfterIds,
@@ -22,6 +22,7 @@ from zjobs.messages.fields import (
     Submitter,
     TimeLimitMs,
 )
+from zjobs.messages.named import NamedTuple
 from zjobs.messages.records import JobStatus, Missing, Paused, QueuePause
 from zjobs.messages.units import Ms
 

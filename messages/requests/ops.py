@@ -6,9 +6,10 @@ costs, and the table in docs/protocol.md. The broker carries out an operation wi
 """
 
 from enum import Enum
-from typing import Any, NamedTuple, Union
+from typing import Any, Union
 
 from zjobs.messages.fields import OP_OF, ShortText, Text, called
+from zjobs.messages.named import NamedTuple
 from zjobs.messages.requests import changes, queries
 from zjobs.messages.states import ErrorCode, Role
 from zjobs.messages.units import JobId

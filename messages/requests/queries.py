@@ -1,7 +1,5 @@
 """Requests that only read, and the replies to them."""
 
-from typing import NamedTuple
-
 from zjobs.messages.fields import (
     CheckpointPauseMs,
     CheckpointPauseName,
@@ -23,6 +21,7 @@ from zjobs.messages.fields import (
     WaitIds,
     WaitMs,
 )
+from zjobs.messages.named import NamedTuple
 from zjobs.messages.records import (
     Attempt,
     AuditEntry,

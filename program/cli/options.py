@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+from zjobs.messages.named import NamedTuple
 
 PAGE_COLUMNS = 80
 NAME_COLUMNS = 23

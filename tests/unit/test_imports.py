@@ -121,7 +121,7 @@ messages.codec                messages.requests messages
 messages.requests             messages
 program                       program.cli messages
 program.schema                program.cli
-program.cli
+program.cli                   messages
 messages
 """
 PURE = ("broker.core.", "worker.core.", "client.protocol.", "messages.")

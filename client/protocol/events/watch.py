@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
-from typing import NamedTuple, Union
+from typing import Union
 
 from zjobs.client.config.settings import Settings
 from zjobs.client.errors import BrokerChanged, BrokerUnreachable, StorageFailed, WaitTimeout, WouldDeadlock
@@ -17,6 +17,7 @@ from zjobs.client.protocol.actions import Ask, Flow, Follow, Heard, Listen, Slee
 from zjobs.client.protocol.job import gone
 from zjobs.messages import codec
 from zjobs.messages.events import EVENTS, JobEvent, Listening, ServiceEvent, job_topic
+from zjobs.messages.named import NamedTuple
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests.queries import Hello, HelloReply
 from zjobs.messages.states import JobState, WorkerState
