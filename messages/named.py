@@ -44,13 +44,13 @@ else:
         def _make(cls, values):
             made = tuple.__new__(cls, values)
             if len(made) != len(cls._fields):
-                raise TypeError(f"Expected {len(cls._fields)} arguments, got {len(made)}")
+                raise TypeError(f"{cls.__name__} takes {len(cls._fields)} values, not {len(made)}")
             return made
 
         def _replace(self, /, **changes):
             made = tuple.__new__(type(self), map(changes.pop, self._fields, self))
             if changes:
-                raise ValueError(f"Got unexpected field names: {list(changes)!r}")
+                raise ValueError(f"{type(self).__name__} has no field {', '.join(changes)}")
             return made
 
         def _asdict(self):
