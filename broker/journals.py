@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from typing import Any
 
-from zjobs.broker.storage.api import CannotCreate, Journal, Maintenance, NotSafe
+from zjobs.broker.storage.api import CannotCreate, Journal, Maintenance, MaintenanceError, NotSafe
+from zjobs.broker.storage.copying import move
 from zjobs.broker.storage.sqlite.journal import SqliteJournal
+from zjobs.broker.storage.sqlite.maintenance import moving as files
 from zjobs.broker.storage.sqlite.maintenance.files import FileMaintenance
 
 DATABASE = ("postgresql://", "postgres://")
@@ -40,6 +43,24 @@ def maintenance_of(name: str) -> Maintenance:
     with _driver():
         from zjobs.broker.storage.postgres.maintenance import DatabaseMaintenance
     return DatabaseMaintenance(name)
+
+
+def copy(name: str, other: str) -> str:
+    """Move the journal `name` to the place `other`. Return a text for the operator. Raises MaintenanceError,
+    JournalError, OSError."""
+    if not in_database(name) and not in_database(other):
+        raise MaintenanceError(f"{name} and {other} are both files: move the file itself, while no broker runs on it")
+    with _end_of(name).source(name) as source, _end_of(other).target(other) as target:
+        return move(source, target)
+
+
+def _end_of(name: str) -> Any:
+    """Return the module with the `source` and the `target` of such names."""
+    if not in_database(name):
+        return files
+    with _driver():
+        from zjobs.broker.storage.postgres import moving
+    return moving
 
 
 @contextlib.contextmanager

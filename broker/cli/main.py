@@ -128,21 +128,23 @@ def _credentials(values: dict[str, Any]) -> Credentials | None:
 
 def _maintain(command: str, values: dict[str, Any]) -> int:
     _end_on_sigterm()
-    file = values["FILE"] if command != "restore" else _restored(values["BACKUP"], values["JOURNAL"])
-    maintenance = journals.maintenance_of(file)
     try:
-        if command == "check":
-            outcome = maintenance.check()
-        elif command == "backup":
-            outcome = maintenance.backup(values["TARGET"], _credentials(values))
-        else:
-            outcome = maintenance.restore(values["BACKUP"])
+        print(_maintained(command, values))
     except MaintenanceError as error:
         raise Refused(LOCKED if error.claimed else CANNOT_CREATE, str(error)) from error
     except OSError as error:
-        raise Refused(CANNOT_CREATE, f"{error.filename or file}: {error.strerror}") from error
-    print(outcome)
+        raise Refused(CANNOT_CREATE, f"{error.filename or command}: {error.strerror}") from error
     return OK
+
+
+def _maintained(command: str, values: dict[str, Any]) -> str:
+    if command == "copy":
+        return journals.copy(values["FROM"], values["TO"])
+    if command == "restore":
+        backup: str = values["BACKUP"]
+        return journals.maintenance_of(_restored(backup, values["JOURNAL"])).restore(backup)
+    maintenance = journals.maintenance_of(values["FILE"])
+    return maintenance.check() if command == "check" else maintenance.backup(values["TARGET"], _credentials(values))
 
 
 def _restored(backup: str, journal: str | None) -> str:

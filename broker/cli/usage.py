@@ -63,6 +63,16 @@ may have open. The files that were there are moved aside. Jobs do not start befo
 it already: its journal gets a new identity, and is paused.""",
     ),
     Command(
+        "copy",
+        "FROM TO",
+        "move a journal into PostgreSQL, or out of it",
+        """\
+Move the journal FROM, a file or the URL of a database, to the empty place TO, with all ids
+and under the same identity. No broker may have it open. What was copied is compared with
+what was there. No broker starts on FROM any more. If the copy is interrupted, the same
+command does the rest. Files beside a journal, such as keys and logs, stay where they are.""",
+    ),
+    Command(
         "keys init",
         "",
         "make the keys of the broker and the worker",

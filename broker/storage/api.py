@@ -47,7 +47,7 @@ class Unreadable(JournalError):
 
 
 class Misplaced(JournalError):
-    """A backup in place of a journal, or the other way round."""
+    """A backup in place of a journal, or the other way round; or a journal that was moved, or is not yet complete."""
 
 
 class NotSafe(JournalError):
@@ -107,15 +107,7 @@ class Journal(Protocol):
     @property
     def owned(self) -> bool:
         """True if this process certainly owns the journal now, known without a round trip. If not, it must send
-        nothing.
-
-        A lock lasts until it is released. A lease ends by itself, unless a commit or `renew` extends it.
-        """
-        ...
-
-    @property
-    def renew_at_ms(self) -> int | None:
-        """The time at which `renew` is due (monotonic) if no commit comes before, None for never."""
+        nothing."""
         ...
 
     @property
@@ -138,10 +130,6 @@ class Journal(Protocol):
 
         Raises CannotCreate if the storage does not accept it.
         """
-        ...
-
-    def renew(self) -> None:
-        """Extend the lease, if there is one. Raises NotOwner if it was lost, and StorageError."""
         ...
 
     def release(self) -> None:

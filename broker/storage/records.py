@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from zjobs.broker.core.records.effects import EDITED
 from zjobs.broker.core.records.jobs import Job
 from zjobs.broker.core.records.needs import OutputNeed, OutputPiece
 from zjobs.broker.storage.api import StorageError
+from zjobs.broker.storage.tables import CHANGED, NEW
 from zjobs.messages.records import Attempt
 from zjobs.messages.states import FailReason, JobState, Outcome
 from zjobs.messages.units import JobId
@@ -42,10 +44,24 @@ def job_of(row: Sequence[Any]) -> Job:
     return Job._make(values)
 
 
-def asked_of(job: Job) -> Iterable[Any]:
-    """Return the values of the columns EDITED."""
-    asked = (getattr(job, name) for name in EDITED)
-    return (" ".join(map(str, value)) if type(value) is tuple else value for value in asked)
+new_row: Callable[[Job], tuple[Any, ...]] = itemgetter(*map(Job._fields.index, NEW))
+_changed: Callable[[Job], tuple[Any, ...]] = itemgetter(*map(Job._fields.index, CHANGED))
+_CHANGED_STATE, _CHANGED_REASON = CHANGED.index("state"), CHANGED.index("reason")
+
+
+def changed_row(job: Job) -> list[Any]:
+    """Return the values of the columns CHANGED."""
+    row = list(_changed(job))
+    row[_CHANGED_STATE] = job.state.value
+    if job.reason is not None:
+        row[_CHANGED_REASON] = job.reason.value
+    return row
+
+
+def edited_row(job: Job) -> list[Any]:
+    """Return the id, and the values of the columns EDITED."""
+    row = [job.id, *(getattr(job, name) for name in EDITED)]
+    return [" ".join(map(str, value)) if type(value) is tuple else value for value in row]
 
 
 def attempt_of(row: Sequence[Any]) -> Attempt:

@@ -26,7 +26,7 @@ from zjobs.broker.storage.api import (
     Unreadable,
 )
 from zjobs.broker.storage.postgres import loading, reading
-from zjobs.broker.storage.postgres.connection.claiming import UNLOCK, Known, Owned, claimed
+from zjobs.broker.storage.postgres.connection.claiming import UNLOCK, FormerSession, Owned, claimed
 from zjobs.broker.storage.postgres.connection.conninfo import Address
 from zjobs.broker.storage.postgres.connection.link import (
     Late,
@@ -67,7 +67,6 @@ USED = Query(
 class PostgresJournal:
     """An implementation of `api.Journal`."""
 
-    renew_at_ms: int | None = None  # the lock lasts as long as the session
     files = None
 
     def __init__(self, url: str, new_id: str, require_standby: bool = False) -> None:
@@ -82,7 +81,7 @@ class PostgresJournal:
         self._serves = False
         self._link: Link | None = None
         self._owner: Owned | None = None
-        self._known: Known | None = None
+        self._former: FormerSession | None = None
         self._engine = "PostgreSQL"
         self._attempts = itertools.cycle(self._address.attempts)
         self._reclaiming: Task[tuple[Link, Owned]] | None = None
@@ -146,10 +145,6 @@ class PostgresJournal:
             raise CannotCreate(f"the journal {self.name} cannot be written: {error}") from error
         self._serves = True
 
-    def renew(self) -> None:
-        """Extend nothing: the lock lasts as long as the session."""
-        self._run([fenced(self._owned.epoch)])
-
     def release(self) -> None:
         """Give the lock back before the session ends, so that the next broker need not wait for that."""
         link, owner, serves = self._link, self._owner, self._serves
@@ -165,10 +160,10 @@ class PostgresJournal:
             link.close()
 
     def _adopt(self, link: Link, owned: Owned) -> None:
-        before = self._known
+        before = self._former
         self._link, self._owner = link, owned
         self._engine = f"PostgreSQL {link.version}"
-        self._known = Known(
+        self._former = FormerSession(
             owned.journal_id,
             owned.epoch,
             link.backend,
@@ -269,7 +264,7 @@ class PostgresJournal:
         return link, owned
 
     def _claimed(self, link: Link) -> Steps[Owned]:
-        return claimed(link, self.name, self._new_id, self._holder, self._require_standby, self._known)
+        return claimed(link, self.name, self._new_id, self._holder, self._require_standby, self._former)
 
     # --- the session -------------------------------------------------------------------------------------------------
 
@@ -305,8 +300,8 @@ class PostgresJournal:
         self.read_only = why
 
     def _remember(self, next_id: int, change: int) -> None:
-        assert self._known is not None
-        self._known = self._known._replace(next_id=next_id, change=change)
+        assert self._former is not None
+        self._former = self._former._replace(next_id=next_id, change=change)
 
 
 def _grown(changes: Changes, statements: Sequence[Statement], answers: Sequence[Rows]) -> int:

@@ -10,7 +10,7 @@ from zjobs.broker.credentials import Credentials
 from zjobs.broker.storage import restored
 from zjobs.broker.storage.api import JournalError, MaintenanceError, StorageError
 from zjobs.broker.storage.postgres import loading
-from zjobs.broker.storage.postgres.connection.claiming import HOLDER, STAND, SURROUNDINGS, TRY_LOCK
+from zjobs.broker.storage.postgres.connection.claiming import HOLDER, SURROUNDINGS, TRY_LOCK, VERSION
 from zjobs.broker.storage.postgres.connection.conninfo import Address
 from zjobs.broker.storage.postgres.connection.link import Link, connected_at_once
 from zjobs.broker.storage.postgres.connection.values import INTEGER, TEXT, Query
@@ -21,7 +21,7 @@ from zjobs.program import clock
 MAINTENANCE_S = 3600.0
 PAGE = "docs/postgresql.md"
 
-RENAME = Query("UPDATE journal SET id = $1, epoch = epoch + 1, holder = ''", TEXT)
+RENAME = Query("UPDATE journal SET id = $1, epoch = epoch + 1, holder = '', moved_to = '', copied_from = ''", TEXT)
 DELETE_SESSION = Query("DELETE FROM session")
 PAUSE = Query("INSERT INTO pause(place, owner, reason, since_at) VALUES(1, '', $1, $2)", TEXT, INTEGER)
 QUEUED = Query(
@@ -89,7 +89,7 @@ class DatabaseMaintenance:
                 holders = link.run([HOLDER()], MAINTENANCE_S)[0]
                 holder = holders[0][0] if holders else "somebody"
                 raise MaintenanceError(f"a running broker has {self._name} open ({holder}): end it first", True)
-            version = link.run([STAND()], MAINTENANCE_S)[0][0][0]
+            version = link.run([VERSION()], MAINTENANCE_S)[0][0][0]
             if version != FORMAT:
                 raise JournalError(f"{self._name} has format {version}, and this zjobs looks at format {FORMAT}")
             yield link

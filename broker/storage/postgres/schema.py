@@ -78,6 +78,10 @@ ALTER TABLE job ADD COLUMN held boolean NOT NULL DEFAULT false, ADD COLUMN after
 CREATE INDEX parked ON job(id) WHERE (held OR after <> '' OR after_any <> '') AND state = 'queued';
 CREATE INDEX dependents ON job(cancelled_by) WHERE cancelled_by IS NOT NULL
 """,
+    """
+-- this journal is a copy of another one, and not yet complete
+ALTER TABLE journal ADD COLUMN copied_from text NOT NULL DEFAULT ''
+""",
 )
 FORMAT = len(SCRIPTS)
 TABLES = (

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from zjobs.broker.core.records.effects import EDITED, Changes
-from zjobs.broker.core.records.jobs import Job, Printed
+from zjobs.broker.core.records.jobs import Printed
 from zjobs.broker.storage.postgres.connection.values import (
     BOOLEAN,
     BYTES,
@@ -17,7 +17,8 @@ from zjobs.broker.storage.postgres.connection.values import (
     Query,
     Statement,
 )
-from zjobs.broker.storage.records import asked_of
+from zjobs.broker.storage.records import changed_row, edited_row, new_row
+from zjobs.broker.storage.tables import CHANGED, JOB, NEW
 from zjobs.messages.records import Attempt, AuditEntry, TaskType
 from zjobs.messages.units import JobId
 
@@ -33,20 +34,11 @@ UPDATE journal SET epoch = CASE WHEN epoch = $1 THEN epoch END, next_id = coales
     *[INTEGER] * 8,
 )
 
-TEXT_COLUMNS = (
-    "type, state, owner, reason, message, output_file, left_behind, name, comment, submitter, after, after_any"
-)
-KINDS = dict.fromkeys(TEXT_COLUMNS.split(", "), TEXT)
-KINDS["cancelling"] = KINDS["held"] = BOOLEAN
-NEW = "id, type, data_bytes, submitted_at, priority, ready_at, time_limit_ms, retry_of, owner, name, comment, submitter"
-CHANGED = (
-    "id, state, attempts, reruns, version, ready_at, cancelling, started_at, ended_at, elapsed_ms, output_bytes, "
-    "killed, reason, message, run, ended_served_ms, output_file, left_behind"
-)
+KINDS = {int: INTEGER, str: TEXT, bytes: BYTES, bool: BOOLEAN}
 
 
-def _kinds(columns: str) -> list[Kind]:
-    return [KINDS.get(column, INTEGER) for column in columns.split(", ")]
+def _kinds(columns: Iterable[str]) -> list[Kind]:
+    return [KINDS[JOB.columns[column]] for column in columns]
 
 
 def _sql_name(kind: Kind) -> str:
@@ -70,20 +62,15 @@ def _lists(text: str, *kinds: Kind) -> Query:
     return Query(text.format(_unnest(kinds)), *(LIST_OF[kind] for kind in kinds))
 
 
-INSERT_JOB = _insert("job", NEW, _kinds(NEW))
-
-
-def _update(columns: str) -> Query:
-    """The columns of jobs; the first is the id."""
-    return _lists(
-        f"UPDATE job SET {', '.join(f'{column} = changed.{column}' for column in columns.split(', ')[1:])} "
-        f"FROM {{}} AS changed({columns}) WHERE job.id = changed.id",
+INSERT_JOB = _insert("job", ", ".join(NEW), _kinds(NEW))
+UPDATE_JOB, EDIT_JOB = (
+    _lists(
+        f"UPDATE job SET {', '.join(f'{column} = changed.{column}' for column in columns[1:])} "
+        f"FROM {{}} AS changed({', '.join(columns)}) WHERE job.id = changed.id",
         *_kinds(columns),
     )
-
-
-UPDATE_JOB = _update(CHANGED)
-EDIT_JOB = _update(f"id, {', '.join(EDITED)}")
+    for columns in (CHANGED, ("id", *EDITED))
+)
 INSERT_DATA = _insert("data", "id, body", [INTEGER, BYTES])
 COPY_DATA = _lists(
     "INSERT INTO data(id, body) SELECT copy.id, body FROM {} AS copy(id, source) JOIN data ON data.id = copy.source "
@@ -192,11 +179,11 @@ def written(epoch: int, changes: Changes) -> list[Statement]:
     """Return the statements that write the changes of one turn, for the owner of this epoch."""
     made = [fenced(epoch, changes)]
     if changes.added:
-        made.append(INSERT_JOB.each(map(_new, changes.added.values())))
+        made.append(INSERT_JOB.each(map(new_row, changes.added.values())))
     if changes.changed:
-        made.append(UPDATE_JOB.each(map(_changed, changes.changed.values())))
+        made.append(UPDATE_JOB.each(map(changed_row, changes.changed.values())))
     if changes.edited:
-        made.append(EDIT_JOB.each((job.id, *asked_of(job)) for job in changes.edited.values()))
+        made.append(EDIT_JOB.each(map(edited_row, changes.edited.values())))
     if changes.data:
         made.append(INSERT_DATA.each(changes.data))
     if changes.data_copies:
@@ -253,51 +240,6 @@ def _replaced(delete: Query, insert: Query, rows: Iterable[Sequence[Any]]) -> li
 def _all(query: Query, rows: Sequence[Sequence[Any]]) -> list[Statement]:
     """Return the query with these rows; nothing if there are none."""
     return [query.each(rows)] if rows else []
-
-
-# Written out field by field: many jobs pass here.
-
-
-def _new(job: Job) -> tuple[Any, ...]:
-    """Return the columns of NEW for a job as it was submitted."""
-    return (
-        job.id,
-        job.type,
-        job.data_bytes,
-        job.submitted_at,
-        job.priority,
-        job.ready_at,
-        job.time_limit_ms,
-        job.retry_of,
-        job.owner,
-        job.name,
-        job.comment,
-        job.submitter,
-    )
-
-
-def _changed(job: Job) -> tuple[Any, ...]:
-    """Return the columns of CHANGED."""
-    return (
-        job.id,
-        job.state.value,
-        job.attempts,
-        job.reruns,
-        job.version,
-        job.ready_at,
-        job.cancelling,
-        job.started_at,
-        job.ended_at,
-        job.elapsed_ms,
-        job.output_bytes,
-        job.killed,
-        None if job.reason is None else job.reason.value,
-        job.message,
-        job.run,
-        job.ended_served_ms,
-        job.output_file,
-        job.left_behind,
-    )
 
 
 def _attempt(job_id: JobId, attempt: Attempt) -> tuple[Any, ...]:

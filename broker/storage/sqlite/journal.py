@@ -14,7 +14,15 @@ from pathlib import Path
 from zjobs.broker.core.records.effects import Changes
 from zjobs.broker.core.records.jobs import Job, Loaded
 from zjobs.broker.core.records.needs import Found, Needs
-from zjobs.broker.storage.api import CannotCreate, Claimed, Guarantee, MaintenanceError, NotOwner, StorageError
+from zjobs.broker.storage.api import (
+    CannotCreate,
+    Claimed,
+    Guarantee,
+    MaintenanceError,
+    NotOwner,
+    StorageError,
+)
+from zjobs.broker.storage.copying import check_place
 from zjobs.broker.storage.sqlite import opening, reading
 from zjobs.broker.storage.sqlite.database import CHECKPOINT_PAGES, MEMORY, Database, damage, roll_back
 from zjobs.broker.storage.sqlite.writing import COUNT_COMMIT, write
@@ -31,7 +39,6 @@ class SqliteJournal:
     """An `api.Journal` and `api.Files` in SQLite: in a file or, for as long as this process lives, in memory."""
 
     engine = sqlite3.sqlite_version
-    renew_at_ms: int | None = None  # the lock of a file lasts until it is released, or its process is gone
 
     def __init__(self, file: str, new_id: str) -> None:
         """Remember the names. `new_id`: the identity of the journal, if it is to be created."""
@@ -76,7 +83,9 @@ class SqliteJournal:
             self._lock = _locked(self.name)
         try:
             self._tell(holder)
-            self._database = opening.open_journal(self.name, self._new_id)
+            database = opening.open_journal(self.name, self._new_id)
+            check_place(self.name, *database.one("SELECT moved_to, copied_from FROM journal"))
+            self._database = database
         except BaseException:
             self._unlock()
             raise
@@ -93,10 +102,6 @@ class SqliteJournal:
         except sqlite3.Error as error:
             raise CannotCreate(f"the journal {self.name} cannot be written: {error}") from error
         self._serves = True
-
-    def renew(self) -> None:
-        """Do nothing: a lock needs no renewal. Raises NotOwner."""
-        _ = self._db  # raises NotOwner
 
     def release(self) -> None:
         """End in an orderly way: leave everything in one file, with no log beside it."""

@@ -64,10 +64,15 @@ def finish(database: Database, kind: Kind, *statements: tuple[str, Sequence[Any]
         connection.execute(f"PRAGMA application_id = {kind.value}")
         connection.execute("COMMIT")
         database.move_log_into_file()  # closing would not report a failure
-        unclosed.remove(connection)
-        connection.close()
+        forget(database)
     except sqlite3.Error as error:
         raise StorageError(str(error)) from error
+
+
+def forget(database: Database) -> None:
+    """Close a journal that is sound."""
+    unclosed.remove(database.connection)
+    database.connection.close()
 
 
 def size_bytes(file: str) -> int:
@@ -108,6 +113,24 @@ def _bring_up_to_date(database: Database, refuse: bool) -> None:
         database.connection.executescript(f"BEGIN;{steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
 
 
+def create(making: str, new_id: str) -> sqlite3.Connection:
+    """Make an empty journal under a name that `put_in_place` changes later, so that a crash leaves a complete one or
+    none. What an earlier attempt left under that name is removed. Raises OSError, sqlite3.Error."""
+    Path(making).unlink(missing_ok=True)
+    os.close(os.open(making, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    return _create(making, new_id)
+
+
+def put_in_place(connection: sqlite3.Connection, making: str, file: str) -> None:
+    """Close a journal in the making, and give it its name. Raises OSError, sqlite3.Error."""
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.close()
+    os.replace(making, file)
+    directory = os.open(Path(file).absolute().parent, os.O_RDONLY)
+    os.fsync(directory)
+    os.close(directory)
+
+
 def _create(file: str, new_id: str) -> sqlite3.Connection:
     connection = connect(file)
     configure(connection)
@@ -124,17 +147,7 @@ def _create(file: str, new_id: str) -> sqlite3.Connection:
 
 
 def _create_file(file: str, new_id: str) -> None:
-    """Make the whole journal under another name first, so that a crash leaves a complete one or none."""
-    path, making = Path(file), Path(file + ".new")
     try:
-        making.unlink(missing_ok=True)
-        os.close(os.open(making, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        connection = _create(str(making), new_id)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.close()
-        making.rename(path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        os.fsync(directory)
-        os.close(directory)
+        put_in_place(create(file + ".new", new_id), file + ".new", file)
     except (OSError, sqlite3.Error) as error:
         raise CannotCreate(f"the journal {file} cannot be created: {error}") from error

@@ -8,16 +8,17 @@ from zjobs.messages.states import FailReason, JobState, Outcome
 
 APPLICATION_ID = 0x7A6A6F62  # "zjob": the file says whose it is (sqlite.org/pragma.html#pragma_application_id)
 BACKUP_ID = 0x7A6A6263  # "zjbc": a copy, which is no journal until it is restored
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 SCHEMA = """
 -- one row: the journal's identity, its totals, whether a broker has it open, and how many transactions it has seen
 -- (see `lineage`, which reads this row from the raw page: columns are added at the end); for how long it has been in
--- service, and what the wall clock said when that was written
+-- service, and what the wall clock said when that was written; see `copying` for the last two
 CREATE TABLE journal(
     id TEXT NOT NULL, next_id INTEGER NOT NULL, change INTEGER NOT NULL,
     completed INTEGER NOT NULL, failed INTEGER NOT NULL, cancelled INTEGER NOT NULL, in_use INTEGER NOT NULL,
-    commits INTEGER NOT NULL DEFAULT 0, served_ms INTEGER NOT NULL DEFAULT 0, served_at INTEGER NOT NULL DEFAULT 0);
+    commits INTEGER NOT NULL DEFAULT 0, served_ms INTEGER NOT NULL DEFAULT 0, served_at INTEGER NOT NULL DEFAULT 0,
+    moved_to TEXT NOT NULL DEFAULT '', copied_from TEXT NOT NULL DEFAULT '');
 CREATE TABLE job(
     id INTEGER PRIMARY KEY, type TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL,
     reruns INTEGER NOT NULL, version INTEGER NOT NULL, data_bytes INTEGER NOT NULL, submitted_at INTEGER NOT NULL,
@@ -163,6 +164,10 @@ ALTER TABLE job ADD COLUMN after_any TEXT NOT NULL DEFAULT '';
 ALTER TABLE job ADD COLUMN cancelled_by INTEGER;
 CREATE INDEX parked ON job(id) WHERE (held OR after <> '' OR after_any <> '') AND state = 'queued';
 CREATE INDEX dependents ON job(cancelled_by) WHERE cancelled_by IS NOT NULL;
+""",
+    7: """
+ALTER TABLE journal ADD COLUMN moved_to TEXT NOT NULL DEFAULT '';
+ALTER TABLE journal ADD COLUMN copied_from TEXT NOT NULL DEFAULT '';
 """,
 }
 

@@ -7,23 +7,21 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from zjobs.broker.core.records.effects import EDITED, Changes
-from zjobs.broker.core.records.jobs import Job, Printed, Session
-from zjobs.broker.storage.records import asked_of
+from zjobs.broker.core.records.jobs import Printed, Session
+from zjobs.broker.storage.records import changed_row, edited_row, new_row
+from zjobs.broker.storage.tables import CHANGED, NEW
 from zjobs.messages.records import Attempt
 from zjobs.messages.units import JobId
 
 AUDIT_ENTRIES = 10_000  # kept, the newest
 
-INSERT_JOB = """
-INSERT INTO job(id, type, data_bytes, submitted_at, priority, ready_at, time_limit_ms, retry_of, owner, name,
-                comment, submitter, state, attempts, reruns, version)
-VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', 0, 0, 0)"""
-UPDATE_JOB = """
-UPDATE job SET state = ?, attempts = ?, reruns = ?, version = ?, ready_at = ?, cancelling = ?, started_at = ?,
-               ended_at = ?, elapsed_ms = ?, output_bytes = ?, killed = ?, reason = ?, message = ?, run = ?,
-               ended_served_ms = ?, output_file = ?, left_behind = ?
-WHERE id = ?"""
-EDIT_JOB = f"UPDATE job SET {', '.join(f'{name} = ?' for name in EDITED)} WHERE id = ?"
+INSERT_JOB = f"""
+INSERT INTO job({", ".join(NEW)}, state, attempts, reruns, version)
+VALUES({", ".join("?" * len(NEW))}, 'queued', 0, 0, 0)"""
+UPDATE_JOB, EDIT_JOB = (
+    f"UPDATE job SET {', '.join(f'{name} = ?{number}' for number, name in enumerate(columns, 2))} WHERE id = ?1"
+    for columns in (CHANGED[1:], EDITED)
+)
 INSERT_REQUEST = "INSERT INTO request(owner, request_key, first_id, count, digest) VALUES(?, ?, ?, ?, ?)"
 REQUEST_OF = "SELECT first_id FROM request WHERE first_id <= ? ORDER BY first_id DESC LIMIT 1"
 # the last piece that begins before the bound is kept, because it may end after it
@@ -43,11 +41,11 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     """Write what one turn changed."""
     many = db.executemany
     if changes.added:
-        many(INSERT_JOB, map(_new, changes.added.values()))
+        many(INSERT_JOB, map(new_row, changes.added.values()))
     if changes.changed:
-        many(UPDATE_JOB, map(_changed, changes.changed.values()))
+        many(UPDATE_JOB, map(changed_row, changes.changed.values()))
     if changes.edited:
-        many(EDIT_JOB, map(_edited, changes.edited.values()))
+        many(EDIT_JOB, map(edited_row, changes.edited.values()))
     if changes.data:
         many("INSERT INTO data VALUES(?, ?)", changes.data)
     if changes.data_copies:
@@ -132,56 +130,6 @@ def _replace(db: sqlite3.Connection, table: str, rows: Iterable[Sequence[Any]]) 
     db.execute(f"DELETE FROM {table}")
     for row in rows:
         db.execute(f"INSERT INTO {table} VALUES({', '.join('?' * len(row))})", row)
-
-
-# Written out field by field, because a million jobs pass here: a loop over the names of the fields took twice as long.
-
-
-def _new(job: Job) -> tuple[Any, ...]:
-    """Return the values for INSERT_JOB: a job as it was submitted."""
-    return (
-        job.id,
-        job.type,
-        job.data_bytes,
-        job.submitted_at,
-        job.priority,
-        job.ready_at,
-        job.time_limit_ms,
-        job.retry_of,
-        job.owner,
-        job.name,
-        job.comment,
-        job.submitter,
-    )
-
-
-def _changed(job: Job) -> tuple[Any, ...]:
-    """Return the values for UPDATE_JOB: what happens to a job."""
-    return (
-        job.state.value,
-        job.attempts,
-        job.reruns,
-        job.version,
-        job.ready_at,
-        job.cancelling,
-        job.started_at,
-        job.ended_at,
-        job.elapsed_ms,
-        job.output_bytes,
-        job.killed,
-        None if job.reason is None else job.reason.value,
-        job.message,
-        job.run,
-        job.ended_served_ms,
-        job.output_file,
-        job.left_behind,
-        job.id,
-    )
-
-
-def _edited(job: Job) -> tuple[Any, ...]:
-    """Return the values for EDIT_JOB: what was asked of a job."""
-    return *asked_of(job), job.id
 
 
 def _attempt(item: tuple[int, Attempt]) -> tuple[Any, ...]:

@@ -52,7 +52,7 @@ def _become_journal(database: Database, new_id: str, source: str) -> None:
     finish(
         database,
         Kind.JOURNAL,
-        ("UPDATE journal SET id = ?", (new_id,)),
+        ("UPDATE journal SET id = ?, moved_to = '', copied_from = ''", (new_id,)),
         ("DELETE FROM session", ()),
         ("DELETE FROM pause", ()),
         ("INSERT INTO pause(owner, reason, since_at) VALUES('', ?, ?)", (paused.reason, paused.since_at)),

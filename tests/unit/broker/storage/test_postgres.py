@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
-import selectors
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +14,7 @@ from journal_sample import COUNTERS, EMPTY, LOADED, changes, everything
 
 from tests.conftest import wait_until
 from tests.postgres import Postgres
+from tests.postgres_link import broken_link
 from zjobs.broker.core.records.needs import Needs
 from zjobs.broker.storage.api import CannotCreate, Claimed, JournalError, NotOwner, NotSafe, StorageError
 from zjobs.broker.storage.postgres.connection.conninfo import Address
@@ -26,80 +24,7 @@ from zjobs.broker.storage.postgres.journal import PostgresJournal
 
 pytestmark = pytest.mark.postgres
 
-HEADER = 5
 numbers = itertools.count()
-
-
-class Proxy:
-    """Carries bytes between a journal and its server, and breaks at an exact message of the journal."""
-
-    def __init__(self, server: Postgres, folder: Path) -> None:
-        self._to = str(server.folder / ".s.PGSQL.5432")
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(folder / ".s.PGSQL.5432"))
-        self._listener.listen()
-        self.left: int | None = None  # messages to carry before it breaks
-        self.how = ""
-        self.carried = 0
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def close(self) -> None:
-        self._listener.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._carry, args=(near,), daemon=True).start()
-
-    def _carry(self, near: socket.socket) -> None:
-        far = socket.socket(socket.AF_UNIX)
-        far.connect(self._to)
-        begun = False  # the first message of a connection has no type
-        waiting = b""
-        with near, far, selectors.DefaultSelector() as selector:
-            selector.register(near, selectors.EVENT_READ)
-            selector.register(far, selectors.EVENT_READ)
-            while True:
-                for key, _ in selector.select():
-                    content = key.fileobj.recv(1 << 16)  # type: ignore[union-attr]
-                    if not content:
-                        return
-                    if key.fileobj is far:
-                        near.sendall(content)
-                        continue
-                    waiting += content
-                    while message := self._message(waiting, begun):
-                        waiting, begun = waiting[len(message) :], True
-                        if self._breaks(message, far):
-                            return
-                        far.sendall(message)
-
-    def _message(self, content: bytes, begun: bool) -> bytes:
-        """The next whole message in `content`, or nothing."""
-        at = 1 if begun else 0
-        if len(content) < at + 4:
-            return b""
-        size = at + int.from_bytes(content[at : at + 4], "big")
-        return content[:size] if len(content) >= size else b""
-
-    def _breaks(self, message: bytes, far: socket.socket) -> bool:
-        self.carried += 1
-        if self.left is None:
-            return False
-        self.left -= 1
-        if self.left:
-            return False
-        self.left = None
-        if self.how == "during":
-            far.sendall(message[: max(1, len(message) // 2)])
-        elif self.how == "after":
-            far.sendall(message)
-            if message.startswith(b"S"):
-                far.recv(1)  # carried out, and nobody is told
-        return True
 
 
 @pytest.fixture
@@ -160,11 +85,8 @@ def test_a_session_cut_at_any_message_of_a_commit(
     how: str, postgres: Postgres, schema: str, make: Callable[..., PostgresJournal]
 ) -> None:
     """All of it or nothing is there afterwards, nothing but StorageError is raised, and the same owner goes on."""
-    folder = Path(f"/tmp/zjp{os.getpid()}{how}")
-    folder.mkdir()
-    proxy = Proxy(postgres, folder)
-    try:
-        journal = make(f"postgresql://zjobs@/postgres?host={folder}&options=-csearch_path%3D{schema}")
+    with broken_link(postgres) as proxy:
+        journal = make(proxy.url(schema))
         journal.claim("me")
         journal.announce("me, here")
         before = proxy.carried
@@ -191,11 +113,6 @@ def test_a_session_cut_at_any_message_of_a_commit(
             assert loaded in (EMPTY, LOADED)
             outcomes.add(loaded == LOADED)
         assert outcomes == ({False, True} if how == "after" else {False})  # the last message is what commits
-    finally:
-        proxy.close()
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()
 
 
 def test_who_lost_the_journal_commits_nothing(journal: PostgresJournal, postgres: Postgres, schema: str) -> None:
