@@ -29,7 +29,11 @@ class Link:
 
     def url(self, schema: str = "") -> str:
         """As `Postgres.url`, over this link."""
-        return self._server.url(schema).replace(str(self._server.folder), str(self._folder))
+        return self.through(self._server.url(schema))
+
+    def through(self, name: str) -> str:
+        """The same journal, over this link."""
+        return name.replace(str(self._server.folder), str(self._folder))
 
     def close(self) -> None:
         self._listener.close()

@@ -13,8 +13,6 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
-import msgpack
-
 from zjobs.broker.storage.api import MaintenanceError, Misplaced
 from zjobs.broker.storage.tables import TABLES, Table
 
@@ -24,8 +22,8 @@ Row = tuple[Any, ...]
 
 
 class Mark(NamedTuple):
-    """What a journal says of its place. `moved_to`: the journal that has taken its place; `copied_from`: the one that
-    it is an unfinished copy of. Neither can be used."""
+    """A journal's word about its place. `moved_to`: where it is now; `copied_from`: of what it is an unfinished copy.
+    With either, no broker starts on it."""
 
     journal_id: str
     moved_to: str = ""
@@ -134,7 +132,10 @@ class Digest:
         """Yield the rows, and count them in."""
         for row in rows:
             self.rows += 1
-            self._hash.update(msgpack.packb(row))
+            bodies = [value for value in row if type(value) is bytes]
+            rest = [len(value) if type(value) is bytes else value for value in row]
+            for piece in (repr(rest).encode(), *bodies):
+                self._hash.update(piece)
             yield row
 
     def __eq__(self, other: object) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from simulation.schedule import TIMES_MS
-from simulation.store import FileStore, MemoryStore
+from simulation.store import FileStore, MemoryStore, Store
 from simulation.tasks import BEHAVIOURS, TYPES
 from simulation.world import World
 
@@ -40,7 +40,7 @@ class Machine(RuleBasedStateMachine):
         self.world = World(self.store())
         self.whole = True
 
-    def store(self) -> MemoryStore | FileStore:
+    def store(self) -> Store:
         return MemoryStore()
 
     def do(self, line: str) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from simulation.play import broken, play, shortened
 from simulation.schedule import made_up
-from simulation.store import FileStore
+from simulation.store import DatabaseStore, FileStore
+
+from tests.postgres import running_postgres
 
 KEPT = sorted((Path(__file__).parent / "scenarios").glob("*.txt"))
 
@@ -42,3 +44,15 @@ def test_made_up_scenarios_on_a_file_keep_every_promise(tmp_path: Path) -> None:
         folder = tmp_path / str(seed)
         folder.mkdir()
         play(made_up(seed, 120, restoring=False), FileStore(folder))
+
+
+@pytest.mark.postgres
+def test_made_up_scenarios_in_postgresql_keep_every_promise() -> None:
+    """The same with the journal in a database, whose sessions end, too; more: python -m tests.sim --postgresql."""
+    counts: Counter[str] = Counter()
+    with running_postgres() as server:
+        for seed in range(4):
+            lines = made_up(seed, 120, restoring=False)
+            sentence = broken(lines, counts, lambda: DatabaseStore(server))
+            assert sentence is None, f"seed {seed}: {sentence}"
+    assert counts["pieces"]

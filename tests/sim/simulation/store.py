@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import Any
 
+import psycopg
+
+from tests.postgres import Postgres
+from zjobs.broker.storage.postgres.journal import PostgresJournal
+from zjobs.broker.storage.postgres.schema import CHECKS
 from zjobs.broker.storage.sqlite.database import MEMORY, Database
 from zjobs.broker.storage.sqlite.journal import SqliteJournal
 from zjobs.broker.storage.sqlite.opening import check_content
+
+REFUSE = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the disk is full'; END $$"
+REFUSAL = (
+    "CREATE CONSTRAINT TRIGGER refusal AFTER UPDATE ON journal DEFERRABLE INITIALLY DEFERRED "
+    "FOR EACH ROW EXECUTE FUNCTION refuse()"
+)
+
+numbers = itertools.count()
 
 
 class MemoryStore:
@@ -48,6 +63,9 @@ class MemoryStore:
 
     def check(self) -> None:
         check_content(self._journal._db)
+
+    def fill(self, full: bool) -> None:
+        fill_disk(self._journal, full)
 
     def close(self) -> None:
         _connection(self._journal).close()
@@ -93,9 +111,71 @@ class FileStore:
         assert self._journal is not None
         check_content(self._journal._db)
 
+    def fill(self, full: bool) -> None:
+        assert self._journal is not None
+        fill_disk(self._journal, full)
+
     def close(self) -> None:
         assert self._journal is not None
         _connection(self._journal).close()
+
+
+class DatabaseStore:
+    """A journal in PostgreSQL. A crash leaves it to the server to end the session."""
+
+    def __init__(self, server: Postgres) -> None:
+        self._schema = f"simulated_{next(numbers)}"
+        self._url = server.url(self._schema)
+        self._session: psycopg.Connection[Any] = psycopg.connect(server.url(), autocommit=True)
+        self._session.execute(f"CREATE SCHEMA {self._schema}")
+        self._session.execute(f"SET search_path = {self._schema}")
+        self._session.execute(REFUSE)
+        self._journal: PostgresJournal | None = None
+        self._full = False
+        self._filled = 0
+
+    def open(self) -> PostgresJournal:
+        self.fill(False)
+        self._journal = PostgresJournal(self._url, "journal-1")
+        self._journal.claim("a test")
+        self._journal.announce("a test")
+        return self._journal
+
+    def crash(self) -> None:
+        assert self._journal is not None
+        if self._journal._link is not None:
+            self._journal._link.close()
+
+    def backup(self) -> None:
+        """Copies in memory are enough to try that."""
+
+    def restore(self) -> bool:
+        return False
+
+    def check(self) -> None:
+        for sentence, query in CHECKS.items():
+            assert not self._session.execute(query.encode()).fetchall(), sentence
+
+    def fill(self, full: bool) -> None:
+        """Commits are refused, every second time from a new session on: the old one is ended."""
+        if full == self._full:
+            return
+        self._full = full
+        if not full:
+            self._session.execute("DROP TRIGGER refusal ON journal")
+            return
+        self._session.execute(REFUSAL)
+        self._filled += 1
+        if self._filled % 2 == 0:
+            self._session.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
+                "AND objid = (current_schema()::regnamespace::oid::bigint & 2147483647)::oid"
+            )
+
+    def close(self) -> None:
+        self.crash()
+        self._session.execute(f"DROP SCHEMA {self._schema} CASCADE")
+        self._session.close()
 
 
 def fill_disk(journal: SqliteJournal, full: bool) -> None:
@@ -114,3 +194,6 @@ def _allow(*_: object) -> int:
 
 def _connection(journal: SqliteJournal) -> sqlite3.Connection:
     return journal._db.connection
+
+
+Store = MemoryStore | FileStore | DatabaseStore

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from simulation.network import Network
 from simulation.oracle import REPEATER, Broken, Oracle
 from simulation.processes import MOST_TURNS, Broker, Crash, Worker
-from simulation.store import FileStore, MemoryStore, fill_disk
+from simulation.store import Store
 from simulation.tasks import BEHAVIOURS, FEW, TYPES, TaskProcesses
 from zjobs.broker.core.admission import Rules
 from zjobs.broker.core.people.who import ANYBODY, Who
@@ -45,7 +45,7 @@ JOB = re.compile(r"(\w+):(\w+)(?:\*(\d+))?(?:\^(-?\d+))?(?:\+(\d+))?(?:!(\d+))?(
 
 
 class World:
-    def __init__(self, store: MemoryStore | FileStore) -> None:
+    def __init__(self, store: Store) -> None:
         self.now = 1_000
         self.rules = Rules()
         self.keep = Keep()
@@ -384,7 +384,7 @@ class World:
     def _fill_disk(self, full: bool) -> None:
         self.disk_full = full
         if self.broker is not None:
-            fill_disk(self.broker.journal, full)
+            self._store.fill(full)
 
     def _runner(self) -> TaskProcesses | None:
         return self._orphan if self.worker is None else self.worker.runner

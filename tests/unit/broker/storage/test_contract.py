@@ -257,7 +257,7 @@ def test_the_journal_of_a_dead_broker_can_be_claimed(storage: Memory, full: Jour
 
 
 def test_who_does_not_own_the_journal_commits_nothing(storage: Memory) -> None:
-    """Neither before the claim nor after the release; and there is nothing to renew."""
+    """Neither before the claim nor after the release."""
     journal = storage.journal()
     assert not journal.owned
     with pytest.raises(NotOwner):
@@ -267,7 +267,7 @@ def test_who_does_not_own_the_journal_commits_nothing(storage: Memory) -> None:
     journal.announce("me, here")
     journal.release()
     assert not journal.owned
-    for attempt in (lambda: journal.commit(everything()), journal.renew, journal.recover):
+    for attempt in (lambda: journal.commit(everything()), journal.recover):
         with pytest.raises(NotOwner):
             attempt()
 
@@ -277,14 +277,6 @@ def test_an_owner_may_release_twice(storage: Memory) -> None:
     journal = storage.claimed()
     journal.release()
     journal.release()
-
-
-def test_a_renewed_ownership_goes_on(full: Journal) -> None:
-    """Whether it is a lease or a lock."""
-    full.renew()
-    assert full.owned
-    full.commit(changes(counters=COUNTERS._replace(change=10)))
-    assert full.load().counters.change == 10
 
 
 # --- loading ---------------------------------------------------------------------------------------------------------
