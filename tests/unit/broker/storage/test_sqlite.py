@@ -182,10 +182,10 @@ def test_an_empty_file_becomes_a_journal(path: Path) -> None:
 def test_a_journal_appears_whole_or_not_at_all(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Until it is complete it has another name."""
 
-    def dies(self: Path, target: Path) -> None:
+    def dies(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "rename", dies)
+    monkeypatch.setattr(os, "replace", dies)
     with pytest.raises(KeyboardInterrupt):
         open_journal(str(path), "one")
     assert not path.exists()
