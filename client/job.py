@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from zjobs.client.config.settings import Settings
 from zjobs.client.errors import NotPermitted
-from zjobs.client.net.connection import Feed, FlowRunner, run
+from zjobs.client.net.connection import FlowRunner, run
 from zjobs.client.protocol import operations, submission, waiting
 from zjobs.client.protocol.actions import Action, Flow, Follow, Heard, Listen, Topics
 from zjobs.client.protocol.job import JobHandle
@@ -22,6 +22,7 @@ from zjobs.messages.states import WorkerState
 from zjobs.program import clock
 
 if TYPE_CHECKING:
+    from zjobs.client.net.feed import Feed
     from zjobs.client.protocol.events.watch import WatchEvent, Watching
     from zjobs.messages.events import ServiceEvent
 
@@ -225,7 +226,7 @@ class Watch:
     def _perform(self, action: Action) -> Any:
         if isinstance(action, Follow):
             self.close()
-            self._feed = self._client.connection.feed(action.endpoint)
+            self._feed = self._client.connection.feed(action.endpoint, action.shared)
         elif isinstance(action, Topics):
             assert self._feed is not None
             self._feed.subscribe(action)

@@ -47,6 +47,11 @@ def job_topic(job_id: int) -> bytes:
     return b"job.%d." % job_id
 
 
+def subscription_of(topic: bytes) -> bytes:
+    """Return the subscription that an event with this topic answers: the broker adds to some."""
+    return ALL_JOBS_TOPIC if topic.startswith(ALL_JOBS_TOPIC) else b".".join(topic.split(b".", 2)[:2]) + b"."
+
+
 def watched_job(topic: bytes) -> JobId | None:
     """Return the id in a topic that `job_topic` could have made, else None."""
     word, _, rest = topic.partition(b".")

@@ -9,7 +9,7 @@ import zmq
 
 from zjobs.client.net.link import Channel, Link
 from zjobs.client.protocol.actions import Follow, Heard, Topics
-from zjobs.messages.events import ALL_JOBS_TOPIC
+from zjobs.messages.events import subscription_of
 
 # Events that wait for their watch; the watch asks for any beyond this.
 MOST_UNHEARD = 10_000
@@ -37,6 +37,8 @@ class Events:
         for feed in list(self._feeds):
             feed.failed(RuntimeError("this AsyncClient is closed"))
             feed.close()
+        if self._shared is not None:
+            self._shared.end()
 
     def begin(self, feed: Feed, follow: Follow) -> _Source:
         """Return the connection from which `feed` now receives."""
@@ -44,7 +46,9 @@ class Events:
         if not follow.shared:
             return _Source(self._link, follow.endpoint)
         if self._shared is None or self._shared.ended or self._shared.endpoint != follow.endpoint:
-            self._shared = _Source(self._link, follow.endpoint)
+            if self._shared is not None:
+                self._shared.lasts = False
+            self._shared = _Source(self._link, follow.endpoint, lasts=True)
         return self._shared
 
     def end(self, feed: Feed) -> None:
@@ -53,10 +57,11 @@ class Events:
 
 
 class _Source:
-    """A SUB socket, and the feeds of each topic. It ends with its last feed."""
+    """A SUB socket, and the feeds of each topic. It ends with its last feed, unless it `lasts`."""
 
-    def __init__(self, link: Link, endpoint: str) -> None:
+    def __init__(self, link: Link, endpoint: str, lasts: bool = False) -> None:
         self.endpoint = endpoint
+        self.lasts = lasts
         self.ended = False
         self.feeds: set[Feed] = set()
         self._topics: dict[bytes, set[Feed]] = {}
@@ -80,15 +85,18 @@ class _Source:
     def leave(self, feed: Feed) -> None:
         """End the connection with its last feed."""
         self.feeds.discard(feed)
-        if not self.feeds:
+        if not self.feeds and not self.lasts:
+            self.end()
+
+    def end(self) -> None:
+        """Close the connection. Ending again does nothing."""
+        if not self.ended:
             self.ended = True
             self._channel.close()
 
     def received(self, frames: list[bytes]) -> None:
-        """Pass on an event. Its topic is `jobs.`, or `job.`, an id and a dot, followed by what the broker adds."""
-        prefix = ALL_JOBS_TOPIC
-        topic = prefix if frames[0].startswith(prefix) else b".".join(frames[0].split(b".", 2)[:2]) + b"."
-        for feed in self._topics.get(topic, ()):
+        """Pass on an event."""
+        for feed in self._topics.get(subscription_of(frames[0]), ()):
             feed.heard(frames[-1])
 
     def connected(self) -> None:
@@ -102,8 +110,7 @@ class _Source:
             feed.cut()
 
     def refused(self, error: Exception) -> None:
-        self.ended = True
-        self._channel.close()
+        self.end()
         for feed in self.feeds:
             feed.failed(error)
 

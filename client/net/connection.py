@@ -11,15 +11,12 @@ import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic, sleep
-from typing import Any, TypeVar, cast
-
-import zmq
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from zjobs.client.config.addresses import Addresses
 from zjobs.client.config.settings import Key, Settings
 from zjobs.client.errors import BrokerUnreachable
-from zjobs.client.net.handshake import Handshake
-from zjobs.client.net.pool import SocketPool, poll_ms
+from zjobs.client.net.pool import SocketPool
 from zjobs.client.net.reach import trouble, wait_for_host
 from zjobs.client.protocol.actions import (
     RETRY_S,
@@ -31,7 +28,6 @@ from zjobs.client.protocol.actions import (
     Await,
     Flow,
     Sleep,
-    Topics,
     body_of,
     kept_s,
     read_reply,
@@ -39,6 +35,9 @@ from zjobs.client.protocol.actions import (
     waiting_request,
 )
 from zjobs.messages import codec
+
+if TYPE_CHECKING:
+    from zjobs.client.net.feed import Feed
 
 T = TypeVar("T")
 
@@ -97,11 +96,9 @@ class Connection:
             if not self.addresses.leave(address):
                 sleep(pause)
 
-    def feed(self, endpoint: str) -> Feed:
-        """Return a feed of the events at `endpoint`."""
-        pool = self._own_pool()
-        socket = pool.borrow_feed(endpoint)
-        return Feed(socket, endpoint, self.key, lambda: pool.give_back_feed(socket))
+    def feed(self, endpoint: str, shared: bool) -> Feed:
+        """Return a feed of the events at `endpoint`. `shared`: its connection may be one used before."""
+        return self._own_pool().borrow_feed(endpoint, shared)
 
     def _find_host(self, address: str, deadline: float) -> bool:
         """Wait until the host's name has an address; only briefly if another broker may be tried."""
@@ -144,46 +141,6 @@ class Connection:
         # Without a lock: a thread that the fork did not copy may hold an inherited one. The parent's pools stay in the
         # dictionary, because collecting them would close their sockets.
         return self._pools.get(_forks) or self._pools.setdefault(_forks, SocketPool(self.key))
-
-
-class Feed:
-    """Receives events, and notices when their connection was lost. Belongs to one thread."""
-
-    def __init__(
-        self, socket: zmq.Socket[bytes], endpoint: str, key: Key | None, give_back: Callable[[], None]
-    ) -> None:
-        self.endpoint = endpoint
-        self._socket = socket
-        self._give_back = give_back
-        self._handshake = Handshake(socket, endpoint, key)
-        self._poller = zmq.Poller()
-        self._poller.register(socket, zmq.POLLIN)
-        self._poller.register(self._handshake.monitor, zmq.POLLIN)
-        socket.connect(endpoint)
-
-    def subscribe(self, topics: Topics) -> None:
-        """End some subscriptions and begin others."""
-        for topic in topics.dropped:
-            self._socket.unsubscribe(topic)
-        for topic in topics.added:
-            self._socket.subscribe(topic)
-
-    def read(self, seconds: float) -> tuple[list[bytes], bool]:
-        """Wait at most `seconds`; return the bodies of the events, and whether the connection was lost.
-
-        Raises what Handshake.read raises.
-        """
-        ready = dict(self._poller.poll(poll_ms(seconds)))
-        lost = self._handshake.monitor in ready and self._handshake.read()
-        bodies: list[bytes] = []
-        while self._socket in ready and self._socket.poll(0) and len(bodies) < 1000:
-            bodies.append(self._socket.recv_multipart()[-1])
-        return bodies, lost
-
-    def close(self) -> None:
-        """End the feed."""
-        self._handshake.close()
-        self._give_back()
 
 
 class FlowRunner(Settings):

@@ -1,28 +1,28 @@
-"""The REQ sockets of one process, each borrowed for one request at a time."""
+"""The sockets of one process: REQ sockets, each borrowed for one request at a time, and one for events."""
 
 from __future__ import annotations
 
 import select
 import threading
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import zmq
 
 from zjobs.client.config.settings import Key
 from zjobs.client.errors import BadAddress, NotPermitted, UntrustedBroker
 from zjobs.client.net.handshake import Handshake
-from zjobs.client.protocol.actions import Attempt
+from zjobs.client.protocol.actions import Attempt, poll_ms
 from zjobs.program import endpoints
 from zjobs.program.links import watch_link
 
+if TYPE_CHECKING:
+    from zjobs.client.net.feed import Feed
+
 # No reply or event comes near this size: whoever sends more is not a broker.
 MAX_FRAME_BYTES = 64 << 20
-
-
-def poll_ms(seconds: float) -> int:
-    """Return the milliseconds to poll. Rounded up: a wait that ends early would be repeated until its time is over."""
-    return int(min(seconds, 86_400.0) * 1000) + 1 if seconds > 0 else 0
 
 
 def new_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, address: str, key: Key | None) -> zmq.Socket[bytes]:
@@ -106,13 +106,14 @@ class _Caller:
 
 
 class SocketPool:
-    """The context of one process and its REQ sockets without a request in flight."""
+    """The context of one process, its REQ sockets without a request in flight, and one connection for events."""
 
     def __init__(self, key: Key | None) -> None:
         self._key = key
         self._lock = threading.Lock()
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._idle: list[_Caller] = []
+        self._idle_feed: Feed | None = None
         self._borrowed = 0
         self._closed = False
 
@@ -124,13 +125,18 @@ class SocketPool:
             self._borrowed += 1
             return caller
 
-    def borrow_feed(self, endpoint: str) -> zmq.Socket[bytes]:
-        """Return a SUB socket for this endpoint, not yet connected."""
+    def borrow_feed(self, endpoint: str, shared: bool) -> Feed:
+        """Return a feed without subscriptions. `shared`: its connection may be that of an earlier feed."""
         with self._lock:
             self._check_open()
-            socket = self._socket(zmq.SUB, endpoint)
+            feed = self._sound_feed(endpoint) if shared else None
+            if feed is None:
+                from zjobs.client.net.feed import Feed  # not at the top: submits need no events
+
+                give_back = partial(self._give_back_feed, shared)
+                feed = Feed(self._socket(zmq.SUB, endpoint), endpoint, self._key, give_back)
             self._borrowed += 1
-            return socket
+            return feed
 
     def give_back(self, caller: _Caller, reusable: bool) -> None:
         """End a loan. `reusable`: False while a request is still in flight on it."""
@@ -142,11 +148,13 @@ class SocketPool:
             caller.close()
             self._end_when_unused()
 
-    def give_back_feed(self, socket: zmq.Socket[bytes]) -> None:
-        """End the loan of a SUB socket."""
+    def _give_back_feed(self, shared: bool, feed: Feed) -> None:
         with self._lock:
             self._borrowed -= 1
-            socket.close()
+            if shared and self._idle_feed is None and not self._closed:
+                self._idle_feed = feed
+                return
+            feed.end()
             self._end_when_unused()
 
     def close(self) -> None:
@@ -155,6 +163,9 @@ class SocketPool:
             self._closed = True
             while self._idle:
                 self._idle.pop().close()
+            if self._idle_feed is not None:
+                self._idle_feed.end()
+                self._idle_feed = None
             self._end_when_unused()
 
     def _sound_idle(self, address: str) -> _Caller | None:
@@ -164,6 +175,13 @@ class SocketPool:
                 return caller
             caller.close()
         return None
+
+    def _sound_feed(self, endpoint: str) -> Feed | None:
+        feed, self._idle_feed = self._idle_feed, None
+        if feed is not None and not (feed.endpoint == endpoint and feed.is_sound()):
+            feed.end()
+            return None
+        return feed
 
     def _socket(self, kind: int, address: str) -> zmq.Socket[bytes]:
         if self._context is None:

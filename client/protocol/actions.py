@@ -142,6 +142,11 @@ class Attempts:
         return pause
 
 
+def poll_ms(seconds: float) -> int:
+    """Return the milliseconds to poll. Rounded up: a wait that ends early would be repeated until its time is over."""
+    return int(min(seconds, 86_400.0) * 1000) + 1 if seconds > 0 else 0
+
+
 def waiting_request(action: Await, seconds: float) -> Any:
     """Return the request of `action`, for the broker to keep for at most `seconds`."""
     return action.request._replace(wait_ms=min(int(seconds * 1000) + 1, MAX_WAIT_MS))

@@ -210,6 +210,30 @@ def test_a_watch_as_an_iterator(service: Service, facade: Facade) -> None:
     assert sorted(ended) == ids
 
 
+def connections_to(endpoint: str) -> set[str]:
+    """The connections that stand to this socket file, as the kernel numbers them."""
+    rows = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+    return {row[6] for row in rows if row[5] == "03" and row[7:] == [endpoint.removeprefix("ipc://")]}
+
+
+def test_watches_share_one_connection(service: Service, facade: Facade) -> None:
+    """It lives as long as the client. Later watches hear by it, and nothing of what earlier ones watched."""
+    client = facade.client(service.endpoint)
+    events = client.hello().events
+    first = client.submit("once_gate", "a")
+    with client.watch([first.id]) as watch:
+        watch.next(5)
+    (connection,) = connections_to(events)
+    second = client.submit("once", "b")
+    with client.watch([second.id]) as watch:
+        service.open_gate("a")
+        assert set(watch.wait(20)) == {second.id}
+        assert first.status().state == "completed" and set(watch.known) == {second.id}
+    assert connections_to(events) == {connection}
+    client.close()
+    assert connections_to(events) == set()
+
+
 def test_keys(new_service: Callable[..., Service], facade: Facade, tmp_path: Path) -> None:
     """CURVE: with the right key all works; without one, and with wrong ones, it is said at once."""
     service = new_service("tcp://127.0.0.1:*")
