@@ -291,6 +291,7 @@ def test_few_files_know_the_sockets() -> None:
         "broker/storage/sqlite/maintenance/backup.py",
         "client/net/async_events.py",
         "client/net/connection.py",
+        "client/net/feed.py",
         "client/net/handshake.py",
         "client/net/link.py",
         "client/net/pool.py",
