@@ -86,7 +86,9 @@ class Broker:
         self._checkpoint_pauses = CheckpointPauses()
         self._limited_log = RateLimitedLog()
         limits, at = config.rules.limits, self.sockets.events_at
-        service = Service(limits, at, zmq.zmq_version(), now.mono_ms, config.rules.journal_bytes)
+        service = Service(
+            limits, at, zmq.zmq_version(), now.mono_ms, config.rules.journal_bytes, config.rules.commands_for
+        )
         self._server = Server(service, config.keys, journal, self._core_for, clock, self._pause_checkpoints)
         self._requests = RequestReader(self.sockets, self._server, limits, config.keys is not None, self._limited_log)
         self._memory = MemoryWatch(clock().mono_ms)

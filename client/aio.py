@@ -11,11 +11,12 @@ asyncio task harms no other, but its request may still be carried out: repeat a 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from zjobs.client.aio_job import AsyncJob, AsyncWatch
+from zjobs.client.command import command_data
 from zjobs.client.config.settings import PATIENCE_S
 from zjobs.client.job import request_key_or_new
 from zjobs.client.net.async_connection import AsyncFlowRunner
@@ -23,7 +24,7 @@ from zjobs.client.protocol import operations, pages, submission
 from zjobs.client.protocol.job import NO_DATA, Duration, ids_of, job_like, named_data
 from zjobs.client.protocol.schemas import Schemas
 from zjobs.client.protocol.waiting import Ends
-from zjobs.messages.records import AuditEntry, JobStatus
+from zjobs.messages.records import COMMAND, AuditEntry, JobStatus
 from zjobs.messages.requests.changes import (
     CancelReply,
     EditReply,
@@ -114,6 +115,17 @@ class AsyncClient(AsyncFlowRunner):
         data = named_data(data, named)
         accepted = await self._run(submission.submit(self.schemas, like, data, request_key, self.submitter))
         return AsyncJob(self, accepted.first_id, accepted.journal)
+
+    async def run(
+        self,
+        argv: Sequence[str | os.PathLike[str]],
+        *,
+        cwd: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> AsyncJob:
+        """Queue a program and its arguments; see `Client.run`."""
+        return await self.submit(COMMAND, command_data(argv, cwd, env), **options)
 
     async def submit_many(
         self,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from zjobs.client.command import command_data
 from zjobs.client.config.settings import PATIENCE_S
 from zjobs.client.job import Job, request_key_or_new
 from zjobs.client.net.connection import FlowRunner
 from zjobs.client.protocol import submission
 from zjobs.client.protocol.job import NO_DATA, Duration, ids_of, job_like, named_data
 from zjobs.client.protocol.schemas import Schemas
+from zjobs.messages.records import COMMAND
 from zjobs.messages.requests.changes import NewJob, RetryReply, SubmitReply
 
 
@@ -66,6 +68,23 @@ class Submitting(FlowRunner):
         data = named_data(data, named)
         accepted = self._run(submission.submit(self.schemas, like, data, request_key, self.submitter))
         return Job(self, accepted.first_id, accepted.journal)
+
+    def run(
+        self,
+        argv: Sequence[str | os.PathLike[str]],
+        *,
+        cwd: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> Job:
+        """Queue a program and its arguments, for a worker with `--commands`. The result is its exit code, 0; any other
+        code fails the job, whose status has it as `exit_code`.
+
+        cwd: the directory in which it runs, a path on the worker's host; by default the current one. env: variables
+        that are added to the worker's environment. options: as for `submit`, such as priority, name and after.
+        Raises BadData for what is not text, NotPermitted, and what `submit` raises.
+        """
+        return self.submit(COMMAND, command_data(argv, cwd, env), **options)
 
     def submit_many(
         self,

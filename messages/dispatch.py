@@ -9,6 +9,7 @@ from zjobs.messages.fields import (
     OP_OF,
     ByKind,
     Delivery,
+    ExitCode,
     Fraction,
     Id,
     IdOrNone,
@@ -232,7 +233,7 @@ class Ended(NamedTuple):
     all of it is on the worker's host. `left_behind`: what it had changed in its process. `id`: that of the job, filled
     in by the worker's core, so that the broker notices if it gave that number to another job. `killed`: how many
     processes it had left running. `result_from`: where in the whole result `result` begins; what precedes it came in
-    pieces.
+    pieces. `exit_code`: how a command failed.
     """
 
     delivery: Delivery
@@ -249,6 +250,7 @@ class Ended(NamedTuple):
     result_from: Number = 0
     output_file: Text | None = None
     left_behind: Text = ""
+    exit_code: ExitCode | None = None
 
 
 class Returned(NamedTuple):

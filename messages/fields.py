@@ -305,6 +305,7 @@ def _one_of(kind: type[Enum]) -> Check:
 
 Number = Annotated[int, Integer(0)]
 Positive = Annotated[int, Integer(1)]
+ExitCode = Annotated[int, Integer(-64, 255)]  # below 0: the number of the signal that ended it, negated
 Id = Annotated[JobId, Integer(1)]
 IdOrNone = Annotated[JobId, Integer(0)]  # 0: none
 Delivery = Annotated[DeliveryNumber, Integer(1)]

@@ -4,6 +4,7 @@ from zjobs.messages.fields import (
     AfterIds,
     Comment,
     DurationMs,
+    ExitCode,
     Fraction,
     Id,
     JobName,
@@ -22,6 +23,8 @@ from zjobs.messages.fields import (
 from zjobs.messages.named import NamedTuple
 from zjobs.messages.states import Awaited, ErrorCode, FailReason, JobState, Origin, Outcome, Role, WorkerState
 from zjobs.messages.units import Ms
+
+COMMAND = "command"  # the type whose jobs run programs: who may submit them is a matter of its own
 
 
 class Limits(NamedTuple):
@@ -94,7 +97,7 @@ class JobStatus(NamedTuple):
     and `show` have the `comment`; in events, only the running job has an `estimate`. `data_preview`: if requested, and
     the client may read the job's data. `held`: it waits for its release.
     `after`, `after_any`: the jobs that it still waits for, or did when it ended. `cancelled_by`: the job whose end
-    cancelled it.
+    cancelled it. `exit_code`: how a command failed.
     """
 
     id: Id
@@ -130,6 +133,7 @@ class JobStatus(NamedTuple):
     after: AfterIds = ()
     after_any: AfterIds = ()
     cancelled_by: Id | None = None
+    exit_code: ExitCode | None = None
 
 
 class ActingFor(NamedTuple):

@@ -1,5 +1,7 @@
 """The closed lists of the protocol: states of a job, error codes, reasons, outcomes, states of the worker, roles."""
 
+from __future__ import annotations
+
 from enum import Enum
 
 PROTOCOL_VERSION = 1
@@ -49,6 +51,7 @@ class FailReason(str, Enum):
     BAD_RESULT = "bad_result"
     TASK_DIED = "task_died"
     TIMED_OUT = "timed_out"
+    COMMAND_FAILED = "command_failed"
     WORKER_LOST = "worker_lost"
 
 
@@ -103,3 +106,9 @@ class Role(str, Enum):
     SUBMITTER = "submitter"
     MEMBER = "member"
     OPERATOR = "operator"
+
+    @property
+    def and_above(self) -> tuple[Role, ...]:
+        """This role and those with more permissions."""
+        roles = tuple(Role)
+        return roles[roles.index(self) :]

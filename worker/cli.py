@@ -22,6 +22,10 @@ from zjobs.worker.usage import (
     ZWORKER,
 )
 
+log = logging.getLogger("zworker")
+
+COMMANDS = "zjobs.worker.commands"  # the module with the type that --commands adds
+
 
 class _Open(Exception):
     """An address that anybody could reach; the text is a sentence."""
@@ -34,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         _, values = parse(ZWORKER, sys.argv[1:] if argv is None else argv)
         config = _config(values)
         _start_log(values["--log-level"])
+        _warn_of_commands(config)
     except (UsageError, ValueError) as error:
         return _refused(EX_USAGE, f"{error}")
     except (keyfiles.KeyFileError, _Open) as error:
@@ -74,11 +79,20 @@ def _config(values: dict[str, Any]) -> service.Config:
         pipe,
         reports,
         values["--time-scale"],
-        tuple(values["--tasks"]),
+        ((COMMANDS,) if values["--commands"] else ()) + tuple(values["--tasks"]),
         key,
         Ms(int(1000 * values["--farewell"])),
         values["--logs"],
     )
+
+
+def _warn_of_commands(config: service.Config) -> None:
+    if COMMANDS in config.tasks and config.key is None and not config.pipe.startswith("ipc://"):
+        log.warning(
+            "--commands without keys: whoever reaches the broker or this worker, such as any user of this host, can"
+            " run programs as user %s; keys, or ipc:// addresses in a folder of yours, prevent that",
+            os.geteuid(),
+        )
 
 
 def _after(pipe: str) -> str:

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple, TypeVar, Union, overload
 
 from zjobs.messages.codec import refusal
 from zjobs.messages.fields import MAX_DURATION_MS, MAX_TYPE_CHARS
-from zjobs.messages.records import TaskType
+from zjobs.messages.records import COMMAND, TaskType
 from zjobs.messages.units import Ms
 from zjobs.program.cli.options import duration
 
@@ -44,6 +44,14 @@ class TaskError(Exception):
 
 class BadData(Exception):
     """Data that the task does not accept; the text is a sentence for people."""
+
+
+class CommandFailed(Exception):
+    """A command that failed; the text says how, for people. `exit_code`: as in `JobStatus`."""
+
+    def __init__(self, how: str, exit_code: int) -> None:
+        super().__init__(how)
+        self.exit_code = exit_code
 
 
 class Cancelled(BaseException):
@@ -134,6 +142,7 @@ class Task(NamedTuple):
 
 
 DEFAULTS = TaskType("")
+COMMANDS = "zjobs.worker.commands"  # the module that alone may have a task named COMMAND
 
 # One registry for the process: a decorator in a user's module has no other way to reach it.
 REGISTRY: dict[str, Task] = {}
@@ -161,6 +170,8 @@ def register(
         raise TaskError(f"the name of a task has 1 to {MAX_TYPE_CHARS} characters, not {len(name)}")
     if name in REGISTRY:
         raise TaskError(f"there is already a task named {name!r} ({_location(REGISTRY[name].function)})")
+    if name == COMMAND and function.__module__ != COMMANDS:
+        raise TaskError(f"the name {name!r} is that of the commands of zworker --commands: choose another")
     if inspect.iscoroutinefunction(function):
         raise TaskError(f"task {name!r} is an async function; a task is a plain one")
     if type(keeps_processes) is not bool:

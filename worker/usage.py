@@ -58,6 +58,12 @@ ZWORKER = Program(
             repeatable=True,
         ),
         Option(
+            "--commands",
+            "",
+            "also run programs as jobs, as this account (zclient run); with keys, only for the roles that"
+            " zbroker --commands-for names",
+        ),
+        Option(
             "--time-scale",
             "FACTOR",
             "multiply the durations of the predefined tasks; 0: no waiting",

@@ -228,7 +228,7 @@ def _config(values: dict[str, Any]) -> Config:
         raise Refused(
             REFUSED, "--max-request must be at least 1 KiB more than --max-data, or such a job cannot be sent"
         )
-    rules = Rules(limits, values["--pause-on"], values["--max-journal"])
+    rules = Rules(limits, values["--pause-on"], values["--max-journal"], values["--commands-for"])
     at = values["--listen"], values["--events"], values["--pipe"], values["--reports"]
     keep_s = values["--keep"]
     keep = Keep(None if keep_s is None else int(keep_s * 1000), values["--keep-jobs"])

@@ -33,6 +33,10 @@ def read_role(text: str) -> Role:
     return Role(one_of(text, [role.value for role in Role]))
 
 
+def _submitting_role(text: str) -> Role:
+    return Role(one_of(text, [role.value for role in Role.SUBMITTER.and_above]))
+
+
 COMMANDS = (
     Command("", "", ""),
     Command(
@@ -238,6 +242,14 @@ OPTIONS = (
     Option("--keys", "DIR", "admit only holders of the keys in DIR (see zbroker keys)", SERVE),
     Option("--keys", "DIR", "the folder of keys of the broker that runs on FILE, if it has keys", ("backup",)),
     Option("--keys", "DIR", "the folder of keys; if omitted, the folder keys in your state directory", KEYS),
+    Option(
+        "--commands-for",
+        "ROLE",
+        "with keys: the least role that may submit commands, which run as the worker's account (zworker --commands)",
+        SERVE,
+        _submitting_role,
+        default="operator",
+    ),
     Option(
         "--insecure",
         "",

@@ -11,11 +11,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
+from zjobs.broker.core.people.who import Who, role_refusal
 from zjobs.broker.core.records.jobs import Job, Submitted
-from zjobs.messages.records import Limits, TaskType
+from zjobs.messages.records import COMMAND, Limits, TaskType
 from zjobs.messages.requests.changes import CheckedBy, NewJob, Retry, Submit
 from zjobs.messages.requests.ops import Error
-from zjobs.messages.states import ErrorCode, JobState
+from zjobs.messages.states import ErrorCode, JobState, Role
 from zjobs.messages.units import JobId, Ms
 
 JOB_BYTES = 300  # journal space for the records of a job, without its data
@@ -27,11 +28,13 @@ PLAIN = NewJob("any")
 
 class Rules(NamedTuple):
     """The operator's rules. `pause_on`: never, lost (a worker was lost) or failed (that, or a job failed).
-    `journal_bytes`: the size above which the journal admits no jobs, None for no limit."""
+    `journal_bytes`: the size above which the journal admits no jobs, None for no limit. `commands_for`: the least role
+    that may submit commands."""
 
     limits: Limits = Limits()
     pause_on: str = "never"
     journal_bytes: int | None = None
+    commands_for: Role = Role.OPERATOR
 
 
 class Admission:
@@ -168,6 +171,14 @@ def too_many(jobs: int, limits: Limits) -> Error | None:
     return Error(ErrorCode.TOO_LARGE, f"{jobs} jobs in one request; the limit is {most}") if jobs > most else None
 
 
+def refuse_commands(jobs: Iterable[NewJob | Job], who: Who, least: Role) -> Error | None:
+    """Return why `who` may not submit these jobs, if commands are among them: a command can do whatever the worker's
+    account can."""
+    if all(job.type != COMMAND for job in jobs):
+        return None
+    return role_refusal(who, least.and_above, "a command")
+
+
 def outdated(checked_by: Iterable[CheckedBy], types: Mapping[str, TaskType] | None) -> Error | None:
     """Return an error if a client checked its data by another schema than a type has now. `types`: None while no worker
     has announced any."""
@@ -193,6 +204,8 @@ def _growth(jobs: Sequence[NewJob] | Sequence[Job]) -> int:
 def unknown_type(which: str, job_type: str, types: Collection[str]) -> Error:
     """Return the error that the worker has no such type. `which`: the prefix that says which of several jobs it is
     about."""
+    if job_type == COMMAND:
+        return Error(ErrorCode.UNKNOWN_TYPE, f"{which}the worker runs no commands; zworker --commands does")
     names = ", ".join(sorted(types)) or "none"
     return Error(ErrorCode.UNKNOWN_TYPE, f"{which}the worker has no task type {job_type!r}; it has: {names}")
 

@@ -29,7 +29,7 @@ from zjobs.broker.core.records.effects import Dispatched, Effects, JobChange
 from zjobs.broker.core.records.jobs import Envelope, Instant, Job, Step, next_state
 from zjobs.broker.core.records.needs import Needs, Read
 from zjobs.broker.core.runs import Runs
-from zjobs.messages.records import Missing, Paused
+from zjobs.messages.records import COMMAND, Missing, Paused
 from zjobs.messages.requests.changes import (
     Cancel,
     Forget,
@@ -106,6 +106,7 @@ class Core(Runs):
         owner = who.name
         answer = self._admission.earlier(owner, request)
         answer = answer or admission.too_many(len(request.jobs), self._rules.limits)
+        answer = answer or admission.refuse_commands(request.jobs, who, self._rules.commands_for)
         answer = answer or self._admission.refuse_submit(request.jobs, self.types, self.unended, owner)
         answer = answer or admission.outdated(request.schemas, self.types)
         if answer is None and any(new.after or new.after_any for new in request.jobs):
@@ -137,6 +138,7 @@ class Core(Runs):
         if answer is None and request.with_dependents:
             jobs += self._cancelled_with(jobs, who)
             answer = admission.too_many(len(jobs), self._rules.limits)
+        answer = answer or admission.refuse_commands(jobs, who, self._rules.commands_for)
         answer = answer or self._admission.refuse_retry(jobs, self.types, self.unended, owner)
         if answer is None:
             answer = self._give_ids(owner, request, jobs)
@@ -260,9 +262,10 @@ class Core(Runs):
                     return None
                 job = self._jobs[job_id]
                 if job.type not in self.types:
+                    option = "--commands" if job.type == COMMAND else "its --tasks"
                     return (
                         f"job {job_id} is of the type {job.type!r}, which the worker does not have "
-                        "(was it started without its --tasks?): nothing is dispatched until it has"
+                        f"(was it started without {option}?): nothing is dispatched until it has"
                     )
                 next_state(job, Step.DISPATCH, JobState.QUEUED)
                 if not self._dispatch.dispatch(job, self.types[job.type]):

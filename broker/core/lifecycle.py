@@ -52,9 +52,10 @@ def after_end(job: Job, ended: Ended, began_at: Ms | None, task_type: TaskType, 
         killed=ended.killed,
         output_file=ended.output_file,
         left_behind=ended.left_behind,
+        exit_code=ended.exit_code,
     )
     if ended.outcome is Outcome.COMPLETED:
-        return Fate(job._replace(attempts=job.attempts + 1, reason=None, message=None), Step.COMPLETE)
+        return Fate(job._replace(attempts=job.attempts + 1, reason=None, message=None, exit_code=None), Step.COMPLETE)
     if ended.outcome is Outcome.FAILED:
         return _after_failure(job, ended, task_type)
     if ended.outcome is Outcome.INTERRUPTED:
@@ -72,6 +73,7 @@ def after_loss(job: Job, began_at: Ms | None, task_type: TaskType, now: Moment) 
             ended_at=now.wall_ms,
             ended_served_ms=now.served_ms,
             elapsed_ms=None,
+            exit_code=None,
         ),
         LOST,
         "",
@@ -116,7 +118,7 @@ def _after_lost_run(job: Job, message: str, detail: str, task_type: TaskType) ->
 
 def _cancelled(job: Job, attempt: Attempt | None = None) -> Fate:
     """Cancel the job, and clear the failure of an earlier run, which stays in that run's record."""
-    return Fate(job._replace(reason=None, message=None), Step.CANCEL, attempt)
+    return Fate(job._replace(reason=None, message=None, exit_code=None), Step.CANCEL, attempt)
 
 
 def _attempt(job: Job, outcome: Outcome, message: str, detail: str) -> Attempt:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from zjobs.broker.core.people.who import Who
+from zjobs.broker.core.people.who import Who, role_refusal
 from zjobs.messages.records import ActingFor
 from zjobs.messages.requests.ops import Error, Operation
 from zjobs.messages.states import ErrorCode, Role
@@ -26,10 +26,8 @@ def refusal(
     operation: Operation, ids: Iterable[JobId], who: Who, owner_of: Callable[[JobId], str | None]
 ) -> Error | None:
     """Return why `who` may not do this, None if they may. `owner_of(id)` is None for an id without a job."""
-    if who.role not in operation.roles:
-        *most, last = (role.value for role in operation.roles)
-        which = f"{', '.join(most)} or {last}" if most else last
-        return Error(ErrorCode.NOT_PERMITTED, f"{who.name} is a {who.role.value}; this needs a key of the role {which}")
+    if error := role_refusal(who, operation.roles):
+        return error
     if who.role in operation.own_only:
         for job_id in ids:
             if owner_of(job_id) not in (None, who.name):

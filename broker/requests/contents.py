@@ -35,7 +35,7 @@ from zjobs.messages.requests.queries import (
     Wait,
     WaitReply,
 )
-from zjobs.messages.states import ErrorCode, JobState
+from zjobs.messages.states import ErrorCode, JobState, Role
 from zjobs.messages.units import JobId
 
 PIECE_BYTES = 256 << 10
@@ -44,13 +44,14 @@ LOG_BYTES = 64 << 10
 
 class Service(NamedTuple):
     """Static facts used in replies. `started_ms`: monotonic. `journal_bytes`: the journal's size limit, None for no
-    limit."""
+    limit. `commands_for`: the least role that may submit commands."""
 
     limits: Limits
     events: str
     libzmq: str
     started_ms: int
     journal_bytes: int | None = None
+    commands_for: Role = Role.OPERATOR
 
 
 class Contents(NamedTuple):

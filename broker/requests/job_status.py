@@ -48,6 +48,7 @@ def job_status(
         after=job.after,
         after_any=job.after_any,
         cancelled_by=job.cancelled_by,
+        exit_code=job.exit_code,
     )
     running = core.running
     return status if running is None or running.id != job.id else _running(status, core, now, texts)

@@ -21,7 +21,7 @@ from zjobs.broker.requests.filters import fits
 from zjobs.broker.requests.job_status import job_status, with_comment
 from zjobs.broker.requests.previews import previewed
 from zjobs.messages.fields import MAX_ID
-from zjobs.messages.records import JobStatus, Missing
+from zjobs.messages.records import COMMAND, JobStatus, Missing
 from zjobs.messages.requests.changes import Cancel, CancelReply, Edit, EditReply, Forget, ForgetReply
 from zjobs.messages.requests.ops import OPERATION_OF, Reply, Request
 from zjobs.messages.requests.queries import (
@@ -224,6 +224,7 @@ class Queries(Contents):
             warnings(journal.used_bytes, service.journal_bytes, disk) + journal.guarantee.warnings,
             core.pauses,
             journal.guarantee.text,
+            service.commands_for if COMMAND in (core.types or ()) else None,
         )
 
     def _statuses(

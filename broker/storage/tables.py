@@ -90,4 +90,5 @@ CHANGED = (
     "ended_served_ms",
     "output_file",
     "left_behind",
+    "exit_code",
 )

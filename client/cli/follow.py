@@ -54,7 +54,7 @@ def watch(call: Call) -> int:
 def log(call: Call) -> int:
     """Print what a job has printed; with --follow, until it ends."""
     job_id = job_id_of(call.args["ID"])
-    printed = _OutputPrinter(call, job_id)
+    printed = OutputPrinter(call, job_id)
     if not call.args["--follow"]:
         printed.fetch()
         printed.finish()
@@ -147,7 +147,7 @@ def _print_now(call: Call, line: str, fields: dict[str, Any]) -> None:
     call.output.flush()
 
 
-class _OutputPrinter:
+class OutputPrinter:
     """Prints the output of a job from its beginning, or as much as is kept. Runs have numbers."""
 
     def __init__(self, call: Call, job_id: int) -> None:

@@ -12,7 +12,7 @@ from functools import partial
 from zjobs.client.cli import exit_codes, usage
 from zjobs.client.cli.show.console import Output, silence
 from zjobs.client.errors import JobEndedWithoutResult, ZjobsError
-from zjobs.program.cli.parse import UsageError, parse
+from zjobs.program.cli.parse import UsageError, parse, with_end_of_options
 
 COMPLETE = "__complete"  # the shells' command for completions
 
@@ -29,6 +29,7 @@ RUN_BY = {
     "result": ("wait", "result"),
     "data": ("query", "data"),
     "batch": ("wait", "batch"),
+    "run": ("run", "run"),
     "show": ("query", "show"),
     "log": ("follow", "log"),
     "list": ("control", "list_jobs"),
@@ -62,6 +63,7 @@ def main(argv: list[str]) -> int:
 
 
 def _run_and_flush(argv: list[str]) -> int:
+    argv = with_end_of_options(usage.ZCLIENT, argv)
     options_given = argv[: argv.index("--")] if "--" in argv else argv
     output = Output("--json" in options_given, "--raw" in options_given)
     try:

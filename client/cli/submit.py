@@ -12,6 +12,7 @@ from zjobs.client.errors import ZjobsError
 from zjobs.client.protocol.arguments import Given, data_of
 from zjobs.client.protocol.job import NO_DATA, ids_of, job_like
 from zjobs.client.protocol.schemas import Schemas
+from zjobs.client.protocol.submission import Make
 from zjobs.messages import values
 from zjobs.messages.requests.changes import SubmitReply
 from zjobs.program.cli.parse import UsageError
@@ -34,23 +35,31 @@ def submitted(call: Call, request_key: str) -> Iterator[SubmitReply]:
 
     An error names the line of --lines that was not accepted.
     """
+    return submitted_like(call, request_key, call.args["TYPE"], _givens(call.args), _data)
+
+
+def submitted_like(
+    call: Call, request_key: str, job_type: str, givens: Iterable[Any], make: Make
+) -> Iterator[SubmitReply]:
+    """Submit a job of this type, with the options of the command line, for each of `givens`. make: as in `Maker`."""
     args = call.args
-    givens = _givens(args)
     call.client.schemas = Schemas(SchemaFiles(call.client.addresses.text))
+    for text in (job_type, args["--once"], args["--name"], args["--comment"]):
+        _check_text(text)
     name, comment = args["--name"] or "", args["--comment"] or ""
     waits = args["--after"] or (), args["--after-any"] or ()
-    like = job_like(args["TYPE"], args["--priority"], args["--delay"], args["--time-limit"], name, comment, *waits)
+    like = job_like(job_type, args["--priority"], args["--delay"], args["--time-limit"], name, comment, *waits)
     taken = 0
     checked = True
     try:
-        for accepted in call.client.submit_in_parts(like, givens, request_key, _data):
+        for accepted in call.client.submit_in_parts(like, givens, request_key, make):
             if checked and not accepted.checked:
                 call.output.note("no worker has announced its types yet: the type was not checked")
             checked = accepted.checked
             taken += accepted.count
             yield accepted
     except (ZjobsError, UsageError) as error:
-        if call.args["--lines"] is not None:
+        if call.args.get("--lines") is not None:
             error.args = (f"line {taken + 1}: {error}",)
             if isinstance(error, ZjobsError) and error.request_key is not None:
                 error.request_key = request_key  # that of the whole: under it everything is repeated
@@ -66,7 +75,7 @@ def _givens(args: dict[str, Any]) -> Iterable[Given]:
     words, arguments, file, lines = args["ARG"], args["--arg"], args["--file"], args["--lines"]
     if lines is not None and (words or arguments or file is not None):
         raise UsageError("--lines goes with no ARG, --arg or --file: each line is what a job gets")
-    for value in (args["TYPE"], args["--once"], args["--name"], args["--comment"], *words, *arguments):
+    for value in (*words, *arguments):
         _check_text(value)
     if lines is not None:
         return (Given([line]) for line in _lines(open_bytes(lines), lines))

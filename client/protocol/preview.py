@@ -1,12 +1,13 @@
-"""The beginning of a job's data as a short text, like JSON, for people."""
+"""The beginning of a job's data as a short text for people: like JSON; that of a command as a command line."""
 
 from __future__ import annotations
 
 import json
 import struct
 from collections.abc import Iterator
+from shlex import quote
 
-from zjobs.messages.records import DataPreview
+from zjobs.messages.records import COMMAND, DataPreview, JobStatus
 
 MORE = "\u2026"
 MOST_CHARS = 60
@@ -38,6 +39,31 @@ class _Ends(Exception):
 
 class _NoValue(Exception):
     """Bytes that are not msgpack, or an extension type."""
+
+
+def preview_of(job: JobStatus, most: int = MOST_CHARS) -> str:
+    """Return the beginning of a job's data as text of at most `most` characters; empty if it was not requested."""
+    if job.data_preview is None:
+        return ""
+    line = _command_line(job.data_preview) if job.type == COMMAND else None
+    if line is None:
+        return preview_text(job.data_preview, most)
+    return line if len(line) <= most else line[: most - 1] + MORE
+
+
+def _command_line(preview: DataPreview) -> str | None:
+    """Return the command line as a shell would read it, with an ellipsis where it goes on; None if the data is not that
+    of a command, or does not begin with `argv`."""
+    words: list[str] = []
+    try:
+        for word, whole in _Beginning(preview.body).argv():
+            words.append(quote(word) if whole else quote(word).removesuffix("'") + MORE)
+    except _NoValue:
+        return None
+    except _Ends:
+        if not words or not words[-1].endswith(MORE):
+            words.append(MORE)
+    return " ".join(words)
 
 
 def preview_text(preview: DataPreview, most: int = MOST_CHARS) -> str:
@@ -99,6 +125,25 @@ class _Beginning:
         else:
             raise _NoValue
 
+    def argv(self) -> Iterator[tuple[str, bool]]:
+        """Yield the words of a command, and whether each is whole."""
+        if not 0x80 < self._consume(1)[0] < 0x90 or self._word() != ("argv", True):
+            raise _NoValue
+        kind = self._consume(1)[0]
+        if kind not in _LIST and not 0x90 <= kind < 0xA0:
+            raise _NoValue
+        for _ in range(self._size(_LIST[kind]) if kind in _LIST else kind & 0x0F):
+            word, whole = self._word()
+            yield word, whole
+            if not whole:
+                raise _Ends
+
+    def _word(self) -> tuple[str, bool]:
+        kind = self._consume(1)[0]
+        if kind not in _TEXT and not 0xA0 <= kind < 0xC0:
+            raise _NoValue
+        return self._characters(self._size(_TEXT[kind]) if kind in _TEXT else kind & 0x1F)
+
     def _items(self, brackets: str, count: int, pairs: bool = False) -> Iterator[str]:
         yield brackets[0]
         for place in range(count):
@@ -110,10 +155,14 @@ class _Beginning:
                 yield from self.value()
         yield brackets[1]
 
-    def _text(self, size: int) -> Iterator[str]:
+    def _characters(self, size: int) -> tuple[str, bool]:
+        """Return a text of this size, as far as it is there, and whether it is whole."""
         whole = size <= len(self.rest)
         body = self._consume(min(size, len(self.rest)))
-        text = body.decode(errors="replace" if whole else "ignore")
+        return body.decode(errors="replace" if whole else "ignore"), whole
+
+    def _text(self, size: int) -> Iterator[str]:
+        text, whole = self._characters(size)
         yield json.dumps(text, ensure_ascii=False)[: None if whole else -1]
         if not whole:
             raise _Ends

@@ -47,8 +47,7 @@ class Operation(NamedTuple):
     @property
     def roles(self) -> tuple[Role, ...]:
         """The roles that may use it."""
-        roles = tuple(Role)
-        return roles[roles.index(self.role) :]
+        return self.role.and_above
 
     @property
     def own_only(self) -> tuple[Role, ...]:

@@ -34,7 +34,7 @@ from zjobs.messages.records import (
     WholeResult,
     WorkerInfo,
 )
-from zjobs.messages.states import FailReason, JobState, WorkerState
+from zjobs.messages.states import FailReason, JobState, Role, WorkerState
 from zjobs.messages.units import Ms
 
 
@@ -256,7 +256,8 @@ class Info(NamedTuple):
 
 class InfoReply(NamedTuple):
     """The state of broker, journal, queue and worker. `warnings`: a sentence for each limit that is nearly reached.
-    `durability`: a sentence on where a job is once its submit was answered."""
+    `durability`: a sentence on where a job is once its submit was answered. `commands`: the least role that may submit
+    commands, None if the worker runs none."""
 
     journal: ShortText
     server: ShortText
@@ -280,6 +281,7 @@ class InfoReply(NamedTuple):
     warnings: tuple[Text, ...] = ()
     pauses: tuple[QueuePause, ...] = ()
     durability: Text = ""
+    commands: Role | None = None
 
 
 class Audit(NamedTuple):

@@ -44,7 +44,8 @@ class Option(NamedTuple):
 class Command(NamedTuple):
     """A command. `name`: may be two words, or empty for the program alone. `words`: TYPE [DATA], [ID...] or the like.
 
-    `alias`: a shorter name. `common`: scripts run it so often that its start-up time counts.
+    `alias`: a shorter name. `common`: scripts run it so often that its start-up time counts. `verbatim`: its words are
+    a command line of their own, so options end at the first of them.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Command(NamedTuple):
     notes: str = ""  # ends it
     alias: str = ""
     common: bool = False
+    verbatim: bool = False
 
 
 class Program(NamedTuple):

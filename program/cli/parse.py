@@ -24,6 +24,7 @@ def parse(program: Program, argv: list[str]) -> tuple[str, dict[str, Any]]:
     unless the option is repeatable. `--` ends the options. `--help` and `--version` print and raise SystemExit(0).
     Raises UsageError.
     """
+    argv = with_end_of_options(program, argv)
     before_words = argv[: argv.index("--")] if "--" in argv else argv
     if "--version" in before_words and "--help" not in before_words:
         _print_and_leave(program.version)
@@ -45,6 +46,15 @@ def parse(program: Program, argv: list[str]) -> tuple[str, dict[str, Any]]:
     return command.name, {name: values[name] for name in values if name not in ("--", "--help", "--version")}
 
 
+def with_end_of_options(program: Program, argv: list[str]) -> list[str]:
+    """Return `argv` with `--` before the words of a command that takes them as they are."""
+    places = _places_of_words(argv, program)[:2]
+    command = _command_named(program, [argv[place] for place in places[:1]])
+    if len(places) < 2 or command is None or not command.verbatim:
+        return argv
+    return [*argv[: places[1]], "--", *argv[places[1] :]]
+
+
 def _print_and_leave(text: str) -> NoReturn:
     print(text)
     raise SystemExit(0)
@@ -55,17 +65,23 @@ def _print_and_leave(text: str) -> NoReturn:
 
 def _words(argv: list[str], program: Program) -> list[str]:
     """Return the words of `argv`, without options and their values. Unknown options are skipped."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    return [argv[place] for place in _places_of_words(argv, program)] + argv[end + 1 :]
+
+
+def _places_of_words(argv: list[str], program: Program) -> list[int]:
+    """Return where in `argv` the words before `--` are."""
     takes_value = {name for option in program.options if option.value for name in (option.name, option.short)}
-    words: list[str] = []
-    rest = iter(argv)
-    for word in rest:
+    places: list[int] = []
+    rest = enumerate(argv)
+    for place, word in rest:
         if word == "--":
-            return [*words, *rest]
+            break
         if not word.startswith("-") or word == "-":
-            words.append(word)
+            places.append(place)
         elif word in takes_value:
             next(rest, None)
-    return words
+    return places
 
 
 def _command_named(program: Program, words: list[str]) -> Command | None:

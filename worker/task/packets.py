@@ -6,7 +6,7 @@ task process -> worker   first ["types", [[name, description, ...], ...], token,
                          `capture`; a schema for each type, empty: none) or
                          ["error", sentence], then for each job [marked, n, outcome, elapsed_us, result, reason,
                          message, detail, killed,
-                         left behind] (see `Ended`; marked: a mark stands behind its output) or
+                         left behind, exit_code] (see `Ended`; marked: a mark stands behind its output) or
                          ["skipped", packet], which did not run, because the one before it had not
 
 A message that does not fit a packet travels as the descriptor of a nameless file: nothing to clean up after a crash.
@@ -130,13 +130,14 @@ def read_end(
     detail: str,
     killed: Any,
     left: str,
+    exit_code: Any,
 ) -> Ended:
     """Return the end of job `id` from the fields of a packet. Raises TypeError, ValueError or KeyError if they are not
     one."""
     killed = killed if type(killed) is int and 0 < killed <= MAX_ID else 0
     why = reason and FailReason(reason)
     end = (delivery, _OUTCOMES[outcome], elapsed_us, result, why, message, detail)
-    return Ended(*end, id=id, killed=killed, left_behind=left)
+    return Ended(*end, id=id, killed=killed, left_behind=left, exit_code=exit_code)
 
 
 def mended(ended: Ended) -> Ended:
@@ -150,6 +151,7 @@ def mended(ended: Ended) -> Ended:
         and type(ended.result) is bytes
         and ended[4:7] == _NOTHING_ELSE
         and not ended.left_behind
+        and ended.exit_code is None
     ):
         return ended  # most are like this, and a closer look would cost as much as all the rest here
     mistake = codec.refusal(ended)

@@ -64,7 +64,7 @@ class Job(NamedTuple):
     that ended, 0 before. `ended_served_ms`: how long the journal had been in service when the job ended. `owner` is
     proven by a key; `submitter`, of a job without one, is what the client said. `held`: it waits for its release.
     `after`, `after_any`: the jobs that it still waits for, or did when it was cancelled. `cancelled_by`: the one of
-    them whose end cancelled it.
+    them whose end cancelled it. `exit_code`: how a command failed.
     """
 
     id: JobId
@@ -99,6 +99,7 @@ class Job(NamedTuple):
     after: tuple[JobId, ...] = ()
     after_any: tuple[JobId, ...] = ()
     cancelled_by: JobId | None = None
+    exit_code: int | None = None
 
 
 def next_state(job: Job, step: Step, state: JobState = JobState.IN_PROGRESS) -> JobState:

@@ -80,7 +80,9 @@ CREATE INDEX dependents ON job(cancelled_by) WHERE cancelled_by IS NOT NULL
 """,
     """
 -- this journal is a copy of another one, and not yet complete
-ALTER TABLE journal ADD COLUMN copied_from text NOT NULL DEFAULT ''
+ALTER TABLE journal ADD COLUMN copied_from text NOT NULL DEFAULT '';
+-- how a command failed
+ALTER TABLE job ADD COLUMN exit_code bigint
 """,
 )
 FORMAT = len(SCRIPTS)

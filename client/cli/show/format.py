@@ -131,9 +131,9 @@ def preview(job: JobStatus, most: int = 60) -> str:
     """Return the beginning of the job's data, if it was requested."""
     if job.data_preview is None:
         return ""
-    from zjobs.client.protocol.preview import preview_text  # most commands show no data
+    from zjobs.client.protocol.preview import preview_of  # most commands show no data
 
-    return printable(preview_text(job.data_preview, most))
+    return printable(preview_of(job, most))
 
 
 def about(job: JobStatus) -> str:
@@ -148,9 +148,9 @@ def fields(job: JobStatus) -> dict[str, Any]:
     """Return a job for programs; the beginning of its data is text."""
     known = job._asdict()
     if job.data_preview is not None:
-        from zjobs.client.protocol.preview import preview_text
+        from zjobs.client.protocol.preview import preview_of
 
-        known["data_preview"] = preview_text(job.data_preview)
+        known["data_preview"] = preview_of(job)
     return known
 
 
@@ -200,6 +200,7 @@ def show_lines(
         "started": moment(job.started_at),
         "ended": moment(job.ended_at),
         "ran for": "-" if job.elapsed_ms is None else seconds(job.elapsed_ms / 1000),
+        **({} if job.exit_code is None else {"exit code": str(job.exit_code)}),
         "runs": f"{job.attempts} ended, {job.reruns} lost with a worker",
         "data": byte_count(reply.data_bytes) + (f": {preview(job)}" if job.data_preview else ""),
         "result": byte_count(reply.result_bytes),
@@ -253,6 +254,7 @@ def info_lines(info: InfoReply, address: str, running_job: JobStatus | None = No
         "jobs": f"{info.queued} queued, {info.waiting} waiting, {info.in_progress} in progress, "
         f"{info.completed} completed, {info.failed} failed, {info.cancelled} cancelled",
     }
+    facts["commands"] = _commands(info)
     if info.durability:
         facts["kept"] = printable(info.durability)
     if info.paused is not None:
@@ -262,6 +264,14 @@ def info_lines(info: InfoReply, address: str, running_job: JobStatus | None = No
     if worker.warning is not None:
         facts["warning"] = printable(worker.warning)
     return _aligned(facts) + [f"warning: {printable(warning)}" for warning in info.warnings]
+
+
+def _commands(info: InfoReply) -> str:
+    if info.commands is None:
+        return "not run by this worker (zworker --commands)"
+    return (
+        f"run as the worker's account; keys need the role {' or '.join(role.value for role in info.commands.and_above)}"
+    )
 
 
 def _what_runs(worker: WorkerState, job_id: int) -> str:

@@ -73,6 +73,27 @@ Ctrl+C ends the wait only; the job goes on.""",
         _DATA.format("batch"),
     ),
     Command(
+        "run",
+        "PROGRAM [ARG...]",
+        "queue a program, to run on the worker's host",
+        """\
+Queue a program and print the id of its job. It runs when its turn comes, on the
+worker's host, as the worker's account, in the directory in which you are now. It has
+the worker's environment, and the variables of --env. The worker needs --commands.
+Options end at PROGRAM: what follows belongs to it, as with env or nice.
+
+Code 0 completes the job, any other code fails it. With --wait, the exit code is that
+of the program; 128 + N if signal N ended it, 127 if there is no such program, 126 if
+it cannot be executed, 125 if there is no such directory. Ctrl+C ends the wait only;
+the job goes on.""",
+        """\
+zclient run make test
+zclient run --cwd /data --env MODE=fast --wait -- ./reduce *.fits
+zclient log -f 17""",
+        verbatim=True,
+        common=True,
+    ),
+    Command(
         "show",
         "ID",
         "show everything known about a job",

@@ -11,7 +11,8 @@ from zjobs.program.cli.options import Option, duration, integer, one_of
 STATES = [state.value for state in JobState]
 MOST_ROWS = 1_000_000_000
 
-SUBMITTING = ("submit", "batch")
+WITH_DATA = ("submit", "batch")
+SUBMITTING = (*WITH_DATA, "run")
 CHANGING = ("cancel", "hold", "release", "retry", "forget")
 SELECTING = (*CHANGING, "wait")
 
@@ -52,11 +53,20 @@ OPTIONS = (
         "--arg",
         "NAME=VALUE",
         "a parameter by name; @FILE reads the value from FILE, and @@ stands for an @ at the beginning",
-        SUBMITTING,
+        WITH_DATA,
         repeatable=True,
     ),
-    Option("--file", "FILE", "the bytes of FILE, for a type that takes bytes ('-': standard input)", SUBMITTING),
-    Option("--lines", "FILE", "submit a job for each line of FILE, its one ARG ('-': standard input)", SUBMITTING),
+    Option("--file", "FILE", "the bytes of FILE, for a type that takes bytes ('-': standard input)", WITH_DATA),
+    Option("--lines", "FILE", "submit a job for each line of FILE, its one ARG ('-': standard input)", WITH_DATA),
+    Option("--cwd", "DIR", "the directory in which the program runs; if omitted, the current one", ("run",)),
+    Option(
+        "--env",
+        "VARIABLE",
+        "a variable for the program: NAME=VALUE, or NAME for the value that it has here",
+        ("run",),
+        repeatable=True,
+    ),
+    Option("--shell", "", "PROGRAM is a line for /bin/sh: zclient run --shell 'make && make test'", ("run",)),
     Option(
         "--priority",
         "N",
@@ -143,6 +153,7 @@ OPTIONS = (
     Option("--output", "FILE", "write it to FILE: bytes and text unchanged", ("result", "data"), short="-o"),
     Option("--wait", "", "wait until the job has finished", ("result",)),
     Option("--wait", "", "wait until each job has ended", ("cancel",)),
+    Option("--wait", "", "wait for its end, print its output as it comes, and exit with its code", ("run",)),
     Option(
         "--wait",
         "",
@@ -153,7 +164,7 @@ OPTIONS = (
         "--max-wait",
         "DURATION",
         "wait no longer than this (exit code 4); includes --wait",
-        ("result", "batch", "wait", "cancel", "pause"),
+        ("result", "batch", "run", "wait", "cancel", "pause"),
         duration,
     ),
     Option(
@@ -161,7 +172,7 @@ OPTIONS = (
         "",
         "print what jobs wrote unchanged even on a terminal; otherwise control characters are shown there as \\x1b"
         " and the like, because a terminal would act on them",
-        ("result", "data", "batch", "show", "log"),
+        ("result", "data", "batch", "run", "show", "log"),
     ),
     Option("--service", "SERVICE", "a service of your configuration, for its broker and its key; see zclient services"),
     Option(

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from zjobs.client.protocol.preview import preview_text
+from zjobs.client.protocol.preview import preview_of
 from zjobs.client.wording import estimate as wording
 from zjobs.client.wording import text
 from zjobs.gateway.pages.shown import times
-from zjobs.messages.records import JobStatus
+from zjobs.messages.records import COMMAND, JobStatus
 from zjobs.messages.states import JobState, WorkerState
 
 MOST_CALL_CHARS = 80
@@ -114,7 +114,9 @@ def call(job: JobStatus) -> str:
     """Return what a job does: its type, and the beginning of its data if it was requested: `measure(count=40)`."""
     if job.data_preview is None:
         return job.type
-    given = preview_text(job.data_preview, MOST_CALL_CHARS)
+    given = preview_of(job, MOST_CALL_CHARS)
+    if job.type == COMMAND:
+        return given
     try:
         value = json.loads(given)
     except ValueError:  # it goes on

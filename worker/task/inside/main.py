@@ -29,7 +29,7 @@ from zjobs.program import inside
 from zjobs.worker import predefined, tasks
 from zjobs.worker.caller import Caller
 from zjobs.worker.task import output, packets, platform
-from zjobs.worker.task.inside import results
+from zjobs.worker.task.inside import orphans, results
 from zjobs.worker.task.inside.state import NOTHING, Left, State
 from zjobs.worker.task.leftovers import Leftovers
 from zjobs.worker.task.shared_memory import SharedMemory
@@ -43,6 +43,8 @@ def main() -> NoReturn:
     """Load the tasks, then run jobs until the worker closes the socket."""
     sock_fd, lock_fd, shared_fd, parent_pid, mark = map(int, sys.argv[1:6])
     platform.die_with_parent(parent_pid)
+    if tasks.COMMANDS in sys.argv[7:]:
+        orphans.end_with(parent_pid, mark)
     platform.carry(mark)
     leftovers = Leftovers()
     for descriptor in (sock_fd, lock_fd, shared_fd):  # a program that a task starts must not hold them
@@ -119,7 +121,7 @@ def serve(sock: socket.socket, bench: Bench, marker: output.Marker) -> NoReturn:
             if os.getpid() != own_pid:  # a task has forked and returned twice; only one process goes on
                 os._exit(0)
             killed, clear, left = bench.clear(job[1])
-            packets.send(sock, (marker.mark(ended.delivery), *ended[:7], killed, left.sentence))
+            packets.send(sock, (marker.mark(ended.delivery), *ended[:7], killed, left.sentence, ended.exit_code))
             if not clear:  # the worker ends them; no other job may run beside them
                 os._exit(packets.EXIT_LEFTOVERS)
             if left.replace:
@@ -226,6 +228,9 @@ def _failed(delivery: DeliveryNumber, elapsed_us: Us, error: BaseException, told
         return Ended(delivery, Outcome.CANCELLED, elapsed_us, None, None, _bounded(_headline(error)), _traceback(error))
     if isinstance(error, tasks.BadData):
         return Ended(delivery, Outcome.FAILED, elapsed_us, None, FailReason.BAD_DATA, _bounded(_text(error)))
+    if isinstance(error, tasks.CommandFailed):
+        how, why = _bounded(_text(error)), FailReason.COMMAND_FAILED
+        return Ended(delivery, Outcome.FAILED, elapsed_us, None, why, how, exit_code=error.exit_code)
     return Ended(
         delivery, Outcome.FAILED, elapsed_us, None, FailReason.RAISED, _bounded(_headline(error)), _traceback(error)
     )

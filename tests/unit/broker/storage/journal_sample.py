@@ -28,6 +28,8 @@ DELAYED = Job(5, "swap", JobState.QUEUED, 0, 0, 0, 0, 1004, -3, ready_at=5000)._
     name="übermorgen", comment="nach dem Umbau", submitter="alice@lab3"
 )
 CANCELLED = Job(6, "swap", JobState.CANCELLED, 0, 0, 1, 0, 1005, ended_at=1206, output_bytes=7, killed=3)
+# what came with format 7
+CANCELLED = CANCELLED._replace(after=(3,), after_any=(1, 2), cancelled_by=3)
 ATTEMPTS = (
     Attempt(1, Outcome.FAILED, 1100, 1200, FailReason.RAISED, "no", "Traceback"),
     Attempt(2, Outcome.INTERRUPTED, None, 1300, None, "", ""),
@@ -79,6 +81,7 @@ def everything() -> Changes:
     return changes(
         added={job.id: job._replace(state=JobState.QUEUED, reason=None) for job in JOBS},
         changed={job.id: job for job in JOBS},
+        edited={CANCELLED.id: CANCELLED},
         data=[(1, b"abc")],
         data_copies=[(4, 1)],
         outputs=[Printed(6, 1, 0, b"printed")],
