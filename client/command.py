@@ -41,5 +41,5 @@ def _text(what: str, value: Any) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise BadData(f"{what} is not UTF-8 text: {text!a}") from None
+        raise BadData(f"{what} is not UTF-8 text: {os.fsencode(text)!r}") from None
     return text

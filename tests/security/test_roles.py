@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -105,6 +106,30 @@ def test_every_request_for_every_role(role: str, name: str, people: Any, ask: As
             named = [each.value for each in Role if each.value in reply["message"].partition("the role ")[2]]
             does = {"operator": row.operator, "member": row.own or row.member, "submitter": row.own}
             assert named and all(does[each] for each in named), (op, reply)
+
+
+def test_commands_are_for_operators(keyed: Any) -> None:
+    """Unless --commands-for names a lesser role; whoever acts for somebody has that person's role."""
+    for name, role in ROLES.items():
+        keyed.add(name, role)
+    keyed.add("gate", "operator", "--acts-for")
+    keyed.start(worker=False)
+    keyed.service.start_worker("--key", str(keyed.keys / "worker.key"), "--commands")
+    keyed.until_worker("ready")
+    job = keyed.client("boss").run(["true"])
+    assert job.result(20) == 0 and keyed.client("eve").info().commands == "operator"
+    gate = keyed.client("gate")
+    for client in (keyed.client("mia"), keyed.client("alice"), gate.acting_for("mia", "member")):
+        with pytest.raises(errors.NotPermitted, match="a command needs a key of the role operator"):
+            client.run(["true"])
+    assert gate.acting_for("ann", "operator").run(["true"]).result(20) == 0
+    keyed.service.broker.signal(signal.SIGTERM)
+    keyed.service.broker.ended()
+    keyed.start("--commands-for", "member", worker=False)
+    keyed.until_worker("ready")
+    assert keyed.client("mia").run(["true"]).result(20) == 0
+    refused = keyed.zclient("alice", "run", "true")
+    assert refused.returncode == 5 and "needs a key of the role member or operator" in refused.stderr
 
 
 def test_the_audit_trail_by_role(people: Any) -> None:

@@ -30,6 +30,8 @@ DELAYED = Job(5, "swap", JobState.QUEUED, 0, 0, 0, 0, 1004, -3, ready_at=5000)._
 CANCELLED = Job(6, "swap", JobState.CANCELLED, 0, 0, 1, 0, 1005, ended_at=1206, output_bytes=7, killed=3)
 # what came with format 7
 CANCELLED = CANCELLED._replace(after=(3,), after_any=(1, 2), cancelled_by=3)
+# what came with format 8
+CANCELLED = CANCELLED._replace(exit_code=-9)
 ATTEMPTS = (
     Attempt(1, Outcome.FAILED, 1100, 1200, FailReason.RAISED, "no", "Traceback"),
     Attempt(2, Outcome.INTERRUPTED, None, 1300, None, "", ""),

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zjobs.client.protocol.preview import preview_text
+from zjobs.client.protocol.preview import preview_of, preview_text
 from zjobs.messages import values
-from zjobs.messages.records import DataPreview
+from zjobs.messages.records import DataPreview, JobStatus
+from zjobs.messages.states import JobState
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=9),
@@ -68,3 +70,38 @@ def test_whatever_the_bytes_are(body: bytes, more: int) -> None:
 def test_what_is_no_value_is_not_shown_as_one(body: bytes) -> None:
     """Its size is."""
     assert preview_text(DataPreview(body, len(body))) == f"{len(body)} bytes, not msgpack"
+
+
+@pytest.mark.parametrize(
+    ("data", "size", "line"),
+    [
+        ({"argv": ["make", "-j4", "a b"], "cwd": "/"}, 128, "make -j4 'a b'"),
+        ({"argv": ["sh", "-c", "make && make test"]}, 25, "sh -c 'make && mak\u2026"),
+        ({"argv": ["reduce", "frame-0001.fits"]}, 21, "reduce frame\u2026"),
+        ({"argv": ["a", "b", "c"]}, 11, "a b \u2026"),
+        ({"argv": ["a"] * 100}, 1000, " ".join(["a"] * 29) + " \u2026"),
+        ({"argv": ["x" * 300]}, 1000, "x" * 59 + "\u2026"),
+        ({"argv": []}, 128, ""),
+        ({"cwd": "/", "argv": ["make"]}, 128, '{"cwd": "/", "argv": ["make"]}'),
+        ({"argv": ["make", 3]}, 128, '{"argv": ["make", 3]}'),
+        ({"argv": "make"}, 128, '{"argv": "make"}'),
+        (["make"], 128, '["make"]'),
+        (3, 128, "3"),
+    ],
+)
+def test_a_command_is_shown_as_a_shell_reads_it(data: Any, size: int, line: str) -> None:
+    """Where it goes on, with an ellipsis; what is no command, as other data."""
+    packed = values.pack_value(data)
+    job = JobStatus(1, "command", JobState.QUEUED, 0, 0, 0, 0, 0)
+    assert preview_of(job._replace(data_preview=DataPreview(packed[:size], len(packed)))) == line
+    other = job._replace(type="other", data_preview=DataPreview(packed, len(packed)))
+    assert preview_of(other) == preview_text(DataPreview(packed, len(packed))) and preview_of(job) == ""
+
+
+@given(st.lists(st.text(max_size=9), max_size=5), st.integers(1, 60), st.integers(2, 40))
+def test_a_cut_command_is_the_beginning(argv: list[str], size: int, most: int) -> None:
+    """However it is cut."""
+    packed = values.pack_value({"argv": argv})
+    job = JobStatus(1, "command", JobState.QUEUED, 0, 0, 0, 0, 0, data_preview=DataPreview(packed[:size], len(packed)))
+    line, whole = preview_of(job, most), shlex.join(argv)
+    assert len(line) <= most and (line == whole or line.endswith("\u2026") or size < 7)
