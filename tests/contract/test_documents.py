@@ -194,6 +194,20 @@ def test_the_tutorial_from_start_to_end(new_service: Callable[..., Service]) -> 
             assert (language, block) == ("sh", INSTALL)
 
 
+def test_the_page_of_commands_from_start_to_end(
+    new_service: Callable[..., Service], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Its commands are run in order, and each prints what the page says; then its Python."""
+    page = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
+    terminal = Terminal(new_service())
+    for block in fenced(page, "console"):
+        terminal.follow(block)
+    monkeypatch.setenv("ZJOBS_BROKER", terminal.service.endpoint)
+    (python,) = fenced(page, "python")
+    exec(compile(python, "docs/commands.md", "exec"), {})
+    assert capsys.readouterr().out == "completed None b'me\\n'\n"
+
+
 def test_the_python_of_the_readme_runs(service: Service, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     """The example of the library as it stands; the task module as `--tasks`."""
     blocking, with_asyncio, tasks = fenced(README, "python")[:3]
