@@ -60,8 +60,8 @@ ZWORKER = Program(
         Option(
             "--commands",
             "",
-            "also run programs as jobs, as this account (zclient run); with keys, only for the roles that"
-            " zbroker --commands-for names",
+            "also run programs as jobs, as this account (zclient run); with keys, only operators may submit them,"
+            " unless zbroker --commands-for names another role",
         ),
         Option(
             "--time-scale",

@@ -87,9 +87,9 @@ of the program; 128 + N if signal N ended it, 127 if there is no such program, 1
 it cannot be executed, 125 if there is no such directory. Ctrl+C ends the wait only;
 the job goes on.""",
         """\
-zclient run make test
-zclient run --cwd /data --env MODE=fast --wait -- ./reduce *.fits
-zclient log -f 17""",
+For example: zclient run make test
+
+In another directory: zclient run --cwd /data --env MODE=fast --wait -- ./reduce *.fits""",
         verbatim=True,
         common=True,
     ),

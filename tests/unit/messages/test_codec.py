@@ -62,6 +62,7 @@ BOUNDED: dict[str, st.SearchStrategy[Any]] = {
     "retry_delay_ms": DURATION,
     "time_limit_ms": st.none() | DURATION,
     "since_ms": DURATION,
+    "exit_code": st.none() | st.integers(-64, 255),
     "for_ms": st.none() | DURATION,
     "schema_digest": DIGEST,
     "digest": DIGEST,

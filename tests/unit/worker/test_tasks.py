@@ -122,6 +122,7 @@ def test_durations(registry: dict[str, tasks.Task]) -> None:
         ({"max_attempts": 2**63}, "max_attempts must be an integer from 1 to"),
         ({"keeps_state": 1}, "keeps_state must be True or False, not 1"),
         ({"keeps_processes": None}, "keeps_processes must be True or False, not None"),
+        ({"name": "command"}, "the name 'command' is that of the commands of zworker --commands"),
         ({"name": 5}, "the name of a task must be text, not 5"),
         ({"name": "a\ud800"}, r"task 'a\\ud800': name has a character that is no UTF-8: '\\ud800'"),
         ({"description": 5}, "description must be text, not 5"),

@@ -71,6 +71,27 @@ def test_right(line: str, change: dict[str, Any]) -> None:
     assert parse(ZCOPY, line.split()) == ("put", DEFAULTS | change)
 
 
+VERBATIM = [
+    ("run ls", ["ls"], False),
+    ("run ls -l --json", ["ls", "-l", "--json"], False),
+    ("run --json ls --help", ["ls", "--help"], True),
+    ("--json run --key K -- ls", ["ls"], True),
+    ("run --key K ls --json", ["ls", "--json"], False),
+    ("run -- ls -- --json", ["ls", "--", "--json"], False),
+    ("run ls -- -l", ["ls", "--", "-l"], False),
+    ("run -- --json", ["--json"], False),
+    ("run run --json", ["run", "--json"], False),
+]
+
+
+@pytest.mark.parametrize(("line", "words", "as_json"), VERBATIM, ids=[line for line, *_ in VERBATIM])
+def test_a_command_line_within_the_command_line(line: str, words: list[str], as_json: bool) -> None:
+    """Options end at its first word, and it arrives as it was written."""
+    run = Command("run", "PROGRAM [ARG...]", "run a program", verbatim=True, common=True)
+    name, values = parse(ZCOPY._replace(commands=(*ZCOPY.commands, run)), line.split())
+    assert (name, [values["PROGRAM"], *values["ARG"]], values["--json"]) == ("run", words, as_json)
+
+
 WRONG = [
     ("put k --jsno", "there is no option --jsno; did you mean --json?"),
     ("put k --brokr=x", "there is no option --brokr; did you mean --broker?"),
