@@ -241,7 +241,7 @@ WRONG = [
     (["submit", "t", "a\udcff"], "'a\\udcff' is not UTF-8 text"),
     (["submit", "t", "--once", ""], "a request key must have 1 to 64 characters"),
     (["submit", "t", "--kez", "k"], "there is no option --kez; did you mean --key?"),
-    (["status", "--once", "k"], "--once is an option of submit, batch and retry, not of status"),
+    (["status", "--once", "k"], "--once is an option of submit, batch, run and retry, not of status"),
     (["status", "--key-file", "k"], "there is no option --key-file"),
     (["status", "seventeen"], "'seventeen' is not a job id"),
     (["result", "0"], "'0' is not a job id"),

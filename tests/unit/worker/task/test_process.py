@@ -181,7 +181,7 @@ def die(how: str):
     if how == "scribble": write(b"scribble")
     if how == "scribble much": [write(b"scribble") for _ in range(100)]
     if how == "forge":
-        write(msgpack.packb([False, 99, "completed", 0, None, None, "", "", 0, ""]))
+        write(msgpack.packb([False, 99, "completed", 0, None, None, "", "", 0, "", None]))
         signal.pause()
 
 def write(what):
@@ -229,8 +229,8 @@ def write(*packet):
         except OSError: pass
 
 @task
-def forge(n: int, elapsed_us, result, reason, message):
-    write(False, n, "completed", elapsed_us, result, reason, message, "", "many", "")
+def forge(n: int, elapsed_us, result, reason, message, exit_code=None):
+    write(False, n, "completed", elapsed_us, result, reason, message, "", "many", "", exit_code)
     signal.pause()
 """
 
@@ -243,6 +243,7 @@ def forge(n: int, elapsed_us, result, reason, message):
         ((1.5, b"\xc0", None, ""), (Outcome.COMPLETED, 0, "")),
         ((7, "text", None, ""), (Outcome.FAILED, 7, "result must be binary data")),
         ((7, None, None, 17), (Outcome.FAILED, 7, "message must be text")),
+        ((7, b"\xc0", None, "", 256), (Outcome.FAILED, 7, "exit_code must be an integer from -64 to 255")),
     ],
 )
 def test_an_end_that_the_broker_would_refuse_is_mended_or_fails(
@@ -250,7 +251,9 @@ def test_an_end_that_the_broker_would_refuse_is_mended_or_fails(
 ) -> None:
     """Whatever the task process says: the broker would drop it, and the worker would repeat it for ever."""
     it = bench(FORGING)
-    delivery = it.offer("forge", dict(zip(("n", "elapsed_us", "result", "reason", "message"), (1, *forged))))
+    delivery = it.offer(
+        "forge", dict(zip(("n", "elapsed_us", "result", "reason", "message", "exit_code"), (1, *forged)))
+    )
     it.until(lambda: it.ended)
     (ended,) = it.ended
     assert (ended.delivery, ended.outcome, ended.elapsed_us) == (delivery, *expected[:2]) and expected[
