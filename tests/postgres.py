@@ -20,15 +20,25 @@ class Postgres:
     """A server that is reached by a Unix socket in its folder. It dies with us; it refuses root, so root makes it run
     as the user postgres."""
 
-    def __init__(self, folder: Path, programs: Path) -> None:
+    def __init__(self, folder: Path, programs: Path, primary: Postgres | None = None) -> None:
+        """`primary`: the server of which it is a standby, named standby."""
         self.folder = folder
         self._programs = programs
         self._as_user = ["setpriv", "--pdeathsig=INT"]
         if os.geteuid() == 0:
             self._as_user += ["--reuid=postgres", "--regid=postgres", "--clear-groups"]
             shutil.chown(folder, "postgres")
+        if primary is not None:
+            self._follow(primary)
+            return
         made = ["-D", f"{folder}/data", "-U", "zjobs", "-A", "trust", "-E", "UTF8", "--no-instructions", "-N"]
         command = [*self._as_user, str(programs / "initdb"), *made]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
+
+    def _follow(self, primary: Postgres) -> None:
+        source = f"host={primary.folder} user=zjobs application_name=standby"
+        copied = ["-D", f"{self.folder}/data", "-d", source, "-R", "-X", "stream", "-c", "fast", "-N"]
+        command = [*self._as_user, str(self._programs / "pg_basebackup"), *copied]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
 
     def start(self, **settings: str) -> None:
@@ -39,7 +49,7 @@ class Postgres:
         where = ["-D", f"{self.folder}/data", "-k", str(self.folder)]
         command = [*self._as_user, str(self._programs / "postgres"), *where, *options]
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", start_new_session=True)
         wait_until(self._is_ready, "PostgreSQL is ready", lambda: (self.folder / "log").read_text()[-2000:])
 
     def stop(self, signal_number: int = signal.SIGINT) -> None:
@@ -47,10 +57,20 @@ class Postgres:
         self._process.send_signal(signal_number)
         self._process.wait(PATIENCE_S)
 
+    def end(self) -> None:
+        """End it, if it runs."""
+        if self._process.poll() is None:
+            self.stop()
+
+    def kill(self) -> None:
+        """kill -9 of all its processes."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(PATIENCE_S)
+
     def _is_ready(self) -> bool:
         """As the server itself tells it."""
         told = self.folder / "data/postmaster.pid"
-        return told.exists() and told.read_text().split()[-1:] == ["ready"]
+        return told.exists() and told.read_text().split()[-1:] in (["ready"], ["standby"])
 
     def sql(self, *statements: str) -> str:
         """Carry out statements one by one; return what they print."""
@@ -82,12 +102,12 @@ def programs_of_postgresql() -> Path:
 
 
 @contextlib.contextmanager
-def running_postgres(**settings: str) -> Iterator[Postgres]:
-    """A server that runs until the end."""
+def running_postgres(primary: Postgres | None = None, **settings: str) -> Iterator[Postgres]:
+    """A server that runs until the end; with `primary`, a standby of it."""
     with tempfile.TemporaryDirectory(prefix="zj", dir="/tmp") as folder:
-        server = Postgres(Path(folder), programs_of_postgresql())
+        server = Postgres(Path(folder), programs_of_postgresql(), primary)
         server.start(**settings)
         try:
             yield server
         finally:
-            server.stop()
+            server.end()

@@ -7,6 +7,7 @@ import selectors
 import socket
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,9 @@ class Link:
         self.left: int | None = None  # messages to carry before it breaks
         self.how = ""
         self.carried = 0
+        self.kinds: Counter[bytes] = Counter()  # the messages that were carried, by their first byte
+        self.round_trips = 0  # answers that were followed by another message
+        self._answered = False
         threading.Thread(target=self._serve, daemon=True).start()
 
     def url(self, schema: str = "") -> str:
@@ -61,7 +65,10 @@ class Link:
                         return
                     if key.fileobj is far:
                         near.sendall(content)
+                        self._answered = True
                         continue
+                    self.round_trips += self._answered
+                    self._answered = False
                     waiting += content
                     while message := self._message(waiting, begun):
                         waiting, begun = waiting[len(message) :], True
@@ -79,6 +86,7 @@ class Link:
 
     def _breaks(self, message: bytes, far: socket.socket) -> bool:
         self.carried += 1
+        self.kinds[message[:1]] += 1
         if self.left is None:
             return False
         self.left -= 1

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
 from zjobs.client.config.settings import Settings
-from zjobs.client.errors import BrokerUnreachable, ZjobsError
+from zjobs.client.errors import BrokerUnreachable, StorageFailed, ZjobsError
 from zjobs.client.net.async_events import Events
 from zjobs.client.net.link import Link
 from zjobs.client.net.reach import trouble, wait_for_host
@@ -160,7 +160,8 @@ class AsyncFlowRunner(Settings):
         try:
             reply = await self._ask(request, WaitReply)
         except Exception as error:
-            refused = isinstance(error, ZjobsError) and not isinstance(error, BrokerUnreachable)
+            # without a broker or its journal, no job of the request is to blame
+            refused = isinstance(error, ZjobsError) and not isinstance(error, (BrokerUnreachable, StorageFailed))
             told = self._waits.failed(number, error, refused)
         else:
             told = self._waits.replied(number, reply, asyncio.get_running_loop().time())

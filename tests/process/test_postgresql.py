@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from tests.conftest import Service
 from tests.postgres import Postgres, running_postgres
+from zjobs import AsyncClient
 
 pytestmark = pytest.mark.postgres
 
@@ -140,6 +142,24 @@ def test_who_waits_for_a_result_waits_on(service: Service, server: Postgres) -> 
         service.until(lambda: service.ask("status", ids=[job.id])["code"] == "storage", "nothing can be read")
         server.start()
         assert result.result(60) == "w"
+
+
+def test_many_who_wait_in_one_loop_wait_on(service: Service, server: Postgres) -> None:
+    """The waits of an AsyncClient, which share requests; some began before the database went, some while it is away."""
+
+    async def wait() -> list[object]:
+        async with AsyncClient(service.endpoint, timeout=30.0) as client:
+            jobs = [await client.submit("once_gate", "v"), await client.submit("reverse", "abc")]
+            early = [asyncio.create_task(job.result(timeout=90)) for job in jobs]
+            await asyncio.to_thread(service.until_state, jobs[0].id, "in_progress")
+            await asyncio.to_thread(server.stop, signal.SIGQUIT)
+            await asyncio.to_thread(service.until, lambda: service.ask("info")["read_only"], "the broker has noticed")
+            late = [asyncio.create_task(job.result(timeout=90)) for job in jobs]
+            service.open_gate("v")
+            await asyncio.to_thread(server.start)
+            return list(await asyncio.gather(*early, *late))
+
+    assert asyncio.run(wait()) == ["v", "cba"] * 2
 
 
 def test_a_session_that_is_ended_is_made_anew(service: Service, server: Postgres) -> None:

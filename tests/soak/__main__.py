@@ -2,6 +2,7 @@
 
     python -m tests.soak --minutes 10 --seed 1            every kind of fault
     python -m tests.soak --kills 200 --seed 1             kill -9 alone, until there were so many of each
+    python -m tests.soak --journal postgresql …            the journal is in a database, which fails, too
     python -m tests.soak --replay FILE                    the verdict over a history that was kept
 
 The seed reproduces the schedule. A history that breaks a promise is kept, and the exit code is 1.
@@ -24,6 +25,8 @@ from soaking.run import Soak, Soaked
 from soaking.soak_tasks import result_of
 from soaking.stage import SoakError, Stage
 
+from tests.postgres import Postgres, running_postgres
+
 MOST_SHOWN = 20
 
 
@@ -37,6 +40,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--clients", type=int, default=3, help="submitters, as many watchers and as many who wait (default 3)"
     )
+    parser.add_argument("--journal", choices=("file", "postgresql"), default="file", help="where it is (default file)")
     parser.add_argument("--keep", type=Path, help="where the history goes, whatever the verdict")
     parser.add_argument("--replay", type=Path, help="judges a history that was kept, and runs nothing")
     parser.add_argument("--write-docs", action="store_true", help="puts the figures into docs/reliability.md")
@@ -47,9 +51,16 @@ def main() -> int:
     given = arguments()
     if given.replay is not None:
         return report(check(load(given.replay), result_of))
+    if given.journal == "file":
+        return soak(given, None)
+    with running_postgres() as server:
+        return soak(given, server)
+
+
+def soak(given: argparse.Namespace, server: Postgres | None) -> int:
     seed = random.SystemRandom().randrange(10**6) if given.seed is None else given.seed
     print(f"seed {seed}", flush=True)
-    stage = Stage(seed)
+    stage = Stage(seed, server)
     kept = given.keep or Path(f"soak-history-{seed}.jsonl").absolute()
     try:
         seconds = 86_400.0 if given.kills is not None else given.minutes * 60

@@ -20,8 +20,10 @@ from soaking.asker import Asker
 from soaking.proxy import Proxy
 from soaking.recorder import Recorder
 from soaking.run import accepted_ids, unanswered
-from soaking.schedule import FAULTS, KILLS, steps
+from soaking.schedule import DATABASE, FAULTS, KILLS, steps
 from soaking.stage import free_ports
+
+from tests.postgres import programs_of_postgresql
 
 ROOT = Path(__file__).parents[2]
 SEED = 7
@@ -45,6 +47,15 @@ def test_a_few_kills_under_load_break_no_promise(tmp_path: Path) -> None:
     assert replayed.returncode == 0 and replayed.stdout.splitlines()[0] in ran.stdout
 
 
+@pytest.mark.postgres
+def test_kills_of_the_database_break_no_promise_either() -> None:
+    """Nor sessions that are ended, between kills of the broker and the worker."""
+    programs_of_postgresql()
+    ran = soak("--journal", "postgresql", "--kills", "2", "--seed", "9", "--clients", "2")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "| database kills |" in ran.stdout and "| sessions ended |" in ran.stdout
+
+
 def test_a_history_that_breaks_a_promise_is_told(tmp_path: Path) -> None:
     """Exit code 1, and the sentence says which job."""
     kept = tmp_path / "history"
@@ -59,6 +70,7 @@ def test_a_seed_gives_the_same_schedule_with_every_fault() -> None:
     assert list(islice(steps(SEED), 300)) == list(islice(steps(SEED), 300)) != list(islice(steps(SEED + 1), 300))
     assert {step.fault for step in islice(steps(SEED), 300)} == set(FAULTS)
     assert {step.fault for step in islice(steps(SEED, kills_only=True), 50)} == set(KILLS)
+    assert {step.fault for step in islice(steps(SEED, kills_only=True, database=True), 50)} == set(KILLS + DATABASE)
 
 
 def test_a_repeated_request_was_begun_when_its_key_was_first_used(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ class Campaign:
     def run(self, first: int = 1, step: int = 1, most: int | None = None) -> Outcome:
         fired = idle = 0
         with Scene(self._forge) as scene:
+            self._prepare(scene)
             scene.start_worker().ready()
             scene.start_broker().ready()
             self._known = scene.submit("known", "soak_once")["first_id"]
@@ -83,6 +84,9 @@ class Campaign:
                 if "Traceback" in file.read_text(errors="replace"):
                     self._troubles.append(f"a traceback: {file.read_text(errors='replace')[-2000:]}")
         return Outcome(fired, self._refused, verdict, self._troubles)
+
+    def _prepare(self, scene: Scene) -> None:
+        """Before the programs start."""
 
     def _point(self, scene: Scene, nth: int) -> bool:
         """A life of the program with a fault at its nth call; whether it came to that."""

@@ -30,6 +30,7 @@ class Scene:
         self.forge = forge
         self.place = Path(tempfile.mkdtemp(prefix="zjf"))
         self.journal = self.place / "journal.db"
+        self.database = ""  # the URL of the journal, where it is in no file
         self.records = self.place / "records"
         self.recorder = Recorder(self.records)
         self.endpoint = f"ipc://{self.place}/f"
@@ -58,7 +59,7 @@ class Scene:
 
     def start_broker(self, *options: str, fault: Fault | None = None) -> Program:
         """Starts a broker, and does not wait for it."""
-        argv = ["--listen", self.endpoint, *self.worker_at, "--journal", str(self.journal), *options]
+        argv = ["--listen", self.endpoint, *self.worker_at, "--journal", self.database or str(self.journal), *options]
         self.broker = self.forge.start("broker", argv, self.place, self.env, fault, str(self.journal), self.clock)
         self._programs.append(self.broker)
         return self.broker

@@ -13,8 +13,8 @@ from checker import FINAL, GRACE_S, Record, Verdict, check, load
 
 from soaking import backups
 from soaking.asker import Asker
-from soaking.schedule import CLOCK_EVERY, Step, clocks, steps
-from soaking.soak_tasks import result_of
+from soaking.schedule import CLOCK_EVERY, DATABASE, Step, clocks, steps
+from soaking.soak_tasks import TYPES, result_of
 from soaking.stage import SoakError, Stage, pause
 
 DRAIN_S = 120.0
@@ -57,7 +57,7 @@ class Soak:
         stage.start_worker()
         for role in ROLES * self._clients:
             stage.start_client(role)
-        schedule, wrong = steps(stage.seed, kills_only), clocks(stage.seed)
+        schedule, wrong = steps(stage.seed, kills_only, stage.server is not None), clocks(stage.seed)
         while time.monotonic() - began < seconds and not self._has(enough):
             if not kills_only and self._taken % CLOCK_EVERY == 0:
                 stage.set_clock(next(wrong))
@@ -90,6 +90,8 @@ class Soak:
         verb, _, what = step.fault.partition(" ")
         if verb == "backup":
             self._back_up()
+        elif step.fault in DATABASE:
+            self._break_database(verb, step.hold_s)
         elif verb == "second":
             self._second(what)
         elif what in ROLES:
@@ -139,6 +141,32 @@ class Soak:
             link.heal()
         stage.recorder.note("back", link=step.fault, hearing=what == "clients")
         self._done["links slowed" if verb == "slow" else "links broken"] += 1
+
+    def _break_database(self, verb: str, hold_s: float) -> None:
+        """What watches hears nothing meanwhile."""
+        stage = self._stage
+        assert stage.server is not None
+        stage.recorder.note("away", link="database", hearing=True)
+        if verb == "kill":
+            stage.server.kill()
+            pause(hold_s)
+            stage.server.start()
+        else:
+            stage.server.sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'zbroker'"
+            )
+        self._until_written()
+        stage.recorder.note("back", link="database", hearing=True)
+        self._done["database kills" if verb == "kill" else "sessions ended"] += 1
+
+    def _until_written(self) -> None:
+        """A job is taken again."""
+        asker, key = Asker(self._stage.direct, self._stage.recorder), f"written {self._taken}"
+        try:
+            while asker.submit(key, "soak_once", [key], **TYPES["soak_once"])["op"] != "submit":
+                pause(0.05)
+        finally:
+            asker.close()
 
     def _inside(self, step: Step) -> None:
         pause(step.hold_s / 2)

@@ -31,6 +31,7 @@ FAULTS = (
     "end broker and worker",
     "end worker and broker",
 )
+DATABASE = ("kill database", "sessions end")
 # These can go on while the other half of a step happens.
 OVERLAPPING = ("cut", "stall", "half-open", "slow", "stop")
 
@@ -55,14 +56,16 @@ def clocks(seed: int) -> Iterator[float]:
         yield draw.choice((0.0, draw.uniform(-2.0, 2.0), draw.uniform(-MOST_CLOCK_S, MOST_CLOCK_S)))
 
 
-def steps(seed: int, kills_only: bool = False) -> Iterator[Step]:
-    """An endless schedule."""
+def steps(seed: int, kills_only: bool = False, database: bool = False) -> Iterator[Step]:
+    """An endless schedule. `database`: the journal is in one, which fails, too, and has backups of its own."""
     draw = random.Random(seed)
+    faults = [fault for fault in FAULTS if fault != "backup"] + list(DATABASE) * 3 if database else FAULTS
     while True:
         if kills_only:
-            yield Step(draw.uniform(0.02, 0.3), draw.choice(KILLS), draw.choice((0.0, 0.0, 0.05)), None)
+            kills = KILLS + DATABASE if database else KILLS
+            yield Step(draw.uniform(0.02, 0.3), draw.choice(kills), draw.choice((0.0, 0.0, 0.05)), None)
             continue
-        fault = draw.choice(FAULTS)
+        fault = draw.choice(faults)
         inside = None
         if fault.startswith(OVERLAPPING) and draw.random() < 0.4:
             inside = draw.choice([kill for kill in KILLS if not (fault.startswith("stop") and fault[5:] in kill)])

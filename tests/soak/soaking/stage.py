@@ -17,6 +17,7 @@ from pathlib import Path
 
 from soaking.proxy import Proxy
 from soaking.recorder import Recorder
+from tests.postgres import Postgres
 
 HERE = Path(__file__).parent
 READY_S = 30.0
@@ -48,8 +49,10 @@ class Stage:
     All of them, the tasks and the clients write to one file of records: the history.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, server: Postgres | None = None) -> None:
+        """`server`: where the journal is, if not in a file."""
         self.seed = seed
+        self.server = server
         self.place = Path(tempfile.mkdtemp(prefix="zjobs-soak-"))
         self.records = self.place / "records"
         self.recorder = Recorder(self.records)
@@ -60,7 +63,8 @@ class Stage:
         self.worker_links = [Proxy(pipe, far_pipe), Proxy(reports, far_reports)]
         self._broker_options = ["--listen", self.direct, "--events", f"tcp://127.0.0.1:{far_events}"]
         self._broker_options += ["--pipe", f"tcp://127.0.0.1:{pipe}", "--reports", f"tcp://127.0.0.1:{reports}"]
-        self._broker_options += ["--journal", str(self.place / "journal.db"), "--log-level", "warning"]
+        journal = str(self.place / "journal.db") if server is None else server.url()
+        self._broker_options += ["--journal", journal, "--log-level", "warning"]
         self._worker_options = ["--pipe", f"tcp://127.0.0.1:{far_pipe}", "--reports", f"tcp://127.0.0.1:{far_reports}"]
         self._worker_options += ["--tasks", "soak_tasks", "--log-level", "warning", "--farewell", "0.5"]
         self._env = {**os.environ, "SOAK_RECORDS": str(self.records), "XDG_STATE_HOME": str(self.place / "state")}
@@ -209,6 +213,8 @@ class Stage:
             self.broker_peak_kib = max(self.broker_peak_kib, int(peak.split()[1]))
 
     def journal_bytes(self) -> int:
+        if self.server is not None:
+            return int(self.server.sql("SELECT pg_database_size(current_database())"))
         return sum(file.stat().st_size for file in self.place.glob("journal.db*"))
 
 

@@ -10,17 +10,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from journal_sample import COUNTERS, EMPTY, LOADED, changes, everything
+from journal_sample import COUNTERS, EMPTY, FIRST, JOBS, LOADED, changes, everything
 
 from tests.conftest import wait_until
-from tests.postgres import Postgres
+from tests.postgres import Postgres, running_postgres
 from tests.postgres_link import broken_link
-from zjobs.broker.core.records.needs import Needs
+from zjobs.broker.core.records.effects import Changes
+from zjobs.broker.core.records.needs import Needs, ResultNeed
 from zjobs.broker.storage.api import CannotCreate, Claimed, JournalError, NotOwner, NotSafe, StorageError
 from zjobs.broker.storage.postgres.connection.conninfo import Address
 from zjobs.broker.storage.postgres.connection.durability import guarantee
 from zjobs.broker.storage.postgres.connection.link import Lost
 from zjobs.broker.storage.postgres.journal import PostgresJournal
+from zjobs.messages.states import JobState
+from zjobs.messages.units import JobId
 
 pytestmark = pytest.mark.postgres
 
@@ -113,6 +116,63 @@ def test_a_session_cut_at_any_message_of_a_commit(
             assert loaded in (EMPTY, LOADED)
             outcomes.add(loaded == LOADED)
         assert outcomes == ({False, True} if how == "after" else {False})  # the last message is what commits
+
+
+def turn(number: int) -> Changes:
+    """What a turn with a submit, an end and a dispatch writes."""
+    job = JOBS[0]._replace(id=JobId(number), state=JobState.QUEUED, reason=None)
+    before = {JobId(number - 1): job._replace(id=JobId(number - 1), state=JobState.COMPLETED)}
+    return changes(
+        added={job.id: job},
+        changed=before,
+        data=[(number, b"abc")],
+        results=[(number, b"x")],
+        submitted={("", f"{number}"): FIRST._replace(request_key=f"{number}", first_id=JobId(number), count=1)},
+        settled=[(number - 1,)],
+        deliveries=[(number, number)],
+        session=LOADED.session,
+        counters=COUNTERS._replace(next_id=number + 1),
+    )
+
+
+def test_a_turn_is_one_round_trip(postgres: Postgres, schema: str, make: Callable[..., PostgresJournal]) -> None:
+    """Whatever it writes, and so is whatever it reads; statements are prepared once."""
+    with broken_link(postgres) as link:
+        journal = make(link.url(schema))
+        journal.claim("me")
+        journal.announce("me, here")
+        journal.commit(turn(100))
+        needs = Needs(jobs=[100, 101], data=[100], details=[100], results=[ResultNeed(100, 0, 9)])
+        journal.read(needs)
+        prepared, syncs, round_trips = link.kinds[b"P"], link.kinds[b"S"], link.round_trips
+        for number in range(101, 105):
+            journal.commit(turn(number))
+            assert journal.read(needs).jobs
+        assert link.kinds[b"S"] - syncs == link.round_trips - round_trips == 8
+        assert link.kinds[b"P"] == prepared and link.kinds[b"Q"] == 0
+        journal.release()
+
+
+def test_a_turn_is_one_flush() -> None:
+    """Of the server's log, by its own count, which it makes up when a session ends."""
+    with running_postgres(fsync="on", wal_writer_delay="10s", checkpoint_timeout="1h", autovacuum="off") as server:
+
+        def flushes(turns: int) -> int:
+            count = "SELECT wal_sync FROM pg_stat_wal"
+            journal = PostgresJournal(server.url(), "the journal")
+            journal.claim("me")
+            first = int(server.sql(count))
+            for _ in range(turns):
+                journal.commit(turn(next(ids)))
+            journal.release()
+            session = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'zbroker'"
+            wait_until(lambda: not server.sql(session), "the session has ended")
+            return int(server.sql(count)) - first
+
+        ids = itertools.count(100)
+        flushes(1)
+        few, many = flushes(5), flushes(25)
+        assert 20 <= many - few <= 22
 
 
 def test_who_lost_the_journal_commits_nothing(journal: PostgresJournal, postgres: Postgres, schema: str) -> None:
