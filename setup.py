@@ -74,7 +74,7 @@ setup(
     extras_require={
         # What the benchmarks compare with; redis-server and beanstalkd come from the system. The bounds are the
         # releases measured last: to be faster than something outdated would prove nothing.
-        "bench": ["huey>=3.5", "celery[redis]>=5.7", "greenstalk>=2.1"],
+        "bench": ["huey>=3.5", "celery[redis]>=5.7", "greenstalk>=2.1", "procrastinate>=3.10", *POSTGRES],
         "gateway": GATEWAY,
         "postgres": POSTGRES,
         "top": TOP,

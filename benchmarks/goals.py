@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 Values = Mapping[str, float]
@@ -64,6 +64,29 @@ def _growth(prefix: str) -> Callable[[Values], float]:
     return measure
 
 
+# A figure, its title, whether it shall be at most; its limits over SQLite, here and 0.5 ms away, and over Procrastinate.
+POSTGRESQL: tuple[tuple[str, str, bool, float, float, float | None], ...] = (
+    ("submit", "submits, one client", False, 0.5, 0.3, 1.5),
+    ("in_flight", "submits, 100 in flight", False, 0.6, 0.5, None),
+    ("bulk", "submits, submit_many", False, 0.7, 0.6, 3),
+    ("drain", "jobs drained", False, 0.8, 0.5, 40),
+    ("p50", "latency p50", True, 1.7, 2, None),
+)
+
+
+def _of_postgresql() -> Iterator[Goal]:
+    for name, title, at_most, here, away, peer in POSTGRESQL:
+        for place, figure, limit in (("here", "local", here), ("0.5 ms away", "away", away)):
+            ratio = over(f"postgres.{figure}.{name}", f"postgres.sqlite.{name}")
+            yield Goal(f"PostgreSQL {place} ÷ SQLite: {title}", ratio, at_most, limit)
+        if peer is not None:
+            ratio = over(f"postgres.local.{name}", f"peer.procrastinate.{name}")
+            yield Goal(f"PostgreSQL here ÷ Procrastinate: {title}", ratio, False, peer)
+    start = over("postgres.local.start_s", "postgres.sqlite.start_s")
+    yield Goal("PostgreSQL here ÷ SQLite: start at the deepest", start, True, 2)
+    yield Goal("PostgreSQL: cost of a job, last ÷ first decade", _growth("postgres.local.us_per_job."), True, 1.15)
+
+
 # All on two cores: with everything on one, what is measured is mostly how that one is shared out.
 GOALS = [
     Goal("submits, one client: journal ÷ REQ floor", over("submit.disk.one_client.two", "floor.req.two"), False, 0.28),
@@ -89,4 +112,5 @@ GOALS = [
     Goal("start to first reply at the deepest, s", lambda values: values["depth.start_s"], True, 1),
     Goal("submits at the deepest ÷ at depth 0", _growth("depth.submit."), False, 0.85),
     Goal("cost of a job, last ÷ first decade of a long drain", _growth("growth.us_per_job."), True, 1.15),
+    *_of_postgresql(),
 ]

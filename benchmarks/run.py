@@ -17,12 +17,13 @@ from typing import Any
 import msgpack
 import zmq
 
+from benchmarks import postgresql
 from benchmarks.bench import Bench, Measured
 from benchmarks.program import ROOT, pinned
 
 FIGURES = ("submit", "drain", "latency", "waits", "cold", "status", "watchers")
-FIGURES += ("depth", "growth", "curve", "turn", "cpu", "calls", "http")
-PEERS = ("huey_sqlite", "celery_redis", "beanstalk", "beanstalk_durable")
+FIGURES += ("depth", "growth", "curve", "turn", "cpu", "calls", "http", "postgres")
+PEERS = ("huey_sqlite", "celery_redis", "beanstalk", "beanstalk_durable", "procrastinate")
 # What a peer or figure needs: Python modules, and programs on PATH.
 NEEDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "huey_sqlite": (("huey",), ()),
@@ -31,6 +32,8 @@ NEEDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "beanstalk_durable": (("greenstalk",), ("beanstalkd",)),
     "calls": ((), ("strace",)),
     "http": (("fastapi", "sqlalchemy"), ()),
+    "postgres": (("psycopg",), ()),
+    "procrastinate": (("procrastinate",), ()),
 }
 
 Say = Callable[[str], None]
@@ -40,6 +43,8 @@ def missing(name: str) -> str | None:
     """Return what a peer or figure lacks to be measured here, as a sentence; None if nothing."""
     modules, programs = NEEDS.get(name, ((), ()))
     lacking = [f"the Python package {module}" for module in modules if importlib.util.find_spec(module) is None]
+    if name in ("postgres", "procrastinate") and postgresql.programs() is None:
+        lacking.append("PostgreSQL")
     lacking += [f"the program {program}" for program in programs if shutil.which(program) is None]
     return f"{' and '.join(lacking)} not found" if lacking else None
 

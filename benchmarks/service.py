@@ -30,13 +30,13 @@ class Service:
     def __init__(
         self, bench: Bench, placement: Placement, journal: str = "disk", time_scale: float = 0, keys: bool = False
     ) -> None:
-        """Prepare a service. `journal`: "disk" or "memory". `keys`: True if everything is encrypted and only holders of
-        keys are admitted."""
+        """Prepare a service. `journal`: "disk", "memory" or a URL. `keys`: True if everything is encrypted and only
+        holders of keys are admitted."""
         self._patience_s = bench.size.patience_s
         self._placement = placement
         self._time_scale = time_scale
         self._folder = Path(tempfile.mkdtemp(prefix="zjobs.", dir=bench.directory))
-        self._journal = ":memory:" if journal == "memory" else str(self._folder / "journal.db")
+        self._journal = {"memory": ":memory:", "disk": str(self._folder / "journal.db")}.get(journal, journal)
         self._pipe, self._reports = (f"tcp://127.0.0.1:{free_port()}" for _ in range(2))
         self._worker: Program | None = None
         self._keys = self._made_keys() if keys else None

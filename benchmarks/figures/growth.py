@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 from benchmarks.bench import Bench, Measured
 from benchmarks.load import TEXT
@@ -12,13 +13,19 @@ from benchmarks.service import Service
 def measure(bench: Bench) -> Measured:
     """Between 1,000 and 10,000 ended jobs, between 10,000 and 100,000, and so on."""
     count = bench.size.depths[-1]
-    milestones = [10**power for power in range(3, 10) if 10**power <= count]
     with Service(bench, bench.two_cores) as service:
         service.learn_types()
         service.fill(count, TEXT)
-        with service.events() as events:
-            events.watch(milestones)
-            service.start_worker()
-            ended_at = [events.ended(job_id) for job_id in milestones]
+        for job_id, us_per_job in costs(service, count):
+            yield f"growth.us_per_job.{job_id}", us_per_job
+
+
+def costs(service: Service, count: int) -> Iterator[tuple[int, float]]:
+    """Run the `count` jobs that are queued. Yield for each power of ten what a job cost since the last one."""
+    milestones = [10**power for power in range(3, 10) if 10**power <= count]
+    with service.events() as events:
+        events.watch(milestones)
+        service.start_worker()
+        ended_at = [events.ended(job_id) for job_id in milestones]
     for (job_id, begun), (next_id, ended) in itertools.pairwise(zip(milestones, ended_at)):
-        yield f"growth.us_per_job.{next_id}", (ended - begun) * 1e6 / (next_id - job_id)
+        yield next_id, (ended - begun) * 1e6 / (next_id - job_id)

@@ -22,7 +22,7 @@ def measure(bench: Bench) -> Measured:
         for placement in (bench.one_core, bench.two_cores):
             with Service(bench, placement, journal) as service:
                 service.await_worker()
-                p50, p99 = load.percentiles(_plain(service, bench.size.latencies))
+                p50, p99 = load.percentiles(plain(service, bench.size.latencies))
                 yield f"latency.{journal}.{placement.name}.p50", p50
                 yield f"latency.{journal}.{placement.name}.p99", p99
                 if placement is bench.two_cores:
@@ -32,7 +32,7 @@ def measure(bench: Bench) -> Measured:
                     yield f"latency.{journal}.asyncio.p50", p50
 
 
-def _plain(service: Service, count: int) -> list[float]:
+def plain(service: Service, count: int) -> list[float]:
     """Use two sockets that stay open, as a client that waits for many jobs would."""
     with Peer(zmq.REQ, service.endpoint) as requests, service.events() as events:
         return _timed(lambda: submit_and_wait(requests, events), count)

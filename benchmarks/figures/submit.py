@@ -23,7 +23,7 @@ def measure(bench: Bench) -> Measured:
                 yield f"{name}.asyncio.{placement.name}", asyncio.run(_asyncio(service, bench.size.seconds))
                 if placement is bench.two_cores:
                     yield f"{name}.in_flight", load.pipelined(service.endpoint, bench.size.seconds)
-                    yield f"{name}.many", _many(service, bench.size.seconds)
+                    yield f"{name}.many", many(service, bench.size.seconds)
 
 
 def _library(service: Service, seconds: float) -> float:
@@ -45,7 +45,7 @@ async def _asyncio(service: Service, seconds: float) -> float:
         return submits / (time.perf_counter() - begun)
 
 
-def _many(service: Service, seconds: float) -> float:
+def many(service: Service, seconds: float) -> float:
     """Measure the same, with as many jobs a call as fit into one request."""
     texts = [TEXT] * BATCH
     jobs = 0
