@@ -64,7 +64,7 @@ def _growth(prefix: str) -> Callable[[Values], float]:
     return measure
 
 
-# A figure, its title, whether it shall be at most; its limits over SQLite, here and 0.5 ms away, and over Procrastinate.
+# A figure, its title, whether it shall be at most; its limits over SQLite, here and 0.5 ms away; over Procrastinate.
 POSTGRESQL: tuple[tuple[str, str, bool, float, float, float | None], ...] = (
     ("submit", "submits, one client", False, 0.5, 0.3, 1.5),
     ("in_flight", "submits, 100 in flight", False, 0.6, 0.5, None),

@@ -75,6 +75,31 @@ def test_the_set_up_of_the_page(server: Postgres, new_service: Callable[..., Ser
     assert server.sql("SELECT rolsuper FROM pg_roles WHERE rolname = 'lab'") == "f"
 
 
+def test_a_journal_moves_under_a_working_worker(server: Postgres, new_service: Callable[..., Service]) -> None:
+    """`zbroker copy` while a job runs: the worker goes on with the same job, and the file's broker refuses to start."""
+    service = new_service()
+    file, database = service.journal, server.emptied()
+    service.start_broker()
+    service.start_worker()
+    done = insisted(service, "a")
+    service.until_state(done, "completed")
+    running = service.ask("submit", request_key="gate", jobs=[{"type": "once_gate", "data": b"\xa1m"}])["first_id"]
+    service.until_state(running, "in_progress")
+    assert service.start("broker", "copy", file, database).ended() == 75  # it has a broker
+    service.broker.signal(signal.SIGTERM)
+    service.broker.ended()
+    copy = service.start("broker", "copy", file, database)
+    assert copy.ended() == 0, copy.log
+    refused = service.start("broker", "--listen", service.listen, "--journal", file)
+    assert refused.ended() == 78 and "was moved to postgresql://" in refused.log
+    service.journal = database
+    service.start_broker()
+    service.open_gate("m")
+    service.until_state(running, "completed")
+    assert service.runs("start").count("m") == 1
+    assert service.client().job(done).result() == "cba" and insisted(service, "a") == done
+
+
 def test_a_second_broker_is_refused(service: Service) -> None:
     """With exit code 75 and the name of the first."""
     second = service.start("broker", "--listen", f"ipc://{service.place}/g", "--journal", service.journal)
