@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.conftest import Service
 
 HERE = Path(__file__).parent
-MOST_MODULES = 28
+MOST_MODULES = 26
 JOBS = 5
 SUBMITS = f"""
 from zjobs import Client
