@@ -43,6 +43,7 @@ from zjobs.messages.requests.queries import Backup, BackupReply, Hello, Info
 from zjobs.messages.states import ErrorCode
 from zjobs.messages.units import JobId
 from zjobs.program.clock import mono_ms, wall_ms
+from zjobs.program.notify import Notifier
 
 log = logging.getLogger("zjobs.broker")
 
@@ -64,8 +65,8 @@ def clock() -> Instant:
 class Broker:
     """A broker with open sockets on a locked journal. `run` returns after `stop`; then call `close`."""
 
-    def __init__(self, config: Config, journal: Journal) -> None:
-        """Bind the sockets and load the journal.
+    def __init__(self, config: Config, journal: Journal, notifier: Notifier | None = None) -> None:
+        """Bind the sockets and load the journal. `notifier`: tells the service manager how the broker is.
 
         Raises CannotBind, JournalError, and ValueError for an invalid endpoint.
         """
@@ -83,6 +84,7 @@ class Broker:
             lambda: os.urandom(16).hex(),
             now,
         )
+        self._notifier = notifier or Notifier({})
         self._checkpoint_pauses = CheckpointPauses()
         self._limited_log = RateLimitedLog()
         limits, at = config.rules.limits, self.sockets.events_at
@@ -138,6 +140,7 @@ class Broker:
         if at.events in ready:
             self._answer_subscriptions(now)
         self._keep_bounds(now)
+        self._notifier.turned(self._status, now.mono_ms)
 
     def _asked(self) -> list[Asked]:
         """Return the changes that this turn's requests ask for."""
@@ -196,12 +199,19 @@ class Broker:
         now_ms = mono_ms()
         self._due_ms = self._turn.deadline_ms(bool(self._journal.read_only), now_ms)
         deadlines = [self._due_ms, self._checkpoint_pauses.due_at_ms()]
-        deadlines += [self._memory.due_at_ms(), self._requests.due_at_ms()]
+        deadlines += [self._memory.due_at_ms(), self._requests.due_at_ms(), self._notifier.due_at_ms()]
         if self._keys is not None:
             deadlines.append(now_ms + KEYS_EVERY_MS)
         if self._requests:
             deadlines.append(now_ms + int(1000 * self._requests.ready_in_s()))
         return max(0, min([now_ms + IDLE_MS, *(at for at in deadlines if at is not None)]) - now_ms)
+
+    def _status(self) -> str:
+        """Return a sentence for the service manager."""
+        core = self._turn.core
+        running = 0 if core.running is None else 1
+        more = f"{', paused' if core.paused else ''}{', read-only' if self._journal.read_only else ''}"
+        return f"{running} running, {core.queued} queued, worker {core.worker.state.value}{more}"
 
     def _core_for(self, request: Request) -> Core:
         """Return the core to answer a request from. Raises StorageError while that may be ahead of the journal."""

@@ -43,6 +43,7 @@ from zjobs.messages.records import Limits
 from zjobs.messages.states import Role
 from zjobs.program import endpoints, lock, logs
 from zjobs.program.cli.parse import UsageError, parse
+from zjobs.program.notify import Notifier
 
 CODES: dict[type[JournalError], int] = {
     CannotCreate: CANNOT_CREATE,
@@ -162,16 +163,19 @@ def _end_on_sigterm() -> None:
 
 
 def _serve(config: Config, journal: Journal) -> int:
+    notifier = Notifier()
     _allow_descriptors()
     journal.claim(f"pid {os.getpid()}")
     try:
-        broker = Broker(config, journal)
+        broker = Broker(config, journal, notifier)
         try:
             journal.announce(f"pid {os.getpid()}, listening at {broker.sockets.frontend_at}")
             _stop_on_signals(broker)
             _say_ready(broker, journal)
+            notifier.ready()
             broker.run()
         finally:
+            notifier.stopping()
             signal.set_wakeup_fd(-1)
             broker.close()
     finally:
