@@ -9,6 +9,7 @@ from typing import Any
 
 from zjobs.broker.storage.api import CannotCreate, Journal, Maintenance, MaintenanceError, NotSafe
 from zjobs.broker.storage.copying import move
+from zjobs.broker.storage.sqlite.header import format_of
 from zjobs.broker.storage.sqlite.journal import SqliteJournal
 from zjobs.broker.storage.sqlite.maintenance import moving as files
 from zjobs.broker.storage.sqlite.maintenance.files import FileMaintenance
@@ -34,6 +35,13 @@ def journal_at(name: str, require_standby: bool = False) -> Journal:
     with _driver():  # what comes with the extra is imported by those who use it
         from zjobs.broker.storage.postgres.journal import PostgresJournal
     return PostgresJournal(name, new_id, require_standby)
+
+
+def outlook(name: str) -> str:
+    """Return what a broker that starts on this journal will do with it. It may be in use. Raises JournalError."""
+    if in_database(name):
+        return "the options are sound; the database was not asked"
+    return f"the options are sound; {format_of(name)}"
 
 
 def maintenance_of(name: str) -> Maintenance:

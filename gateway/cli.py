@@ -21,6 +21,7 @@ from zjobs.gateway.server import serve
 from zjobs.gateway.usage import CANNOT_CREATE, OK, REFUSED, UNAVAILABLE, USAGE_ERROR, ZGATEWAY
 from zjobs.program import logs
 from zjobs.program.cli.parse import UsageError, parse
+from zjobs.program.notify import Notifier
 
 PASSWORD = "ZGATEWAY_ADMIN_PASSWORD"
 log = logging.getLogger(__name__)
@@ -35,11 +36,21 @@ def run(argv: Sequence[str]) -> int:
             return OK
         config = _config(values)
         logs.start(values["--log-level"], "zgateway")
+        notifier = Notifier()
         with _listening(config) as listener:
             password = asyncio.run(prepare(config))
             app = create_app(config)
             log.info("services: %s", ", ".join(app.state.services.names))
-            serve(app, listener, lambda listener: _say_ready(listener, password), app.state.services.end_streams)
+
+            def ready(listener: socket.socket) -> None:
+                _say_ready(listener, password)
+                notifier.ready()
+
+            def stopping() -> None:
+                notifier.stopping()
+                app.state.services.end_streams()
+
+            serve(app, listener, ready, stopping)
             log.info("ended")
     except UsageError as error:
         return _refused(USAGE_ERROR, f"{error}")

@@ -7,6 +7,8 @@ import os
 import socket
 from collections.abc import Callable, MutableMapping
 
+from zjobs.messages.units import Ms
+
 STATUS_EVERY_MS = 1_000
 
 
@@ -21,12 +23,11 @@ class Notifier:
         address = environment.pop("NOTIFY_SOCKET", "")
         watchdog_us, pid = environment.pop("WATCHDOG_USEC", ""), environment.pop("WATCHDOG_PID", "")
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) if address else None
-        meant = self._socket is not None and watchdog_us.isdigit() and pid in ("", str(os.getpid()))
+        meant = address and watchdog_us.isdigit() and pid in ("", str(os.getpid()))
         self._beat_every_ms = max(1, int(watchdog_us) // 3_000) if meant else None  # thrice in the time allowed
-        self._beat_at_ms = 0
+        self._beat_at_ms = Ms(0)
         self._status = ""
-        self._status_at_ms = 0
+        self._status_at_ms = Ms(0)
         self._late = False  # the status has changed, and was not sent because the one before is too new
 
     def ready(self) -> None:
@@ -37,25 +38,25 @@ class Notifier:
         """Say that the program is about to end."""
         self._send("STOPPING=1")
 
-    def turned(self, status: Callable[[], str], now_ms: int) -> None:
+    def turned(self, status: Callable[[], str], now_ms: Ms) -> None:
         """Say that the program has done a round of its work, and how it is. To be called after each; sends seldom."""
-        if self._socket is None:
+        if not self._address:
             return
         if self._beat_every_ms is not None and now_ms >= self._beat_at_ms:
-            self._beat_at_ms = now_ms + self._beat_every_ms
+            self._beat_at_ms = Ms(now_ms + self._beat_every_ms)
             self._send("WATCHDOG=1")
         text = status()
         self._late = text != self._status and now_ms < self._status_at_ms
         if text != self._status and not self._late:
-            self._status, self._status_at_ms = text, now_ms + STATUS_EVERY_MS
+            self._status, self._status_at_ms = text, Ms(now_ms + STATUS_EVERY_MS)
             self._send(f"STATUS={text}")
 
-    def due_at_ms(self) -> int | None:
+    def due_at_ms(self) -> Ms | None:
         """Return when the next message is due, None if nothing is until something happens."""
         due = [] if self._beat_every_ms is None else [self._beat_at_ms]
         return min([*due, self._status_at_ms] if self._late else due, default=None)
 
     def _send(self, message: str) -> None:
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                self._socket.sendto(message.encode(), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL, self._address)
+        if self._address:
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+                manager.sendto(message.encode(), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL, self._address)

@@ -7,6 +7,7 @@ import os
 import sys
 from typing import Any
 
+from zjobs.messages.records import TaskType
 from zjobs.messages.units import Ms
 from zjobs.program import endpoints, keyfiles, logs
 from zjobs.program.cli.parse import UsageError, parse
@@ -43,12 +44,15 @@ def main(argv: list[str] | None = None) -> int:
         return _refused(EX_USAGE, f"{error}")
     except (keyfiles.KeyFileError, _Open) as error:
         return _refused(EX_CONFIG, f"{error}")
-    return _served(config)
+    return _served(config, only_check=values["--check"])
 
 
-def _served(config: service.Config) -> int:
+def _served(config: service.Config, only_check: bool) -> int:
     try:
-        service.serve(config)
+        if only_check:
+            print(*map(_described, service.announced_types(config)), sep="\n")
+        else:
+            service.serve(config)
     except worker_lock.Taken as taken:
         return _refused(EX_TEMPFAIL, str(taken))
     except service.Unbindable as unbindable:
@@ -60,6 +64,10 @@ def _served(config: service.Config) -> int:
     except OSError as error:
         return _refused(EX_CANTCREAT, f"cannot start: {error}")
     return EX_OK
+
+
+def _described(type: TaskType) -> str:
+    return f"{type.name}  {type.description}".rstrip()
 
 
 def _config(values: dict[str, Any]) -> service.Config:

@@ -13,6 +13,7 @@ import functools
 import logging
 import os
 import secrets
+import select
 import signal
 import socket
 import time
@@ -27,6 +28,7 @@ from zjobs.messages.units import Ms
 from zjobs.program import endpoints, zap
 from zjobs.program.keyfiles import Credential
 from zjobs.program.links import watch_link
+from zjobs.program.notify import Notifier
 from zjobs.worker.core.core import FAREWELL_MS, HEARTBEAT_MS, WorkerCore
 from zjobs.worker.core.interfaces import Printed, TaskEvent
 from zjobs.worker.files import worker_lock
@@ -45,6 +47,7 @@ _POLLIN = int(zmq.POLLIN)
 SLOW_START_MS = 10_000
 # Waking up for the end of each of many short jobs costs as much as running it, so their ends gather for this long.
 GATHER_S = 0.0002
+_NEVER_MS = Ms(2**62)
 
 
 class Config(NamedTuple):
@@ -82,6 +85,7 @@ class _Stopped(Exception):
 def serve(config: Config) -> None:
     """Run a worker until it is told to stop. Raises worker_lock.Taken, Unbindable, Unstartable, Lost, OSError."""
     incarnation = secrets.token_hex(16)
+    notifier = Notifier()
     log_files = LogFiles(config.logs)
     held, marks = worker_lock.acquire(config.pipe)
     with contextlib.ExitStack() as stack:
@@ -105,9 +109,27 @@ def serve(config: Config) -> None:
         stack.callback(processes.close)
         processes.start()
         try:
-            _Loop(config, signals, pipe, reports, processes, gate).run(incarnation, log_files)
+            _Loop(config, signals, pipe, reports, processes, gate, notifier).run(incarnation, log_files)
         except _Stopped:
             log.info("stopped before it was ready")
+
+
+def announced_types(config: Config) -> tuple[TaskType, ...]:
+    """Return the types of the tasks, without serving any. Raises Unstartable, OSError."""
+    with contextlib.ExitStack() as stack:
+        nobody = os.open(os.devnull, os.O_RDONLY)
+        stack.callback(os.close, nobody)
+        processes = TaskProcesses(config.tasks, config.time_scale, nobody, lambda marks: None)
+        stack.callback(processes.close)
+        processes.start()
+        while processes.types is None:
+            for event in processes.events():
+                if isinstance(event, Printed):
+                    log.info("%s", event.data.decode(errors="backslashreplace").rstrip())
+            if processes.types is None and (death := processes.died(_now_ms())) is not None:
+                raise Unstartable(processes.refusal or f"{death.how} before it was ready")
+            select.select(processes.descriptors(), (), (), HEARTBEAT_MS / 1000)
+        return processes.types
 
 
 def _gate(context: zmq.Context[zmq.Socket[bytes]], key: Credential | None) -> zap.Gate | None:
@@ -183,8 +205,10 @@ class _Loop:
         reports: zmq.Socket[bytes],
         processes: TaskProcesses,
         gate: zap.Gate | None,
+        notifier: Notifier,
     ) -> None:
         self._config = config
+        self._notifier = notifier
         self._signals = signals
         self._pipe = pipe
         self._reports = reports
@@ -205,6 +229,7 @@ class _Loop:
             core, self._processes, spool, log_files, stray_output, log, lambda: secrets.token_hex(16), _reachable
         )
         _print_ready(self._config)
+        self._notifier.ready()
         log.info("ready, pipe %s, reports %s", self._config.pipe, self._config.reports)
         for source in (self._pipe, self._reports):
             self._poller.register(source, zmq.POLLIN)
@@ -245,10 +270,13 @@ class _Loop:
         while not turn.done:
             self._let_in()
             inputs = self._inputs(ready)
+            if inputs.signals:
+                self._notifier.stopping()
             for frame in turn.take(inputs, _now_ms()):
                 self._reports.send(frame, zmq.NOBLOCK)
+            self._notifier.turned(lambda: _status(turn.core), _now_ms())
             if not turn.done:
-                ready = self._poll(turn.deadline_ms())
+                ready = self._poll(min(turn.deadline_ms(), self._notifier.due_at_ms() or _NEVER_MS))
 
     def _inputs(self, ready: set[object]) -> Inputs:
         """Return what came. `ready`: the sources to read. The others are skipped: finding one empty costs as much as a
@@ -286,6 +314,14 @@ class _Loop:
 
     def _all(self) -> set[object]:
         return {self._pipe, self._reports, self._signals.fileno(), *self._registered}
+
+
+def _status(core: WorkerCore) -> str:
+    """Return a sentence for the service manager."""
+    running = core.session.running_id
+    if core.state.stopping:
+        return "stopping" if running is None else f"stopping after job {running}"
+    return "waiting for jobs" if running is None else f"running job {running}"
 
 
 def _waiting(sock: zmq.Socket[bytes]) -> list[bytes]:

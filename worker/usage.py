@@ -95,10 +95,15 @@ ZWORKER = Program(
             "",
             "listen on addresses that other hosts can reach, without a key: anybody there can run any job",
         ),
+        Option(
+            "--check",
+            "",
+            "import the tasks, print their types and exit; another worker may be running meanwhile",
+        ),
         logs.LEVEL,
     ),
     {
-        EX_OK: "stopped in order",
+        EX_OK: "stopped in order, or --check found nothing wrong",
         EX_USAGE: "wrong usage",
         EX_UNAVAILABLE: "an address is in use",
         EX_CANTCREAT: "an address or file cannot be made, or the last results could be neither delivered nor kept",

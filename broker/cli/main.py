@@ -72,8 +72,12 @@ def run(argv: Sequence[str]) -> int:
             return _manage_keys(command, values)
         if command:
             return _maintain(command, values)
-        journal = journals.journal_at(_journal_file(values["--journal"]), values["--require-sync-standby"])
-        return _serve(_config(values), journal)
+        config, file = _config(values), _journal_file(values["--journal"])
+        journal = journals.journal_at(file, values["--require-sync-standby"])
+        if values["--check"]:
+            print(journals.outlook(file))
+            return OK
+        return _serve(config, journal)
     except UsageError as error:
         return _refuse(USAGE_ERROR, error)
     except Refused as error:

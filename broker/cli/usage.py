@@ -144,6 +144,13 @@ OPTIONS = (
         SERVE,
     ),
     Option(
+        "--check",
+        "",
+        "look at the options, the keys and the format of the journal, and exit; another broker may be running"
+        " meanwhile. 'zbroker check FILE' looks for damage",
+        SERVE,
+    ),
+    Option(
         "--require-sync-standby",
         "",
         "with a journal in PostgreSQL: refuse to serve where a commit does not wait for a standby",

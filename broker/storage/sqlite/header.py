@@ -60,6 +60,19 @@ def kind_of(file: str) -> Kind:
     return Kind(application_id)
 
 
+def format_of(file: str) -> str:
+    """Return what a broker will make of the file, which may be in use. Raises JournalError if it would refuse it."""
+    if not has_content(file):
+        return f"there is no journal {file} yet: the broker makes it"
+    if kind_of(file) is not Kind.JOURNAL:
+        _refuse_misplaced(file, Kind.BACKUP)
+    with open(file, "rb") as content:
+        version = int.from_bytes(content.read(HEADER_BYTES)[VERSION_AT : VERSION_AT + 4], "big")
+    if version == SCHEMA_VERSION:
+        return f"the journal {file} has format {version}"
+    return f"the journal {file} has format {version}: the broker brings it to {SCHEMA_VERSION}, for good"
+
+
 def check_version(file: str, version: int) -> None:
     """Raise JournalError for a format that is newer than this program, or not one of ours."""
     if not 1 <= version <= SCHEMA_VERSION:
