@@ -24,8 +24,8 @@ class Notifier:
         watchdog_us, pid = environment.pop("WATCHDOG_USEC", ""), environment.pop("WATCHDOG_PID", "")
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         meant = address and watchdog_us.isdigit() and pid in ("", str(os.getpid()))
-        self._beat_every_ms = max(1, int(watchdog_us) // 3_000) if meant else None  # thrice in the time allowed
-        self._beat_at_ms = Ms(0)
+        self._feed_every_ms = max(1, int(watchdog_us) // 3_000) if meant else None  # thrice in the time allowed
+        self._feed_at_ms = Ms(0)
         self._status = ""
         self._status_at_ms = Ms(0)
         self._late = False  # the status has changed, and was not sent because the one before is too new
@@ -42,8 +42,8 @@ class Notifier:
         """Say that the program has done a round of its work, and how it is. To be called after each; sends seldom."""
         if not self._address:
             return
-        if self._beat_every_ms is not None and now_ms >= self._beat_at_ms:
-            self._beat_at_ms = Ms(now_ms + self._beat_every_ms)
+        if self._feed_every_ms is not None and now_ms >= self._feed_at_ms:
+            self._feed_at_ms = Ms(now_ms + self._feed_every_ms)
             self._send("WATCHDOG=1")
         text = status()
         self._late = text != self._status and now_ms < self._status_at_ms
@@ -53,7 +53,7 @@ class Notifier:
 
     def due_at_ms(self) -> Ms | None:
         """Return when the next message is due, None if nothing is until something happens."""
-        due = [] if self._beat_every_ms is None else [self._beat_at_ms]
+        due = [] if self._feed_every_ms is None else [self._feed_at_ms]
         return min([*due, self._status_at_ms] if self._late else due, default=None)
 
     def _send(self, message: str) -> None:
