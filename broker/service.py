@@ -216,7 +216,7 @@ class Broker:
     def _core_for(self, request: Request) -> Core:
         """Return the core to answer a request from. Raises StorageError while that may be ahead of the journal."""
         if self._turn.uncertain and not isinstance(request, Hello | Info):
-            raise StorageError(f"whether the last changes are on disk is not known yet: {self._journal.read_only}")
+            raise StorageError(f"it is not known yet whether the last changes are on disk: {self._journal.read_only}")
         return self._turn.core
 
     # --- the worker ----------------------------------------------------------------------------------------

@@ -302,7 +302,7 @@ def _data(task: Callable[..., Any] | str, args: tuple[Any, ...], named: dict[str
     if len(args) == 1 and not named:
         return args[0]
     if isinstance(task, str):
-        raise BadRequest(f"{task} takes one value or named ones; several by their places need the function itself")
+        raise BadRequest(f"{task} takes one value or named parameters; to give them by position, pass the function")
     names = [name for name, one in inspect.signature(task).parameters.items() if not _is_context(one)]
     if len(args) > len(names):
         raise BadRequest(f"{type_name(task)} takes {len(names)} values at most, not {len(args)}")

@@ -1,4 +1,4 @@
-"""The options of zgateway; its command line is read by this list, and its help page is made from it."""
+"""The commands and options of zgateway, from which its command line is parsed and its help pages are made."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ ZGATEWAY = Program(
             "NAME",
             "give a user a new random password",
             """\
-Give the user NAME a new random password, print it, and end all of the user's logins. A
-gateway may be running meanwhile.""",
+Give the user NAME a new random password, print it, and end all of the user's logins,
+even while a gateway runs.""",
         ),
     ),
     (
@@ -53,12 +53,12 @@ gateway may be running meanwhile.""",
         Option(
             "--config",
             "FILE",
-            "which services there are; if omitted, those of zclient (~/.config/zjobs/config.toml), or without such a"
-            " file the broker that zclient would ask, as the service default",
+            "the services to offer; if omitted, those of zclient (~/.config/zjobs/config.toml), or without such a file"
+            " the broker that zclient would ask, as the service default",
             SERVE,
             read=Path,
         ),
-        Option("--public-read", "", "show whoever is not logged in what a viewer sees", SERVE),
+        Option("--public-read", "", "let people who are not logged in see what a viewer sees", SERVE),
         logs.LEVEL,
     ),
     {
@@ -74,8 +74,8 @@ Ctrl+C it ends its event streams, answers what it has accepted and ends. Jobs do
 depend on it: it may be stopped, restarted, or run twice at any time.
 
 The first start makes the user admin. Its password is random and printed once, after the
-ready line, or it is that of the environment variable ZGATEWAY_ADMIN_PASSWORD. If it is
-lost: zgateway password admin.
+ready line, unless the environment variable ZGATEWAY_ADMIN_PASSWORD sets it. If it is lost,
+run: zgateway password admin.
 
 It speaks plain HTTP. On a network, run it behind a proxy that speaks TLS.""",
 )

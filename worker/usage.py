@@ -18,7 +18,7 @@ def _factor(text: str) -> float:
     except ValueError:
         factor = -1.0
     if not 0 <= factor < math.inf:
-        raise ValueError(f"{text!r} is not a number from 0")
+        raise ValueError(f"{text!r} must be a number, 0 or more")
     return factor
 
 
@@ -53,7 +53,7 @@ ZWORKER = Program(
         Option(
             "--tasks",
             "MODULE",
-            "a Python module with tasks of your own, such as package.module, searched first in the current directory",
+            "a Python module with tasks of your own, such as package.module; looked for in the current directory first",
             read=_module,
             repeatable=True,
         ),
@@ -112,9 +112,9 @@ ZWORKER = Program(
     },
     """\
 A task of your own is a function with the decorator zjobs.task. What may run twice:
-a job that failed runs again until its type's max_attempts (1) is used up; a job whose
-worker died while running it runs again until max_reruns is used up, which is 0 for
-your own tasks (2 for reverse, swap and repeat).
+a job that failed runs again until its type's max_attempts (default 1) is used up; a job
+whose worker died while running it runs again until max_reruns is used up (default 0 for
+your own tasks; 2 for reverse, swap and repeat).
 
 The first SIGTERM or SIGINT (Ctrl+C) lets the running job finish; the others go back
 to the broker. The second kills the running job, which goes back unless its type's

@@ -44,8 +44,8 @@ COMMANDS = (
         "FILE",
         "look for damage in a journal",
         """\
-Look for damage in the journal FILE, or the URL of a journal in PostgreSQL, and change
-nothing. No broker may have it open.""",
+Look for damage in a journal, and change nothing. FILE may be the URL of a journal in
+PostgreSQL. No broker may have the journal open.""",
     ),
     Command(
         "backup",
@@ -63,8 +63,8 @@ PostgreSQL is backed up with PostgreSQL's own tools.""",
         """\
 Put BACKUP in the place of JOURNAL (if omitted, the default journal), which no broker
 may have open. The files that were there are moved aside. Jobs do not start before
-'zclient resume'. If BACKUP is the URL of a database, PostgreSQL's own tools have restored
-it already: its journal gets a new identity, and is paused.""",
+'zclient resume'. If BACKUP is the URL of a database, restore it with PostgreSQL's own
+tools first; this command gives its journal a new identity and pauses it.""",
     ),
     Command(
         "copy",
@@ -139,7 +139,7 @@ OPTIONS = (
     Option(
         "--journal",
         "JOURNAL",
-        "where jobs are kept: a file, postgresql://USER@HOST/DATABASE, or :memory: to keep nothing; if omitted,"
+        "where jobs are kept: a file, postgresql://USER@HOST/DATABASE, or :memory: to keep nothing on disk; if omitted,"
         " journal.db in the folder zjobs of your state directory (~/.local/state)",
         SERVE,
     ),
@@ -226,7 +226,7 @@ OPTIONS = (
     Option(
         "--pause-on",
         "EVENT",
-        "pause the queue when a worker is lost (lost), when that happens or a job fails (failed), or never",
+        "when to pause the queue: if a worker is lost (lost), if a job fails or a worker is lost (failed), or never",
         SERVE,
         partial(one_of, choices=("never", "lost", "failed")),
         default="never",
@@ -274,8 +274,8 @@ OPTIONS = (
     Option(
         "--acts-for",
         "",
-        "the key may send requests on behalf of anybody, in any role up to its own: for a gateway that knows its users;"
-        " keys role without it takes that away",
+        "let the key send requests on behalf of anybody, in any role up to its own: for a gateway that knows its users;"
+        " keys role without this option takes the right away",
         ("keys add", "keys role"),
     ),
     Option(

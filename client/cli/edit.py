@@ -30,7 +30,7 @@ def edit(call: Call) -> int:
     """Run `zclient edit`."""
     args = call.args
     if all(args[option] is None for option in EDITED):
-        raise UsageError(f"nothing is to be changed: give {', '.join(EDITED[:-1])} or {EDITED[-1]}")
+        raise UsageError(f"there is nothing to change: give {', '.join(EDITED[:-1])} or {EDITED[-1]}")
     fields = {option.lstrip("-").replace("-", "_"): args[option] for option in EDITED}
     return _change(call, "edit", "changed", lambda ids: call.client.edit(ids, **fields))
 

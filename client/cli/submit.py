@@ -74,7 +74,7 @@ def _givens(args: dict[str, Any]) -> Iterable[Given]:
     used."""
     words, arguments, file, lines = args["ARG"], args["--arg"], args["--file"], args["--lines"]
     if lines is not None and (words or arguments or file is not None):
-        raise UsageError("--lines goes with no ARG, --arg or --file: each line is what a job gets")
+        raise UsageError("--lines excludes ARG, --arg and --file: each line is the ARG of a job")
     for value in (*words, *arguments):
         _check_text(value)
     if lines is not None:

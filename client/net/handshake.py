@@ -71,7 +71,7 @@ class Handshake:
                 self._hang_ups = 0
                 self.stands = True
             elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-                raise KeyRefused(f"key refused by {self._endpoint}: ask who runs the broker for another")
+                raise KeyRefused(f"key refused by {self._endpoint}: ask the operator of the broker for a new one")
             else:
                 self._hang_ups += 1
                 self.hung_up = True

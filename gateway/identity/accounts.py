@@ -77,7 +77,7 @@ async def add_user(session: AsyncSession, by: By, name: str, role: Role, superus
     if taken is not None:
         raise Problem(409, "conflict", f"there is a user {taken} already")
     if name.lower() == ANONYMOUS.name:
-        raise Problem(409, "conflict", f"{name} is what those without a login are called")
+        raise Problem(409, "conflict", f"{name} stands for people without a login; choose another name")
     user = User(name=name, role=role.value, superuser=superuser, active=True, password=password, created_at=by.at)
     session.add(user)
     await record(session, by, Action.USER_ADDED, name, _rights(user))
@@ -124,7 +124,7 @@ async def _check_superusers(session: AsyncSession) -> None:
     """Check that somebody is left who can manage users. Changes happen one after another, so this counts right."""
     await session.flush()
     if not await session.scalar(select(func.count()).where(User.superuser, User.active)):
-        raise Problem(409, "conflict", "the last superuser stays one: make another first")
+        raise Problem(409, "conflict", "this is the last superuser: make another first")
 
 
 def _rights(user: User) -> str:

@@ -58,7 +58,7 @@ def read_url(text: str) -> URL:
         ) from None  # the text is not shown: it may have a password
     name = url.get_backend_name()
     if name not in _DRIVERS or url.drivername not in (name, _DRIVERS[name]):
-        raise Unusable(f"no such kind of database: {url.drivername}; there are sqlite and postgresql")
+        raise Unusable(f"{url.drivername} is not a database that zgateway can use; there are sqlite and postgresql")
     if name == "sqlite" and (not url.database or url.database == ":memory:"):
         raise Unusable("an SQLite database needs a file: sqlite:////var/lib/zjobs/gateway.db or the like")
     return url.set(drivername=_DRIVERS[name])

@@ -63,7 +63,7 @@ class Identity:
         """Make a token for somebody who knows the password. Raises Problem."""
         proof = await self._prove(name, password, address)
         if proof is None:
-            raise Problem(401, "wrong_login", "no such user, or another password")
+            raise Problem(401, "wrong_login", "wrong name or password")
         by = By(name, address, self.now())
         async with self.changing() as session:
             user = await self._still(session, name, proof)
@@ -77,7 +77,7 @@ class Identity:
         name = grant.person.name
         proof = await self._prove(name, current, address)
         if proof is None:
-            raise Problem(403, "wrong_login", "the current password is another one")
+            raise Problem(403, "wrong_login", "the current password is wrong")
         new_hash = await self.hash(new)
         async with self.changing(grant) as session:
             user = await self._still(session, name, proof)
@@ -126,7 +126,7 @@ class Identity:
         Problem."""
         user = await accounts.find_user(session, name)
         if user is None or not user.active or user.password != proof.kept:
-            raise Problem(401, "wrong_login", "no such user, or another password")
+            raise Problem(401, "wrong_login", "wrong name or password")
         return user
 
 

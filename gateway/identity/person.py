@@ -47,7 +47,9 @@ async def current_person(request: Request) -> Person:
         and request.method not in _SAFE
         and not csrf_is_right(presented or "", request.headers.get(CSRF_HEADER))
     ):
-        raise Problem(403, "csrf", f"a change by a page needs the header {CSRF_HEADER}, which GET /api/v1/me tells")
+        raise Problem(
+            403, "csrf", f"a change by a page needs the header {CSRF_HEADER}; GET /api/v1/me returns its value"
+        )
     request.state.grant = grant
     return grant.person
 
@@ -78,14 +80,14 @@ async def current_grant(request: Request, _: Annotated[Person, Depends(current_p
 async def own_login(grant: Annotated[Grant, Depends(current_grant)]) -> Grant:
     """Return the grant of a person who logged in. Raises Problem for a program: a leaked token must not make others."""
     if grant.kind is Kind.PROGRAM:
-        raise Problem(403, "not_permitted", "this needs a login; a program's token does not do")
+        raise Problem(403, "not_permitted", "this needs a login; a program's token is not enough")
     return grant
 
 
 async def superuser(grant: Annotated[Grant, Depends(current_grant)]) -> Grant:
     """Return the grant of a superuser. Raises Problem for others."""
     if not grant.person.superuser:
-        raise Problem(403, "not_permitted", f"{grant.person.name} is no superuser; this needs one who logged in")
+        raise Problem(403, "not_permitted", f"{grant.person.name} is not a superuser; this needs the login of one")
     return grant
 
 

@@ -105,7 +105,7 @@ def command_of(program: Program, words: list[str]) -> Command:
         raise UsageError(f"a command is missing; {program.name} --help lists them")
     inner = [name[1] for name in names if name[0] == words[0]]
     if inner and len(words) == 1:
-        raise UsageError(f"{words[0]} needs one of {', '.join(inner)} behind it")
+        raise UsageError(f"{words[0]} needs one of {', '.join(inner)} after it")
     before, choices = (f"{words[0]} ", inner) if inner else ("", list(dict.fromkeys(name[0] for name in names)))
     wrong = words[1] if inner else words[0]
     near = nearest(wrong, choices)

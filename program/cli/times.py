@@ -26,7 +26,7 @@ def time_to_come(text: str, now: datetime) -> datetime:
     except (ValueError, OverflowError):
         raise ValueError(f"{text!r} is not a time such as 15:00 or '2026-11-28 15:00'") from None
     if told <= now:
-        raise ValueError(f"{text!r} is over")
+        raise ValueError(f"{text!r} has passed")
     return told
 
 
@@ -45,5 +45,5 @@ def end_of_pause(text: str, now: datetime) -> tuple[float | None, datetime | Non
     except ValueError:
         raise ValueError(f"{words!r} is neither a duration such as 30m nor a time such as 15:00") from None
     if not seconds:
-        raise ValueError(f"{words!r} is no time at all")
+        raise ValueError(f"{words!r} must be more than 0")
     return seconds, None

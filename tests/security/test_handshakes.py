@@ -65,7 +65,7 @@ def test_an_unknown_key(running: Any) -> None:
     ended = running.service.zclient("--key", str(file), *TIMEOUT, "list")
     assert (ended.returncode, ended.stderr) == (
         5,
-        f"zclient: key refused by {running.service.endpoint}: ask who runs the broker for another\n",
+        f"zclient: key refused by {running.service.endpoint}: ask the operator of the broker for a new one\n",
     )
     with Client(running.service.endpoint, 600, key=file) as client, pytest.raises(errors.KeyRefused) as caught:
         client.info()

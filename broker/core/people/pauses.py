@@ -120,7 +120,7 @@ def refusal(request: Pause, who: Who, pauses: int, now: Instant) -> Error | None
         what = f"{who.name} is a {who.role.value} and must say how long; a pause without end needs the role operator"
         return Error(ErrorCode.NOT_PERMITTED, what)
     if lasts_ms is not None and not 0 < lasts_ms <= MAX_DURATION_MS:
-        return Error(ErrorCode.BAD_REQUEST, "pause: until_at must be a time to come, in 100 years at the latest")
+        return Error(ErrorCode.BAD_REQUEST, "pause: until_at must be in the future, at most 100 years from now")
     if pauses >= MOST:
         return Error(ErrorCode.QUEUE_FULL, f"{pauses} pauses are in force already; wait until some end")
     return None

@@ -101,7 +101,7 @@ def check_header(file: str, kind: Kind | None, only_read: bool) -> Kind:
         )
     lost = wal.lost_commits(Path(file))
     if lost:
-        raise JournalError(f"the log {file}{LOG} is damaged: {lost} commits stand behind the broken place")
+        raise JournalError(f"the log {file}{LOG} is damaged: {lost} commits follow the broken place")
     return found
 
 

@@ -75,7 +75,7 @@ def selected(call: Call, command: str) -> Selection:
     filters = filters_of(call)
     filtered = state is not None or any(filters.values())
     if every and (filtered or call.args["ID"]):
-        raise UsageError("--all is for every job: leave out what selects some, or --all")
+        raise UsageError("--all selects every job: leave it out, or the options that select some")
     if not (every or filtered):
         if not call.args["ID"]:
             raise UsageError(

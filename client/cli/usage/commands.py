@@ -6,11 +6,11 @@ from zjobs.program.cli.options import Command
 
 _DATA = """\
 Each ARG is a parameter of the type, in order; 'zclient types TYPE' shows what they
-are, and the words are converted accordingly: 3 is a number for a parameter that takes
-numbers, and text for one that takes text. Lists and maps are written in JSON; '-'
-reads standard input. As long as the parameters of a type are unknown, give at most
-one ARG, which is text. A job without ARG has no data, which is not the same as an
-empty text. Put '--' before an ARG that begins with a dash: zclient {} reverse -- -x"""
+are, and each word is converted to what its parameter takes: 3 becomes a number or
+text. Write lists and maps in JSON; '-' reads standard input. As long as the parameters
+of a type are unknown, give at most one ARG, which is text. A job without ARG has no
+data, which is not the same as an empty text. Put '--' before an ARG that begins with a
+dash: zclient {} reverse -- -x"""
 _IDS = """\
 An ID may be a range: 3-7 stands for all existing jobs from 3 to 7. '-' reads ids from
 standard input, for example those that submit printed."""
@@ -258,10 +258,10 @@ Show the services that ~/.config/zjobs/config.toml names, each with its state; '
 marks the default. All are asked at once, and have at most 2 s to reply. The
 exit code is that of the first one that does not reply properly.""",
         """\
-The file has a table for each service, [services.laser] for one. Its field 'broker'
-is the address, or a list of addresses as for --broker, and 'key' the path of the key file, relative to the folder of
-config.toml ('' means none). The field 'default', before the tables, names the service to use
-when none is given.""",
+The file has a table for each service, such as [services.laser]. Its field 'broker' is
+the address, or a list of addresses as for --broker; 'key' is the path of the key file,
+relative to the folder of config.toml ('' means none). The field 'default', before the
+tables, names the service to use when none is given.""",
     ),
     Command(
         "completion",

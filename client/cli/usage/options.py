@@ -57,7 +57,12 @@ OPTIONS = (
         repeatable=True,
     ),
     Option("--file", "FILE", "the bytes of FILE, for a type that takes bytes ('-': standard input)", WITH_DATA),
-    Option("--lines", "FILE", "submit a job for each line of FILE, its one ARG ('-': standard input)", WITH_DATA),
+    Option(
+        "--lines",
+        "FILE",
+        "submit a job for each line of FILE; the line is its one ARG ('-': standard input)",
+        WITH_DATA,
+    ),
     Option("--cwd", "DIR", "the directory in which the program runs; if omitted, the current one", ("run",)),
     Option(
         "--env",
@@ -97,9 +102,9 @@ OPTIONS = (
         SUBMITTING,
         id_list,
     ),
-    Option("--after-any", "IDS", "start it once these jobs have ended, however", SUBMITTING, id_list),
+    Option("--after-any", "IDS", "start it once these jobs have ended, completed or not", SUBMITTING, id_list),
     Option(
-        "--with-dependents", "", "copy also the jobs that were cancelled because these did not complete", ("retry",)
+        "--with-dependents", "", "also copy the jobs that were cancelled because these did not complete", ("retry",)
     ),
     Option(
         "--time-limit",
@@ -178,7 +183,7 @@ OPTIONS = (
     Option(
         "--broker",
         "ENDPOINT",
-        "the broker, or several addresses of it with commas, of which the first that answers is used; see below if"
+        "the broker's address, or several with commas between them: the first that answers is used; see below if"
         " omitted",
     ),
     Option("--key", "FILE", "the key file for a broker that has keys; '' means none; see below if omitted"),

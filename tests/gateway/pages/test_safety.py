@@ -151,7 +151,7 @@ async def test_a_session_is_a_cookie_that_scripts_cannot_read(visit: Visit) -> N
     """A wrong password makes none, and logging out ends it at once."""
     browser = await visit("")
     page = await browser.fill(await browser.open("/login"), "/login", username="otto", password="wrong")
-    assert page.status == 401 and "No such user, or another password." in page.text
+    assert page.status == 401 and "Wrong name or password." in page.text
     form = page.form("/login")
     gone = await browser.post(
         "/login", data=form.fields | {"username": "otto", "password": "a-long-password-of-otto"}, follow_redirects=False

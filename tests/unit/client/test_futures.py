@@ -252,7 +252,10 @@ def test_executor(broker: Any, client: Client, measure: Any) -> None:
         assert (one.result(SECONDS), placed.result(SECONDS)) == ("elpmaxe", 3)
         assert isinstance(named.exception(SECONDS), JobFailed) and one.job == client.job(1, broker.journal)
         for call, sentence in (
-            (("reverse", 1, 2), "reverse takes one value or named ones; several by their places need the function"),
+            (
+                ("reverse", 1, 2),
+                "reverse takes one value or named parameters; to give them by position, pass the function",
+            ),
             ((measure, 1, 2, 3), "measure takes 2 values at most, not 3"),
             ((print,), "<built-in function print> is not a task"),
         ):

@@ -397,7 +397,7 @@ def test_a_bit_that_flipped_in_the_log_is_noticed(path: Path) -> None:
     log = bytearray(Path(f"{copy}-wal").read_bytes())
     log[100] ^= 1
     Path(f"{copy}-wal").write_bytes(log)
-    with pytest.raises(JournalError, match="commits stand behind the broken place"):
+    with pytest.raises(JournalError, match="commits follow the broken place"):
         open_journal(str(copy), "new")
 
 

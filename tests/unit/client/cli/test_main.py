@@ -233,7 +233,7 @@ WRONG = [
     (["result", "1", "2"], "too many words: 2"),
     (["list", "--whose", "me"], "there is no option --whose; zclient list --help lists all"),
     (["submit", "t", "a", "--arg", "b=1"], "t: its parameters are not known yet, so --arg goes with nothing else"),
-    (["submit", "t", "a", "--lines", "x"], "--lines goes with no ARG, --arg or --file"),
+    (["submit", "t", "a", "--lines", "x"], "--lines excludes ARG, --arg and --file"),
     (["submit", "t", "--arg", "b"], "--arg b: this is not NAME=VALUE"),
     (["submit", "t", "--arg", "b=1", "--arg", "b=2"], "--arg b is given twice"),
     (["submit", "t", "--arg", "b=" + "9" * 30], "this cannot be sent: "),

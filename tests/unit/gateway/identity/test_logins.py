@@ -33,7 +33,7 @@ async def test_a_wrong_login_tells_nothing(gateway: Gateway, name: str) -> None:
     """Whether the name or the password is wrong, the answer is the same."""
     answer = await gateway.log_in(name, "no-such-password")
     assert (answer.status_code, answer.json()["code"]) == (401, "wrong_login")
-    assert answer.json()["detail"] == "no such user, or another password"
+    assert answer.json()["detail"] == "wrong name or password"
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 

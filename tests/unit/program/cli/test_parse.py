@@ -192,7 +192,7 @@ ZSERVE = Program(
 MISTAKES = [
     ("chek x", "there is no command chek; did you mean check?"),
     ("xyzzy", "there is no command xyzzy; there are check, backup, keys"),
-    ("keys", "keys needs one of add, list behind it"),
+    ("keys", "keys needs one of add, list after it"),
     ("keys ad x", "there is no command keys ad; did you mean keys add?"),
     ("keys xyzzy", "there is no command keys xyzzy; there are add, list"),
     ("check", "FILE is missing\nusage: zserve check [options] [--] FILE"),
