@@ -77,7 +77,7 @@ class AsyncWatch:
     Use it as `async for event in client.watch(): …`, or enter it first (`async with`) and call `next`.
     """
 
-    known: dict[int, JobStatus]
+    jobs: dict[int, JobStatus]
     unfinished: dict[int, None]
     journal: str
     worker: WorkerState
@@ -102,7 +102,7 @@ class AsyncWatch:
         self.close()
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("known", "unfinished", "journal", "worker", "paused", "lost", "service"):
+        if name in ("jobs", "unfinished", "journal", "worker", "paused", "lost", "service"):
             return getattr(self._state, name)
         raise AttributeError(f"a watch has no {name!r}")
 

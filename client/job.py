@@ -148,15 +148,15 @@ def watching(to: Settings, ids: Iterable[int] | None, journal: str | None) -> Wa
 class Watch:
     """Yields the changes of some jobs until each has ended, or of all jobs. Use it in the thread that made it.
 
-    `known`: the newest status of each job. `unfinished`: the ids of jobs that have not ended, in order. `worker` and
+    `jobs`: the newest status of each job. `unfinished`: the ids of jobs that have not ended, in order. `worker` and
     `paused`: the worker's state, and whether the queue was paused, as last heard; a pause alone causes no event. Raises
     NotFound or Expired for an id without a job, BrokerChanged if the broker's journal is not `journal` (by default the
     first one heard of), BrokerUnreachable if the broker is lost for longer than the client's patience, and KeyRefused
     or NotPermitted if the key is revoked.
 
-    A watch of all jobs never ends by itself, and `known` has the jobs last heard of, at most 10,000. If changes were
+    A watch of all jobs never ends by itself, and `jobs` has those last heard of, at most 10,000. If changes were
     missed (by a slow program, or while the broker was lost), `WatchEvent(missed=…)` comes first, then the present
-    status of the jobs in `known` and of those submitted meanwhile. `service`: the worker's state and the pauses as last
+    status of the jobs in `jobs` and of those submitted meanwhile. `service`: the worker's state and the pauses as last
     heard; `WatchEvent(service=…)` reports a change. Raises NotPermitted if the key may not watch all jobs.
     """
 
@@ -181,7 +181,7 @@ class Watch:
             return getattr(self._state, name)
         raise AttributeError(f"a watch has no {name!r}")
 
-    known: dict[int, JobStatus]
+    jobs: dict[int, JobStatus]
     unfinished: dict[int, None]
     journal: str
     worker: WorkerState
@@ -239,4 +239,4 @@ class Watch:
         return None
 
 
-_FACTS = ("known", "unfinished", "journal", "worker", "paused", "lost", "service")
+_FACTS = ("jobs", "unfinished", "journal", "worker", "paused", "lost", "service")

@@ -20,7 +20,7 @@ class Config:
     """The configuration of a gateway, built once from the command line.
 
     database: an URL for SQLAlchemy, or None for an SQLite file in the state directory. services_file: the configuration
-    that names the services, None for that of `zclient`. public_read: who is not logged in is a viewer.
+    that names the services, None for that of `zclient`. public_read: whoever is not logged in is a viewer.
     admin_password: that of the first user, None for a random one.
     """
 

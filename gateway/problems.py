@@ -26,7 +26,7 @@ from zjobs.messages.states import ErrorCode
 
 MEDIA_TYPE = "application/problem+json"
 NO_HEADERS: Mapping[str, str] = {}
-# For a browser, at an address where nothing is: the pages answer at theirs.
+# The answer to a browser at an address that has no page.
 _NO_PAGE = (
     '<!doctype html><html lang="en"><title>There is no such page</title>'
     '<p>There is no page at this address. <a href="%s/">To the services</a></p></html>'
@@ -76,7 +76,7 @@ _AWAY = (BrokerUnreachable, BrokerChanged, KeyNeeded, KeyRefused, UntrustedBroke
 
 
 def problem_of(error: ZjobsError) -> Problem:
-    """Return the problem that an error of the client library is to whoever asked the gateway."""
+    """Return the problem with which the gateway answers when the client library raises this error."""
     if isinstance(error, _AWAY):
         return Problem(503, error.code, str(error), _LATER)
     if isinstance(error, NotPermitted):
@@ -143,5 +143,5 @@ def _allowed(request: Request) -> str:
 
 
 async def _mistake(_: Request, error: Exception) -> JSONResponse:
-    """Answer with a mistake of our own, which the server logs."""
+    """Answer that the gateway itself failed; the server logs why."""
     return answer(Problem(500, "internal", "the gateway failed by a mistake of its own; its log says more"))

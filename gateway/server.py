@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
-# What is being answered when a signal comes may take this long.
+# How long answers may still take after a signal.
 FAREWELL_S = 10
 
 

@@ -14,12 +14,12 @@ from zjobs.gateway.together import Together
 
 # The name of the only service where none is configured.
 DEFAULT = "default"
-# How many persons have a view of a client that is kept.
+# For how many people a view is kept.
 MOST_VIEWS = 1_000
 
 
 class View(NamedTuple):
-    """The ways to ask a service on behalf of a person: a client, and status requests that share one of its."""
+    """The ways to ask a service on behalf of a person: a client, and status requests that are made as one."""
 
     client: AsyncClient
     together: Together

@@ -1,6 +1,6 @@
 """Status requests of one person that come at the same time, as one request to the broker.
 
-Whoever polls many jobs has them asked together: each request to the broker costs more than to answer for one more job.
+The jobs that somebody polls are asked for together: another request to the broker costs more than another job in one.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ log or random numbers of its own, and never calls storage. One turn is
 anew.
 
 Each class adds to the one before: `queue_state` answers questions about the queue, `queue_changes` changes it, `waits`
-has what jobs wait for beside their turn, `runs` what the worker says. `admission` decides which jobs are admitted,
+has what jobs wait for besides their turn, `runs` what the worker says. `admission` decides which jobs are admitted,
 `lifecycle` what becomes of a job.
 """
 
@@ -180,7 +180,7 @@ class Core(Runs):
             return
         self._pauses.replace(who.name, request.reason, pauses.duration_ms(request, now), now)
         self._pauses_changed()
-        self._audit(request, who, (), now, pauses.told_by(self.pauses[-1]))
+        self._audit(request, who, (), now, pauses.audit_text(self.pauses[-1]))
         paused = Paused(now.wall_ms, request.reason)
         running = self._dispatch.running_id
         may_start = tuple(job_id for job_id in self._dispatch.in_flight.ids if job_id != running)
@@ -194,7 +194,7 @@ class Core(Runs):
         lifted = self._pauses.lift(partial(pauses.lifts, request, who), now)
         if lifted:
             self._pauses_changed()
-            self._audit(request, who, (), now, "; ".join(map(pauses.told_by, lifted)))
+            self._audit(request, who, (), now, "; ".join(map(pauses.audit_text, lifted)))
         was = Paused(lifted[0].since_at, lifted[0].reason) if lifted else None
         self._reply(reply_to, ResumeReply(self.journal, was, lifted, self.pauses))
 

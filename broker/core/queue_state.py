@@ -1,4 +1,4 @@
-"""The half of the core that answers questions: where each job is, and how the worker is.
+"""The half of the core that answers questions: where each job is, and in which state the worker is.
 
 A job that has not ended is in exactly one place: parked (`_parked`: it is held or waits for others), delayed
 (`_delayed`), ready (`_queue`), or in flight (`_dispatch`, which also has sessions, delivery numbers and
@@ -42,12 +42,12 @@ class QueueState:
         self._queue = Queue(loaded.ready)
         self._delayed = DelayedJobs(_by_our_clock(loaded.waiting, now))
         self._parked = {job.id: _parked(job, now) for job in loaded.parked}
-        self._dependents: dict[JobId, dict[JobId, None]] = {}  # by the job that they wait for
-        self._edges = 0  # how many there are of them in all
+        self._dependents: dict[JobId, dict[JobId, None]] = {}  # the jobs that wait, by the job that they wait for
+        self._edges = 0  # how many pairs of them there are
         for parked in loaded.parked:
             self._depends(parked.id, parked.awaited)
-        self._due = dict.fromkeys(self._dependents)  # jobs that may have ended, of which dependents are to be told
-        self.edit_outcomes: dict[tuple[Envelope, JobId], bool] = {}  # of jobs that were recalled: whether it was made
+        self._due = dict.fromkeys(self._dependents)  # jobs that may have ended, and whose dependents have not been told
+        self.edit_outcomes: dict[tuple[Envelope, JobId], bool] = {}  # whether the edit of a recalled job was made
         self._kinds = Kinds(loaded.kinds, _counted(loaded))
         self._history = History(loaded.history)
         self._began_ms = now.mono_ms
@@ -69,7 +69,7 @@ class QueueState:
     @property
     def pauses(self) -> tuple[QueuePause, ...]:
         """All pauses in force, oldest first."""
-        return self._pauses.told
+        return self._pauses.for_clients
 
     @property
     def worker(self) -> WorkerStatus:

@@ -1,4 +1,4 @@
-"""The ids of ready jobs in turn, how many of which kind are ahead of each; the delayed and the parked jobs.
+"""The ids of ready jobs in their order, and how many of each kind are ahead of one; the delayed and the parked jobs.
 
 Each priority has a sorted array of ids, a byte per id for its kind (see `estimates.kinds`) and another for whether it
 waits, and for each kind a count per 1,024 ids: 11 bytes a job, 11 MB a million. Adding up counts tells how many jobs

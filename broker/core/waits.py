@@ -1,4 +1,4 @@
-"""The reasons other than its turn for which a job waits, and how people change them before it starts.
+"""The reasons besides its turn for which a job waits, and the changes that people make to it before it starts.
 
 A job that the worker has already may have started, so it is recalled first. The edit is made in the turn in which the
 worker returns the job; it is too late if the job turns out to have started. Until then it is kept only in memory: its
@@ -49,7 +49,7 @@ class Waits(QueueChanges):
     # --- jobs that wait for others ---------------------------------------------------------------------------------
 
     def _refuse_waits(self, request: Submit, who: Who) -> Error | None:
-        """Return why these jobs cannot wait as they shall, None if they can."""
+        """Return why these jobs cannot wait for the jobs that they name, None if they can."""
         awaited = admission.awaited(request.jobs)
         count = sum(len(new.after) + len(new.after_any) for new in request.jobs)
         if len(awaited) > MOST_AWAITED or count > MOST_EDGES_A_REQUEST:
@@ -93,14 +93,14 @@ class Waits(QueueChanges):
         return job._replace(after=after, after_any=after_any)
 
     def _cancelled_with(self, jobs: Sequence[Job], who: Who) -> list[Job]:
-        """Return the jobs that were cancelled because these did not complete, those alone that `who` may copy."""
+        """Return the jobs that were cancelled because these did not complete, as far as `who` may copy them."""
         found = {job.id: job for of in jobs for job in self._dependents_read.get(of.id, ())}
         there = {job.id for job in jobs}
         mine = (found[job_id] for job_id in sorted(found.keys() - there))
         return [job for job in mine if who.role is Role.OPERATOR or job.owner == who.name]
 
     def _due_ids(self) -> list[JobId]:
-        """The records that are needed to tell jobs of the next ends."""
+        """Return the ids of the records that are needed to tell jobs of the next ends."""
         ids: list[JobId] = []
         for awaited in self._due:
             ids += [awaited, *islice(self._dependents.get(awaited, ()), TOLD_A_TURN)]
@@ -155,7 +155,7 @@ class Waits(QueueChanges):
                 self._edit(job, request, now)
                 changed.append(job_id)
         if changed:
-            self._audit(request, who, changed, now, edits.told(request))
+            self._audit(request, who, changed, now, edits.audit_text(request))
         if pending and len(self._pending_edits) < MOST_PENDING:
             self._recall(pending, PendingEdit(request, reply_to, who))
         lists = tuple(changed), tuple(late), tuple(pending), tuple(missing)
@@ -193,7 +193,7 @@ class Waits(QueueChanges):
                 may = not started and not job.state.final
                 if may:
                     self._edit(job, edit.request, now)
-                    self._audit(edit.request, edit.who, [job_id], now, edits.told(edit.request))
+                    self._audit(edit.request, edit.who, [job_id], now, edits.audit_text(edit.request))
                 self.edit_outcomes[edit.reply_to, job_id] = may
                 self._effects.edits_decided.append((edit.reply_to, job_id))
         for old in list(islice(self.edit_outcomes, max(0, len(self.edit_outcomes) - OUTCOMES_KEPT))):

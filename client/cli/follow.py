@@ -62,7 +62,7 @@ def log(call: Call) -> int:
     with call.client.watch([job_id]) as watching:
         for event in watching:
             say_link(call, event)
-            printed.follow(watching.known[job_id])
+            printed.follow(watching.jobs[job_id])
     printed.finish()
     return exit_codes.DONE
 
@@ -76,12 +76,12 @@ def print_ends(call: Call, ids: Sequence[int], journal: str) -> list[JobStatus]:
         if call.output.live:
             with call.client.watch(ids, journal=journal) as watching:
                 until_ended(call, watching, _Ends(call, watching, len(ids)))
-                return list(watching.known.values())
+                return list(watching.jobs.values())
         ends = Ends(call.client, ids, journal, call.args["--max-wait"])
         while ended := call.client._run(ends.next()):
             for job in ended:
                 print_end(call, job)
-        return list(ends.known.values())
+        return list(ends.ended.values())
 
 
 def print_end(call: Call, job: JobStatus) -> None:
@@ -106,7 +106,7 @@ class _Ends:
     def tick(self) -> None:
         unfinished = self._watch.unfinished
         if self._count == 1:
-            for job in self._watch.known.values():
+            for job in self._watch.jobs.values():
                 self._output.show_live(format.watch_line(job, self._watch.worker))
         elif unfinished:
             self._output.show_live(f"{self._count - len(unfinished)}/{self._count} ended")

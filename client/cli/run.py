@@ -57,7 +57,7 @@ def _followed(call: Call, accepted: SubmitReply) -> int:
     hint = f"job {job_id} goes on: {call.program} log -f {job_id}"
     with Resumable(call, hint), call.client.watch([job_id], journal=accepted.journal) as watching:
         until_ended(call, watching, _Followed(call, watching, job_id))
-    job = watching.known[job_id]
+    job = watching.jobs[job_id]
     if job.state is JobState.COMPLETED:
         return exit_codes.DONE
     error = ended_without_result(job)
@@ -81,6 +81,6 @@ class _Followed:
             self._printer.finish()
 
     def tick(self) -> None:
-        for job in self._watching.known.values():
+        for job in self._watching.jobs.values():
             if job.state is JobState.QUEUED:
                 self._output.show_live(format.watch_line(job, self._watching.worker, paused=self._watching.paused))

@@ -58,7 +58,7 @@ def batch(call: Call) -> int:
     call.output.flush()
     with Resumable(call, _go_on(call, job_id, job_id)), call.client.watch([job_id], journal=accepted.journal) as watch:
         until_ended(call, watch, _OneJob(call, watch, prints_changes=True))
-        _print_result(call, watch.known[job_id], watch.journal)
+        _print_result(call, watch.jobs[job_id], watch.journal)
     return exit_codes.DONE
 
 
@@ -145,7 +145,7 @@ class _OneJob:
 
     def tick(self) -> None:
         self._note.fetch_if_due()
-        for job in self._watch.known.values():
+        for job in self._watch.jobs.values():
             self._show(job)
 
     def _show(self, job: JobStatus) -> None:
@@ -199,7 +199,7 @@ class _Note:
             return
         self._fetched, self._fetched_at = self._heard, monotonic()
         self._watch.refresh()
-        self._text = next((job.note for job in self._watch.known.values()), None)
+        self._text = next((job.note for job in self._watch.jobs.values()), None)
 
     def added_to(self, job: JobStatus) -> JobStatus:
         return job._replace(note=job.note or self._text)
@@ -235,7 +235,7 @@ class _Lines:
 
     def _print(self, job_id: int) -> None:
         output = self._call.output
-        job = self._watch.known[job_id]
+        job = self._watch.jobs[job_id]
         if job.state is not JobState.COMPLETED:
             self.failed += 1
             failure = ended_without_result(job)
@@ -260,7 +260,7 @@ def until_ended(call: Call, watch: Watch, display: Display) -> None:
         if event is None and not watch.unfinished:
             return
         if limit is not None and watch.unfinished and monotonic() >= deadline:
-            raise WaitTimeout(watch.known[next(iter(watch.unfinished))], limit)
+            raise WaitTimeout(watch.jobs[next(iter(watch.unfinished))], limit)
         if event is not None and event.job is not None:
             display.changed(event.job)
         elif event is not None:

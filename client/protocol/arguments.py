@@ -21,8 +21,8 @@ _NO_NAMES: Mapping[str, str | bytes] = {}
 
 
 class Given(NamedTuple):
-    """The data of one job, as a command line gives it. words: by place; named: by name, as text or as read from a file;
-    file: bytes for the first parameter that accepts bytes, or None."""
+    """The data of one job, as a command line gives it. words: by position; named: by name, as text or as read from a
+    file; file: bytes for the first parameter that accepts bytes, or None."""
 
     words: Sequence[str | bytes] = ()
     named: Mapping[str, str | bytes] = _NO_NAMES

@@ -1,4 +1,4 @@
-"""Many waits in few requests, without I/O: which jobs the next request names, and whom a reply concerns.
+"""Many waits in few requests, without I/O: which jobs the next request names, and which waiters a reply concerns.
 
 A job stands in line until a request names it. When that request is answered, those of its jobs that have not ended go
 back into the line. So however many waits there are, the requests are bounded, and each end answers only the request

@@ -116,10 +116,10 @@ def result(to: Settings, job: JobHandle, timeout: float | None) -> Flow[Any]:
 
 
 class Ends:
-    """The ends of some jobs, as they come. `known`: those that have ended. `unfinished`: the others, in order."""
+    """The ends of some jobs, as they come. `ended`: those that have. `unfinished`: the others, in order."""
 
     def __init__(self, to: Settings, ids: Iterable[int], journal: str | None, timeout: float | None) -> None:
-        self.known: dict[int, JobStatus] = {}
+        self.ended: dict[int, JobStatus] = {}
         self.unfinished = dict.fromkeys(map(JobId, ids))
         self._to = to
         self._wait = Waiting(to, journal, timeout)
@@ -139,7 +139,7 @@ class Ends:
                     raise gone(missing)
                 ended = [job for job in reply.jobs if job.id in self.unfinished]
                 for job in ended:
-                    self.known[job.id] = job
+                    self.ended[job.id] = job
                     del self.unfinished[job.id]
                 if ended:
                     return ended
@@ -151,7 +151,7 @@ class Ends:
         """Return the final statuses of all, by id."""
         while self.unfinished:
             yield from self.next()
-        return self.known
+        return self.ended
 
     def _first(self) -> JobHandle:
         return JobHandle(self._to, next(iter(self.unfinished)), self._wait.journal)

@@ -52,7 +52,7 @@ def services_of(request: Request) -> Services:
 async def client_for(request: Request, service: ServiceName) -> AsyncClient:
     """Return the client of a service, which asks on behalf of the person who makes the request. Raises Problem.
 
-    Each route depends on one thing alone: FastAPI needs as long for a dependency as this does for all.
+    Each route depends on this alone: FastAPI needs as long to find one dependency as this function for everything.
     """
     return (await _view(request, service)).client
 

@@ -99,8 +99,8 @@ async def _result(client: AsyncClient, id: int, wait_s: float) -> Any:
 
 
 class LogPiece(NamedTuple):
-    """A piece of what the job's last run has printed. `text`: what is no UTF-8 in it is U+FFFD. For the next piece, ask
-    from `next_offset` on; when `run` is another than before, from 0."""
+    """A piece of what the job's last run has printed. `text`: with U+FFFD for what is not UTF-8. Ask for the next piece
+    from `next_offset` on, or from 0 if `run` has changed."""
 
     id: fields.Id
     state: JobState

@@ -62,7 +62,7 @@ class JobBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     type: str = Field(min_length=1, max_length=MAX_TYPE_CHARS)
-    data: Any = Field(default_factory=lambda: NO_DATA)  # a default itself would be told in the description
+    data: Any = Field(default_factory=lambda: NO_DATA)  # a default given directly would appear in the description
     priority: Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY), WHOLE] = 0
     delay_ms: Annotated[int, Field(ge=0, le=MAX_DURATION_MS), WHOLE] = 0
     time_limit_ms: Annotated[int, Field(ge=1, le=MAX_DURATION_MS), WHOLE] | None = None
@@ -124,7 +124,7 @@ async def list_jobs(
     submitter: Annotated[str | None, _text(MAX_SUBMITTER_CHARS)] = None,
     mine: Annotated[bool, Query(description="Only the jobs of whoever asks, in place of `owner`.")] = False,
     since_ms: Annotated[
-        int | None, Query(ge=0, le=MAX_DURATION_MS, description="Only jobs that were submitted not longer ago.")
+        int | None, Query(ge=0, le=MAX_DURATION_MS, description="Only jobs that were submitted within this time.")
     ] = None,
     limit: Limit = 100,
     before: Before = None,

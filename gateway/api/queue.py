@@ -65,7 +65,7 @@ async def queue(
 async def pause(client: Client, body: PauseBody) -> Response:
     """Start nothing new; the running job goes on. Pauses add up: the queue runs when none is in force.
 
-    409 for a time that is over.
+    409 for a time that has passed.
     """
     try:
         return answer(await client.ask(Pause(body.reason, _ms(body.until_at), _ms(body.for_ms))))
@@ -87,7 +87,7 @@ async def audit(
     limit: Limit = 100,
     before: Before = None,
     since_ms: Annotated[
-        int | None, Query(ge=0, le=MAX_DURATION_MS, description="Only what was done not longer ago.")
+        int | None, Query(ge=0, le=MAX_DURATION_MS, description="Only what was done within this time.")
     ] = None,
 ) -> Response:
     """Return who changed what by hand, newest first. For the next page, send the reply's `before`; null on the last

@@ -24,7 +24,7 @@ ROUTES = routes_of("service")
 
 
 class NamedService(NamedTuple):
-    """A service, and how things are there."""
+    """A service and its state."""
 
     name: Text
     state: ServiceState

@@ -23,7 +23,7 @@ HEARTBEAT_S = 15.0
 RETRY_MS = 2_000  # how soon a client comes back
 # After the watch failed for good: the broker has been away for long, or has another journal.
 BEGIN_AGAIN_S = 1.0
-# Streams are woken together, and not more often than this for each of them: to wake one costs about a tenth of it.
+# Streams are woken together, and not more often than this for each of them: waking one costs about a tenth of this.
 WAKE_S = 0.0005
 # How many pauses that have ended are remembered, for the strip.
 MOST_LIFTED = 200
@@ -177,7 +177,7 @@ class Stream:
         self._waiter: asyncio.Future[bytes] | None = None
 
     def begin_with(self, kind: str, value: ServiceState | JobStatus) -> None:
-        """Send this event first: how things are at present. Of a job, only what is newer follows."""
+        """Send this event first: the present state. Of a job, only what is newer follows."""
         self._present = kind, value
         if isinstance(value, JobStatus):
             self._told = value.version, value.progress

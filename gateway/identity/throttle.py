@@ -58,7 +58,7 @@ class Throttle:
         self._welcome: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def attempt(self, name: str, address: str, now: int) -> int:
-        """Charge an attempt. Return 0, or how many milliseconds are too few left; then nothing was charged."""
+        """Charge an attempt, and return 0; or charge nothing, and return how many milliseconds to wait."""
         who, network = self._account(name, address), _network(address)
         wait = max(self._names.wait_ms(who, now), self._addresses.wait_ms(network, now))
         if not wait:
@@ -67,7 +67,7 @@ class Throttle:
         return wait
 
     def refund(self, name: str, address: str) -> None:
-        """Take an attempt back that was no wrong password."""
+        """Refund an attempt that was not a wrong password."""
         self._names.refund(self._account(name, address))
         self._addresses.refund(_network(address))
 

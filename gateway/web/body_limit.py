@@ -11,7 +11,7 @@ MOST_BYTES = 8 << 20
 
 
 class BodyLimit:
-    """Answers 413 to a larger body: at once if its length is told, otherwise when it has grown too large."""
+    """Answers 413 to a larger body: at once if its length is stated, otherwise when it has grown too large."""
 
     def __init__(self, app: ASGIApp, most_bytes: int = MOST_BYTES) -> None:
         self._app = app

@@ -58,7 +58,7 @@ def returns(kind: Any, about: str, status: int = 200, headers: tuple[str, ...] =
 
 
 def documented(kind: Any) -> Schema:
-    """Return what stands for the schema of a class, which the description then has."""
+    """Return a reference to the schema of a class, and add that schema to the description."""
     _documented.append(kind)
     return reference(kind)
 

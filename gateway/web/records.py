@@ -33,7 +33,7 @@ def encode(value: Any) -> bytes:
 
 
 def reference(kind: type) -> Schema:
-    """Return what stands for the schema of a class wherever it is used."""
+    """Return the reference to the schema of a class."""
     return {"$ref": f"#/components/schemas/{kind.__name__}"}
 
 

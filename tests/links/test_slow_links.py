@@ -168,7 +168,7 @@ def test_a_watcher_notices_a_cut_link(linked: Start, link: Link, client_at: Make
         service.until(lambda: not watch.unfinished or watch.next(0.1), "the end is heard")
         while watch.unfinished:
             watch.next(1.0)
-        assert watch.known[job.id].state is JobState.CANCELLED
+        assert watch.jobs[job.id].state is JobState.CANCELLED
 
 
 def test_a_stopped_worker_is_noticed(linked: Start, link: Link, client_at: MakeClient) -> None:

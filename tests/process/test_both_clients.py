@@ -228,7 +228,7 @@ def test_watches_share_one_connection(service: Service, facade: Facade) -> None:
     with client.watch([second.id]) as watch:
         service.open_gate("a")
         assert set(watch.wait(20)) == {second.id}
-        assert first.status().state == "completed" and set(watch.known) == {second.id}
+        assert first.status().state == "completed" and set(watch.jobs) == {second.id}
     assert connections_to(events) == {connection}
     client.close()
     assert connections_to(events) == set()
@@ -324,7 +324,7 @@ def test_a_cancelled_wait_ends_alone(service: Service) -> None:
             job = await client.submit("once_gate", "a")
             waits = [asyncio.create_task(job.result()) for _ in range(3)]
             async with client.watch([job.id]) as watch:
-                while watch.known[job.id].state.value != "in_progress" or await watch.next(0.05) is not None:
+                while watch.jobs[job.id].state.value != "in_progress" or await watch.next(0.05) is not None:
                     await watch.next(0.05)
                 for _ in range(20):
                     with pytest.raises(asyncio.TimeoutError):

@@ -210,7 +210,7 @@ def test_revocation(keyed: Any) -> None:
     honest.join(60)
     assert honest.error is None and not honest.is_alive()
     assert late.wait(20).state == "completed"
-    while not all(job.id in of_all.known and of_all.known[job.id].state.final for job in (*jobs.values(), late)):
+    while not all(job.id in of_all.jobs and of_all.jobs[job.id].state.final for job in (*jobs.values(), late)):
         assert of_all.next(20) is not None
     of_all.close()
 

@@ -246,7 +246,7 @@ def test_watching(people: Any) -> None:
     job = people.client("alice").submit("reverse", "x")
     assert job.wait(20).state == "completed"
     for each in watching:
-        while not (each.known.get(job.id) and each.known[job.id].state.final):
+        while not (each.jobs.get(job.id) and each.jobs[job.id].state.final):
             assert each.next(20) is not None
         each.close()
 

@@ -18,7 +18,7 @@ def edited(job: Job, request: Edit) -> Job:
     return job._replace(**fields)
 
 
-def told(request: Edit) -> str:
+def audit_text(request: Edit) -> str:
     """Return what the request changes, for the audit trail: `held, priority 5`."""
     parts = [] if request.held is None else ["held" if request.held else "released"]
     parts += [] if request.priority is None else [f"priority {request.priority}"]

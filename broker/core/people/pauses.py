@@ -35,11 +35,11 @@ class _InForce(NamedTuple):
 
 
 class Pauses:
-    """The pauses in force, oldest first. `told`: as clients see them, their ends by the present wall clock."""
+    """The pauses in force, oldest first. `for_clients`: with their ends by the present wall clock."""
 
     def __init__(self, kept: Iterable[QueuePause], now: Instant) -> None:
         self._in_force = [_InForce(pause, _end_after_restart(pause, now)) for pause in kept]
-        self.told: tuple[QueuePause, ...] = ()
+        self.for_clients: tuple[QueuePause, ...] = ()
         self.look(now)
 
     def __len__(self) -> int:
@@ -53,7 +53,7 @@ class Pauses:
     @property
     def oldest(self) -> Paused | None:
         """The time and reason of the oldest pause; None if the queue runs."""
-        return Paused(self.told[0].since_at, self.told[0].reason) if self.told else None
+        return Paused(self.for_clients[0].since_at, self.for_clients[0].reason) if self.for_clients else None
 
     @property
     def endless(self) -> bool:
@@ -96,10 +96,10 @@ class Pauses:
     def look(self, now: Instant) -> None:
         """Recompute the ends by the present wall clock. An end that was told stands while it is right to within a
         second."""
-        if not self._in_force and not self.told:
+        if not self._in_force and not self.for_clients:
             return
-        before = {each[:3]: each.until_at for each in self.told}
-        self.told = tuple(
+        before = {each[:3]: each.until_at for each in self.for_clients}
+        self.for_clients = tuple(
             pause if ends_ms is None else pause._replace(until_at=_wall_end(pause, before.get(pause[:3]), ends_ms, now))
             for pause, ends_ms in self._in_force
         )
@@ -145,7 +145,7 @@ def lifts(request: Resume, who: Who, pause: QueuePause) -> bool:
     return request.all or pause.owner == who.name or (who.role is Role.OPERATOR and not pause.owner)
 
 
-def told_by(pause: QueuePause) -> str:
+def audit_text(pause: QueuePause) -> str:
     """Return a pause for the audit trail: whose it is, where that matters, and why."""
     return ": ".join(part for part in (pause.owner, pause.reason) if part)
 

@@ -45,28 +45,28 @@ def main(words: list[str]) -> int:
 def choices_for(words: list[str]) -> list[Choice]:
     """Return the choices for the last word: those that begin with it."""
     *before, current = words
-    said = _Said(before)
-    if said.waiting is not None:
-        return _fitting(_values(said.waiting.value, said), current)
+    typed = _Typed(before)
+    if typed.waiting is not None:
+        return _fitting(_values(typed.waiting.value, typed), current)
     name, equals, _ = current.partition("=")
-    if current.startswith("-") and not said.ended:
-        option = next((one for one in said.options if one.name == name and one.value), None)
+    if current.startswith("-") and not typed.ended:
+        option = next((one for one in typed.options if one.name == name and one.value), None)
         if equals:
-            values = [] if option is None else _values(option.value, said)
+            values = [] if option is None else _values(option.value, typed)
             return (
                 values
                 if values == [Choice(FILES)]
                 else _fitting([c._replace(word=f"{name}={c.word}") for c in values], current)
             )
-        return _fitting([Choice(one.name, one.help) for one in said.options], current)
-    return _fitting(_values(said.next_word, said), current)
+        return _fitting([Choice(one.name, one.help) for one in typed.options], current)
+    return _fitting(_values(typed.next_word, typed), current)
 
 
 def _fitting(choices: Iterable[Choice], current: str) -> list[Choice]:
     return [one for one in choices if one.word.startswith(current) or one.word == FILES]
 
 
-class _Said:
+class _Typed:
     """The words before the cursor: the command they name, what it is given, and the option that still needs its
     value."""
 
@@ -118,30 +118,30 @@ class _Said:
         return (wanted[place] if place < len(wanted) else last).strip("[].")
 
 
-def _values(called: str, said: _Said) -> list[Choice]:
+def _values(called: str, typed: _Typed) -> list[Choice]:
     """Return the choices for a word or a value, by its name in the help."""
     source = _SOURCES.get(called)
-    return [] if source is None else source(said)
+    return [] if source is None else source(typed)
 
 
-def _commands(_: _Said) -> list[Choice]:
+def _commands(_: _Typed) -> list[Choice]:
     return [Choice(command.name, command.summary) for command in usage.ZCLIENT.commands]
 
 
-def _files(_: _Said) -> list[Choice]:
+def _files(_: _Typed) -> list[Choice]:
     return [Choice(FILES)]
 
 
-def _states(_: _Said) -> list[Choice]:
+def _states(_: _Typed) -> list[Choice]:
     return [Choice(state) for state in STATES]
 
 
-def _shells(_: _Said) -> list[Choice]:
+def _shells(_: _Typed) -> list[Choice]:
     return [Choice(*item) for item in SHELLS.items()]
 
 
-def _services(said: _Said) -> list[Choice]:
-    if said.waiting is None and "--service" not in {option.name for option in said.options}:
+def _services(typed: _Typed) -> list[Choice]:
+    if typed.waiting is None and "--service" not in {option.name for option in typed.options}:
         return []
     from zjobs.client.config.services import load
 
@@ -149,31 +149,31 @@ def _services(said: _Said) -> list[Choice]:
     return [] if known is None else [Choice(one.name, one.broker) for one in known.named.values()]
 
 
-def _types(said: _Said) -> list[Choice]:
-    with _client(said) as client:
+def _types(typed: _Typed) -> list[Choice]:
+    with _client(typed) as client:
         return [Choice(kind.name, kind.description) for kind in client.types().types]
 
 
-def _ids(said: _Said) -> list[Choice]:
+def _ids(typed: _Typed) -> list[Choice]:
     """Return the newest jobs that the command can do something to."""
-    goes_on = _GOES_ON.get(said.command.name if said.command else "")
-    with _client(said) as client:
+    goes_on = _GOES_ON.get(typed.command.name if typed.command else "")
+    with _client(typed) as client:
         jobs = client.queue(MOST_IDS).jobs if goes_on else client.list(limit=MOST_IDS)
         wanted = [job for job in jobs if goes_on in (None, not job.state.final)]
         return [Choice(str(job.id), f"{job.state.value} {job.type}") for job in wanted]
 
 
-def _client(said: _Said) -> Any:
+def _client(typed: _Typed) -> Any:
     from zjobs.client.client import Client  # commands and options need no ZeroMQ
 
-    given = said.given
+    given = typed.given
     return Client(given.get("--broker"), PATIENCE_S, key=given.get("--key"), service=given.get("--service"))
 
 
 # True for commands on jobs that go on, False for those on ended jobs; the others are for all.
 _GOES_ON = {"cancel": True, "wait": True, "retry": False, "forget": False}
 
-_SOURCES: dict[str, Callable[[_Said], list[Choice]]] = {
+_SOURCES: dict[str, Callable[[_Typed], list[Choice]]] = {
     "COMMAND": _commands,
     "FILE": _files,
     "ID": _ids,

@@ -67,15 +67,15 @@ class Statuses:
     """The newest status of each job, and those of the `ids` that have not ended."""
 
     def __init__(self, ids: Iterator[int]) -> None:
-        self.known: dict[int, JobStatus] = {}
+        self.jobs: dict[int, JobStatus] = {}
         # A dict for its order: the jobs run in it, so the first ones are those worth watching.
         self.unfinished = dict.fromkeys(ids)
 
     def merge(self, heard: JobStatus) -> bool:
         """Keep `heard` if it is newer. Return False if it is not."""
-        if not is_newer(self.known.get(heard.id), heard):
+        if not is_newer(self.jobs.get(heard.id), heard):
             return False
-        self.known[heard.id] = heard
+        self.jobs[heard.id] = heard
         if heard.state.final:
             self.unfinished.pop(heard.id, None)
         return True
@@ -105,7 +105,7 @@ class Watching:
         self.worker = WorkerState.READY
         self.paused = False
         self.journal = journal or ""
-        self.known: dict[int, JobStatus] = self._statuses.known
+        self.jobs: dict[int, JobStatus] = self._statuses.jobs
         self.unfinished: dict[int, None] = self._statuses.unfinished
 
     @property
@@ -164,10 +164,10 @@ class Watching:
         deadline = float("inf") if timeout is None else now + timeout
         while self.unfinished:
             if timeout is not None and now >= deadline:
-                raise WaitTimeout(self.known[next(iter(self.unfinished))], timeout)
+                raise WaitTimeout(self.jobs[next(iter(self.unfinished))], timeout)
             yield from self.next(deadline)
             now = yield Sleep(0)
-        return self.known
+        return self.jobs
 
     def _begin(self) -> Flow[None]:
         if self.unfinished:

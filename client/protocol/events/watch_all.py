@@ -15,7 +15,7 @@ from zjobs.messages.records import JobStatus
 from zjobs.messages.requests.queries import Info, InfoReply, List, Queue, QueueReply
 
 # Remember this many jobs, those last heard of, to skip repetitions and to request what was missed.
-MOST_KNOWN = 10_000
+MOST_JOBS = 10_000
 # An event that has not arrived this long after the reply to a request is lost.
 ON_ITS_WAY_S = 2.0
 
@@ -77,7 +77,7 @@ class WatchingAll(Watching):
         else:
             self._count_missed(event.change)
             if event.change < (self._change or 0):  # the journal was restored from a backup, so nothing known is valid
-                self.known.clear()
+                self.jobs.clear()
                 self._checked = None
             self._change = event.change
             self._change_service(ServiceEvent(event.journal, event.worker, event.paused, event.pauses))
@@ -99,13 +99,13 @@ class WatchingAll(Watching):
             self._next_check = 0.0  # at once
 
     def _merge(self, job: JobStatus) -> None:
-        known = self.known.pop(job.id, None)
+        known = self.jobs.pop(job.id, None)
         if known is not None and (job.version, job.progress) <= (known.version, known.progress):
-            self.known[job.id] = known
+            self.jobs[job.id] = known
             return  # only its place in the queue or its age differs: no change
-        self.known[job.id] = job
-        if len(self.known) > MOST_KNOWN:
-            del self.known[next(iter(self.known))]
+        self.jobs[job.id] = job
+        if len(self.jobs) > MOST_JOBS:
+            del self.jobs[next(iter(self.jobs))]
         self._newest = max(self._newest, job.id)
         self._events.append(WatchEvent(job=job))
 
@@ -113,8 +113,8 @@ class WatchingAll(Watching):
         """Check that the broker is there; after a gap, request what was missed."""
         gap = self._repair_above is not None
         newer = (yield from self._submitted_above(self._repair_above)) if self._repair_above is not None else []
-        unfinished = [job_id for job_id, job in self.known.items() if gap and not job.state.final]
-        wanted = self.known.keys() | self._unexplained
+        unfinished = [job_id for job_id, job in self.jobs.items() if gap and not job.state.final]
+        wanted = self.jobs.keys() | self._unexplained
         asked = list(dict.fromkeys([*self._unexplained, *unfinished]))
         if asked:
             reply = yield from operations.status(self._to, asked, timeout)
@@ -158,7 +158,7 @@ class WatchingAll(Watching):
 
     def _submitted_above(self, newest: int) -> Flow[list[JobStatus]]:
         """Return the jobs with greater ids, in order."""
-        pages = Pages(self._to, List(), MOST_KNOWN)
+        pages = Pages(self._to, List(), MOST_JOBS)
         jobs: list[JobStatus] = []
         while pages.more and not (jobs and jobs[-1].id <= newest):
             jobs += yield from pages.next()

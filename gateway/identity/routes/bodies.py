@@ -30,7 +30,7 @@ class Body(BaseModel):
 
 
 class LoginForm(BaseModel):
-    """The password form of OAuth2. What it may have besides is not looked at."""
+    """The password form of OAuth2. Other fields are ignored."""
 
     grant_type: Literal["password"] = "password"
     username: str = Field(min_length=1, max_length=MAX_PERSON_CHARS)

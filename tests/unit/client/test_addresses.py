@@ -152,7 +152,7 @@ def test_a_watch_goes_on_at_the_next(broker: Any, second: FakeBroker, monkeypatc
         second.add(1, JobState.COMPLETED, "y")
         while watching.unfinished:
             assert watching.next(20) is not None
-        assert watching.known[1].state is JobState.COMPLETED
+        assert watching.jobs[1].state is JobState.COMPLETED
         assert client.address == second.address and client.result(1) == "y"
     broker.start()
 

@@ -220,7 +220,7 @@ def _default_term() -> None:
 def _failed(delivery: DeliveryNumber, elapsed_us: Us, error: BaseException, told_to_end: bool) -> Ended:
     """Return the end of a job without a result, because of `error`."""
     if isinstance(error, results.BadResult):
-        sentence, shown = _bounded(_text(error)), f"It was:\n{error.shown}"
+        sentence, shown = _bounded(_text(error)), f"It was:\n{error.value_text}"
         return Ended(delivery, Outcome.FAILED, elapsed_us, None, FailReason.BAD_RESULT, sentence, shown)
     if told_to_end:
         if isinstance(error, tasks.Cancelled):

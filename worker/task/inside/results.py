@@ -32,11 +32,11 @@ _COUNTED: tuple[Any, ...] = (*_SEQUENCES, set, frozenset, array.array)
 
 
 class BadResult(Exception):
-    """A return value that cannot be a result; the text is a sentence. `shown`: what it was, as bounded text."""
+    """A return value that cannot be a result; the text is a sentence. `value_text`: the value as bounded text."""
 
-    def __init__(self, sentence: str, shown: str) -> None:
+    def __init__(self, sentence: str, value_text: str) -> None:
         super().__init__(sentence)
-        self.shown = shown
+        self.value_text = value_text
 
 
 class _Unfit(Exception):
@@ -53,10 +53,10 @@ def packed(value: Any, most_bytes: int) -> bytes:
             values.unpack_value(body)  # some values can be packed but not read again, such as a list as a map's key
     except Exception as error:  # conversions run code of the values' own
         why = _why(error)
-        raise BadResult(f"the result ({_name(value)}) cannot be packed: {why}", shown(value)) from None
+        raise BadResult(f"the result ({_name(value)}) cannot be packed: {why}", text_of(value)) from None
     if len(body) > most_bytes:
         sentence = f"the packed result has {len(body):,} bytes, more than the limit of {most_bytes:,}"
-        raise BadResult(sentence, shown(value))
+        raise BadResult(sentence, text_of(value))
     return body
 
 
@@ -178,7 +178,7 @@ _RULES: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
 # --- descriptions of values that cannot be results ----------------------------------------------------------------
 
 
-def shown(value: Any) -> str:
+def text_of(value: Any) -> str:
     """Return `value` and its contents as text of at most SHOWN_CHARS characters, whatever its own code does."""
     left = SHOWN_CHARS
     pieces = []

@@ -176,14 +176,14 @@ def test_what_was_told_stands_while_it_is_right_to_a_second() -> None:
     now = Instant(Ms(1_000), Ms(1_700_000_000_000))
     pauses = Pauses([], now)
     pauses.begin("ann", "", 60_000, now)
-    (told,) = pauses.told
+    (told,) = pauses.for_clients
     pauses.look(Instant(Ms(1_010), Ms(now.wall_ms + 11)))
-    assert pauses.told == (told,)
+    assert pauses.for_clients == (told,)
     pauses.look(Instant(Ms(1_020), Ms(now.wall_ms + 5_020)))
-    (later,) = pauses.told
+    (later,) = pauses.for_clients
     assert later.until_at == told.until_at + 5_000
     pauses.look(Instant(Ms(1_030), Ms(now.wall_ms + 5_031)))
-    assert pauses.told == (later,)
+    assert pauses.for_clients == (later,)
     assert pauses.kept == (told,)
 
 

@@ -44,5 +44,5 @@ def test_every_order_ends_the_same() -> None:
         statuses = Statuses(iter([17, 18]))
         for heard in (*order, *order):
             statuses.merge(heard)
-        assert statuses.known == {17: said[-1]}
+        assert statuses.jobs == {17: said[-1]}
         assert list(statuses.unfinished) == [18]

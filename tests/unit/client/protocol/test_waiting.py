@@ -188,7 +188,7 @@ def test_ends_are_told_as_they_come(to: Settings) -> None:
     assert [job.id for job in broker.run(ends.next())] == [1]
     assert list(ends.unfinished) == [3, 2]
     assert [job.id for job in broker.run(ends.next())] == [3, 2]
-    assert broker.run(ends.next()) == [] and sorted(ends.known) == [1, 2, 3]
+    assert broker.run(ends.next()) == [] and sorted(ends.ended) == [1, 2, 3]
     assert [action.request.ids for action in broker.asked] == [(3, 1, 2), (3, 2)]
 
 

@@ -53,7 +53,7 @@ def test_a_refresh_when_all_have_ended_adds_no_other_jobs(broker: Any, client: C
         assert watching.next(60) == WatchEvent(job=broker.jobs[17])
         watching.refresh()
         assert watching.next(0) is None
-        assert list(watching.known) == [17] and not watching.unfinished
+        assert list(watching.jobs) == [17] and not watching.unfinished
 
 
 def test_no_news(broker: Any, client: Client) -> None:

@@ -118,12 +118,12 @@ def test_places_in_the_queue_are_no_change(broker: Any, client: Client, monkeypa
 
 def test_what_is_remembered_is_bounded(broker: Any, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """A watch that runs for weeks does not grow with the jobs it has seen."""
-    monkeypatch.setattr(watch_all, "MOST_KNOWN", 3)
+    monkeypatch.setattr(watch_all, "MOST_JOBS", 3)
     with client.watch() as watching:
         for number in range(1, 8):
             broker.emit_change(job(number))
             watching.next(60)
-        assert list(watching.known) == [5, 6, 7]
+        assert list(watching.jobs) == [5, 6, 7]
 
 
 def test_a_journal_put_back_from_a_backup(broker: Any, client: Client) -> None:

@@ -198,9 +198,9 @@ def test_what_cannot_be_a_result_is_kept_as_text(value: Any, sentence: str, kept
     """It fails, with what is wrong, and what there was of it can be read."""
     with pytest.raises(results.BadResult) as failed:
         results.packed(value, MIB)
-    assert sentence in str(failed.value) and failed.value.shown.startswith(kept)
-    assert len(failed.value.shown) <= results.SHOWN_CHARS + 3
-    failed.value.shown.encode()
+    assert sentence in str(failed.value) and failed.value.value_text.startswith(kept)
+    assert len(failed.value.value_text) <= results.SHOWN_CHARS + 3
+    failed.value.value_text.encode()
 
 
 def test_what_is_too_large_is_refused_before_it_is_made() -> None:
@@ -209,7 +209,7 @@ def test_what_is_too_large_is_refused_before_it_is_made() -> None:
         with pytest.raises(results.BadResult) as failed:
             results.packed(value, MIB)
         assert "1,048,576" in str(failed.value)
-        assert 1_000 < len(failed.value.shown) <= results.SHOWN_CHARS + 3 or "range(" in failed.value.shown
+        assert 1_000 < len(failed.value.value_text) <= results.SHOWN_CHARS + 3 or "range(" in failed.value.value_text
 
 
 def test_the_limit_is_that_of_the_packed_value() -> None:
