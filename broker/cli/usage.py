@@ -72,9 +72,9 @@ tools first; this command gives its journal a new identity and pauses it.""",
         "move a journal into PostgreSQL, or out of it",
         """\
 Move the journal FROM, a file or the URL of a database, to the empty place TO, with all ids
-and under the same identity. No broker may have it open. What was copied is compared with
-what was there. No broker starts on FROM any more. If the copy is interrupted, the same
-command does the rest. Files beside a journal, such as keys and logs, stay where they are.""",
+and under the same identity. No broker may have it open. The copy is compared with the
+original; from then on no broker starts on FROM. If the copy is interrupted, run the same
+command again. Files beside a journal, such as keys and logs, stay where they are.""",
     ),
     Command(
         "keys init",
