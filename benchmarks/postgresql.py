@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks import load
 from benchmarks.bench import Bench
-from benchmarks.program import Program, free_port, listens, python, wait_until
+from benchmarks.program import Program, free_port, python, wait_until
 
-AWAY_S = 0.5e-3  # there and back
+# With what the relay itself takes, a statement takes half a millisecond longer; `round_trip_us` says how long.
+HELD_S = 0.07e-3
 
 
 def programs() -> Path | None:
@@ -45,11 +47,22 @@ def server(bench: Bench) -> Iterator[int]:
     run = [*as_user, str(here / "postgres"), "-D", f"{folder}/data", "-k", str(folder), "-p", str(port)]
     try:
         with Program(run, bench.two_cores.server, bench.directory / "postgresql.log"):
-            wait_until(lambda: listens(port), 60, "PostgreSQL listens")
+            wait_until(lambda: _answers(port), 60, "PostgreSQL answers")
             yield port
     finally:
         shutil.rmtree(folder)
         (bench.directory / "postgresql.log").unlink()
+
+
+def _answers(port: int) -> bool:
+    """Return whether it is ready; it listens before."""
+    import psycopg  # with the extra `postgres`, which other figures do without
+
+    try:
+        psycopg.connect(url(port)).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def url(port: int) -> str:
@@ -57,9 +70,17 @@ def url(port: int) -> str:
     return f"postgresql://zjobs@127.0.0.1:{port}/postgres"
 
 
+def round_trip_us(port: int) -> float:
+    """Return how long a statement takes that does nothing."""
+    import psycopg
+
+    with psycopg.connect(url(port), autocommit=True, prepare_threshold=1) as connection:
+        return load.percentiles([load.timed_us(lambda: connection.execute("SELECT 1")) for _ in range(200)])[0]
+
+
 def empty(port: int) -> None:
     """Drop everything in the database."""
-    import psycopg  # with the extra `postgres`, which other figures do without
+    import psycopg
 
     with psycopg.connect(url(port), autocommit=True) as connection:
         connection.execute("DROP SCHEMA public CASCADE")
@@ -69,7 +90,7 @@ def empty(port: int) -> None:
 
 @contextlib.contextmanager
 def away(bench: Bench, port: int) -> Iterator[int]:
-    """Run a relay to the server and yield its port: what passes arrives half of AWAY_S later."""
+    """Run a relay to the server and yield its port: what passes arrives later."""
     near = free_port()
     with Program(
         python("-m", "benchmarks.postgresql", str(near), str(port)), bench.one_core.client, bench.directory / "away.log"
@@ -80,46 +101,40 @@ def away(bench: Bench, port: int) -> Iterator[int]:
 
 
 def relay(near: int, far: int) -> None:
-    """Pass on each connection, both ways, with the delay."""
-    with socket.create_server(("127.0.0.1", near)) as listener:
+    """Pass on each connection, both ways, with the delay. It spins while something is on its way: no timer is as
+    exact."""
+    waiting: deque[tuple[float, socket.socket, bytes]] = deque()
+    with socket.create_server(("127.0.0.1", near)) as listener, selectors.DefaultSelector() as selector:
+        selector.register(listener, selectors.EVENT_READ)
         print("ready", flush=True)
         while True:
-            one, _ = listener.accept()
-            other = socket.create_connection(("127.0.0.1", far))
-            for end in (one, other):
-                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for source, sink in ((one, other), (other, one)):
-                threading.Thread(target=_pass, args=(source, sink), daemon=True).start()
-
-
-def _pass(source: socket.socket, sink: socket.socket) -> None:
-    """Bytes may follow before earlier ones were delivered."""
-    waiting: deque[tuple[float, bytes]] = deque()
-    arrived = threading.Condition()
-
-    def deliver() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                with arrived:
-                    arrived.wait_for(lambda: bool(waiting))
-                    due, content = waiting.popleft()
-                time.sleep(max(0.0, due - time.monotonic()))
+            for key, _ in selector.select(0 if waiting else None):
+                if key.fileobj is listener:
+                    _join(listener, far, selector)
+                    continue
+                source: socket.socket = key.fileobj  # type: ignore[assignment]
+                content = _received(source)
+                waiting.append((time.perf_counter() + HELD_S, key.data, content))
                 if not content:
-                    sink.shutdown(socket.SHUT_WR)
-                    return
-                sink.sendall(content)
+                    selector.unregister(source)
+            while waiting and waiting[0][0] <= time.perf_counter():
+                _, sink, content = waiting.popleft()
+                with contextlib.suppress(OSError):
+                    sink.sendall(content) if content else sink.shutdown(socket.SHUT_WR)
 
-    threading.Thread(target=deliver, daemon=True).start()
-    while True:
-        try:
-            content = source.recv(1 << 16)
-        except OSError:
-            content = b""
-        with arrived:
-            waiting.append((time.monotonic() + AWAY_S / 2, content))
-            arrived.notify()
-        if not content:
-            return
+
+def _join(listener: socket.socket, far: int, selector: selectors.BaseSelector) -> None:
+    ends = listener.accept()[0], socket.create_connection(("127.0.0.1", far))
+    for source, sink in (ends, ends[::-1]):
+        source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        selector.register(source, selectors.EVENT_READ, sink)
+
+
+def _received(source: socket.socket) -> bytes:
+    try:
+        return source.recv(1 << 16)
+    except OSError:
+        return b""
 
 
 if __name__ == "__main__":

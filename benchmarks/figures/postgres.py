@@ -19,6 +19,8 @@ def measure(bench: Bench) -> Measured:
                 if at is not None:
                     postgresql.empty(port)
                     journal = postgresql.url(at)
+                    if part is _submits:
+                        yield f"postgres.{name}.round_trip_us", postgresql.round_trip_us(at)
                 for figure, value in part(bench, journal):
                     yield f"postgres.{name}.{figure}", value
 

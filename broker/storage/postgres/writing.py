@@ -24,13 +24,14 @@ from zjobs.messages.units import JobId
 
 AUDIT_ENTRIES = 10_000  # the newest are kept
 
-# The row that is written anyway fences: of whoever lost the journal, the whole pipeline fails at `epoch`, which is NOT
-# NULL. It comes first, so that nothing of theirs waits for locks of the owner.
+# The row that is written anyway fences: of whoever lost the journal, and of any session but the owner's, the whole
+# pipeline fails at `epoch`, which is NOT NULL. It comes first, so that nothing of theirs waits for locks of the owner.
 FENCE = Query(
     """
-UPDATE journal SET epoch = CASE WHEN epoch = $1 THEN epoch END, next_id = coalesce($2, next_id),
-    change = coalesce($3, change), completed = coalesce($4, completed), failed = coalesce($5, failed),
-    cancelled = coalesce($6, cancelled), served_ms = coalesce($7, served_ms), served_at = coalesce($8, served_at)""",
+UPDATE journal SET epoch = CASE WHEN epoch = $1 AND backend = pg_backend_pid() THEN epoch END,
+    next_id = coalesce($2, next_id), change = coalesce($3, change),
+    completed = coalesce($4, completed), failed = coalesce($5, failed), cancelled = coalesce($6, cancelled),
+    served_ms = coalesce($7, served_ms), served_at = coalesce($8, served_at)""",
     *[INTEGER] * 8,
 )
 

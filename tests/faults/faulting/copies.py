@@ -43,11 +43,23 @@ class Copies:
                 if not fired:
                     return
 
+    def messages(self, link: Link) -> int:
+        """How many there are in a copy that nothing interrupts."""
+        self._place.again(self._direction)
+        before = link.carried
+        journals.copy(link.through(self._source), link.through(self._target))
+        return link.carried - before
+
+    def steps(self) -> int:
+        """How many there are in a copy that nobody kills, as `kill` counts them."""
+        self._place.again(self._direction)
+        return killed_at(None, lambda: journals.copy(self._source, self._target))[1]
+
     def kill(self, points: Iterable[int]) -> None:
         """The process is killed at each of these steps, as far as there are any."""
         for nth in points:
             self._place.again(self._direction)
-            if not dies(nth, lambda: journals.copy(self._source, self._target)):
+            if not killed_at(nth, lambda: journals.copy(self._source, self._target))[0]:
                 return
             self._look(self._source, self._target)
 
@@ -80,17 +92,18 @@ def refusal(name: str) -> str:
     raise AssertionError(f"a broker starts on {name}")
 
 
-def dies(nth: int, act: Callable[[], object]) -> bool:
-    """Act in a process that is killed at the nth step of a file, each statement and each new name; whether it came to
-    that."""
+def killed_at(nth: int | None, act: Callable[[], object]) -> tuple[bool, int]:
+    """Act in a process that is killed at the nth step of a file, each statement and each new name. Return whether it
+    came to that, and the number of steps."""
+    reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        left = nth
+        steps = 0
 
         def step(*_: object) -> None:
-            nonlocal left
-            left -= 1
-            if left == 0:
+            nonlocal steps
+            steps += 1
+            if steps == nth:
                 os._exit(9)
 
         connect, replace = opening.connect, os.replace
@@ -107,7 +120,10 @@ def dies(nth: int, act: Callable[[], object]) -> bool:
 
         opening.connect, os.replace = traced, renamed  # type: ignore[assignment]
         act()
+        os.write(writing, b"%d" % steps)
         os._exit(0)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert code in (0, 9), f"the copy ended with {code}"
-    return code == 9
+    os.close(writing)
+    with open(reading, "rb") as told:
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert code in (0, 9), f"the copy ended with {code}"
+        return code == 9, int(told.read() or 0)

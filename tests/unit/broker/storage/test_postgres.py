@@ -175,9 +175,12 @@ def test_a_turn_is_one_flush() -> None:
         assert 20 <= many - few <= 22
 
 
-def test_who_lost_the_journal_commits_nothing(journal: PostgresJournal, postgres: Postgres, schema: str) -> None:
-    """Whatever it sends is refused as a whole by its first statement."""
-    postgres.sql(f"UPDATE {schema}.journal SET epoch = epoch + 1")
+@pytest.mark.parametrize("change", ["epoch = epoch + 1", "backend = backend + 1"])
+def test_who_lost_the_journal_commits_nothing(
+    journal: PostgresJournal, postgres: Postgres, schema: str, change: str
+) -> None:
+    """Whatever it sends is refused as a whole by its first statement: under an old epoch, or from another session."""
+    postgres.sql(f"UPDATE {schema}.journal SET {change}")
     with pytest.raises(NotOwner):
         journal.commit(everything())
     assert not journal.owned and journal.read_only
