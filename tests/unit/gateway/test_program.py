@@ -66,6 +66,22 @@ async def test_services_are_those_of_the_configuration(tmp_path: Path) -> None:
     await services.close()
 
 
+async def test_each_person_asks_by_name_and_role(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept for one is used for nobody else, and not after the role has changed; it does not grow for ever."""
+    monkeypatch.setattr("zjobs.gateway.services.MOST_VIEWS", 3)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    services = Services()
+    services.open()
+    people = [(name, role) for name in ("kim", "lee") for role in ("viewer", "operator")]
+    for name, role in people * 2:
+        view = services.acting_for("default", name, role)
+        assert view.client.person is not None
+        assert (view.client.person.name, view.client.person.role.value) == (name, role)
+        assert services.acting_for("default", name, role) is view
+        assert len(services._views) <= 3
+    await services.close()
+
+
 async def test_without_a_configuration_there_is_one_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The broker that zclient would ask."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from itertools import chain
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from zjobs.gateway.events.hub import ServiceState
+from zjobs.gateway.events import stream
+from zjobs.gateway.events.hub import Hub, ServiceState, Stream
 from zjobs.gateway.events.stream import Entry, Kept, Subject
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState, Role
+
+if TYPE_CHECKING:
+    from zjobs.client.aio import AsyncClient
 
 
 def job(id: int, owner: str = "") -> JobStatus:
@@ -69,3 +76,83 @@ def test_a_stream_about_one_job() -> None:
     """It has that job alone, if the person may see it."""
     assert [name for name, entry in ENTRIES.items() if Subject("kim", "viewer", 8).sees(entry)] == ["other"]
     assert not Subject("kim", "submitter", 8).sees(ENTRIES["other"])
+
+
+def test_who_sees_the_same_shares_the_bytes() -> None:
+    """Those who see all jobs, whatever their names; a submitter is sent none of another's."""
+    kept = Kept("ab")
+    for owner in ("kim", "lee"):
+        kept.add(job(7, owner))
+    shared = kept.passage(Subject("ann", "viewer"), 0)
+    assert shared is not None and shared is kept.passage(Subject("bob", "operator"), 0)
+    own = {name: kept.passage(Subject(name, "submitter"), 0) for name in ("kim", "lee", "ann")}
+    texts = {name: passage.text if passage else None for name, passage in own.items()}
+    assert b'"owner":"kim"' in texts["kim"] and b'"owner":"lee"' not in texts["kim"]  # type: ignore[operator]
+    assert b'"owner":"lee"' in texts["lee"] and texts["ann"] == b""  # type: ignore[operator]
+    assert (kept.passage(Subject("ann", "auditor"), 0) or shared).text == b""
+    assert (kept.passage(Subject("ann", "viewer", 8), 0) or shared).text == b""
+    kept.add(job(9))
+    longer = kept.passage(Subject("ann", "viewer"), 0)
+    assert longer is not None and longer.last == 3 and longer.text.startswith(shared.text)
+
+
+def test_an_event_that_nobody_hears_is_not_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one that many hear is encoded once."""
+    encoded: list[int] = []
+    real = stream.encode
+    monkeypatch.setattr(stream, "encode", lambda value: encoded.append(value.id) or real(value))
+    kept = Kept("ab")
+    kept.add(job(1))
+    kept.add(job(2))
+    assert encoded == []
+    for subject in (Subject("ann", "viewer"), Subject("bob", "member"), Subject("kim", "viewer", 2)):
+        kept.passage(subject, 1)
+    assert encoded == [2]
+
+
+def hub_of(*jobs: JobStatus) -> Hub:
+    hub = Hub(cast("AsyncClient", None))
+    for each in jobs:
+        hub.kept.add(each)
+    return hub
+
+
+def ids_in(text: bytes) -> list[int]:
+    return [json.loads(line[6:])["id"] for line in text.decode().splitlines() if line.startswith("data: ")]
+
+
+def test_a_slow_stream_gets_everything_in_order() -> None:
+    """In several pieces, and without waiting for another event between them."""
+    hub = hub_of(*(job(id) for id in range(1, 1_202)))
+    slow = Stream(hub, Subject("ann", "viewer"), f"{hub.kept.epoch}-0")
+    pieces = [ids_in(slow.text()) for _ in range(3)]
+    assert [len(piece) for piece in pieces] == [500, 500, 201] and [*chain(*pieces)] == [*range(1, 1_202)]
+    assert slow.text() == b""
+    own = Stream(hub, Subject("kim", "submitter"), f"{hub.kept.epoch}-0")
+    hub.kept.add(job(1_300, "kim"))
+    assert ids_in(own.text()) == [1_300]  # behind more events of others than are looked through at once
+
+
+def test_a_stream_that_is_too_far_behind() -> None:
+    """It is told to ask for everything, once, and goes on with what comes then."""
+    hub = hub_of(job(1))
+    late = Stream(hub, Subject("ann", "viewer"), f"{hub.kept.epoch}-0")
+    for id in range(2, 5_003):
+        hub.kept.add(job(id))
+    assert b"event: resync" in late.text() and late.text() == b""
+    hub.kept.add(job(6_000))
+    assert ids_in(late.text()) == [6_000]
+
+
+def test_a_stream_of_a_job_has_what_is_newer_and_ends_with_it() -> None:
+    """What it began with is not told again by an event that was on its way."""
+    hub = hub_of()
+    of_job = Stream(hub, Subject("ann", "viewer", 7), "")
+    of_job.begin_with("job", job(7)._replace(version=3))
+    hub.kept.add(job(7)._replace(version=2))
+    hub.kept.add(job(7)._replace(version=3))
+    assert len(ids_in(of_job.text())) == 1 and of_job.text() == b""
+    hub.kept.add(job(7)._replace(version=4, state=JobState.COMPLETED))
+    hub.kept.add(job(8))
+    assert ids_in(of_job.text()) == [7]
+    assert asyncio.run(of_job.next()) == b"retry: 2000\n\n" and asyncio.run(of_job.next()) == b""
