@@ -27,8 +27,8 @@ GATEWAY = [
     "aiosqlite>=0.20",
     # 0.31: the first release with wheels for Python 3.10 to 3.14
     "asyncpg>=0.31",
-    # 1.15: migrations typed like SQLAlchemy 2
-    "alembic>=1.15",
+    # 1.15.1: migrations typed like SQLAlchemy 2 (1.15.0 was withdrawn)
+    "alembic>=1.15.1",
     # 0.3: argon2's present parameters (RFC 9106)
     "pwdlib[argon2]>=0.3",
     # 3.1.6: CVE-2025-27516 (the templates are ours alone, but an outdated one alarms scanners)

@@ -11,6 +11,7 @@ PYTHON_QUEUES = ("peer.huey_sqlite.drain", "peer.celery_redis.drain")
 LIBRARY = "latency.disk.library.p50"
 DURABLE_SUBMIT = "peer.beanstalk_durable.submit"
 HTTP = "http.one_line"
+HTTP_CPU = "http.one_line.cpu_us"
 
 
 class Goal(NamedTuple):
@@ -104,6 +105,10 @@ GOALS = [
     Goal("jobs drained ÷ fastest Python task queue", _over_python_queues, False, 12),
     Goal("jobs drained ÷ beanstalkd", over("drain.disk", "peer.beanstalk.drain"), False, 5),
     Goal("zclient submit ÷ bare script", over("cold.submit_ms", "floor.bare_ms"), True, 1.2),
+    Goal("over HTTP, processor time: FastAPI's one line ÷ a submit", over(HTTP_CPU, "http.submit.cpu_us"), False, 0.35),
+    Goal("the same: ÷ a status", over(HTTP_CPU, "http.status.cpu_us"), False, 0.5),
+    Goal("the same with 500 event streams: ÷ a submit", over(HTTP_CPU, "http.submit.streams.cpu_us"), False, 0.35),
+    Goal("the same with 500 event streams: ÷ a status", over(HTTP_CPU, "http.status.streams.cpu_us"), False, 0.5),
     Goal("over HTTP, 50 connections: submits ÷ FastAPI's one line", over("http.submit", HTTP), False, 0.35),
     Goal("the same: status ÷ FastAPI's one line", over("http.status", HTTP), False, 0.5),
     Goal("the same with 500 event streams: submits", over("http.submit.streams", HTTP), False, 0.35),

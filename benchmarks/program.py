@@ -75,6 +75,11 @@ class Program:
         pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
+    def processor_us(self) -> float:
+        """Return the processor time that the process has used, with all its threads."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") * 1e6
+
     def stop(self) -> None:
         """Ask it to end, and kill it if it does not."""
         if self._process.returncode is None:

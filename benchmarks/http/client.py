@@ -1,6 +1,7 @@
 """`python -m benchmarks.http.client URL KIND PATH TOKEN CONNECTIONS SECONDS`: asks again and again.
 
-Prints one line of JSON: requests a second, and how long they took. It does as little as it can: it writes bytes that
+Prints one line of JSON: requests a second, how long they took, and how many there were with those that came before the
+measurement. It does as little as it can: it writes bytes that
 are ready, and looks for the end of the answer.
 """
 
@@ -46,6 +47,7 @@ class Connection(asyncio.Protocol):
         self._requests = requests
         self._came = b""
         self._asked_at = 0.0
+        self.answers = 0
         self.took_us: list[float] = []
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.goes_on = True
@@ -68,6 +70,7 @@ class Connection(asyncio.Protocol):
         if head[9:12] != self._requests.status:
             self._end(RuntimeError(self._came.decode()))
             return
+        self.answers += 1
         self.took_us.append((time.perf_counter() - self._asked_at) * 1e6)
         self._came = b""
         if self.goes_on:
@@ -109,7 +112,8 @@ async def measured(url: str, kind: str, path: str, token: str, count: int, secon
         connection.goes_on = False
     await asyncio.gather(*(connection.ended for connection in connections))
     p50, p99 = percentiles(took_us)
-    return {"rate": rate, "p50_us": p50, "p99_us": p99}
+    answers = sum(connection.answers for connection in connections)
+    return {"rate": rate, "p50_us": p50, "p99_us": p99, "answers": answers}
 
 
 if __name__ == "__main__":

@@ -29,12 +29,12 @@ def _folder(bench: Bench) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def one_line(bench: Bench) -> Iterator[str]:
-    """Start the application of one line and yield its address."""
+def one_line(bench: Bench) -> Iterator[tuple[Program, str]]:
+    """Start the application of one line; yield it and its address."""
     with _folder(bench) as folder:
         argv = python("-m", "benchmarks.http.one_line")
         with Program(argv, bench.two_cores.server, folder / "log") as program:
-            yield program.ready_line()[-1]
+            yield program, program.ready_line()[-1]
 
 
 class Gateway:

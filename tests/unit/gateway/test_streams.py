@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from itertools import chain
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -17,6 +18,7 @@ from zjobs.messages.states import JobState, Role
 
 if TYPE_CHECKING:
     from zjobs.client.aio import AsyncClient
+    from zjobs.client.aio_job import AsyncWatch
 
 
 def job(id: int, owner: str = "") -> JobStatus:
@@ -156,3 +158,15 @@ def test_a_stream_of_a_job_has_what_is_newer_and_ends_with_it() -> None:
     hub.kept.add(job(8))
     assert ids_in(of_job.text()) == [7]
     assert asyncio.run(of_job.next()) == b"retry: 2000\n\n" and asyncio.run(of_job.next()) == b""
+
+
+def test_a_watch_that_begins_anew_lets_nobody_go_on() -> None:
+    """What came before is unknown, so those who listen ask for everything, and an id of before is of no use."""
+    hub = hub_of(job(1))
+    before = hub.kept.here
+    listening = Stream(hub, Subject("ann", "viewer"), before)
+    hub._begin(cast("AsyncWatch", SimpleNamespace(worker=None, service=None)))
+    assert b"event: resync" in listening.text() and listening.text() == b""
+    assert b"event: resync" in Stream(hub, Subject("ann", "viewer"), before).text()
+    hub.kept.add(job(2))
+    assert ids_in(listening.text()) == [2]
