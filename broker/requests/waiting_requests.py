@@ -10,8 +10,9 @@ A request that a method returns is no longer registered: the caller answers it n
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from zjobs.messages.units import Ms
 
@@ -19,7 +20,8 @@ Request = TypeVar("Request")
 SPARE_DEADLINES = 1_000
 
 
-class _Waiting(NamedTuple, Generic[Request]):
+@dataclass(frozen=True)
+class _Waiting(Generic[Request]):  # Python 3.10 has no generic named tuples
     connection: bytes
     awaited: tuple[Hashable, ...]
     request: Request

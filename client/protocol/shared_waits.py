@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar, Union
 
 from zjobs.messages.fields import MAX_WAIT_IDS
 from zjobs.messages.requests.queries import Wait, WaitReply
@@ -26,11 +26,8 @@ EARLY_S = 0.5
 Waiter = TypeVar("Waiter")
 
 
-class Told(NamedTuple, Generic[Waiter]):
-    """A waiter, and its outcome: a reply or an error."""
-
-    waiter: Waiter
-    outcome: WaitReply | Exception
+# A waiter, and its outcome: a reply or an error. (Python 3.10 has no generic named tuples.)
+Told = tuple[Waiter, Union[WaitReply, Exception]]
 
 
 class _Request(NamedTuple):
@@ -124,7 +121,7 @@ class SharedWaits(Generic[Waiter]):
         waiters = dict.fromkeys(waiter for job_id in ids for waiter in self._waiters.get(job_id, ()))
         for waiter in waiters:
             self.drop(waiter)
-        return [Told(waiter, outcome) for waiter in waiters]
+        return [(waiter, outcome) for waiter in waiters]
 
     def _back(self, ids: Iterable[JobId]) -> None:
         """Put the jobs that somebody still waits for back into the line."""
