@@ -13,7 +13,7 @@ import sys
 from urllib.parse import urlsplit
 
 QUIET_S = 1.0
-_ID = re.compile(rb"id: [0-9a-f]+-(\d+)\n")
+_ID = re.compile(rb"id: [0-9a-f]+-(\d+)")
 
 
 class Stream(asyncio.Protocol):
