@@ -73,7 +73,7 @@ class JobBody(BaseModel):
 
     def like(self) -> NewJob:
         """Return the job but for its data."""
-        fields = {field: getattr(self, field) for field in NewJob._fields if field != "data"}
+        fields = {field: getattr(self, field) for field in JobBody.model_fields if field != "data"}
         return NewJob(**fields | {"after": tuple(self.after), "after_any": tuple(self.after_any)})
 
 
