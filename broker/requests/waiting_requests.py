@@ -93,15 +93,15 @@ class WaitingRequests(Generic[Request]):
             self._remove(number)
 
     def _remove(self, number: int) -> Request:
-        connection, awaited, request = self._waiting.pop(number)
-        self._awaited -= len(awaited)
-        for each in awaited:
+        removed = self._waiting.pop(number)
+        self._awaited -= len(removed.awaited)
+        for each in removed.awaited:
             _discard(self._by_awaited, each, number)
-        _discard(self._by_connection, connection, number)
+        _discard(self._by_connection, removed.connection, number)
         if len(self._deadlines) > 2 * len(self._waiting) + SPARE_DEADLINES:
             self._deadlines = [each for each in self._deadlines if each[1] in self._waiting]
             heapify(self._deadlines)
-        return request
+        return removed.request
 
 
 Place = TypeVar("Place")
