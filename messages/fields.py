@@ -35,6 +35,7 @@ DIGEST_CHARS = 16
 MAX_SCHEMA_BYTES = 64 << 10
 MAX_PAGE = 1_000
 MAX_AFTER = 100  # jobs that one waits for
+MAX_TIME_MS = 253_402_214_400_000  # the last day of the year 9999, which calendars can show in any time zone
 MAX_PERSON_CHARS = 128
 PERSON_NAME = f"1 to {MAX_PERSON_CHARS} letters, digits and . _ @ + -, no sign first"
 
@@ -322,6 +323,8 @@ Milliseconds = Annotated[Ms, Integer(0)]
 Microseconds = Annotated[Us, Integer(0)]
 DurationMs = Annotated[Ms, Integer(0, MAX_DURATION_MS)]
 TimeLimitMs = Annotated[Ms, Integer(1, MAX_DURATION_MS)]
+Time = Annotated[Ms, Integer(1, MAX_TIME_MS)]
+TimeOrNone = Annotated[Ms, Integer(0, MAX_TIME_MS)]  # 0: none
 WaitMs = Annotated[Ms, Integer(0, MAX_WAIT_MS)]
 CheckpointPauseMs = Annotated[Ms, Integer(0, MAX_CHECKPOINT_PAUSE_MS)]
 

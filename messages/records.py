@@ -19,6 +19,7 @@ from zjobs.messages.fields import (
     ShortText,
     Submitter,
     Text,
+    Time,
 )
 from zjobs.messages.named import NamedTuple
 from zjobs.messages.states import Awaited, ErrorCode, FailReason, JobState, Origin, Outcome, Role, WorkerState
@@ -97,7 +98,8 @@ class JobStatus(NamedTuple):
     and `show` have the `comment`; in events, only the running job has an `estimate`. `data_preview`: if requested, and
     the client may read the job's data. `held`: it waits for its release.
     `after`, `after_any`: the jobs that it still waits for, or did when it ended. `cancelled_by`: the job whose end
-    cancelled it. `exit_code`: how a command failed.
+    cancelled it. `exit_code`: how a command failed. `start_at`, `start_by`: when it is ready, and when it is cancelled
+    if it has not started.
     """
 
     id: Id
@@ -134,6 +136,8 @@ class JobStatus(NamedTuple):
     after_any: AfterIds = ()
     cancelled_by: Id | None = None
     exit_code: ExitCode | None = None
+    start_at: Time | None = None
+    start_by: Time | None = None
 
 
 class ActingFor(NamedTuple):

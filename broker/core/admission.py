@@ -126,6 +126,7 @@ class Admission:
 def new_job(job_id: JobId, new: NewJob, owner: str, submitter: str, wall_ms: Ms) -> Job:
     """Return the record of a job that is admitted now. The client's name for its submitter counts only if no owner is
     proven."""
+    ready_at = Ms(wall_ms + new.delay_ms) if new.delay_ms else new.start_at
     return Job(
         job_id,
         new.type,
@@ -136,12 +137,14 @@ def new_job(job_id: JobId, new: NewJob, owner: str, submitter: str, wall_ms: Ms)
         0 if new.data is None else len(new.data),
         wall_ms,
         new.priority,
-        Ms(wall_ms + new.delay_ms) if new.delay_ms else None,
+        ready_at,
         new.time_limit_ms,
         owner=owner,
         name=new.name,
         comment=new.comment,
         submitter="" if owner else submitter,
+        start_at=new.start_at,
+        start_by=new.start_by,
     )
 
 
@@ -190,6 +193,19 @@ def outdated(checked_by: Iterable[CheckedBy], types: Mapping[str, TaskType] | No
     return None
 
 
+def refuse_times(jobs: Sequence[NewJob], wall_ms: Ms) -> Error | None:
+    """Return why the times of these jobs are refused, None if they are not."""
+    for place, job in enumerate(jobs):
+        if job.start_at and job.delay_ms:
+            what = "start_at and delay_ms exclude each other"
+        elif job.start_by and job.start_by <= max(wall_ms, job.start_at or 0):
+            what = "start_by is over" if job.start_by <= wall_ms else "start_by must come after start_at"
+        else:
+            continue
+        return Error(ErrorCode.BAD_REQUEST, _which(place, jobs) + what)
+    return None
+
+
 def _given_bytes(jobs: Sequence[NewJob] | Sequence[Job]) -> int:
     """Return the size of data, names and comments."""
     data = sum(len(job.data or b"") if isinstance(job, NewJob) else job.data_bytes for job in jobs)
@@ -220,7 +236,8 @@ def _options(job: NewJob) -> bytes:
     parts = [job[2:5]] if job[2:5] != (0, 0, None) else []
     texts = [job[5:7]] if job.name or job.comment else []
     waits = [("after", job.after, job.after_any)] if job.after or job.after_any else []
-    return "".join(map(repr, [*parts, *texts, *waits])).encode()
+    times = [("start", job.start_at, job.start_by)] if job.start_at or job.start_by else []
+    return "".join(map(repr, [*parts, *texts, *waits, *times])).encode()
 
 
 def _digest(request: Submit | Retry) -> bytes:

@@ -61,12 +61,15 @@ class Core(Runs):
 
         `asked`: the requests that change something, each with its owner.
         """
+        self._follow_clock(now)
         for woken in self._delayed.wake(now.mono_ms):
+            self._start_times.pop(woken.job_id, None)
             self._queue.add(woken.priority, woken.job_id, woken.kind)
             self._lacks_record = True
         ids = self._next_unread() if self._lacks_record else []
         if self._due:
             ids += self._due_ids()
+        ids += self._overdue_ids(now)
         submits = []
         dependents: list[JobId] = []
         for owner, request in asked:
@@ -109,6 +112,7 @@ class Core(Runs):
         answer = answer or admission.refuse_commands(request.jobs, who, self._rules.commands_for)
         answer = answer or self._admission.refuse_submit(request.jobs, self.types, self.unended, owner)
         answer = answer or admission.outdated(request.schemas, self.types)
+        answer = answer or admission.refuse_times(request.jobs, now.wall_ms)
         if answer is None and any(new.after or new.after_any for new in request.jobs):
             answer = self._refuse_waits(request, who)
         if answer is None:
@@ -119,7 +123,9 @@ class Core(Runs):
                 job = admission.new_job(job_id, new, owner, request.submitter, now.wall_ms)
                 if new.after or new.after_any:
                     job = self._waiting_for(job, new)
-                self._add(job, new.delay_ms, now)
+                if new.start_at or new.start_by:
+                    self._jobs.mark_edited(job.id)
+                self._add(job, Ms(max(new.delay_ms, (new.start_at or 0) - now.wall_ms)), now)
         if isinstance(answer, Error):
             self._reply(reply_to, answer)
         else:
@@ -222,6 +228,8 @@ class Core(Runs):
         self.worker.notice_silence(now.mono_ms)
         if self._pending_edits:
             self._decide_pending_edits(now)
+        if self._overdue or self._recalled:
+            self._cancel_overdue(now)
         if self._due:
             self._tell_dependents(now)
         if self._pauses.end_due(now):
@@ -261,6 +269,8 @@ class Core(Runs):
                     self._lacks_record = True
                     return None
                 job = self._jobs[job_id]
+                if job_id in self._overdue:  # it is about to be cancelled
+                    return None
                 if job.type not in self.types:
                     option = "--commands" if job.type == COMMAND else "its --tasks"
                     return (

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from zjobs.broker.core.records.jobs import Job, Step
+from zjobs.broker.core.timing.deadlines import utc
 from zjobs.messages.dispatch import Ended
 from zjobs.messages.records import Attempt, TaskType
 from zjobs.messages.states import FailReason, JobState, Outcome
@@ -92,6 +93,12 @@ def cancelled_waiting(job: Job, awaited: JobId, ended: Job | None, now: Moment) 
     fate = cancelled_unbegun(job, now)
     message = f"it was to start after job {awaited}, which {how}"
     return fate._replace(job=fate.job._replace(message=message, cancelled_by=awaited))
+
+
+def cancelled_late(job: Job, now: Moment) -> Fate:
+    """Cancel a job that has not started by its time."""
+    fate = cancelled_unbegun(job, now)
+    return fate._replace(job=fate.job._replace(message=f"it had not started by {utc(job.start_by or 0)}"))
 
 
 def _after_failure(job: Job, ended: Ended, task_type: TaskType) -> Fate:

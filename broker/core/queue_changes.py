@@ -59,6 +59,7 @@ class QueueChanges(QueueState):
         """Add a new job."""
         self._may_drop(job)
         self._jobs.add(job)
+        self._start_by.set(job.id, job.start_by)
         self._put_in_place(job, delay_ms, now)
         self._tell(job)
 
@@ -80,6 +81,7 @@ class QueueChanges(QueueState):
             self._put_in_place(job, fate.delay_ms, now)
         else:
             self._totals[after.value] += 1
+            self._start_by.set(job.id, None)
             self._admission.ended(job.owner)
             if job.id in self._dependents:
                 self._due[job.id] = None

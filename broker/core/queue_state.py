@@ -20,6 +20,7 @@ from zjobs.broker.core.people.pauses import Pauses
 from zjobs.broker.core.ready import DelayedJob, DelayedJobs, Parked, Queue
 from zjobs.broker.core.records.effects import JobTable
 from zjobs.broker.core.records.jobs import CLOCK_SLACK_MS, Counters, Envelope, Instant, Job, Loaded, ParkedJob, Service
+from zjobs.broker.core.timing.deadlines import LOOK_AGAIN_MS, Deadlines
 from zjobs.broker.core.worker.dispatch import Dispatch
 from zjobs.broker.core.worker.status import WorkerStatus
 from zjobs.messages.records import BrokerName, Estimate, Limits, Paused, QueuePause, TaskType
@@ -27,6 +28,7 @@ from zjobs.messages.states import Awaited, ErrorCode, WorkerState
 from zjobs.messages.units import DeliveryNumber, JobId, Ms
 
 LONGEST_BREAK_MS = 24 * 3_600_000
+CLOCK_SET_MS = 50  # so far from where it was, the wall clock was set, or has drifted enough
 
 
 class QueueState:
@@ -44,6 +46,11 @@ class QueueState:
         self._parked = {job.id: _parked(job, now) for job in loaded.parked}
         self._dependents: dict[JobId, dict[JobId, None]] = {}  # the jobs that wait, by the job that they wait for
         self._edges = 0  # how many pairs of them there are
+        self._offset_ms = now.wall_ms - now.mono_ms
+        self._start_times = dict(_start_times(loaded))  # of the delayed and parked jobs that have one
+        self._start_by = Deadlines(loaded.start_by)
+        self._overdue: dict[JobId, None] = {}  # jobs that may not have started by their `start_by`
+        self._recalled: dict[JobId, None] = {}  # those of them that the worker has
         for parked in loaded.parked:
             self._depends(parked.id, parked.awaited)
         self._due = dict.fromkeys(self._dependents)  # jobs that may have ended, and whose dependents have not been told
@@ -206,9 +213,18 @@ class QueueState:
 
     def next_deadline_ms(self, now_ms: int) -> int | None:
         """Return when the next turn is due if nothing arrives (monotonic), None for never."""
-        if self._lacks_record or self._due:
+        if self._lacks_record or self._due or self._overdue:
             return now_ms
-        deadlines = self.worker.silent_at_ms(), self._delayed.next_ready_at(), self._pauses.next_end_ms()
+        look_in_ms = self._start_by.due_in_ms(Ms(now_ms + self._offset_ms))
+        if look_in_ms is None and self._start_times:
+            look_in_ms = LOOK_AGAIN_MS
+        look_at_ms = None if look_in_ms is None else now_ms + look_in_ms
+        deadlines = (
+            self.worker.silent_at_ms(),
+            self._delayed.next_ready_at(),
+            self._pauses.next_end_ms(),
+            look_at_ms,
+        )
         return min((at for at in deadlines if at is not None), default=None)
 
     def is_with_worker(self, delivery: DeliveryNumber) -> bool:
@@ -227,6 +243,8 @@ class QueueState:
         """Add a job to the parked jobs if it is held or waits for others, with a delay to the delayed, else to the
         ready ones."""
         kind = self._kinds.add(Kind(job.type, job.time_limit_ms))
+        if delay_ms and job.start_at is not None and job.start_at == job.ready_at:
+            self._start_times[job.id] = job.start_at
         if job.held or job.after or job.after_any:
             self._parked[job.id] = Parked(Ms(now.mono_ms + delay_ms), kind)
             self._depends(job.id, (*job.after, *job.after_any))
@@ -237,6 +255,7 @@ class QueueState:
 
     def _leave_place(self, job: Job) -> None:
         """Remove a job from the parked, the delayed or the ready jobs."""
+        self._start_times.pop(job.id, None)
         if job.id in self._parked:
             kind = self._parked.pop(job.id).kind
             for awaited in (*job.after, *job.after_any):
@@ -246,6 +265,19 @@ class QueueState:
         else:
             kind = self._queue.remove(job.priority, job.id)
         self._kinds.remove(kind)
+
+    def _follow_clock(self, now: Instant) -> None:
+        """Move the start times if the wall clock was set: they are its times, and delays are not."""
+        offset_ms = now.wall_ms - now.mono_ms
+        if abs(offset_ms - self._offset_ms) < CLOCK_SET_MS:
+            return
+        self._offset_ms = offset_ms
+        for job_id, start_at in self._start_times.items():
+            ready_at = Ms(start_at - offset_ms)
+            if job_id in self._parked:
+                self._parked[job_id] = self._parked[job_id]._replace(ready_at=ready_at)
+            else:
+                self._delayed.move(job_id, ready_at)
 
     def _depends(self, job_id: JobId, awaited: Iterable[JobId]) -> None:
         for each in awaited:
@@ -276,21 +308,33 @@ def _counted(loaded: Loaded) -> Counter[int]:
     return counts
 
 
-def _by_our_clock(waiting: Sequence[tuple[Ms, JobId, int, Ms, int]], now: Instant) -> Iterator[DelayedJob]:
+def _start_times(loaded: Loaded) -> Iterator[tuple[JobId, Ms]]:
+    """Yield the jobs that wait for a time by the wall clock."""
+    for ready_at, job_id, _, delay_ms, _ in loaded.waiting:
+        if delay_ms is None:
+            yield job_id, ready_at
+    for job in loaded.parked:
+        if job.ready_at is not None and job.delay_ms is None:
+            yield job.id, job.ready_at
+
+
+def _by_our_clock(waiting: Sequence[tuple[Ms, JobId, int, Ms | None, int]], now: Instant) -> Iterator[DelayedJob]:
     """Convert loaded delays to the monotonic clock."""
     for ready_at, job_id, priority, delay_ms, kind in waiting:
         yield DelayedJob(_mono_end(ready_at, delay_ms, now), job_id, priority, kind)
 
 
 def _parked(job: ParkedJob, now: Instant) -> Parked:
-    if job.ready_at is None or job.delay_ms is None:
+    if job.ready_at is None:
         return Parked(now.mono_ms, job.kind)
     return Parked(_mono_end(job.ready_at, job.delay_ms, now), job.kind)
 
 
-def _mono_end(ready_at: Ms, delay_ms: Ms, now: Instant) -> Ms:
-    """Return when a loaded delay ends. The wall clock says how much is left, at most the whole delay."""
-    return Ms(now.mono_ms + min(ready_at - now.wall_ms, max(0, delay_ms)))
+def _mono_end(ready_at: Ms, delay_ms: Ms | None, now: Instant) -> Ms:
+    """Return when a loaded delay ends. The wall clock says how much is left: at most the whole delay; of a start time,
+    whatever it says."""
+    left_ms = ready_at - now.wall_ms
+    return Ms(now.mono_ms + (left_ms if delay_ms is None else min(left_ms, max(0, delay_ms))))
 
 
 def _served(service: Service, now: Instant) -> int:

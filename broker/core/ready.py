@@ -274,11 +274,15 @@ class DelayedJobs:
         heappush(self._heap, job)
         self._entries[job.job_id] = job
 
+    def move(self, job_id: JobId, ready_at: Ms) -> None:
+        """Change when a delayed job will be ready."""
+        self.add(self._entries[job_id]._replace(ready_at=ready_at))
+        self._remove_stale_if_many()
+
     def remove(self, job_id: JobId) -> int:
         """Remove a job, and return its kind. Raises KeyError if it is not delayed."""
         kind = self._entries.pop(job_id).kind  # its heap entry is stale now: skipped when due, or removed with others
-        if len(self._heap) > 2 * len(self._entries) + FEW:
-            self._remove_stale()
+        self._remove_stale_if_many()
         return kind
 
     def entries(self) -> int:
@@ -321,8 +325,10 @@ class DelayedJobs:
             del self._entries[ready[-1].job_id]
         return ready
 
-    def _remove_stale(self) -> None:
-        """Remove stale entries. They are the majority, so the cost of each is paid once."""
+    def _remove_stale_if_many(self) -> None:
+        """Remove stale entries once they are the majority, so that the cost of each is paid once."""
+        if len(self._heap) <= 2 * len(self._entries) + FEW:
+            return
         self._heap = list(self._entries.values())
         heapify(self._heap)
         self._entries = dict(self._entries)  # a dictionary does not shrink by itself

@@ -38,7 +38,7 @@ class Runs(Waits):
                     self._dispatch.cancel(delivery)
         if heard.in_session and self._schemas.missing:
             self._dispatch.ask_for_schemas(heartbeat.incarnation, self._schemas.missing)
-        if self.paused is not None or self._pending_edits:
+        if self.paused is not None or self._pending_edits or self._recalled:
             self._dispatch.recall()
 
     def on_described(self, message: Described) -> None:

@@ -21,7 +21,7 @@ from zjobs.messages.records import BrokerName, Missing
 from zjobs.messages.requests.changes import Edit, EditReply, NewJob, Submit
 from zjobs.messages.requests.ops import Error
 from zjobs.messages.states import ErrorCode, JobState, Role
-from zjobs.messages.units import JobId
+from zjobs.messages.units import JobId, Ms
 
 TOLD_A_TURN = 200
 MOST_EDGES_A_REQUEST = 20_000
@@ -135,6 +135,33 @@ class Waits(QueueChanges):
             self._may_drop(job)
         self._jobs.mark_edited(job.id)
 
+    # --- jobs that have not started by their time --------------------------------------------------------------------
+
+    def _overdue_ids(self, now: Instant) -> list[JobId]:
+        """The records that are needed to cancel the next of the jobs whose time to start is over."""
+        self._overdue |= dict.fromkeys(self._start_by.take_due(now.wall_ms))
+        return [job_id for job_id in islice(self._overdue, TOLD_A_TURN) if job_id not in self._jobs]
+
+    def _cancel_overdue(self, now: Instant) -> None:
+        """Cancel jobs that have not started by their time, and recall those that the worker has."""
+        for job_id in [*islice(self._overdue, TOLD_A_TURN), *self._recalled]:
+            if job_id not in self._jobs:
+                continue
+            self._overdue.pop(job_id, None)
+            job = self._jobs.get(job_id)
+            if job is None or job.state.final or job.cancelling or job.run or self._has_started(job_id):
+                self._recalled.pop(job_id, None)
+            elif job.start_by is None or job.start_by > now.wall_ms:  # edited meanwhile
+                self._recalled.pop(job_id, None)
+                self._start_by.set(job_id, job.start_by)
+            elif self._dispatch.in_flight.delivery_of(job_id) is None:
+                self._recalled.pop(job_id, None)
+                self._leave_place(job)
+                self._settle(lifecycle.cancelled_late(job, self.moment(now)), now, JobState.QUEUED)
+            elif job_id not in self._recalled:
+                self._recalled[job_id] = None
+                self._dispatch.recall()
+
     # --- edits -----------------------------------------------------------------------------------------------------
 
     def edit(self, request: Edit, reply_to: Envelope, now: Instant, who: Who = ANYBODY) -> None:
@@ -164,9 +191,12 @@ class Waits(QueueChanges):
     def _edit(self, job: Job, request: Edit, now: Instant) -> None:
         """Change a job that is not in flight, and put it where it belongs now."""
         delay_ms = self._delay_left(job, now)
+        if request.start_at is not None:
+            delay_ms = Ms(max(0, request.start_at - now.wall_ms))
         self._leave_place(job)
         job = self._write(edits.edited(job, request))
         self._jobs.mark_edited(job.id)
+        self._start_by.set(job.id, job.start_by)
         self._put_in_place(job, delay_ms, now)
         self._may_drop(job)
 

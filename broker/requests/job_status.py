@@ -49,6 +49,8 @@ def job_status(
         after_any=job.after_any,
         cancelled_by=job.cancelled_by,
         exit_code=job.exit_code,
+        start_at=job.start_at,
+        start_by=job.start_by,
     )
     running = core.running
     return status if running is None or running.id != job.id else _running(status, core, now, texts)

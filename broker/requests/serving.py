@@ -30,7 +30,7 @@ from zjobs.messages.requests.queries import Backup, Result, ResultReply, Wait, W
 from zjobs.messages.states import ErrorCode
 from zjobs.messages.units import JobId, Ms
 
-JOB_VALUES = 12  # upper bound on the values in one job of a submit
+JOB_VALUES = 14  # upper bound on the values in one job of a submit
 OTHER_VALUES = 30_000  # 10,000 ids, and fields that a newer client may add
 PART_BYTES = 16 << 20  # forgotten in one step: a few milliseconds
 JOB_BYTES = 4096  # storing this many bytes costs about as much as a job

@@ -21,7 +21,9 @@ RARE = (JobState.FAILED, JobState.CANCELLED)  # which have an index
 JOB_COLUMNS = ", ".join(Job._fields)
 # Both mean the same in all dialects; the index of parked jobs has the first.
 IS_PARKED = "(held OR after <> '' OR after_any <> '')"
-DELAY = "ready_at - coalesce(ended_at, submitted_at)"
+# None of a start time, which is no delay
+DELAY = "CASE WHEN ready_at = start_at THEN NULL ELSE ready_at - coalesce(ended_at, submitted_at) END"
+START_BY = "SELECT id, start_by FROM job WHERE start_by IS NOT NULL AND state = 'queued' AND run = 0"
 _STATE, _REASON, _CANCELLING, _HELD, _AFTER, _AFTER_ANY = map(
     Job._fields.index, ("state", "reason", "cancelling", "held", "after", "after_any")
 )

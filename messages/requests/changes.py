@@ -20,7 +20,9 @@ from zjobs.messages.fields import (
     ShortText,
     SomeIds,
     Submitter,
+    Time,
     TimeLimitMs,
+    TimeOrNone,
 )
 from zjobs.messages.named import NamedTuple
 from zjobs.messages.records import JobStatus, Missing, Paused, QueuePause
@@ -30,7 +32,7 @@ from zjobs.messages.units import Ms
 class NewJob(NamedTuple):
     """One job to queue. `data`: one packed msgpack value, None for no data. `time_limit_ms`: None for the type's.
     `name` and `comment` are for people. It waits until the jobs in `after` have completed, and those in `after_any`
-    have ended."""
+    have ended. It is ready at `start_at`, and cancelled if it has not started by `start_by`."""
 
     type: Name
     data: bytes | None = None
@@ -41,6 +43,8 @@ class NewJob(NamedTuple):
     comment: Comment = ""
     after: AfterIds = ()
     after_any: AfterIds = ()
+    start_at: Time | None = None
+    start_by: Time | None = None
 
 
 class CheckedBy(NamedTuple):
@@ -87,7 +91,7 @@ class CancelReply(NamedTuple):
 
 class Edit(NamedTuple):
     """Change the fields that are not None of jobs that have not started. `held`: whether they wait for a release.
-    `time_limit_ms`: 0 for the type's. `submitter`: as in `Submit`."""
+    `time_limit_ms`: 0 for the type's. `start_at`, `start_by`: 0 for none. `submitter`: as in `Submit`."""
 
     ids: SomeIds
     held: bool | None = None
@@ -96,6 +100,8 @@ class Edit(NamedTuple):
     name: JobName | None = None
     comment: Comment | None = None
     submitter: Submitter = ""
+    start_at: TimeOrNone | None = None
+    start_by: TimeOrNone | None = None
 
 
 class EditReply(NamedTuple):

@@ -20,7 +20,7 @@ from tests.examples import examples
 
 FEW = st.sampled_from((0, 1, 2, 3, 8, 1000))
 JOB = st.builds(
-    "{}:{}*{}{}{}{}{}".format,
+    "{}:{}*{}{}{}{}{}{}".format,
     st.sampled_from(list(TYPES)),
     st.sampled_from(BEHAVIOURS),
     st.sampled_from((1, 2, 12)),
@@ -28,8 +28,12 @@ JOB = st.builds(
     st.sampled_from(("", "+40", "+700")),
     st.sampled_from(("", "!30", "!150")),
     st.sampled_from(("", "", "~-1", "~-3")),
+    st.sampled_from(("", "", "<50", "<3000")),
 )
 IDS = st.lists(st.sampled_from(("running", "-1", "-2", "-3", "-5", "-12", "1", "5")), min_size=1, max_size=3)
+
+CHANGES = ("cancel", "cancel", "retry", "forget", "hold", "release", "edit 5", "edit at 300", "edit by 300")
+OPERATOR = ("pause on lost", "pause on failed", "keep 3", "keep 0 500", "keep", "clock -10000", "clock 3000")
 
 
 class Machine(RuleBasedStateMachine):
@@ -70,7 +74,12 @@ class Machine(RuleBasedStateMachine):
     def repeat(self, few: int) -> None:
         self.do(f"repeat {few}")
 
-    @rule(what=st.sampled_from(("cancel", "cancel", "retry", "forget", "hold", "release", "edit 5")), ids=IDS)
+    @rule(
+        what=st.sampled_from(
+            ("cancel", "cancel", "retry", "forget", "hold", "release", "edit 5", "edit at 300", "edit by 300")
+        ),
+        ids=IDS,
+    )
     def control(self, what: str, ids: list[str]) -> None:
         self.do(f"{what} {' '.join(ids)}")
 
@@ -78,7 +87,11 @@ class Machine(RuleBasedStateMachine):
     def stop_the_line(self, what: str) -> None:
         self.do(what)
 
-    @rule(what=st.sampled_from(("pause on lost", "pause on failed", "keep 3", "keep 0 500", "keep", "clock -10000")))
+    @rule(
+        what=st.sampled_from(
+            ("pause on lost", "pause on failed", "keep 3", "keep 0 500", "keep", "clock -10000", "clock 3000")
+        )
+    )
     def operate(self, what: str) -> None:
         self.do(what)
 

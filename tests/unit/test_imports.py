@@ -110,10 +110,11 @@ broker.credentials            broker.core.people program messages
 broker.requests.access        broker.core.people messages.requests messages
 broker.retention              broker.core broker.core.records messages
 broker.checkpoint_pauses
-broker.core                   broker.core.people broker.core.worker broker.core.records broker.core.estimates
-                              messages.requests messages
-broker.core.people            broker.core.records messages.requests messages
+broker.core                   broker.core.people broker.core.worker broker.core.timing broker.core.records
+                              broker.core.estimates messages.requests messages
+broker.core.people            broker.core.timing broker.core.records messages.requests messages
 broker.core.worker            broker.core.records messages
+broker.core.timing            messages
 broker.core.records           broker.core.estimates messages.requests messages
 broker.core.estimates         messages
 

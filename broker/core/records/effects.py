@@ -12,7 +12,11 @@ from zjobs.messages.requests.ops import Reply
 from zjobs.messages.units import DeliveryNumber, JobId
 
 # What people ask of a job. It is written when it differs from what the job was submitted with; else, only what happens.
-EDITED = ("held", "priority", "time_limit_ms", "name", "comment", "after", "after_any", "cancelled_by")
+EDITED = (
+    ("held", "priority", "time_limit_ms", "name", "comment")
+    + ("after", "after_any", "cancelled_by")
+    + ("start_at", "start_by")
+)
 
 
 class Changes:

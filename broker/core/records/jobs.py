@@ -64,7 +64,8 @@ class Job(NamedTuple):
     that ended, 0 before. `ended_served_ms`: how long the journal had been in service when the job ended. `owner` is
     proven by a key; `submitter`, of a job without one, is what the client said. `held`: it waits for its release.
     `after`, `after_any`: the jobs that it still waits for, or did when it was cancelled. `cancelled_by`: the one of
-    them whose end cancelled it. `exit_code`: how a command failed.
+    them whose end cancelled it. `exit_code`: how a command failed. `start_at`: when it is ready, by the wall clock;
+    equal to `ready_at` while it waits for that time. `start_by`: when it is cancelled if it has not started.
     """
 
     id: JobId
@@ -100,6 +101,8 @@ class Job(NamedTuple):
     after_any: tuple[JobId, ...] = ()
     cancelled_by: JobId | None = None
     exit_code: int | None = None
+    start_at: Ms | None = None
+    start_by: Ms | None = None
 
 
 def next_state(job: Job, step: Step, state: JobState = JobState.IN_PROGRESS) -> JobState:
@@ -169,8 +172,9 @@ class Counters(NamedTuple):
 
 
 class ParkedJob(NamedTuple):
-    """A job that is held or waits for others, as the journal has it. `ready_at`: by the wall clock, and `delay_ms`: how
-    long its delay is; None without one. `kind`: its number. `awaited`: `after` and `after_any`."""
+    """A job that is held or waits for others, as the journal has it. `ready_at`: by the wall clock, None without a
+    delay. `delay_ms`: how long its delay is, None if it has a start time. `kind`: its number. `awaited`:
+    `after` and `after_any`."""
 
     id: JobId
     ready_at: Ms | None
@@ -181,15 +185,16 @@ class ParkedJob(NamedTuple):
 
 class Loaded(NamedTuple):
     """A journal as the core starts from it. `ready` and `waiting` include the jobs in `in_flight`. `types`: None if no
-    worker has announced any. `waiting`: for each delayed job, when it is ready by the wall clock, its id, its priority,
-    the length of its delay, and the number of its kind. `parked`: those that are held or wait for others, which are
-    in none of the other two. `kinds`: the numbered kinds, from 1 (see `estimates.kinds`). `history`: how long the last
+    worker has announced any. `waiting`: for each delayed job, when it is ready by the wall clock, its id, its
+    priority, the length of its delay (None: it is a start time), and the number of its kind. `parked`: those that
+    are held or wait for others, which are in none of the other two. `start_by`: the jobs that have not run and are
+    cancelled at a time. `kinds`: the numbered kinds, from 1 (see `estimates.kinds`). `history`: how long the last
     runs of each type took, in microseconds."""
 
     journal: str
     counters: Counters
     ready: dict[int, tuple[array[int], bytearray]]  # by priority, ids ascending, and the number of each one's kind
-    waiting: list[tuple[Ms, JobId, int, Ms, int]]
+    waiting: list[tuple[Ms, JobId, int, Ms | None, int]]
     in_flight: dict[DeliveryNumber, Job]
     session: Session | None
     types: dict[str, TaskType] | None
@@ -200,6 +205,7 @@ class Loaded(NamedTuple):
     kinds: tuple[Kind, ...] = ()
     history: Mapping[str, tuple[int, ...]] = MappingProxyType({})
     parked: Sequence[ParkedJob] = ()
+    start_by: Sequence[tuple[JobId, Ms]] = ()
 
 
 class EndedJob(NamedTuple):

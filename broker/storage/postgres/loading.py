@@ -9,7 +9,7 @@ from zjobs.broker.core.estimates.kinds import Kind, Numbers
 from zjobs.broker.core.records.jobs import Counters, Loaded, ParkedJob, Service, Session
 from zjobs.broker.storage.postgres.connection.link import Rows
 from zjobs.broker.storage.postgres.connection.values import Query, Statement
-from zjobs.broker.storage.records import DELAY, IS_PARKED, JOB_COLUMNS, durations_of, ids_of, job_of
+from zjobs.broker.storage.records import DELAY, IS_PARKED, JOB_COLUMNS, START_BY, durations_of, ids_of, job_of
 from zjobs.messages.records import QueuePause, TaskType
 from zjobs.messages.units import Ms
 
@@ -48,6 +48,7 @@ QUERIES = [
     ),
     Query(f"SELECT DISTINCT priority FROM job WHERE state = 'queued' AND {IS_PARKED}"),
     Query("SELECT owner, count(*) FROM job WHERE state = 'queued' AND owner <> '' GROUP BY owner"),
+    Query(START_BY),
 ]
 
 
@@ -59,7 +60,7 @@ def asked() -> list[Statement]:
 def loaded(answers: list[Rows]) -> Loaded:
     """Return the state, from the rows of those statements."""
     journal, in_flight, sessions, types, pauses, schemas, history, ready, waiting, *rest = answers[len(PLANNER) :]
-    parked, priorities, owned = rest
+    parked, priorities, owned, start_by = rest
     ((journal_id, announced, served_ms, served_at, *totals),) = journal
     kinds = Numbers()
     queued = _ready(ready, kinds)
@@ -84,6 +85,7 @@ def loaded(answers: list[Rows]) -> Loaded:
         kinds.kinds(),
         {row[0]: durations_of(row[1]) for row in history},
         tuple(held),
+        start_by,
     )
 
 

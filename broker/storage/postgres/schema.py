@@ -82,7 +82,9 @@ CREATE INDEX dependents ON job(cancelled_by) WHERE cancelled_by IS NOT NULL
 -- this journal is a copy of another one, and not yet complete
 ALTER TABLE journal ADD COLUMN copied_from text NOT NULL DEFAULT '';
 -- how a command failed
-ALTER TABLE job ADD COLUMN exit_code bigint
+ALTER TABLE job ADD COLUMN exit_code bigint;
+ALTER TABLE job ADD COLUMN start_at bigint, ADD COLUMN start_by bigint;
+CREATE INDEX timed ON job(id) WHERE start_by IS NOT NULL AND state = 'queued'
 """,
 )
 FORMAT = len(SCRIPTS)

@@ -26,6 +26,7 @@ from zjobs.broker.storage.records import (
     IS_PARKED,
     JOB_COLUMNS,
     RARE,
+    START_BY,
     attempt_of,
     durations_of,
     ids_of,
@@ -71,6 +72,7 @@ def load(db: Database) -> Loaded:
         kinds.kinds(),
         {row[0]: durations_of(row[1]) for row in db.all("SELECT type, runs FROM history")},
         parked,
+        db.all(START_BY),
     )
 
 
@@ -87,7 +89,7 @@ def _ready(db: Database, priority: int, kinds: Numbers) -> tuple[array[int], byt
     return ids, numbers
 
 
-def _waiting(db: Database, kinds: Numbers) -> list[tuple[Ms, JobId, int, Ms, int]]:
+def _waiting(db: Database, kinds: Numbers) -> list[tuple[Ms, JobId, int, Ms | None, int]]:
     rows = db.all(
         f"SELECT ready_at, id, priority, {DELAY}, type, time_limit_ms FROM job "
         f"WHERE ready_at IS NOT NULL AND state = 'queued' AND NOT {IS_PARKED}"

@@ -29,11 +29,12 @@ CREATE TABLE job(
     killed INTEGER NOT NULL DEFAULT 0, output_file TEXT, left_behind TEXT NOT NULL DEFAULT '',
     name TEXT NOT NULL DEFAULT '', comment TEXT NOT NULL DEFAULT '', submitter TEXT NOT NULL DEFAULT '',
     held INTEGER NOT NULL DEFAULT 0, after TEXT NOT NULL DEFAULT '', after_any TEXT NOT NULL DEFAULT '',
-    cancelled_by INTEGER, exit_code INTEGER);
+    cancelled_by INTEGER, exit_code INTEGER, start_at INTEGER, start_by INTEGER);
 CREATE INDEX queued ON job(priority, id) WHERE state = 'queued';
 CREATE INDEX waiting ON job(ready_at) WHERE ready_at IS NOT NULL AND state = 'queued';
 CREATE INDEX parked ON job(id) WHERE (held OR after <> '' OR after_any <> '') AND state = 'queued';
 CREATE INDEX dependents ON job(cancelled_by) WHERE cancelled_by IS NOT NULL;
+CREATE INDEX timed ON job(id) WHERE start_by IS NOT NULL AND state = 'queued';
 CREATE INDEX failed ON job(id) WHERE state = 'failed';
 CREATE INDEX cancelled ON job(id) WHERE state = 'cancelled';
 CREATE INDEX retried ON job(retry_of) WHERE retry_of IS NOT NULL;
@@ -169,6 +170,9 @@ CREATE INDEX dependents ON job(cancelled_by) WHERE cancelled_by IS NOT NULL;
 ALTER TABLE journal ADD COLUMN moved_to TEXT NOT NULL DEFAULT '';
 ALTER TABLE journal ADD COLUMN copied_from TEXT NOT NULL DEFAULT '';
 ALTER TABLE job ADD COLUMN exit_code INTEGER;
+ALTER TABLE job ADD COLUMN start_at INTEGER;
+ALTER TABLE job ADD COLUMN start_by INTEGER;
+CREATE INDEX timed ON job(id) WHERE start_by IS NOT NULL AND state = 'queued';
 """,
 }
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from zjobs.broker.core.records.jobs import Job
 from zjobs.messages.requests.changes import Edit, EditReply
 
-FIELDS = ("held", "priority", "name")
+FIELDS = ("held", "priority", "name", "start_at", "start_by")
 
 
 class EditPromises:
@@ -15,7 +15,7 @@ class EditPromises:
 
     def __init__(self, hold: Callable[[bool, str], None], begun: Callable[[int], bool], counts: dict[str, int]) -> None:
         self._hold = hold
-        self._begun = begun
+        self.has_begun = begun
         self._counts = counts
         self._values: dict[tuple[int, str], set[object]] = {}
         self.edited: set[int] = set()  # of which that was asked
@@ -51,9 +51,9 @@ class EditPromises:
     def _is_changed(self, request: Edit, job: Job) -> None:
         for name in FIELDS:
             wanted, others = getattr(request, name), self._values.get((job.id, name), ())
-            made = wanted is None or getattr(job, name) in (wanted, *others)
+            made = wanted is None or (getattr(job, name) or 0) in (wanted, *others)
             self._hold(made, f"job {job.id} is said to be edited, and is not: {name}")
 
     def _is_late(self, job: Job) -> None:
-        late = job.state.final or job.cancelling or self._begun(job.id)
+        late = job.state.final or job.cancelling or self.has_begun(job.id)
         self._hold(late, f"job {job.id} was not edited, though it has not begun")

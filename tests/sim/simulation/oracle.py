@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from simulation.edits import EditPromises
 from simulation.pauses import PausePromises
+from simulation.times import TimePromises
 from zjobs.broker.core.records.effects import Changes
 from zjobs.broker.core.records.jobs import Instant, Job, Loaded
 from zjobs.messages.dispatch import DispatchedJob, Jobs
@@ -58,10 +59,11 @@ class Oracle:
             ("runs", "reruns", "hand-overs", "completed", "failed", "worker lost", "cancelled", "cancelled runs")
             + ("timed out", "retried", "copies", "overtakes", "delayed", "pauses", "pauses answered", "forgotten")
             + ("spooled", "delivered", "pieces", "timed out pauses", "edits", "edits recalled", "edits too late")
-            + ("dependents", "dependents started", "dependents cancelled"),
+            + ("dependents", "dependents started", "dependents cancelled", "start times", "cancelled late"),
             0,
         )
         self.pauses = PausePromises(self._hold, time, self.counts)
+        self.times = TimePromises(self._hold, time, self.counts)
         self.edits = EditPromises(self._hold, lambda id: id in self.runs or id in self._earlier, self.counts)
         self._earlier: dict[int, list[Run]] = {}  # before an older journal was put in place
         self._strangers: set[str] = set()  # workers of that time
@@ -76,6 +78,7 @@ class Oracle:
         self._paused_at: int | None = None
         self._may_start: set[int] | None = None  # while a pause that was answered lasts: what may still start
         self._killed_unheard: set[int] = set()  # ran, by what their worker had heard, when it was to kill what runs
+        self._to_tell: list[tuple[Job, Job]] = []  # changed jobs, before and after
         self._wishes: dict[int, int] = {}  # when the wish that a job end was committed
         self._wakes: dict[int, int] = {}  # when the delay of a job ends, by the clock that nobody sets
 
@@ -146,6 +149,7 @@ class Oracle:
             self._hold(not known, f"id {job.id} was given twice")
             self.committed[job.id] = job
             self._waits(job)
+            self.times.changes(None, job)
             self.counts["copies"] += job.retry_of is not None
             self.counts["dependents"] += bool(job.after)
         self.data.update(changes.data)
@@ -155,8 +159,11 @@ class Oracle:
             self._changes(job)
             if job.state is JobState.FAILED and job.reason is FailReason.WORKER_LOST:
                 self._hold(not job.cancelling, f"job {job.id} is failed, and was to be cancelled")
+        while self._to_tell:  # of jobs that ended in the same commit, some stand behind those that wait for them
+            self._told(*self._to_tell.pop())
         self._commits_results(changes)
         self._pauses(changes, loaded, was_paused)
+        self.times.looks(self.committed.values())
         self._commits_hands(changes, loaded)
         self._incarnation = "" if loaded.session is None else loaded.session.incarnation
         for job_id in changes.forgotten:
@@ -203,13 +210,15 @@ class Oracle:
         for job_id in handed:
             job = self.committed[job_id]
             self._hold(self._wakes.get(job_id, 0) <= mono_ms, f"job {job_id} was not ready")
+            self.times.handed_over(job)
             self.counts["delayed"] += job.ready_at is not None
             order.append((-job.priority, job_id))
         self._hold(order == sorted(order), f"handed over in the order {handed}")
         away = set(self._handed.values())
         for job in self.committed.values():
             parked = job.held or job.after or job.after_any
-            if not job.state.final and not parked and job.id not in away and self._wakes.get(job.id, 0) <= mono_ms:
+            ready = self._wakes.get(job.id, 0) <= mono_ms and self.times.is_ready(job)
+            if not job.state.final and not parked and job.id not in away and ready:
                 self._hold((-job.priority, job.id) > order[-1], f"job {job.id} was ready before {handed}")
                 self.counts["overtakes"] += job.id < handed[-1]
 
@@ -240,8 +249,9 @@ class Oracle:
             killed = how[-1:] == ["killed"] or (how[-1:] == ["died"] and job.id in self._killed_unheard)
             self._hold(killed, f"job {job.id} is put back after an orderly end; its runs ended {how}")
         self.committed[job.id] = job
-        self._told(before, job)
-        if job.attempts > before.attempts or job.ready_at is None or job.state.final:
+        self._to_tell.append((before, job))
+        self.times.changes(before, job)
+        if job.attempts > before.attempts or job.ready_at != before.ready_at or job.state.final:
             self._waits(job)
         if job.cancelling:
             self._wishes[job.id] = self._time().mono_ms
@@ -278,6 +288,7 @@ class Oracle:
     def broker_loads(self, loaded: Loaded) -> None:
         """Over a restart the wall clock says what is left of a delay, and at most all of it is."""
         self.pauses.loads(loaded)
+        self.times.loads(loaded)
         now = self._time()
         self._wakes = {
             job_id: now.mono_ms + min(ready_at - now.wall_ms, max(0, delay_ms))
@@ -285,7 +296,7 @@ class Oracle:
                 *((each[0], each[1], each[3]) for each in loaded.waiting),
                 *((each[1], each[0], each[2]) for each in loaded.parked),
             )
-            if ready_at is not None
+            if ready_at is not None and delay_ms is not None
         }
         for job in loaded.in_flight.values():  # it was ready once
             self._wakes.pop(job.id, None)
@@ -293,7 +304,7 @@ class Oracle:
     def _waits(self, job: Job) -> None:
         """The delay that a job has as of this commit."""
         now = self._time()
-        if job.ready_at is None or job.state.final:
+        if job.ready_at is None or job.ready_at == job.start_at or job.state.final:
             self._wakes.pop(job.id, None)
         else:
             self._wakes[job.id] = now.mono_ms + job.ready_at - now.wall_ms
@@ -426,6 +437,8 @@ class Oracle:
         """With nothing in the way, what shall end has ended."""
         assert self.healthy_since is not None
         self.pauses.nothing_overdue()
+        jobs = self.committed.values()
+        self.times.nobody_is_late(jobs, self.edits.has_begun, self.healthy_since, 2 * LET_GO_MS)
         now_ms = self._time().mono_ms
         for job_id, at_ms in self._wishes.items():
             job = self.committed.get(job_id)

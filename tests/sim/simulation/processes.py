@@ -119,6 +119,8 @@ class Broker:
         journal = CommitWatch(self._world, self.journal, dies)
         waiting = 0 if lost else len(self._turns.outbox)
         self._wait_for_all()
+        if self.journal.read_only is None:
+            oracle.times.looks(oracle.committed.values())
         inputs = broker_turn.Inputs(asked, frames, lost)
         said = take_turn(self._turns, cast(Journal, journal), inputs, now)
         if said.anew:

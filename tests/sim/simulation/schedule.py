@@ -20,6 +20,10 @@ WEIGHTED = (
     (3, "hold {ids}"),
     (3, "release {ids}"),
     (3, "edit {priority} {ids}"),
+    (2, "edit at {soon} {ids}"),
+    (2, "edit by {soon} {ids}"),
+    (2, "submit quick:ok*3@{for} quick:ok*3<{for}; broker; worker; {clock}run {ms}; broker"),
+    (2, "submit {long} quick:ok*4<50; connect; broker; worker; task 1; worker; broker; wait 60; broker; run {ms}"),
     (6, "submit quick:ok*6; broker; connect; worker; {change} -1 -2 -3; broker; task {few}; worker; run {ms}"),
     (1, "pause"),
     (1, "pause {who} {for}"),
@@ -92,6 +96,8 @@ def _filled(line: str, rng: random.Random, clocks: random.Random) -> str:
         **{"for": rng.choice((1, 50, 700))},
         keep=rng.choice(("", "3", "0 500", "8 2000")),
         priority=rng.choice((-5, 0, 5)),
+        soon=rng.choice((1, 300, 4000)),
+        clock=rng.choice(("", "", "clock -300; ", "clock 700; ")),
         change=rng.choice(("hold", "edit 5")),
         step=rng.choice((-10_000, -300, 300, 10_000)) * clocks.choice((1, 1, 10_000, 10**9)),
     )
@@ -102,5 +108,6 @@ def _jobs(rng: random.Random) -> str:
         f"{rng.choice(list(TYPES))}:{rng.choice(('ok', 'ok', 'ok', *BEHAVIOURS))}*{rng.choice((1, 1, 1, 2, 4, 12))}"
         f"{rng.choice(('', '', '', '^5', '^-5', '^1'))}{rng.choice(('', '', '', '', '', '', '+40', '+700'))}"
         f"{rng.choice(('', '', '', '', '', '!30', '!150'))}{rng.choice(('', '', '', '', '~-1', '~-2'))}"
+        f"{rng.choice(('', '', '', '', '<700', '<3000'))}"
         for _ in range(rng.choice((1, 1, 2, 3)))
     )

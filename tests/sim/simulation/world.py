@@ -41,7 +41,7 @@ from zjobs.messages.units import Ms
 WALL_MS = 1_700_000_000_000
 LONGEST_DRAIN_MS = 600_000
 LARGE_BYTES = 300_000  # more than may be on its way at once
-JOB = re.compile(r"(\w+):(\w+)(?:\*(\d+))?(?:\^(-?\d+))?(?:\+(\d+))?(?:!(\d+))?(?:~(-?\d+))?")
+JOB = re.compile(r"(\w+):(\w+)(?:\*(\d+))?(?:\^(-?\d+))?(?:\+(\d+))?(?:!(\d+))?(?:~(-?\d+))?(?:@(-?\d+))?(?:<(\d+))?")
 
 
 class World:
@@ -86,8 +86,8 @@ class World:
     def submit(self, *jobs: str) -> None:
         """A request under a new key. Its answer comes with a turn.
 
-        `quick:ok*5^3+200!80~-1` and shorter: what does what, how often, with which priority, delay and time limit,
-        after which job.
+        `quick:ok*5^3+200!80~-1`, `quick:ok@200<300` and shorter: what does what, how often, with which priority, delay
+        and time limit, after which job; in how long it is to start, and by when.
         """
         number, new = len(self.asked), []
         for job in jobs:
@@ -97,7 +97,8 @@ class World:
             limit_ms = int(match[6]) if match[6] else None
             texts = (f"name {number}", f"comment {number}")
             after = self._ids([match[7]]) if match[7] else ()
-            one = NewJob(match[1], data, int(match[4] or 0), int(match[5] or 0), limit_ms, *texts, after)
+            times = self._by_the_wall(match[8]), self._by_the_wall(match[9])
+            one = NewJob(match[1], data, int(match[4] or 0), int(match[5] or 0), limit_ms, *texts, after, (), *times)
             new += [one] * int(match[3] or 1)
         self._ask(Submit(f"key-{number}", tuple(new), submitter=f"user-{number}"))
 
@@ -126,6 +127,14 @@ class World:
         """They get this priority, and another name."""
         self._ask(Edit(self._ids(ids), priority=int(priority), name=f"edited {len(self.asked)}"))
         self.oracle.edits.edited.update(self._ids(ids))
+
+    def edit_at(self, in_ms: str, *ids: str) -> None:
+        """They start in so long, or at `once`."""
+        self._ask(Edit(self._ids(ids), start_at=0 if in_ms == "once" else self._by_the_wall(in_ms)))
+
+    def edit_by(self, in_ms: str, *ids: str) -> None:
+        """They are cancelled if they have not started then; or `never`."""
+        self._ask(Edit(self._ids(ids), start_by=0 if in_ms == "never" else self._by_the_wall(in_ms)))
 
     def forget(self, *ids: str) -> None:
         self._ask(Forget(self._ids(ids)))
@@ -295,6 +304,9 @@ class World:
             self.resume("all")
             if held := [str(job.id) for job in self.oracle.committed.values() if job.held and not job.state.final]:
                 self.release(*held)
+            timed = [str(job.id) for job in self.oracle.committed.values() if job.start_at and not job.state.final]
+            if timed:
+                self.edit_at("once", *timed)
             self.run("1000")
             if self.worker is not None and self.worker.exited:
                 self._worker_ends("1000000")
@@ -318,6 +330,9 @@ class World:
 
     def time(self) -> Instant:
         return Instant(self.now, self._wall_ms + self.now)
+
+    def _by_the_wall(self, in_ms: str | None) -> Ms | None:
+        return None if in_ms is None else Ms(max(1, self.time().wall_ms + int(in_ms)))
 
     def asker(self, number: int) -> Who:
         """Who made a request."""
@@ -470,6 +485,8 @@ ACTIONS: dict[str, Callable[..., None]] = {
     "hold": World.hold,
     "release": World.release,
     "edit": World.edit,
+    "edit at": World.edit_at,
+    "edit by": World.edit_by,
     "forget": World.forget,
     "pause": World.pause,
     "resume": World.resume,

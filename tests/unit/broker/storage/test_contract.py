@@ -422,6 +422,25 @@ def test_what_was_asked_of_a_job_changes_with_an_edit_alone(storage: Memory, ful
     assert storage.claimed().read(Needs(jobs=[1])).jobs == {1: job._replace(version=4)}
 
 
+def test_a_start_time_is_told_from_a_delay(storage: Memory, full: SqliteJournal) -> None:
+    """It has no length; a later delay, of another attempt, has one again. Who shall start by a time is told apart."""
+    timed = {
+        4: URGENT._replace(ready_at=9000, start_at=9000, start_by=9500),
+        5: DELAYED._replace(ready_at=9000, start_at=9000, held=True),
+    }
+    ran = {1: QUEUED._replace(start_by=9500)}
+    full.commit(changes(changed=timed, edited={**timed, **ran}))
+    storage.crash(full)
+    journal = storage.claimed()
+    loaded = journal.load()
+    assert [each[:4] for each in loaded.waiting] == [(9000, 4, 5, None)]
+    assert [each[:3] for each in loaded.parked] == [(5, 9000, None)]
+    assert list(loaded.start_by) == [(4, 9500)], "job 1 has run"
+    assert journal.read(Needs(jobs=[1, 4, 5])).jobs == {**timed, **ran}
+    journal.commit(changes(changed={4: timed[4]._replace(ready_at=9700, ended_at=9600)}))
+    assert [each[:4] for each in journal.load().waiting] == [(9700, 4, 5, 100)]
+
+
 # --- reading by id ---------------------------------------------------------------------------------------------------
 
 
