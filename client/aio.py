@@ -21,7 +21,7 @@ from zjobs.client.config.settings import PATIENCE_S
 from zjobs.client.job import request_key_or_new
 from zjobs.client.net.async_connection import AsyncFlowRunner
 from zjobs.client.protocol import operations, pages, submission
-from zjobs.client.protocol.job import NO_DATA, Duration, ids_of, job_like, named_data
+from zjobs.client.protocol.job import NO_DATA, Duration, Time, ids_of, job_like, named_data
 from zjobs.client.protocol.schemas import Schemas
 from zjobs.client.protocol.waiting import Ends
 from zjobs.messages.records import COMMAND, AuditEntry, JobStatus
@@ -106,11 +106,13 @@ class AsyncClient(AsyncFlowRunner):
         comment: str = "",
         after: Sequence[int | AsyncJob] = (),
         after_any: Sequence[int | AsyncJob] = (),
+        at: Time | None = None,
+        start_by: Time | None = None,
         request_key: str | None = None,
         **named: Any,
     ) -> AsyncJob:
         """Queue one job; see `Client.submit`. If this is cancelled, the job may still be queued."""
-        like = job_like(type, priority, delay, time_limit, name, comment, after, after_any)
+        like = job_like(type, priority, delay, time_limit, name, comment, after, after_any, at, start_by)
         request_key = request_key_or_new(request_key)
         data = named_data(data, named)
         accepted = await self._run(submission.submit(self.schemas, like, data, request_key, self.submitter))
@@ -139,10 +141,12 @@ class AsyncClient(AsyncFlowRunner):
         comment: str = "",
         after: Sequence[int | AsyncJob] = (),
         after_any: Sequence[int | AsyncJob] = (),
+        at: Time | None = None,
+        start_by: Time | None = None,
         request_key: str | None = None,
     ) -> list[AsyncJob]:
         """Queue a job of this type for each of `datas`; see `Client.submit_many`."""
-        like = job_like(type, priority, delay, time_limit, name, comment, after, after_any)
+        like = job_like(type, priority, delay, time_limit, name, comment, after, after_any, at, start_by)
         request_key = request_key_or_new(request_key)
         parts = await self._run(submission.submit_many(self.schemas, like, datas, request_key, self.submitter))
         return [AsyncJob(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]
@@ -269,9 +273,11 @@ class AsyncClient(AsyncFlowRunner):
         time_limit: Duration | None = None,
         name: str | None = None,
         comment: str | None = None,
+        at: Time | None = None,
+        start_by: Time | None = None,
     ) -> EditReply:
         """Change jobs that have not started; see `Client.edit`."""
-        return await self._run(operations.edit(self, ids, None, priority, time_limit, name, comment))
+        return await self._run(operations.edit(self, ids, None, priority, time_limit, name, comment, at, start_by))
 
     async def forget(self, ids: Sequence[int]) -> ForgetReply:
         """Drop ended jobs with their data, result and output. Jobs that have not ended are in `kept`."""

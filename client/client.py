@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from zjobs.client.job import Job, Watch
 from zjobs.client.protocol import operations, pages, submission
-from zjobs.client.protocol.job import NO_DATA, Duration
+from zjobs.client.protocol.job import NO_DATA, Duration, Time
 from zjobs.client.protocol.waiting import Ends
 from zjobs.client.submitting import Submitting
 from zjobs.messages.records import AuditEntry, JobStatus
@@ -211,14 +211,17 @@ class Client(Submitting):
         time_limit: Duration | None = None,
         name: str | None = None,
         comment: str | None = None,
+        at: Time | None = None,
+        start_by: Time | None = None,
     ) -> EditReply:
-        """Change jobs that have not started; the arguments are those of `submit`, a `time_limit` of 0 is the type's.
+        """Change jobs that have not started; the arguments are those of `submit`, a `time_limit` of 0 is the type's,
+        an `at` of 0 ends a delay, and a `start_by` of 0 takes that time away.
 
         A job that the worker has already is recalled first. The reply's `changed` are changed, on disk. Those in `late`
         have started or ended, and are as they were. The worker has those in `pending`, and did not say in time whether
         they have started: ask again. Ids without a job are in `missing`.
         """
-        return self._run(operations.edit(self, ids, None, priority, time_limit, name, comment))
+        return self._run(operations.edit(self, ids, None, priority, time_limit, name, comment, at, start_by))
 
     def forget(self, ids: Sequence[int]) -> ForgetReply:
         """Drop ended jobs with their data, result and output. Jobs that have not ended are in `kept`."""

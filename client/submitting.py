@@ -11,7 +11,7 @@ from zjobs.client.config.settings import PATIENCE_S
 from zjobs.client.job import Job, request_key_or_new
 from zjobs.client.net.connection import FlowRunner
 from zjobs.client.protocol import submission
-from zjobs.client.protocol.job import NO_DATA, Duration, ids_of, job_like, named_data
+from zjobs.client.protocol.job import NO_DATA, Duration, Time, ids_of, job_like, named_data
 from zjobs.client.protocol.schemas import Schemas
 from zjobs.messages.records import COMMAND
 from zjobs.messages.requests.changes import NewJob, RetryReply, SubmitReply
@@ -43,6 +43,8 @@ class Submitting(FlowRunner):
         comment: str = "",
         after: Sequence[int | Job] = (),
         after_any: Sequence[int | Job] = (),
+        at: Time | None = None,
+        start_by: Time | None = None,
         request_key: str | None = None,
         **named: Any,
     ) -> Job:
@@ -58,12 +60,15 @@ class Submitting(FlowRunner):
         name, comment: for people, up to 200 and 2,000 characters; `list` and `show` return them.
         after, after_any: jobs, or their ids. It starts once all jobs in `after` have completed; if one fails or is
         cancelled, it is cancelled. It starts once all in `after_any` have ended, however.
+        at: a time before which it does not start, in place of a delay. start_by: a time by which it must have started;
+        else it is cancelled. Both are a datetime, text such as "02:00" or "2026-12-01 02:00 Europe/Berlin", or seconds
+        since 1970.
         request_key: the same key with the same job again returns the same job; by default a new one. An exception after
         which the job may still have been queued carries it as `request_key`.
         Raises BadData (nothing was sent: the data does not match the type's schema), UnknownType, TooLarge, QueueFull,
         KeyConflict, StorageFailed, ReadOnly; TypeError, ValueError or OverflowError for data that msgpack cannot hold.
         """
-        like = job_like(type, priority, delay, time_limit, name, comment, after, after_any)
+        like = job_like(type, priority, delay, time_limit, name, comment, after, after_any, at, start_by)
         request_key = request_key_or_new(request_key)
         data = named_data(data, named)
         accepted = self._run(submission.submit(self.schemas, like, data, request_key, self.submitter))
@@ -98,6 +103,8 @@ class Submitting(FlowRunner):
         comment: str = "",
         after: Sequence[int | Job] = (),
         after_any: Sequence[int | Job] = (),
+        at: Time | None = None,
+        start_by: Time | None = None,
         request_key: str | None = None,
     ) -> list[Job]:
         """Queue a job of this type for each of `datas`, in as few requests as the limits allow; see `submit`.
@@ -105,7 +112,7 @@ class Submitting(FlowRunner):
         Each request is admitted whole or not at all. After an exception, repeating with the exception's `request_key`
         and the same `datas` makes no second jobs.
         """
-        like = job_like(type, priority, delay, time_limit, name, comment, after, after_any)
+        like = job_like(type, priority, delay, time_limit, name, comment, after, after_any, at, start_by)
         request_key = request_key_or_new(request_key)
         parts = self._run(submission.submit_many(self.schemas, like, datas, request_key, self.submitter))
         return [Job(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]

@@ -13,7 +13,7 @@ from zjobs.messages.requests.changes import EditReply
 from zjobs.messages.units import JobId
 from zjobs.program.cli.parse import UsageError
 
-EDITED = ("--priority", "--time-limit", "--name", "--comment")
+EDITED = ("--priority", "--time-limit", "--name", "--comment", "--at", "--start-by")
 
 
 def hold(call: Call) -> int:

@@ -48,7 +48,8 @@ def submitted_like(
         _check_text(text)
     name, comment = args["--name"] or "", args["--comment"] or ""
     waits = args["--after"] or (), args["--after-any"] or ()
-    like = job_like(job_type, args["--priority"], args["--delay"], args["--time-limit"], name, comment, *waits)
+    limits = args["--priority"], args["--delay"], args["--time-limit"]
+    like = job_like(job_type, *limits, name, comment, *waits, args["--at"], args["--start-by"])
     taken = 0
     checked = True
     try:

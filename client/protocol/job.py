@@ -15,6 +15,7 @@ from zjobs.messages.fields import (
     MAX_DURATION_MS,
     MAX_JOB_NAME_CHARS,
     MAX_PRIORITY,
+    MAX_TIME_MS,
     MAX_TYPE_CHARS,
 )
 from zjobs.messages.records import JobStatus, Missing
@@ -23,10 +24,12 @@ from zjobs.messages.states import ErrorCode, JobState
 from zjobs.messages.units import JobId, Ms
 
 if TYPE_CHECKING:
-    from datetime import timedelta  # most programs give numbers
+    from datetime import datetime, timedelta  # most programs give numbers
 
 # Seconds, text such as "90s", "5m", "2h", or a timedelta.
 Duration = Union[float, str, "timedelta"]
+# A datetime, local unless it has a zone; text such as "02:00" or "2026-12-01 02:00 Europe/Berlin"; seconds since 1970.
+Time = Union["datetime", str, float]
 
 
 class NoData(Enum):
@@ -47,13 +50,18 @@ def job_like(
     comment: str = "",
     after: Sequence[int | JobHandle] = (),
     after_any: Sequence[int | JobHandle] = (),
+    at: Time | None = None,
+    start_by: Time | None = None,
 ) -> NewJob:
     """Return a job without its data. Raises BadRequest for invalid values."""
     check_job(priority, name, comment)
     limit_ms = None if time_limit is None else milliseconds("time_limit", time_limit, low_ms=1)
     delay_ms = milliseconds("delay", delay, low_ms=0)
     waits = _ids_to_wait_for("after", after), _ids_to_wait_for("after_any", after_any)
-    return NewJob(type_name(type), None, priority, delay_ms, limit_ms, name, comment, *waits)
+    if delay_ms and at is not None:
+        raise errors.BadRequest("a job has a delay or starts at a time; give one of them")
+    times = time_ms("at", at), time_ms("start_by", start_by)
+    return NewJob(type_name(type), None, priority, delay_ms, limit_ms, name, comment, *waits, *times)
 
 
 def _ids_to_wait_for(what: str, jobs: Sequence[int | JobHandle]) -> tuple[JobId, ...]:
@@ -118,6 +126,29 @@ def milliseconds(what: str, value: Duration, low_ms: int) -> Ms:
             f'{what} must be a number of seconds, {at_least}, text such as "5m", or a timedelta, not {_shown(value)}'
         )
     return Ms(max(low_ms, math.floor(seconds * 1000 + 0.5)))
+
+
+def time_ms(what: str, value: Time | None, low_ms: int = 1) -> Ms | None:
+    """Return a time in the protocol's unit; None for None. Raises BadRequest, naming `what` it is."""
+    if value is None:
+        return None
+    at: Any = value
+    try:
+        if isinstance(value, str):
+            from zjobs.program.cli.times import from_now  # most programs give none
+
+            at = from_now(value)
+        if hasattr(at, "timestamp"):  # a datetime
+            at = at.timestamp()
+    except ValueError as error:
+        raise errors.BadRequest(f"{what}: {error}") from None
+    number = isinstance(at, (int, float)) and not isinstance(at, bool)
+    if not number or not low_ms <= at * 1000 <= MAX_TIME_MS:
+        raise errors.BadRequest(
+            f'{what} must be a datetime, text such as "02:00" or "2026-12-01 02:00", or seconds since 1970, '
+            f"not {_shown(value)}"
+        )
+    return Ms(math.floor(at * 1000 + 0.5))
 
 
 def _shown(value: Any) -> str:

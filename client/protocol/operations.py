@@ -15,10 +15,12 @@ from zjobs.client.protocol.job import (
     NO_DATA,
     Duration,
     JobHandle,
+    Time,
     check_job,
     ended_without_result,
     gone,
     milliseconds,
+    time_ms,
 )
 from zjobs.messages import values
 from zjobs.messages.records import JobStatus
@@ -186,13 +188,16 @@ def edit(
     time_limit: Duration | None = None,
     name: str | None = None,
     comment: str | None = None,
+    at: Time | None = None,
+    start_by: Time | None = None,
 ) -> Flow[EditReply]:
     """Change jobs that have not started, in parts. Raises BadRequest for invalid values."""
     check_job(priority or 0, name or "", comment or "")
     limit_ms = None if time_limit is None else milliseconds("time_limit", time_limit, low_ms=0)
+    times = time_ms("at", at, low_ms=0), time_ms("start_by", start_by, low_ms=0)
     replies: list[EditReply] = []
     for part in _parts(ids, IDS_A_REQUEST):
-        wanted = Edit(tuple(map(JobId, part)), held, priority, limit_ms, name, comment, to.submitter)
+        wanted = Edit(tuple(map(JobId, part)), held, priority, limit_ms, name, comment, to.submitter, *times)
         replies.append((yield Ask(wanted, EditReply)))
         to.check_journal(replies[-1].journal, replies[0].journal)
     lists = (tuple(one for reply in replies for one in getattr(reply, field)) for field in EditReply._fields[1:])

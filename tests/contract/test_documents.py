@@ -208,6 +208,12 @@ def test_the_page_of_commands_from_start_to_end(
     assert capsys.readouterr().out == "completed None b'me\\n'\n"
 
 
+def test_the_examples_of_times_run(service: Service) -> None:
+    """The console block of docs/times.md, in order."""
+    for block in fenced((ROOT / "docs/times.md").read_text(encoding="utf-8"), "console"):
+        Terminal(service).follow(block)
+
+
 def test_the_python_of_the_readme_runs(service: Service, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     """The example of the library as it stands; the task module as `--tasks`."""
     blocking, with_asyncio, tasks = fenced(README, "python")[:3]

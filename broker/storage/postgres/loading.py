@@ -85,7 +85,7 @@ def loaded(answers: list[Rows]) -> Loaded:
         kinds.kinds(),
         {row[0]: durations_of(row[1]) for row in history},
         tuple(held),
-        start_by,
+        tuple((row[0], row[1]) for row in start_by),
     )
 
 

@@ -72,7 +72,7 @@ def load(db: Database) -> Loaded:
         kinds.kinds(),
         {row[0]: durations_of(row[1]) for row in db.all("SELECT type, runs FROM history")},
         parked,
-        db.all(START_BY),
+        tuple(db.all(START_BY)),
     )
 
 

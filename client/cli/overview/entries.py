@@ -43,7 +43,7 @@ def entries(overview: Overview, now_s: float, later_s: float) -> Entries:
 def _coming(job: JobStatus, overview: Overview, now_s: float, later_s: float) -> Entry:
     runs = overview.info.worker.running is not None
     place = 0 if job.ahead is None else job.ahead + (not runs)
-    what = line(Span("being cancelled", Style.WARNING)) if job.cancelling else _attempt(job)
+    what = line(Span("being cancelled", Style.WARNING)) if job.cancelling else _attempt(job) or line(_limit(job))
     return Entry(job, place, _start(job.estimate, now_s, later_s), what)
 
 
@@ -62,7 +62,13 @@ def _delayed(job: JobStatus, now_s: float, later_s: float) -> Entry:
         return Entry(job, 0, BLANK, line(f"job {format.awaited(job)}"))
     left = text.whole_seconds((job.ready_at or 0) / 1000 - now_s)
     start = _start(job.estimate, now_s, later_s) or line(f"in {left}")
-    return Entry(job, 0, start, _attempt(job, f" in {left}") or line(f"its delay: {left}"))
+    what = f"its delay: {left}" if job.start_at is None else f"its time: {format.clock(job.start_at)}"
+    return Entry(job, 0, start, _attempt(job, f" in {left}") or line(", ".join(filter(None, (what, _limit(job))))))
+
+
+def _limit(job: JobStatus) -> str:
+    """Return by when a job is cancelled if it has not started."""
+    return "" if job.start_by is None or job.run else f"cancelled unless started by {format.clock(job.start_by)}"
 
 
 def _attempt(job: JobStatus, left: str = "") -> Line:

@@ -11,6 +11,7 @@ from zjobs.client.wording.text import (
     byte_count,
     exact,
     moment,
+    near,
     percent,
     printable,
     printable_lines,
@@ -78,7 +79,8 @@ def status_line(
         after = f", waits for {awaited(job)}" if awaited(job) else ""
         when = "" if job.ready_at is None else f", {_begins(job)}"
         place = "" if job.ahead is None else f", {job.ahead} ahead"
-        where = f"{held}{after}{when}{place}{_start(job.estimate)}"
+        late = "" if job.start_by is None or job.run else f", cancelled unless started by {clock(job.start_by)}"
+        where = f"{held}{after}{when}{place}{_start(job.estimate)}{late}"
         return f"{job.id} queued{where}{' (paused)' if paused else ''}{_worker_note(job, worker)}"
     elapsed = "" if job.elapsed_ms is None else f" for {seconds(job.elapsed_ms / 1000 + later_s)}"
     stuck = "" if job.stuck_ms is None else f" (no liveness for {whole_seconds(job.stuck_ms / 1000 + later_s)})"
@@ -93,6 +95,11 @@ def awaited(job: JobStatus) -> str:
     return ", ".join(ids[:AWAITED_SHOWN] + ["…"] * (len(ids) > AWAITED_SHOWN))
 
 
+def clock(at_ms: int) -> str:
+    """Return a time that somebody chose, with the day if it is not today: `02:00`, `Tue 02:00`."""
+    return near(at_ms / 1000, time.time(), "%H:%M" if at_ms % 60_000 == 0 else "%H:%M:%S")
+
+
 def _start(start: Estimate | None) -> str:
     """Return when a job starts, as the end of a line; "" if nothing is ahead, or nothing is known."""
     if start is None or estimate.is_unknown(start) or (start.origin is Origin.NOTHING_AHEAD and not start.upper_ms):
@@ -105,7 +112,7 @@ def _begins(job: JobStatus) -> str:
     """Return when a delayed job will be ready, and what it waits for."""
     left = whole_seconds(job.ready_at / 1000 - time.time()) if job.ready_at is not None else ""
     if job.reason is None or not job.attempts:
-        return f"ready in {left}"
+        return f"ready in {left}" if job.start_at is None else f"not before {clock(job.start_at)}"
     after = f", after {printable(job.message)}" if job.message else ""
     return f"attempt {job.attempts + 1} of {job.max_attempts} in {left}{after}"
 
@@ -196,6 +203,8 @@ def show_lines(
         "priority": str(job.priority),
         "time limit": _time_limit(reply, kind),
         "submitted": moment(job.submitted_at),
+        **({} if job.start_at is None else {"start at": moment(job.start_at)}),
+        **({} if job.start_by is None else {"start by": moment(job.start_by)}),
         **({} if job.ready_at is None else {"ready": moment(job.ready_at)}),
         "started": moment(job.started_at),
         "ended": moment(job.ended_at),

@@ -87,4 +87,5 @@ def _message(job: JobStatus) -> str:
         return f"waits for {format.awaited(job)}"
     if job.message or job.estimate is None:
         return job.message or ""
-    return estimate.start(job.estimate, time.time())
+    by = "" if job.start_by is None else f", cancelled unless started by {format.clock(job.start_by)}"
+    return f"{estimate.start(job.estimate, time.time())}{by}"

@@ -183,9 +183,9 @@ has started by then stays as it is (exit code 5).""",
         "ID...",
         "change jobs that have not started",
         """\
-Change the priority, time limit, name or comment of jobs that have not started. A job
-that the worker already has is recalled first. One that has started by then stays as
-it is (exit code 5).""",
+Change the priority, time limit, name, comment or times of jobs that have not started.
+A job that the worker already has is recalled first. One that has started by then stays
+as it is (exit code 5).""",
         _IDS + _ASKS,
     ),
     Command(

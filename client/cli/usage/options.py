@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 
 from zjobs.messages.fields import MAX_ID, MAX_PRIORITY
@@ -46,6 +47,18 @@ def _seconds(text: str) -> float:
     if not seconds:
         raise ValueError(f"{text!r} must be more than 0")
     return seconds
+
+
+def _time(text: str) -> datetime:
+    """Return a time to come."""
+    from zjobs.program.cli.times import from_now  # most command lines have none
+
+    return from_now(text)
+
+
+def _time_or(word: str, text: str) -> datetime | int:
+    """Return a time to come, or 0 for the word that takes one away."""
+    return 0 if text == word else _time(text)
 
 
 OPTIONS = (
@@ -94,6 +107,22 @@ OPTIONS = (
         SUBMITTING,
         duration,
         default="0s",
+    ),
+    Option(
+        "--at",
+        "TIME",
+        "do not start the job before this time: 02:00 (the next), '2026-12-01 02:00', '2026-12-01 02:00 Europe/Berlin'",
+        SUBMITTING,
+        _time,
+    ),
+    Option("--start-by", "TIME", "cancel the job if it has not started by this time", SUBMITTING, _time),
+    Option("--at", "TIME", "the new start time; 'now' for none, and no delay", ("edit",), partial(_time_or, "now")),
+    Option(
+        "--start-by",
+        "TIME",
+        "cancel the jobs if they have not started by this time; 'never' for none",
+        ("edit",),
+        partial(_time_or, "never"),
     ),
     Option(
         "--after",

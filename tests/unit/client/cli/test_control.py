@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -323,7 +324,7 @@ def test_hold_release_and_edit(run: Run, broker: Any) -> None:
         Edit((3,), comment="x", submitter=who),
     ]
     nothing = run("edit", "1")
-    assert nothing.code == 2 and "--priority, --time-limit, --name or --comment" in nothing.err
+    assert nothing.code == 2 and "--priority, --time-limit, --name, --comment, --at or --start-by" in nothing.err
 
 
 def test_an_edit_that_is_not_decided_is_said(run: Run, broker: Any) -> None:
@@ -343,6 +344,34 @@ def test_what_a_job_waits_for_reaches_the_broker(run: Run, broker: Any) -> None:
     assert broker.asked(Retry)[0].with_dependents
     wrong = run("submit", "t", "--after", "17,x")
     assert wrong.code == 2 and "'x' is not a job id" in wrong.err
+
+
+def test_times_reach_the_broker(run: Run, broker: Any) -> None:
+    """Those of submit and edit, in milliseconds; what is no time, over, or said twice, is wrong usage."""
+    at, by = 3_000_000_000_000, 3_000_000_060_000
+    told = "2065-01-24T05:20Z", "2065-01-24T06:21+01:00"
+    assert run("submit", "t", "--at", told[0], "--start-by", told[1]).out == "1\n"
+    assert broker.asked(Submit)[0].jobs == (NewJob("t", start_at=at, start_by=by),)
+    broker.add(1, QUEUED)
+    run("edit", "1", "--at", told[0], "--start-by", "never")
+    run("edit", "1", "--at", "now")
+    assert [(edit.start_at, edit.start_by) for edit in broker.asked(Edit)] == [(at, 0), (0, None)]
+    for words, why in (
+        (["--at", "noon"], "--at: 'noon' is not a time such as 15:00"),
+        (["--start-by", "2020-01-01 00:00"], "--start-by: '2020-01-01 00:00' is over"),
+        (["--at", told[0], "--delay", "5s"], "a job has a delay or starts at a time; give one of them"),
+    ):
+        wrong = run("submit", "t", *words)
+        assert wrong.code != 0 and why in wrong.err and len(broker.asked(Submit)) == 1
+
+
+def test_a_job_says_at_what_times_it_starts() -> None:
+    """In the line of its status and in `show`; a job that ran is not cancelled any more."""
+    at = int(datetime(2065, 1, 24, 2).timestamp() * 1000)
+    job = JobStatus(20, "t", QUEUED, 0, 0, 0, 0, 0, ready_at=at, start_at=at, start_by=at + 90_000)
+    line = format.status_line(job, WorkerState.READY)
+    assert line == "20 queued, not before 2065-01-24 02:00, cancelled unless started by 2065-01-24 02:01:30"
+    assert "cancelled" not in format.status_line(job._replace(run=1), WorkerState.READY)
 
 
 def test_a_job_says_what_it_waits_for() -> None:

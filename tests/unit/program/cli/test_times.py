@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -37,6 +38,46 @@ def test_a_time_that_names_its_zone() -> None:
 def test_what_is_no_time(text: str) -> None:
     """A sentence with an example."""
     with pytest.raises(ValueError, match="is not a time such as 15:00"):
+        time_to_come(text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2026-12-01 02:00 Europe/Berlin", "2026-12-01T01:00"),
+        ("2026-12-01T02:00Z", "2026-12-01T02:00"),
+        ("2026-12-01T02:00-05:00", "2026-12-01T07:00"),
+        ("2027-07-01 02:00  Europe/Berlin", "2027-07-01T00:00"),
+        ("02:00 Pacific/Auckland", "2026-11-29T13:00"),
+        ("2027-10-31 02:30 Europe/Berlin", "2027-10-31T00:30"),
+    ],
+)
+def test_a_time_in_a_zone(text: str, utc: str) -> None:
+    """Winter and summer; a time of day is that zone's next; of one that occurs twice, the first."""
+    now = datetime(2026, 11, 28, 14, 30, tzinfo=timezone.utc)
+    assert time_to_come(text, now).timestamp() == datetime.fromisoformat(f"{utc}+00:00").timestamp()
+
+
+def test_a_time_that_clocks_skip() -> None:
+    """A date is refused; the next such time of day is one that exists."""
+    with pytest.raises(ValueError, match="does not exist: clocks are set forward at that hour"):
+        time_to_come("2027-03-28 02:30 Europe/Berlin", NOW)
+    before = datetime(2027, 3, 28, 1, 0, tzinfo=ZoneInfo("Europe/Berlin"))
+    told = time_to_come("02:30 Europe/Berlin", before)
+    assert told == datetime(2027, 3, 29, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("02:00 Europe/Berln", "'Europe/Berln' is not a time zone such as Europe/Berlin"),
+        ("02:00 Europe", "'Europe' is not a time zone"),
+        ("2026-12-01 02:00+01:00 Europe/Berlin", "is not a time such as"),
+    ],
+)
+def test_zones_that_do_not_exist(text: str, why: str) -> None:
+    """A folder of zones is none, and nobody means an offset and a zone."""
+    with pytest.raises(ValueError, match=why):
         time_to_come(text, NOW)
 
 
