@@ -192,6 +192,8 @@ def test_what_started_in_time_or_before_it_came_back_goes_on(ready: Any, how: st
     assert ready.job(3).state is JobState.QUEUED and not ready.job(3).cancelling
     ready.worker("B")
     assert ready.job(3).state is JobState.QUEUED, "it had started"
+    ready.heartbeat()
+    assert not ready.sent(Recall), "all is decided"
 
 
 def test_a_recall_lasts_until_a_worker_can_tell(ready: Any) -> None:
