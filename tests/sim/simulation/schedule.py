@@ -108,6 +108,6 @@ def _jobs(rng: random.Random) -> str:
         f"{rng.choice(list(TYPES))}:{rng.choice(('ok', 'ok', 'ok', *BEHAVIOURS))}*{rng.choice((1, 1, 1, 2, 4, 12))}"
         f"{rng.choice(('', '', '', '^5', '^-5', '^1'))}{rng.choice(('', '', '', '', '', '', '+40', '+700'))}"
         f"{rng.choice(('', '', '', '', '', '!30', '!150'))}{rng.choice(('', '', '', '', '~-1', '~-2'))}"
-        f"{rng.choice(('', '', '', '', '<700', '<3000'))}"
+        f"{rng.choice(('', '', '', '', '', '', '', '', '<700', '<3000'))}"
         for _ in range(rng.choice((1, 1, 2, 3)))
     )
