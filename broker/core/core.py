@@ -236,7 +236,7 @@ class Core(Runs):
             self._pauses_changed()
         self._pauses.look(now)
         effects, self._effects = self._effects, Effects()
-        decided = self._dispatch.end_turn(self._dispatch_ready(), now)
+        decided = self._dispatch.end_turn(self._dispatch_ready(now), now)
         changes = effects.changes
         changes.session, changes.deliveries, changes.settled = decided.session, decided.deliveries, decided.settled
         effects.pipe, effects.resend = decided.pipe, decided.resend
@@ -256,7 +256,7 @@ class Core(Runs):
             changes.service = self.service(now)
         return effects
 
-    def _dispatch_ready(self) -> str | None:
+    def _dispatch_ready(self, now: Instant) -> str | None:
         """Dispatch the ready jobs in order. Return why this worker cannot run the next one, None if it can.
 
         A job whose record is not at hand waits for the next turn, which comes at once and reads it.
@@ -269,7 +269,7 @@ class Core(Runs):
                     self._lacks_record = True
                     return None
                 job = self._jobs[job_id]
-                if job_id in self._overdue:  # it is about to be cancelled
+                if self._is_late(job, now):  # the next turn cancels it
                     return None
                 if job.type not in self.types:
                     option = "--commands" if job.type == COMMAND else "its --tasks"

@@ -59,7 +59,6 @@ class QueueChanges(QueueState):
         """Add a new job."""
         self._may_drop(job)
         self._jobs.add(job)
-        self._start_by.set(job.id, job.start_by)
         self._put_in_place(job, delay_ms, now)
         self._tell(job)
 

@@ -243,6 +243,7 @@ class QueueState:
         """Add a job to the parked jobs if it is held or waits for others, with a delay to the delayed, else to the
         ready ones."""
         kind = self._kinds.add(Kind(job.type, job.time_limit_ms))
+        self._start_by.set(job.id, None if job.run else job.start_by)
         if delay_ms and job.start_at is not None and job.start_at == job.ready_at:
             self._start_times[job.id] = job.start_at
         if job.held or job.after or job.after_any:

@@ -142,6 +142,10 @@ class Waits(QueueChanges):
         self._overdue |= dict.fromkeys(self._start_by.take_due(now.wall_ms))
         return [job_id for job_id in islice(self._overdue, TOLD_A_TURN) if job_id not in self._jobs]
 
+    def _is_late(self, job: Job, now: Instant) -> bool:
+        """Return whether a job that is not in flight must not start any more."""
+        return job.start_by is not None and not job.run and job.start_by <= now.wall_ms
+
     def _cancel_overdue(self, now: Instant) -> None:
         """Cancel jobs that have not started by their time, and recall those that the worker has."""
         for job_id in [*islice(self._overdue, TOLD_A_TURN), *self._recalled]:
@@ -149,11 +153,9 @@ class Waits(QueueChanges):
                 continue
             self._overdue.pop(job_id, None)
             job = self._jobs.get(job_id)
-            if job is None or job.state.final or job.cancelling or job.run or self._has_started(job_id):
+            gone = job is None or job.state.final or job.cancelling
+            if job is None or gone or self._has_started(job_id) or not self._is_late(job, now):
                 self._recalled.pop(job_id, None)
-            elif job.start_by is None or job.start_by > now.wall_ms:  # edited meanwhile
-                self._recalled.pop(job_id, None)
-                self._start_by.set(job_id, job.start_by)
             elif self._dispatch.in_flight.delivery_of(job_id) is None:
                 self._recalled.pop(job_id, None)
                 self._leave_place(job)
@@ -196,7 +198,6 @@ class Waits(QueueChanges):
         self._leave_place(job)
         job = self._write(edits.edited(job, request))
         self._jobs.mark_edited(job.id)
-        self._start_by.set(job.id, job.start_by)
         self._put_in_place(job, delay_ms, now)
         self._may_drop(job)
 

@@ -427,6 +427,7 @@ class Oracle:
         self.edits.edited = set(jobs)  # at some time
         if worker is not None:
             self._strangers.add(worker)
+            self._stranger_runs = self.running is not None
 
     # --- at any time, and in the end -------------------------------------------------------------------------
 

@@ -109,8 +109,8 @@ class Broker:
         lost, net.broker_sees_loss = net.broker_sees_loss, False
         requests = [self.requests.popleft() for _ in range(len(self.requests))]
         oracle.counts["pieces"] += sum(isinstance(codec.decode(frame, REPORTS), Piece) for frame in frames)
-        if self.journal.read_only is not None:
-            try_writing(self._turns, self.journal, now)
+        if self.journal.read_only is not None and try_writing(self._turns, self.journal, now):
+            oracle.broker_loads(self.journal.load())
         known = set(oracle.committed)
         who = self._world.asker
         asked = [broker_turn.Asked((b"%d" % number, b""), request, who(number)) for number, request in requests]
