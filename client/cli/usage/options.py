@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from zjobs.messages.fields import MAX_ID, MAX_PRIORITY
 from zjobs.messages.states import JobState
@@ -11,6 +11,9 @@ from zjobs.program.cli.options import Option, duration, integer, one_of
 
 STATES = [state.value for state in JobState]
 MOST_ROWS = 1_000_000_000
+
+if TYPE_CHECKING:
+    from datetime import datetime  # most command lines have no time
 
 WITH_DATA = ("submit", "batch")
 SUBMITTING = (*WITH_DATA, "run")
