@@ -8,10 +8,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from zjobs.gateway.pages.acting import bulk, change, edit, pause, submit
-from zjobs.gateway.pages.looking import history, job, past, service
 from zjobs.gateway.pages.people import account, audit, login, users
-from zjobs.gateway.pages.visit.rendering import STATIC
-from zjobs.gateway.pages.visit.shared import Shared
+from zjobs.gateway.pages.shared.rendering import STATIC
+from zjobs.gateway.pages.shared.replies import Replies
+from zjobs.gateway.pages.viewing import history, job, past, service
 
 
 class _Files(StaticFiles):
@@ -26,7 +26,7 @@ class _Files(StaticFiles):
 
 def install(app: FastAPI) -> None:
     """Serve the pages."""
-    app.state.shared = Shared()
+    app.state.replies = Replies()
     for room in (login, account, users, audit, past, service, history, job, submit, pause, bulk, edit, change):
         app.include_router(room.ROUTES)
     app.mount("/static", _Files(directory=STATIC), name="static")

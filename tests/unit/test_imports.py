@@ -21,16 +21,16 @@ gateway.cli                   gateway.usage gateway.app gateway.server gateway.i
 gateway.usage                 program program.cli
 gateway.app                   gateway.pages gateway.api gateway.services gateway.web gateway.identity.routes
                               gateway.identity gateway program
-gateway.pages                 gateway.pages.people gateway.pages.acting gateway.pages.looking gateway.pages.visit
-gateway.pages.people          gateway.pages.visit gateway.identity gateway client.protocol client.errors
+gateway.pages                 gateway.pages.people gateway.pages.acting gateway.pages.viewing gateway.pages.shared
+gateway.pages.people          gateway.pages.shared gateway.identity gateway client.protocol client.errors
                               messages.requests messages
-gateway.pages.acting          gateway.pages.looking gateway.pages.visit gateway.pages.shown gateway client
+gateway.pages.acting          gateway.pages.viewing gateway.pages.shared gateway.pages.elements gateway client
                               client.protocol client.wording client.errors messages.requests messages program.schema
-gateway.pages.looking         gateway.pages.visit gateway.pages.shown gateway.web gateway client client.protocol
-                              client.errors messages.requests messages program
-gateway.pages.visit           gateway.pages.shown gateway.services gateway.events gateway.web gateway.identity gateway
-                              client client.wording client.errors messages.requests program messages
-gateway.pages.shown           gateway.web client.protocol client.wording messages.requests messages program.schema
+gateway.pages.viewing         gateway.pages.shared gateway.pages.elements gateway.events gateway.web gateway client
+                              client.protocol client.errors messages.requests messages program
+gateway.pages.shared          gateway.pages.elements gateway.services gateway.events gateway.web gateway.identity
+                              gateway client client.wording client.errors messages.requests program messages
+gateway.pages.elements        gateway.web client.protocol client.wording messages.requests messages program.schema
 gateway.server                gateway program
 gateway.api                   gateway.services gateway.events gateway.together gateway.web gateway.identity gateway
                               client client.protocol client.errors messages.requests messages

@@ -7,11 +7,11 @@ from starlette.responses import RedirectResponse, Response
 
 from zjobs.client.aio import AsyncClient
 from zjobs.client.job import request_key_or_new
-from zjobs.gateway.pages.looking.history import Filter, Filtered, matching
-from zjobs.gateway.pages.visit.rendering import page
-from zjobs.gateway.pages.visit.route import PageRoute
-from zjobs.gateway.pages.visit.service import Client
-from zjobs.gateway.pages.visit.visitor import Form, Visiting, Visitor, text_of
+from zjobs.gateway.pages.shared.rendering import page
+from zjobs.gateway.pages.shared.route import PageRoute
+from zjobs.gateway.pages.shared.service import Client
+from zjobs.gateway.pages.shared.visitor import Form, Visiting, Visitor, text_of
+from zjobs.gateway.pages.viewing.history import Filter, Filtered, matching
 from zjobs.gateway.problems import Problem
 from zjobs.messages.records import JobStatus
 

@@ -11,11 +11,11 @@ from zjobs.client.aio import AsyncClient
 from zjobs.client.job import request_key_or_new
 from zjobs.client.protocol.job import gone
 from zjobs.client.wording import text
-from zjobs.gateway.pages.shown.jobs import STATES, title
-from zjobs.gateway.pages.visit.rendering import page
-from zjobs.gateway.pages.visit.route import PageRoute
-from zjobs.gateway.pages.visit.service import Client
-from zjobs.gateway.pages.visit.visitor import Form, Visiting, Visitor, text_of
+from zjobs.gateway.pages.elements.jobs import STATES, title
+from zjobs.gateway.pages.shared.rendering import page
+from zjobs.gateway.pages.shared.route import PageRoute
+from zjobs.gateway.pages.shared.service import Client
+from zjobs.gateway.pages.shared.visitor import Form, Visiting, Visitor, text_of
 from zjobs.gateway.problems import Problem
 from zjobs.messages.fields import MAX_ID
 from zjobs.messages.records import JobStatus, TaskType

@@ -9,10 +9,10 @@ from starlette.responses import RedirectResponse, Response
 
 from zjobs.client.aio import AsyncClient
 from zjobs.gateway.pages.acting.change import Id, seen
-from zjobs.gateway.pages.visit.rendering import page
-from zjobs.gateway.pages.visit.route import PageRoute
-from zjobs.gateway.pages.visit.service import Client
-from zjobs.gateway.pages.visit.visitor import Form, Visiting, Visitor, text_of
+from zjobs.gateway.pages.shared.rendering import page
+from zjobs.gateway.pages.shared.route import PageRoute
+from zjobs.gateway.pages.shared.service import Client
+from zjobs.gateway.pages.shared.visitor import Form, Visiting, Visitor, text_of
 from zjobs.gateway.problems import Problem
 from zjobs.messages.fields import MAX_COMMENT_CHARS, MAX_JOB_NAME_CHARS, MAX_PRIORITY
 from zjobs.messages.records import JobStatus
@@ -59,10 +59,10 @@ async def edit(request: Request, client: Client, visitor: Visiting, form: Form, 
 
 
 async def _job(client: AsyncClient, visitor: Visitor, id: int) -> JobStatus:
-    shown: ShowReply = await client.ask(Show(JobId(id)))
-    if not visitor.may("edit", shown.job.owner):
+    details: ShowReply = await client.ask(Show(JobId(id)))
+    if not visitor.may("edit", details.job.owner):
         raise Problem(403, "not_permitted", "you may not edit this job")
-    return shown.job
+    return details.job
 
 
 def _present(job: JobStatus) -> dict[str, str]:

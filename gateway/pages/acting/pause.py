@@ -7,10 +7,10 @@ from starlette.responses import RedirectResponse, Response
 
 from zjobs.client.errors import BadRequest
 from zjobs.client.protocol.job import milliseconds
-from zjobs.gateway.pages.visit.rendering import page
-from zjobs.gateway.pages.visit.route import PageRoute
-from zjobs.gateway.pages.visit.service import Client
-from zjobs.gateway.pages.visit.visitor import Form, Visiting, Visitor, text_of
+from zjobs.gateway.pages.shared.rendering import page
+from zjobs.gateway.pages.shared.route import PageRoute
+from zjobs.gateway.pages.shared.service import Client
+from zjobs.gateway.pages.shared.visitor import Form, Visiting, Visitor, text_of
 from zjobs.gateway.problems import Problem
 from zjobs.messages.fields import MAX_REASON_CHARS
 from zjobs.messages.records import QueuePause

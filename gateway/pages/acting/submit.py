@@ -14,11 +14,11 @@ from zjobs.client.errors import BadData, BadRequest
 from zjobs.client.job import request_key_or_new
 from zjobs.client.protocol.job import NO_DATA
 from zjobs.client.wording import text
-from zjobs.gateway.pages.shown import form as forms
-from zjobs.gateway.pages.visit.rendering import page
-from zjobs.gateway.pages.visit.route import PageRoute
-from zjobs.gateway.pages.visit.service import Client
-from zjobs.gateway.pages.visit.visitor import Form, Visiting, Visitor, text_of
+from zjobs.gateway.pages.elements import form as forms
+from zjobs.gateway.pages.shared.rendering import page
+from zjobs.gateway.pages.shared.route import PageRoute
+from zjobs.gateway.pages.shared.service import Client
+from zjobs.gateway.pages.shared.visitor import Form, Visiting, Visitor, text_of
 from zjobs.gateway.problems import Problem
 from zjobs.messages.fields import MAX_COMMENT_CHARS, MAX_ID, MAX_JOB_NAME_CHARS, MAX_PRIORITY
 from zjobs.messages.records import TaskType
@@ -125,11 +125,11 @@ def _page(request: Request, chosen: _Chosen, mistakes: Mapping[str, str]) -> Res
 
 async def _like(client: AsyncClient, types: TypesReply, id: int) -> _Chosen:
     """Return the form for a job like this one."""
-    shown: ShowReply = await client.ask(Show(JobId(id)))
-    job, kind = shown.job, _kind(types, shown.job.type)
+    details: ShowReply = await client.ask(Show(JobId(id)))
+    job, kind = details.job, _kind(types, details.job.type)
     parameters = await _parameters(client, kind)
-    data = NO_DATA if shown.data_bytes is None else await client.data(id)
-    limit = "" if shown.time_limit_ms is None else text.exact(shown.time_limit_ms).replace(" ", "")
+    data = NO_DATA if details.data_bytes is None else await client.data(id)
+    limit = "" if details.time_limit_ms is None else text.exact(details.time_limit_ms).replace(" ", "")
     about = {**_EMPTY, "name": job.name, "comment": job.comment, "priority": str(job.priority), "time_limit": limit}
     return _Chosen(kind, parameters, forms.words_of(data, parameters), about, id)
 

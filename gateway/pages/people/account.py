@@ -15,9 +15,9 @@ from zjobs.gateway.identity.grants import Grant
 from zjobs.gateway.identity.models import Kind
 from zjobs.gateway.identity.passwords import LONGEST, SHORTEST
 from zjobs.gateway.identity.person import address, by, identity_of
-from zjobs.gateway.pages.visit.rendering import page
-from zjobs.gateway.pages.visit.route import PageRoute
-from zjobs.gateway.pages.visit.visitor import Form, LoggedIn, text_of
+from zjobs.gateway.pages.shared.rendering import page
+from zjobs.gateway.pages.shared.route import PageRoute
+from zjobs.gateway.pages.shared.visitor import Form, LoggedIn, text_of
 from zjobs.gateway.problems import Problem
 from zjobs.messages.fields import MAX_PERSON_CHARS, is_person_name
 
@@ -88,7 +88,7 @@ async def _page(request: Request, grant: Grant, status: int, **values: Any) -> R
     identity = identity_of(request)
     async with identity.database.reading() as session:
         tokens = await accounts.list_tokens(session, grant.person.name, identity.now())
-    shown = {"wrong_password": "", "wrong_token": "", "token_name": "", "lasts": "", "made": "", "done": ""} | values
+    values = {"wrong_password": "", "wrong_token": "", "token_name": "", "lasts": "", "made": "", "done": ""} | values
     return page(
         request,
         "account.html",
@@ -98,7 +98,7 @@ async def _page(request: Request, grant: Grant, status: int, **values: Any) -> R
         shortest=SHORTEST,
         longest=LONGEST,
         most_name=MAX_PERSON_CHARS,
-        **shown,
+        **values,
     )
 
 

@@ -9,10 +9,10 @@ from starlette.responses import Response
 
 from zjobs.gateway.identity import accounts
 from zjobs.gateway.identity.person import identity_of
-from zjobs.gateway.pages.visit.rendering import page
-from zjobs.gateway.pages.visit.route import PageRoute
-from zjobs.gateway.pages.visit.service import Client
-from zjobs.gateway.pages.visit.visitor import Superuser, Visiting
+from zjobs.gateway.pages.shared.rendering import page
+from zjobs.gateway.pages.shared.route import PageRoute
+from zjobs.gateway.pages.shared.service import Client
+from zjobs.gateway.pages.shared.visitor import Superuser, Visiting
 from zjobs.gateway.problems import Problem
 from zjobs.messages.fields import MAX_ID
 from zjobs.messages.requests.queries import Audit, AuditReply

@@ -9,9 +9,9 @@ from zjobs.gateway.identity import accounts
 from zjobs.gateway.identity.accounts import Action
 from zjobs.gateway.identity.models import Kind
 from zjobs.gateway.identity.person import address, by, identity_of
-from zjobs.gateway.pages.visit.rendering import page
-from zjobs.gateway.pages.visit.route import PageRoute
-from zjobs.gateway.pages.visit.visitor import Form, LoggedIn, begin_login, login_cookie, set_cookie, text_of
+from zjobs.gateway.pages.shared.rendering import page
+from zjobs.gateway.pages.shared.route import PageRoute
+from zjobs.gateway.pages.shared.visitor import Form, LoggedIn, begin_login, login_cookie, set_cookie, text_of
 from zjobs.gateway.problems import Problem
 
 ROUTES = APIRouter(route_class=PageRoute, include_in_schema=False)

@@ -12,9 +12,9 @@ from zjobs.gateway.identity import accounts
 from zjobs.gateway.identity.models import User
 from zjobs.gateway.identity.passwords import random_password
 from zjobs.gateway.identity.person import by, identity_of
-from zjobs.gateway.pages.visit.rendering import page
-from zjobs.gateway.pages.visit.route import PageRoute
-from zjobs.gateway.pages.visit.visitor import Form, Superuser, text_of
+from zjobs.gateway.pages.shared.rendering import page
+from zjobs.gateway.pages.shared.route import PageRoute
+from zjobs.gateway.pages.shared.visitor import Form, Superuser, text_of
 from zjobs.gateway.problems import Problem
 from zjobs.messages.fields import MAX_PERSON_CHARS, is_person_name
 from zjobs.messages.states import Role
@@ -107,10 +107,10 @@ async def revoke_token(request: Request, grant: Superuser, name: str, token_id: 
 async def _list(request: Request, status: int, after: str, **values: Any) -> Response:
     async with identity_of(request).database.reading() as session:
         found = await accounts.list_users(session, after, _PAGE)
-    shown = {"wrong": "", "name": "", "role": Role.SUBMITTER} | values
+    values = {"wrong": "", "name": "", "role": Role.SUBMITTER} | values
     more = found[-1].name if len(found) == _PAGE else None
     return page(
-        request, "users.html", status, users=found, more=more, roles=list(Role), most_name=MAX_PERSON_CHARS, **shown
+        request, "users.html", status, users=found, more=more, roles=list(Role), most_name=MAX_PERSON_CHARS, **values
     )
 
 
@@ -119,8 +119,8 @@ async def _user(request: Request, name: str, status: int, **values: Any) -> Resp
     async with identity.database.reading() as session:
         user = await accounts.the_user(session, name)
         tokens = await accounts.list_tokens(session, name, identity.now())
-    shown = {"password": "", "changed": False} | values
-    return page(request, "user.html", status, user=user, tokens=tokens, roles=list(Role), seen=_seen(user), **shown)
+    values = {"password": "", "changed": False} | values
+    return page(request, "user.html", status, user=user, tokens=tokens, roles=list(Role), seen=_seen(user), **values)
 
 
 def _seen(user: User) -> str:

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import wait_until
 from tests.gateway.pages.conftest import PEOPLE
 from zjobs.client import Client
-from zjobs.gateway.pages.visit.visitor import Visitor
+from zjobs.gateway.pages.shared.visitor import Visitor
 from zjobs.messages.states import Role
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from zjobs.client.protocol.job import NO_DATA
-from zjobs.gateway.pages.shown.form import DATA, fields, filled, words_of
+from zjobs.gateway.pages.elements.form import DATA, fields, filled, words_of
 from zjobs.program.schema.parameters import Parameters
 
 SCHEMA: dict[str, Any] = {

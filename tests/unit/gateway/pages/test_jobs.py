@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from markupsafe import Markup
 
-from zjobs.gateway.pages.shown import jobs, times
-from zjobs.gateway.pages.shown.timeline import steps
-from zjobs.gateway.pages.visit.rendering import TEMPLATES, harmless
+from zjobs.gateway.pages.elements import jobs, times
+from zjobs.gateway.pages.elements.timeline import steps
+from zjobs.gateway.pages.shared.rendering import TEMPLATES, harmless
 from zjobs.messages.records import Attempt, DataPreview, Estimate, JobStatus
 from zjobs.messages.requests.queries import ShowReply
 from zjobs.messages.states import Awaited, FailReason, JobState, Origin, Outcome, WorkerState

@@ -7,8 +7,18 @@ from typing import Any
 
 import pytest
 
-from zjobs.gateway.pages.shown.spread import FEWEST_BARS, spread, spreads
-from zjobs.gateway.pages.shown.strip import LOWEST, MERGED, MOST_BLOCKS, THINNEST, WINDOWS, Run, Stretch, run_of, strip
+from zjobs.gateway.pages.elements.spread import FEWEST_BARS, spread, spreads
+from zjobs.gateway.pages.elements.strip import (
+    LOWEST,
+    MERGED,
+    MOST_BLOCKS,
+    THINNEST,
+    WINDOWS,
+    Run,
+    Stretch,
+    run_of,
+    strip,
+)
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState
 

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zjobs.client.protocol.job import NO_DATA
-from zjobs.gateway.pages.shown.command import MOST_CHARS, command_of
-from zjobs.gateway.pages.shown.plots import line_plot, matrix_image
-from zjobs.gateway.pages.shown.values import MOST_NODES, Node, node_of
+from zjobs.gateway.pages.elements.command import MOST_CHARS, command_of
+from zjobs.gateway.pages.elements.plots import line_plot, matrix_image
+from zjobs.gateway.pages.elements.values import MOST_NODES, Node, node_of
 from zjobs.messages.records import JobStatus
 from zjobs.messages.states import JobState
 from zjobs.messages.units import JobId, Ms

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from zjobs.client.aio import AsyncClient
-from zjobs.gateway.pages.visit.rendering import page
-from zjobs.gateway.pages.visit.route import PageRoute
-from zjobs.gateway.pages.visit.service import Client
-from zjobs.gateway.pages.visit.visitor import Visiting
+from zjobs.gateway.pages.shared.rendering import page
+from zjobs.gateway.pages.shared.route import PageRoute
+from zjobs.gateway.pages.shared.service import Client
+from zjobs.gateway.pages.shared.visitor import Visiting
 from zjobs.messages.fields import MAX_ID, MAX_JOB_NAME_CHARS, MAX_TYPE_CHARS
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests.queries import List, ListReply, Types, TypesReply

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from zjobs.client.wording import text
-from zjobs.gateway.pages.shown.jobs import STATES, outcome, whose
+from zjobs.gateway.pages.elements.jobs import STATES, outcome, whose
 from zjobs.messages.records import Attempt, JobStatus
 from zjobs.messages.requests.queries import ShowReply
 from zjobs.messages.states import FailReason, JobState, Outcome
@@ -31,17 +31,17 @@ class Step(NamedTuple):
     detail: str = ""
 
 
-def steps(shown: ShowReply) -> list[Step]:
+def steps(details: ShowReply) -> list[Step]:
     """Return the events of a job up to now."""
-    job = shown.job
+    job = details.job
     by = f" by {whose(job)}" if whose(job) else ""
-    copy = f", a copy of #{shown.retry_of}" if shown.retry_of is not None else ""
+    copy = f", a copy of #{details.retry_of}" if details.retry_of is not None else ""
     told = [Step(job.submitted_at, "◦", "queued", f"submitted{by}{copy}")]
-    for attempt in shown.attempts:
+    for attempt in details.attempts:
         if attempt.started_at is not None:
             told.append(Step(attempt.started_at, "▸", "in_progress", f"run {attempt.number} started"))
         told.append(_ended_run(attempt))
-    numbers = {attempt.number for attempt in shown.attempts}
+    numbers = {attempt.number for attempt in details.attempts}
     if job.started_at is not None and job.run not in numbers and job.state is not JobState.QUEUED:
         told.append(Step(job.started_at, "▸", "in_progress", f"run {job.run} started"))
     return told + _present(job, numbers)

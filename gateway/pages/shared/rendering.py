@@ -13,9 +13,9 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from zjobs.client.wording import text
-from zjobs.gateway.pages.shown import jobs, times
-from zjobs.gateway.pages.shown.strip import WINDOWS
-from zjobs.gateway.pages.visit.visitor import Visitor, csrf_token
+from zjobs.gateway.pages.elements import jobs, times
+from zjobs.gateway.pages.elements.strip import WINDOWS
+from zjobs.gateway.pages.shared.visitor import Visitor, csrf_token
 from zjobs.gateway.services import Services
 from zjobs.program import clock
 from zjobs.program.version import VERSION
@@ -66,7 +66,12 @@ TEMPLATES.globals.update(STATES=jobs.STATES, WORKERS=jobs.WORKERS, WINDOWS=WINDO
 
 def page(request: Request, template: str, status: int = 200, /, **values: Any) -> HTMLResponse:
     """Return the page, or the part of one, that a template makes of these values."""
-    return HTMLResponse(TEMPLATES.get_template(template).render(frame(request) | values), status)
+    return HTMLResponse(rendered(request, template, **values), status)
+
+
+def rendered(request: Request, template: str, /, **values: Any) -> str:
+    """Return what a template makes of these values."""
+    return TEMPLATES.get_template(template).render(frame(request) | values)
 
 
 def frame(request: Request) -> dict[str, Any]:

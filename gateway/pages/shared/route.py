@@ -15,8 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from zjobs.client.errors import ZjobsError
-from zjobs.gateway.pages.visit.rendering import last_event, page
-from zjobs.gateway.pages.visit.visitor import check_form, visitor_of
+from zjobs.gateway.pages.shared.rendering import last_event, page
+from zjobs.gateway.pages.shared.visitor import check_form, visitor_of
 from zjobs.gateway.problems import Problem, problem_of
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]

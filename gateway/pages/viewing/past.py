@@ -6,15 +6,17 @@ import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from starlette.responses import Response
+from markupsafe import Markup
+from starlette.responses import HTMLResponse, Response
 
 from zjobs.client.aio import AsyncClient
-from zjobs.gateway.pages.shown.spread import spreads
-from zjobs.gateway.pages.shown.strip import DEFAULT_WINDOW, WINDOWS, run_of, strip
-from zjobs.gateway.pages.visit.rendering import page
-from zjobs.gateway.pages.visit.route import PageRoute
-from zjobs.gateway.pages.visit.service import Client, Events
-from zjobs.gateway.pages.visit.visitor import Visiting
+from zjobs.gateway.events.hub import Hub
+from zjobs.gateway.pages.elements.spread import spreads
+from zjobs.gateway.pages.elements.strip import DEFAULT_WINDOW, WINDOWS, run_of, strip
+from zjobs.gateway.pages.shared.rendering import rendered
+from zjobs.gateway.pages.shared.replies import audience
+from zjobs.gateway.pages.shared.route import PageRoute
+from zjobs.gateway.pages.shared.service import Events, Reader, Reading
 from zjobs.messages.requests.queries import List, ListReply, Queue, QueueReply
 from zjobs.messages.states import JobState
 from zjobs.program import clock
@@ -29,15 +31,24 @@ MOST_TYPES = 4
 
 
 @ROUTES.get("/part/strip")
-async def part(
-    request: Request, client: Client, hub: Events, visitor: Visiting, window: Window = DEFAULT_WINDOW
-) -> Response:
+async def part(request: Request, reader: Reading, hub: Events, window: Window = DEFAULT_WINDOW) -> Response:
     """Return the strip, for the script."""
-    return page(request, "parts/strip.html", 200, **await look_back(client, hub, window))
+    return HTMLResponse(await look_back(request, reader, hub, window))
 
 
-async def look_back(client: AsyncClient, hub: Events, window: str) -> dict[str, Any]:
-    """Ask for the jobs that have ended last, and the one that runs. Raises ZjobsError."""
+async def look_back(request: Request, reader: Reader, hub: Hub, window: str) -> Markup:
+    """Return the strip as a part of a page: the same for all who see the same jobs. Raises ZjobsError."""
+
+    async def make() -> Markup:
+        return Markup(rendered(request, "parts/strip.html", **await _past(reader.client, hub, window)))
+
+    key = audience(reader.visitor.person, List()), "strip", window
+    strip: Markup = await reader.get(key, make)
+    return strip
+
+
+async def _past(client: AsyncClient, hub: Hub, window: str) -> dict[str, Any]:
+    """Ask for the jobs that have ended last, and the one that runs."""
     queue: QueueReply
     pages: list[ListReply]
     queue, *pages = await asyncio.gather(

@@ -147,9 +147,9 @@ def strip(
     runs were not listed, though there are some."""
     length, step, _ = WINDOWS[window]
     lane = _Lane(now - length, now)
-    shown = sorted((run for run in runs if lane.has(run.start, run.end)), key=lambda run: (run.start, run.job_id))
+    visible = sorted((run for run in runs if lane.has(run.start, run.end)), key=lambda run: (run.start, run.job_id))
     return Strip(
-        tuple(_block(lane, group) for group in _groups(lane, shown)),
+        tuple(_block(lane, group) for group in _groups(lane, visible)),
         tuple(lane.place(start, end) for start, end in pauses if lane.has(start, end)),
         tuple(Mark(lane.at(now - ago), ago) for ago in range(length, -1, -step)),
         lane.place(lane.start, listed_from) if listed_from is not None and listed_from > lane.start else None,

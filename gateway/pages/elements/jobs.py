@@ -11,7 +11,7 @@ from markupsafe import Markup
 from zjobs.client.protocol.preview import preview_of
 from zjobs.client.wording import estimate as wording
 from zjobs.client.wording import text
-from zjobs.gateway.pages.shown import times
+from zjobs.gateway.pages.elements import times
 from zjobs.messages.records import COMMAND, JobStatus
 from zjobs.messages.states import JobState, WorkerState
 

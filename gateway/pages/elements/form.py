@@ -90,9 +90,9 @@ def _field(parameters: Parameters, name: str, value: str, wrong: str) -> Field:
     return made._replace(attributes=tuple(_bounds(node)) if types == {"string"} else ())
 
 
-def _in_json(said: str) -> str:
+def _in_json(expected: str) -> str:
     """Return what a field expects; nothing for plain text, which a field suggests."""
-    return "" if said == "text" else f"{said} in JSON" if said.startswith(("a list", "a map")) else said
+    return "" if expected == "text" else f"{expected} in JSON" if expected.startswith(("a list", "a map")) else expected
 
 
 def _range(node: Node, types: set[str]) -> list[tuple[str, str]]:
@@ -116,9 +116,9 @@ def words_of(data: Any, parameters: Parameters | None) -> dict[str, str]:
     if parameters is None:
         return {DATA: data if isinstance(data, str) and _guessed(data) == data else _json(data)}
     values = data if isinstance(data, dict) else {parameters.first: data}
-    known = {name: each for name, each in values.items() if name in parameters.properties}
-    others = {name: each for name, each in values.items() if name not in known}
-    words = {name: _word(each) for name, each in known.items() if not _has_bytes(each)}
+    own = {name: each for name, each in values.items() if name in parameters.properties}
+    others = {name: each for name, each in values.items() if name not in own}
+    words = {name: _word(each) for name, each in own.items() if not _has_bytes(each)}
     return words | ({DATA: _json(others)} if others else {})
 
 

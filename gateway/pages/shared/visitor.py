@@ -28,16 +28,22 @@ _OPERATIONS = {operation.name: operation for operation in OPERATIONS}
 
 @dataclass(frozen=True)
 class Visitor:
-    """The visitor. `grant`: None without a login, where everybody may read."""
+    """The visitor. `grant`: None without a login, where everybody may read. `only_looks`: nothing can be done, because
+    the broker is away."""
 
     person: Person
     grant: Grant | None = None
+    only_looks: bool = False
 
     def may(self, op: str, owner: str | None = None) -> bool:
         """Return True if the broker permits this operation on jobs of this owner. It decides anew when it is
         asked to."""
         operation, role = _OPERATIONS[op], Role(self.person.role)
-        return role in operation.roles and (owner in (None, self.person.name) or role not in operation.own_only)
+        return (
+            not self.only_looks
+            and role in operation.roles
+            and (owner in (None, self.person.name) or role not in operation.own_only)
+        )
 
     @property
     def is_operator(self) -> bool:

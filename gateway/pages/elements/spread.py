@@ -73,11 +73,11 @@ def spread(durations_ms: Sequence[int]) -> Spread:
         first, last = max(0, first - 1), min(len(counts) - 1, last + 1)
     highest = max(counts)
     edges = (0, *_BOUNDS_MS, 10 * _BOUNDS_MS[-1])
-    shown = range(first, last + 1)
-    width = round(100 / len(shown), 2)
+    places = range(first, last + 1)
+    width = round(100 / len(places), 2)
     bars = [
         Bar(edges[n], edges[n + 1], counts[n], round((n - first) * width, 2), width, _height(counts[n] / highest))
-        for n in shown
+        for n in places
     ]
     most = ordered[-(-9 * len(ordered) // 10) - 1]
     return Spread(tuple(bars), len(ordered), round(statistics.median(ordered)), most)

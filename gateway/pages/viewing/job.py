@@ -12,11 +12,10 @@ from starlette.responses import Response, StreamingResponse
 from zjobs.client.aio import AsyncClient
 from zjobs.client.errors import JobEndedWithoutResult, ZjobsError
 from zjobs.client.protocol.job import NO_DATA
-from zjobs.gateway.pages.shown import command, jobs, timeline, values
-from zjobs.gateway.pages.visit.rendering import page
-from zjobs.gateway.pages.visit.route import PageRoute
-from zjobs.gateway.pages.visit.service import Client
-from zjobs.gateway.pages.visit.visitor import Visiting, Visitor
+from zjobs.gateway.pages.elements import command, jobs, timeline, values
+from zjobs.gateway.pages.shared.rendering import page
+from zjobs.gateway.pages.shared.route import PageRoute
+from zjobs.gateway.pages.shared.service import Client, Reader, Reading
 from zjobs.gateway.problems import Problem
 from zjobs.gateway.web import media
 from zjobs.gateway.web.answers import HARMLESS, answer_value
@@ -51,17 +50,15 @@ class Output(NamedTuple):
 
 
 @ROUTES.get("/{id}")
-async def job(
-    request: Request, client: Client, visitor: Visiting, id: Id, offset: Annotated[int | None, Query(ge=0)] = None
-) -> Response:
+async def job(request: Request, reader: Reading, id: Id, offset: Annotated[int | None, Query(ge=0)] = None) -> Response:
     """Show a job. `offset`: the part of its output to show, instead of the last one."""
-    return page(request, "job.html", 200, **await _shown(client, visitor, id, offset))
+    return page(request, "job.html", 200, **await _content(reader, id, offset))
 
 
 @ROUTES.get("/{id}/part/{part}")
-async def part(request: Request, client: Client, visitor: Visiting, id: Id, part: Part) -> Response:
+async def part(request: Request, reader: Reading, id: Id, part: Part) -> Response:
     """Return a part of the page, for the script: the element `job-PART`, or all of them."""
-    return page(request, f"parts/job-{part}.html", 200, **await _shown(client, visitor, id, None))
+    return page(request, f"parts/job-{part}.html", 200, **await _content(reader, id, None))
 
 
 @ROUTES.get("/{id}/log.txt")
@@ -115,36 +112,36 @@ async def _rest_of_log(client: AsyncClient, piece: LogReply) -> AsyncIterator[by
 # --- what a page shows -----------------------------------------------------------------------------------------
 
 
-async def _shown(client: AsyncClient, visitor: Visitor, id: int, offset: int | None) -> dict[str, Any]:
+async def _content(reader: Reader, id: int, offset: int | None) -> dict[str, Any]:
     info: InfoReply
     types: TypesReply
-    shown: ShowReply
-    shown, info, types = await asyncio.gather(client.ask(Show(JobId(id))), client.ask(Info()), client.ask(Types()))
-    job = shown.job
+    details: ShowReply
+    details, info, types = await asyncio.gather(reader.ask(Show(JobId(id))), reader.ask(Info()), reader.ask(Types()))
+    job = details.job
     kind = next((each for each in types.types if each.name == job.type), None)
-    limit_ms = shown.time_limit_ms if kind is None or shown.time_limit_ms is not None else kind.time_limit_ms
-    may_read = visitor.may("data", job.owner)
+    limit_ms = details.time_limit_ms if kind is None or details.time_limit_ms is not None else kind.time_limit_ms
+    may_read = reader.visitor.may("data", job.owner)
     data, result, output = await asyncio.gather(
-        _data(client, shown) if may_read else _nothing(),
-        _result(client, shown) if may_read else _nothing(),
-        _output(client, job, offset) if may_read else _nothing(),
+        _data(reader.client, details) if may_read else _nothing(),
+        _result(reader.client, details) if may_read else _nothing(),
+        _output(reader, job, offset) if may_read else _nothing(),
     )
     now = clock.wall_ms()
     runs = job.state is JobState.IN_PROGRESS
     return {
-        "shown": shown,
+        "details": details,
         "job": job,
         "info": info,
         "kind": kind,
         "limit_ms": limit_ms,
         "now": jobs.running(job, limit_ms, info.worker.state) if runs else None,
         "row": jobs.row(job, info.worker.running is not None, now) if job.state is JobState.QUEUED else None,
-        "steps": timeline.steps(shown),
+        "steps": timeline.steps(details),
         "may_read": may_read,
-        "data": None if data is None or data is NO_DATA else await _node(data, shown.data_bytes),
-        "result": None if result is None else await _node(result[0], shown.result_bytes),
+        "data": None if data is None or data is NO_DATA else await _node(data, details.data_bytes),
+        "result": None if result is None else await _node(result[0], details.result_bytes),
         "output": output,
-        "command": "" if data is None else command.command_of(job, data, shown.time_limit_ms),
+        "command": "" if data is None else command.command_of(job, data, details.time_limit_ms),
     }
 
 
@@ -158,30 +155,30 @@ async def _nothing() -> None:
     return None
 
 
-async def _data(client: AsyncClient, shown: ShowReply) -> Any:
+async def _data(client: AsyncClient, details: ShowReply) -> Any:
     """Return the data, None if it is too large for a page, or gone."""
-    if (shown.data_bytes or 0) > MOST_SHOWN_BYTES:
+    if (details.data_bytes or 0) > MOST_SHOWN_BYTES:
         return None
     try:
-        return await client.data(shown.job.id)
+        return await client.data(details.job.id)
     except ZjobsError:
         return None
 
 
-async def _result(client: AsyncClient, shown: ShowReply) -> tuple[Any] | None:
+async def _result(client: AsyncClient, details: ShowReply) -> tuple[Any] | None:
     """Return the result in a tuple, since it may be None; None if there is no result."""
-    if shown.job.state is not JobState.COMPLETED or (shown.result_bytes or 0) > MOST_SHOWN_BYTES:
+    if details.job.state is not JobState.COMPLETED or (details.result_bytes or 0) > MOST_SHOWN_BYTES:
         return None
     try:
-        return (await client.result(shown.job.id),)
+        return (await client.result(details.job.id),)
     except ZjobsError:
         return None
 
 
-async def _output(client: AsyncClient, job: JobStatus, offset: int | None) -> Output | None:
+async def _output(reader: Reader, job: JobStatus, offset: int | None) -> Output | None:
     start = max(0, job.output_bytes - SHOWN_OUTPUT_BYTES) if offset is None else offset
     try:
-        reply: LogReply = await client.ask(Log(job.id, start))
+        reply: LogReply = await reader.ask(Log(job.id, start))
     except ZjobsError:
         return None
     body = reply.body if offset is None else reply.body[:SHOWN_OUTPUT_BYTES]

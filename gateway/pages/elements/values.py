@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from zjobs.client.wording import text
-from zjobs.gateway.pages.shown import plots
+from zjobs.gateway.pages.elements import plots
 from zjobs.gateway.web.media import BYTES, type_of
 
 MOST_CHARS = 20_000  # of one text
