@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Query, Request
 from starlette.datastructures import FormData, UploadFile
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from zjobs.client.aio import AsyncClient
 from zjobs.client.errors import BadData, BadRequest
@@ -17,7 +17,7 @@ from zjobs.client.wording import text
 from zjobs.gateway.pages.elements import form as forms
 from zjobs.gateway.pages.shared.rendering import page
 from zjobs.gateway.pages.shared.route import PageRoute
-from zjobs.gateway.pages.shared.service import Client
+from zjobs.gateway.pages.shared.service import Client, Reading
 from zjobs.gateway.pages.shared.visitor import Form, Visiting, Visitor, text_of
 from zjobs.gateway.problems import Problem
 from zjobs.messages.fields import MAX_COMMENT_CHARS, MAX_ID, MAX_JOB_NAME_CHARS, MAX_PRIORITY
@@ -84,6 +84,15 @@ async def submit(request: Request, client: Client, visitor: Visiting, form: Form
     return _page(request, _Chosen(kind, parameters, words, about), mistakes)
 
 
+@ROUTES.post("/submit/check")
+async def check(reader: Reading, form: Form) -> JSONResponse:
+    """Return what is wrong with the data in each field, for the script: it asks while somebody types."""
+    _check(reader.visitor)
+    parameters = await _parameters(reader.client, _kind(await reader.ask(Types()), text_of(form, "type")))
+    mistakes = forms.filled(parameters, await _given(form)).mistakes
+    return JSONResponse({f"{forms.PREFIX}{name}": what for name, what in mistakes.items()})
+
+
 async def _submitted(
     request: Request, client: AsyncClient, kind: TaskType, data: Any, about: Mapping[str, str], key: str
 ) -> Response:
@@ -144,8 +153,8 @@ async def _given(form: FormData) -> dict[str, str | bytes]:
     name."""
     given: dict[str, str | bytes] = {}
     for name, value in form.multi_items():
-        if name.startswith("data."):
-            key = name.removeprefix("data.")
+        if name.startswith(forms.PREFIX):
+            key = name.removeprefix(forms.PREFIX)
             if not isinstance(value, UploadFile):
                 given[key] = value.replace("\r\n", "\n")
             elif value.filename:

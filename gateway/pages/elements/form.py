@@ -19,7 +19,7 @@ from zjobs.program.schema.wording import wanted
 
 # The field for what is no parameter: all data of a type without a schema, or a map of further parameters.
 DATA = ""
-_PREFIX = "data."
+PREFIX = "data."
 
 
 class Field(NamedTuple):
@@ -38,7 +38,7 @@ class Field(NamedTuple):
     @property
     def id(self) -> str:
         """The name of the field in the form."""
-        return f"{_PREFIX}{self.name}"
+        return f"{PREFIX}{self.name}"
 
 
 class Filled(NamedTuple):

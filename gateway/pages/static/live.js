@@ -41,7 +41,7 @@ let ticking
 function tick() { // each second while something runs, each minute for how long ago something was, never unseen
   clearTimeout(ticking)
   if (document.hidden) return
-  const moving = all("[data-show=elapsed], [data-show=ago]").filter((each) => each.checkVisibility())
+  const moving = all("[data-link=live] [data-show=elapsed], [data-show=ago]").filter((each) => each.checkVisibility())
   show(moving)
   const runs = moving.some(({ dataset }) => dataset.show === "elapsed")
   if (moving.length) ticking = setTimeout(tick, runs ? 1000 - now() % 1000 : 30_000)
@@ -87,7 +87,8 @@ function replace(html) {
   tick()
 }
 
-const SHARE = 5 // at most a fifth of the time is spent asking: many viewers of a busy queue slow themselves down
+const GATHER_MS = 30 // a short job is queued, starts and ends within this time
+const SHARE = 2 // at most a third of the time is spent asking: many viewers of a busy queue slow themselves down
 
 class Part {
   constructor(url, gapMs) {
@@ -96,7 +97,7 @@ class Part {
 
   touch() {
     this.stale = true
-    this.timer ||= setTimeout(() => this.ask(), Math.max(0, this.next - performance.now()))
+    this.timer ||= setTimeout(() => this.ask(), Math.max(GATHER_MS, this.next - performance.now()))
   }
 
   async ask() {
@@ -245,7 +246,7 @@ if (document.getElementById("freshness")) {
   addEventListener("pagehide", rest)
   addEventListener("pageshow", wake)
   addEventListener("stale", refresh)
-  page.dataset.link = "live"
+  page.dataset.link ??= "live"
   wake()
 }
 

@@ -87,38 +87,37 @@ dialog.addEventListener("submit", async (event) => {
   else location = answer.url
 })
 
-// --- forms ----------------------------------------------------------------------------------------------------
+// --- forms: the browser checks what it can, the server what a schema says, in the words of a form that was sent -----
 
-function kind(value) {
-  if (value === null) return "null"
-  return Array.isArray(value) ? "array" : Number.isInteger(value) ? "integer" : typeof value
-}
+const CHECK_MS = 200 // after the last key
 
-function mistake(field) {
-  if (!field.dataset.json || !field.value.trim()) return ""
-  try {
-    const is = kind(JSON.parse(field.value)), wanted = field.dataset.json.split(" ")
-    if (wanted.includes(is) || (is === "integer" && wanted.includes("number"))) return ""
-    return `This must be JSON of type ${wanted.join(" or ")}; it is ${is}.`
-  } catch (error) {
-    return `This is not JSON: ${error.message}.`
-  }
-}
-
-function told(field) {
+function tell(field, mistake) {
+  field.setCustomValidity(mistake)
+  field.setAttribute("aria-invalid", !field.validity.valid)
   const id = `${field.id}.wrong`
-  const place = document.getElementById(id) ?? Object.assign(document.createElement("span"), { id, className: "wrong" })
-  if (!place.parentNode) field.after(place)
-  field.setAttribute("aria-describedby", [...new Set([...(field.getAttribute("aria-describedby") ?? "").split(" "), id])].join(" "))
-  return place
+  if (!document.getElementById(id)) {
+    if (field.validity.valid) return
+    field.after(Object.assign(document.createElement("span"), { id, className: "wrong" }))
+    field.setAttribute("aria-describedby", `${field.getAttribute("aria-describedby") ?? ""} ${id}`.trim())
+  }
+  document.getElementById(id).textContent = field.validity.valid ? "" : `✗ ${mistake || field.validationMessage}`
 }
 
+async function check(field) {
+  const { value, form } = field, body = new FormData(form)
+  for (const [name, each] of [...body]) if (each instanceof File) body.delete(name)
+  const answer = await ask(form.dataset.check, { method: "POST", body })
+  if (answer?.ok && field.value === value) tell(field, (await answer.json())[field.name] ?? "")
+}
+
+let checking
 addEventListener("input", ({ target: field }) => {
   if (!field.closest(".field")) return
-  field.setCustomValidity(mistake(field))
-  field.setAttribute("aria-invalid", !field.validity.valid)
-  if (field.validity.valid && !document.getElementById(`${field.id}.wrong`)) return
-  told(field).textContent = field.validity.valid ? "" : `✗ ${field.validationMessage}`
+  clearTimeout(checking)
+  tell(field, "")
+  if (field.form?.dataset.check && field.name.startsWith("data.") && field.validity.valid && field.type !== "file") {
+    checking = setTimeout(check, CHECK_MS, field)
+  }
 })
 
 // --- copying: the clipboard of browsers is for pages with TLS alone ---------------------------------------------
