@@ -186,7 +186,7 @@ class Core(Runs):
             return
         self._pauses.replace(who.name, request.reason, pauses.duration_ms(request, now), now)
         self._pauses_changed()
-        self._audit(request, who, (), now, pauses.audit_text(self.pauses[-1]))
+        self._audit(request, who, (), now, pauses.begun_by(self.pauses[-1]))
         paused = Paused(now.wall_ms, request.reason)
         running = self._dispatch.running_id
         may_start = tuple(job_id for job_id in self._dispatch.in_flight.ids if job_id != running)

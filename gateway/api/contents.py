@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import AsyncIterator
 from typing import Annotated, Any, NamedTuple, cast
 
 from fastapi import Query
@@ -13,6 +12,7 @@ from zjobs.client.aio import AsyncClient
 from zjobs.client.errors import BadData, JobEndedWithoutResult, NotFinished, WaitTimeout
 from zjobs.client.protocol.job import NO_DATA, gone
 from zjobs.gateway.api.asking import Accept, Client, Id, Offset, routes_of
+from zjobs.gateway.output import output_from
 from zjobs.gateway.problems import Problem
 from zjobs.gateway.web import media
 from zjobs.gateway.web.answers import HARMLESS, answer, answer_value
@@ -134,15 +134,4 @@ async def log(client: Client, id: Id, offset: Offset = 0, accept: Accept = "*/*"
     reply: LogReply = await client.ask(Log(JobId(id), offset))
     if media.preferred(accept, (media.JSON, media.TEXT)) == media.JSON:
         return answer(piece_of(reply))
-    return StreamingResponse(_whole_log(client, reply), headers=HARMLESS, media_type=media.TEXT)
-
-
-async def _whole_log(client: AsyncClient, piece: LogReply) -> AsyncIterator[bytes]:
-    """Yield the output from this piece on, up to what there is now or until another run begins."""
-    run, end = piece.run, piece.size_bytes
-    while piece.run == run and piece.body:
-        yield piece.body
-        offset = piece.offset + len(piece.body)
-        if offset >= end:
-            return
-        piece = await client.ask(Log(piece.id, offset))
+    return StreamingResponse(output_from(client, reply), headers=HARMLESS, media_type=media.TEXT)

@@ -12,11 +12,15 @@ from typing import Any, NamedTuple
 
 from zjobs.client.aio import AsyncClient
 from zjobs.client.aio_job import AsyncWatch
-from zjobs.client.errors import ZjobsError
+from zjobs.client.errors import NotPermitted, ZjobsError
 from zjobs.client.protocol.events.watch import WatchEvent
+from zjobs.gateway.events.pauses import past_pauses
 from zjobs.gateway.events.stream import Kept, Subject, heartbeat, written
+from zjobs.messages.fields import MAX_PAGE
 from zjobs.messages.records import JobStatus, QueuePause
+from zjobs.messages.requests.queries import Audit, AuditReply
 from zjobs.messages.states import WorkerState
+from zjobs.messages.units import Ms
 from zjobs.program import clock
 
 HEARTBEAT_S = 15.0
@@ -27,6 +31,7 @@ BEGIN_AGAIN_S = 1.0
 WAKE_S = 0.0005
 # How many pauses that have ended are remembered, for the strip.
 MOST_LIFTED = 200
+LOOKS_BACK_MS = Ms(7 * 86_400_000)
 
 log = logging.getLogger("zjobs.gateway")
 
@@ -75,6 +80,7 @@ class Hub:
             try:
                 async with self._client.watch() as watch:
                     self._begin(watch)
+                    await self._look_back()
                     while True:
                         event = await watch.next()
                         if event is not None:
@@ -98,6 +104,12 @@ class Hub:
         self._kept = Kept(secrets.token_hex(4))
         self._wake()
         self._tell_service(reachable=True, worker=watch.worker, pauses=watch.service.pauses if watch.service else ())
+
+    async def _look_back(self) -> None:
+        """Ask for the pauses that ended while nobody here listened."""
+        with contextlib.suppress(NotPermitted):
+            trail: AuditReply = await self._client.ask(Audit(MAX_PAGE, since_ms=LOOKS_BACK_MS))
+            self._lifted = deque(past_pauses(trail.entries, clock.wall_ms()), MOST_LIFTED)
 
     def _hear(self, event: WatchEvent) -> None:
         if event.job is not None:

@@ -26,17 +26,18 @@ gateway.pages.people          gateway.pages.shared gateway.identity gateway clie
                               messages.requests messages
 gateway.pages.acting          gateway.pages.viewing gateway.pages.shared gateway.pages.elements gateway client
                               client.protocol client.wording client.errors messages.requests messages program.schema
-gateway.pages.viewing         gateway.pages.shared gateway.pages.elements gateway.events gateway.web gateway client
-                              client.protocol client.errors messages.requests messages program
+gateway.pages.viewing         gateway.pages.shared gateway.pages.elements gateway.output gateway.events gateway.web
+                              gateway client client.protocol client.errors messages.requests messages program
 gateway.pages.shared          gateway.pages.elements gateway.services gateway.events gateway.web gateway.identity
                               gateway client client.wording client.errors messages.requests program messages
 gateway.pages.elements        gateway.web client.protocol client.wording messages.requests messages program.schema
 gateway.server                gateway program
-gateway.api                   gateway.services gateway.events gateway.together gateway.web gateway.identity gateway
-                              client client.protocol client.errors messages.requests messages
+gateway.api                   gateway.services gateway.events gateway.together gateway.output gateway.web
+                              gateway.identity gateway client client.protocol client.errors messages.requests messages
 gateway.services              gateway.events gateway.together gateway client client.config
 gateway.together              client client.errors client.protocol messages messages.requests
-gateway.events                gateway.web client client.protocol.events client.errors program messages
+gateway.output                client messages.requests
+gateway.events                gateway.web client client.protocol.events client.errors messages.requests program messages
 gateway.web                   gateway client.protocol program.schema messages
 gateway.identity.routes       gateway.identity gateway messages
 gateway.identity.migrations   gateway.identity

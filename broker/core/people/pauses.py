@@ -150,6 +150,12 @@ def audit_text(pause: QueuePause) -> str:
     return ": ".join(part for part in (pause.owner, pause.reason) if part)
 
 
+def begun_by(pause: QueuePause) -> str:
+    """Return the same for the entry of its beginning: with how long it lasts at the most, in whole seconds."""
+    lasts = "" if pause.until_at is None else f"for {max(0, pause.until_at - pause.since_at) // 1000} s"
+    return ", ".join(part for part in (audit_text(pause), lasts) if part)
+
+
 def _end_after_restart(pause: QueuePause, now: Instant) -> int | None:
     if pause.until_at is None:
         return None

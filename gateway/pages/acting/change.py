@@ -19,7 +19,7 @@ from zjobs.gateway.pages.shared.visitor import Form, Visiting, Visitor, text_of
 from zjobs.gateway.problems import Problem
 from zjobs.messages.fields import MAX_ID
 from zjobs.messages.records import JobStatus, TaskType
-from zjobs.messages.requests.changes import Cancel, Forget, ForgetReply, Retry, RetryReply
+from zjobs.messages.requests.changes import Cancel, Edit, EditReply, Forget, ForgetReply, Retry, RetryReply
 from zjobs.messages.requests.queries import Status, StatusReply, Types, TypesReply
 from zjobs.messages.states import JobState
 from zjobs.messages.units import JobId
@@ -30,13 +30,18 @@ Id = Annotated[int, Path(ge=1, le=MAX_ID)]
 
 
 class Asked(NamedTuple):
-    """The question to the visitor before a change. `fits`: True if the job's state allows the change at all."""
+    """The question to the visitor before a change. `fits`: True if the job's state allows the change at all.
+    `may_take_dependents`: it can be made of the jobs, too, that were cancelled because this one did not complete."""
 
     question: str
     consequence: str
     button: str
     danger: bool
     fits: bool
+    may_take_dependents: bool = False
+
+
+OPERATIONS = ("cancel", "hold", "release", "retry", "forget")
 
 
 @ROUTES.get("/{id}/{op}")
@@ -51,7 +56,10 @@ async def change(request: Request, client: Client, visitor: Visiting, form: Form
     job, asked = await _asked(client, visitor, id, op)
     if not asked.fits or text_of(form, "seen") != seen(job):
         return _page(request, (job, asked), op, 409)
-    went = await _done(client, id, op, text_of(form, "request_key"))
+    try:
+        went = await _done(client, id, op, form)
+    except TooLate as late:
+        return _page(request, await _asked(client, visitor, id, op), op, 409, str(late))
     root, service = request.scope.get("root_path", ""), request.path_params["service"]
     return RedirectResponse(f"{root}/services/{service}{went}", 303)
 
@@ -61,7 +69,7 @@ def seen(job: JobStatus) -> str:
     return f"{job.version}.{job.run}.{job.state.value}"
 
 
-def _page(request: Request, asked: tuple[JobStatus, Asked], op: str, status: int = 200) -> Response:
+def _page(request: Request, asked: tuple[JobStatus, Asked], op: str, status: int = 200, wrong: str = "") -> Response:
     job, what = asked
     return page(
         request,
@@ -73,21 +81,22 @@ def _page(request: Request, asked: tuple[JobStatus, Asked], op: str, status: int
         seen=seen(job),
         request_key=request_key_or_new(None),
         changed=status == 409,
+        wrong=wrong,
     )
 
 
 async def _asked(client: AsyncClient, visitor: Visitor, id: int, op: str) -> tuple[JobStatus, Asked]:
     """Return the job, and the question to the visitor. Raises Problem."""
-    if op not in ("cancel", "retry", "forget"):
+    if op not in OPERATIONS:
         raise Problem(404, "not_found", "no page has this address")
     reply: StatusReply = await client.ask(Status((JobId(id),)))
     for missing in reply.missing:
         raise gone(missing)
     (job,) = reply.jobs
-    if not visitor.may(op, job.owner):
+    if not visitor.may("edit" if op in ("hold", "release") else op, job.owner):
         raise Problem(403, "not_permitted", f"you may not {op} this job")
     if op != "cancel":
-        return job, _retry(job) if op == "retry" else _forget(job)
+        return job, {"retry": _retry, "forget": _forget, "hold": _hold, "release": _release}[op](job)
     types: TypesReply = await client.ask(Types())
     return job, _cancel(job, next((kind for kind in types.types if kind.name == job.type), None))
 
@@ -107,6 +116,32 @@ def _cancel(job: JobStatus, kind: TaskType | None) -> Asked:
     return Asked(f"Cancel {_named(job)}?", says, f"Cancel #{job.id}", True, fits)
 
 
+def _hold(job: JobStatus) -> Asked:
+    fits = can_be_edited(job) and not job.held
+    says = "It does not start until somebody releases it, and keeps its place among others of its priority."
+    return Asked(f"Hold {_named(job)}?", says if fits else _why_not(job, "held"), f"Hold #{job.id}", False, fits)
+
+
+def _release(job: JobStatus) -> Asked:
+    fits = can_be_edited(job) and job.held
+    says = "It starts when its turn comes."
+    why_not = _why_not(job, "not held")
+    return Asked(f"Release {_named(job)}?", says if fits else why_not, f"Release #{job.id}", False, fits)
+
+
+def can_be_edited(job: JobStatus) -> bool:
+    """Return True if the job has not started. The worker may have it already: then the broker finds out."""
+    return job.state is JobState.QUEUED and not job.cancelling
+
+
+def _why_not(job: JobStatus, already: str) -> str:
+    return (
+        f"It is {already} already."
+        if can_be_edited(job)
+        else "Only a job that has not started can be held or released."
+    )
+
+
 def _retry(job: JobStatus) -> Asked:
     says = "A copy with the same data, name and priority is queued as a new job. This one stays as it is."
     return Asked(
@@ -115,6 +150,7 @@ def _retry(job: JobStatus) -> Asked:
         f"Retry #{job.id}",
         False,
         job.state.final,
+        job.state.final and job.state is not JobState.COMPLETED,
     )
 
 
@@ -129,16 +165,36 @@ def _forget(job: JobStatus) -> Asked:
     )
 
 
-async def _done(client: AsyncClient, id: int, op: str, request_key: str) -> str:
-    """Change it; where to look then. Raises ZjobsError."""
+async def _done(client: AsyncClient, id: int, op: str, form: Form) -> str:
+    """Change it; where to look then. Raises ZjobsError and TooLate."""
     job_id = JobId(id)
+    if op in ("hold", "release"):
+        await edited(client, Edit((job_id,), held=op == "hold"))
+        return f"/jobs/{id}"
     if op == "cancel":
         await client.ask(Cancel((job_id,)))
         return f"/jobs/{id}"
     if op == "retry":
-        copied: RetryReply = await client.ask(Retry(request_key or request_key_or_new(None), (job_id,)))
+        key = text_of(form, "request_key") or request_key_or_new(None)
+        with_dependents = text_of(form, "with_dependents") == "yes"
+        copied: RetryReply = await client.ask(Retry(key, (job_id,), with_dependents=with_dependents))
         return f"/jobs/{copied.first_id}"
     dropped: ForgetReply = await client.ask(Forget((job_id,)))
     for missing in dropped.missing:
         raise gone(missing)
     return "/jobs"
+
+
+class TooLate(Exception):
+    """A job could not be edited; the text says why."""
+
+
+async def edited(client: AsyncClient, request: Edit) -> None:
+    """Edit a job. Raises TooLate, and ZjobsError."""
+    reply: EditReply = await client.ask(request)
+    if reply.late:
+        raise TooLate("It has started or ended: nothing is changed.")
+    if reply.pending:
+        raise TooLate("The worker has it already, and has not said whether it has started. Look again in a moment.")
+    for missing in reply.missing:
+        raise gone(missing)

@@ -10,7 +10,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from zjobs.client.aio import AsyncClient
-from zjobs.client.errors import BadData, BadRequest
+from zjobs.client.errors import BadData, BadRequest, Expired, NotCompleted, NotFound
 from zjobs.client.job import request_key_or_new
 from zjobs.client.protocol.job import NO_DATA
 from zjobs.client.wording import text
@@ -29,7 +29,7 @@ from zjobs.program.schema.parameters import Parameters
 ROUTES = APIRouter(prefix="/services/{service}", route_class=PageRoute, include_in_schema=False)
 
 # The fields that every job has: what is in them, by name.
-_EMPTY = {"name": "", "comment": "", "priority": "0", "delay": "", "time_limit": ""}
+_EMPTY = {"name": "", "comment": "", "priority": "0", "delay": "", "time_limit": "", "after": "", "after_any": ""}
 
 
 class _Chosen(NamedTuple):
@@ -77,6 +77,8 @@ async def submit(request: Request, client: Client, visitor: Visiting, form: Form
             return await _submitted(request, client, kind, filled.data, about, text_of(form, "request_key"))
         except BadData as error:
             mistakes[forms.DATA] = str(error)
+        except (NotFound, Expired, NotCompleted) as error:
+            mistakes["job.after"] = str(error)
         except BadRequest as error:
             name, _, what = str(error).partition(" ")
             mistakes[f"job.{name.rstrip(':')}"] = what
@@ -109,10 +111,20 @@ async def _submitted(
         time_limit=about["time_limit"] or None,
         name=about["name"],
         comment=about["comment"],
+        after=_ids("after", about["after"]),
+        after_any=_ids("after_any", about["after_any"]),
         request_key=key or request_key_or_new(None),
     )
     service, root = request.path_params["service"], request.scope.get("root_path", "")
     return RedirectResponse(f"{root}/services/{service}/jobs/{job.id}", 303)
+
+
+def _ids(name: str, words: str) -> list[int]:
+    """Return the ids in a field such as `3, #7`. Raises BadRequest."""
+    try:
+        return [int(word.removeprefix("#")) for word in words.replace(",", " ").split()]
+    except ValueError:
+        raise BadRequest(f"{name} must be ids of jobs, such as 3, 7") from None
 
 
 def _page(request: Request, chosen: _Chosen, mistakes: Mapping[str, str]) -> Response:

@@ -87,6 +87,8 @@ def row(job: JobStatus, runs: bool, now_ms: int) -> Row:
         return Row(job, 0, Markup(""), "being cancelled")
     if job.held:
         return Row(job, 0, Markup(""), "held")
+    if awaited := sorted({*job.after, *job.after_any}):
+        return Row(job, 0, Markup(""), f"waits for {', '.join(f'#{id}' for id in awaited)}")
     place = 0 if job.ahead is None else job.ahead + (not runs)
     if job.ready_at is None:
         return Row(job, place, times.start(job.estimate, now_ms), _again(job))

@@ -67,6 +67,7 @@ class Replies:
     """Replies, and what is made of them, by what they depend on."""
 
     def __init__(self, most: int = MOST_KEPT) -> None:
+        self.changes = 0  # by pages: whoever has changed something sees it, even before its event comes
         self._most = most
         self._begun = 0
         self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()

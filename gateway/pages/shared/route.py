@@ -55,10 +55,13 @@ class PageRoute(APIRoute):
         async def handle(request: Request) -> Response:
             request.state.nonce = secrets.token_urlsafe(16)
             request.state.event = last_event(request)
+            sends = request.method not in ("GET", "HEAD")
             try:
-                if request.method not in ("GET", "HEAD"):
+                if sends:
                     await check_form(request)
                 response = await answer(request)
+                if sends and response.status_code == 303:  # something was changed, and the browser is led to it
+                    request.app.state.replies.changes += 1
             except (HTTPException, ZjobsError, RequestValidationError) as error:
                 response = await _problem_page(request, _problem(error))
             finally:

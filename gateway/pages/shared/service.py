@@ -53,17 +53,24 @@ class Reader:
 
     async def ask(self, request: Any) -> Any:
         """Return the reply to a request. Raises ZjobsError."""
-        key = audience(self.visitor.person, request), type(request), request  # requests are tuples, equal without fields
+        key = (
+            audience(self.visitor.person, request),
+            type(request),
+            request,
+        )  # requests are tuples, equal without fields
         return await self.get(key, lambda: self.client.ask(request))
 
     async def get(self, key: Hashable, make: Callable[[], Awaitable[Any]]) -> Any:
         """Return what `make` makes of replies, for all who have the same key. Raises ZjobsError."""
         key = self._service, key
-        reply = self._shared.last(key) if self.away else await self._shared.get(key, lambda: self._hub.kept.here, make)
+        reply = self._shared.last(key) if self.away else await self._shared.get(key, self._last_event, make)
         if reply is None:
             raise BrokerUnreachable(self.client.address, 0)
         self._replies.append(reply)
         return reply.value
+
+    def _last_event(self) -> str:
+        return f"{self._hub.kept.here} {self._shared.changes}"
 
     @property
     def at(self) -> int:

@@ -48,7 +48,7 @@ addEventListener("keydown", ({ key, target }) => {
 
 // --- confirmations: the page that asks, in a dialog -------------------------------------------------------------
 
-const ASKING = ["cancel", "retry", "forget", "pause", "resume"].map((action) => `a[data-action=${action}]`).join()
+const ASKING = ["cancel", "hold", "release", "retry", "forget", "pause", "resume"].map((action) => `a[data-action=${action}]`).join()
 const dialog = document.body.appendChild(document.createElement("dialog"))
 const ask = (url, how) => fetch(url, how).catch(() => null)
 

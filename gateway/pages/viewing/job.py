@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal, NamedTuple
 
 from fastapi import APIRouter, Path, Query, Request
@@ -12,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from zjobs.client.aio import AsyncClient
 from zjobs.client.errors import JobEndedWithoutResult, ZjobsError
 from zjobs.client.protocol.job import NO_DATA
+from zjobs.gateway.output import output_from
 from zjobs.gateway.pages.elements import command, jobs, timeline, values
 from zjobs.gateway.pages.shared.rendering import page
 from zjobs.gateway.pages.shared.route import PageRoute
@@ -21,7 +21,18 @@ from zjobs.gateway.web import media
 from zjobs.gateway.web.answers import HARMLESS, answer_value
 from zjobs.messages.fields import MAX_ID
 from zjobs.messages.records import JobStatus
-from zjobs.messages.requests.queries import Info, InfoReply, Log, LogReply, Show, ShowReply, Types, TypesReply
+from zjobs.messages.requests.queries import (
+    Info,
+    InfoReply,
+    Log,
+    LogReply,
+    Queue,
+    QueueReply,
+    Show,
+    ShowReply,
+    Types,
+    TypesReply,
+)
 from zjobs.messages.states import JobState
 from zjobs.messages.units import JobId
 from zjobs.program import clock
@@ -36,6 +47,9 @@ MOST_SHOWN_BYTES = 4 << 20
 _LARGE_BYTES = 64 << 10
 # This much of the end of the output is on the page; a script, or a link, asks for more.
 SHOWN_OUTPUT_BYTES = 32 << 10
+
+# Among this many delayed and parked jobs, those are looked for that wait for the job.
+MOST_PARKED = 200
 
 
 class Output(NamedTuple):
@@ -66,7 +80,7 @@ async def log_file(client: Client, id: Id) -> Response:
     """All that the job's last run has printed and the broker has kept, as a file."""
     first: LogReply = await client.ask(Log(JobId(id)))
     headers = {**HARMLESS, "Content-Disposition": f'attachment; filename="job-{id}.log"'}
-    return StreamingResponse(_rest_of_log(client, first), headers=headers, media_type=media.BYTES)
+    return StreamingResponse(output_from(client, first), headers=headers, media_type=media.BYTES)
 
 
 @ROUTES.get("/{id}/result")
@@ -99,16 +113,6 @@ async def _file(name: str, value: Any) -> Response:
     return answered
 
 
-async def _rest_of_log(client: AsyncClient, piece: LogReply) -> AsyncIterator[bytes]:
-    run, end = piece.run, piece.size_bytes
-    while piece.run == run and piece.body:
-        yield piece.body
-        offset = piece.offset + len(piece.body)
-        if offset >= end:
-            return
-        piece = await client.ask(Log(piece.id, offset))
-
-
 # --- what a page shows -----------------------------------------------------------------------------------------
 
 
@@ -116,7 +120,10 @@ async def _content(reader: Reader, id: int, offset: int | None) -> dict[str, Any
     info: InfoReply
     types: TypesReply
     details: ShowReply
-    details, info, types = await asyncio.gather(reader.ask(Show(JobId(id))), reader.ask(Info()), reader.ask(Types()))
+    queue: QueueReply
+    details, info, types, queue = await asyncio.gather(
+        reader.ask(Show(JobId(id))), reader.ask(Info()), reader.ask(Types()), reader.ask(Queue(1, MOST_PARKED))
+    )
     job = details.job
     kind = next((each for each in types.types if each.name == job.type), None)
     limit_ms = details.time_limit_ms if kind is None or details.time_limit_ms is not None else kind.time_limit_ms
@@ -138,6 +145,7 @@ async def _content(reader: Reader, id: int, offset: int | None) -> dict[str, Any
         "row": jobs.row(job, info.worker.running is not None, now) if job.state is JobState.QUEUED else None,
         "steps": timeline.steps(details),
         "may_read": may_read,
+        "dependents": [each for each in queue.delayed if id in (*each.after, *each.after_any)],
         "data": None if data is None or data is NO_DATA else await _node(data, details.data_bytes),
         "result": None if result is None else await _node(result[0], details.result_bytes),
         "output": output,

@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import wait_until
 from tests.gateway.pages.conftest import PEOPLE
+from tests.gateway.pages.site import Page
 from zjobs.client import Client
 from zjobs.gateway.pages.shared.visitor import Visitor
 from zjobs.messages.states import Role
@@ -113,20 +114,65 @@ async def test_a_job_that_has_changed_since_is_left_alone(visit: Visit, client: 
 
 
 async def test_edit_changes_what_the_form_changes(visit: Visit, client: Client) -> None:
-    """Priority, name, comment; held, a job waits for its release; what has started is not changed."""
-    job = client.submit("echo", 1, delay=3600, name="first", comment="a\nb")
+    """Priority, time limit, name, comment; what has changed since, or has started, is not changed."""
+    job = client.submit("echo", 1, delay=3600, name="first", comment="a\nb", time_limit="90s")
     browser = await visit("otto")
     form = await browser.open(f"{QUEUE}/jobs/{job.id}/edit")
-    wrong = await browser.fill(form, "/edit", priority="1.5", name="second")
-    assert wrong.status == 422 and wrong.form("/edit").fields["name"] == "second"
-    done = await browser.fill(wrong, "/edit", priority="7", held="yes")
-    now = client.show(job.id).job
-    assert (now.name, now.priority, now.held, now.comment) == ("second", 7, True, "a\nb") and "held" in done.text
+    assert form.form("/edit").fields["time_limit"] == "1min30s"
+    for field in ({"priority": "1.5"}, {"priority": "5000"}, {"time_limit": "soon"}, {"name": "x" * 500}):
+        wrong = await browser.fill(form, "/edit", comment="second", **field)
+        assert wrong.status == 422 and wrong.form("/edit").fields["comment"] == "second", field
+    await browser.fill(form, "/edit", priority="7", name="second", time_limit="2m")
+    now = client.show(job.id)
+    assert (now.job.name, now.job.priority, now.job.comment, now.time_limit_ms) == ("second", 7, "a\nb", 120_000)
     assert (await browser.fill(form, "/edit", name="third")).status == 409
+    await browser.fill(await browser.open(f"{QUEUE}/jobs/{job.id}/edit"), "/edit", time_limit="")
+    assert client.show(job.id).time_limit_ms is None
     client.cancel([job.id])
     late = await browser.open(f"{QUEUE}/jobs/{job.id}/edit")
     assert "Only a job that has not started can be edited." in late.text
     assert (await (await visit("sue")).open(f"{QUEUE}/jobs/{job.id}/edit")).status == 403
+
+
+async def test_hold_and_release(visit: Visit, client: Client) -> None:
+    """The page offers what fits; a second hold, or one of an ended job, is no change."""
+    job = client.submit("echo", 1, delay=3600)
+    page = f"{QUEUE}/jobs/{job.id}"
+    browser = await visit("otto")
+    asked = await browser.open(f"{page}/hold")
+    held = await browser.fill(asked, "/hold")
+    assert client.show(job.id).job.held and "held" in held.text
+    assert f"{page}/release" in held.links and f"{page}/hold" not in held.links
+    assert "It is held already." in (await browser.fill(asked, "/hold")).text
+    await browser.fill(await browser.open(f"{page}/release"), "/release")
+    assert not client.show(job.id).job.held
+    client.cancel([job.id])
+    for op in ("hold", "release"):
+        assert "Only a job that has not started" in (await browser.open(f"{page}/{op}")).text
+        assert (await (await visit("mel")).open(f"{page}/{op}")).status == 403
+
+
+async def test_jobs_that_wait_for_each_other(visit: Visit, client: Client) -> None:
+    """Submitted by the form; each page names the other job; with its dependents, a job is retried."""
+    browser = await visit("otto")
+    first = client.submit("raises", "lamp", delay=3600)
+    form = await browser.open(f"{QUEUE}/submit?type=echo")
+    given = {"data.value": "1", "name": "second"}
+    for after in ("soon", "999999"):
+        wrong = await browser.fill(form, "/submit", after=after, **given)
+        assert wrong.status == 422 and wrong.element("job.after")["aria-invalid"] == "true", after
+    page = await browser.fill(form, "/submit", after=f"#{first.id}", **given)
+    second = int(page.answered.url.path.rpartition("/")[2])
+    assert f"waits for #{first.id}" in page.text
+    assert f"Waiting for it #{second} second" in (await browser.open(f"{QUEUE}/jobs/{first.id}")).text
+    await browser.fill(await browser.open(f"{QUEUE}/jobs/{first.id}/cancel"), "/cancel")
+    page = await browser.open(f"{QUEUE}/jobs/{second}")
+    assert f"Cancelled by #{first.id} , which did not complete" in page.text
+    asked = await browser.open(f"{QUEUE}/jobs/{first.id}/retry")
+    copy = await browser.fill(asked, "/retry", with_dependents="yes")
+    copied = int(copy.answered.url.path.rpartition("/")[2])
+    assert client.show(copied + 1).retry_of == second
+    client.cancel([copied, copied + 1])
 
 
 async def test_retry_twice_makes_one_copy(visit: Visit, client: Client) -> None:
@@ -157,6 +203,21 @@ async def test_submit_by_a_form(visit: Visit) -> None:
     job, again = [await browser.fill(late, "/submit", **sent) for _ in range(2)]
     assert job.status == 200 and job.answered.url.path == again.answered.url.path
     assert "two" in job.text and "zclient submit --name two --priority=1 --arg left=1 --arg right=2 pair" in job.text
+
+
+async def test_data_is_checked_while_it_is_typed(visit: Visit) -> None:
+    """By the schema, for the script: what is wrong with each field, in the words of a form that was sent."""
+    browser = await visit("sue")
+    form = (await browser.open(f"{QUEUE}/submit?type=pair")).form("/submit").fields
+    typed = form | {"data.left": "[1", "data.right": "2"}
+    told = await browser.post(f"{QUEUE}/submit/check", data=typed)
+    sent = await browser.post(f"{QUEUE}/submit", data=typed)
+    assert told.json().keys() == {"data.left"} and told.json()["data.left"] in Page(sent).text
+    assert (await browser.post(f"{QUEUE}/submit/check", data=typed | {"data.left": "1"})).json() == {}
+    assert (await browser.post(f"{QUEUE}/submit/check", data=typed | {"csrf": ""})).status_code == 403
+    viewer = await visit("vera")
+    csrf = (await viewer.open(QUEUE)).forms[0].fields["csrf"]
+    assert (await viewer.post(f"{QUEUE}/submit/check", data=typed | {"csrf": csrf})).status_code == 403
 
 
 async def test_submit_again_with_changes(visit: Visit, client: Client) -> None:

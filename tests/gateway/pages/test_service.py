@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import wait_until
-from zjobs.client import Client
+from zjobs.client import AsyncClient, Client
+from zjobs.gateway.events.hub import ServiceState
+from zjobs.gateway.pages.shared.replies import Replies
 
 if TYPE_CHECKING:
     from tests.conftest import Service
@@ -101,17 +103,26 @@ async def test_pauses_are_seen_with_owner_reason_and_end(visit: Visit, client: C
         client.resume()
 
 
-async def test_a_broker_that_is_away(visit: Visit, app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page says since when, and offers nothing that cannot be done."""
-    services = app.state.services
-    from zjobs.client import AsyncClient
-
+async def test_a_broker_that_is_away(visit: Visit, app: Any, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The queue is shown as it was, with its age, and nothing can be done; so for whoever could see it then."""
+    job = client.submit("echo", 1, delay=3600, name="kept")
+    browser, vera = await visit("otto"), await visit("vera")
+    assert "kept" in (await browser.open("/services/laser")).text
     async with AsyncClient("tcp://127.0.0.1:9", timeout=0.1, patience=0.1) as nobody:
-        browser = await visit("otto")
-        monkeypatch.setitem(services._clients, "laser", nobody)
-        page = await browser.open("/services/laser")
-    assert page.status == 503 and "does not answer" in page.text and "The broker was there until" in page.text
-    assert not [link for link in page.links if link.endswith(("/pause", "/cancel"))]
+        monkeypatch.setitem(app.state.services._clients, "laser", nobody)
+        hub = app.state.services.hub("laser")
+        monkeypatch.setattr(hub, "_state", ServiceState())
+        monkeypatch.setattr(hub, "_heard_at", 1_000_000)
+        page, parts = await browser.open("/services/laser"), await browser.open("/services/laser/part/all")
+        app.state.replies = Replies()
+        nothing = await vera.open("/services/laser")
+    assert page.status == 503 and "kept" in page.text and "This is the queue as it was at" in page.text
+    assert page.elements[0][1]["data-link"] == "lost"
+    for each in (page, nothing):
+        assert not [link for link in each.links if link.endswith(("/pause", "/cancel", "/submit"))]
+    assert parts.status == 503  # the script keeps what it has
+    assert nothing.status == 503 and "does not answer" in nothing.text and "The broker was there until" in nothing.text
+    client.cancel([job.id])
 
 
 async def test_no_such_page(visit: Visit) -> None:

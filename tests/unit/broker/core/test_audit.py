@@ -68,7 +68,7 @@ def test_each_change_by_hand_is_written_down(ready: Any) -> None:
     told = [(each.op, each.who, each.via, each.jobs, each.text) for each in trail(ready)]
     assert told == [
         ("cancel", "boss", "", "2-3", ""),
-        ("pause", "ann", "gate", "", "ann: lamp"),
+        ("pause", "ann", "gate", "", "ann: lamp, for 60 s"),
         ("retry", "boss", "", "1", "as 4"),
         ("forget", "boss", "", "1", ""),
         ("resume", "ann", "gate", "", "ann: lamp"),
