@@ -12,7 +12,7 @@ _LASTS = re.compile(r"(?P<told>.*?)(?:(?:, |^)for (?P<seconds>[0-9]{1,12}) s)?",
 
 
 class _Begun(NamedTuple):
-    """A pause in the trail. `until`: when it ended by itself at the latest. `told`: its owner and reason."""
+    """A pause in the trail. `until`: when it ends by itself. `told`: its owner and reason."""
 
     since: int
     until: int | None

@@ -151,7 +151,7 @@ def audit_text(pause: QueuePause) -> str:
 
 
 def begun_by(pause: QueuePause) -> str:
-    """Return the same for the entry of its beginning: with how long it lasts at the most, in whole seconds."""
+    """Return the same for the entry of its beginning: with how long it lasts, in whole seconds, unless it is lifted."""
     lasts = "" if pause.until_at is None else f"for {max(0, pause.until_at - pause.since_at) // 1000} s"
     return ", ".join(part for part in (audit_text(pause), lasts) if part)
 

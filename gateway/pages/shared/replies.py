@@ -33,7 +33,7 @@ def audience(person: Person, request: Any) -> tuple[str, str]:
 
 
 class Reply(NamedTuple):
-    """What was made, and when that began, by the wall clock. `number`: how many were begun before."""
+    """A reply, and the time when it was asked for. `number`: how many were asked for before."""
 
     number: int
     at: int
@@ -41,7 +41,7 @@ class Reply(NamedTuple):
 
 
 class _Making(NamedTuple):
-    """What is being made, or was. `event`: the last one before it began."""
+    """A reply to come, or that has come. `event`: the last one before it was asked for."""
 
     number: int
     event: str
@@ -57,7 +57,7 @@ class _Making(NamedTuple):
 
 
 class _Kept:
-    """What is kept under a key: what is being made or was made last, and the last that did not fail."""
+    """The reply that was asked for last, and the last one that came."""
 
     making: _Making | None = None
     reply: Reply | None = None
