@@ -76,13 +76,19 @@ def test_the_gateway_dies_and_comes_back(own_site: Site) -> None:
 
 
 def test_a_page_opened_while_the_broker_is_away(own_site: Site) -> None:
-    """It says so, and becomes the page that was asked for when the broker is back."""
-    own_site.visit().close()
-    own_site.service.broker.kill()
+    """It shows the last known queue, grey, with its age and without actions, and goes on when the broker is back."""
+    own_site.service.client().submit("once", "kept", name="kept", delay=3600)
     page = own_site.visit()
-    page.get_by_text("does not answer").first.wait_for()
+    page.locator("#next").get_by_text("kept").wait_for()
+    own_site.service.broker.kill()
+    until_link(page, "lost")
+    page.reload()
+    until_link(page, "lost")
+    page.locator("#freshness").get_by_text("does not answer").wait_for()
+    assert page.locator("#next").get_by_text("kept").is_visible() and page.locator("main .actions a").count() == 0
     own_site.service.start_broker()
-    page.locator("#now").wait_for()
+    until_link(page, "live")
+    page.get_by_role("link", name="Pause…").wait_for()
 
 
 def test_three_tabs_share_one_stream(site: Site) -> None:

@@ -55,6 +55,17 @@ def test_a_field_is_checked_while_it_is_filled(site: Site) -> None:
     assert field.get_attribute("aria-invalid") == "false"
 
 
+def test_a_list_is_checked_while_it_is_typed(site: Site) -> None:
+    """What the browser cannot check, the server does: a list of numbers, say, in the words of a form that was sent."""
+    page = site.visit("/services/default/submit?type=add")
+    field = page.locator("textarea[name='data.numbers']")
+    field.fill('[1, "two"]')
+    page.locator("[id='data.numbers.wrong']").get_by_text("[1]").wait_for()
+    assert field.get_attribute("aria-invalid") == "true"
+    field.fill("[1, 2]")
+    page.locator("[aria-invalid=false][name='data.numbers']").wait_for()
+
+
 def test_cancel_asks_first(site: Site, submit: Callable[..., int]) -> None:
     """In a dialog that names the job; the focus is back where it was when that is closed."""
     job_id = submit("once_gate", "cancelled", name="to be cancelled")

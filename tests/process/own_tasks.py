@@ -138,6 +138,12 @@ def pair(left: int, right: int = 0) -> list[int]:
     return [left, right]
 
 
+@task
+def add(numbers: list[int]) -> int:
+    """Takes a list."""
+    return sum(numbers)
+
+
 # --- tasks that misbehave ----------------------------------------------------------------------------------
 
 

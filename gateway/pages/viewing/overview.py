@@ -37,8 +37,8 @@ _LAST_BYTES = 400
 
 
 class Overview(NamedTuple):
-    """A service at one moment, as the visitor may see it. `yours`: the next of the visitor's own jobs. `last_line`: the
-    last one that the running job has printed. `limit_ms`: the running job's time limit."""
+    """A service at one moment, as the visitor may see it. `yours`: the one of the visitor's own jobs that starts next.
+    `last_line`: the last one that the running job has printed. `limit_ms`: the running job's time limit."""
 
     at: int
     info: InfoReply
@@ -74,21 +74,21 @@ async def look(reader: Reader) -> Overview:
     if near:
         pages.append(await reader.ask(List(limit=_NEAR, before=JobId(max(near) + 1))))
     limit_ms, last_line, yours = await asyncio.gather(
-        _limit(reader, running), _last_line(reader, running), _yours(reader, info, queue)
+        _limit(reader, running), _last_line(reader, running), _yours(reader, info, coming, queue.delayed)
     )
     return Overview(reader.at, info, queue, running, coming, yours, _ended(pages), limit_ms, last_line)
 
 
-async def _yours(reader: Reader, info: InfoReply, queue: QueueReply) -> JobStatus | None:
-    """Return the next of the visitor's jobs: the one that runs, or that starts first."""
+async def _yours(
+    reader: Reader, info: InfoReply, coming: Sequence[JobStatus], delayed: Sequence[JobStatus]
+) -> JobStatus | None:
+    """Return the one of the visitor's jobs that starts next."""
     name = reader.visitor.person.name
-    own = [job for job in queue.jobs if job.owner == name]
+    own = [job for job in coming if job.owner == name]
     if own:
         return own[0]
-    own = [job for job in queue.delayed if job.owner == name]
-    runs = info.worker.running is not None
-    all_shown = len(queue.jobs) + len(queue.delayed) >= info.queued + info.waiting + runs
-    if not all_shown and reader.visitor.may("submit"):
+    own = [job for job in delayed if job.owner == name]
+    if len(coming) + len(delayed) < info.queued + info.waiting and reader.visitor.may("submit"):
         listed: ListReply = await reader.ask(List(JobState.QUEUED, limit=YOURS, owner=name))
         own += listed.jobs
     return min(own, key=_starts, default=None)
