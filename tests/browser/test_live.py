@@ -79,13 +79,13 @@ def test_a_page_opened_while_the_broker_is_away(own_site: Site) -> None:
     """It shows the last known queue, grey, with its age and without actions, and goes on when the broker is back."""
     own_site.service.client().submit("once", "kept", name="kept", delay=3600)
     page = own_site.visit()
-    page.locator("#next").get_by_text("kept").wait_for()
+    page.locator("#next .open").get_by_text("kept").wait_for()
     own_site.service.broker.kill()
     until_link(page, "lost")
     page.reload()
     until_link(page, "lost")
     page.locator("#freshness").get_by_text("does not answer").wait_for()
-    assert page.locator("#next").get_by_text("kept").is_visible() and page.locator("main .actions a").count() == 0
+    assert page.locator("#next .open").get_by_text("kept").is_visible() and page.locator("main .actions a").count() == 0
     own_site.service.start_broker()
     until_link(page, "live")
     page.get_by_role("link", name="Pause…").wait_for()

@@ -193,8 +193,8 @@ async def edited(client: AsyncClient, request: Edit) -> None:
     """Edit a job. Raises TooLate, and ZjobsError."""
     reply: EditReply = await client.ask(request)
     if reply.late:
-        raise TooLate("It has started or ended: nothing is changed.")
+        raise TooLate("it has started or ended: nothing is changed")
     if reply.pending:
-        raise TooLate("The worker has it already, and has not said whether it has started. Look again in a moment.")
+        raise TooLate("the worker has it already, and has not said whether it has started; look again in a moment")
     for missing in reply.missing:
         raise gone(missing)

@@ -38,7 +38,7 @@ async def edit(request: Request, client: Client, visitor: Visiting, form: Form, 
     details = await _details(client, visitor, id)
     present = _present(details)
     if text_of(form, "seen") != seen(details.job):
-        return _page(request, details, present, 409, "It has changed since you looked. This is how it is now.")
+        return _page(request, details, present, 409, "it has changed since you looked; this is how it is now")
     given = {name: text_of(form, name).replace("\r\n", "\n") for name in present}
     try:
         changed = _meant({name: value for name, value in given.items() if value != present[name]})
@@ -70,7 +70,7 @@ def _meant(given: dict[str, str]) -> dict[str, Any]:
     """Return the fields of a request for what was given. Raises BadRequest."""
     changed: dict[str, Any] = {name: given[name] for name in ("name", "comment") if name in given}
     if len(given.get("name", "")) > MAX_JOB_NAME_CHARS or len(given.get("comment", "")) > MAX_COMMENT_CHARS:
-        raise BadRequest(f"A name has at most {MAX_JOB_NAME_CHARS} characters, a comment {MAX_COMMENT_CHARS}.")
+        raise BadRequest(f"a name has at most {MAX_JOB_NAME_CHARS} characters, a comment {MAX_COMMENT_CHARS}")
     if "priority" in given:
         changed["priority"] = _priority(given["priority"])
     if "time_limit" in given:
@@ -85,7 +85,7 @@ def _priority(word: str) -> int:
     except ValueError:
         priority = MAX_PRIORITY + 1
     if abs(priority) > MAX_PRIORITY:
-        raise BadRequest(f"A priority is a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}.")
+        raise BadRequest(f"a priority is a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}")
     return priority
 
 
