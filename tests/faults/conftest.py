@@ -25,10 +25,17 @@ def disk_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(f"EXACT DISK FAULTS ARE NOT TESTED HERE: {error}")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def forge() -> Iterator[Forge]:
     """Starts brokers and workers quickly, without faults of the disk."""
     with Forge() as forge:
+        yield forge
+
+
+@pytest.fixture(scope="session")
+def disk_forge(disk_library: Path) -> Iterator[Forge]:
+    """The same, with faults of the disk."""
+    with Forge(disk_library) as forge:
         yield forge
 
 

@@ -26,9 +26,9 @@ PAGE_BYTES = 4096
 
 
 @pytest.fixture(scope="module")
-def ruined() -> Iterator[tuple[Scene, Sample]]:
+def ruined(forge: Forge) -> Iterator[tuple[Scene, Sample]]:
     """A place to damage journals in, and a journal as kill -9 left it."""
-    with Forge() as forge, Scene(forge) as scene:
+    with Scene(forge) as scene:
         yield scene, sample(scene)
 
 

@@ -5,9 +5,6 @@ Here some of the places; `python -m tests.faults` goes through all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from faulting.campaign import DISK, PYTHON, Campaign, Outcome
 from faulting.disk import Fault
@@ -17,12 +14,6 @@ from faulting.scene import Scene
 POINTS = 2
 KILLS = [row for row in DISK if "kill" in row[2]]
 FAILURES = [row for row in DISK if "kill" not in row[2]]
-
-
-@pytest.fixture
-def disk_forge(disk_library: Path) -> Iterator[Forge]:
-    with Forge(disk_library) as forge:
-        yield forge
 
 
 def assert_kept(outcome: Outcome, points: int) -> None:

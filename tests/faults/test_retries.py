@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import msgpack
 import zmq
 from faulting.lossy import Lossy
@@ -17,9 +19,12 @@ def test_ten_thousand_submits_over_a_lossy_link_make_ten_thousand_jobs(scene: Sc
     """A tenth of all messages is lost, another tenth comes twice; each key got one id, in all its answers."""
     scene.start_broker().ready()
     middle = f"{scene.endpoint}.lossy"
-    lossy = Lossy(middle, scene.endpoint, SEED, 0.1)
     ids: dict[int, set[int]] = {}
-    with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
+    with (
+        contextlib.closing(Lossy(middle, scene.endpoint, SEED, 0.1)) as lossy,
+        zmq.Context() as context,
+        context.socket(zmq.DEALER) as socket,
+    ):
         socket.linger = 0
         socket.sndhwm = socket.rcvhwm = 0
         socket.connect(middle)
@@ -43,10 +48,11 @@ def test_ten_thousand_submits_over_a_lossy_link_make_ten_thousand_jobs(scene: Sc
             while socket.poll(0):
                 tag, _, frame = socket.recv_multipart()
                 reply = msgpack.unpackb(frame)
+                if reply.get("code") == "busy":  # on a slow machine: so many waiting requests come twice
+                    continue
                 assert reply["op"] == "submit", reply
                 ids.setdefault(int(tag), set()).add(reply["first_id"])
                 waiting.discard(int(tag))
-    lossy.close()
     assert min(lossy.mishaps.values()) > SUBMITS // 20
     assert all(len(given) == 1 for given in ids.values())
     assert scene.asker.ask("info")["queued"] == SUBMITS
