@@ -9,6 +9,7 @@ protocol, and that are printed as an error. What a sentence fills in stands in b
 from __future__ import annotations
 
 import ast
+import functools
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ class Sentence(NamedTuple):
     file: str
 
 
+@functools.cache
 def sentences() -> list[Sentence]:
     """All of them, in the order of the table."""
     found: set[Sentence] = set()

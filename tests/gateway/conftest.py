@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shutil
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -91,13 +92,23 @@ def more_services() -> str:
     return ""
 
 
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with its tables, which take some time to make."""
+    file = tmp_path_factory.mktemp("prepared") / "gateway.db"
+    config = Config("127.0.0.1", 0, f"sqlite+aiosqlite:///{file}", password_cost=CHEAP)
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        loop.run_until_complete(prepare(config))
+    return file
+
+
 @pytest.fixture
-async def app(shared_service: Service, tmp_path: Path, more_services: str) -> AsyncIterator[Any]:
+async def app(shared_service: Service, prepared: Path, tmp_path: Path, more_services: str) -> AsyncIterator[Any]:
     """The application, started."""
     file = tmp_path / "config.toml"
     file.write_text(f'[services.laser]\nbroker="{shared_service.endpoint}"\nkey=""\n{more_services}')
     config = Config("127.0.0.1", 0, f"sqlite+aiosqlite:///{tmp_path}/gateway.db", file, password_cost=CHEAP)
-    await prepare(config)
+    shutil.copy(prepared, tmp_path / "gateway.db")
     app = create_app(config)
     async with app.router.lifespan_context(app):
         await reached(lambda: app.state.services.hub("laser").state.reachable)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,8 +103,19 @@ async def start(how: Config, clock: Clock) -> AsyncIterator[Gateway]:
             yield Gateway(identity, http, clock)
 
 
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with its tables and the user admin, which take some time to make."""
+    file = tmp_path_factory.mktemp("prepared") / "gateway.db"
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        loop.run_until_complete(prepare(config(f"sqlite:///{file}")))
+    return file
+
+
 @pytest.fixture
-async def gateway(database: str) -> AsyncIterator[Gateway]:
+async def gateway(database: str, prepared: Path, tmp_path: Path) -> AsyncIterator[Gateway]:
     """A gateway with the user admin."""
+    if database.startswith("sqlite"):
+        shutil.copy(prepared, tmp_path / "gateway.db")
     async with start(config(database), Clock()) as started:
         yield started
