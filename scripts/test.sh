@@ -10,6 +10,7 @@ bin=$ROOT/.venv-test/bin
 "$bin/ruff" check .
 "$bin/ruff" format --check .
 "$bin/mypy" -p zjobs
+unset PYTHONDONTWRITEBYTECODE # or pytest would compile all tests anew each time
 room_kb=$(df --output=avail /dev/shm 2>/dev/null | tail -1)
 if [ "${room_kb:-0}" -gt 2000000 ]; then
     # files in memory: what brokers flush would wait for the disk half of the time, and prove no more
