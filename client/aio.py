@@ -113,6 +113,7 @@ class AsyncClient(AsyncFlowRunner):
     ) -> AsyncJob:
         """Queue one job; see `Client.submit`. If this is cancelled, the job may still be queued."""
         like = job_like(type, priority, delay, time_limit, name, comment, after, after_any, at, start_by)
+        await self._run(operations.check_waits(self, (*after, *after_any)))
         request_key = request_key_or_new(request_key)
         data = named_data(data, named)
         accepted = await self._run(submission.submit(self.schemas, like, data, request_key, self.submitter))
@@ -147,6 +148,7 @@ class AsyncClient(AsyncFlowRunner):
     ) -> list[AsyncJob]:
         """Queue a job of this type for each of `datas`; see `Client.submit_many`."""
         like = job_like(type, priority, delay, time_limit, name, comment, after, after_any, at, start_by)
+        await self._run(operations.check_waits(self, (*after, *after_any)))
         request_key = request_key_or_new(request_key)
         parts = await self._run(submission.submit_many(self.schemas, like, datas, request_key, self.submitter))
         return [AsyncJob(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]

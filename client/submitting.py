@@ -10,7 +10,7 @@ from zjobs.client.command import command_data
 from zjobs.client.config.settings import PATIENCE_S
 from zjobs.client.job import Job, request_key_or_new
 from zjobs.client.net.connection import FlowRunner
-from zjobs.client.protocol import submission
+from zjobs.client.protocol import operations, submission
 from zjobs.client.protocol.job import NO_DATA, Duration, Time, ids_of, job_like, named_data
 from zjobs.client.protocol.schemas import Schemas
 from zjobs.messages.records import COMMAND
@@ -58,8 +58,8 @@ class Submitting(FlowRunner):
         delay: the time before which it does not start. time_limit: how long it may run; by default the type's limit.
         Both are seconds, text such as "5m", or a timedelta.
         name, comment: for people, up to 200 and 2,000 characters; `list` and `show` return them.
-        after, after_any: jobs, or their ids. It starts once all jobs in `after` have completed; if one fails or is
-        cancelled, it is cancelled. It starts once all in `after_any` have ended, however.
+        after, after_any: jobs of this broker, or their ids. It starts once all jobs in `after` have completed; if one
+        fails or is cancelled, it is cancelled. It starts once all in `after_any` have ended, however.
         at: a time before which it does not start, in place of a delay. start_by: a time by which it must have started;
         else it is cancelled. Both are a datetime, text such as "02:00" or "2026-12-01 02:00 Europe/Berlin", or seconds
         since 1970.
@@ -69,6 +69,7 @@ class Submitting(FlowRunner):
         KeyConflict, StorageFailed, ReadOnly; TypeError, ValueError or OverflowError for data that msgpack cannot hold.
         """
         like = job_like(type, priority, delay, time_limit, name, comment, after, after_any, at, start_by)
+        self._run(operations.check_waits(self, (*after, *after_any)))
         request_key = request_key_or_new(request_key)
         data = named_data(data, named)
         accepted = self._run(submission.submit(self.schemas, like, data, request_key, self.submitter))
@@ -113,6 +114,7 @@ class Submitting(FlowRunner):
         and the same `datas` makes no second jobs.
         """
         like = job_like(type, priority, delay, time_limit, name, comment, after, after_any, at, start_by)
+        self._run(operations.check_waits(self, (*after, *after_any)))
         request_key = request_key_or_new(request_key)
         parts = self._run(submission.submit_many(self.schemas, like, datas, request_key, self.submitter))
         return [Job(self, job_id, part.journal) for part in parts for job_id in ids_of(part)]

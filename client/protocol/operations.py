@@ -28,6 +28,8 @@ from zjobs.messages.requests.changes import Cancel, CancelReply, Edit, EditReply
 from zjobs.messages.requests.queries import (
     Data,
     DataReply,
+    Hello,
+    HelloReply,
     Log,
     LogReply,
     Queue,
@@ -178,6 +180,15 @@ def check_own(to: Settings, job: JobHandle) -> Flow[None]:
     """Check that the job is in the present journal, so that nothing is done to another journal's job of that id."""
     if job.journal is not None:
         yield from status_of(to, job)
+
+
+def check_waits(to: Settings, jobs: Sequence[int | JobHandle]) -> Flow[None]:
+    """Check that the jobs that new ones shall wait for are in the present journal, as far as that is known of them."""
+    journals = {job.journal for job in jobs if isinstance(job, JobHandle) and job.journal is not None}
+    if journals:
+        reply: HelloReply = yield Ask(Hello(), HelloReply)
+        for journal in journals:
+            to.check_journal(reply.journal, journal)
 
 
 def edit(

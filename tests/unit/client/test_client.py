@@ -340,6 +340,18 @@ def test_not_finished_and_not_found(broker: Any, client: Client) -> None:
             ask()
 
 
+def test_a_job_to_wait_for_of_another_journal(broker: Any, client: Client) -> None:
+    """Its id means another job here, so nothing is sent; an id alone is taken as it is."""
+    here, elsewhere = client.submit("reverse", "x"), client.job(1, "another journal")
+    assert client.submit("reverse", "x", after=[here, 1], after_any=[client.job(1)]).id == 2
+    for waits in ({"after": [here, elsewhere]}, {"after_any": [elsewhere]}):
+        with pytest.raises(errors.BrokerChanged):
+            client.submit("reverse", "x", **waits)
+        with pytest.raises(errors.BrokerChanged):
+            client.submit_many("reverse", ["x"], **waits)
+    assert len(broker.asked(Submit)) == 2
+
+
 def test_a_job_of_another_journal(broker: Any, client: Client) -> None:
     """Job 1 of the old journal is not job 1 of the new one: nothing is told in its name."""
     job = client.submit("reverse", "x")
