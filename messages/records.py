@@ -182,12 +182,13 @@ class Paused(NamedTuple):
 
 class QueuePause(NamedTuple):
     """A pause in force: whose it is, why, since when, and when it ends by itself; None if it lasts until it is
-    lifted."""
+    lifted. `submitter`: who asked, where no key proves whose it is."""
 
     owner: ShortText
     reason: Reason
     since_at: Milliseconds
     until_at: Milliseconds | None = None
+    submitter: Submitter = ""
 
 
 class AuditEntry(NamedTuple):

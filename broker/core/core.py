@@ -184,7 +184,8 @@ class Core(Runs):
         if error := pauses.refusal(request, who, len(self._pauses), now):
             self._reply(reply_to, error)
             return
-        self._pauses.replace(who.name, request.reason, pauses.duration_ms(request, now), now)
+        submitter = "" if who.name else request.submitter
+        self._pauses.replace(who.name, request.reason, pauses.duration_ms(request, now), now, submitter)
         self._pauses_changed()
         self._audit(request, who, (), now, pauses.begun_by(self.pauses[-1]))
         paused = Paused(now.wall_ms, request.reason)

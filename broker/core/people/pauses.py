@@ -29,8 +29,9 @@ class _InForce(NamedTuple):
     ends_ms: int | None
 
     def outlasts(self, other: _InForce) -> bool:
-        """True if this pause makes `other`, an earlier one of the same owner, unnecessary."""
-        same = self.pause.owner == other.pause.owner
+        """True if this pause makes `other`, an earlier one of the same person, unnecessary."""
+        mine, theirs = self.pause, other.pause
+        same = (mine.owner, mine.submitter) == (theirs.owner, theirs.submitter)
         return same and (self.ends_ms is None or (other.ends_ms is not None and other.ends_ms <= self.ends_ms))
 
 
@@ -64,16 +65,17 @@ class Pauses:
         """Return how long until the last of those that end by themselves."""
         return max((each.ends_ms - now.mono_ms for each in self._in_force if each.ends_ms is not None), default=0)
 
-    def begin(self, owner: str, reason: str, lasts_ms: int | None, now: Instant) -> None:
-        """Add a pause. `lasts_ms`: None if it lasts until it is lifted."""
+    def begin(self, owner: str, reason: str, lasts_ms: int | None, now: Instant, submitter: str = "") -> None:
+        """Add a pause. `lasts_ms`: None if it lasts until it is lifted. `submitter`: who asks by their own account,
+        where there is no owner."""
         until_at = None if lasts_ms is None else Ms(now.wall_ms + lasts_ms)
-        pause = QueuePause(owner, reason, now.wall_ms, until_at)
+        pause = QueuePause(owner, reason, now.wall_ms, until_at, submitter)
         self._in_force.append(_InForce(pause, None if lasts_ms is None else now.mono_ms + lasts_ms))
         self.look(now)
 
-    def replace(self, owner: str, reason: str, lasts_ms: int | None, now: Instant) -> None:
-        """Add a pause in place of those of this owner that would not outlast it."""
-        self.begin(owner, reason, lasts_ms, now)
+    def replace(self, owner: str, reason: str, lasts_ms: int | None, now: Instant, submitter: str = "") -> None:
+        """Add a pause in place of those of the same person that would not outlast it."""
+        self.begin(owner, reason, lasts_ms, now, submitter)
         *others, new = self._in_force
         self._in_force = [each for each in others if not new.outlasts(each)] + [new]
         self.look(now)

@@ -49,7 +49,8 @@ def _all(paused: Paused | None, pauses: Sequence[QueuePause]) -> Sequence[QueueP
 
 def _details(pause: QueuePause, now_s: float) -> str:
     """Return by whom a pause is, until when, and why."""
-    who = f" by {printable(pause.owner)}" if pause.owner else ""
+    name = printable(pause.owner) or (f"{printable(pause.submitter)}?" if pause.submitter else "")
+    who = f" by {name}" if name else ""
     until = "" if pause.until_at is None else f" until {_clock(pause.until_at, now_s)}"
     return f"{who}{until}" + (f": {printable(pause.reason)}" if pause.reason else "")
 

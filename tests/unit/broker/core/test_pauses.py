@@ -81,6 +81,22 @@ def test_a_pause_of_nobody_is_lifted_by_operators(make: Any) -> None:
     assert not bench.core.pauses
 
 
+def test_whose_a_pause_is_by_their_own_account(ready: Any) -> None:
+    """It is told where no key proves whose it is, keeps apart what several people ask for, and is no permission."""
+    for submitter, for_ms in (("ann@lab", 100), ("bob@lab", 300), ("ann@lab", 200)):
+        ready.ask(Pause("", for_ms=for_ms, submitter=submitter))
+    ready.ask(Pause("", for_ms=50, submitter="eve@lab"), who=ANN)
+    assert [(pause.owner, pause.submitter) for pause in ready.core.pauses] == [
+        ("", "bob@lab"),
+        ("", "ann@lab"),
+        ("ann", ""),
+    ]
+    ready.turn()
+    assert [pause.submitter for pause in ready.journal.load().pauses] == ["bob@lab", "ann@lab", ""]
+    ready.resume()
+    assert owners(ready) == ["ann"]
+
+
 def test_a_longer_pause_of_ones_own_takes_the_place_of_shorter_ones(ready: Any) -> None:
     """A shorter one shortens nothing, and one without end changes the reason of the one before."""
     ready.pause("a", 100, ANN)

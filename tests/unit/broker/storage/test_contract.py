@@ -343,7 +343,7 @@ def test_the_service_of_a_journal_is_kept(storage: Memory, full: Journal) -> Non
 def test_pauses_are_kept_in_their_order(storage: Memory, full: Journal) -> None:
     """With owner and end; the clock may have been set between them."""
     ann = QueuePause("ann", "by hand", 900, 5000)
-    pauses = (ann, QueuePause("", "a failure", 700), ann._replace(since_at=800))
+    pauses = (ann, QueuePause("", "a failure", 700, submitter="bob@lab"), ann._replace(since_at=800))
     full.commit(changes(pauses=[pauses]))
     storage.crash(full)
     assert storage.claimed().load().pauses == pauses

@@ -25,6 +25,7 @@ def test_who_until_when_and_why() -> None:
         "paused: job 3 failed",
     ]
     assert paused_lines(Paused(1, ""), (), TWO) == ["paused"]
+    assert paused_lines(None, (NOBODY._replace(submitter="bob@lab"),), TWO) == ["paused by bob@lab?: job 3 failed"]
     since = since_when(None, (ANN._replace(reason=""), NOBODY), TWO)
     assert since == "since 14:00 by ann until 14:10; since 14:00: job 3 failed"
 
