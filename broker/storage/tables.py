@@ -53,7 +53,7 @@ TABLES = (
     _table("type_schema", "digest", [], "digest", "schema"),
     _table("history", "type", [], "type runs"),
     _table("audit", "number", AuditEntry._fields, "op who via jobs text", flags="proven"),
-    _table("pause", "place", ["place", "since_at", "until_at"], "owner reason"),
+    _table("pause", "place", ["place", "since_at", "until_at"], "owner reason submitter"),
 )
 
 # What a job is submitted with, and what happens to it; `EDITED`, what may be asked of it, is the core's.

@@ -84,7 +84,9 @@ ALTER TABLE journal ADD COLUMN copied_from text NOT NULL DEFAULT '';
 -- how a command failed
 ALTER TABLE job ADD COLUMN exit_code bigint;
 ALTER TABLE job ADD COLUMN start_at bigint, ADD COLUMN start_by bigint;
-CREATE INDEX timed ON job(id) WHERE start_by IS NOT NULL AND state = 'queued'
+CREATE INDEX timed ON job(id) WHERE start_by IS NOT NULL AND state = 'queued';
+-- who asked for a pause by their own account, where no key proves whose it is
+ALTER TABLE pause ADD COLUMN submitter text NOT NULL DEFAULT ''
 """,
 )
 FORMAT = len(SCRIPTS)

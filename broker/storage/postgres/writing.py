@@ -145,11 +145,12 @@ INSERT_AUDIT = _lists(
 TRIM_AUDIT = Query(f"DELETE FROM audit WHERE number <= (SELECT max(number) FROM audit) - {AUDIT_ENTRIES}")
 DELETE_PAUSES = Query("DELETE FROM pause")
 INSERT_PAUSES = _lists(
-    "INSERT INTO pause(owner, reason, since_at, until_at, place) SELECT * FROM {} WITH ORDINALITY",
+    "INSERT INTO pause(owner, reason, since_at, until_at, submitter, place) SELECT * FROM {} WITH ORDINALITY",
     TEXT,
     TEXT,
     INTEGER,
     INTEGER,
+    TEXT,
 )
 DELETE_JOBS = Query("DELETE FROM job WHERE id = ANY($1)", LIST_OF[INTEGER])
 DELETE_BODIES = tuple(

@@ -72,7 +72,9 @@ CREATE TABLE audit(
     number INTEGER PRIMARY KEY, at INTEGER NOT NULL, op TEXT NOT NULL, who TEXT NOT NULL, proven INTEGER NOT NULL,
     via TEXT NOT NULL, jobs TEXT NOT NULL, text TEXT NOT NULL);
 -- while there are rows, nothing new may start; until_at: NULL until somebody lifts the pause
-CREATE TABLE pause(owner TEXT NOT NULL, reason TEXT NOT NULL, since_at INTEGER NOT NULL, until_at INTEGER);
+CREATE TABLE pause(
+    owner TEXT NOT NULL, reason TEXT NOT NULL, since_at INTEGER NOT NULL, until_at INTEGER,
+    submitter TEXT NOT NULL DEFAULT '');
 """
 
 # From each older format to the next.
@@ -173,6 +175,7 @@ ALTER TABLE job ADD COLUMN exit_code INTEGER;
 ALTER TABLE job ADD COLUMN start_at INTEGER;
 ALTER TABLE job ADD COLUMN start_by INTEGER;
 CREATE INDEX timed ON job(id) WHERE start_by IS NOT NULL AND state = 'queued';
+ALTER TABLE pause ADD COLUMN submitter TEXT NOT NULL DEFAULT '';
 """,
 }
 

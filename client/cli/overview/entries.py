@@ -15,12 +15,14 @@ OUTCOMES = {JobState.COMPLETED: Style.GOOD, JobState.FAILED: Style.BAD, JobState
 
 
 class Entry(NamedTuple):
-    """A job that is not running. place: among those that are next; 0 if it has none."""
+    """A job that is not running. place: among those that are next; 0 if it has none. awaits: True if `what` is what it
+    waits for."""
 
     job: JobStatus
     place: int
     when: Line
     what: Line
+    awaits: bool = False
 
 
 class Entries(NamedTuple):
@@ -57,13 +59,14 @@ def _start(start: Estimate | None, now_s: float, later_s: float) -> Line:
 
 def _delayed(job: JobStatus, now_s: float, later_s: float) -> Entry:
     if job.held:
-        return Entry(job, 0, line(Span("held", Style.WARNING)), line("its release"))
+        return Entry(job, 0, line(Span("held", Style.WARNING)), line("its release"), True)
     if job.after or job.after_any:
-        return Entry(job, 0, BLANK, line(f"job {format.awaited(job)}"))
+        return Entry(job, 0, BLANK, line(f"job {format.awaited(job)}"), True)
     left = text.whole_seconds((job.ready_at or 0) / 1000 - now_s)
     start = _start(job.estimate, now_s, later_s) or line(f"in {left}")
     what = f"its delay: {left}" if job.start_at is None else f"its time: {format.clock(job.start_at)}"
-    return Entry(job, 0, start, _attempt(job, f" in {left}") or line(", ".join(filter(None, (what, _limit(job))))))
+    again = _attempt(job, f" in {left}")
+    return Entry(job, 0, start, again or line(", ".join(filter(None, (what, _limit(job))))), not again)
 
 
 def _limit(job: JobStatus) -> str:

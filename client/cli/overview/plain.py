@@ -40,12 +40,13 @@ def _rows(overview: Overview, now_s: float) -> Iterator[tuple[str, ...]]:
         yield _row(job, "0", job.state.value, for_how_long, ", ".join(filter(None, told)))
     coming, delayed, ended = entries(overview, now_s, 0.0)
     yield from (_entry(entry, "queued") for entry in coming)
-    yield from (_entry(entry, "delayed") for entry in delayed)
+    yield from (_entry(entry, "waiting") for entry in delayed)
     yield from (_entry(entry, entry.job.state.value) for entry in ended)
 
 
 def _entry(entry: Entry, state: str) -> tuple[str, ...]:
-    return _row(entry.job, str(entry.place or ""), state, plain(entry.when), plain(entry.what))
+    remark = f"waits for {plain(entry.what)}" if entry.awaits else plain(entry.what)
+    return _row(entry.job, str(entry.place or ""), state, plain(entry.when), remark)
 
 
 def _row(job: JobStatus, place: str, state: str, when: str, remark: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -22,6 +23,8 @@ def top(args: dict[str, Any], output: Output) -> int:
         raise UsageError("zclient top needs the package textual: pip install 'zjobs[top]'") from None
     if output.columns is None or sys.stdin is None or not sys.stdin.isatty():
         raise UsageError("zclient top needs a terminal; zclient status shows the queue anywhere")
+    if os.environ.get("TERM") == "dumb":
+        raise UsageError("zclient top needs a terminal with a cursor (TERM is dumb); zclient status needs none")
     client = AsyncClient(args["--broker"], args["--timeout"], float("inf"), args["--key"], args["--service"])
     ended_by = Top(client, UNICODE if output.in_unicode else ASCII).run(mouse=False)
     if ended_by is not None:

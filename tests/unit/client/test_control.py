@@ -10,6 +10,7 @@ import pytest
 
 from zjobs.client import Client, errors
 from zjobs.client.protocol import operations
+from zjobs.client.protocol.job import milliseconds
 from zjobs.messages.records import JobStatus, Limits
 from zjobs.messages.requests.changes import Cancel, Pause, Resume, Retry, Submit
 from zjobs.messages.requests.ops import Error
@@ -27,6 +28,23 @@ def test_priority_delay_and_time_limit(broker: Any, client: Client) -> None:
     client.submit("t", "a")
     sent = [(job.priority, job.delay_ms, job.time_limit_ms) for r in broker.asked(Submit) for job in r.jobs]
     assert sent == [(-7, 1500, 1), (1000, 0, 90_000), (1000, 0, 90_000), (0, 0, None)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "low_ms", "ms"),
+    [
+        (0.0004, 0, 0),
+        (0.0005, 0, 1),
+        (0.0004, 1, 1),
+        (1.2344, 0, 1234),
+        (1.2346, 0, 1235),
+        (2.5, 0, 2500),
+        ("1m", 1, 60000),
+    ],
+)
+def test_durations_are_rounded_to_milliseconds(seconds: Any, low_ms: int, ms: int) -> None:
+    """To the nearest; one that must be more than 0 never becomes 0."""
+    assert milliseconds("delay", seconds, low_ms) == ms
 
 
 @pytest.mark.parametrize("wrong", [{"priority": 1001}, {"priority": -1001}, {"delay": -1}, {"time_limit": 0}])

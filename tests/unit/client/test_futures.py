@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import wait_until
 from zjobs import AsyncClient, Executor, as_completed, default_client, task
 from zjobs.client import BadRequest, Client, Job, JobFailed, NotFound, RemoteTraceback
+from zjobs.client.futures import background
 from zjobs.messages import values
 from zjobs.messages.requests.changes import NewJob, Submit
 from zjobs.messages.states import FailReason, JobState
@@ -211,6 +213,24 @@ def test_as_completed(broker: Any, client: Client) -> None:
     with pytest.raises(NotFound):
         next(as_completed([client.job(99)]))
     assert list(as_completed([])) == []
+
+
+def test_as_completed_leaves_no_waits(broker: Any, client: Client) -> None:
+    """However it ends: after a time-out, an exception, or when its caller has enough, nothing waits for the others."""
+    broker.add(1, COMPLETED, "x")
+    broker.add(4)
+
+    def left() -> list[str]:
+        loop = background(client)._loop
+        return [name for task in asyncio.all_tasks(loop) if (name := task.get_coro().__name__) == "tell"]
+
+    for jobs in ([1, 4], [99, 4]):
+        with pytest.raises((TimeoutError, NotFound)):
+            list(as_completed([client.job(job_id) for job_id in jobs], timeout=0.2))
+    some = as_completed([client.job(1), client.job(4)])
+    assert next(some).id == 1
+    some.close()
+    wait_until(lambda: not left(), "nothing waits")
 
 
 def test_as_completed_for_asyncio(broker: Any) -> None:

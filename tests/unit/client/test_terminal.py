@@ -190,18 +190,19 @@ def test_a_table_on_a_terminal(broker: Any, on_terminal: Callable[..., str]) -> 
     assert row.startswith("9   failed  reverse  20") and len(row) == 80 >= len(head)
 
 
-@pytest.mark.parametrize("no_color", ["", "1"])
+@pytest.mark.parametrize(("no_color", "kind"), [("", "xterm"), ("1", "xterm"), ("", "dumb")])
 def test_the_queue_on_a_terminal(
-    broker: Any, on_terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch, no_color: str
+    broker: Any, on_terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch, no_color: str, kind: str
 ) -> None:
-    """status fits the width, in colour unless NO_COLOR is set."""
+    """status fits the width, in colour unless NO_COLOR is set or the terminal has none."""
     monkeypatch.setenv("NO_COLOR", no_color)
-    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("TERM", kind)
+    coloured = not no_color and kind != "dumb"
     broker.add(16, FAILED, message="long " * 30, ended_at=1)
     broker.add(17, RUNNING, fraction=0.5)
     shown = on_terminal("status")
     plain = re.sub(r"\x1b\[\d+m", "", shown)
-    assert ("✗" if no_color else "\x1b[31m✗\x1b[0m") + "  16" in shown and (plain == shown) == bool(no_color)
+    assert ("\x1b[31m✗\x1b[0m" if coloured else "✗") + "  16" in shown and (plain == shown) == (not coloured)
     assert f"▶ 17  reverse\r\n  {'━' * 30}{'─' * 30}  50 %\r\n" in plain
     assert max(map(len, plain.split("\r\n"))) <= 80
 

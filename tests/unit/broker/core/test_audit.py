@@ -98,6 +98,13 @@ def test_it_is_in_the_commit_of_its_change(ready: Any) -> None:
     assert len(trail(ready)) == 1 and ready.job(2).state.final
 
 
+def test_as_many_are_kept_as_documented() -> None:
+    """In every storage."""
+    from zjobs.broker.storage.postgres import writing as in_postgres
+
+    assert writing.AUDIT_ENTRIES == in_postgres.AUDIT_ENTRIES == 10_000
+
+
 def test_the_newest_are_kept(ready: Any, monkeypatch: Any) -> None:
     """So many, in pages by their numbers, which never come again."""
     monkeypatch.setattr(writing, "AUDIT_ENTRIES", 3)

@@ -350,7 +350,7 @@ def test_the_whole_queue(run: Run, broker: Any) -> None:
     assert [line.split()[:3] for line in (running, coming, delayed, ended)] == [
         ["0", "17", "in_progress"],
         ["1", "18", "queued"],
-        ["-", "19", "delayed"],
+        ["-", "19", "waiting"],
         ["-", "16", "completed"],
     ]
     shown = [json.loads(line) for line in run("status", "--json").out.splitlines()]

@@ -85,8 +85,8 @@ PLACE  ID  STATE        NAME        TYPE      OWNER                       PRIORI
 1      18  queued       blue sweep  measure   ben                         5         in 80–110 s     -                                                  -
 2      19  queued       -           spectrum  anna                        0         in 90–115 s     [532.1, 633.0]                                     -
 3      20  queued       -           measure   charlotte@basement-lab-12?  0         -               -                                                  attempt 2 of 3, after TimeoutError: no lamp
--      25  delayed      -           flaky     -                           0         in 28 s         -                                                  attempt 2 of 3 in 28 s, after TimeoutError: no lamp
--      23  delayed      -           measure   anna                        0         in 1 h 20 min   -                                                  its delay: 1 h 20 min
+-      25  waiting      -           flaky     -                           0         in 28 s         -                                                  attempt 2 of 3 in 28 s, after TimeoutError: no lamp
+-      23  waiting      -           measure   anna                        0         in 1 h 20 min   -                                                  waits for its delay: 1 h 20 min
 -      16  completed    -           measure   anna                        0         1 min ago       {"recipe": "the long one, with everything in it"}  took 1 min 3 s
 -      15  failed       -           measure   ben                         0         2 min ago       -                                                  ValueError: odd wavelength: 531.22 nm
 -      14  cancelled    -           measure   ben                         0         50 min ago      -                                                  cancelled"""  # noqa: E501
