@@ -53,10 +53,10 @@ def after_end(job: Job, ended: Ended, began_at: Ms | None, task_type: TaskType, 
         killed=ended.killed,
         output_file=ended.output_file,
         left_behind=ended.left_behind,
-        exit_code=ended.exit_code,
+        exit_code=None,
     )
     if ended.outcome is Outcome.COMPLETED:
-        return Fate(job._replace(attempts=job.attempts + 1, reason=None, message=None, exit_code=None), Step.COMPLETE)
+        return Fate(job._replace(attempts=job.attempts + 1, reason=None, message=None), Step.COMPLETE)
     if ended.outcome is Outcome.FAILED:
         return _after_failure(job, ended, task_type)
     if ended.outcome is Outcome.INTERRUPTED:
@@ -103,7 +103,7 @@ def cancelled_late(job: Job, now: Moment) -> Fate:
 
 def _after_failure(job: Job, ended: Ended, task_type: TaskType) -> Fate:
     reason = ended.reason or FailReason.RAISED
-    job = job._replace(attempts=job.attempts + 1, reason=reason, message=ended.message)
+    job = job._replace(attempts=job.attempts + 1, reason=reason, message=ended.message, exit_code=ended.exit_code)
     attempt = _attempt(job, Outcome.FAILED, ended.message, ended.detail)
     if job.attempts < task_type.max_attempts and reason not in DETERMINISTIC and not job.cancelling:
         delay_ms = Ms(min(task_type.retry_delay_ms << min(job.attempts - 1, 32), LONGEST_RETRY_DELAY_MS))
