@@ -130,6 +130,14 @@ def test_all_of_it_ends_on_a_cancel_and_on_its_limit(how: str, commands: Service
     assert client.run(["true"]).result(20) == 0 and left(commands) == []
 
 
+def test_a_cancelled_command_may_tidy_up(commands: Service) -> None:
+    """Its group gets SIGTERM before SIGKILL, and what it prints then is kept."""
+    job = commands.client().run(["bash", "-c", "trap 'echo tidied; exit' TERM; echo started; sleep 600 & wait"])
+    commands.until(lambda: b"started" in job.log(), "it runs")
+    job.cancel()
+    assert job.wait(20).state == "cancelled" and job.log() == b"started\ntidied\n"
+
+
 def test_what_is_left_running_ends_with_the_command(commands: Service) -> None:
     """In its group and outside of it."""
     client = commands.client()
