@@ -176,7 +176,7 @@ def test_zclient_run(commands: Service, json_lines: Callable[[str], list[Any]]) 
     ended = commands.zclient("run", *named, "sh", "-c", "echo $A $OF_THE_CLIENT $0 -x")
     job = commands.client().job(int(ended.stdout))
     assert job.wait(20).state == "completed" and job.log() == b"1 1 sh -x\n"
-    waited = commands.zclient("run", "--wait", "--name", "n", "--", "sh", "-c", "echo out; exit 7", "--json", "--help")
+    waited = commands.zclient("run", "--wait", "--name", "n", "sh", "-c", "echo out; exit 7", "--json", "--help")
     assert (waited.returncode, waited.stdout) == (7, "out\n") and "failed: exited with code 7" in waited.stderr
     assert commands.zclient("run", "--wait", "pwd").stdout == f"{commands.place}/work\n"
     assert commands.zclient("run", "--wait", "--cwd", "..", "pwd").stdout == f"{commands.place}\n"
