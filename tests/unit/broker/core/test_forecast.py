@@ -145,6 +145,8 @@ new_jobs = st.builds(
     st.sampled_from((None, None, 1_500)),
     after=st.just(()),
     after_any=st.just(()),
+    start_at=st.none(),
+    start_by=st.none(),
 )
 
 

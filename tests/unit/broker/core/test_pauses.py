@@ -46,7 +46,7 @@ def test_a_pause_ends_at_its_time_and_not_before(ready: Any) -> None:
     """The core says when it wants to be woken for it; the job starts in that turn."""
     ready.pause("", 500, ANN)
     ready.submit("once")
-    assert ready.core.next_deadline_ms(ready.now) <= ready.mono_ms + 500
+    assert ready.core.next_deadline_ms(ready.mono_ms) <= ready.mono_ms + 500
     ready.after(499)
     assert ready.handed == [] and owners(ready) == ["ann"]
     ready.after(1)

@@ -358,7 +358,7 @@ def test_times_reach_the_broker(run: Run, broker: Any) -> None:
     assert [(edit.start_at, edit.start_by) for edit in broker.asked(Edit)] == [(at, 0), (0, None)]
     for words, why in (
         (["--at", "noon"], "--at: 'noon' is not a time such as 15:00"),
-        (["--start-by", "2020-01-01 00:00"], "--start-by: '2020-01-01 00:00' is over"),
+        (["--start-by", "2020-01-01 00:00"], "--start-by: '2020-01-01 00:00' has passed"),
         (["--at", told[0], "--delay", "5s"], "a job has a delay or starts at a time; give one of them"),
     ):
         wrong = run("submit", "t", *words)
