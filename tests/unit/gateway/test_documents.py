@@ -35,6 +35,15 @@ def test_the_page_has_each_route(described: dict[str, Any]) -> None:
     }
 
 
+def test_what_needs_a_login(described: dict[str, Any]) -> None:
+    """Everything but to log in; by the form that the page /docs knows."""
+    scheme = described["components"]["securitySchemes"]["login"]
+    assert scheme["flows"]["password"]["tokenUrl"] == "/api/v1/auth/token"
+    operations = {(method, path): each for path, every in described["paths"].items() for method, each in every.items()}
+    free = {route for route, operation in operations.items() if operation.get("security") != [{"login": []}]}
+    assert free == {("post", "/api/v1/auth/token"), ("post", "/api/v1/auth/session")}
+
+
 def test_every_answer_is_described(described: dict[str, Any]) -> None:
     """In words; errors are problems; each schema that is named exists."""
     assert described["openapi"].startswith("3.1")
