@@ -16,7 +16,7 @@ from zjobs.gateway.problems import Problem
 from zjobs.gateway.web.answers import answer
 from zjobs.gateway.web.documents import fails, returns
 from zjobs.gateway.web.records import plain
-from zjobs.messages.fields import MAX_COMMENT_CHARS, MAX_DURATION_MS, MAX_JOB_NAME_CHARS, MAX_PRIORITY
+from zjobs.messages.fields import MAX_COMMENT_CHARS, MAX_DURATION_MS, MAX_JOB_NAME_CHARS, MAX_PRIORITY, MAX_TIME_MS
 from zjobs.messages.records import JobStatus
 from zjobs.messages.requests.changes import Edit, EditReply
 from zjobs.messages.requests.queries import Show
@@ -41,7 +41,8 @@ class Seen(BaseModel):
 
 
 class Changes(BaseModel):
-    """The changes; what is not given stays as it is. A `time_limit_ms` of 0 is the type's."""
+    """The changes; what is not given stays as it is. A `time_limit_ms` of 0 is the type's; a `start_at`
+    or `start_by` of 0 takes that time away."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -50,6 +51,8 @@ class Changes(BaseModel):
     time_limit_ms: Annotated[int, Field(ge=0, le=MAX_DURATION_MS), WHOLE] | None = None
     name: str | None = Field(None, max_length=MAX_JOB_NAME_CHARS)
     comment: str | None = Field(None, max_length=MAX_COMMENT_CHARS)
+    start_at: Annotated[int, Field(ge=0, le=MAX_TIME_MS), WHOLE] | None = None
+    start_by: Annotated[int, Field(ge=0, le=MAX_TIME_MS), WHOLE] | None = None
 
     def given(self) -> dict[str, Any]:
         """Return the changes as fields of the request."""

@@ -37,6 +37,7 @@ from zjobs.messages.fields import (
     MAX_PERSON_CHARS,
     MAX_PRIORITY,
     MAX_SUBMITTER_CHARS,
+    MAX_TIME_MS,
     MAX_TYPE_CHARS,
 )
 from zjobs.messages.records import JobStatus
@@ -57,7 +58,8 @@ ROUTES = routes_of("jobs")
 
 
 class JobBody(BaseModel):
-    """A job to queue. Without `data` it has none, which is not the same as null."""
+    """A job to queue. Without `data` it has none, which is not the same as null. It does not start before `start_at`,
+    and is cancelled if it has not started by `start_by`; both in milliseconds since 1970 (UTC)."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -68,6 +70,8 @@ class JobBody(BaseModel):
     time_limit_ms: Annotated[int, Field(ge=1, le=MAX_DURATION_MS), WHOLE] | None = None
     name: str = Field("", max_length=MAX_JOB_NAME_CHARS)
     comment: str = Field("", max_length=MAX_COMMENT_CHARS)
+    start_at: Annotated[int, Field(ge=1, le=MAX_TIME_MS), WHOLE] | None = None
+    start_by: Annotated[int, Field(ge=1, le=MAX_TIME_MS), WHOLE] | None = None
     after: list[JobNumber] = Field([], max_length=MAX_AFTER)
     after_any: list[JobNumber] = Field([], max_length=MAX_AFTER)
 

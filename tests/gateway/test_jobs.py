@@ -11,6 +11,7 @@ import msgpack
 import pytest
 
 from zjobs.gateway.api.jobs import JobBody
+from zjobs.messages.fields import MAX_TIME_MS
 from zjobs.messages.requests.changes import NewJob
 
 if TYPE_CHECKING:
@@ -265,6 +266,13 @@ async def test_each_field_of_a_job_can_be_given(api: Api) -> None:
     shown = (await api.get(f"jobs/{job_id}/show")).json()
     assert fields.items() <= shown["job"].items()
     assert shown["time_limit_ms"] == 5_000 and shown["job"]["ready_at"] > shown["job"]["submitted_at"]
+    await api.post(f"jobs/{job_id}/cancel")
+    times = {"start_at": MAX_TIME_MS - 60_000, "start_by": MAX_TIME_MS}
+    job_id = await api.submit("echo", 1, **times)
+    shown = (await api.get(f"jobs/{job_id}")).json()
+    assert times.items() <= shown.items() and shown["ready_at"] == times["start_at"]
+    changed = await api.patch(f"jobs/{job_id}", json={"start_by": 0})
+    assert changed.json().get("start_by") is None and changed.json()["start_at"] == times["start_at"]
     await api.post(f"jobs/{job_id}/cancel")
 
 
