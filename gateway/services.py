@@ -83,5 +83,5 @@ class Services:
 
     def _known(self, name: str) -> str:
         if name not in self._clients:
-            raise Problem(404, "no_such_service", f"there is no service {name}")
+            raise Problem(404, "no_such_service", f"there is no service {name}; /api/v1/services lists them")
         return name

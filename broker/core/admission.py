@@ -58,7 +58,8 @@ class Admission:
         """Return this owner's earlier submit with this request key, or an error if its jobs were different."""
         earlier = self._submitted.get((owner, request.request_key))
         if earlier is not None and earlier.digest != _digest(request):
-            return Error(ErrorCode.KEY_CONFLICT, f"the request key {request.request_key!r} was used for other jobs")
+            what = f"the request key {request.request_key!r} was used for other jobs; use another one"
+            return Error(ErrorCode.KEY_CONFLICT, what)
         return earlier
 
     def refuse_submit(
@@ -81,7 +82,7 @@ class Admission:
         """Return why copies of these jobs are refused, None if they are not; see `refuse_submit`."""
         for job in jobs:
             if not job.state.final:
-                return Error(ErrorCode.NOT_FINISHED, f"job {job.id} has not ended yet")
+                return Error(ErrorCode.NOT_FINISHED, f"job {job.id} has not ended yet; wait for it")
             if types is not None and job.type not in types:
                 return unknown_type(f"job {job.id}: ", job.type, types)
         size, most = _given_bytes(jobs), self._limits.request_bytes

@@ -80,7 +80,7 @@ class Contents(NamedTuple):
         if job is None:
             return self._no_such_job(request.id)
         if not job.state.final and not request.wait_ms:
-            return Error(ErrorCode.NOT_FINISHED, f"job {job.id} has not ended yet")
+            return Error(ErrorCode.NOT_FINISHED, f"job {job.id} has not ended yet; wait for it")
         begin = request.offset
         size, body = found.results.get(need, ResultPiece())
         if ended:

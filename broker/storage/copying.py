@@ -86,7 +86,7 @@ class Target(Protocol):
 def move(source: Source, target: Target) -> str:
     """Move the journal, and return a text for the operator. Raises MaintenanceError."""
     if source.mark.copied_from:
-        raise MaintenanceError(f"{source.name} is itself a copy that was not completed")
+        raise MaintenanceError(f"{source.name} is itself a copy that was not completed: complete that first")
     if source.mark.moved_to:
         if (source.mark.moved_to, target.mark) != (target.name, Mark(source.mark.journal_id, "", source.name)):
             raise MaintenanceError(f"{source.name} was moved already, to {source.mark.moved_to}")

@@ -91,7 +91,7 @@ async def _result(client: AsyncClient, id: int, wait_s: float) -> Any:
     try:
         await own.job(id).wait(wait_s)
     except WaitTimeout:
-        raise NotFinished(f"job {id} has not ended yet") from None
+        raise NotFinished(f"job {id} has not ended yet; wait for it") from None
     return await client.result(id)
 
 

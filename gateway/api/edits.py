@@ -109,7 +109,7 @@ async def _edited(client: AsyncClient, id: int, version: int | None, changes: di
     if version is not None:
         job = (await client.ask(asked)).job
         if job.version != version:
-            raise Problem(409, "changed", f"job {id} has changed since you saw it", job=plain(job))
+            raise Problem(409, "changed", f"job {id} has changed since you saw it; look again", job=plain(job))
     reply: EditReply = await client.ask(Edit((JobId(id),), **changes))
     for missing in reply.missing:
         raise gone(missing)

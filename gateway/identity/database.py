@@ -94,7 +94,7 @@ class Database:
         from zjobs.gateway.identity import migrating  # alembic takes longer than the rest, and mostly has nothing to do
 
         if found is not None and found not in migrating.formats(connection):
-            raise Unusable(f"the database {self} has format {found}, which a newer zgateway made")
+            raise Unusable(f"the database {self} has format {found}, which a newer zgateway made: use that one")
         migrating.upgrade(connection)
 
     @contextlib.asynccontextmanager

@@ -285,7 +285,7 @@ def test_the_list_of_errors_finds_them() -> None:
     found = {(sentence.kind, sentence.text) for sentence in error_table.sentences()}
     assert ("UsageError", "{name} takes no value") in found
     assert ("WaitTimeout", "job {id} is not finished after {seconds} s") in found
-    assert ("not_finished", "job {id} has not ended yet") in found
+    assert ("not_finished", "job {id} has not ended yet; wait for it") in found
     assert ("printed", "cannot write the output: {strerror}") in found
 
 

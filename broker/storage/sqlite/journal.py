@@ -237,6 +237,6 @@ def _locked(file: str) -> lock.Lock:
         return lock.acquire(path)
     except lock.Locked as error:
         who = error.holder or "another process"
-        raise Claimed(f"the journal {file} is open in another broker: {who}", who) from error
+        raise Claimed(f"the journal {file} is open in another broker, which must end first: {who}", who) from error
     except OSError as error:
         raise CannotCreate(f"the lock {path} cannot be made: {error.strerror}") from error

@@ -53,7 +53,7 @@ async def _jobs(client: AsyncClient, visitor: Visitor, wanted: Filter, op: str) 
     if op not in ("cancel", "retry", "forget"):
         raise Problem(404, "not_found", "no page has this address")
     if not visitor.may(op):
-        raise Problem(403, "not_permitted", f"a {visitor.person.role} does not {op} jobs")
+        raise Problem(403, "not_permitted", f"a {visitor.person.role} may not {op} jobs")
     if not visitor.is_operator:
         wanted = wanted._replace(owner=visitor.person.name)
     jobs, _ = await matching(client, wanted, None, MOST, _MOST_ASKED)

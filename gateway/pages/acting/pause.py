@@ -106,7 +106,7 @@ def _seen(pauses: tuple[QueuePause, ...]) -> str:
 
 def _check(visitor: Visitor, op: str) -> None:
     if not visitor.may(op):
-        raise Problem(403, "not_permitted", f"a {visitor.person.role} does not {op} the queue")
+        raise Problem(403, "not_permitted", f"a {visitor.person.role} may not {op} the queue")
 
 
 def _back(request: Request) -> Response:

@@ -183,4 +183,4 @@ def _kind(types: TypesReply, name: str) -> TaskType:
 
 def _check(visitor: Visitor) -> None:
     if not visitor.may("submit"):
-        raise Problem(403, "not_permitted", f"a {visitor.person.role} submits no jobs")
+        raise Problem(403, "not_permitted", f"a {visitor.person.role} may not submit jobs")

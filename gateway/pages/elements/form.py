@@ -152,7 +152,7 @@ def filled(parameters: Parameters | None, given: Mapping[str, str | bytes]) -> F
 def _others(word: str) -> dict[str, Any]:
     others = json.loads(word) if word.strip() else {}
     if not isinstance(others, dict):
-        raise ValueError("no map")
+        raise ValueError("it must be a map")
     return others
 
 

@@ -38,6 +38,6 @@ async def audit(request: Request, grant: Superuser, before: Before = None) -> Re
 async def service_audit(request: Request, client: Client, visitor: Visiting, before: BeforeNumber = None) -> Response:
     """Show who cancelled, retried, forgot, paused and resumed what."""
     if not visitor.may("audit"):
-        raise Problem(403, "not_permitted", f"a {visitor.person.role} does not read the audit trail")
+        raise Problem(403, "not_permitted", f"a {visitor.person.role} may not read the audit trail")
     reply: AuditReply = await client.ask(Audit(_PAGE, before))
     return page(request, "service_audit.html", 200, entries=reply.entries, more=reply.before)

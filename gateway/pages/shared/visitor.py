@@ -70,7 +70,7 @@ async def member_of_staff(visitor: Annotated[Visitor, Depends(visitor_of)]) -> G
     """Return what lets a superuser in. Raises Problem."""
     grant = await logged_in(visitor)
     if not grant.person.superuser:
-        raise Problem(403, "not_permitted", f"{grant.person.name} is no superuser")
+        raise Problem(403, "not_permitted", f"{grant.person.name} is not a superuser; log in as one")
     return grant
 
 

@@ -75,7 +75,10 @@ def claimed(
         _, settings = yield from link.steps([AT_LEAST_LOCAL(), READ_DURABILITY()])
         promised = guarantee(*settings[0])
         if require_standby and not promised.on_standby:
-            raise NotSafe(f"commits to {name} do not wait for a standby (synchronous_standby_names), and they must")
+            raise NotSafe(
+                f"commits to {name} do not wait for a standby, as --require-sync-standby demands: set"
+                " synchronous_standby_names, or start without that option"
+            )
         _, owned = yield from link.steps([NAME_JOURNAL(new_id), OWN(holder)])
     except Refused as error:
         if former is not None:
@@ -95,7 +98,7 @@ def _suitable(link: Link, name: str) -> Steps[bool]:
 def check_surroundings(name: str, schema: str | None, encoding: str, version: int) -> None:
     """Raise CannotCreate for a database that cannot hold a journal."""
     if schema is None:
-        raise CannotCreate(f"the journal {name} has no place: no schema of the search_path exists")
+        raise CannotCreate(f"the journal {name} cannot be created: no schema of the search_path exists")
     if encoding != "UTF8":
         raise CannotCreate(f"the journal {name} needs a database in UTF8, and this one is in {encoding}")
     if version < OLDEST_SERVER:
@@ -110,7 +113,7 @@ def _refuse(link: Link, name: str, exists: bool, former: FormerSession | None) -
     if former is not None and (backend, epoch) == (former.backend, former.epoch):
         yield from link.steps([END_SESSION(backend)])
         raise Lost("the broker's former session has not ended yet")
-    raise Claimed(f"the journal {name} is open in another broker: {holder}", holder)
+    raise Claimed(f"the journal {name} is open in another broker, which must end first: {holder}", holder)
 
 
 def _bring_up_to_date(link: Link, name: str, exists: bool) -> Steps[None]:
