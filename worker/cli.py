@@ -13,6 +13,7 @@ from zjobs.program import endpoints, keyfiles, logs
 from zjobs.program.cli.parse import UsageError, parse
 from zjobs.worker import service
 from zjobs.worker.files import worker_lock
+from zjobs.worker.task.announcement import Unstartable, announced_types
 from zjobs.worker.usage import (
     EX_CANTCREAT,
     EX_CONFIG,
@@ -50,14 +51,14 @@ def main(argv: list[str] | None = None) -> int:
 def _served(config: service.Config, only_check: bool) -> int:
     try:
         if only_check:
-            print(*map(_described, service.announced_types(config)), sep="\n")
+            print(*map(_described, announced_types(config.tasks)), sep="\n")
         else:
             service.serve(config)
     except worker_lock.Taken as taken:
         return _refused(EX_TEMPFAIL, str(taken))
     except service.Unbindable as unbindable:
         return _refused(EX_UNAVAILABLE if unbindable.in_use else EX_CANTCREAT, str(unbindable))
-    except service.Unstartable as unstartable:
+    except Unstartable as unstartable:
         return _refused(EX_CONFIG, str(unstartable))
     except service.Lost as lost:
         return _refused(EX_CANTCREAT, str(lost))

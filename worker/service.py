@@ -13,7 +13,6 @@ import functools
 import logging
 import os
 import secrets
-import select
 import signal
 import socket
 import time
@@ -34,6 +33,7 @@ from zjobs.worker.core.interfaces import Printed, TaskEvent
 from zjobs.worker.files import worker_lock
 from zjobs.worker.files.log_files import LogFiles
 from zjobs.worker.files.spool_file import SpoolFile
+from zjobs.worker.task.announcement import Unstartable
 from zjobs.worker.task.process import TaskProcesses
 from zjobs.worker.task.shared_memory import MAX_ADDRESS_CHARS
 from zjobs.worker.turn import Inputs, StrayOutput, Turn
@@ -68,10 +68,6 @@ class Unbindable(Exception):
     def __init__(self, message: str, in_use: bool) -> None:
         super().__init__(message)
         self.in_use = in_use
-
-
-class Unstartable(Exception):
-    """A task process that does not start; the text is a sentence."""
 
 
 class Lost(Exception):
@@ -112,24 +108,6 @@ def serve(config: Config) -> None:
             _Loop(config, signals, pipe, reports, processes, gate, notifier).run(incarnation, log_files)
         except _Stopped:
             log.info("stopped before it was ready")
-
-
-def announced_types(config: Config) -> tuple[TaskType, ...]:
-    """Return the types of the tasks, without serving any. Raises Unstartable, OSError."""
-    with contextlib.ExitStack() as stack:
-        nobody = os.open(os.devnull, os.O_RDONLY)
-        stack.callback(os.close, nobody)
-        processes = TaskProcesses(config.tasks, config.time_scale, nobody, lambda marks: None)
-        stack.callback(processes.close)
-        processes.start()
-        while processes.types is None:
-            for event in processes.events():
-                if isinstance(event, Printed):
-                    log.info("%s", event.data.decode(errors="backslashreplace").rstrip())
-            if processes.types is None and (death := processes.died(_now_ms())) is not None:
-                raise Unstartable(processes.refusal or f"{death.how} before it was ready")
-            select.select(processes.descriptors(), (), (), HEARTBEAT_MS / 1000)
-        return processes.types
 
 
 def _gate(context: zmq.Context[zmq.Socket[bytes]], key: Credential | None) -> zap.Gate | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,11 +16,19 @@ if TYPE_CHECKING:
     from tests.conftest import Service
 
 
-def started(service: Service, *words: str) -> subprocess.Popen[str]:
-    """zclient, running beside the test."""
+@contextlib.contextmanager
+def started(service: Service, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """zclient, running beside the test. It is killed if the test fails, which would otherwise wait for its end."""
     argv = [sys.executable, "-m", "zjobs.client", *words]
     pipe = subprocess.PIPE
-    return subprocess.Popen(argv, stdout=pipe, stderr=pipe, text=True, env=service.env, cwd=service.place / "work")
+    with subprocess.Popen(
+        argv, stdout=pipe, stderr=pipe, text=True, env=service.env, cwd=service.place / "work"
+    ) as process:
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise
 
 
 def test_log_follows_a_job_over_many_beats(service: Service) -> None:
@@ -52,6 +61,7 @@ def test_the_start_of_a_run_is_told_the_same_for_ever(service: Service) -> None:
 def test_watch_tells_of_jobs_and_of_the_service(service: Service) -> None:
     """A pause, the worker's end and its return, beside the jobs; each line has the time and the type."""
     service.until_worker("ready")
+    user = f"{service.client().submitter}?"  # as unverified, because there are no keys
     with started(service, "watch") as watching:
         assert watching.stderr is not None and watching.stdout is not None
         assert "watching" in watching.stderr.readline()
@@ -64,7 +74,7 @@ def test_watch_tells_of_jobs_and_of_the_service(service: Service) -> None:
             raise AssertionError(f"no line with {end!r}")
 
         service.zclient("pause", "maintenance till 5")
-        until_line("service paused: maintenance till 5")
+        until_line(f"service paused by {user}: maintenance till 5")
         service.worker.kill()
         until_line("service: the worker is gone")
         service.start_worker()

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -40,7 +41,10 @@ def start(house: Path, tmp_path: Path) -> Iterator[Callable[..., subprocess.Pope
     if shutil.which("unshare") is None or subprocess.run([*OWN_NETWORK, "true"], capture_output=True).returncode:
         pytest.skip("no network of one's own can be made here")
     started: list[subprocess.Popen[str]] = []
-    env = {**os.environ, "HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "tmp")}
+    # by a short way: the path of a Unix socket has at most 107 bytes
+    way = Path(tempfile.mkdtemp(dir="/tmp")) / "t"
+    way.symlink_to(tmp_path / "tmp")
+    env = {**os.environ, "HOME": str(tmp_path / "home"), "TMPDIR": str(way)}
     env.pop("XDG_STATE_HOME", None)
     env.pop("ZJOBS_BROKER", None)
 
@@ -55,6 +59,7 @@ def start(house: Path, tmp_path: Path) -> Iterator[Callable[..., subprocess.Pope
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
         process.communicate(timeout=60)
+    shutil.rmtree(way.parent)
 
 
 def left_in(place: Path) -> list[str]:

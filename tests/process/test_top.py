@@ -60,7 +60,7 @@ async def test_a_session(service: Service) -> None:
         await screen.press("home", "enter")
         await screen.until("request key:", "in progress for")
         await screen.press("q", "p", *"10m", "enter", *"lens", "enter")
-        await screen.until("paused until", ": lens")
+        await screen.until("paused by", " until ", ": lens")
         service.open_gate("a")
         await screen.until("nothing runs", f"✓ {first.id}")
         await screen.press("u", "y")

@@ -75,7 +75,7 @@ client.protocol               client.config client.errors messages.codec message
 client.config                 client.errors program messages
 client.errors                 messages
 
-worker.cli                    worker.usage worker.service worker.files program program.cli messages
+worker.cli                    worker.usage worker.service worker.files worker.task program program.cli messages
 worker.usage                  program program.cli
 worker.service                worker.turn worker.files worker.task worker.core messages.codec program messages
 worker.turn                   worker.core messages.codec messages

@@ -96,7 +96,7 @@ async def test_pauses_are_seen_with_owner_reason_and_end(visit: Visit, client: C
     client.pause("changing the sample", duration="2h")
     try:
         page = await (await visit("otto")).open("/services/laser")
-        assert "Paused since" in page.text and "changing the sample" in page.text and ", until " in page.text
+        assert "Paused by" in page.text and "changing the sample" in page.text and ", until " in page.text
         assert "/services/laser/resume" in page.links
         assert "/services/laser/resume" not in (await (await visit("vera")).open("/services/laser")).links
     finally:
