@@ -17,8 +17,8 @@ from tests.conftest import PATIENCE_S, wait_until
 
 
 class Postgres:
-    """A server that is reached by a Unix socket in its folder. It dies with us; it refuses root, so root makes it run
-    as the user postgres."""
+    """A server that is reached by a Unix socket in its folder. It dies with the thread that started it; it refuses
+    root, so root makes it run as the user postgres."""
 
     def __init__(self, folder: Path, programs: Path, primary: Postgres | None = None) -> None:
         """`primary`: the server of which it is a standby, named standby."""
@@ -70,7 +70,9 @@ class Postgres:
     def _is_ready(self) -> bool:
         """As the server itself tells it."""
         told = self.folder / "data/postmaster.pid"
-        return told.exists() and told.read_text().split()[-1:] in (["ready"], ["standby"])
+        words = told.read_text().split() if told.exists() else []
+        # the pid, because a server that was killed has left its own
+        return words[:1] == [str(self._process.pid)] and words[-1] in ("ready", "standby")
 
     def sql(self, *statements: str) -> str:
         """Carry out statements one by one; return what they print."""

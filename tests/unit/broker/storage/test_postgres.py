@@ -196,7 +196,7 @@ def test_a_lost_session_gives_way_to_another_broker(
     other.claim("other")
     with pytest.raises(StorageError):
         journal.commit(everything())
-    told(journal, "open in another broker: other")
+    told(journal, "open in another broker, which must end first: other")
     other.commit(everything())
     other.release()
     recovered(journal)
