@@ -200,9 +200,12 @@ def test_revocation(keyed: Any) -> None:
     jobs = {name: client.submit("once_gate", {"name": "g"}) for name, client in (("alice", alice), ("bob", bob))}
     revoked = Follower(alice.watch([jobs["alice"].id]))
     honest = Follower(bob.watch([jobs["bob"].id]))
+    # a client of its own: the one that follows may use its connection, and a new one would not be admitted
+    connected = keyed.client("alice")
+    connected.info()
     keyed.manage("revoke", "alice")
     with pytest.raises(errors.NotPermitted, match="this key was revoked"):
-        alice.info()
+        connected.info()
     revoked.join(60)
     assert isinstance(revoked.error, errors.NotPermitted), revoked.error
     late = bob.submit("reverse", "late")
