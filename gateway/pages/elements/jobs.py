@@ -12,8 +12,8 @@ from zjobs.client.protocol.preview import preview_of
 from zjobs.client.wording import estimate as wording
 from zjobs.client.wording import text
 from zjobs.gateway.pages.elements import times
-from zjobs.messages.records import COMMAND, JobStatus
-from zjobs.messages.states import JobState, WorkerState
+from zjobs.messages.records import COMMAND, Estimate, JobStatus
+from zjobs.messages.states import JobState, Origin, WorkerState
 
 MOST_CALL_CHARS = 80
 
@@ -70,10 +70,16 @@ def running(job: JobStatus, limit_ms: int | None, worker: WorkerState) -> Now:
         job,
         None if job.fraction is None else int(job.fraction * 100 + 1e-6),
         "" if job.elapsed_ms is None else text.whole_seconds(job.elapsed_ms / 1000),
-        "" if end is None or end.overdue_ms else wording.end(end),
+        "" if end is None or end.overdue_ms else _left(end),
         "" if limit_ms is None else text.exact(limit_ms),
         tuple(filter(None, alarms)),
     )
+
+
+def _left(end: Estimate) -> str:
+    """Return how much time is left, and where that comes from."""
+    left = wording.end(end)
+    return f"{left} (from its progress)" if left and end.origin is Origin.PROGRESS else left
 
 
 def rows(coming: Sequence[JobStatus], delayed: Sequence[JobStatus], runs: bool, now_ms: int) -> list[Row]:

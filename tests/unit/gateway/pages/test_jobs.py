@@ -82,7 +82,10 @@ def test_what_is_wrong_with_the_running_job_is_said() -> None:
     assert (now.percent, now.left, now.limit) == (61, "", "10 min") and len(now.alarms) == 4
     assert "stuck? It has shown no liveness for 9 s" in now.alarms and "overdue by 2 min 0 s" in now.alarms
     well = jobs.running(job(JobState.IN_PROGRESS, estimate=estimate(60_000, 180_000, runs=14)), None, WorkerState.READY)
-    assert (well.left, well.alarms) == ("1–3 min left (from 14 runs)", ()) or "from 14 runs" in well.left
+    assert (well.left, well.alarms) == ("1–3 min left (from 14 runs)", ())
+    told = estimate(90_000, 90_000)._replace(origin=Origin.PROGRESS)
+    now = jobs.running(job(JobState.IN_PROGRESS, estimate=told, fraction=0.5), None, WorkerState.READY)
+    assert now.left == "90 s left (from its progress)"
 
 
 def test_places_and_what_a_job_waits_for() -> None:
