@@ -47,7 +47,7 @@ class Events:
             return _Source(self._link, follow.endpoint)
         if self._shared is None or self._shared.ended or self._shared.endpoint != follow.endpoint:
             if self._shared is not None:
-                self._shared.lasts = False
+                self._shared.release()
             self._shared = _Source(self._link, follow.endpoint, lasts=True)
         return self._shared
 
@@ -86,6 +86,12 @@ class _Source:
         """End the connection with its last feed."""
         self.feeds.discard(feed)
         if not self.feeds and not self.lasts:
+            self.end()
+
+    def release(self) -> None:
+        """End with the last feed from now on: at once if there is none."""
+        self.lasts = False
+        if not self.feeds:
             self.end()
 
     def end(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import zmq
 
 from zjobs.client.config.settings import Key
+from zjobs.client.errors import NotPermitted, UntrustedBroker
 from zjobs.client.net.handshake import Handshake
 from zjobs.client.protocol.actions import Topics, poll_ms
 from zjobs.messages.events import subscription_of
@@ -66,8 +67,11 @@ class Feed:
         self._give_back(self)
 
     def is_sound(self) -> bool:
-        """Return False if the connection was lost, or is not there yet."""
-        self._was_lost |= bool(self._handshake.monitor.poll(0)) and self._handshake.read_events()
+        """Return False if the connection was lost or refused, or is not there yet."""
+        try:
+            self._was_lost |= bool(self._handshake.monitor.poll(0)) and self._handshake.read_events()
+        except (NotPermitted, UntrustedBroker):  # a new connection finds out why
+            self._was_lost = True
         return self._handshake.stands and not self._was_lost
 
     def end(self) -> None:

@@ -218,6 +218,30 @@ def test_revocation(keyed: Any) -> None:
     of_all.close()
 
 
+def test_a_connection_for_events_that_is_refused_while_nobody_watches(keyed: Any) -> None:
+    """It is not used again, is closed, and does not keep the client from ending."""
+    keyed.add("alice", "submitter")
+    keyed.start()
+    client = keyed.client("alice")
+    events = client.hello().events
+    feed = client.connection.feed(events, shared=True)
+    keyed.service.until(feed.is_sound, "the connection stands")
+    feed.close()
+    keyed.manage("revoke", "alice")
+    keyed.service.until(lambda: not feed.is_sound(), "the stream ended")
+    another = client.connection.feed(events, shared=True)
+    assert another is not feed
+    with pytest.raises(errors.NotPermitted):
+        while True:
+            another.read(20)
+    assert not another.is_sound()
+    another.close()
+    third = client.connection.feed(events, shared=True)
+    third.close()
+    assert third is not another
+    client.close()
+
+
 def test_a_role_that_changes_while_the_broker_runs(keyed: Any, ask: Any) -> None:
     """The next request has it, a stream that it forbids ends, and a request that waits is judged by it in the end."""
     keyed.add("alice", "operator")
