@@ -179,7 +179,7 @@ def test_units_expose_little(unit: str, most: float, tmp_path: Path) -> None:
 
 
 def test_what_the_units_promise() -> None:
-    """Restarts for ever, a watchdog for the broker, and a signal to the worker alone, which stops first."""
+    """Every program is restarted without end, the broker has a watchdog, and the worker stops first."""
     for unit in ("zbroker@.service", "zworker@.service", "zgateway.service"):
         told = settings(unit)
         assert told["Type"] == ["notify"] and told["Restart"] == ["always"] and told["RestartSec"] == ["3"]
